@@ -1,0 +1,37 @@
+# Everything a person types. CMake does the work; this file only names it.
+BUILD ?= build
+JOBS ?= $(shell nproc)
+
+MAKEFLAGS += --no-print-directory
+
+.PHONY: all deps demo test test-slow test-asan bench clean
+
+all: deps
+	@cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@grep -E '^--   |^-- mnemo' $(BUILD).log; rm -f $(BUILD).log
+	@cmake --build $(BUILD) -j $(JOBS)
+
+# Installs the Debian packages that are missing; does nothing when all are there.
+deps:
+	@tools/install-deps.sh
+
+demo: all
+	@tools/demo.sh $(BUILD)/mnemo
+
+test: all
+	@ctest --test-dir $(BUILD) -j $(JOBS) -LE slow --output-on-failure
+
+test-slow: all
+	@ctest --test-dir $(BUILD) -L slow --output-on-failure
+
+test-asan: deps
+	@cmake -S . -B $(BUILD)-asan -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g" \
+	    -DMNEMO_SANITIZE=address,undefined >/dev/null
+	@cmake --build $(BUILD)-asan -j $(JOBS)
+	@ctest --test-dir $(BUILD)-asan -j $(JOBS) -LE slow --output-on-failure
+
+bench: all
+	@tools/bench.sh $(BUILD)/mnemo
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan

@@ -1,0 +1,66 @@
+/* A session is one timeline of tokens over one engine: hand it the whole sequence, it decides what to reuse. */
+#ifndef MNEMO_SESSION_H
+#define MNEMO_SESSION_H
+
+#include <mnemo/engine.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mn_session mn_session;
+
+/* How positions are scaled; zeroed = as the model file says. Negative yarn fields = default. */
+typedef struct mn_position_params {
+    const char *rope_scaling; /* NULL = the file's; "none" "linear" "ntk" "dynamic" "yarn" "longrope" "llama3" */
+    double rope_scale;        /* 0 = n_ctx / trained window */
+    double rope_freq_base;    /* 0 = the file's */
+    int64_t yarn_orig_ctx;    /* 0 = the file's */
+    double yarn_ext_factor, yarn_attn_factor, yarn_beta_slow, yarn_beta_fast; /* 0 = default */
+} mn_position_params;
+
+typedef struct mn_session_params {
+    int64_t n_ctx;   /* 0 = the window the model was made for */
+    int32_t n_batch; /* rows per step, 0 = 512 */
+    const char *type_k, *type_v; /* "f32" "f16" "bf16" "q8_0" "q4_0"; NULL = f16 (f32 in an exact engine) */
+    mn_position_params position;
+} mn_session_params;
+
+/* Called between steps of a long evaluation; return false to stop (MN_ERR_CANCELLED, what was done stays). */
+typedef bool mn_progress_fn(void *arg, int64_t done_tokens, int64_t total_tokens);
+/* Receives the logits [n_vocab] after token `index` of the sequence; borrowed for the call. */
+typedef void mn_logits_fn(void *arg, int64_t index, const float *logits);
+
+/* Memory grows with use, never past the plan. n_ctx beyond what positions were made for, without scaling that covers
+ * it, is an error that names the factor to use. The caller closes it before the engine. */
+mn_status mn_session_open(mn_engine *engine, const mn_session_params *params, mn_session **out, mn_error *err);
+void mn_session_close(mn_session *session);
+
+/* Makes the session hold exactly tokens[0..n): reuses the longest prefix it has, drops what differs, evaluates the
+ * rest. After it mn_session_logits is the distribution after the last token. n > n_ctx is MN_ERR_LIMIT and changes
+ * nothing. *n_reused (may be NULL): tokens that were not evaluated again. */
+mn_status mn_session_sync(mn_session *session, const int32_t *tokens, int64_t n, mn_progress_fn *progress, void *arg,
+                          int64_t *n_reused, mn_error *err);
+/* Appends tokens. want[i] non-zero: logits after tokens[i] go to `logits`. want NULL: only the last row is computed,
+ * for mn_session_logits. */
+mn_status mn_session_extend(mn_session *session, const int32_t *tokens, int64_t n, const uint8_t *want,
+                            mn_logits_fn *logits, mn_progress_fn *progress, void *arg, mn_error *err);
+/* Forgets all tokens from index n on. */
+mn_status mn_session_rewind(mn_session *session, int64_t n, mn_error *err);
+
+int64_t mn_session_n_tokens(const mn_session *session);
+const int32_t *mn_session_tokens(const mn_session *session); /* borrowed until the next change */
+int64_t mn_session_n_ctx(const mn_session *session);
+/* [n_vocab] after the last token; NULL when there is none (empty, or just rewound). */
+const float *mn_session_logits(const mn_session *session);
+size_t mn_session_kv_bytes(const mn_session *session);
+
+/* The whole state, in one file (docs/formats/session.md). A restored session continues as one never stopped; a file
+ * of another model, type or position scheme is refused with the difference named. */
+mn_status mn_session_save(const mn_session *session, const char *path, mn_error *err);
+mn_status mn_session_restore(mn_session *session, const char *path, mn_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,65 @@
+/* Attention over cached rows: one call per layer and sequence. A sparse pattern only chooses key blocks; heads are a
+ * layout; position schemes and biases are data. (DESIGN.md, five ideas.)
+ */
+#ifndef MN_ATTENTION_ATTENTION_H
+#define MN_ATTENTION_ATTENTION_H
+
+#include "kernels/compute.h"
+#include "tensor/dtype.h"
+
+#include <stdint.h>
+
+/* Tokens of a KV page. A page holds, for one layer, [n_kv_heads][MN_PAGE_TOKENS] rows. */
+enum { MN_PAGE_TOKENS = 128 };
+
+/* One sequence's keys and values in one layer.
+ * Row of token t, head h: pages[t / MN_PAGE_TOKENS] + (h * MN_PAGE_TOKENS + t % MN_PAGE_TOKENS) * row_bytes.
+ * For absorbed MLA the values are the first v_dim elements of the key rows: v_pages = k_pages, same type and stride. */
+typedef struct mn_kv_view {
+    const void *const *k_pages, *const *v_pages; /* NULL entries: dropped, never to be read */
+    mn_dtype k_type, v_type;
+    size_t k_row_bytes, v_row_bytes; /* quantised rows are padded to whole blocks with zeros */
+    int n_kv_heads, k_dim, v_dim;
+    int64_t n_tokens; /* rows filled */
+} mn_kv_view;
+
+/* For each query block the ascending key blocks it may see. Block b covers tokens [b * block_tokens, (b + 1) *
+ * block_tokens), absolute positions, for queries and keys alike. */
+typedef struct mn_block_list {
+    int block_tokens; /* >= 16, a power of two */
+    int64_t first_query_block, n_query_blocks;
+    int n_lists;            /* 1: all heads alike; n_kv_heads: list of head h at h * n_query_blocks + block */
+    const int64_t *offsets; /* [n_lists * n_query_blocks + 1] into blocks */
+    const int32_t *blocks;
+} mn_block_list;
+
+/* Query row r (token first_token + r) sees key j when all hold:
+ *   j <= first_token + r                                   causal
+ *   window == 0  or  first_token + r - j < window           sliding window, own token included
+ *   segment == 0 or  j / segment == (first_token + r) / segment
+ *   blocks == NULL or the list of r's block contains j's block
+ * score = softcap(scale * q.k) - slopes[h] * (first_token + r - j), softcap(s) = c tanh(s / c) when softcap c > 0.
+ * Query heads [g * h, g * (h + 1)), g = n_heads / n_kv_heads, share KV head h. A row that sees nothing gives zeros. */
+typedef struct mn_attend {
+    const float *q; /* [n_rows, n_heads, k_dim], rows q_stride floats apart */
+    float *out;     /* [n_rows, n_heads, v_dim], rows out_stride floats apart; must not overlap q */
+    int64_t q_stride, out_stride;
+    int64_t n_rows, first_token;
+    int n_heads;
+    float scale, softcap;
+    int64_t window, segment;
+    const float *slopes; /* [n_heads] or NULL */
+    const mn_block_list *blocks;
+    mn_kv_view kv;
+} mn_attend;
+
+/* Chooses flash (many rows) or split-KV decode (few rows). c->exact: f32 products, f32 softmax. Scratch from
+ * c->scratch; MN_ERR_MEMORY when it ends. */
+mn_status mn_attention(const mn_compute *c, const mn_attend *a, mn_error *err);
+/* FlashAttention-2 forward (arXiv:2307.08691, alg. 1) over the listed blocks, split over heads and row tiles. */
+mn_status mn_flash(const mn_compute *c, const mn_attend *a, mn_error *err);
+/* Flash-decoding: few rows, keys split between threads in ranges that do not depend on their number, merged by
+ * log-sum-exp. Several sequences in one call. */
+mn_status mn_decode(const mn_compute *c, const mn_attend *batch, int n_batch, mn_error *err);
+
+#endif

@@ -1,0 +1,37 @@
+/* mnemo: the verb table. */
+#include "cli/options.h"
+#include "cli/verbs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct verb {
+    const char *name, *summary;
+    mn_verb_fn *run;
+} verb;
+
+static const verb verbs[] = {
+    {NULL, NULL, NULL},
+};
+
+static void print_help(void) {
+    puts("mnemo: a long-context engine for language models\n\nusage: mnemo VERB ...\n");
+    for (const verb *v = verbs; v->name; v++) printf("  %-12s %s\n", v->name, v->summary);
+    puts("\nmnemo VERB --help tells more. Exit codes: 0 done, 1 failed, 2 wrong usage.");
+}
+
+int main(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "--help";
+    if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+        print_help();
+        return argc > 1 ? MN_EXIT_DONE : MN_EXIT_USAGE;
+    }
+    if (!strcmp(name, "--version")) {
+        puts("mnemo " MNEMO_VERSION);
+        return MN_EXIT_DONE;
+    }
+    for (const verb *v = verbs; v->name; v++)
+        if (!strcmp(v->name, name)) return v->run(argc - 1, argv + 1);
+    fprintf(stderr, "mnemo: there is no verb \"%s\"; mnemo --help lists them.\n", name);
+    return MN_EXIT_USAGE;
+}

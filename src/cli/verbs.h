@@ -1,0 +1,7 @@
+/* The verbs of the command line, one file each. argv[0] is the verb; the result is the exit code. */
+#ifndef MN_CLI_VERBS_H
+#define MN_CLI_VERBS_H
+
+typedef int mn_verb_fn(int argc, char **argv);
+
+#endif

@@ -1,0 +1,27 @@
+/* The table of kernels: what runs on one thread, over contiguous memory, as fast as the instructions allow.
+ *
+ * Portable C fills the whole table; each higher level overrides what it does better (mn_kernels_get). A kernel takes
+ * no locks, allocates nothing and keeps no state. The tables of the rooms' own kernels stand in vec.h (vectors and
+ * rows), matmul.h (weights times activations) and attend.h (attention tiles); the drivers that split work over
+ * threads are mn_matmul (matmul.h) and attention/.
+ */
+#ifndef MN_KERNELS_KERNELS_H
+#define MN_KERNELS_KERNELS_H
+
+#include "kernels/attend.h"
+#include "kernels/compute.h"
+#include "kernels/cpu.h"
+#include "kernels/matmul.h"
+#include "kernels/vec.h"
+
+struct mn_kernels {
+    mn_cpu_level level;
+    mn_vec_kernels vec;
+    mn_matmul_kernels matmul;
+    mn_attend_kernels attend;
+};
+
+/* The table of one level; constant, shared by all threads. The level must be supported here (mn_cpu_supports). */
+const mn_kernels *mn_kernels_get(mn_cpu_level level);
+
+#endif

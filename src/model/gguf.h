@@ -1,0 +1,86 @@
+/* GGUF files: read (versions 1 to 3, split files, mapped) and written (version 3).
+ *
+ * Format: docs/formats/gguf.md. Every count, offset and size in the file is checked at open; after mn_gguf_open
+ * succeeds, every tensor's data lies inside its mapping and every string and array inside the header.
+ */
+#ifndef MN_MODEL_GGUF_H
+#define MN_MODEL_GGUF_H
+
+#include "base/status.h"
+#include "tensor/tensor.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum mn_gguf_type {
+    MN_GGUF_U8, MN_GGUF_I8, MN_GGUF_U16, MN_GGUF_I16, MN_GGUF_U32, MN_GGUF_I32, MN_GGUF_F32, MN_GGUF_BOOL,
+    MN_GGUF_STRING, MN_GGUF_ARRAY, MN_GGUF_U64, MN_GGUF_I64, MN_GGUF_F64, MN_GGUF_TYPE_COUNT
+} mn_gguf_type;
+
+typedef struct mn_gguf mn_gguf;
+
+/* A view into the mapped file; not NUL-terminated. */
+typedef struct mn_gguf_string {
+    const char *data;
+    size_t bytes;
+} mn_gguf_string;
+
+typedef struct mn_gguf_kv {
+    mn_gguf_string key;
+    mn_gguf_type type;       /* of the value, or MN_GGUF_ARRAY */
+    mn_gguf_type item_type;  /* of an array's items */
+    uint64_t n_items;        /* of an array */
+    const unsigned char *data; /* encoded value, or an array's first item */
+    size_t bytes;
+} mn_gguf_kv;
+
+/* Opens PATH; for "NAME-00001-of-0000N.gguf" (any part may be named) all N parts. The caller closes it. */
+mn_status mn_gguf_open(const char *path, mn_gguf **out, mn_error *err);
+/* The same over bytes that the caller keeps until close (tests, fuzzing). name is for messages. */
+mn_status mn_gguf_parse(const char *name, const void *data, size_t bytes, mn_gguf **out, mn_error *err);
+void mn_gguf_close(mn_gguf *gguf);
+
+const char *mn_gguf_path(const mn_gguf *gguf);
+int mn_gguf_version(const mn_gguf *gguf);
+size_t mn_gguf_file_bytes(const mn_gguf *gguf); /* of all parts */
+int64_t mn_gguf_n_kv(const mn_gguf *gguf);
+const mn_gguf_kv *mn_gguf_kv_at(const mn_gguf *gguf, int64_t i);
+const mn_gguf_kv *mn_gguf_find(const mn_gguf *gguf, const char *key); /* NULL when missing */
+int64_t mn_gguf_n_tensors(const mn_gguf *gguf);
+const mn_tensor *mn_gguf_tensor_at(const mn_gguf *gguf, int64_t i);
+const mn_tensor *mn_gguf_tensor(const mn_gguf *gguf, const char *name); /* NULL when missing; O(1) */
+
+/* Typed reads. `found` false and *out unchanged when the key is missing; a key of the wrong type is an error naming
+ * key, type found and type wanted. Integers convert between widths when the value fits; floats between f32 and f64. */
+mn_status mn_gguf_get_i64(const mn_gguf *gguf, const char *key, int64_t *out, bool *found, mn_error *err);
+mn_status mn_gguf_get_f64(const mn_gguf *gguf, const char *key, double *out, bool *found, mn_error *err);
+mn_status mn_gguf_get_bool(const mn_gguf *gguf, const char *key, bool *out, bool *found, mn_error *err);
+mn_status mn_gguf_get_string(const mn_gguf *gguf, const char *key, mn_gguf_string *out, bool *found, mn_error *err);
+/* Array of strings: *out is [n] and the caller frees it; its items point into the mapping. */
+mn_status mn_gguf_get_strings(const mn_gguf *gguf, const char *key, mn_gguf_string **out, size_t *n, bool *found,
+                              mn_error *err);
+/* Array of numbers, converted: *out is [n], freed by the caller. */
+mn_status mn_gguf_get_f32s(const mn_gguf *gguf, const char *key, float **out, size_t *n, bool *found, mn_error *err);
+mn_status mn_gguf_get_i32s(const mn_gguf *gguf, const char *key, int32_t **out, size_t *n, bool *found, mn_error *err);
+
+/* Writing: put keys and tensors in order, then write; data is asked for tensor by tensor, so no model is ever held
+ * whole. Strings and data passed by pointer are copied at once (keys) or borrowed until write (tensor data). */
+typedef struct mn_gguf_writer mn_gguf_writer;
+/* Produces tensor data: fills dst with all bytes of tensor `t`. */
+typedef mn_status mn_gguf_fill(void *arg, const mn_tensor *t, void *dst, mn_error *err);
+
+mn_status mn_gguf_writer_create(mn_gguf_writer **out, mn_error *err);
+void mn_gguf_writer_destroy(mn_gguf_writer *writer);
+void mn_gguf_put_u32(mn_gguf_writer *writer, const char *key, uint32_t value);
+void mn_gguf_put_f32(mn_gguf_writer *writer, const char *key, float value);
+void mn_gguf_put_bool(mn_gguf_writer *writer, const char *key, bool value);
+void mn_gguf_put_string(mn_gguf_writer *writer, const char *key, const char *value);
+/* Copies a key as it stands in another file, under its own name. */
+void mn_gguf_put_kv(mn_gguf_writer *writer, const mn_gguf_kv *kv);
+/* Adds a tensor; name, type, ne of *t are copied. t->data is borrowed until write; when it is NULL, `fill` makes it. */
+void mn_gguf_put_tensor(mn_gguf_writer *writer, const mn_tensor *t);
+/* Writes PATH (see mn_writer: all or nothing). A failed put is reported here. */
+mn_status mn_gguf_write(mn_gguf_writer *writer, const char *path, mn_gguf_fill *fill, void *arg, mn_error *err);
+
+#endif

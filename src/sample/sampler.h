@@ -1,0 +1,38 @@
+/* The sampler chain: logits to the next token.
+ *
+ * Order: penalties (repetition, presence, frequency), top-k, top-p, min-p, temperature, draw. temperature 0 is greedy
+ * (after the penalties). Same seed and logits, same tokens, at any thread count.
+ */
+#ifndef MN_SAMPLE_SAMPLER_H
+#define MN_SAMPLE_SAMPLER_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct mn_sampler_params {
+    float temperature;       /* 0.8 ; >= 0, 0 = greedy */
+    int32_t top_k;           /* 40 ; <= 0 = off */
+    float top_p;             /* 0.95 ; (0, 1], 1 = off */
+    float min_p;             /* 0.05 ; [0, 1], 0 = off */
+    float repeat_penalty;    /* 1 ; > 0, 1 = off */
+    float presence_penalty;  /* 0 = off */
+    float frequency_penalty; /* 0 = off */
+    int32_t repeat_last_n;   /* 64 ; tokens the penalties look back at, 0 = off, -1 = all */
+    uint64_t seed;
+} mn_sampler_params;
+
+mn_sampler_params mn_sampler_defaults(void);
+
+typedef struct mn_sampler mn_sampler;
+
+/* Out-of-range parameters are errors naming the flag. The caller destroys it. */
+mn_status mn_sampler_create(const mn_sampler_params *params, int32_t n_vocab, mn_sampler **out, mn_error *err);
+void mn_sampler_destroy(mn_sampler *sampler);
+/* Tells the sampler of a token that was fed or drawn, for the penalties. */
+void mn_sampler_accept(mn_sampler *sampler, int32_t token);
+/* Chooses the next token; does not accept it. logits [n_vocab] is left unchanged. NaN logits are an error. */
+mn_status mn_sampler_draw(mn_sampler *sampler, const float *logits, int32_t *out, mn_error *err);
+
+#endif

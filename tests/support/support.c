@@ -1,0 +1,40 @@
+#include "support/support.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+void assert_close(const float *got, const float *want, size_t n, double atol, double rtol, const char *what) {
+    for (size_t i = 0; i < n; i++) {
+        double g = got[i], w = want[i];
+        bool close = isnan(w) ? isnan(g) : g == w || fabs(g - w) <= atol + rtol * fabs(w);
+        if (!close) fail_msg("%s: element %zu is %.9g, wanted %.9g (difference %.3g)", what, i, g, w, fabs(g - w));
+    }
+}
+
+const char *data_path(const char *relative) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/data/%s", MNEMO_SHARED_DIR, relative);
+    if (access(path, R_OK) == 0) return path;
+    snprintf(path, sizeof path, "%s/tests/data/%s", MNEMO_SOURCE_DIR, relative);
+    return access(path, R_OK) == 0 ? path : NULL;
+}
+
+void leave_out(const char *what, const char *file) { fprintf(stderr, "left out: %s (not here: %s)\n", what, file); }
+
+char *read_all(const char *path, size_t *bytes) {
+    char *data;
+    mn_error err;
+    assert_ok(mn_file_read(path, SIZE_MAX / 2, &data, bytes, &err), err);
+    return data;
+}
+
+const char *temp_path(const char *name) {
+    static char path[4096];
+    const char *dir = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/mnemo-test-%ld-%s", dir ? dir : "/tmp", (long)getpid(), name);
+    return path;
+}

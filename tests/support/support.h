@@ -1,0 +1,36 @@
+/* What all tests share: cmocka, test data, comparisons that print both values and the place. */
+#ifndef MN_TESTS_SUPPORT_H
+#define MN_TESTS_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/status.h"
+
+/* Fails with the error's sentence unless the status is MN_OK. */
+#define assert_ok(expression, err) \
+    do { \
+        if ((expression) != MN_OK) fail_msg("%s: %s", #expression, (err).text); \
+    } while (0)
+
+/* Fails, naming the place, where |got - want| > atol + rtol |want|, or one is NaN and the other not. */
+void assert_close(const float *got, const float *want, size_t n, double atol, double rtol, const char *what);
+
+/* Path of a file in the shared data ("golden/tiny-llama.gguf"), else of the committed subset tests/data/..., else NULL.
+ * Borrowed until the next call. When NULL the test says with leave_out() what was left out. */
+const char *data_path(const char *relative);
+/* Prints one line on stderr: "left out: WHAT (not here: FILE)". */
+void leave_out(const char *what, const char *file);
+
+/* Reads a whole file or fails the test; the caller frees it. */
+char *read_all(const char *path, size_t *bytes);
+/* A fresh path under the build's temporary directory. Borrowed until the next call. */
+const char *temp_path(const char *name);
+
+#endif
