@@ -1,7 +1,8 @@
 /* The sampler chain: logits to the next token.
  *
  * Order: penalties (repetition, presence, frequency), top-k, top-p, min-p, temperature, draw. temperature 0 is greedy
- * (after the penalties). Same seed and logits, same tokens, at any thread count.
+ * (after the penalties). Same seed and logits, same tokens, at any thread count. Of equal logits the lower id is the
+ * more likely one wherever an order is needed: in greedy choice and at the edge of top-k and top-p.
  */
 #ifndef MN_SAMPLE_SAMPLER_H
 #define MN_SAMPLE_SAMPLER_H
@@ -30,9 +31,10 @@ typedef struct mn_sampler mn_sampler;
 /* Out-of-range parameters are errors naming the flag. The caller destroys it. */
 mn_status mn_sampler_create(const mn_sampler_params *params, int32_t n_vocab, mn_sampler **out, mn_error *err);
 void mn_sampler_destroy(mn_sampler *sampler);
-/* Tells the sampler of a token that was fed or drawn, for the penalties. */
+/* Tells the sampler of a token that was fed or drawn, for the penalties. Ids outside the vocabulary are ignored. */
 void mn_sampler_accept(mn_sampler *sampler, int32_t token);
-/* Chooses the next token; does not accept it. logits [n_vocab] is left unchanged. NaN logits are an error. */
+/* Chooses the next token; does not accept it. logits [n_vocab] is left unchanged. -inf excludes a token; a NaN, or
+ * -inf everywhere, is an error. No allocation; O(n_vocab) and, for each token looked at in order, O(log top_k). */
 mn_status mn_sampler_draw(mn_sampler *sampler, const float *logits, int32_t *out, mn_error *err);
 
 #endif

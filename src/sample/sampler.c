@@ -1,0 +1,217 @@
+#include "sample/sampler.h"
+
+#include "base/random.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+typedef struct candidate {
+    float logit;
+    int32_t id;
+} candidate;
+
+/* The candidates of one draw lie in kept[0..n_kept). Gathering keeps the best `capacity` of the vocabulary in a heap
+ * with the worst at its root. The heap is then turned over: the best is at the root, and best_at() pops it to the end
+ * of the array, so that only as much is sorted as is looked at: best number i ends at kept[n_kept - 1 - i]. */
+struct mn_sampler {
+    mn_sampler_params params;
+    int32_t n_vocab, capacity;
+    candidate *kept; /* [capacity] */
+    int32_t n_kept, n_sorted;
+    int32_t *counts; /* [n_vocab] how often each token is in the window of the penalties; NULL = penalties off */
+    int32_t *window; /* [repeat_last_n] ring of the last tokens; NULL = no end */
+    int32_t window_at, n_window;
+    mn_random rng;
+};
+
+mn_sampler_params mn_sampler_defaults(void) {
+    return (mn_sampler_params){.temperature = 0.8f,
+                               .top_k = 40,
+                               .top_p = 0.95f,
+                               .min_p = 0.05f,
+                               .repeat_penalty = 1,
+                               .repeat_last_n = 64};
+}
+
+static mn_status check_params(const mn_sampler_params *p, mn_error *err) {
+    const struct {
+        const char *flag, *range;
+        float value;
+        bool valid;
+    } checks[] = {
+        {"--temp", "0 (greedy) or more", p->temperature, p->temperature >= 0},
+        {"--top-p", "above 0 and at most 1 (off)", p->top_p, p->top_p > 0 && p->top_p <= 1},
+        {"--min-p", "from 0 (off) to 1", p->min_p, p->min_p >= 0 && p->min_p <= 1},
+        {"--repeat-penalty", "above 0 (1 is off)", p->repeat_penalty, p->repeat_penalty > 0},
+        {"--presence-penalty", "a finite number (0 is off)", p->presence_penalty, true},
+        {"--frequency-penalty", "a finite number (0 is off)", p->frequency_penalty, true},
+    };
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        if (!checks[i].valid || !isfinite(checks[i].value))
+            return mn_fail(err, MN_ERR_ARGUMENT, "%s %g is out of range: it must be %s.", checks[i].flag,
+                           (double)checks[i].value, checks[i].range);
+    if (p->repeat_last_n < -1)
+        return mn_fail(err, MN_ERR_ARGUMENT, "--repeat-last-n %d is out of range: it must be -1 (all), 0 (off) or more.",
+                       p->repeat_last_n);
+    return MN_OK;
+}
+
+static bool has_penalties(const mn_sampler_params *p) {
+    return p->repeat_last_n != 0 && (p->repeat_penalty != 1 || p->presence_penalty != 0 || p->frequency_penalty != 0);
+}
+
+/* Greedy is a top-k of one. */
+static int32_t capacity_of(const mn_sampler_params *p, int32_t n_vocab) {
+    if (p->temperature == 0) return 1;
+    return p->top_k > 0 && p->top_k < n_vocab ? p->top_k : n_vocab;
+}
+
+mn_status mn_sampler_create(const mn_sampler_params *params, int32_t n_vocab, mn_sampler **out, mn_error *err) {
+    MN_TRY(check_params(params, err));
+    if (n_vocab < 1) return mn_fail(err, MN_ERR_ARGUMENT, "a sampler over %d tokens has nothing to draw.", n_vocab);
+    mn_sampler *s = calloc(1, sizeof *s);
+    if (!s) return mn_fail(err, MN_ERR_MEMORY, "no memory for a sampler.");
+    *s = (mn_sampler){.params = *params, .n_vocab = n_vocab, .capacity = capacity_of(params, n_vocab)};
+    mn_random_seed(&s->rng, params->seed, 0);
+    s->kept = malloc((size_t)s->capacity * sizeof *s->kept);
+    bool complete = s->kept;
+    if (has_penalties(params)) {
+        s->counts = calloc((size_t)n_vocab, sizeof *s->counts);
+        if (params->repeat_last_n > 0) s->window = malloc((size_t)params->repeat_last_n * sizeof *s->window);
+        complete = complete && s->counts && (params->repeat_last_n < 0 || s->window);
+    }
+    if (!complete) {
+        mn_sampler_destroy(s);
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for a sampler over %d tokens that looks back at %d.", n_vocab,
+                       params->repeat_last_n);
+    }
+    *out = s;
+    return MN_OK;
+}
+
+void mn_sampler_destroy(mn_sampler *s) {
+    if (!s) return;
+    free(s->kept);
+    free(s->counts);
+    free(s->window);
+    free(s);
+}
+
+void mn_sampler_accept(mn_sampler *s, int32_t token) {
+    if (!s->counts || token < 0 || token >= s->n_vocab) return;
+    s->counts[token]++;
+    if (!s->window) return;
+    if (s->n_window == s->params.repeat_last_n) s->counts[s->window[s->window_at]]--;
+    else s->n_window++;
+    s->window[s->window_at] = token;
+    s->window_at = (s->window_at + 1) % s->params.repeat_last_n;
+}
+
+/* Repetition (Keskar 2019): divides a positive logit, multiplies a negative one. Presence and frequency are OpenAI's:
+ * logit - presence - count * frequency. */
+static float penalised(const mn_sampler *s, float logit, int32_t id) {
+    int32_t count = s->counts ? s->counts[id] : 0;
+    if (count == 0) return logit;
+    const mn_sampler_params *p = &s->params;
+    logit = logit > 0 ? logit / p->repeat_penalty : logit * p->repeat_penalty;
+    return logit - p->presence_penalty - (float)count * p->frequency_penalty;
+}
+
+static bool better(candidate a, candidate b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
+
+/* Restores the heap of n below `at`; its root is the best, or the worst when best_first is false. */
+static inline void sift_down(candidate *heap, int32_t n, int32_t at, bool best_first) {
+    candidate moving = heap[at];
+    for (int32_t child; (child = 2 * at + 1) < n && child > 0; at = child) {
+        if (child + 1 < n && better(heap[child + 1], heap[child]) == best_first) child++;
+        if (better(heap[child], moving) != best_first) break;
+        heap[at] = heap[child];
+    }
+    heap[at] = moving;
+}
+
+static void heapify(candidate *heap, int32_t n, bool best_first) {
+    for (int32_t at = n / 2 - 1; at >= 0; at--) sift_down(heap, n, at, best_first);
+}
+
+static mn_status gather(mn_sampler *s, const float *logits, mn_error *err) {
+    s->n_kept = s->n_sorted = 0;
+    for (int32_t id = 0; id < s->n_vocab; id++) {
+        candidate c = {penalised(s, logits[id], id), id};
+        if (isnan(c.logit))
+            return mn_fail(err, MN_ERR_ARGUMENT, "the logit of token %d is not a number; the model's output is broken.",
+                           id);
+        if (c.logit == -INFINITY) continue;
+        if (s->n_kept < s->capacity) {
+            s->kept[s->n_kept++] = c;
+            if (s->n_kept == s->capacity && id + 1 < s->n_vocab) heapify(s->kept, s->n_kept, false);
+        } else if (better(c, s->kept[0])) {
+            s->kept[0] = c;
+            sift_down(s->kept, s->n_kept, 0, false);
+        }
+    }
+    if (s->n_kept == 0)
+        return mn_fail(err, MN_ERR_ARGUMENT, "every one of the %d tokens is excluded; nothing can be drawn.",
+                       s->n_vocab);
+    heapify(s->kept, s->n_kept, true);
+    return MN_OK;
+}
+
+/* The best candidate but i; calls go up from 0 by at most one at a time. */
+static candidate best_at(mn_sampler *s, int32_t i) {
+    if (i == s->n_sorted) {
+        int32_t last = s->n_kept - 1 - s->n_sorted++;
+        candidate best = s->kept[0];
+        s->kept[0] = s->kept[last];
+        s->kept[last] = best;
+        sift_down(s->kept, last, 0, true);
+    }
+    return s->kept[s->n_kept - 1 - i];
+}
+
+/* exp((logit - max) / temperature). The maximum itself weighs 1 even where it is infinite. */
+static double weight(float logit, float max, double temperature) {
+    return logit == max ? 1 : exp(((double)logit - max) / temperature);
+}
+
+static double total_weight(const candidate *c, int32_t n, float max, double temperature) {
+    double total = 0;
+    for (int32_t i = 0; i < n; i++) total += weight(c[i].logit, max, temperature);
+    return total;
+}
+
+/* How many of the best stay: top-p (Holtzman 2020), the fewest whose probabilities reach top_p; min-p (Nguyen 2024),
+ * those at least min_p times as likely as the best. Both at temperature 1, both a prefix of the descending order. */
+static int32_t n_likely(mn_sampler *s, float max) {
+    const mn_sampler_params *p = &s->params;
+    if (p->top_p == 1 && p->min_p == 0) return s->n_kept;
+    double limit = p->top_p < 1 ? p->top_p * total_weight(s->kept, s->n_kept, max, 1) : INFINITY;
+    double sum = 0;
+    int32_t n = 0;
+    for (; n < s->n_kept && sum < limit; n++) {
+        double w = weight(best_at(s, n).logit, max, 1);
+        if (w < p->min_p) break;
+        sum += w;
+    }
+    return n;
+}
+
+mn_status mn_sampler_draw(mn_sampler *s, const float *logits, int32_t *out, mn_error *err) {
+    MN_TRY(gather(s, logits, err));
+    float max = s->kept[0].logit;
+    int32_t n = n_likely(s, max);
+    double temperature = s->params.temperature;
+    *out = best_at(s, 0).id;
+    if (n == 1) return MN_OK;
+    double left = mn_random_double(&s->rng) * total_weight(s->kept + s->n_kept - n, n, max, temperature);
+    for (int32_t i = 0; i < n; i++) {
+        candidate c = best_at(s, i);
+        double w = weight(c.logit, max, temperature);
+        /* Rounding can leave a crumb past the last candidate; it must not fall to one that weighs nothing. */
+        if (w > 0) *out = c.id;
+        left -= w;
+        if (left < 0) break;
+    }
+    return MN_OK;
+}
