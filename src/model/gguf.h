@@ -31,8 +31,9 @@ typedef struct mn_gguf_kv {
     mn_gguf_type type;       /* of the value, or MN_GGUF_ARRAY */
     mn_gguf_type item_type;  /* of an array's items */
     uint64_t n_items;        /* of an array */
-    const unsigned char *data; /* encoded value, or an array's first item */
+    const unsigned char *data; /* encoded value, or an array's first item; unaligned */
     size_t bytes;
+    int length_bytes; /* width of the string lengths in data: 4 in version 1, else 8 */
 } mn_gguf_kv;
 
 /* Opens PATH; for "NAME-00001-of-0000N.gguf" (any part may be named) all N parts. The caller closes it. */
