@@ -15,6 +15,15 @@
 
 #include <stdint.h>
 
+/* Inner loops, one table per level. */
+typedef struct mn_matmul_kernels {
+    /* One output for every row: out[r * out_stride] = sum_i x[r, i] w[i], w [n_in] already f32. */
+    void (*column)(float *out, int64_t out_stride, const float *x, int64_t x_stride, int64_t n_rows, const float *w,
+                   int64_t n_in);
+} mn_matmul_kernels;
+
+void mn_matmul_init_generic(mn_matmul_kernels *table);
+
 /* Rows of x and out are x_stride and out_stride floats apart. Scratch comes from c->scratch.
  * Returns MN_ERR_MEMORY when there is none left; shapes are the caller's promise. */
 mn_status mn_matmul(const mn_compute *c, float *out, int64_t out_stride, const float *x, int64_t x_stride,

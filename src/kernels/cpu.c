@@ -1,0 +1,66 @@
+#include "kernels/cpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const names[MN_CPU_LEVEL_COUNT] = {
+    [MN_CPU_GENERIC] = "generic", [MN_CPU_NEON] = "neon",
+    [MN_CPU_AVX2] = "avx2",       [MN_CPU_AVX512] = "avx512",
+    [MN_CPU_AVX512BF16] = "avx512bf16",
+};
+
+const char *mn_cpu_level_name(mn_cpu_level level) { return names[level]; }
+
+/* The compiler's run-time library asks the operating system as well whether it saves the wide registers. */
+int mn_cpu_supports(mn_cpu_level level) {
+    switch (level) {
+    case MN_CPU_GENERIC: return 1;
+#if defined(__x86_64__)
+    case MN_CPU_AVX2:
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
+               __builtin_cpu_supports("bmi2");
+    case MN_CPU_AVX512:
+        return mn_cpu_supports(MN_CPU_AVX2) && __builtin_cpu_supports("avx512f") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    case MN_CPU_AVX512BF16:
+        return mn_cpu_supports(MN_CPU_AVX512) && __builtin_cpu_supports("avx512vnni") &&
+               __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi");
+#elif defined(__aarch64__)
+    case MN_CPU_NEON: return 1; /* part of the base architecture */
+#endif
+    default: return 0;
+    }
+}
+
+mn_cpu_level mn_cpu_detect(void) {
+    mn_cpu_level level = MN_CPU_LEVEL_COUNT - 1;
+    while (!mn_cpu_supports(level)) level--;
+    return level;
+}
+
+static void list_supported(char *text, size_t bytes) {
+    size_t used = 0;
+    text[0] = 0;
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT && used < bytes; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s", used ? ", " : "", names[level]);
+    }
+}
+
+mn_status mn_cpu_choose(mn_cpu_level *out, mn_error *err) {
+    const char *wanted = getenv("MNEMO_CPU");
+    if (!wanted || !*wanted) {
+        *out = mn_cpu_detect();
+        return MN_OK;
+    }
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (strcmp(wanted, names[level]) || !mn_cpu_supports((mn_cpu_level)level)) continue;
+        *out = (mn_cpu_level)level;
+        return MN_OK;
+    }
+    char supported[128];
+    list_supported(supported, sizeof supported);
+    return mn_fail(err, MN_ERR_ARGUMENT, "MNEMO_CPU=%s is no level of this machine; it has %s.", wanted, supported);
+}

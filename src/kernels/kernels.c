@@ -1,0 +1,22 @@
+#include "kernels/kernels.h"
+
+#include <pthread.h>
+
+static mn_kernels tables[MN_CPU_LEVEL_COUNT];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* From portable C upward: a level keeps what it does not do better. */
+static void fill(mn_kernels *table, mn_cpu_level level) {
+    table->level = level;
+    mn_vec_init_generic(&table->vec);
+    mn_matmul_init_generic(&table->matmul);
+}
+
+static void fill_all(void) {
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) fill(&tables[level], (mn_cpu_level)level);
+}
+
+const mn_kernels *mn_kernels_get(mn_cpu_level level) {
+    pthread_once(&once, fill_all);
+    return &tables[level];
+}
