@@ -61,5 +61,7 @@ mn_status mn_flash(const mn_compute *c, const mn_attend *a, mn_error *err);
 /* Flash-decoding: few rows, keys split between threads in ranges that do not depend on their number, merged by
  * log-sum-exp. Several sequences in one call. */
 mn_status mn_decode(const mn_compute *c, const mn_attend *batch, int n_batch, mn_error *err);
+/* Whether the geometry, the types and the block lists can be executed; all three above begin with it. */
+mn_status mn_attend_check(const mn_attend *a, mn_error *err);
 
 #endif

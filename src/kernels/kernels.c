@@ -10,6 +10,13 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
     table->level = level;
     mn_vec_init_generic(&table->vec);
     mn_matmul_init_generic(&table->matmul);
+    mn_attend_init_generic(&table->attend);
+#if defined(__x86_64__)
+    if (level >= MN_CPU_AVX2) mn_attend_init_avx2(&table->attend);
+    if (level >= MN_CPU_AVX512) mn_attend_init_avx512(&table->attend);
+#elif defined(__aarch64__)
+    if (level == MN_CPU_NEON) mn_attend_init_neon(&table->attend);
+#endif
 }
 
 static void fill_all(void) {

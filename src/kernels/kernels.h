@@ -18,6 +18,7 @@ struct mn_kernels {
     mn_cpu_level level;
     mn_vec_kernels vec;
     mn_matmul_kernels matmul;
+    mn_attend_kernels attend;
 };
 
 /* The table of one level; constant, shared by all threads. The level must be supported here (mn_cpu_supports). */

@@ -1,0 +1,49 @@
+/* A tile of query rows meets ranges of keys: the part that flash.c and decode.c share.
+ *
+ * Keys are taken in tiles aligned to absolute positions and in ranges of MN_RANGE_KEYS, each with a softmax of its own,
+ * merged in ascending order. So a row's result depends neither on the rows that share its tile, nor on the chunk of
+ * the prompt it came with, nor on who computed which range; and rounding does not grow with the context.
+ */
+#ifndef MN_ATTENTION_TILE_H
+#define MN_ATTENTION_TILE_H
+
+#include "attention/attention.h"
+#include "attention/visible.h"
+#include "kernels/attend.h"
+
+enum { MN_RANGE_KEYS = 1024 };
+
+/* The packed operands of some rows of one KV head's group, and room for one tile of keys and values. A row of the tile
+ * is a (token, query head) pair, tokens slowest. */
+typedef struct mn_row_tile {
+    const mn_attend *a;
+    const mn_attend_ops *ops;
+    int kv_head, group, k_pad, v_pad;
+    int64_t first_token;
+    int n_tokens;
+    char *q, *k, *v;
+    float *s;
+} mn_row_tile;
+
+/* Bytes of scratch for n_rows rows; a multiple of 64. */
+size_t mn_row_tile_bytes(const mn_attend *a, const mn_attend_ops *ops, int64_t n_rows);
+/* Packs the queries of tokens [first_row, first_row + n_tokens) of a into scratch, 64-byte aligned. */
+mn_row_tile mn_row_tile_init(const mn_attend *a, const mn_attend_ops *ops, int kv_head, int64_t first_row, int n_tokens,
+                             void *scratch);
+/* Absorbs the visible keys in [begin, end), begin a multiple of MN_TILE_KEYS, into rows (which the caller has
+ * cleared: mn_softmax_clear). */
+void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end);
+
+/* Keys that any row of the tile may see. */
+mn_key_range mn_row_tile_range(const mn_attend *a, int64_t first_row, int64_t n_tokens);
+
+/* Floats of n_rows running softmaxes, and a view of them in memory of that size, 64-byte aligned. */
+size_t mn_softmax_floats(int64_t n_rows, int v_pad);
+mn_softmax_rows mn_softmax_view(float *memory, int64_t n_rows, int v_pad);
+void mn_softmax_clear(mn_softmax_rows rows, int64_t n_rows, int v_pad);
+/* total += part for n_rows rows, by log-sum-exp: both are brought to the larger maximum. */
+void mn_softmax_merge(mn_softmax_rows total, mn_softmax_rows part, int64_t n_rows, int v_pad);
+/* out = o / l for the rows of tile, zeros for rows that saw nothing. */
+void mn_row_tile_write(const mn_row_tile *tile, mn_softmax_rows total);
+
+#endif

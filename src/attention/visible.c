@@ -1,0 +1,60 @@
+#include "attention/visible.h"
+
+#include "base/checked.h"
+#include "kernels/attend.h"
+
+mn_key_range mn_visible_range(const mn_attend *a, int64_t token) {
+    mn_key_range keys = {0, MN_MIN(token + 1, a->kv.n_tokens)};
+    if (a->window > 0) keys.begin = MN_MAX(keys.begin, token + 1 - a->window);
+    if (a->segment > 0) keys.begin = MN_MAX(keys.begin, token / a->segment * a->segment);
+    return keys;
+}
+
+/* The list of one query block, as a half-open range of a->blocks->blocks. */
+typedef struct block_range {
+    const int32_t *begin, *end;
+} block_range;
+
+static block_range find_list(const mn_block_list *lists, int h, int64_t query_block) {
+    int64_t list = lists->n_lists > 1 ? h : 0;
+    const int64_t *offsets = lists->offsets + list * lists->n_query_blocks + query_block - lists->first_query_block;
+    return (block_range){lists->blocks + offsets[0], lists->blocks + offsets[1]};
+}
+
+/* First entry that is not below block. */
+static const int32_t *lower_bound(block_range range, int64_t block) {
+    while (range.begin < range.end) {
+        const int32_t *middle = range.begin + (range.end - range.begin) / 2;
+        if (*middle < block) range.begin = middle + 1;
+        else range.end = middle;
+    }
+    return range.begin;
+}
+
+unsigned mn_visible_granules(const mn_attend *a, int h, int64_t token, int64_t tile_begin) {
+    enum { GRANULE = 16, ALL = (1u << MN_TILE_KEYS / GRANULE) - 1 };
+    const mn_block_list *lists = a->blocks;
+    if (!lists) return ALL;
+    block_range list = find_list(lists, h, token / lists->block_tokens);
+    const int32_t *entry = lower_bound(list, tile_begin / lists->block_tokens);
+    if (lists->block_tokens >= MN_TILE_KEYS)
+        return entry < list.end && *entry == tile_begin / lists->block_tokens ? ALL : 0;
+    unsigned granules = 0, block_granules = (1u << lists->block_tokens / GRANULE) - 1;
+    for (; entry < list.end && *entry < (tile_begin + MN_TILE_KEYS) / lists->block_tokens; entry++)
+        granules |= block_granules << (*entry * (int64_t)lists->block_tokens - tile_begin) / GRANULE;
+    return granules;
+}
+
+int64_t mn_next_visible_tile(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin) {
+    const mn_block_list *lists = a->blocks;
+    if (!lists) return tile_begin;
+    int64_t next = INT64_MAX;
+    for (int64_t block = first_token / lists->block_tokens; block <= last_token / lists->block_tokens; block++) {
+        block_range list = find_list(lists, h, block);
+        const int32_t *entry = lower_bound(list, tile_begin / lists->block_tokens);
+        if (entry == list.end) continue;
+        int64_t key = *entry * (int64_t)lists->block_tokens;
+        next = MN_MIN(next, MN_MAX(tile_begin, key / MN_TILE_KEYS * MN_TILE_KEYS));
+    }
+    return next;
+}

@@ -1,0 +1,22 @@
+/* Which keys a query row sees: bounds (causal, window, segment, rows filled) and block lists. */
+#ifndef MN_ATTENTION_VISIBLE_H
+#define MN_ATTENTION_VISIBLE_H
+
+#include "attention/attention.h"
+
+/* Keys [begin, end). */
+typedef struct mn_key_range {
+    int64_t begin, end;
+} mn_key_range;
+
+/* The keys that causality, window, segment and the number of cached rows leave to a token; both ends grow with it. */
+mn_key_range mn_visible_range(const mn_attend *a, int64_t token);
+
+/* Bit i: may the token see the keys [tile_begin + 16 i, + 16) by the block list of KV head h? All set without lists. */
+unsigned mn_visible_granules(const mn_attend *a, int h, int64_t token, int64_t tile_begin);
+
+/* The first key tile (begin of MN_TILE_KEYS keys, a multiple of it) at or after tile_begin of which a token in
+ * [first_token, last_token] may see a part by its block list; INT64_MAX when there is none. */
+int64_t mn_next_visible_tile(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin);
+
+#endif

@@ -1,0 +1,196 @@
+/* The f32 arithmetic of attend.h, written once over a vector type. Each level's file defines, then includes this:
+ *   MN_LANES                floats of a vector
+ *   MN_PANEL_VECTORS        vectors of keys or values whose sums MN_TILE_ROWS rows keep in registers
+ *   mn_vf_fma(a, b, c)      a * b + c, a function over mn_vf
+ * Packed: q [k_dim], k [k_dim][MN_TILE_KEYS], v [MN_TILE_KEYS][v_dim].
+ */
+#ifndef MN_KERNELS_ATTEND_F32_H
+#define MN_KERNELS_ATTEND_F32_H
+
+#include "kernels/attend.h"
+#include "tensor/half.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef float mn_vf __attribute__((vector_size(4 * MN_LANES), may_alias));
+typedef int32_t mn_vi __attribute__((vector_size(4 * MN_LANES), may_alias));
+
+static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c);
+
+#define MN_INLINE static inline __attribute__((always_inline))
+
+MN_INLINE mn_vf splat(float x) { return x - (mn_vf){0}; }
+MN_INLINE mn_vf load(const float *x) { return *(const mn_vf *)x; }
+MN_INLINE void store(float *x, mn_vf v) { *(mn_vf *)x = v; }
+MN_INLINE mn_vf choose(mn_vi mask, mn_vf yes, mn_vf no) {
+    return (mn_vf)((mask & (mn_vi)yes) | (~mask & (mn_vi)no));
+}
+
+/* 2^x for x <= MN_RESCALE_THRESHOLD, 1e-7 relative; 0 below the normal range. Adding 1.5 * 2^23 leaves round(x) in the
+ * low bits of the sum; the fraction, in [-1/2, 1/2], goes through a polynomial fitted at Chebyshev nodes. */
+MN_INLINE mn_vf exp2_f32(mn_vf x) {
+    mn_vi normal = ~(x <= splat(-126.0f)); /* NaN stays NaN */
+    x = choose(normal, x, splat(0));
+    const mn_vf shift = splat(0x1.8p23f);
+    mn_vf shifted = x + shift;
+    mn_vf f = x - (shifted - shift);
+    mn_vf p = splat(1.5453163359779865e-4f);
+    p = mn_vf_fma(p, f, splat(1.3390863314270973e-3f));
+    p = mn_vf_fma(p, f, splat(9.618083015084267e-3f));
+    p = mn_vf_fma(p, f, splat(5.5503569543361664e-2f));
+    p = mn_vf_fma(p, f, splat(2.4022650718688965e-1f));
+    p = mn_vf_fma(p, f, splat(6.931471824645996e-1f));
+    p = mn_vf_fma(p, f, splat(1.0f));
+    return choose(normal, (mn_vf)((mn_vi)p + ((mn_vi)shifted << 23)), splat(0));
+}
+
+/* tanh x = (1 - e) / (1 + e), e = 2^(-2 x log2 e); near 0, where that cancels, its Pade form [5/4]. */
+MN_INLINE mn_vf tanh_f32(mn_vf x) {
+    mn_vf size = choose(x < splat(0), -x, x), square = x * x;
+    mn_vf bounded = choose(size > splat(10.0f), splat(10.0f), size);
+    mn_vf inverse = exp2_f32(bounded * splat(-2.885390081777927f));
+    mn_vf far = (splat(1) - inverse) / (splat(1) + inverse);
+    mn_vf top = mn_vf_fma(mn_vf_fma(square, splat(1), splat(105)), square, splat(945));
+    mn_vf bottom = mn_vf_fma(mn_vf_fma(square, splat(15), splat(420)), square, splat(945));
+    mn_vf near = size * top / bottom;
+    mn_vf result = choose(size < splat(0.5f), near, far);
+    return choose(x < splat(0), -result, result);
+}
+
+static void softcap_f32(float *s, float cap) {
+    for (int j = 0; j < MN_TILE_KEYS; j += MN_LANES) store(s + j, splat(cap) * tanh_f32(load(s + j)));
+}
+
+static void add_slope_f32(float *s, float first, float step) {
+    float lanes[MN_LANES] __attribute__((aligned(64)));
+    for (int i = 0; i < MN_LANES; i++) lanes[i] = (float)i;
+    for (int j = 0; j < MN_TILE_KEYS; j += MN_LANES) {
+        mn_vf index = load(lanes) + splat((float)j);
+        store(s + j, load(s + j) + mn_vf_fma(index, splat(step), splat(first)));
+    }
+}
+
+static void pack_q_f32(void *packed, const float *q, float factor, int k_dim) {
+    float *out = packed;
+    for (int i = 0; i < k_dim; i++) out[i] = q[i] * factor;
+    for (int i = k_dim; i < mn_attend_pad(k_dim); i++) out[i] = 0;
+}
+
+/* Quantised rows are whole blocks of 32. */
+static const float *row_to_f32(float *row, mn_dtype type, const void *src, int dim) {
+    if (type == MN_F32) return src;
+    mn_to_f32(type, src, row, type == MN_Q8_0 || type == MN_Q4_0 ? (dim + 31) & ~31 : dim);
+    return row;
+}
+
+static void pack_k_f32(void *packed, mn_dtype type, const void *rows, size_t row_bytes, int n_keys, int k_dim) {
+    float *out = packed, buffer[MN_ATTEND_MAX_DIM];
+    if (n_keys < MN_TILE_KEYS || k_dim % 16) memset(out, 0, (size_t)mn_attend_pad(k_dim) * MN_TILE_KEYS * sizeof *out);
+    for (int j = 0; j < n_keys; j++) {
+        const float *row = row_to_f32(buffer, type, (const char *)rows + (size_t)j * row_bytes, k_dim);
+        for (int i = 0; i < k_dim; i++) out[i * MN_TILE_KEYS + j] = row[i];
+    }
+}
+
+static void pack_v_f32(void *packed, mn_dtype type, const void *rows, size_t row_bytes, int n_keys, int v_dim) {
+    float *out = packed, buffer[MN_ATTEND_MAX_DIM];
+    int v_pad = mn_attend_pad(v_dim);
+    for (int j = 0; j < MN_TILE_KEYS; j++, out += v_pad) {
+        int n = j < n_keys ? v_dim : 0;
+        if (n) memcpy(out, row_to_f32(buffer, type, (const char *)rows + (size_t)j * row_bytes, n), (size_t)n * 4);
+        memset(out + n, 0, (size_t)(v_pad - n) * sizeof *out);
+    }
+}
+
+/* out[r, panel] += sum_i a[r, i] b[i, panel], n_rows and n_vectors constant after inlining. The sum over i starts from
+ * zero and is added to out once: rounding grows with the tile, not with the context. */
+MN_INLINE void multiply_panel(float *out, int out_stride, const float *a, int a_stride, const float *b, int b_stride,
+                              int n, int n_rows, int n_vectors) {
+    mn_vf sums[MN_TILE_ROWS][MN_PANEL_VECTORS];
+    for (int r = 0; r < n_rows; r++)
+        for (int w = 0; w < n_vectors; w++) sums[r][w] = splat(0);
+    for (int i = 0; i < n; i++)
+        for (int r = 0; r < n_rows; r++) {
+            mn_vf x = splat(a[r * a_stride + i]);
+            for (int w = 0; w < n_vectors; w++)
+                sums[r][w] = mn_vf_fma(x, load(b + i * b_stride + w * MN_LANES), sums[r][w]);
+        }
+    for (int r = 0; r < n_rows; r++)
+        for (int w = 0; w < n_vectors; w++) {
+            float *cell = out + r * out_stride + w * MN_LANES;
+            store(cell, load(cell) + sums[r][w]);
+        }
+}
+
+MN_INLINE void multiply_rows(float *out, const float *a, int a_stride, const float *b, int n, int width, int n_rows) {
+    int j = 0;
+    for (; j + MN_PANEL_VECTORS * MN_LANES <= width; j += MN_PANEL_VECTORS * MN_LANES)
+        multiply_panel(out + j, width, a, a_stride, b + j, width, n, n_rows, MN_PANEL_VECTORS);
+    for (; j < width; j += MN_LANES) multiply_panel(out + j, width, a, a_stride, b + j, width, n, n_rows, 1);
+}
+
+/* out [n_rows, width] += a [n_rows, n] b [n, width] */
+static void multiply(float *out, const float *a, int a_stride, const float *b, int n, int width, int n_rows) {
+    switch (n_rows) {
+    case 1: multiply_rows(out, a, a_stride, b, n, width, 1); break;
+    case 2: multiply_rows(out, a, a_stride, b, n, width, 2); break;
+    case 3: multiply_rows(out, a, a_stride, b, n, width, 3); break;
+    case 4: multiply_rows(out, a, a_stride, b, n, width, 4); break;
+    case 5: multiply_rows(out, a, a_stride, b, n, width, 5); break;
+    default: multiply_rows(out, a, a_stride, b, n, width, 6); break;
+    }
+}
+
+/* Long rows are summed 64 dims at a time, for the same reason. */
+static void scores_f32(float *s, const void *q, const void *k, int n_rows, int k_pad) {
+    const float *queries = q, *keys = k;
+    memset(s, 0, (size_t)n_rows * MN_TILE_KEYS * sizeof *s);
+    for (int i = 0; i < k_pad; i += 64) {
+        int n = k_pad - i < 64 ? k_pad - i : 64;
+        multiply(s, queries + i, k_pad, keys + i * MN_TILE_KEYS, n, MN_TILE_KEYS, n_rows);
+    }
+}
+
+MN_INLINE float reduce_max(mn_vf v) {
+    float best = v[0];
+    for (int i = 1; i < MN_LANES; i++) best = v[i] > best ? v[i] : best;
+    return best;
+}
+
+MN_INLINE float reduce_sum(mn_vf v) {
+    float sum = 0;
+    for (int i = 0; i < MN_LANES; i++) sum += v[i];
+    return sum;
+}
+
+/* Moves a row's maximum to that of the new scores when it is too far below them; returns the maximum to subtract. */
+MN_INLINE float raise_max(float *m, float *l, float *o, float tile_max, int v_pad) {
+    if (!(tile_max > *m + MN_RESCALE_THRESHOLD)) return *m == -INFINITY ? 0 : *m;
+    float factor = exp2_f32(splat(*m - tile_max))[0];
+    *m = tile_max;
+    *l *= factor;
+    for (int i = 0; i < v_pad; i += MN_LANES) store(o + i, splat(factor) * load(o + i));
+    return tile_max;
+}
+
+static void absorb_f32(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad) {
+    for (int r = 0; r < n_rows; r++) {
+        float *row = s + r * MN_TILE_KEYS;
+        mn_vf top = load(row), sum = splat(0);
+        for (int j = MN_LANES; j < MN_TILE_KEYS; j += MN_LANES) top = choose(load(row + j) > top, load(row + j), top);
+        mn_vf m = splat(raise_max(&rows.m[r], &rows.l[r], rows.o + (size_t)r * v_pad, reduce_max(top), v_pad));
+        for (int j = 0; j < MN_TILE_KEYS; j += MN_LANES) {
+            mn_vf p = exp2_f32(load(row + j) - m);
+            store(row + j, p);
+            sum += p;
+        }
+        rows.l[r] += reduce_sum(sum);
+    }
+    multiply(rows.o, s, MN_TILE_KEYS, v, MN_TILE_KEYS, v_pad, n_rows);
+}
+
+static const mn_attend_ops ops_f32 = {sizeof(float), pack_q_f32, pack_k_f32,  pack_v_f32,
+                                      scores_f32,    absorb_f32, softcap_f32, add_slope_f32};
+
+#endif

@@ -1,0 +1,12 @@
+#define MN_LANES 4
+#define MN_PANEL_VECTORS 4
+#include "kernels/attend_f32.h"
+
+#include <arm_neon.h>
+
+static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) { return vfmaq_f32(c, a, b); }
+
+void mn_attend_init_neon(mn_attend_kernels *table) {
+    table->f32 = ops_f32;
+    table->fast = ops_f32;
+}

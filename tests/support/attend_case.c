@@ -1,0 +1,155 @@
+#include "support/attend_case.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+static int whole_blocks(int dim) { return (dim + 31) & ~31; }
+
+static float draw(mn_random *rng, bool outliers) {
+    double x = mn_random_normal(rng);
+    if (outliers && mn_random_below(rng, 1000) == 0) x += 10 * mn_random_normal(rng);
+    return (float)x;
+}
+
+static void fill_row(mn_random *rng, mn_dtype type, char *row, int dim, bool outliers) {
+    float values[2048] = {0};
+    for (int i = 0; i < dim; i++) values[i] = draw(rng, outliers);
+    mn_from_f32(type, values, row, type == MN_Q8_0 || type == MN_Q4_0 ? whole_blocks(dim) : dim);
+}
+
+/* Rows beyond n_tokens hold NaN patterns: nobody may read them. */
+static void fill_pages(mn_random *rng, void **pages, const attend_spec *s, mn_dtype type, size_t row_bytes, int dim) {
+    size_t page_bytes = row_bytes * (size_t)s->n_kv_heads * MN_PAGE_TOKENS;
+    for (int64_t first = 0; first < s->n_tokens; first += MN_PAGE_TOKENS, pages++) {
+        *pages = malloc(page_bytes);
+        memset(*pages, 0xff, page_bytes);
+        for (int h = 0; h < s->n_kv_heads; h++)
+            for (int64_t t = 0; t < MN_MIN((int64_t)MN_PAGE_TOKENS, s->n_tokens - first); t++)
+                fill_row(rng, type, (char *)*pages + (size_t)(h * MN_PAGE_TOKENS + t) * row_bytes, dim, s->outliers);
+    }
+}
+
+attend_case attend_case_create(const attend_spec *s, uint64_t seed) {
+    mn_random rng;
+    mn_random_seed(&rng, seed, 7);
+    int n_heads = s->n_kv_heads * s->group;
+    attend_case c = {.n_pages = (s->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS};
+    c.pages = calloc((size_t)c.n_pages * 2 + 1, sizeof *c.pages);
+    mn_kv_view kv = {.k_type = s->k_type, .v_type = s->v_type, .n_kv_heads = s->n_kv_heads, .k_dim = s->k_dim,
+                     .v_dim = s->v_dim, .n_tokens = s->n_tokens};
+    kv.k_row_bytes = mn_dtype_row_bytes(s->k_type, whole_blocks(s->k_dim));
+    kv.v_row_bytes = s->shared_values ? kv.k_row_bytes : mn_dtype_row_bytes(s->v_type, whole_blocks(s->v_dim));
+    fill_pages(&rng, c.pages, s, s->k_type, kv.k_row_bytes, s->k_dim);
+    if (!s->shared_values) fill_pages(&rng, c.pages + c.n_pages, s, s->v_type, kv.v_row_bytes, s->v_dim);
+    kv.k_pages = (const void *const *)c.pages;
+    kv.v_pages = kv.k_pages + (s->shared_values ? 0 : c.n_pages);
+    int64_t q_stride = n_heads * s->k_dim + 3, out_stride = n_heads * s->v_dim + 5;
+    c.q = malloc((size_t)(s->n_rows * q_stride) * sizeof *c.q + 1);
+    c.out = malloc((size_t)(s->n_rows * out_stride) * sizeof *c.out + 1);
+    for (int64_t i = 0; i < s->n_rows * q_stride; i++) c.q[i] = draw(&rng, s->outliers);
+    for (int64_t i = 0; i < s->n_rows * out_stride; i++) c.out[i] = NAN;
+    c.slopes = malloc((size_t)n_heads * sizeof *c.slopes);
+    for (int h = 0; h < n_heads; h++) c.slopes[h] = exp2f(-8.0f * (float)(h + 1) / (float)n_heads);
+    c.call = (mn_attend){.q = c.q, .out = c.out, .q_stride = q_stride, .out_stride = out_stride, .n_rows = s->n_rows,
+                         .first_token = s->first_token, .n_heads = n_heads, .scale = 1 / sqrtf((float)s->k_dim),
+                         .softcap = s->softcap, .window = s->window, .segment = s->segment,
+                         .slopes = s->slopes ? c.slopes : NULL, .kv = kv};
+    return c;
+}
+
+void attend_case_free(attend_case *c) {
+    for (int64_t i = 0; i < 2 * c->n_pages; i++) free(c->pages[i]);
+    free(c->pages);
+    free(c->q);
+    free(c->out);
+    free(c->slopes);
+}
+
+static void read_row(const void *const *pages, mn_dtype type, size_t row_bytes, int h, int64_t t, int dim, float *row) {
+    const char *page = pages[t / MN_PAGE_TOKENS];
+    mn_to_f32(type, page + (size_t)(h * MN_PAGE_TOKENS + t % MN_PAGE_TOKENS) * row_bytes, row,
+              type == MN_Q8_0 || type == MN_Q4_0 ? whole_blocks(dim) : dim);
+}
+
+static bool listed(const mn_block_list *lists, int kv_head, int64_t token, int64_t key) {
+    if (!lists) return true;
+    int64_t list = lists->n_lists > 1 ? kv_head : 0;
+    const int64_t *range = lists->offsets + list * lists->n_query_blocks + token / lists->block_tokens -
+                           lists->first_query_block;
+    for (int64_t i = range[0]; i < range[1]; i++)
+        if (lists->blocks[i] == key / lists->block_tokens) return true;
+    return false;
+}
+
+static bool sees(const mn_attend *a, int kv_head, int64_t token, int64_t key) {
+    const mn_kv_view *kv = &a->kv;
+    return key <= token && key < kv->n_tokens && (a->window == 0 || token - key < a->window) &&
+           (a->segment == 0 || key / a->segment == token / a->segment) && listed(a->blocks, kv_head, token, key) &&
+           kv->k_pages[key / MN_PAGE_TOKENS] && kv->v_pages[key / MN_PAGE_TOKENS];
+}
+
+static void attend_one(const mn_attend *a, int64_t row, int head, const float *keys, const float *values, double *out) {
+    const mn_kv_view *kv = &a->kv;
+    int64_t token = a->first_token + row;
+    int kv_head = head / (a->n_heads / kv->n_kv_heads);
+    const float *q = a->q + row * a->q_stride + (int64_t)head * kv->k_dim;
+    double *scores = malloc((size_t)(kv->n_tokens + 1) * sizeof *scores), max = -INFINITY, sum = 0;
+    for (int64_t j = 0; j < kv->n_tokens; j++) {
+        double s = 0;
+        for (int i = 0; i < kv->k_dim; i++) s += (double)q[i] * (double)keys[j * kv->k_dim + i];
+        s *= (double)a->scale;
+        if (a->softcap > 0) s = (double)a->softcap * tanh(s / (double)a->softcap);
+        if (a->slopes) s -= (double)a->slopes[head] * (double)(token - j);
+        scores[j] = sees(a, kv_head, token, j) ? s : -INFINITY;
+        max = MN_MAX(max, scores[j]);
+    }
+    for (int i = 0; i < kv->v_dim; i++) out[i] = 0;
+    for (int64_t j = 0; j < kv->n_tokens && max > -INFINITY; j++) {
+        double p = exp(scores[j] - max);
+        sum += p;
+        for (int i = 0; p > 0 && i < kv->v_dim; i++) out[i] += p * (double)values[j * kv->v_dim + i];
+    }
+    for (int i = 0; i < kv->v_dim && sum > 0; i++) out[i] /= sum;
+    free(scores);
+}
+
+void attend_oracle(const mn_attend *a, double *out) {
+    const mn_kv_view *kv = &a->kv;
+    float row[2048];
+    float *keys = malloc((size_t)(kv->n_tokens * kv->k_dim) * sizeof *keys + 1);
+    float *values = malloc((size_t)(kv->n_tokens * kv->v_dim) * sizeof *values + 1);
+    for (int h = 0; h < kv->n_kv_heads; h++) {
+        for (int64_t t = 0; t < kv->n_tokens; t++) {
+            if (!kv->k_pages[t / MN_PAGE_TOKENS]) continue;
+            read_row(kv->k_pages, kv->k_type, kv->k_row_bytes, h, t, kv->k_dim, row);
+            memcpy(keys + t * kv->k_dim, row, (size_t)kv->k_dim * sizeof *row);
+            read_row(kv->v_pages, kv->v_type, kv->v_row_bytes, h, t, kv->v_dim, row);
+            memcpy(values + t * kv->v_dim, row, (size_t)kv->v_dim * sizeof *row);
+        }
+        int group = a->n_heads / kv->n_kv_heads;
+        for (int64_t r = 0; r < a->n_rows; r++)
+            for (int head = h * group; head < (h + 1) * group; head++)
+                attend_one(a, r, head, keys, values, out + (r * a->n_heads + head) * kv->v_dim);
+    }
+    free(keys);
+    free(values);
+}
+
+double attend_error(const mn_attend *a, const double *want) {
+    double worst = 0;
+    for (int64_t r = 0; r < a->n_rows; r++)
+        for (int head = 0; head < a->n_heads; head++, want += a->kv.v_dim) {
+            const float *got = a->out + r * a->out_stride + (int64_t)head * a->kv.v_dim;
+            double norm = 0, error = 0;
+            for (int i = 0; i < a->kv.v_dim; i++) {
+                norm += want[i] * want[i];
+                error += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+            }
+            double relative = error == 0 ? 0 : sqrt(error / norm);
+            if (!(relative <= worst)) worst = relative;
+        }
+    return worst;
+}

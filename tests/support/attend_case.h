@@ -1,0 +1,33 @@
+/* An attention call with random operands, and its answer by a softmax in double precision. */
+#ifndef MN_TESTS_ATTEND_CASE_H
+#define MN_TESTS_ATTEND_CASE_H
+
+#include "attention/attention.h"
+#include "base/random.h"
+
+typedef struct attend_spec {
+    mn_dtype k_type, v_type;
+    int n_kv_heads, group, k_dim, v_dim;
+    int64_t n_tokens, first_token, n_rows;
+    int64_t window, segment;
+    float softcap;
+    bool slopes, shared_values; /* shared_values: the values are the head of the key rows (absorbed MLA) */
+    bool outliers;              /* FlashAttention-3's N(0, 1) + N(0, 100) Bernoulli(0.001) */
+} attend_spec;
+
+/* Owns all memory of `call`. */
+typedef struct attend_case {
+    mn_attend call;
+    void **pages; /* keys, then values */
+    int64_t n_pages;
+    float *q, *out, *slopes;
+} attend_case;
+
+attend_case attend_case_create(const attend_spec *spec, uint64_t seed);
+void attend_case_free(attend_case *c);
+/* Fills out [n_rows, n_heads, v_dim] from the definition in attention.h, over the stored (rounded) keys and values. */
+void attend_oracle(const mn_attend *a, double *out);
+/* The largest error of a row relative to its norm, of a's out against want. A row of zeros must be zeros. */
+double attend_error(const mn_attend *a, const double *want);
+
+#endif
