@@ -96,7 +96,7 @@ static mn_status open_numbered(const char *path, split_name name, int number, mn
 
 /* Gives the first part the tensors of all: its keys are the model's keys. */
 static mn_status merge_parts(mn_gguf *first, mn_error *err) {
-    int64_t n_tensors = 0, duplicate;
+    int64_t n_tensors = 0;
     for (const mn_gguf *part = first; part; part = part->next) n_tensors += part->n_tensors;
     split_keys keys;
     MN_TRY(get_split(first, &keys, err));
@@ -110,10 +110,8 @@ static mn_status merge_parts(mn_gguf *first, mn_error *err) {
         memcpy(at, part->tensors, (size_t)part->n_tensors * sizeof *at);
     first->tensors = all;
     first->n_tensors = n_tensors;
-    MN_TRY(mn_gguf_index_build(first, &first->tensor_index, mn_gguf_tensor_string, n_tensors, &duplicate, err));
-    if (duplicate < 0) return MN_OK;
-    return mn_fail(err, MN_ERR_FORMAT, "%s: tensor \"%s\" stands in two of the parts.", first->path,
-                   mn_gguf_show(mn_gguf_tensor_string(first, duplicate)).text);
+    mn_status status = mn_gguf_index_tensors(&first->tensor_index, &first->arena, all, n_tensors, err);
+    return status ? mn_fail_in(err, status, first->path) : MN_OK;
 }
 
 static mn_status open_split(const char *path, split_name name, mn_gguf **out, mn_error *err) {
@@ -178,7 +176,7 @@ int64_t mn_gguf_n_kv(const mn_gguf *gguf) { return gguf->n_kv; }
 const mn_gguf_kv *mn_gguf_kv_at(const mn_gguf *gguf, int64_t i) { return &gguf->kvs[i]; }
 
 const mn_gguf_kv *mn_gguf_find(const mn_gguf *gguf, const char *key) {
-    int64_t i = mn_gguf_index_find(gguf, &gguf->kv_index, mn_gguf_key_string, (mn_gguf_string){key, strlen(key)});
+    int64_t i = mn_gguf_index_find(&gguf->key_index, key);
     return i < 0 ? NULL : &gguf->kvs[i];
 }
 
@@ -186,6 +184,6 @@ int64_t mn_gguf_n_tensors(const mn_gguf *gguf) { return gguf->n_tensors; }
 const mn_tensor *mn_gguf_tensor_at(const mn_gguf *gguf, int64_t i) { return &gguf->tensors[i]; }
 
 const mn_tensor *mn_gguf_tensor(const mn_gguf *gguf, const char *name) {
-    int64_t i = mn_gguf_index_find(gguf, &gguf->tensor_index, mn_gguf_tensor_string, (mn_gguf_string){name, strlen(name)});
+    int64_t i = mn_gguf_index_find(&gguf->tensor_index, name);
     return i < 0 ? NULL : &gguf->tensors[i];
 }

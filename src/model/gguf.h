@@ -52,6 +52,16 @@ int64_t mn_gguf_n_tensors(const mn_gguf *gguf);
 const mn_tensor *mn_gguf_tensor_at(const mn_gguf *gguf, int64_t i);
 const mn_tensor *mn_gguf_tensor(const mn_gguf *gguf, const char *name); /* NULL when missing; O(1) */
 
+const char *mn_gguf_type_name(uint32_t type); /* "u8", "string"; "unknown type" */
+/* The string whose length stands at *at; *at moves behind it: walks a string value or the items of an array of
+ * strings, kv->n_items times from kv->data. */
+mn_gguf_string mn_gguf_next_string(const unsigned char **at, int length_bytes);
+/* A file's string for a message or a terminal: at most 64 bytes, what is not printable ASCII shown as '?'. */
+typedef struct mn_gguf_shown {
+    char text[72];
+} mn_gguf_shown;
+mn_gguf_shown mn_gguf_show(mn_gguf_string string);
+
 /* Typed reads. `found` false and *out unchanged when the key is missing; a key of the wrong type is an error naming
  * key, type found and type wanted. Integers convert between widths when the value fits; floats between f32 and f64. */
 mn_status mn_gguf_get_i64(const mn_gguf *gguf, const char *key, int64_t *out, bool *found, mn_error *err);
@@ -77,11 +87,14 @@ void mn_gguf_put_u32(mn_gguf_writer *writer, const char *key, uint32_t value);
 void mn_gguf_put_f32(mn_gguf_writer *writer, const char *key, float value);
 void mn_gguf_put_bool(mn_gguf_writer *writer, const char *key, bool value);
 void mn_gguf_put_string(mn_gguf_writer *writer, const char *key, const char *value);
-/* Copies a key as it stands in another file, under its own name. */
+/* Copies a key as it stands in another file, under its own name. Keys that describe that file's layout
+ * (general.alignment, split.*) are left out. */
 void mn_gguf_put_kv(mn_gguf_writer *writer, const mn_gguf_kv *kv);
-/* Adds a tensor; name, type, ne of *t are copied. t->data is borrowed until write; when it is NULL, `fill` makes it. */
+/* Adds a tensor; name, type, n_dims and ne of *t are copied, its bytes computed. t->data is borrowed until write; when it
+ * is NULL, `fill` makes it. */
 void mn_gguf_put_tensor(mn_gguf_writer *writer, const mn_tensor *t);
-/* Writes PATH (see mn_writer: all or nothing). A failed put is reported here. */
+/* Writes PATH (see mn_writer: all or nothing), asking `fill` in the order of the puts, into one buffer of the size of the
+ * largest tensor. A failed put, or a name put twice, is reported here. */
 mn_status mn_gguf_write(mn_gguf_writer *writer, const char *path, mn_gguf_fill *fill, void *arg, mn_error *err);
 
 #endif

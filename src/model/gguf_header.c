@@ -4,6 +4,7 @@
 #include "base/checked.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -152,16 +153,12 @@ static mn_status take_kv(cursor *c, mn_gguf_kv *kv, mn_error *err) {
 }
 
 static mn_status take_keys(mn_gguf *gguf, cursor *c, mn_error *err) {
-    gguf->kvs = mn_arena_zalloc(&gguf->arena, (size_t)gguf->n_kv + 1, sizeof *gguf->kvs);
+    gguf->kvs = mn_arena_zalloc(&gguf->arena, (size_t)gguf->n_kv , sizeof *gguf->kvs);
     if (!gguf->kvs) return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld keys.", (long long)gguf->n_kv);
     c->what = "key";
     c->total = gguf->n_kv;
     for (c->index = 0; c->index < gguf->n_kv; c->index++) MN_TRY(take_kv(c, &gguf->kvs[c->index], err));
-    int64_t duplicate;
-    MN_TRY(mn_gguf_index_build(gguf, &gguf->kv_index, mn_gguf_key_string, gguf->n_kv, &duplicate, err));
-    if (duplicate < 0) return MN_OK;
-    return mn_fail(err, MN_ERR_FORMAT, "key \"%s\" stands in the header twice; the file is damaged.",
-                   mn_gguf_show(gguf->kvs[duplicate].key).text);
+    return mn_gguf_index_keys(&gguf->key_index, &gguf->arena, gguf->kvs, gguf->n_kv, err);
 }
 
 static mn_status take_tensor_name(mn_gguf *gguf, cursor *c, mn_tensor *t, mn_error *err) {
@@ -231,8 +228,8 @@ static mn_status take_type(cursor *c, mn_tensor *t, mn_error *err) {
 
 /* offsets[i] waits until the header's end is known. */
 static mn_status take_tensors(mn_gguf *gguf, cursor *c, uint64_t **offsets, mn_error *err) {
-    gguf->tensors = mn_arena_zalloc(&gguf->arena, (size_t)gguf->n_tensors + 1, sizeof *gguf->tensors);
-    *offsets = mn_arena_alloc(&gguf->arena, (size_t)gguf->n_tensors + 1, sizeof **offsets);
+    gguf->tensors = mn_arena_zalloc(&gguf->arena, (size_t)gguf->n_tensors , sizeof *gguf->tensors);
+    *offsets = mn_arena_alloc(&gguf->arena, (size_t)gguf->n_tensors , sizeof **offsets);
     if (!gguf->tensors || !*offsets)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld tensors.", (long long)gguf->n_tensors);
     c->what = "tensor";
@@ -244,11 +241,7 @@ static mn_status take_tensors(mn_gguf *gguf, cursor *c, uint64_t **offsets, mn_e
         MN_TRY(take_type(c, t, err));
         MN_TRY(take_u64(c, &(*offsets)[c->index], err));
     }
-    int64_t duplicate;
-    MN_TRY(mn_gguf_index_build(gguf, &gguf->tensor_index, mn_gguf_tensor_string, gguf->n_tensors, &duplicate, err));
-    if (duplicate < 0) return MN_OK;
-    return mn_fail(err, MN_ERR_FORMAT, "tensor \"%s\" stands in the header twice; the file is damaged.",
-                   show_name(&gguf->tensors[duplicate]).text);
+    return mn_gguf_index_tensors(&gguf->tensor_index, &gguf->arena, gguf->tensors, gguf->n_tensors, err);
 }
 
 static mn_status get_alignment(const mn_gguf *gguf, size_t *out, mn_error *err) {
@@ -274,6 +267,24 @@ static mn_status fail_outside(const mn_gguf *gguf, const mn_tensor *t, size_t ne
                    present_text, show_name(t).text, needed_text);
 }
 
+static int by_place(const void *a, const void *b) {
+    const mn_tensor *left_tensor = *(const mn_tensor *const *)a, *right_tensor = *(const mn_tensor *const *)b;
+    return (left_tensor->data > right_tensor->data) - (left_tensor->data < right_tensor->data);
+}
+
+static mn_status check_overlap(mn_gguf *gguf, mn_error *err) {
+    size_t n = (size_t)gguf->n_tensors;
+    const mn_tensor **order = mn_arena_alloc(&gguf->arena, n, sizeof *order);
+    if (!order) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu tensors.", n);
+    for (size_t i = 0; i < n; i++) order[i] = &gguf->tensors[i];
+    qsort(order, n, sizeof *order, by_place);
+    for (size_t i = 1; i < n; i++)
+        if ((const char *)order[i - 1]->data + order[i - 1]->bytes > (const char *)order[i]->data)
+            return mn_fail(err, MN_ERR_FORMAT, "tensors \"%s\" and \"%s\" lie over one another; the file is damaged.",
+                           show_name(order[i - 1]).text, show_name(order[i]).text);
+    return MN_OK;
+}
+
 /* Turns offsets into pointers. The data section starts at the first aligned byte after the header. */
 static mn_status place_tensors(mn_gguf *gguf, const cursor *c, const uint64_t *offsets, mn_error *err) {
     size_t alignment = DEFAULT_ALIGNMENT, start;
@@ -290,7 +301,7 @@ static mn_status place_tensors(mn_gguf *gguf, const cursor *c, const uint64_t *o
         if (end > gguf->bytes) return fail_outside(gguf, t, end, err);
         t->data = gguf->data + begin;
     }
-    return MN_OK;
+    return check_overlap(gguf, err);
 }
 
 mn_status mn_gguf_read_header(mn_gguf *gguf, mn_error *err) {

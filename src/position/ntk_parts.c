@@ -19,7 +19,8 @@ static double pair_of_turns(const mn_rope_spec *spec, double turns) {
 
 mn_status mn_rope_ntk_parts(const mn_rope_spec *spec, int64_t n_ctx, mn_rope_table *table, mn_error *err) {
     (void)n_ctx, (void)err;
-    double beta_fast = spec->beta_fast > 0 ? spec->beta_fast : 32, beta_slow = spec->beta_slow > 0 ? spec->beta_slow : 1;
+    double beta_fast = spec->beta_fast > 0 ? spec->beta_fast : 32;
+    double beta_slow = spec->beta_slow > 0 ? spec->beta_slow : 1;
     double share = spec->ext_factor > 0 ? spec->ext_factor : 1;
     double low = MN_MAX(0, floor(pair_of_turns(spec, beta_fast)));
     double high = MN_MIN(spec->n_rot - 1, ceil(pair_of_turns(spec, beta_slow)));

@@ -38,7 +38,8 @@ static mn_status check_shape(const mn_rope_spec *spec, mn_error *err) {
                        spec->n_rot, 2 * MN_MAX_ROT_PAIRS);
     if (!(spec->freq_base > 1) || !isfinite(spec->freq_base))
         return mn_fail(err, MN_ERR_ARGUMENT,
-                       "a RoPE frequency base of %g gives no wavelengths: give one above 1 (most models: 10000 or more).",
+                       "a RoPE frequency base of %g gives no wavelengths: give one above 1 (most models: 10000 or "
+                       "more).",
                        spec->freq_base);
     return MN_OK;
 }
@@ -48,7 +49,8 @@ static mn_status check_scaling(const mn_rope_spec *spec, const scheme *s, int64_
         return mn_fail(err, MN_ERR_ARGUMENT, "a RoPE scaling factor of %g would shrink the window: give 1 or more.",
                        spec->factor);
     if (n_ctx < 1)
-        return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens holds nothing: give 1 or more.", (long long)n_ctx);
+        return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens holds nothing: give 1 or more.",
+                       (long long)n_ctx);
     if ((s->needs_window || spec->factor == 0) && spec->original_ctx < 2)
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "RoPE scaling %s needs the window the model was trained for, and has %lld: name it with "

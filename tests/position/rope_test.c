@@ -244,7 +244,8 @@ static void bad_figures_are_refused(void **state) {
     assert_refused(llama2(MN_ROPE_LINEAR, NAN), 4096, "factor of nan");
     assert_refused(llama2(MN_ROPE_LONGROPE, 0), 8192, "long factors");
     spec = llama2(MN_ROPE_YARN, 4), spec.original_ctx = 0, assert_refused(spec, 4096, "--yarn-orig-ctx");
-    spec = llama2(MN_ROPE_LLAMA3, 4), spec.low_freq_factor = 5, assert_refused(spec, 4096, "high frequency factor is 4");
+    spec = llama2(MN_ROPE_LLAMA3, 4), spec.low_freq_factor = 5;
+    assert_refused(spec, 4096, "high frequency factor is 4");
     float divisors[64] = {1, 1, -1};
     spec = llama2(MN_ROPE_NONE, 0), spec.factors = divisors, assert_refused(spec, 4096, "rope_freqs.weight[2] is -1");
 }

@@ -1,0 +1,24 @@
+/* Mixture of experts, second half: the chosen experts' feed-forward networks (Shazeer et al., arXiv:1701.06538, eq. 1).
+ *
+ *   out_t = sum_{i chosen for t} weight_{t,i} down_i (silu(gate_i x_t) * up_i x_t)
+ */
+#ifndef MN_MLP_MOE_H
+#define MN_MLP_MOE_H
+
+#include "kernels/compute.h"
+#include "tensor/tensor.h"
+
+#include <stdint.h>
+
+/* Three-dimensional weights: gate and up [n_experts][n_ff][n_embd], down [n_experts][n_embd][n_ff]. */
+typedef struct mn_experts {
+    const mn_tensor *gate, *up, *down;
+} mn_experts;
+
+/* out, x [n_rows, n_embd], not overlapping; ids, weights [n_rows, n_used] as mn_route gives them.
+ * The rows of an expert are multiplied together, expert after expert, and a row adds its experts by ascending id: in exact
+ * mode its result depends on nothing but itself. Shapes are the caller's promise; MN_ERR_MEMORY when scratch ends. */
+mn_status mn_moe(const mn_compute *c, const mn_experts *experts, float *out, const float *x, const int32_t *ids,
+                 const float *weights, int n_used, int64_t n_rows, mn_error *err);
+
+#endif

@@ -1,0 +1,94 @@
+#include "mlp/router.h"
+
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+mn_status mn_router_check(const mn_router *r, mn_error *err) {
+    if (r->gating != MN_GATING_SOFTMAX && r->gating != MN_GATING_SIGMOID)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "expert gating function %d is neither softmax (1) nor sigmoid (2).",
+                       (int)r->gating);
+    if (r->n_used < 1 || r->n_used > r->n_experts)
+        return mn_fail(err, MN_ERR_FORMAT, "a token cannot go to %d of %d experts.", r->n_used, r->n_experts);
+    if (r->n_groups <= 1) return MN_OK;
+    if (r->n_experts % r->n_groups)
+        return mn_fail(err, MN_ERR_FORMAT, "%d experts do not divide into %d groups.", r->n_experts, r->n_groups);
+    int size = r->n_experts / r->n_groups;
+    if (r->n_groups_used < 1 || r->n_groups_used > r->n_groups || r->n_used > size * r->n_groups_used)
+        return mn_fail(err, MN_ERR_FORMAT, "%d experts cannot be chosen from %d of %d groups of %d.", r->n_used,
+                       r->n_groups_used, r->n_groups, size);
+    if (r->group_top < 1 || r->group_top > size)
+        return mn_fail(err, MN_ERR_FORMAT, "the best %d experts of a group of %d cannot be summed.", r->group_top, size);
+    return MN_OK;
+}
+
+/* Takes the largest score that is not taken yet; the lowest index among equals. */
+static int take_best(const float *scores, bool *taken, int n) {
+    int best = -1;
+    for (int i = 0; i < n; i++)
+        if (!taken[i] && (best < 0 || scores[i] > scores[best])) best = i;
+    taken[best] = true;
+    return best;
+}
+
+/* Scratch of one row. */
+typedef struct row_scratch {
+    float *s, *scores, *group_scores; /* [n_experts], [n_experts], [n_groups] */
+    bool *taken, *group_taken;        /* [n_experts], [n_groups] */
+} row_scratch;
+
+/* Marks the experts of all but the best groups as taken. */
+static void leave_out_groups(const mn_router *r, const row_scratch *t) {
+    int size = r->n_experts / r->n_groups;
+    for (int g = 0; g < r->n_groups; g++) {
+        t->group_scores[g] = 0;
+        for (int i = 0; i < r->group_top; i++)
+            t->group_scores[g] += t->scores[g * size + take_best(t->scores + g * size, t->taken + g * size, size)];
+    }
+    memset(t->group_taken, 0, (size_t)r->n_groups);
+    memset(t->taken, 1, (size_t)r->n_experts);
+    for (int i = 0; i < r->n_groups_used; i++)
+        memset(t->taken + take_best(t->group_scores, t->group_taken, r->n_groups) * size, 0, (size_t)size);
+}
+
+static void score(const mn_router *r, const mn_kernels *kernels, const float *logits, const row_scratch *t) {
+    memcpy(t->s, logits, (size_t)r->n_experts * sizeof *logits);
+    if (r->gating == MN_GATING_SOFTMAX) kernels->vec.softmax(t->s, r->n_experts);
+    else
+        for (int i = 0; i < r->n_experts; i++) t->s[i] = 1 / (1 + expf(-t->s[i]));
+    for (int i = 0; i < r->n_experts; i++) {
+        t->scores[i] = t->s[i] + (r->selection_bias ? r->selection_bias[i] : 0);
+        if (isnan(t->scores[i])) t->scores[i] = -INFINITY;
+    }
+}
+
+static void route_row(const mn_router *r, const mn_kernels *kernels, int32_t *ids, float *weights, const float *logits,
+                      const row_scratch *t) {
+    score(r, kernels, logits, t);
+    memset(t->taken, 0, (size_t)r->n_experts);
+    if (r->n_groups > 1) leave_out_groups(r, t);
+    float sum = 0;
+    for (int i = 0; i < r->n_used; i++) {
+        ids[i] = take_best(t->scores, t->taken, r->n_experts);
+        weights[i] = t->s[ids[i]];
+        sum += weights[i];
+    }
+    /* 1e-20 keeps experts that all underflowed to 0 from becoming 0 / 0, and is lost in any other sum. */
+    float factor = r->normalise ? r->scale / (sum + 1e-20f) : r->scale;
+    for (int i = 0; i < r->n_used; i++) weights[i] *= factor;
+}
+
+mn_status mn_route(const mn_compute *c, const mn_router *r, int32_t *ids, float *weights, const float *logits,
+                   int64_t n_rows, mn_error *err) {
+    mn_arena_mark mark = mn_arena_get_mark(c->scratch);
+    size_t n = (size_t)r->n_experts;
+    float *floats = mn_arena_alloc(c->scratch, n, 3 * sizeof *floats);
+    bool *flags = mn_arena_alloc(c->scratch, n, 2 * sizeof *flags);
+    if (!floats || !flags) return mn_fail(err, MN_ERR_MEMORY, "no memory to route tokens to %d experts.", r->n_experts);
+    row_scratch t = {floats, floats + n, floats + 2 * n, flags, flags + n};
+    for (int64_t row = 0; row < n_rows; row++)
+        route_row(r, c->kernels, ids + row * r->n_used, weights + row * r->n_used, logits + row * r->n_experts, &t);
+    mn_arena_rewind(c->scratch, mark);
+    return MN_OK;
+}
