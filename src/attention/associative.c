@@ -31,9 +31,10 @@ mn_status mn_associative_check(const void *states, int n_states, int k_dim, int 
     for (int i = 0; i < n_states; i++) {
         int64_t n_pending = *(const int64_t *)((const char *)states + (size_t)i * bytes);
         if (n_pending < 0 || n_pending >= PENDING)
-            return mn_fail(err, MN_ERR_FORMAT,
-                           "the memory of head %d says that it keeps %lld stores aside (limit %d); start the session anew.",
-                           i, (long long)n_pending, PENDING - 1);
+            return mn_fail(
+                err, MN_ERR_FORMAT,
+                "the memory of head %d says that it keeps %lld stores aside (limit %d); start the session anew.", i,
+                (long long)n_pending, PENDING - 1);
     }
     return MN_OK;
 }

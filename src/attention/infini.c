@@ -16,9 +16,13 @@ static int find_name(const char *const *names, int n, const char *name) {
     return -1;
 }
 
-int mn_infini_find_rule(const char *name) { return find_name(rule_names, 3, name); }
+int mn_infini_find_rule(const char *name) {
+    return find_name(rule_names, 3, name);
+}
 
-int mn_infini_find_feature(const char *name) { return find_name(feature_names, 2, name); }
+int mn_infini_find_feature(const char *name) {
+    return find_name(feature_names, 2, name);
+}
 
 mn_status mn_infini_check(const mn_infini *shape, mn_error *err) {
     mn_infini_feature wanted = shape->rule == MN_INFINI_DELTA_EXACT ? MN_INFINI_SILU_L2 : MN_INFINI_ELU1;
@@ -38,7 +42,9 @@ mn_status mn_infini_check(const mn_infini *shape, mn_error *err) {
 }
 
 /* The paper's rules keep two memories a head: what is read, and what the current segment has written so far. */
-static int n_memories(const mn_infini *shape) { return shape->rule == MN_INFINI_DELTA_EXACT ? 1 : 2; }
+static int n_memories(const mn_infini *shape) {
+    return shape->rule == MN_INFINI_DELTA_EXACT ? 1 : 2;
+}
 
 size_t mn_infini_state_bytes(const mn_infini *shape) {
     size_t n, bytes;
@@ -102,8 +108,10 @@ static void run_segments(const step *s, int kv_head, float *feature, float *u) {
         int64_t kv_row = row * shape->n_kv_heads + kv_head;
         const float *v = s->v + kv_row * shape->v_dim;
         features[shape->feature](s->kernels, feature, s->k + kv_row * shape->k_dim, shape->k_dim);
-        if (shape->rule == MN_INFINI_LINEAR) mn_associative_store(s->kernels, &current, feature, v);
-        else write_delta(s, recall_normalised, &stored, &current, feature, v, 1, u);
+        if (shape->rule == MN_INFINI_LINEAR)
+            mn_associative_store(s->kernels, &current, feature, v);
+        else
+            write_delta(s, recall_normalised, &stored, &current, feature, v, 1, u);
     }
 }
 
@@ -126,8 +134,10 @@ static void run_heads(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     for (int64_t head = begin; head < end; head++) {
         float *feature = s->scratch + head * (s->shape->k_dim + s->shape->v_dim), *u = feature + s->shape->k_dim;
-        if (s->shape->rule == MN_INFINI_DELTA_EXACT) run_delta_exact(s, (int)head, feature, u);
-        else run_segments(s, (int)head, feature, u);
+        if (s->shape->rule == MN_INFINI_DELTA_EXACT)
+            run_delta_exact(s, (int)head, feature, u);
+        else
+            run_segments(s, (int)head, feature, u);
     }
 }
 
@@ -145,7 +155,9 @@ mn_status mn_infini_step(const mn_compute *c, const mn_infini *shape, void *stat
     return MN_OK;
 }
 
-static float sigmoid(float x) { return 1 / (1 + expf(-x)); }
+static float sigmoid(float x) {
+    return 1 / (1 + expf(-x));
+}
 
 void mn_infini_write_gates(const mn_compute *c, const mn_infini *shape, float *gates, const float *bias,
                            const float *w_key, const float *k, float threshold, int64_t n_rows) {

@@ -18,13 +18,13 @@ typedef struct mn_linear {
     int n_heads, n_kv_heads, k_dim, v_dim;
 } mn_linear;
 
-/* Bytes of the state of one sequence in one layer, whatever the length: plain memory, zeros = the start of a text, to be
- * copied away and back freely. The caller owns it, aligned to 64 bytes. 0 when the size overflows. */
+/* Bytes of the state of one sequence in one layer, whatever the length: plain memory, zeros = the start of a text, to
+ * be copied away and back freely. The caller owns it, aligned to 64 bytes. 0 when the size overflows. */
 size_t mn_linear_state_bytes(const mn_linear *shape);
 
 /* Takes n_rows more tokens. q [n_rows, n_heads, k_dim], k [n_rows, n_kv_heads, k_dim], v [n_rows, n_kv_heads, v_dim],
- * out [n_rows, n_heads, v_dim]. Any split of a text into calls gives the same bits. About 2 k_dim v_dim products per token
- * and head. MN_ERR_FORMAT when the state cannot be one, MN_ERR_MEMORY when scratch ends. */
+ * out [n_rows, n_heads, v_dim]. Any split of a text into calls gives the same bits. About 2 k_dim v_dim products per
+ * token and head. MN_ERR_FORMAT when the state cannot be one, MN_ERR_MEMORY when scratch ends. */
 mn_status mn_linear_step(const mn_compute *c, const mn_linear *shape, void *state, float *out, const float *q,
                          const float *k, const float *v, int64_t n_rows, mn_error *err);
 

@@ -28,8 +28,8 @@ void mn_short_conv(float *out, const float *x, const float *history, const float
             float weights[BLOCK];
             for (int i = 0; i < n; i++) weights[i] = taps[(int64_t)(begin + i) * n_taps + tap];
             for (int64_t row = 0; row < n_rows; row++)
-                apply_tap(out + row * n_channels + begin,
-                          row_before(x, history, row - tap, n_taps, n_channels) + begin, weights, n, tap == 0);
+                apply_tap(out + row * n_channels + begin, row_before(x, history, row - tap, n_taps, n_channels) + begin,
+                          weights, n, tap == 0);
         }
     }
 }

@@ -47,8 +47,7 @@ static mn_status run_expert(const mn_compute *c, const mn_experts *experts, int6
     int64_t n_embd = experts->gate->ne[0], n_ff = experts->gate->ne[1];
     mn_tensor gate = mn_tensor_matrix(experts->gate, expert), up = mn_tensor_matrix(experts->up, expert);
     mn_tensor down = mn_tensor_matrix(experts->down, expert);
-    for (int64_t i = 0; i < n; i++)
-        memcpy(b->x + i * n_embd, x + rows[i].row * n_embd, (size_t)n_embd * sizeof *x);
+    for (int64_t i = 0; i < n; i++) memcpy(b->x + i * n_embd, x + rows[i].row * n_embd, (size_t)n_embd * sizeof *x);
     MN_TRY(mn_matmul_many(c, (float *const[]){b->gate, b->up}, (const int64_t[]){n_ff, n_ff}, b->x, n_embd, n,
                           (const mn_tensor *const[]){&gate, &up}, 2, err));
     c->kernels->vec.silu_mul(b->gate, b->gate, b->up, n * n_ff);

@@ -16,8 +16,9 @@ typedef struct mn_experts {
 } mn_experts;
 
 /* out, x [n_rows, n_embd], not overlapping; ids, weights [n_rows, n_used] as mn_route gives them.
- * The rows of an expert are multiplied together, expert after expert, and a row adds its experts by ascending id: in exact
- * mode its result depends on nothing but itself. Shapes are the caller's promise; MN_ERR_MEMORY when scratch ends. */
+ * The rows of an expert are multiplied together, expert after expert, and a row adds its experts by ascending id: in
+ * exact mode its result depends on nothing but itself. Shapes are the caller's promise; MN_ERR_MEMORY when scratch
+ * ends. */
 mn_status mn_moe(const mn_compute *c, const mn_experts *experts, float *out, const float *x, const int32_t *ids,
                  const float *weights, int n_used, int64_t n_rows, mn_error *err);
 

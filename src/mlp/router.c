@@ -19,7 +19,8 @@ mn_status mn_router_check(const mn_router *r, mn_error *err) {
         return mn_fail(err, MN_ERR_FORMAT, "%d experts cannot be chosen from %d of %d groups of %d.", r->n_used,
                        r->n_groups_used, r->n_groups, size);
     if (r->group_top < 1 || r->group_top > size)
-        return mn_fail(err, MN_ERR_FORMAT, "the best %d experts of a group of %d cannot be summed.", r->group_top, size);
+        return mn_fail(err, MN_ERR_FORMAT, "the best %d experts of a group of %d cannot be summed.", r->group_top,
+                       size);
     return MN_OK;
 }
 
@@ -54,7 +55,8 @@ static void leave_out_groups(const mn_router *r, const row_scratch *t) {
 
 static void score(const mn_router *r, const mn_kernels *kernels, const float *logits, const row_scratch *t) {
     memcpy(t->s, logits, (size_t)r->n_experts * sizeof *logits);
-    if (r->gating == MN_GATING_SOFTMAX) kernels->vec.softmax(t->s, r->n_experts);
+    if (r->gating == MN_GATING_SOFTMAX)
+        kernels->vec.softmax(t->s, r->n_experts);
     else
         for (int i = 0; i < r->n_experts; i++) t->s[i] = 1 / (1 + expf(-t->s[i]));
     for (int i = 0; i < r->n_experts; i++) {

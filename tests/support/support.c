@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/random.h"
 
 void assert_close(const float *got, const float *want, size_t n, double atol, double rtol, const char *what) {
     for (size_t i = 0; i < n; i++) {
@@ -13,6 +14,12 @@ void assert_close(const float *got, const float *want, size_t n, double atol, do
         bool close = isnan(w) ? isnan(g) : g == w || fabs(g - w) <= atol + rtol * fabs(w);
         if (!close) fail_msg("%s: element %zu is %.9g, wanted %.9g (difference %.3g)", what, i, g, w, fabs(g - w));
     }
+}
+
+void fill_normal(float *x, size_t n, uint64_t seed) {
+    mn_random rng;
+    mn_random_seed(&rng, seed, 0);
+    for (size_t i = 0; i < n; i++) x[i] = (float)mn_random_normal(&rng);
 }
 
 const char *data_path(const char *relative) {

@@ -22,6 +22,9 @@
 /* Fails, naming the place, where |got - want| > atol + rtol |want|, or one is NaN and the other not. */
 void assert_close(const float *got, const float *want, size_t n, double atol, double rtol, const char *what);
 
+/* n normal numbers, the same for the same seed. */
+void fill_normal(float *x, size_t n, uint64_t seed);
+
 /* Path of a file in the shared data ("golden/tiny-llama.gguf"), else of the committed subset tests/data/..., else NULL.
  * Borrowed until the next call. When NULL the test says with leave_out() what was left out. */
 const char *data_path(const char *relative);
