@@ -73,13 +73,19 @@ void mn_associative_move(const mn_kernels *kernels, mn_associative *into, mn_ass
     memset(from->n_pending, 0, mn_associative_bytes(from->k_dim, from->v_dim));
 }
 
+int64_t mn_associative_grain(int64_t n_rows, int n_heads, int n_kv_heads, int k_dim, int v_dim) {
+    const double wake_products = 1 << 16; /* what a core does in the time it takes to wake another */
+    return (double)n_rows * n_heads * k_dim * v_dim < wake_products ? n_kv_heads : 1;
+}
+
 void mn_feature_elu1(const mn_kernels *kernels, float *out, const float *x, int n) {
     (void)kernels;
     for (int i = 0; i < n; i++) out[i] = x[i] > 0 ? x[i] + 1 : expf(x[i]);
 }
 
 void mn_feature_silu_l2(const mn_kernels *kernels, float *out, const float *x, int n) {
-    for (int i = 0; i < n; i++) out[i] = x[i] / (1 + expf(-x[i]));
+    static const float ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    for (int i = 0; i < n; i += 16) kernels->vec.silu_mul(out + i, x + i, ones, MN_MIN(n - i, 16));
     float norm = sqrtf(kernels->vec.dot(out, out, n));
     kernels->vec.scale(out, out, 1 / fmaxf(norm, 1e-12f), n);
 }

@@ -45,6 +45,9 @@ void mn_associative_store(const mn_kernels *kernels, mn_associative *m, const fl
 /* into += from, from = empty. What `from` keeps aside goes in too. */
 void mn_associative_move(const mn_kernels *kernels, mn_associative *into, mn_associative *from);
 
+/* Heads to give a thread at a time, for n_rows tokens: all of them when the work is too small to wake another. */
+int64_t mn_associative_grain(int64_t n_rows, int n_heads, int n_kv_heads, int k_dim, int v_dim);
+
 /* Feature maps phi of keys and queries, out [n] from x [n]. */
 typedef void mn_feature_fn(const mn_kernels *kernels, float *out, const float *x, int n);
 /* elu(x) + 1 = x + 1 for x > 0, else e^x: always positive (Katharopoulos et al., arXiv:2006.16236, section 3.2.1). */

@@ -150,7 +150,8 @@ mn_status mn_infini_step(const mn_compute *c, const mn_infini *shape, void *stat
     float *scratch = mn_arena_alloc(c->scratch, (size_t)shape->n_kv_heads * head_floats, sizeof *scratch);
     if (!scratch) return mn_fail(err, MN_ERR_MEMORY, "no memory for the features of infini-attention.");
     step s = {c->kernels, shape, state, mem, q, k, v, write_gates, n_rows, first_token, scratch};
-    mn_pool_run(c->pool, shape->n_kv_heads, 1, run_heads, &s);
+    int64_t grain = mn_associative_grain(n_rows, shape->n_heads, shape->n_kv_heads, shape->k_dim, shape->v_dim);
+    mn_pool_run(c->pool, shape->n_kv_heads, grain, run_heads, &s);
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;
 }

@@ -54,7 +54,8 @@ mn_status mn_linear_step(const mn_compute *c, const mn_linear *shape, void *stat
     step s = {c->kernels, shape, state, out, NULL, q, k, v, n_rows};
     s.features = mn_arena_alloc(c->scratch, (size_t)shape->n_kv_heads * (size_t)shape->k_dim, sizeof *s.features);
     if (!s.features) return mn_fail(err, MN_ERR_MEMORY, "no memory for the features of linear attention.");
-    mn_pool_run(c->pool, shape->n_kv_heads, 1, take_heads, &s);
+    int64_t grain = mn_associative_grain(n_rows, shape->n_heads, shape->n_kv_heads, shape->k_dim, shape->v_dim);
+    mn_pool_run(c->pool, shape->n_kv_heads, grain, take_heads, &s);
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;
 }

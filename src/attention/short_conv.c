@@ -6,30 +6,31 @@
 
 enum { BLOCK = 16 }; /* channels whose taps are gathered once for all rows; one cache line of a row */
 
-static const float *row_before(const float *x, const float *history, int64_t row, int n_taps, int n_channels) {
-    return row >= 0 ? x + row * n_channels : history + (n_taps - 1 + row) * n_channels;
-}
-
-/* out[0, n) = or += weights * x. The full block is its own loop, of a length the compiler knows. */
-static void apply_tap(float *restrict out, const float *restrict x, const float *restrict weights, int n, int first) {
-    if (first)
-        for (int i = 0; i < n; i++) out[i] = weights[i] * x[i];
-    else if (n == BLOCK)
-        for (int i = 0; i < BLOCK; i++) out[i] += weights[i] * x[i];
-    else
-        for (int i = 0; i < n; i++) out[i] += weights[i] * x[i];
+/* out = or += weights * x in n channels of each row. */
+static void apply(float *restrict out, const float *restrict x, const float *restrict weights, int n, int n_channels,
+                  int64_t n_rows, int tap) {
+    for (int64_t row = 0; row < n_rows; row++, out += n_channels, x += n_channels) {
+        if (tap == 0)
+            for (int i = 0; i < n; i++) out[i] = weights[i] * x[i];
+        else if (n == BLOCK)
+            for (int i = 0; i < BLOCK; i++) out[i] += weights[i] * x[i];
+        else
+            for (int i = 0; i < n; i++) out[i] += weights[i] * x[i];
+    }
 }
 
 void mn_short_conv(float *out, const float *x, const float *history, const float *taps, int n_taps, int n_channels,
                    int64_t n_rows) {
-    for (int begin = 0; begin < n_channels; begin += BLOCK) {
-        int n = MN_MIN(n_channels - begin, BLOCK);
+    for (int64_t begin = 0; begin < n_channels; begin += BLOCK) {
+        int n = (int)MN_MIN(n_channels - begin, BLOCK);
         for (int tap = 0; tap < n_taps; tap++) {
             float weights[BLOCK];
-            for (int i = 0; i < n; i++) weights[i] = taps[(int64_t)(begin + i) * n_taps + tap];
-            for (int64_t row = 0; row < n_rows; row++)
-                apply_tap(out + row * n_channels + begin, row_before(x, history, row - tap, n_taps, n_channels) + begin,
-                          weights, n, tap == 0);
+            for (int i = 0; i < n; i++) weights[i] = taps[(begin + i) * n_taps + tap];
+            int64_t n_old = MN_MIN(tap, n_rows); /* rows whose x_{t-tap} lies in history */
+            if (n_old > 0)
+                apply(out + begin, history + (int64_t)(n_taps - 1 - tap) * n_channels + begin, weights, n, n_channels,
+                      n_old, tap);
+            apply(out + n_old * n_channels + begin, x + begin, weights, n, n_channels, n_rows - n_old, tap);
         }
     }
 }

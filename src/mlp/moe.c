@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { ROWS_GRAIN = 4 }; /* rows that a thread takes at a time between the products */
+
 /* One (row, expert) pair. */
 typedef struct visit {
     int64_t row;
@@ -18,10 +20,15 @@ typedef struct visits {
     int64_t most; /* of one expert */
 } visits;
 
-/* Buffers for the rows of one expert. */
-typedef struct buffers {
-    float *x, *gate, *up, *out; /* [most, n_embd], [most, n_ff] twice, [most, n_embd] */
-} buffers;
+/* The rows of one expert on their way through it. */
+typedef struct passage {
+    const mn_kernels *kernels;
+    const visit *visits;
+    float *out;
+    const float *x;
+    float *in, *gate, *up, *down; /* [most, n_embd], [most, n_ff] twice, [most, n_embd] */
+    int64_t n_embd, n_ff;
+} passage;
 
 static mn_status sort_visits(const mn_compute *c, visits *v, const int32_t *ids, const float *weights, int n_used,
                              int64_t n_rows, int64_t n_experts, mn_error *err) {
@@ -42,18 +49,39 @@ static mn_status sort_visits(const mn_compute *c, visits *v, const int32_t *ids,
     return MN_OK;
 }
 
-static mn_status run_expert(const mn_compute *c, const mn_experts *experts, int64_t expert, const visit *rows,
-                            int64_t n, float *out, const float *x, const buffers *b, mn_error *err) {
-    int64_t n_embd = experts->gate->ne[0], n_ff = experts->gate->ne[1];
+static void gather(void *arg, int64_t begin, int64_t end, int thread_index) {
+    const passage *p = arg;
+    (void)thread_index;
+    for (int64_t i = begin; i < end; i++)
+        memcpy(p->in + i * p->n_embd, p->x + p->visits[i].row * p->n_embd, (size_t)p->n_embd * sizeof *p->x);
+}
+
+static void activate(void *arg, int64_t begin, int64_t end, int thread_index) {
+    const passage *p = arg;
+    (void)thread_index;
+    for (int64_t i = begin; i < end; i++)
+        p->kernels->vec.silu_mul(p->gate + i * p->n_ff, p->gate + i * p->n_ff, p->up + i * p->n_ff, p->n_ff);
+}
+
+/* An expert visits a row once, so no two items write the same row. */
+static void scatter(void *arg, int64_t begin, int64_t end, int thread_index) {
+    const passage *p = arg;
+    (void)thread_index;
+    for (int64_t i = begin; i < end; i++)
+        p->kernels->vec.axpy(p->out + p->visits[i].row * p->n_embd, p->down + i * p->n_embd, p->visits[i].weight,
+                             p->n_embd);
+}
+
+static mn_status run_expert(const mn_compute *c, const mn_experts *experts, int64_t expert, passage *p, int64_t n,
+                            mn_error *err) {
     mn_tensor gate = mn_tensor_matrix(experts->gate, expert), up = mn_tensor_matrix(experts->up, expert);
     mn_tensor down = mn_tensor_matrix(experts->down, expert);
-    for (int64_t i = 0; i < n; i++) memcpy(b->x + i * n_embd, x + rows[i].row * n_embd, (size_t)n_embd * sizeof *x);
-    MN_TRY(mn_matmul_many(c, (float *const[]){b->gate, b->up}, (const int64_t[]){n_ff, n_ff}, b->x, n_embd, n,
+    mn_pool_run(c->pool, n, ROWS_GRAIN, gather, p);
+    MN_TRY(mn_matmul_many(c, (float *const[]){p->gate, p->up}, (const int64_t[]){p->n_ff, p->n_ff}, p->in, p->n_embd, n,
                           (const mn_tensor *const[]){&gate, &up}, 2, err));
-    c->kernels->vec.silu_mul(b->gate, b->gate, b->up, n * n_ff);
-    MN_TRY(mn_matmul(c, b->out, n_embd, b->gate, n_ff, n, &down, err));
-    for (int64_t i = 0; i < n; i++)
-        c->kernels->vec.axpy(out + rows[i].row * n_embd, b->out + i * n_embd, rows[i].weight, n_embd);
+    mn_pool_run(c->pool, n, ROWS_GRAIN, activate, p);
+    MN_TRY(mn_matmul(c, p->down, p->n_embd, p->gate, p->n_ff, n, &down, err));
+    mn_pool_run(c->pool, n, ROWS_GRAIN, scatter, p);
     return MN_OK;
 }
 
@@ -62,16 +90,17 @@ static mn_status run_experts(const mn_compute *c, const mn_experts *experts, flo
     int64_t n_embd = experts->gate->ne[0], n_ff = experts->gate->ne[1], n_experts = experts->gate->ne[2];
     visits v = {0};
     MN_TRY(sort_visits(c, &v, ids, weights, n_used, n_rows, n_experts, err));
-    size_t row_floats = 2 * ((size_t)n_embd + (size_t)n_ff);
-    buffers b = {.x = mn_arena_alloc(c->scratch, (size_t)v.most, row_floats * sizeof(float))};
-    if (!b.x) return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld rows of an expert.", (long long)v.most);
-    b.gate = b.x + v.most * n_embd;
-    b.up = b.gate + v.most * n_ff;
-    b.out = b.up + v.most * n_ff;
+    passage p = {.kernels = c->kernels, .out = out, .x = x, .n_embd = n_embd, .n_ff = n_ff};
+    p.in = mn_arena_alloc(c->scratch, (size_t)v.most, 2 * (size_t)(n_embd + n_ff) * sizeof *p.in);
+    if (!p.in) return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld rows of an expert.", (long long)v.most);
+    p.gate = p.in + v.most * n_embd;
+    p.up = p.gate + v.most * n_ff;
+    p.down = p.up + v.most * n_ff;
     memset(out, 0, (size_t)(n_rows * n_embd) * sizeof *out);
     for (int64_t e = 0; e < n_experts; e++) {
         int64_t n = v.offsets[e + 1] - v.offsets[e];
-        if (n > 0) MN_TRY(run_expert(c, experts, e, v.visits + v.offsets[e], n, out, x, &b, err));
+        p.visits = v.visits + v.offsets[e];
+        if (n > 0) MN_TRY(run_expert(c, experts, e, &p, n, err));
     }
     return MN_OK;
 }

@@ -21,7 +21,7 @@ static const mn_infini shapes[] = {
 static float q[ROWS * HEADS * K], k[ROWS * KV_HEADS * K], v[ROWS * KV_HEADS * V], gates[ROWS * KV_HEADS];
 static float whole[3][ROWS * HEADS * V];
 static mn_arena scratch = MN_ARENA_INIT;
-static mn_compute compute;
+static mn_compute compute = {.scratch = &scratch, .exact = true};
 
 static void *new_state(const mn_infini *shape) {
     size_t bytes = mn_infini_state_bytes(shape);
@@ -38,7 +38,6 @@ static void step(const mn_infini *shape, void *state, float *out, int begin, int
 
 static int setup(void **unused) {
     (void)unused;
-    compute = (mn_compute){.kernels = mn_kernels_get(MN_CPU_GENERIC), .scratch = &scratch, .exact = true};
     fill_normal(q, ROWS * HEADS * K, 1);
     fill_normal(k, ROWS * KV_HEADS * K, 2);
     fill_normal(v, ROWS * KV_HEADS * V, 3);
@@ -295,7 +294,12 @@ int main(void) {
                                        cmocka_unit_test(correlated_keys_stay_bounded),
                                        cmocka_unit_test(gates_and_mix),
                                        cmocka_unit_test(refuses_what_cannot_work)};
-    int failed = cmocka_run_group_tests(tests, setup, NULL);
+    int failed = 0;
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        compute.kernels = mn_kernels_get((mn_cpu_level)level);
+        failed += cmocka_run_group_tests_name(mn_cpu_level_name((mn_cpu_level)level), tests, setup, NULL);
+    }
     mn_arena_release(&scratch);
     return failed;
 }

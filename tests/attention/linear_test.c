@@ -15,7 +15,7 @@ enum { ROWS = 70, HEADS = 4, KV_HEADS = 2, K = 13, V = 9 };
 static const mn_linear shape = {HEADS, KV_HEADS, K, V};
 static float q[ROWS * HEADS * K], k[ROWS * KV_HEADS * K], v[ROWS * KV_HEADS * V], whole[ROWS * HEADS * V];
 static mn_arena scratch = MN_ARENA_INIT;
-static mn_compute compute;
+static mn_compute compute = {.scratch = &scratch, .exact = true};
 
 static void *new_state(void) {
     size_t bytes = mn_linear_state_bytes(&shape);
@@ -31,7 +31,6 @@ static void step(void *state, float *out, int begin, int end) {
 
 static int setup(void **unused) {
     (void)unused;
-    compute = (mn_compute){.kernels = mn_kernels_get(MN_CPU_GENERIC), .scratch = &scratch, .exact = true};
     fill_normal(q, ROWS * HEADS * K, 1);
     fill_normal(k, ROWS * KV_HEADS * K, 2);
     fill_normal(v, ROWS * KV_HEADS * V, 3);
@@ -125,7 +124,12 @@ int main(void) {
         cmocka_unit_test(equals_the_quadratic_form), cmocka_unit_test(splits_change_nothing),
         cmocka_unit_test(a_copied_state_goes_on), cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(refuses_a_state_that_is_none)};
-    int failed = cmocka_run_group_tests(tests, setup, NULL);
+    int failed = 0;
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        compute.kernels = mn_kernels_get((mn_cpu_level)level);
+        failed += cmocka_run_group_tests_name(mn_cpu_level_name((mn_cpu_level)level), tests, setup, NULL);
+    }
     mn_arena_release(&scratch);
     return failed;
 }

@@ -20,7 +20,7 @@ static const mn_tensor up_tensor = {"up", MN_F32, 3, {EMBD, FF, EXPERTS, 1}, siz
 static const mn_tensor down_tensor = {"down", MN_F32, 3, {FF, EMBD, EXPERTS, 1}, sizeof down, down};
 static const mn_experts experts = {&gate_tensor, &up_tensor, &down_tensor};
 static mn_arena scratch = MN_ARENA_INIT;
-static mn_compute compute;
+static mn_compute compute = {.scratch = &scratch, .exact = true};
 
 static void run(float *out, int begin, int end) {
     mn_error err;
@@ -39,7 +39,6 @@ static void random_weights(void) {
 static int setup(void **unused) {
     (void)unused;
     static const int32_t open[EXPERTS - 1] = {0, 1, 2, 3, 5};
-    compute = (mn_compute){.kernels = mn_kernels_get(MN_CPU_GENERIC), .scratch = &scratch, .exact = true};
     random_weights();
     fill_normal(x, ROWS * EMBD, 4);
     fill_normal(weights, ROWS * USED, 5);
@@ -147,7 +146,12 @@ int main(void) {
                                        cmocka_unit_test(threads_change_nothing),
                                        cmocka_unit_test(identical_experts_equal_the_dense_network),
                                        cmocka_unit_test(no_rows_no_work)};
-    int failed = cmocka_run_group_tests(tests, setup, NULL);
+    int failed = 0;
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        compute.kernels = mn_kernels_get((mn_cpu_level)level);
+        failed += cmocka_run_group_tests_name(mn_cpu_level_name((mn_cpu_level)level), tests, setup, NULL);
+    }
     mn_arena_release(&scratch);
     return failed;
 }

@@ -8,13 +8,7 @@
 #include "mlp/router.h"
 
 static mn_arena scratch = MN_ARENA_INIT;
-static mn_compute compute;
-
-static int setup(void **unused) {
-    (void)unused;
-    compute = (mn_compute){.kernels = mn_kernels_get(MN_CPU_GENERIC), .scratch = &scratch, .exact = true};
-    return 0;
-}
+static mn_compute compute = {.scratch = &scratch, .exact = true};
 
 static void route(const mn_router *router, int32_t *ids, float *weights, const float *logits, int64_t n_rows) {
     mn_error err;
@@ -199,7 +193,12 @@ int main(void) {
                                        cmocka_unit_test(no_numbers_stay_in_range),
                                        cmocka_unit_test(rows_stand_alone),
                                        cmocka_unit_test(refuses_what_cannot_work)};
-    int failed = cmocka_run_group_tests(tests, setup, NULL);
+    int failed = 0;
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        compute.kernels = mn_kernels_get((mn_cpu_level)level);
+        failed += cmocka_run_group_tests_name(mn_cpu_level_name((mn_cpu_level)level), tests, NULL, NULL);
+    }
     mn_arena_release(&scratch);
     return failed;
 }
