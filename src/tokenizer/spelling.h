@@ -1,0 +1,19 @@
+/* How files spell pieces, and how that is undone. */
+#ifndef MN_TOKENIZER_SPELLING_H
+#define MN_TOKENIZER_SPELLING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* SentencePiece's U+2581 for a space: out, of at least `bytes` bytes, gets the text with spaces. Returns its bytes. */
+size_t mn_spelling_unescape(const char *text, size_t bytes, char *out);
+
+/* Byte-level BPE (GPT-2, bytes_to_unicode): printable Latin-1 bytes stand for themselves, the other 68 are U+0100 and
+ * up in order. False when the text has a character outside the alphabet: then it is no byte-level spelling. */
+bool mn_spelling_decode_bytes(const char *text, size_t bytes, char *out, size_t *out_bytes);
+
+/* The byte of SentencePiece's "<0x0A>", or -1. */
+int mn_spelling_hex_byte(const char *text, size_t bytes);
+
+#endif

@@ -1,0 +1,183 @@
+#include "tokenizer/tokenizer.h"
+
+#include "base/checked.h"
+#include "base/strbuf.h"
+#include "tokenizer/kinds.h"
+#include "tokenizer/roles.h"
+#include "tokenizer/spellings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct mn_tokenizer {
+    mn_vocab vocab;
+    mn_roles roles;
+    const mn_kind *kind;
+    void *state;           /* the kind's own */
+    mn_spellings always;   /* tokens that text always means: the user-defined ones */
+    mn_spellings special;  /* those, control and unknown tokens: matched when special tokens are parsed */
+    bool add_space_prefix; /* a space goes before text at the start and behind a special token */
+};
+
+/* ---- loading ---- */
+
+static mn_status load(const mn_gguf *gguf, mn_tokenizer *t, mn_error *err) {
+    static const mn_kind *const kinds[] = {&mn_kind_spm, &mn_kind_bpe, &mn_kind_wordpiece};
+    MN_TRY(mn_vocab_load(gguf, &t->vocab, err));
+    bool found, is_bpe = t->vocab.kind == MN_VOCAB_BPE;
+    t->kind = kinds[t->vocab.kind];
+    MN_TRY(t->kind->create(gguf, &t->vocab, &t->state, err));
+    MN_TRY(mn_roles_load(gguf, &t->vocab, is_bpe ? mn_bpe_adds_bos(t->state) : true, &t->roles, err));
+    /* Byte-level files name any token as the unknown one, even the end of text: then no byte may become it. */
+    int32_t unknown = t->roles.tokens.unknown;
+    if (unknown >= 0 && (!is_bpe || t->vocab.types[unknown] == MN_TOKEN_UNKNOWN)) t->vocab.unknown = unknown;
+    unsigned always = 1u << MN_TOKEN_USER_DEFINED;
+    MN_TRY(mn_spellings_create(&t->vocab, always, &t->always, err));
+    MN_TRY(mn_spellings_create(&t->vocab, always | 1u << MN_TOKEN_CONTROL | 1u << MN_TOKEN_UNKNOWN, &t->special, err));
+    t->add_space_prefix = t->vocab.kind == MN_VOCAB_SPM;
+    return mn_gguf_get_bool(gguf, "tokenizer.ggml.add_space_prefix", &t->add_space_prefix, &found, err);
+}
+
+mn_status mn_tokenizer_create(const mn_gguf *gguf, mn_tokenizer **out, mn_error *err) {
+    mn_tokenizer *t = calloc(1, sizeof *t);
+    if (!t) return mn_fail(err, MN_ERR_MEMORY, "There is not enough memory for the tokenizer.");
+    mn_status status = load(gguf, t, err);
+    if (status != MN_OK) {
+        mn_tokenizer_destroy(t);
+        return status;
+    }
+    *out = t;
+    return MN_OK;
+}
+
+void mn_tokenizer_destroy(mn_tokenizer *t) {
+    if (!t) return;
+    if (t->kind) t->kind->destroy(t->state);
+    mn_spellings_release(&t->always);
+    mn_spellings_release(&t->special);
+    mn_vocab_release(&t->vocab);
+    free(t);
+}
+
+/* ---- questions ---- */
+
+int32_t mn_tokenizer_n_vocab(const mn_tokenizer *t) { return t->vocab.n_tokens; }
+
+const mn_special_tokens *mn_tokenizer_specials(const mn_tokenizer *t) { return &t->roles.tokens; }
+
+bool mn_tokenizer_is_end(const mn_tokenizer *t, int32_t id) {
+    for (int i = 0; i < t->roles.n_ends; i++)
+        if (t->roles.ends[i] == id) return true;
+    return false;
+}
+
+int32_t mn_tokenizer_find_special(const mn_tokenizer *t, const char *text, size_t bytes) {
+    int32_t id = bytes ? mn_spellings_match(&t->special, &t->vocab, text, bytes) : -1;
+    size_t n = 0;
+    if (id >= 0) mn_vocab_piece(&t->vocab, id, &n);
+    return n == bytes ? id : -1;
+}
+
+/* ---- text to ids ---- */
+
+/* A special token, or a stretch of text without one (id -1). */
+typedef struct fragment {
+    size_t bytes;
+    int32_t id;
+} fragment;
+
+static fragment next_fragment(const mn_tokenizer *t, const mn_spellings *wanted, const char *text, size_t bytes) {
+    fragment f = {0, mn_spellings_match(wanted, &t->vocab, text, bytes)};
+    if (f.id >= 0) mn_vocab_piece(&t->vocab, f.id, &f.bytes);
+    else
+        for (f.bytes = 1; f.bytes < bytes; f.bytes++)
+            if (mn_spellings_match(wanted, &t->vocab, text + f.bytes, bytes - f.bytes) >= 0) break;
+    return f;
+}
+
+/* Encodes text with a space before it. */
+static mn_status encode_spaced(const mn_tokenizer *t, mn_words *words, const char *text, size_t bytes, mn_error *err) {
+    char *spaced = malloc(bytes + 1);
+    if (!spaced) return mn_fail(err, MN_ERR_MEMORY, "There is not enough memory to tokenise %zu bytes.", bytes);
+    *spaced = ' ';
+    memcpy(spaced + 1, text, bytes);
+    mn_status status = t->kind->encode(t->state, words, spaced, bytes + 1, err);
+    free(spaced);
+    return status;
+}
+
+static mn_status encode_all(const mn_tokenizer *t, mn_words *words, const char *text, size_t bytes, bool parse_special,
+                            mn_error *err) {
+    const mn_spellings *wanted = parse_special ? &t->special : &t->always;
+    bool behind_special = true;
+    for (size_t at = 0; at < bytes;) {
+        fragment f = next_fragment(t, wanted, text + at, bytes - at);
+        if (f.id >= 0) MN_TRY(mn_ids_put(words->ids, f.id, err));
+        else if (t->add_space_prefix && behind_special) MN_TRY(encode_spaced(t, words, text + at, f.bytes, err));
+        else MN_TRY(t->kind->encode(t->state, words, text + at, f.bytes, err));
+        behind_special = f.id >= 0;
+        at += f.bytes;
+    }
+    return MN_OK;
+}
+
+static mn_status tokenize(const mn_tokenizer *t, mn_words *words, const char *text, size_t bytes, bool add_special,
+                          bool parse_special, mn_error *err) {
+    const mn_special_tokens *roles = &t->roles.tokens;
+    if (add_special && roles->add_bos) MN_TRY(mn_ids_put(words->ids, roles->bos, err));
+    MN_TRY(encode_all(t, words, text, bytes, parse_special, err));
+    return add_special && roles->add_eos ? mn_ids_put(words->ids, roles->eos, err) : MN_OK;
+}
+
+mn_status mn_tokenize(const mn_tokenizer *t, const char *text, size_t bytes, bool add_special, bool parse_special,
+                      int32_t **out, size_t *n_tokens, mn_error *err) {
+    if (bytes >= INT32_MAX)
+        return mn_fail(err, MN_ERR_LIMIT, "A text of %zu bytes is too long to tokenise at once; the limit is %d.", bytes,
+                       INT32_MAX - 1);
+    mn_ids ids = {0};
+    mn_words words;
+    MN_TRY(mn_words_begin(&words, &t->vocab, bytes, &ids, err));
+    mn_status status = tokenize(t, &words, text, bytes, add_special, parse_special, err);
+    mn_words_end(&words);
+    if (status != MN_OK) {
+        free(ids.data);
+        return status;
+    }
+    *out = ids.data;
+    *n_tokens = ids.n;
+    return MN_OK;
+}
+
+/* ---- ids to text ---- */
+
+static bool is_hidden(const mn_tokenizer *t, int32_t id) {
+    return t->vocab.types[id] == MN_TOKEN_CONTROL || t->vocab.types[id] == MN_TOKEN_UNKNOWN;
+}
+
+const char *mn_token_piece(const mn_tokenizer *t, int32_t id, bool special, size_t *bytes) {
+    const char *piece = mn_vocab_piece(&t->vocab, id, bytes);
+    if (!special && is_hidden(t, id)) *bytes = 0;
+    return piece;
+}
+
+mn_status mn_detokenize(const mn_tokenizer *t, const int32_t *ids, size_t n, bool special, char **out, size_t *bytes,
+                        mn_error *err) {
+    /* WordPiece spells the space before every word, also before the first. */
+    bool prefixed = t->add_space_prefix || t->vocab.kind == MN_VOCAB_WORDPIECE, behind_special = true;
+    mn_strbuf text = MN_STRBUF_INIT;
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] < 0 || ids[i] >= t->vocab.n_tokens) {
+            mn_strbuf_release(&text);
+            return mn_fail(err, MN_ERR_ARGUMENT, "Token %zu has the id %d; this model has the ids 0 to %d.", i, ids[i],
+                           t->vocab.n_tokens - 1);
+        }
+        size_t n_bytes;
+        const char *piece = mn_token_piece(t, ids[i], special, &n_bytes);
+        bool is_special = is_hidden(t, ids[i]) || t->vocab.types[ids[i]] == MN_TOKEN_USER_DEFINED;
+        size_t skip = prefixed && behind_special && !is_special && n_bytes && *piece == ' ';
+        mn_strbuf_put(&text, piece + skip, n_bytes - skip);
+        if (is_special || n_bytes) behind_special = is_special;
+    }
+    *out = mn_strbuf_detach(&text, bytes);
+    return *out ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "There is not enough memory for the text of %zu tokens.", n);
+}
