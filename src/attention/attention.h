@@ -35,7 +35,9 @@ typedef struct mn_block_list {
 
 /* Query row r (token first_token + r) sees key j when all hold:
  *   j <= first_token + r                                   causal
- *   window == 0  or  first_token + r - j < window           sliding window, own token included
+ *   j < kv.n_tokens
+ *   window == 0  or  first_token + r - j < window  or  j < n_sinks       sliding window, own token included
+ *   dilation <= 1  or  (first_token + r - j) % dilation == 0  or  j < n_sinks
  *   segment == 0 or  j / segment == (first_token + r) / segment
  *   blocks == NULL or the list of r's block contains j's block
  * score = softcap(scale * q.k) - slopes[h] * (first_token + r - j), softcap(s) = c tanh(s / c) when softcap c > 0.
@@ -48,6 +50,7 @@ typedef struct mn_attend {
     int n_heads;
     float scale, softcap;
     int64_t window, segment;
+    int64_t n_sinks, dilation; /* 0 = off */
     const float *slopes; /* [n_heads] or NULL */
     const mn_block_list *blocks;
     mn_kv_view kv;

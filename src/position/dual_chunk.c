@@ -26,8 +26,7 @@ static mn_posmap_part at(const mn_posmap *map, int part, int64_t i) {
     switch (part) {
     case INTRA: return (mn_posmap_part){.q_position = offset, .key_begin = start, .key_end = i + 1};
     case SUCCESSIVE:
-        return (mn_posmap_part){
-            .q_position = MN_MIN(offset + length, map->a), .key_begin = before, .key_end = start};
+        return (mn_posmap_part){.q_position = MN_MIN(offset + length, map->a), .key_begin = before, .key_end = start};
     default: return (mn_posmap_part){.q_position = MN_MIN(2 * length - 1, map->a), .key_end = before};
     }
 }
@@ -41,4 +40,14 @@ static int64_t reach(const mn_posmap *map, int64_t original_ctx) {
     return map->a <= original_ctx ? INT64_MAX : original_ctx;
 }
 
-const mn_posmap_scheme mn_posmap_dual_chunk = {"dca", "dca:C,L", 3, 1, defaults, wrong, at, key, reach};
+const mn_posmap_scheme mn_posmap_dual_chunk = {
+    .name = "dca",
+    .usage = "dca:C,L",
+    .n_parts = 3,
+    .n_planes = 1,
+    .defaults = defaults,
+    .wrong = wrong,
+    .at = at,
+    .key = key,
+    .reach = reach,
+};

@@ -30,7 +30,9 @@ int mn_rope_scaling_find(const char *name) {
     return -1;
 }
 
-const char *mn_rope_scaling_name(mn_rope_scaling scaling) { return schemes[scaling].name; }
+const char *mn_rope_scaling_name(mn_rope_scaling scaling) {
+    return schemes[scaling].name;
+}
 
 static mn_status check_shape(const mn_rope_spec *spec, mn_error *err) {
     if (spec->n_rot < 2 || spec->n_rot % 2 || spec->n_rot > 2 * MN_MAX_ROT_PAIRS)

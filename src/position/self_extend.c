@@ -23,12 +23,23 @@ static mn_posmap_part at(const mn_posmap *map, int part, int64_t i) {
     return (mn_posmap_part){.q_position = i / g + w - w / g, .key_end = near};
 }
 
-static int64_t key(const mn_posmap *map, int plane, int64_t j) { return plane == 0 ? j : j / map->a; }
+static int64_t key(const mn_posmap *map, int plane, int64_t j) {
+    return plane == 0 ? j : j / map->a;
+}
 
 static int64_t reach(const mn_posmap *map, int64_t original_ctx) {
     int64_t g = map->a, w = map->b;
     return w >= original_ctx ? original_ctx : (original_ctx - w + w / g) * g;
 }
 
-const mn_posmap_scheme mn_posmap_self_extend = {"self-extend", "self-extend:G,W", 2,   2,
-                                                defaults,      wrong,             at, key, reach};
+const mn_posmap_scheme mn_posmap_self_extend = {
+    .name = "self-extend",
+    .usage = "self-extend:G,W",
+    .n_parts = 2,
+    .n_planes = 2,
+    .defaults = defaults,
+    .wrong = wrong,
+    .at = at,
+    .key = key,
+    .reach = reach,
+};

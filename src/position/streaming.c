@@ -1,6 +1,6 @@
-/* StreamingLLM, Xiao et al. 2023 (arXiv:2309.17453), sec. 3.2: the first S keys (the attention sinks) and the last W stay,
- * and positions are counted within what is kept, not in the text. Between query and recent keys that changes nothing;
- * only the sinks come closer: the query stands S + W - 1 tokens after the first of them, however long the text.
+/* StreamingLLM, Xiao et al. 2023 (arXiv:2309.17453), sec. 3.2: the first S keys (the attention sinks) and the last W
+ * stay, and positions are counted within what is kept, not in the text. Between query and recent keys that changes
+ * nothing; only the sinks come closer: the query stands S + W - 1 tokens after the first, however long the text.
  */
 #include "position/posmap.h"
 
@@ -30,4 +30,14 @@ static int64_t reach(const mn_posmap *map, int64_t original_ctx) {
     return map->a + map->b <= original_ctx ? INT64_MAX : original_ctx;
 }
 
-const mn_posmap_scheme mn_posmap_streaming = {"sinks", "sinks:S,W", 2, 1, defaults, wrong, at, key, reach};
+const mn_posmap_scheme mn_posmap_streaming = {
+    .name = "sinks",
+    .usage = "sinks:S,W",
+    .n_parts = 2,
+    .n_planes = 1,
+    .defaults = defaults,
+    .wrong = wrong,
+    .at = at,
+    .key = key,
+    .reach = reach,
+};

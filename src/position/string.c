@@ -27,6 +27,18 @@ static int64_t key(const mn_posmap *map, int plane, int64_t j) {
     return j;
 }
 
-static int64_t reach(const mn_posmap *map, int64_t original_ctx) { return original_ctx + map->a - map->b; }
+static int64_t reach(const mn_posmap *map, int64_t original_ctx) {
+    return original_ctx + map->a - map->b;
+}
 
-const mn_posmap_scheme mn_posmap_string = {"string", "string:S,W", 2, 1, defaults, wrong, at, key, reach};
+const mn_posmap_scheme mn_posmap_string = {
+    .name = "string",
+    .usage = "string:S,W",
+    .n_parts = 2,
+    .n_planes = 1,
+    .defaults = defaults,
+    .wrong = wrong,
+    .at = at,
+    .key = key,
+    .reach = reach,
+};

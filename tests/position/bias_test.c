@@ -26,8 +26,8 @@ static void slopes_of_other_counts(void **state) {
                  12, 0, 1e-7, "12 heads");
     mn_alibi_slopes(20, 8, slopes);
     assert_close(slopes, (float[]){.7071067812f, .5f}, 2, 0, 1e-7, "20 heads, the first");
-    assert_close(slopes + 15, (float[]){.00390625f, .8408964153f, .5946035575f, .4204482076f, .2973017788f}, 5, 0,
-                 1e-7, "20 heads, the last");
+    assert_close(slopes + 15, (float[]){.00390625f, .8408964153f, .5946035575f, .4204482076f, .2973017788f}, 5, 0, 1e-7,
+                 "20 heads, the last");
     mn_alibi_slopes(1, 8, slopes);
     assert_true(slopes[0] == 0x1p-8f);
 }

@@ -81,7 +81,7 @@ static void streaming_counts_within_the_cache(void **state) {
 
 static void every_key_is_seen_once(void **state) {
     (void)state;
-    const char *maps[] = {"self-extend:1,1", "self-extend:8,5", "self-extend:3,100", "dca:7,6", "dca:24,8",
+    const char *maps[] = {"self-extend:1,1", "self-extend:8,5", "self-extend:3,100", "dca:7,6",     "dca:24,8",
                           "dca:500,3",       "string:1,0",      "string:9,4",        "string:300,2"};
     for (size_t m = 0; m < sizeof maps / sizeof *maps; m++) {
         mn_posmap map = map_of(maps[m], 4096);
@@ -128,8 +128,9 @@ static void reach_is_the_last_length_that_fits(void **state) {
 
 static void bad_maps_are_refused(void **state) {
     (void)state;
-    const char *bad[] = {"",        "dca:4",      "dca:4,4",          "dca:-1,2",     "self-extend:0,4", "self-extend:4,0",
-                         "dca:9,x", "string:2,3", "dca:99999999999,1", "self-extend:", "dca:8,2,1",       "sinks:4,0"};
+    const char *bad[] = {
+        "",        "dca:4",      "dca:4,4",           "dca:-1,2",     "self-extend:0,4", "self-extend:4,0",
+        "dca:9,x", "string:2,3", "dca:99999999999,1", "self-extend:", "dca:8,2,1",       "sinks:4,0"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mn_posmap map;
         mn_error err = {0};

@@ -34,7 +34,7 @@ static void assert_freqs(const mn_rope_table *table, const golden *wanted, int n
         assert_near(table->freq[wanted[i].pair], wanted[i].freq, what);
     }
 }
-#define ASSERT_FREQS(table, ...) \
+#define ASSERT_FREQS(table, ...)                                                                                       \
     assert_freqs(&(table), (golden[]){__VA_ARGS__}, (int)(sizeof(golden[]){__VA_ARGS__} / sizeof(golden)))
 
 static void plain_frequencies(void **state) {
@@ -52,7 +52,9 @@ static void interpolation_divides_positions(void **state) {
 }
 
 /* b' is read back from the frequency of pair 1, b'^(-2/128). */
-static double base_of(const mn_rope_table *t) { return pow(t->freq[1], -64); }
+static double base_of(const mn_rope_table *t) {
+    return pow(t->freq[1], -64);
+}
 
 static void ntk_enlarges_the_base(void **state) {
     (void)state;
@@ -77,12 +79,11 @@ static void dynamic_ntk_follows_the_window(void **state) {
 static void yarn_is_the_one_models_were_trained_with(void **state) {
     (void)state;
     mn_rope_table s32 = table_of(llama2(MN_ROPE_YARN, 32), 131072);
-    ASSERT_FREQS(s32, {20, pow(1e4, -20. / 64)}, {30, 8.3665647547e-03}, {32, 5.5288461538e-03},
-                 {40, 8.0577267302e-04}, {63, 3.6086937022e-06});
+    ASSERT_FREQS(s32, {20, pow(1e4, -20. / 64)}, {30, 8.3665647547e-03}, {32, 5.5288461538e-03}, {40, 8.0577267302e-04},
+                 {63, 3.6086937022e-06});
     assert_near(s32.scale, 1.3465735903, "the attention scale");
     mn_rope_table s16 = table_of(llama2(MN_ROPE_YARN, 16), 65536);
-    ASSERT_FREQS(s16, {30, 8.5268437730e-03}, {32, 5.6730769231e-03}, {40, 8.8178896293e-04},
-                 {63, 7.2173874043e-06});
+    ASSERT_FREQS(s16, {30, 8.5268437730e-03}, {32, 5.6730769231e-03}, {40, 8.8178896293e-04}, {63, 7.2173874043e-06});
     assert_near(s16.scale, 1.2772588722, "the attention scale");
     mn_rope_spec deepseek = llama2(MN_ROPE_YARN, 40);
     deepseek.n_rot = 64;
@@ -114,8 +115,7 @@ static void yarn_takes_its_options(void **state) {
 
 static void llama3_splits_the_wavelengths(void **state) {
     (void)state;
-    mn_rope_spec spec = {
-        .scaling = MN_ROPE_LLAMA3, .n_rot = 128, .freq_base = 5e5, .factor = 8, .original_ctx = 8192};
+    mn_rope_spec spec = {.scaling = MN_ROPE_LLAMA3, .n_rot = 128, .freq_base = 5e5, .factor = 8, .original_ctx = 8192};
     mn_rope_table t = table_of(spec, 131072);
     for (int i = 0; i <= 28; i++) assert_near(t.freq[i], pow(5e5, -i / 64.), "an unchanged pair");
     ASSERT_FREQS(t, {28, 3.2114459948e-03}, {29, 2.1665707635e-03}, {30, 1.3718935678e-03}, {31, 8.5675141292e-04},

@@ -1,0 +1,62 @@
+/* From a pattern to the lists that attention executes. */
+#include "attention/patterns/pattern.h"
+
+#include "base/checked.h"
+
+static void list_block(const mn_pattern *p, int64_t query_block, int64_t n_blocks, mn_block_runs *runs) {
+    if (!p->bidirectional) n_blocks = MN_MIN(n_blocks, query_block + 1);
+    *runs = (mn_block_runs){.limit = n_blocks};
+    if (p->kind->list)
+        p->kind->list(p, query_block, n_blocks, runs);
+    else
+        mn_block_runs_add(runs, 0, n_blocks);
+}
+
+bool mn_pattern_sees(const mn_pattern *p, int64_t n_tokens, int64_t i, int64_t j) {
+    if (!p->bidirectional && j > i) return false;
+    if (p->kind->sees) return p->kind->sees(p, i, j);
+    mn_block_runs runs;
+    list_block(p, i / p->block_tokens, (n_tokens - 1) / p->block_tokens + 1, &runs);
+    for (int r = 0; r < runs.n; r++)
+        if (runs.runs[r].begin <= j / p->block_tokens && j / p->block_tokens < runs.runs[r].end) return true;
+    return false;
+}
+
+mn_status mn_pattern_blocks(const mn_pattern *p, int64_t first_query, int64_t n_queries, int64_t n_keys,
+                            mn_arena *arena, mn_block_list *out, mn_error *err) {
+    int64_t b = p->block_tokens, first = first_query / b, n_blocks = (n_keys + b - 1) / b;
+    int64_t n_lists = n_queries > 0 ? (first_query + n_queries - 1) / b - first + 1 : 0;
+    int64_t *offsets = mn_arena_zalloc(arena, (size_t)n_lists + 1, sizeof *offsets);
+    mn_block_runs runs;
+    if (offsets)
+        for (int64_t i = 0; i < n_lists; i++) {
+            list_block(p, first + i, n_blocks, &runs);
+            offsets[i + 1] = offsets[i] + mn_block_runs_count(&runs);
+        }
+    int32_t *blocks = offsets ? mn_arena_alloc(arena, (size_t)offsets[n_lists] + 1, sizeof *blocks) : NULL;
+    if (!blocks)
+        return mn_fail(err, MN_ERR_MEMORY, "the block lists of %lld query blocks do not fit into memory.",
+                       (long long)n_lists);
+    for (int64_t i = 0, n = 0; i < n_lists; i++) {
+        list_block(p, first + i, n_blocks, &runs);
+        for (int r = 0; r < runs.n; r++)
+            for (int64_t block = runs.runs[r].begin; block < runs.runs[r].end; block++) blocks[n++] = (int32_t)block;
+    }
+    *out = (mn_block_list){.block_tokens = (int)b,
+                           .first_query_block = first,
+                           .n_query_blocks = n_lists,
+                           .n_lists = 1,
+                           .offsets = offsets,
+                           .blocks = blocks};
+    return MN_OK;
+}
+
+mn_status mn_pattern_apply(const mn_pattern *p, mn_arena *arena, mn_attend *a, mn_error *err) {
+    if (p->kind->mask) p->kind->mask(p, a);
+    if (p->kind->traits & MN_PATTERN_EXACT) return MN_OK;
+    mn_block_list *list = mn_arena_alloc(arena, 1, sizeof *list);
+    if (!list) return mn_fail(err, MN_ERR_MEMORY, "memory has ended before the block lists of %s.", p->kind->name);
+    MN_TRY(mn_pattern_blocks(p, a->first_token, a->n_rows, a->kv.n_tokens, arena, list, err));
+    a->blocks = list;
+    return MN_OK;
+}
