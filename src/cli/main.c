@@ -11,6 +11,7 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
+    {"attn", "show what an attention pattern looks like", cmd_attn},
     {NULL, NULL, NULL},
 };
 

@@ -4,4 +4,6 @@
 
 typedef int mn_verb_fn(int argc, char **argv);
 
+mn_verb_fn cmd_attn;
+
 #endif
