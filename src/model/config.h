@@ -1,0 +1,104 @@
+/* What a model is made of, read from its file's metadata: numbers only, no weights. */
+#ifndef MN_MODEL_CONFIG_H
+#define MN_MODEL_CONFIG_H
+
+#include "model/gguf.h"
+#include "position/position.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { MN_ARCH_BYTES = 32, MN_MAX_LAYERS = 1024, MN_MAX_HEADS = 1024, MN_MAX_EXPERTS = 1024 };
+
+typedef enum mn_norm_kind { MN_NORM_RMS, MN_NORM_LAYER } mn_norm_kind;
+typedef enum mn_activation { MN_ACT_SILU, MN_ACT_GELU } mn_activation;
+/* Which dimensions RoPE pairs: (2i, 2i+1), or (i, i + n_rot/2). */
+typedef enum mn_rope_style { MN_ROPE_STYLE_NONE, MN_ROPE_INTERLEAVED, MN_ROPE_SPLIT } mn_rope_style;
+typedef enum mn_gating { MN_GATING_SOFTMAX, MN_GATING_SIGMOID } mn_gating;
+typedef enum mn_infini_rule_kind { MN_UPDATE_LINEAR, MN_UPDATE_DELTA, MN_UPDATE_DELTA_EXACT } mn_infini_rule_kind;
+typedef enum mn_infini_feature_kind { MN_FEATURE_ELU1, MN_FEATURE_SILU_L2 } mn_infini_feature_kind;
+
+/* Mixture of experts; n_experts 0 = dense. */
+typedef struct mn_moe_config {
+    int n_experts, n_used, n_shared;
+    int n_ff;           /* of one expert */
+    int n_dense_layers; /* leading layers that stay dense */
+    mn_gating gating;
+    int n_groups, n_groups_used; /* group-limited routing; 0 or 1 = off */
+    bool normalise;              /* chosen weights sum to 1 before scale */
+    float scale;
+} mn_moe_config;
+
+/* Multi-head latent attention (DeepSeek-V2); kv_rank 0 = the model has none. */
+typedef struct mn_mla_config {
+    int q_rank;  /* 0 = queries are not compressed */
+    int kv_rank; /* width of the cached latent */
+    int n_nope, n_rot, v_dim; /* per head: unrotated and rotated part of a key, value */
+} mn_mla_config;
+
+/* Compressive memory of the `mnemo` architecture; segment 0 = none. */
+typedef struct mn_infini_config {
+    int64_t segment;
+    mn_infini_rule_kind rule;
+    mn_infini_feature_kind feature;
+    float write_threshold;
+} mn_infini_config;
+
+typedef struct mn_config {
+    char arch[MN_ARCH_BYTES];
+    int n_layers, n_embd, n_ff, n_vocab, n_heads, n_kv_heads, head_dim_k, head_dim_v;
+    int64_t n_ctx_train;
+    mn_norm_kind norm;
+    float norm_eps;
+    mn_activation activation;
+    float embedding_scale; /* multiplies token embeddings */
+    float attention_scale; /* multiplies q.k */
+    float attention_softcap, final_softcap; /* 0 = none */
+    float clamp_qkv;                        /* 0 = none; values beyond are cut (MPT) */
+    mn_rope_style rope_style;
+    mn_rope_spec rope;       /* the file's; factor arrays are set when weights are bound */
+    double rope_local_base;  /* 0, or the base of the windowed layers, which are never scaled (Gemma 3) */
+    double yarn_log_multiplier; /* DeepSeek: YaRN's temperature goes into the attention scale */
+    double max_alibi_bias;   /* 0 = no ALiBi */
+    int64_t window;          /* sliding window of the windowed layers, 0 = none */
+    int window_period;       /* layer i is windowed unless i % period == period - 1; 1 = all are */
+    int n_conv_taps;         /* 0 = no convolution on q and k */
+    mn_moe_config moe;
+    mn_mla_config mla;
+    mn_infini_config infini;
+} mn_config;
+
+/* Keys shared by all families, then the family's own. Errors name the key and what would be right. */
+mn_status mn_config_read(const mn_gguf *gguf, mn_config *out, mn_error *err);
+
+/* Sliding window of a layer, 0 = it sees all. */
+static inline int64_t mn_config_window(const mn_config *config, int layer) {
+    if (config->window == 0) return 0;
+    if (config->window_period <= 1) return config->window;
+    return layer % config->window_period == config->window_period - 1 ? 0 : config->window;
+}
+
+static inline bool mn_config_is_moe(const mn_config *config, int layer) {
+    return config->moe.n_experts > 0 && layer >= config->moe.n_dense_layers;
+}
+
+/* Cached row widths and heads: MLA caches one latent row per token, whose head is also the value. */
+static inline int mn_config_cache_heads(const mn_config *c) { return c->mla.kv_rank ? 1 : c->n_kv_heads; }
+static inline int mn_config_cache_k_dim(const mn_config *c) {
+    return c->mla.kv_rank ? c->mla.kv_rank + c->mla.n_rot : c->head_dim_k;
+}
+static inline int mn_config_cache_v_dim(const mn_config *c) { return c->mla.kv_rank ? c->mla.kv_rank : c->head_dim_v; }
+
+/* Typed reads of "ARCH.SUFFIX" for the families. A missing key leaves *out as it is; `need` makes it an error.
+ * Integers outside lo..hi are errors. */
+mn_status mn_config_int(const mn_gguf *gguf, const char *arch, const char *suffix, bool need, int64_t lo, int64_t hi,
+                        int *out, mn_error *err);
+mn_status mn_config_i64(const mn_gguf *gguf, const char *arch, const char *suffix, bool need, int64_t lo, int64_t hi,
+                        int64_t *out, mn_error *err);
+mn_status mn_config_float(const mn_gguf *gguf, const char *arch, const char *suffix, bool need, float *out,
+                          mn_error *err);
+mn_status mn_config_bool(const mn_gguf *gguf, const char *arch, const char *suffix, bool *out, mn_error *err);
+/* expert_count and its kin. */
+mn_status mn_config_moe(const mn_gguf *gguf, mn_config *config, mn_error *err);
+
+#endif

@@ -1,0 +1,83 @@
+/* DeepSeek V2 and V3: latent attention with and without compressed queries, shared and routed experts, softmax gates
+ * (V2, arXiv:2405.04434) and sigmoid gates with a bias for the choice and groups of experts (V3, arXiv:2412.19437). */
+#include "model/family.h"
+
+#include <math.h>
+
+enum { GATING_SOFTMAX_ID = 1, GATING_SIGMOID_ID = 2 };
+
+static mn_status configure_mla(const mn_gguf *g, mn_config *c, mn_error *err) {
+    mn_mla_config *m = &c->mla;
+    int key_length = c->head_dim_k, value_length = c->head_dim_v;
+    MN_TRY(mn_config_int(g, c->arch, "attention.q_lora_rank", false, 1, 1 << 16, &m->q_rank, err));
+    MN_TRY(mn_config_int(g, c->arch, "attention.kv_lora_rank", true, 1, 1 << 13, &m->kv_rank, err));
+    MN_TRY(mn_config_int(g, c->arch, "attention.key_length_mla", true, 1, 1 << 13, &key_length, err));
+    MN_TRY(mn_config_int(g, c->arch, "attention.value_length_mla", true, 1, 1 << 13, &value_length, err));
+    m->n_rot = c->rope.n_rot;
+    m->n_nope = key_length - m->n_rot;
+    m->v_dim = value_length;
+    c->head_dim_k = key_length;
+    c->head_dim_v = value_length;
+    c->n_kv_heads = c->n_heads; /* what attention sees before absorption; the cache holds one latent row */
+    if (m->n_nope < 1)
+        return mn_fail(err, MN_ERR_FORMAT, "%s: keys of %d dimensions cannot hold %d rotated ones.", mn_gguf_path(g),
+                       key_length, m->n_rot);
+    return MN_OK;
+}
+
+/* YaRN's temperature multiplies the scores here, not cos and sin (arXiv:2405.04434, sec. 3.1.4). */
+static mn_status configure_temperature(const mn_gguf *g, mn_config *c, mn_error *err) {
+    float multiplier = 0;
+    MN_TRY(mn_config_float(g, c->arch, "rope.scaling.yarn_log_multiplier", false, &multiplier, err));
+    c->yarn_log_multiplier = multiplier;
+    c->attention_scale = 1.0f / sqrtf((float)c->head_dim_k);
+    return MN_OK;
+}
+
+static mn_status configure_experts(const mn_gguf *g, mn_config *c, mn_error *err) {
+    mn_moe_config *m = &c->moe;
+    int gating = GATING_SOFTMAX_ID;
+    MN_TRY(mn_config_moe(g, c, err));
+    MN_TRY(mn_config_int(g, c->arch, "leading_dense_block_count", false, 0, MN_MAX_LAYERS, &m->n_dense_layers, err));
+    MN_TRY(mn_config_int(g, c->arch, "expert_shared_count", false, 0, MN_MAX_EXPERTS, &m->n_shared, err));
+    MN_TRY(mn_config_float(g, c->arch, "expert_weights_scale", false, &m->scale, err));
+    if (m->scale == 0) m->scale = 1;
+    MN_TRY(mn_config_bool(g, c->arch, "expert_weights_norm", &m->normalise, err));
+    MN_TRY(mn_config_int(g, c->arch, "expert_gating_func", false, 0, GATING_SIGMOID_ID, &gating, err));
+    m->gating = gating == GATING_SIGMOID_ID ? MN_GATING_SIGMOID : MN_GATING_SOFTMAX;
+    MN_TRY(mn_config_int(g, c->arch, "expert_group_count", false, 0, MN_MAX_EXPERTS, &m->n_groups, err));
+    MN_TRY(mn_config_int(g, c->arch, "expert_group_used_count", false, 0, m->n_groups, &m->n_groups_used, err));
+    if (m->n_groups > 1 && (m->n_experts % m->n_groups || m->n_groups_used < 1 ||
+                            m->n_used > m->n_experts / m->n_groups * m->n_groups_used))
+        return mn_fail(err, MN_ERR_FORMAT, "%s: %d experts in %d groups, %d used: %d experts cannot be chosen from them.",
+                       mn_gguf_path(g), m->n_experts, m->n_groups, m->n_groups_used, m->n_used);
+    return MN_OK;
+}
+
+static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
+    MN_TRY(configure_mla(gguf, c, err));
+    MN_TRY(configure_temperature(gguf, c, err));
+    return configure_experts(gguf, c, err);
+}
+
+static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
+    const mn_mla_config *m = &c->mla;
+    int64_t q_dim = (int64_t)c->n_heads * c->head_dim_k;
+    mn_bind_norms(b, c, l);
+    if (m->q_rank) {
+        mn_bind_linear(b, "attn_q_a", c->n_embd, m->q_rank, &l->q_a);
+        mn_bind_norm(b, "attn_q_a_norm", m->q_rank, &l->q_a_norm);
+        mn_bind_linear(b, "attn_q_b", m->q_rank, q_dim, &l->q_b);
+    } else {
+        mn_bind_linear(b, "attn_q", c->n_embd, q_dim, &l->q_b);
+    }
+    mn_bind_linear(b, "attn_kv_a_mqa", c->n_embd, m->kv_rank + m->n_rot, &l->kv_a);
+    mn_bind_norm(b, "attn_kv_a_norm", m->kv_rank, &l->kv_a_norm);
+    mn_bind_stack(b, "attn_k_b", m->n_nope, m->kv_rank, c->n_heads, &l->k_b);
+    mn_bind_stack(b, "attn_v_b", m->kv_rank, m->v_dim, c->n_heads, &l->v_b);
+    mn_bind_linear(b, "attn_output", (int64_t)c->n_heads * m->v_dim, c->n_embd, &l->o);
+    if (mn_config_is_moe(c, layer)) mn_bind_experts(b, c, l);
+    else mn_bind_swiglu(b, c, l);
+}
+
+const mn_family mn_family_deepseek2 = {"deepseek2", configure, bind_layer};

@@ -1,0 +1,25 @@
+/* A family: the models that share an architecture name in the file. One file each; the registry lists them. */
+#ifndef MN_MODEL_FAMILY_H
+#define MN_MODEL_FAMILY_H
+
+#include "model/config.h"
+#include "model/weights.h"
+
+typedef struct mn_family {
+    const char *arch; /* general.architecture */
+    /* Completes config, whose shared keys are filled and whose defaults are Llama's. */
+    mn_status (*configure)(const mn_gguf *gguf, mn_config *config, mn_error *err);
+    /* Binds one layer's tensors through the binder (weights.h). */
+    void (*bind_layer)(mn_binder *binder, const mn_config *config, int layer, mn_layer *out);
+} mn_family;
+
+extern const mn_family mn_family_llama, mn_family_qwen2, mn_family_qwen3, mn_family_qwen3moe, mn_family_gemma2,
+    mn_family_gemma3, mn_family_phi3, mn_family_deepseek2, mn_family_gpt2, mn_family_bloom, mn_family_mpt,
+    mn_family_mnemo;
+
+/* NULL when unknown. */
+const mn_family *mn_family_find(const char *arch);
+/* All of them in order, ended by NULL. */
+const mn_family *const *mn_family_list(void);
+
+#endif

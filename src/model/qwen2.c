@@ -1,0 +1,18 @@
+/* Qwen 1.5 and 2: Llama with biases on q, k and v, rotary pairs half a head apart. (Yang et al. 2024,
+ * arXiv:2407.10671.) */
+#include "model/family.h"
+
+static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
+    (void)gguf, (void)err;
+    c->rope_style = MN_ROPE_SPLIT;
+    return MN_OK;
+}
+
+static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
+    (void)layer;
+    mn_bind_norms(b, c, l);
+    mn_bind_attention(b, c, l);
+    mn_bind_swiglu(b, c, l);
+}
+
+const mn_family mn_family_qwen2 = {"qwen2", configure, bind_layer};

@@ -1,0 +1,166 @@
+#include "model/weights.h"
+
+#include "model/family.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct tensor_name {
+    char text[128];
+} tensor_name;
+
+static tensor_name name_of(const mn_binder *b, const char *name, const char *suffix) {
+    tensor_name full;
+    if (b->layer < 0) snprintf(full.text, sizeof full.text, "%s%s", name, suffix);
+    else snprintf(full.text, sizeof full.text, "blk.%d.%s%s", b->layer, name, suffix);
+    return full;
+}
+
+static void fail_missing(mn_binder *b, const char *name) {
+    b->status = mn_fail(b->err, MN_ERR_FORMAT, "%s: tensor %s is missing.", mn_gguf_path(b->gguf), name);
+}
+
+static void fail_shape(mn_binder *b, const mn_tensor *t, const int64_t want[3]) {
+    b->status = mn_fail(b->err, MN_ERR_FORMAT, "%s: tensor %s is %lld x %lld x %lld; this model needs %lld x %lld x %lld.",
+                        mn_gguf_path(b->gguf), t->name, (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2],
+                        (long long)want[0], (long long)want[1], (long long)want[2]);
+}
+
+/* The tensor of that name and exactly that shape; NULL with b->status set, or when missing and not needed. */
+static const mn_tensor *find(mn_binder *b, const char *name, int64_t ne0, int64_t ne1, int64_t ne2, bool need) {
+    if (b->status != MN_OK) return NULL;
+    const mn_tensor *t = mn_gguf_tensor(b->gguf, name);
+    const int64_t want[3] = {ne0, ne1, ne2};
+    if (!t && need) fail_missing(b, name);
+    if (!t) return NULL;
+    if (t->ne[0] == ne0 && t->ne[1] == ne1 && t->ne[2] == ne2 && t->ne[3] == 1) return t;
+    fail_shape(b, t, want);
+    return NULL;
+}
+
+/* n0 * n1 floats copied out of a tensor of any type. */
+static const float *copy_floats(mn_binder *b, const mn_tensor *t) {
+    if (!t) return NULL;
+    int64_t n = t->ne[0] * t->ne[1];
+    float *copy = mn_arena_alloc(b->arena, (size_t)n, sizeof *copy);
+    if (!copy) {
+        b->status = mn_fail(b->err, MN_ERR_MEMORY, "no memory for %lld values of tensor %s.", (long long)n, t->name);
+        return NULL;
+    }
+    mn_to_f32(t->type, t->data, copy, n);
+    return copy;
+}
+
+const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need) {
+    return copy_floats(b, find(b, name_of(b, name, "").text, n, 1, 1, need));
+}
+
+static void bind_linear(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, bool need, mn_linear *out) {
+    *out = (mn_linear){0};
+    const mn_tensor *w = find(b, name_of(b, name, ".weight").text, n_in, n_out, 1, need);
+    if (!w) return;
+    out->w = *w;
+    out->b = copy_floats(b, find(b, name_of(b, name, ".bias").text, n_out, 1, 1, false));
+}
+
+void mn_bind_linear(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_linear *out) {
+    bind_linear(b, name, n_in, n_out, true, out);
+}
+
+void mn_bind_linear_if(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_linear *out) {
+    bind_linear(b, name, n_in, n_out, false, out);
+}
+
+void mn_bind_stack(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, int64_t n, mn_tensor *out) {
+    const mn_tensor *t = find(b, name_of(b, name, ".weight").text, n_in, n_out, n, true);
+    if (t) *out = *t;
+}
+
+static void bind_norm(mn_binder *b, const char *name, int64_t n, bool need, mn_norm *out) {
+    out->w = copy_floats(b, find(b, name_of(b, name, ".weight").text, n, 1, 1, need));
+    out->b = copy_floats(b, find(b, name_of(b, name, ".bias").text, n, 1, 1, false));
+}
+
+void mn_bind_norm(mn_binder *b, const char *name, int64_t n, mn_norm *out) { bind_norm(b, name, n, true, out); }
+
+void mn_bind_norm_if(mn_binder *b, const char *name, int64_t n, mn_norm *out) { bind_norm(b, name, n, false, out); }
+
+mn_linear mn_linear_rows(const mn_linear *whole, int64_t first, int64_t n) {
+    mn_linear part = *whole;
+    size_t row_bytes = mn_tensor_row_bytes(&whole->w);
+    if (!whole->w.data) return part;
+    part.w.ne[1] = n;
+    part.w.bytes = row_bytes * (size_t)n;
+    part.w.data = (const char *)whole->w.data + row_bytes * (size_t)first;
+    if (whole->b) part.b = whole->b + first;
+    return part;
+}
+
+void mn_bind_norms(mn_binder *b, const mn_config *c, mn_layer *l) {
+    mn_bind_norm(b, "attn_norm", c->n_embd, &l->attn_norm);
+    mn_bind_norm(b, "ffn_norm", c->n_embd, &l->ffn_norm);
+}
+
+void mn_bind_attention(mn_binder *b, const mn_config *c, mn_layer *l) {
+    mn_bind_linear(b, "attn_q", c->n_embd, (int64_t)c->n_heads * c->head_dim_k, &l->q);
+    mn_bind_linear(b, "attn_k", c->n_embd, (int64_t)c->n_kv_heads * c->head_dim_k, &l->k);
+    mn_bind_linear(b, "attn_v", c->n_embd, (int64_t)c->n_kv_heads * c->head_dim_v, &l->v);
+    mn_bind_linear(b, "attn_output", (int64_t)c->n_heads * c->head_dim_v, c->n_embd, &l->o);
+}
+
+void mn_bind_fused_attention(mn_binder *b, const mn_config *c, mn_layer *l) {
+    int64_t q = (int64_t)c->n_heads * c->head_dim_k, k = (int64_t)c->n_kv_heads * c->head_dim_k;
+    int64_t v = (int64_t)c->n_kv_heads * c->head_dim_v;
+    mn_linear qkv;
+    mn_bind_linear(b, "attn_qkv", c->n_embd, q + k + v, &qkv);
+    l->q = mn_linear_rows(&qkv, 0, q);
+    l->k = mn_linear_rows(&qkv, q, k);
+    l->v = mn_linear_rows(&qkv, q + k, v);
+    mn_bind_linear(b, "attn_output", (int64_t)c->n_heads * c->head_dim_v, c->n_embd, &l->o);
+}
+
+void mn_bind_swiglu(mn_binder *b, const mn_config *c, mn_layer *l) {
+    mn_bind_linear(b, "ffn_gate", c->n_embd, c->n_ff, &l->gate);
+    mn_bind_linear(b, "ffn_up", c->n_embd, c->n_ff, &l->up);
+    mn_bind_linear(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
+}
+
+void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l) {
+    int64_t n = c->moe.n_experts, n_ff = c->moe.n_ff;
+    mn_bind_linear(b, "ffn_gate_inp", c->n_embd, n, &l->router);
+    mn_bind_stack(b, "ffn_gate_exps", c->n_embd, n_ff, n, &l->expert_gate);
+    mn_bind_stack(b, "ffn_up_exps", c->n_embd, n_ff, n, &l->expert_up);
+    mn_bind_stack(b, "ffn_down_exps", n_ff, c->n_embd, n, &l->expert_down);
+    l->router_bias = mn_bind_vector(b, "exp_probs_b.bias", n, false);
+    if (c->moe.n_shared == 0) return;
+    mn_bind_linear(b, "ffn_gate_shexp", c->n_embd, n_ff * c->moe.n_shared, &l->shared_gate);
+    mn_bind_linear(b, "ffn_up_shexp", c->n_embd, n_ff * c->moe.n_shared, &l->shared_up);
+    mn_bind_linear(b, "ffn_down_shexp", n_ff * c->moe.n_shared, c->n_embd, &l->shared_down);
+}
+
+static void bind_globals(mn_binder *b, mn_config *c, mn_weights *w) {
+    mn_linear embedding, position;
+    mn_bind_linear(b, "token_embd", c->n_embd, c->n_vocab, &embedding);
+    mn_bind_linear_if(b, "position_embd", c->n_embd, c->n_ctx_train, &position);
+    w->token_embd = embedding.w;
+    w->position_embd = position.w;
+    mn_bind_norm_if(b, "token_embd_norm", c->n_embd, &w->token_embd_norm);
+    mn_bind_norm(b, "output_norm", c->n_embd, &w->output_norm);
+    mn_bind_linear_if(b, "output", c->n_embd, c->n_vocab, &w->output);
+    if (!w->output.w.data) w->output.w = w->token_embd;
+    int64_t n_pairs = c->rope.n_rot / 2;
+    c->rope.factors = mn_bind_vector(b, "rope_freqs.weight", n_pairs, false);
+    c->rope.factors_long = mn_bind_vector(b, "rope_factors_long.weight", n_pairs, false);
+    c->rope.factors_short = mn_bind_vector(b, "rope_factors_short.weight", n_pairs, false);
+}
+
+mn_status mn_weights_bind(const mn_gguf *gguf, mn_config *config, mn_arena *arena, mn_weights *out, mn_error *err) {
+    *out = (mn_weights){.layers = mn_arena_zalloc(arena, (size_t)config->n_layers, sizeof(mn_layer))};
+    if (!out->layers) return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %d layers.", config->n_layers);
+    mn_binder b = {.gguf = gguf, .arena = arena, .layer = -1, .err = err};
+    const mn_family *family = mn_family_find(config->arch);
+    bind_globals(&b, config, out);
+    for (b.layer = 0; b.layer < config->n_layers && b.status == MN_OK; b.layer++)
+        family->bind_layer(&b, config, b.layer, &out->layers[b.layer]);
+    return b.status;
+}

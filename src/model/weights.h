@@ -1,0 +1,82 @@
+/* The tensors of a model, found by name and checked by shape once, when the model is opened. */
+#ifndef MN_MODEL_WEIGHTS_H
+#define MN_MODEL_WEIGHTS_H
+
+#include "base/arena.h"
+#include "model/config.h"
+
+/* A normalisation: weights and, for LayerNorm, shifts; w NULL = there is none. */
+typedef struct mn_norm {
+    const float *w, *b;
+} mn_norm;
+
+/* out = W x + b; a missing one has w.data NULL, b may be NULL. */
+typedef struct mn_linear {
+    mn_tensor w; /* [n_out, n_in] */
+    const float *b;
+} mn_linear;
+
+typedef struct mn_layer {
+    mn_norm attn_norm, post_attn_norm, ffn_norm, post_ffn_norm;
+    mn_linear q, k, v, o;
+    mn_norm q_norm, k_norm; /* over head_dim, before rotation */
+
+    mn_linear gate, up, down;                           /* gate missing: an MLP without gate */
+    mn_linear router;                                   /* [n_experts, n_embd] */
+    mn_tensor expert_gate, expert_up, expert_down;      /* [n_experts][n_out][n_in] */
+    const float *router_bias;                           /* [n_experts], for the choice only */
+    mn_linear shared_gate, shared_up, shared_down;      /* experts that always run, as one MLP */
+
+    mn_linear q_a, q_b, kv_a; /* MLA: compression; without q_a, q makes the queries */
+    mn_norm q_a_norm, kv_a_norm;
+    mn_tensor k_b, v_b; /* MLA: [n_heads][kv_rank][n_nope], [n_heads][v_dim][kv_rank] */
+
+    const float *q_conv, *k_conv; /* [channels][n_conv_taps] */
+    const float *infini_gate;     /* [n_heads] */
+    mn_linear infini_write;       /* [n_heads, n_embd] */
+    const float *infini_write_k;  /* [n_heads][head_dim_k] */
+} mn_layer;
+
+typedef struct mn_weights {
+    mn_tensor token_embd;     /* [n_vocab, n_embd] */
+    mn_norm token_embd_norm;  /* Bloom */
+    mn_tensor position_embd;  /* [n_ctx_train, n_embd], GPT-2 */
+    mn_norm output_norm;
+    mn_linear output;         /* [n_vocab, n_embd]; the token table when the file has none */
+    mn_layer *layers;
+} mn_weights;
+
+/* Looks up tensors. The first error stays, later calls do nothing: bind all, then look at `status`. */
+typedef struct mn_binder {
+    const mn_gguf *gguf;
+    mn_arena *arena; /* vectors are copied here as f32: a file may hold them in any type, at any address */
+    int layer;       /* names get "blk.LAYER." before them; < 0 = as they are */
+    mn_status status;
+    mn_error *err;
+} mn_binder;
+
+/* A matrix [n_out, n_in] with its optional bias ("NAME.weight", "NAME.bias"). */
+void mn_bind_linear(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_linear *out);
+/* The same where a file may lack it: w.data NULL. */
+void mn_bind_linear_if(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_linear *out);
+/* A stack of n matrices. */
+void mn_bind_stack(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, int64_t n, mn_tensor *out);
+/* "NAME.weight" and, if there, "NAME.bias", each n floats. */
+void mn_bind_norm(mn_binder *b, const char *name, int64_t n, mn_norm *out);
+void mn_bind_norm_if(mn_binder *b, const char *name, int64_t n, mn_norm *out);
+/* n floats under exactly this name, NULL when missing and not needed. */
+const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need);
+/* Cuts rows [first, first + n) out of a bound matrix and its bias: fused q, k, v, and fused gate and up. */
+mn_linear mn_linear_rows(const mn_linear *whole, int64_t first, int64_t n);
+
+/* Parts that families share: norms before attention and MLP; q, k, v, o apart; fused "attn_qkv"; SwiGLU; experts. */
+void mn_bind_norms(mn_binder *b, const mn_config *c, mn_layer *l);
+void mn_bind_attention(mn_binder *b, const mn_config *c, mn_layer *l);
+void mn_bind_fused_attention(mn_binder *b, const mn_config *c, mn_layer *l);
+void mn_bind_swiglu(mn_binder *b, const mn_config *c, mn_layer *l);
+void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l);
+
+/* Binds everything. config->rope gets its factor arrays. Arena owns the copies; tensors point into the mapping. */
+mn_status mn_weights_bind(const mn_gguf *gguf, mn_config *config, mn_arena *arena, mn_weights *out, mn_error *err);
+
+#endif
