@@ -2,6 +2,7 @@
 #ifndef MN_MODEL_CONFIG_H
 #define MN_MODEL_CONFIG_H
 
+#include "attention/infini.h"
 #include "model/gguf.h"
 #include "position/position.h"
 
@@ -15,8 +16,6 @@ typedef enum mn_activation { MN_ACT_SILU, MN_ACT_GELU } mn_activation;
 /* Which dimensions RoPE pairs: (2i, 2i+1), or (i, i + n_rot/2). */
 typedef enum mn_rope_style { MN_ROPE_STYLE_NONE, MN_ROPE_INTERLEAVED, MN_ROPE_SPLIT } mn_rope_style;
 typedef enum mn_gating { MN_GATING_SOFTMAX, MN_GATING_SIGMOID } mn_gating;
-typedef enum mn_infini_rule_kind { MN_UPDATE_LINEAR, MN_UPDATE_DELTA, MN_UPDATE_DELTA_EXACT } mn_infini_rule_kind;
-typedef enum mn_infini_feature_kind { MN_FEATURE_ELU1, MN_FEATURE_SILU_L2 } mn_infini_feature_kind;
 
 /* Mixture of experts; n_experts 0 = dense. */
 typedef struct mn_moe_config {
@@ -39,8 +38,8 @@ typedef struct mn_mla_config {
 /* Compressive memory of the `mnemo` architecture; segment 0 = none. */
 typedef struct mn_infini_config {
     int64_t segment;
-    mn_infini_rule_kind rule;
-    mn_infini_feature_kind feature;
+    mn_infini_rule rule;
+    mn_infini_feature feature;
     float write_threshold;
 } mn_infini_config;
 

@@ -65,17 +65,17 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     int64_t q_dim = (int64_t)c->n_heads * c->head_dim_k;
     mn_bind_norms(b, c, l);
     if (m->q_rank) {
-        mn_bind_linear(b, "attn_q_a", c->n_embd, m->q_rank, &l->q_a);
+        mn_bind_projection(b, "attn_q_a", c->n_embd, m->q_rank, &l->q_a);
         mn_bind_norm(b, "attn_q_a_norm", m->q_rank, &l->q_a_norm);
-        mn_bind_linear(b, "attn_q_b", m->q_rank, q_dim, &l->q_b);
+        mn_bind_projection(b, "attn_q_b", m->q_rank, q_dim, &l->q_b);
     } else {
-        mn_bind_linear(b, "attn_q", c->n_embd, q_dim, &l->q_b);
+        mn_bind_projection(b, "attn_q", c->n_embd, q_dim, &l->q_b);
     }
-    mn_bind_linear(b, "attn_kv_a_mqa", c->n_embd, m->kv_rank + m->n_rot, &l->kv_a);
+    mn_bind_projection(b, "attn_kv_a_mqa", c->n_embd, m->kv_rank + m->n_rot, &l->kv_a);
     mn_bind_norm(b, "attn_kv_a_norm", m->kv_rank, &l->kv_a_norm);
     mn_bind_stack(b, "attn_k_b", m->n_nope, m->kv_rank, c->n_heads, &l->k_b);
     mn_bind_stack(b, "attn_v_b", m->kv_rank, m->v_dim, c->n_heads, &l->v_b);
-    mn_bind_linear(b, "attn_output", (int64_t)c->n_heads * m->v_dim, c->n_embd, &l->o);
+    mn_bind_projection(b, "attn_output", (int64_t)c->n_heads * m->v_dim, c->n_embd, &l->o);
     if (mn_config_is_moe(c, layer)) mn_bind_experts(b, c, l);
     else mn_bind_swiglu(b, c, l);
 }

@@ -14,8 +14,8 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     (void)layer;
     mn_bind_norms(b, c, l);
     mn_bind_fused_attention(b, c, l);
-    mn_bind_linear(b, "ffn_up", c->n_embd, c->n_ff, &l->up);
-    mn_bind_linear(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
+    mn_bind_projection(b, "ffn_up", c->n_embd, c->n_ff, &l->up);
+    mn_bind_projection(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
 }
 
 const mn_family mn_family_gpt2 = {"gpt2", configure, bind_layer};

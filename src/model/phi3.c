@@ -9,13 +9,13 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
 
 static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
     (void)layer;
-    mn_linear gate_up;
+    mn_projection gate_up;
     mn_bind_norms(b, c, l);
     mn_bind_fused_attention(b, c, l);
-    mn_bind_linear(b, "ffn_up", c->n_embd, 2 * (int64_t)c->n_ff, &gate_up);
-    l->gate = mn_linear_rows(&gate_up, 0, c->n_ff);
-    l->up = mn_linear_rows(&gate_up, c->n_ff, c->n_ff);
-    mn_bind_linear(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
+    mn_bind_projection(b, "ffn_up", c->n_embd, 2 * (int64_t)c->n_ff, &gate_up);
+    l->gate = mn_projection_rows(&gate_up, 0, c->n_ff);
+    l->up = mn_projection_rows(&gate_up, c->n_ff, c->n_ff);
+    mn_bind_projection(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
 }
 
 const mn_family mn_family_phi3 = {"phi3", configure, bind_layer};

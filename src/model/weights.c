@@ -55,20 +55,20 @@ const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need
     return copy_floats(b, find(b, name_of(b, name, "").text, n, 1, 1, need));
 }
 
-static void bind_linear(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, bool need, mn_linear *out) {
-    *out = (mn_linear){0};
+static void bind_projection(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, bool need, mn_projection *out) {
+    *out = (mn_projection){0};
     const mn_tensor *w = find(b, name_of(b, name, ".weight").text, n_in, n_out, 1, need);
     if (!w) return;
     out->w = *w;
     out->b = copy_floats(b, find(b, name_of(b, name, ".bias").text, n_out, 1, 1, false));
 }
 
-void mn_bind_linear(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_linear *out) {
-    bind_linear(b, name, n_in, n_out, true, out);
+void mn_bind_projection(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_projection *out) {
+    bind_projection(b, name, n_in, n_out, true, out);
 }
 
-void mn_bind_linear_if(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_linear *out) {
-    bind_linear(b, name, n_in, n_out, false, out);
+void mn_bind_projection_if(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_projection *out) {
+    bind_projection(b, name, n_in, n_out, false, out);
 }
 
 void mn_bind_stack(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, int64_t n, mn_tensor *out) {
@@ -85,8 +85,8 @@ void mn_bind_norm(mn_binder *b, const char *name, int64_t n, mn_norm *out) { bin
 
 void mn_bind_norm_if(mn_binder *b, const char *name, int64_t n, mn_norm *out) { bind_norm(b, name, n, false, out); }
 
-mn_linear mn_linear_rows(const mn_linear *whole, int64_t first, int64_t n) {
-    mn_linear part = *whole;
+mn_projection mn_projection_rows(const mn_projection *whole, int64_t first, int64_t n) {
+    mn_projection part = *whole;
     size_t row_bytes = mn_tensor_row_bytes(&whole->w);
     if (!whole->w.data) return part;
     part.w.ne[1] = n;
@@ -102,51 +102,51 @@ void mn_bind_norms(mn_binder *b, const mn_config *c, mn_layer *l) {
 }
 
 void mn_bind_attention(mn_binder *b, const mn_config *c, mn_layer *l) {
-    mn_bind_linear(b, "attn_q", c->n_embd, (int64_t)c->n_heads * c->head_dim_k, &l->q);
-    mn_bind_linear(b, "attn_k", c->n_embd, (int64_t)c->n_kv_heads * c->head_dim_k, &l->k);
-    mn_bind_linear(b, "attn_v", c->n_embd, (int64_t)c->n_kv_heads * c->head_dim_v, &l->v);
-    mn_bind_linear(b, "attn_output", (int64_t)c->n_heads * c->head_dim_v, c->n_embd, &l->o);
+    mn_bind_projection(b, "attn_q", c->n_embd, (int64_t)c->n_heads * c->head_dim_k, &l->q);
+    mn_bind_projection(b, "attn_k", c->n_embd, (int64_t)c->n_kv_heads * c->head_dim_k, &l->k);
+    mn_bind_projection(b, "attn_v", c->n_embd, (int64_t)c->n_kv_heads * c->head_dim_v, &l->v);
+    mn_bind_projection(b, "attn_output", (int64_t)c->n_heads * c->head_dim_v, c->n_embd, &l->o);
 }
 
 void mn_bind_fused_attention(mn_binder *b, const mn_config *c, mn_layer *l) {
     int64_t q = (int64_t)c->n_heads * c->head_dim_k, k = (int64_t)c->n_kv_heads * c->head_dim_k;
     int64_t v = (int64_t)c->n_kv_heads * c->head_dim_v;
-    mn_linear qkv;
-    mn_bind_linear(b, "attn_qkv", c->n_embd, q + k + v, &qkv);
-    l->q = mn_linear_rows(&qkv, 0, q);
-    l->k = mn_linear_rows(&qkv, q, k);
-    l->v = mn_linear_rows(&qkv, q + k, v);
-    mn_bind_linear(b, "attn_output", (int64_t)c->n_heads * c->head_dim_v, c->n_embd, &l->o);
+    mn_projection qkv;
+    mn_bind_projection(b, "attn_qkv", c->n_embd, q + k + v, &qkv);
+    l->q = mn_projection_rows(&qkv, 0, q);
+    l->k = mn_projection_rows(&qkv, q, k);
+    l->v = mn_projection_rows(&qkv, q + k, v);
+    mn_bind_projection(b, "attn_output", (int64_t)c->n_heads * c->head_dim_v, c->n_embd, &l->o);
 }
 
 void mn_bind_swiglu(mn_binder *b, const mn_config *c, mn_layer *l) {
-    mn_bind_linear(b, "ffn_gate", c->n_embd, c->n_ff, &l->gate);
-    mn_bind_linear(b, "ffn_up", c->n_embd, c->n_ff, &l->up);
-    mn_bind_linear(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
+    mn_bind_projection(b, "ffn_gate", c->n_embd, c->n_ff, &l->gate);
+    mn_bind_projection(b, "ffn_up", c->n_embd, c->n_ff, &l->up);
+    mn_bind_projection(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
 }
 
 void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l) {
     int64_t n = c->moe.n_experts, n_ff = c->moe.n_ff;
-    mn_bind_linear(b, "ffn_gate_inp", c->n_embd, n, &l->router);
+    mn_bind_projection(b, "ffn_gate_inp", c->n_embd, n, &l->router);
     mn_bind_stack(b, "ffn_gate_exps", c->n_embd, n_ff, n, &l->expert_gate);
     mn_bind_stack(b, "ffn_up_exps", c->n_embd, n_ff, n, &l->expert_up);
     mn_bind_stack(b, "ffn_down_exps", n_ff, c->n_embd, n, &l->expert_down);
     l->router_bias = mn_bind_vector(b, "exp_probs_b.bias", n, false);
     if (c->moe.n_shared == 0) return;
-    mn_bind_linear(b, "ffn_gate_shexp", c->n_embd, n_ff * c->moe.n_shared, &l->shared_gate);
-    mn_bind_linear(b, "ffn_up_shexp", c->n_embd, n_ff * c->moe.n_shared, &l->shared_up);
-    mn_bind_linear(b, "ffn_down_shexp", n_ff * c->moe.n_shared, c->n_embd, &l->shared_down);
+    mn_bind_projection(b, "ffn_gate_shexp", c->n_embd, n_ff * c->moe.n_shared, &l->shared_gate);
+    mn_bind_projection(b, "ffn_up_shexp", c->n_embd, n_ff * c->moe.n_shared, &l->shared_up);
+    mn_bind_projection(b, "ffn_down_shexp", n_ff * c->moe.n_shared, c->n_embd, &l->shared_down);
 }
 
 static void bind_globals(mn_binder *b, mn_config *c, mn_weights *w) {
-    mn_linear embedding, position;
-    mn_bind_linear(b, "token_embd", c->n_embd, c->n_vocab, &embedding);
-    mn_bind_linear_if(b, "position_embd", c->n_embd, c->n_ctx_train, &position);
+    mn_projection embedding, position;
+    mn_bind_projection(b, "token_embd", c->n_embd, c->n_vocab, &embedding);
+    mn_bind_projection_if(b, "position_embd", c->n_embd, c->n_ctx_train, &position);
     w->token_embd = embedding.w;
     w->position_embd = position.w;
     mn_bind_norm_if(b, "token_embd_norm", c->n_embd, &w->token_embd_norm);
     mn_bind_norm(b, "output_norm", c->n_embd, &w->output_norm);
-    mn_bind_linear_if(b, "output", c->n_embd, c->n_vocab, &w->output);
+    mn_bind_projection_if(b, "output", c->n_embd, c->n_vocab, &w->output);
     if (!w->output.w.data) w->output.w = w->token_embd;
     int64_t n_pairs = c->rope.n_rot / 2;
     c->rope.factors = mn_bind_vector(b, "rope_freqs.weight", n_pairs, false);

@@ -11,30 +11,30 @@ typedef struct mn_norm {
 } mn_norm;
 
 /* out = W x + b; a missing one has w.data NULL, b may be NULL. */
-typedef struct mn_linear {
+typedef struct mn_projection {
     mn_tensor w; /* [n_out, n_in] */
     const float *b;
-} mn_linear;
+} mn_projection;
 
 typedef struct mn_layer {
     mn_norm attn_norm, post_attn_norm, ffn_norm, post_ffn_norm;
-    mn_linear q, k, v, o;
+    mn_projection q, k, v, o;
     mn_norm q_norm, k_norm; /* over head_dim, before rotation */
 
-    mn_linear gate, up, down;                           /* gate missing: an MLP without gate */
-    mn_linear router;                                   /* [n_experts, n_embd] */
+    mn_projection gate, up, down;                           /* gate missing: an MLP without gate */
+    mn_projection router;                                   /* [n_experts, n_embd] */
     mn_tensor expert_gate, expert_up, expert_down;      /* [n_experts][n_out][n_in] */
     const float *router_bias;                           /* [n_experts], for the choice only */
-    mn_linear shared_gate, shared_up, shared_down;      /* experts that always run, as one MLP */
+    mn_projection shared_gate, shared_up, shared_down;      /* experts that always run, as one MLP */
 
-    mn_linear q_a, q_b, kv_a; /* MLA: compression; without q_a, q makes the queries */
+    mn_projection q_a, q_b, kv_a; /* MLA: compression; without q_a, q makes the queries */
     mn_norm q_a_norm, kv_a_norm;
     mn_tensor k_b, v_b; /* MLA: [n_heads][kv_rank][n_nope], [n_heads][v_dim][kv_rank] */
 
     const float *q_conv, *k_conv; /* [channels][n_conv_taps] */
     const float *infini_gate;     /* [n_heads] */
-    mn_linear infini_write;       /* [n_heads, n_embd] */
-    const float *infini_write_k;  /* [n_heads][head_dim_k] */
+    mn_projection infini_write;   /* [n_kv_heads, n_embd] */
+    const float *infini_write_k;  /* [n_kv_heads][head_dim_k] */
 } mn_layer;
 
 typedef struct mn_weights {
@@ -42,7 +42,7 @@ typedef struct mn_weights {
     mn_norm token_embd_norm;  /* Bloom */
     mn_tensor position_embd;  /* [n_ctx_train, n_embd], GPT-2 */
     mn_norm output_norm;
-    mn_linear output;         /* [n_vocab, n_embd]; the token table when the file has none */
+    mn_projection output;         /* [n_vocab, n_embd]; the token table when the file has none */
     mn_layer *layers;
 } mn_weights;
 
@@ -56,9 +56,9 @@ typedef struct mn_binder {
 } mn_binder;
 
 /* A matrix [n_out, n_in] with its optional bias ("NAME.weight", "NAME.bias"). */
-void mn_bind_linear(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_linear *out);
+void mn_bind_projection(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_projection *out);
 /* The same where a file may lack it: w.data NULL. */
-void mn_bind_linear_if(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_linear *out);
+void mn_bind_projection_if(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_projection *out);
 /* A stack of n matrices. */
 void mn_bind_stack(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, int64_t n, mn_tensor *out);
 /* "NAME.weight" and, if there, "NAME.bias", each n floats. */
@@ -67,7 +67,7 @@ void mn_bind_norm_if(mn_binder *b, const char *name, int64_t n, mn_norm *out);
 /* n floats under exactly this name, NULL when missing and not needed. */
 const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need);
 /* Cuts rows [first, first + n) out of a bound matrix and its bias: fused q, k, v, and fused gate and up. */
-mn_linear mn_linear_rows(const mn_linear *whole, int64_t first, int64_t n);
+mn_projection mn_projection_rows(const mn_projection *whole, int64_t first, int64_t n);
 
 /* Parts that families share: norms before attention and MLP; q, k, v, o apart; fused "attn_qkv"; SwiGLU; experts. */
 void mn_bind_norms(mn_binder *b, const mn_config *c, mn_layer *l);

@@ -1,0 +1,212 @@
+#include "kvcache/kvcache.h"
+
+#include "base/checked.h"
+#include "kernels/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { MAX_ROW_ELEMS = 1 << 14 };
+
+struct mn_kvcache {
+    mn_kv_shape shape;
+    size_t k_row_bytes, v_row_bytes;
+    size_t k_page_bytes, v_page_bytes; /* one layer */
+    size_t slab_bytes;                 /* a multiple of the system's page */
+    int64_t n_pages;
+    int64_t first_page, end_page; /* written and not dropped */
+    char *base;
+    size_t map_bytes;
+    const void **page_lists; /* per layer: n_pages key pages, then n_pages value pages */
+};
+
+/* Elements of a row in memory: quantised rows are whole blocks. */
+static int64_t padded_elems(mn_dtype type, int64_t n) {
+    int64_t block = mn_dtype_get(type)->block_elems;
+    return (n + block - 1) / block * block;
+}
+
+static size_t row_bytes(mn_dtype type, int64_t n) { return mn_dtype_row_bytes(type, padded_elems(type, n)); }
+
+static size_t page_bytes(const mn_kv_shape *s, size_t row) { return row * (size_t)s->n_kv_heads * MN_PAGE_TOKENS; }
+
+size_t mn_kv_slab_bytes(const mn_kv_shape *s) {
+    size_t layer = page_bytes(s, row_bytes(s->k_type, s->k_dim)), total;
+    if (!s->v_in_k) layer += page_bytes(s, row_bytes(s->v_type, s->v_dim));
+    size_t os_page = (size_t)sysconf(_SC_PAGESIZE);
+    if (!mn_mul_size(layer, (size_t)s->n_layers, &total) || !mn_align_size(total, os_page, &total)) return 0;
+    return total;
+}
+
+static mn_status check_type(mn_dtype type, mn_error *err) {
+    if (type == MN_F32 || type == MN_F16 || type == MN_BF16 || type == MN_Q8_0 || type == MN_Q4_0) return MN_OK;
+    const mn_dtype_info *info = mn_dtype_get(type);
+    return mn_fail(err, MN_ERR_UNSUPPORTED, "cached rows cannot be %s; use f32, f16, bf16, q8_0 or q4_0.",
+                   info ? info->name : "of this type");
+}
+
+static const void **lists_of(const mn_kvcache *cache, int layer) {
+    return cache->page_lists + (int64_t)layer * 2 * cache->n_pages;
+}
+
+static void fill_page_lists(mn_kvcache *cache) {
+    const mn_kv_shape *s = &cache->shape;
+    size_t layer_bytes = cache->k_page_bytes + (s->v_in_k ? 0 : cache->v_page_bytes);
+    for (int layer = 0; layer < s->n_layers; layer++)
+        for (int64_t p = 0; p < cache->n_pages; p++) {
+            char *k = cache->base + (size_t)p * cache->slab_bytes + (size_t)layer * layer_bytes;
+            lists_of(cache, layer)[p] = k;
+            lists_of(cache, layer)[cache->n_pages + p] = s->v_in_k ? k : k + cache->k_page_bytes;
+        }
+}
+
+static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
+    size_t n_lists;
+    if (cache->slab_bytes == 0 || !mn_mul_size(cache->slab_bytes, (size_t)cache->n_pages, &cache->map_bytes))
+        return mn_fail(err, MN_ERR_LIMIT, "%lld tokens of cache overflow the address space; lower -c.", (long long)max_tokens);
+    void *base = mmap(NULL, cache->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return mn_fail(err, MN_ERR_MEMORY,
+                       "cannot reserve %.1f GiB for %lld tokens of cache; lower -c, or use -ctk q8_0 -ctv q8_0.",
+                       (double)cache->map_bytes / 0x1p30, (long long)max_tokens);
+    cache->base = base;
+    /* Decoding streams through all rows: large pages spare most of the address translation. */
+    if (cache->slab_bytes >= (size_t)1 << 20) madvise(base, cache->map_bytes, MADV_HUGEPAGE);
+    if (!mn_mul_size((size_t)cache->n_pages, 2 * (size_t)cache->shape.n_layers, &n_lists) ||
+        !(cache->page_lists = calloc(n_lists, sizeof *cache->page_lists)))
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %lld cache pages.", (long long)cache->n_pages);
+    fill_page_lists(cache);
+    return MN_OK;
+}
+
+mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvcache **out, mn_error *err) {
+    MN_TRY(check_type(shape->k_type, err));
+    MN_TRY(check_type(shape->v_type, err));
+    if (max_tokens < 1 || max_tokens > INT64_C(1) << 40)
+        return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens is outside 1 to 2^40.", (long long)max_tokens);
+    mn_kvcache *cache = calloc(1, sizeof *cache);
+    if (!cache) return mn_fail(err, MN_ERR_MEMORY, "no memory for a cache.");
+    cache->shape = *shape;
+    cache->k_row_bytes = row_bytes(shape->k_type, shape->k_dim);
+    cache->v_row_bytes = shape->v_in_k ? cache->k_row_bytes : row_bytes(shape->v_type, shape->v_dim);
+    cache->k_page_bytes = page_bytes(shape, cache->k_row_bytes);
+    cache->v_page_bytes = page_bytes(shape, cache->v_row_bytes);
+    cache->slab_bytes = mn_kv_slab_bytes(shape);
+    cache->n_pages = (max_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
+    mn_status status = reserve(cache, max_tokens, err);
+    if (status != MN_OK) {
+        mn_kvcache_destroy(cache);
+        return status;
+    }
+    *out = cache;
+    return MN_OK;
+}
+
+void mn_kvcache_destroy(mn_kvcache *cache) {
+    if (!cache) return;
+    if (cache->base) munmap(cache->base, cache->map_bytes);
+    free(cache->page_lists);
+    free(cache);
+}
+
+typedef struct append_job {
+    const mn_kvcache *cache;
+    const mn_kernels *kernels;
+    int layer;
+    int64_t first_token;
+    const float *k, *v;
+    int64_t k_stride, v_stride;
+} append_job;
+
+static void store_row(const mn_kernels *kernels, mn_dtype type, const float *src, int dim, char *dst) {
+    int64_t padded = padded_elems(type, dim);
+    if (padded == dim) {
+        kernels->vec.from_f32(type, src, dst, dim);
+        return;
+    }
+    float row[MAX_ROW_ELEMS];
+    memcpy(row, src, (size_t)dim * sizeof *row);
+    memset(row + dim, 0, (size_t)(padded - dim) * sizeof *row);
+    kernels->vec.from_f32(type, row, dst, padded);
+}
+
+static void append_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const append_job *job = arg;
+    const mn_kvcache *cache = job->cache;
+    const mn_kv_shape *s = &cache->shape;
+    for (int64_t r = begin; r < end; r++) {
+        int64_t token = job->first_token + r, page = token / MN_PAGE_TOKENS, slot = token % MN_PAGE_TOKENS;
+        char *k_page = (char *)lists_of(cache, job->layer)[page];
+        char *v_page = (char *)lists_of(cache, job->layer)[cache->n_pages + page];
+        for (int h = 0; h < s->n_kv_heads; h++) {
+            size_t row = (size_t)h * MN_PAGE_TOKENS + (size_t)slot;
+            store_row(job->kernels, s->k_type, job->k + r * job->k_stride + (int64_t)h * s->k_dim, s->k_dim,
+                      k_page + row * cache->k_row_bytes);
+            if (!s->v_in_k)
+                store_row(job->kernels, s->v_type, job->v + r * job->v_stride + (int64_t)h * s->v_dim, s->v_dim,
+                          v_page + row * cache->v_row_bytes);
+        }
+    }
+}
+
+void mn_kvcache_append(mn_kvcache *cache, const mn_compute *c, int layer, int64_t first_token, int64_t n_rows,
+                       const float *k, int64_t k_stride, const float *v, int64_t v_stride) {
+    append_job job = {cache, c->kernels, layer, first_token, k, v, k_stride, v_stride};
+    mn_pool_run(c->pool, n_rows, 16, append_rows, &job);
+    if (cache->first_page == cache->end_page) cache->first_page = first_token / MN_PAGE_TOKENS;
+    cache->end_page = MN_MAX(cache->end_page, (first_token + n_rows + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS);
+}
+
+mn_kv_view mn_kvcache_view(const mn_kvcache *cache, int layer, int64_t n_tokens) {
+    const mn_kv_shape *s = &cache->shape;
+    const void **lists = lists_of(cache, layer);
+    return (mn_kv_view){.k_pages = lists,
+                        .v_pages = lists + cache->n_pages,
+                        .k_type = s->k_type,
+                        .v_type = s->v_in_k ? s->k_type : s->v_type,
+                        .k_row_bytes = cache->k_row_bytes,
+                        .v_row_bytes = cache->v_row_bytes,
+                        .n_kv_heads = s->n_kv_heads,
+                        .k_dim = s->k_dim,
+                        .v_dim = s->v_dim,
+                        .n_tokens = n_tokens};
+}
+
+static void give_back(mn_kvcache *cache, int64_t first_page, int64_t end_page) {
+    if (end_page <= first_page) return;
+    madvise(cache->base + (size_t)first_page * cache->slab_bytes, (size_t)(end_page - first_page) * cache->slab_bytes,
+            MADV_DONTNEED);
+}
+
+void mn_kvcache_drop_before(mn_kvcache *cache, int64_t token) {
+    int64_t page = MN_MIN(token / MN_PAGE_TOKENS, cache->end_page);
+    give_back(cache, cache->first_page, page);
+    cache->first_page = MN_MAX(cache->first_page, page);
+}
+
+void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token) {
+    int64_t page = MN_MAX((token + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS, cache->first_page);
+    give_back(cache, page, cache->end_page);
+    cache->end_page = MN_MIN(cache->end_page, page);
+}
+
+void mn_kvcache_pages(const mn_kvcache *cache, int64_t *first_page, int64_t *end_page) {
+    *first_page = cache->first_page;
+    *end_page = cache->end_page;
+}
+
+void *mn_kvcache_slab(const mn_kvcache *cache, int64_t page) { return cache->base + (size_t)page * cache->slab_bytes; }
+
+void mn_kvcache_mark(mn_kvcache *cache, int64_t first_page, int64_t end_page) {
+    cache->first_page = first_page;
+    cache->end_page = end_page;
+}
+
+const mn_kv_shape *mn_kvcache_shape(const mn_kvcache *cache) { return &cache->shape; }
+
+size_t mn_kvcache_bytes(const mn_kvcache *cache) {
+    return (size_t)(cache->end_page - cache->first_page) * cache->slab_bytes;
+}

@@ -1,0 +1,50 @@
+/* The rows of one timeline: keys and values of every layer, in pages, in the precision asked for.
+ *
+ * Address space for max_tokens is reserved once, and the operating system gives memory page by page as rows are
+ * written: nothing is allocated while decoding, and a short conversation in a large window costs what it holds.
+ * Page p of all layers lies together (a slab), so that dropping or saving old tokens touches one range.
+ */
+#ifndef MN_KVCACHE_KVCACHE_H
+#define MN_KVCACHE_KVCACHE_H
+
+#include "attention/attention.h"
+#include "base/status.h"
+#include "kernels/compute.h"
+#include "tensor/dtype.h"
+
+typedef struct mn_kv_shape {
+    int n_layers, n_kv_heads, k_dim, v_dim;
+    bool v_in_k; /* values are the first v_dim elements of the key rows (MLA): no value rows are kept */
+    mn_dtype k_type, v_type;
+} mn_kv_shape;
+
+typedef struct mn_kvcache mn_kvcache;
+
+/* Bytes of one slab: MN_PAGE_TOKENS tokens of all layers. Rows of quantised types are padded to whole blocks.
+ * 0 when the shape's size overflows. The same figure is what plans print. */
+size_t mn_kv_slab_bytes(const mn_kv_shape *shape);
+
+/* Reserves max_tokens. A k_type or v_type that cannot hold rows is an error naming those that can. */
+mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvcache **out, mn_error *err);
+void mn_kvcache_destroy(mn_kvcache *cache);
+
+/* Writes rows of tokens [first_token, first_token + n_rows) of one layer: k [n_rows, n_kv_heads, k_dim] and v
+ * [n_rows, n_kv_heads, v_dim] f32, rows k_stride and v_stride floats apart; v NULL when v_in_k. */
+void mn_kvcache_append(mn_kvcache *cache, const mn_compute *c, int layer, int64_t first_token, int64_t n_rows,
+                       const float *k, int64_t k_stride, const float *v, int64_t v_stride);
+/* What attention reads; n_tokens rows are filled. Borrowed until the cache is destroyed. */
+mn_kv_view mn_kvcache_view(const mn_kvcache *cache, int layer, int64_t n_tokens);
+/* Gives back the memory of all slabs that lie wholly before `token`, or wholly at or after it. */
+void mn_kvcache_drop_before(mn_kvcache *cache, int64_t token);
+void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token);
+
+/* Slabs [first_page, end_page) are written and not dropped. */
+void mn_kvcache_pages(const mn_kvcache *cache, int64_t *first_page, int64_t *end_page);
+/* The slab of page p, for saving, and for restoring what is then marked as written. */
+void *mn_kvcache_slab(const mn_kvcache *cache, int64_t page);
+void mn_kvcache_mark(mn_kvcache *cache, int64_t first_page, int64_t end_page);
+const mn_kv_shape *mn_kvcache_shape(const mn_kvcache *cache);
+/* Memory in use: slabs written and not dropped. */
+size_t mn_kvcache_bytes(const mn_kvcache *cache);
+
+#endif
