@@ -163,12 +163,14 @@ static mn_status check(const mn_gguf *g, const mn_config *c, mn_error *err) {
     if (!(c->norm_eps > 0))
         return mn_fail(err, MN_ERR_FORMAT, "%s: the normalisation epsilon is %g; it must be above 0.", mn_gguf_path(g),
                        (double)c->norm_eps);
-    return MN_OK;
+    if (c->moe.router.n_experts == 0) return MN_OK;
+    mn_status status = mn_router_check(&c->moe.router, err);
+    return status == MN_OK ? MN_OK : mn_fail_in(err, status, mn_gguf_path(g));
 }
 
 mn_status mn_config_read(const mn_gguf *gguf, mn_config *out, mn_error *err) {
     mn_config c = {.norm = MN_NORM_RMS, .activation = MN_ACT_SILU, .embedding_scale = 1, .rope_style = MN_ROPE_INTERLEAVED,
-                   .window_period = 1, .moe = {.scale = 1}};
+                   .window_period = 1, .moe.router = {.gating = MN_GATING_SOFTMAX, .scale = 1}};
     MN_TRY(read_arch(gguf, c.arch, err));
     const mn_family *family = mn_family_find(c.arch);
     if (!family) return unknown_arch(gguf, c.arch, err);
@@ -183,10 +185,10 @@ mn_status mn_config_read(const mn_gguf *gguf, mn_config *out, mn_error *err) {
 }
 
 mn_status mn_config_moe(const mn_gguf *g, mn_config *c, mn_error *err) {
-    mn_moe_config *m = &c->moe;
-    MN_TRY(mn_config_int(g, c->arch, "expert_count", false, 0, MN_MAX_EXPERTS, &m->n_experts, err));
-    if (m->n_experts == 0) return MN_OK;
-    MN_TRY(mn_config_int(g, c->arch, "expert_used_count", true, 1, m->n_experts, &m->n_used, err));
-    m->n_ff = c->n_ff;
-    return mn_config_int(g, c->arch, "expert_feed_forward_length", false, 1, 1 << 22, &m->n_ff, err);
+    mn_router *r = &c->moe.router;
+    MN_TRY(mn_config_int(g, c->arch, "expert_count", false, 0, MN_MAX_EXPERTS, &r->n_experts, err));
+    if (r->n_experts == 0) return MN_OK;
+    MN_TRY(mn_config_int(g, c->arch, "expert_used_count", true, 1, r->n_experts, &r->n_used, err));
+    c->moe.n_ff = c->n_ff;
+    return mn_config_int(g, c->arch, "expert_feed_forward_length", false, 1, 1 << 22, &c->moe.n_ff, err);
 }

@@ -3,6 +3,7 @@
 #define MN_MODEL_CONFIG_H
 
 #include "attention/infini.h"
+#include "mlp/router.h"
 #include "model/gguf.h"
 #include "position/position.h"
 
@@ -15,17 +16,13 @@ typedef enum mn_norm_kind { MN_NORM_RMS, MN_NORM_LAYER } mn_norm_kind;
 typedef enum mn_activation { MN_ACT_SILU, MN_ACT_GELU } mn_activation;
 /* Which dimensions RoPE pairs: (2i, 2i+1), or (i, i + n_rot/2). */
 typedef enum mn_rope_style { MN_ROPE_STYLE_NONE, MN_ROPE_INTERLEAVED, MN_ROPE_SPLIT } mn_rope_style;
-typedef enum mn_gating { MN_GATING_SOFTMAX, MN_GATING_SIGMOID } mn_gating;
 
-/* Mixture of experts; n_experts 0 = dense. */
+/* Mixture of experts; router.n_experts 0 = dense. */
 typedef struct mn_moe_config {
-    int n_experts, n_used, n_shared;
+    mn_router router;   /* its selection_bias is the layer's, see mn_layer */
+    int n_shared;       /* experts that always run */
     int n_ff;           /* of one expert */
     int n_dense_layers; /* leading layers that stay dense */
-    mn_gating gating;
-    int n_groups, n_groups_used; /* group-limited routing; 0 or 1 = off */
-    bool normalise;              /* chosen weights sum to 1 before scale */
-    float scale;
 } mn_moe_config;
 
 /* Multi-head latent attention (DeepSeek-V2); kv_rank 0 = the model has none. */
@@ -78,7 +75,7 @@ static inline int64_t mn_config_window(const mn_config *config, int layer) {
 }
 
 static inline bool mn_config_is_moe(const mn_config *config, int layer) {
-    return config->moe.n_experts > 0 && layer >= config->moe.n_dense_layers;
+    return config->moe.router.n_experts > 0 && layer >= config->moe.n_dense_layers;
 }
 
 /* Cached row widths and heads: MLA caches one latent row per token, whose head is also the value. */

@@ -4,8 +4,6 @@
 
 #include <math.h>
 
-enum { GATING_SOFTMAX_ID = 1, GATING_SIGMOID_ID = 2 };
-
 static mn_status configure_mla(const mn_gguf *g, mn_config *c, mn_error *err) {
     mn_mla_config *m = &c->mla;
     int key_length = c->head_dim_k, value_length = c->head_dim_v;
@@ -35,23 +33,19 @@ static mn_status configure_temperature(const mn_gguf *g, mn_config *c, mn_error 
 }
 
 static mn_status configure_experts(const mn_gguf *g, mn_config *c, mn_error *err) {
-    mn_moe_config *m = &c->moe;
-    int gating = GATING_SOFTMAX_ID;
+    mn_router *r = &c->moe.router;
+    int gating = MN_GATING_SOFTMAX;
     MN_TRY(mn_config_moe(g, c, err));
-    MN_TRY(mn_config_int(g, c->arch, "leading_dense_block_count", false, 0, MN_MAX_LAYERS, &m->n_dense_layers, err));
-    MN_TRY(mn_config_int(g, c->arch, "expert_shared_count", false, 0, MN_MAX_EXPERTS, &m->n_shared, err));
-    MN_TRY(mn_config_float(g, c->arch, "expert_weights_scale", false, &m->scale, err));
-    if (m->scale == 0) m->scale = 1;
-    MN_TRY(mn_config_bool(g, c->arch, "expert_weights_norm", &m->normalise, err));
-    MN_TRY(mn_config_int(g, c->arch, "expert_gating_func", false, 0, GATING_SIGMOID_ID, &gating, err));
-    m->gating = gating == GATING_SIGMOID_ID ? MN_GATING_SIGMOID : MN_GATING_SOFTMAX;
-    MN_TRY(mn_config_int(g, c->arch, "expert_group_count", false, 0, MN_MAX_EXPERTS, &m->n_groups, err));
-    MN_TRY(mn_config_int(g, c->arch, "expert_group_used_count", false, 0, m->n_groups, &m->n_groups_used, err));
-    if (m->n_groups > 1 && (m->n_experts % m->n_groups || m->n_groups_used < 1 ||
-                            m->n_used > m->n_experts / m->n_groups * m->n_groups_used))
-        return mn_fail(err, MN_ERR_FORMAT, "%s: %d experts in %d groups, %d used: %d experts cannot be chosen from them.",
-                       mn_gguf_path(g), m->n_experts, m->n_groups, m->n_groups_used, m->n_used);
-    return MN_OK;
+    MN_TRY(mn_config_int(g, c->arch, "leading_dense_block_count", false, 0, MN_MAX_LAYERS, &c->moe.n_dense_layers, err));
+    MN_TRY(mn_config_int(g, c->arch, "expert_shared_count", false, 0, MN_MAX_EXPERTS, &c->moe.n_shared, err));
+    MN_TRY(mn_config_float(g, c->arch, "expert_weights_scale", false, &r->scale, err));
+    if (r->scale == 0) r->scale = 1;
+    MN_TRY(mn_config_bool(g, c->arch, "expert_weights_norm", &r->normalise, err));
+    MN_TRY(mn_config_int(g, c->arch, "expert_gating_func", false, 0, MN_GATING_SIGMOID, &gating, err));
+    r->gating = gating == MN_GATING_SIGMOID ? MN_GATING_SIGMOID : MN_GATING_SOFTMAX; /* old files say 0, or nothing */
+    r->group_top = 2;
+    MN_TRY(mn_config_int(g, c->arch, "expert_group_count", false, 0, MN_MAX_EXPERTS, &r->n_groups, err));
+    return mn_config_int(g, c->arch, "expert_group_used_count", false, 0, r->n_groups, &r->n_groups_used, err);
 }
 
 static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {

@@ -6,7 +6,7 @@
 static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     MN_TRY(mn_config_i64(gguf, c->arch, "attention.sliding_window", false, 0, INT64_MAX, &c->window, err));
     MN_TRY(mn_config_moe(gguf, c, err));
-    c->moe.normalise = true; /* softmax over the chosen logits only is the softmax over all, made to sum to 1 */
+    c->moe.router.normalise = true; /* softmax over the chosen logits only is the softmax over all, made to sum to 1 */
     return MN_OK;
 }
 

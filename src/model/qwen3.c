@@ -5,7 +5,7 @@
 static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     c->rope_style = MN_ROPE_SPLIT;
     MN_TRY(mn_config_moe(gguf, c, err));
-    c->moe.normalise = true;
+    c->moe.router.normalise = true;
     return MN_OK;
 }
 

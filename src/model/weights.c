@@ -126,7 +126,7 @@ void mn_bind_swiglu(mn_binder *b, const mn_config *c, mn_layer *l) {
 }
 
 void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l) {
-    int64_t n = c->moe.n_experts, n_ff = c->moe.n_ff;
+    int64_t n = c->moe.router.n_experts, n_ff = c->moe.n_ff;
     mn_bind_projection(b, "ffn_gate_inp", c->n_embd, n, &l->router);
     mn_bind_stack(b, "ffn_gate_exps", c->n_embd, n_ff, n, &l->expert_gate);
     mn_bind_stack(b, "ffn_up_exps", c->n_embd, n_ff, n, &l->expert_up);

@@ -1,0 +1,22 @@
+/* The forward pass: the layer loop every family runs through. */
+#ifndef MN_MODEL_FORWARD_H
+#define MN_MODEL_FORWARD_H
+
+#include "model/ops.h"
+
+typedef struct mn_batch {
+    const int32_t *tokens; /* [n_rows], each in [0, n_vocab) */
+    int64_t n_rows;
+    const mn_span *spans; /* cover the rows in order; every timeline has room for its rows */
+    int n_spans;
+    const int64_t *wanted; /* rows whose logits are wanted, ascending */
+    int64_t n_wanted;
+    float *logits; /* [n_wanted, n_vocab] */
+} mn_batch;
+
+/* Runs the batch, extends the timelines by it. Cost: 2 * parameters FLOP per row, and attention. On failure the
+ * timelines keep their length. */
+mn_status mn_forward(const mn_compute *c, const mn_ops *ops, const mn_model *model, const mn_batch *batch,
+                     mn_error *err);
+
+#endif

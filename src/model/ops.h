@@ -1,0 +1,86 @@
+/* The operations a layer is made of. forward.c names them and not who does them: this table calls the CPU's kernels,
+ * another may launch its own. Buffers are [n_rows, width] f32, contiguous unless strides are given.
+ */
+#ifndef MN_MODEL_OPS_H
+#define MN_MODEL_OPS_H
+
+#include "kernels/compute.h"
+#include "model/model.h"
+#include "model/timeline.h"
+
+/* Rows [first_row, first_row + n_rows) of a step are the next tokens of one timeline. */
+typedef struct mn_span {
+    mn_timeline *timeline;
+    int64_t first_row, n_rows;
+} mn_span;
+
+/* cos and sin [n_rows, n_rot / 2] of every row's position. */
+typedef struct mn_angles {
+    float *cos, *sin;
+} mn_angles;
+
+/* One pass of some rows, from any number of timelines, through the model. */
+typedef struct mn_step {
+    const mn_compute *c;
+    const mn_model *model;
+    const int32_t *tokens; /* [n_rows] */
+    int64_t n_rows;
+    const mn_span *spans;
+    int n_spans;
+    mn_angles angles, angles_local;
+} mn_step;
+
+/* Vectors [n] inside rows: head h of row r starts at data + r * row_stride + h * head_stride. */
+typedef struct mn_heads {
+    float *data;
+    int64_t row_stride, head_stride;
+    int n_heads, n;
+} mn_heads;
+
+typedef struct mn_ops {
+    /* x[r] = embedding_scale * token_embd[tokens[r]] (+ position_embd[position of r]) */
+    mn_status (*embed)(const mn_step *s, float *x, mn_error *err);
+    /* Normalises every vector of x into out, of the same shape of heads. */
+    void (*norm)(const mn_step *s, mn_heads out, mn_heads x, const mn_norm *norm);
+    /* outs[i] = W_i x + b_i, outs[i] [n_rows, n_out_i] */
+    mn_status (*project)(const mn_step *s, float *const *outs, const mn_projection *const *ws, int n_ws, const float *x,
+                         int64_t n_rows, mn_error *err);
+    /* Head by head: out.head h = W_h x.head h, W [n_heads][out.n][x.n] */
+    mn_status (*project_heads)(const mn_step *s, mn_heads out, mn_heads x, const mn_tensor *w, mn_error *err);
+    /* out = x, of the same shape of heads */
+    void (*copy)(const mn_step *s, mn_heads out, mn_heads x);
+    /* x = min(max(x, -limit), limit), n values per row */
+    void (*clamp)(const mn_step *s, float *x, int64_t n, float limit);
+    /* Rotates each head's vector (RoPE); x.n is the number of dimensions rotated. */
+    void (*rotate)(const mn_step *s, mn_heads x, const mn_angles *angles);
+    /* The short convolution of the layer on q [.., n_heads, head_dim_k] and k, through each timeline's history. */
+    mn_status (*convolve)(const mn_step *s, int layer, float *q, float *k, mn_error *err);
+    /* Stores the layer's keys and values (v NULL: inside the keys) as the next rows of each timeline. */
+    void (*append)(const mn_step *s, int layer, const float *k, const float *v);
+    /* Causal attention of q [.., n_heads, k_dim] over what is stored: out [.., n_heads, v_dim]. */
+    mn_status (*attend)(const mn_step *s, int layer, float *out, const float *q, mn_error *err);
+    /* Mixes what the layer's compressive memory says into out; y is the layer's normed input; q, k unrotated. */
+    mn_status (*remember)(const mn_step *s, int layer, float *out, const float *y, const float *q, const float *k,
+                          const float *v, mn_error *err);
+    /* up = activation(gate) * up, or activation(up) without gate; n values per row */
+    void (*activate)(const mn_step *s, float *up, const float *gate, int64_t n);
+    /* out = the routed experts' answer to x */
+    mn_status (*experts)(const mn_step *s, int layer, float *out, const float *x, mn_error *err);
+    /* x += y, n values per row */
+    void (*add)(const mn_step *s, float *x, const float *y, int64_t n);
+    /* logits = softcap * tanh(logits / softcap) */
+    void (*cap)(const mn_step *s, float *logits, int64_t n_rows, float softcap);
+} mn_ops;
+
+extern const mn_ops mn_ops_cpu;
+
+/* [n_rows * n] floats of step scratch, or NULL. */
+static inline float *mn_step_floats(const mn_step *s, int64_t n_rows, int64_t n) {
+    return mn_arena_alloc(s->c->scratch, (size_t)n_rows * (size_t)n, sizeof(float));
+}
+
+static inline mn_status mn_no_scratch(mn_error *err) {
+    return mn_fail(err, MN_ERR_MEMORY, "no memory for a step's work; use a smaller batch (-b).");
+}
+
+#endif

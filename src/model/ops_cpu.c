@@ -1,0 +1,310 @@
+/* The operations of a layer on the CPU: rows are split over threads, each row's arithmetic stays on one. */
+#include "model/ops.h"
+
+#include "attention/short_conv.h"
+#include "base/checked.h"
+#include "kernels/kernels.h"
+#include "mlp/moe.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { FLOATS_PER_RANGE = 1 << 14 };
+
+/* Rows per range, so that waking a thread pays. */
+static int64_t grain_of(int64_t floats_per_row) { return MN_MAX(INT64_C(1), FLOATS_PER_RANGE / MN_MAX(floats_per_row, 1)); }
+
+static float *head_at(mn_heads x, int64_t row, int head) { return x.data + row * x.row_stride + head * x.head_stride; }
+
+typedef struct embed_job {
+    const mn_step *s;
+    float *x;
+    const int64_t *positions;
+} embed_job;
+
+static void embed_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const embed_job *job = arg;
+    const mn_model *m = job->s->model;
+    const mn_vec_kernels *vec = &job->s->c->kernels->vec;
+    const mn_tensor *table = &m->weights.token_embd, *position_table = &m->weights.position_embd;
+    int64_t n = m->config.n_embd;
+    for (int64_t r = begin; r < end; r++) {
+        float *x = job->x + r * n;
+        const char *row = (const char *)table->data + (size_t)job->s->tokens[r] * mn_tensor_row_bytes(table);
+        vec->to_f32(table->type, row, x, n);
+        if (m->config.embedding_scale != 1) vec->scale(x, x, m->config.embedding_scale, n);
+        if (!position_table->data) continue;
+        const char *position = (const char *)position_table->data + (size_t)job->positions[r] * mn_tensor_row_bytes(position_table);
+        float learned[1 << 10];
+        for (int64_t i = 0; i < n; i += (int64_t)(sizeof learned / sizeof *learned)) {
+            int64_t part = MN_MIN(n - i, (int64_t)(sizeof learned / sizeof *learned));
+            vec->to_f32(position_table->type, position + mn_dtype_row_bytes(position_table->type, i), learned, part);
+            vec->add(x + i, x + i, learned, part);
+        }
+    }
+}
+
+static mn_status embed(const mn_step *s, float *x, mn_error *err) {
+    int64_t *positions = mn_arena_alloc(s->c->scratch, (size_t)s->n_rows, sizeof *positions);
+    if (!positions) return mn_no_scratch(err);
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++)
+        for (int64_t i = 0; i < span->n_rows; i++) positions[span->first_row + i] = span->timeline->n_tokens + i;
+    embed_job job = {s, x, positions};
+    mn_pool_run(s->c->pool, s->n_rows, grain_of(s->model->config.n_embd), embed_rows, &job);
+    return MN_OK;
+}
+
+typedef struct heads_job {
+    const mn_step *s;
+    mn_heads out, x;
+    const mn_norm *norm;
+    const mn_angles *angles;
+} heads_job;
+
+static void norm_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const heads_job *job = arg;
+    const mn_config *c = &job->s->model->config;
+    const mn_vec_kernels *vec = &job->s->c->kernels->vec;
+    for (int64_t r = begin; r < end; r++)
+        for (int h = 0; h < job->x.n_heads; h++) {
+            float *out = head_at(job->out, r, h);
+            const float *x = head_at(job->x, r, h);
+            if (c->norm == MN_NORM_RMS) vec->rms_norm(out, x, job->norm->w, c->norm_eps, job->x.n);
+            else vec->layer_norm(out, x, job->norm->w, job->norm->b, c->norm_eps, job->x.n);
+        }
+}
+
+static void norm(const mn_step *s, mn_heads out, mn_heads x, const mn_norm *norm_weights) {
+    heads_job job = {.s = s, .out = out, .x = x, .norm = norm_weights};
+    mn_pool_run(s->c->pool, s->n_rows, grain_of((int64_t)x.n_heads * x.n), norm_rows, &job);
+}
+
+typedef struct bias_job {
+    const mn_step *s;
+    float *out;
+    const mn_projection *w;
+} bias_job;
+
+static void bias_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const bias_job *job = arg;
+    int64_t n = job->w->w.ne[1];
+    for (int64_t r = begin; r < end; r++)
+        job->s->c->kernels->vec.add(job->out + r * n, job->out + r * n, job->w->b, n);
+}
+
+static mn_status project(const mn_step *s, float *const *outs, const mn_projection *const *ws, int n_ws, const float *x,
+                         int64_t n_rows, mn_error *err) {
+    const mn_tensor *tensors[8];
+    int64_t strides[8];
+    for (int i = 0; i < n_ws; i++) {
+        tensors[i] = &ws[i]->w;
+        strides[i] = ws[i]->w.ne[1];
+    }
+    MN_TRY(mn_matmul_many(s->c, outs, strides, x, ws[0]->w.ne[0], n_rows, tensors, n_ws, err));
+    for (int i = 0; i < n_ws; i++) {
+        bias_job job = {s, outs[i], ws[i]};
+        if (ws[i]->b) mn_pool_run(s->c->pool, n_rows, grain_of(strides[i]), bias_rows, &job);
+    }
+    return MN_OK;
+}
+
+static mn_status project_heads(const mn_step *s, mn_heads out, mn_heads x, const mn_tensor *w, mn_error *err) {
+    for (int h = 0; h < x.n_heads; h++) {
+        mn_tensor matrix = mn_tensor_matrix(w, h);
+        MN_TRY(mn_matmul(s->c, head_at(out, 0, h), out.row_stride, head_at(x, 0, h), x.row_stride, s->n_rows, &matrix, err));
+    }
+    return MN_OK;
+}
+
+static void copy(const mn_step *s, mn_heads out, mn_heads x) {
+    for (int64_t r = 0; r < s->n_rows; r++)
+        for (int h = 0; h < x.n_heads; h++) memcpy(head_at(out, r, h), head_at(x, r, h), (size_t)x.n * sizeof(float));
+}
+
+static void clamp(const mn_step *s, float *x, int64_t n, float limit) {
+    for (int64_t i = 0; i < s->n_rows * n; i++) x[i] = fminf(fmaxf(x[i], -limit), limit);
+}
+
+static void rotate_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const heads_job *job = arg;
+    const mn_vec_kernels *vec = &job->s->c->kernels->vec;
+    bool split = job->s->model->config.rope_style == MN_ROPE_SPLIT;
+    int64_t n_pairs = job->x.n / 2;
+    for (int64_t r = begin; r < end; r++) {
+        const float *cos = job->angles->cos + r * n_pairs, *sin = job->angles->sin + r * n_pairs;
+        for (int h = 0; h < job->x.n_heads; h++) {
+            if (split) vec->rotate_split(head_at(job->x, r, h), cos, sin, n_pairs);
+            else vec->rotate_interleaved(head_at(job->x, r, h), cos, sin, n_pairs);
+        }
+    }
+}
+
+static void rotate(const mn_step *s, mn_heads x, const mn_angles *angles) {
+    heads_job job = {.s = s, .x = x, .angles = angles};
+    mn_pool_run(s->c->pool, s->n_rows, grain_of((int64_t)x.n_heads * x.n), rotate_rows, &job);
+}
+
+/* One tensor's convolution through the histories of all timelines; the result replaces x. */
+static mn_status convolve_rows(const mn_step *s, int layer, float *x, const float *taps, int n_channels,
+                               float *(*history_of)(const mn_timeline *, int), mn_error *err) {
+    int n_taps = s->model->config.n_conv_taps;
+    mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
+    float *out = mn_step_floats(s, s->n_rows, n_channels);
+    if (!out) return mn_no_scratch(err);
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        float *history = history_of(span->timeline, layer);
+        int64_t at = span->first_row * n_channels;
+        mn_short_conv(out + at, x + at, history, taps, n_taps, n_channels, span->n_rows);
+        mn_short_conv_advance(history, x + at, n_taps, n_channels, span->n_rows);
+    }
+    memcpy(x, out, (size_t)s->n_rows * (size_t)n_channels * sizeof *x);
+    mn_arena_rewind(s->c->scratch, mark);
+    return MN_OK;
+}
+
+static mn_status convolve(const mn_step *s, int layer, float *q, float *k, mn_error *err) {
+    const mn_config *c = &s->model->config;
+    const mn_layer *w = &s->model->weights.layers[layer];
+    MN_TRY(convolve_rows(s, layer, q, w->q_conv, c->n_heads * c->head_dim_k, mn_timeline_q_history, err));
+    return convolve_rows(s, layer, k, w->k_conv, c->n_kv_heads * c->head_dim_k, mn_timeline_k_history, err);
+}
+
+static void append(const mn_step *s, int layer, const float *k, const float *v) {
+    const mn_config *c = &s->model->config;
+    int64_t k_row = (int64_t)mn_config_cache_heads(c) * mn_config_cache_k_dim(c);
+    int64_t v_row = (int64_t)mn_config_cache_heads(c) * mn_config_cache_v_dim(c);
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++)
+        mn_kvcache_append(span->timeline->cache, s->c, layer, span->timeline->n_tokens, span->n_rows,
+                          k + span->first_row * k_row, k_row, v ? v + span->first_row * v_row : NULL, v_row);
+}
+
+static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
+    const mn_model *m = s->model;
+    const mn_config *c = &m->config;
+    int64_t q_row = (int64_t)c->n_heads * mn_config_cache_k_dim(c), out_row = (int64_t)c->n_heads * mn_config_cache_v_dim(c);
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        const mn_timeline *t = span->timeline;
+        mn_attend a = {.q = q + span->first_row * q_row,
+                       .out = out + span->first_row * out_row,
+                       .q_stride = q_row,
+                       .out_stride = out_row,
+                       .n_rows = span->n_rows,
+                       .first_token = t->n_tokens,
+                       .n_heads = c->n_heads,
+                       .scale = t->score_scale,
+                       .softcap = c->attention_softcap,
+                       .window = mn_config_window(c, layer),
+                       .segment = c->infini.segment,
+                       .slopes = m->alibi_slopes,
+                       .kv = mn_kvcache_view(t->cache, layer, t->n_tokens + span->n_rows)};
+        MN_TRY(mn_attention(s->c, &a, err));
+    }
+    return MN_OK;
+}
+
+static mn_status remember(const mn_step *s, int layer, float *out, const float *y, const float *q, const float *k,
+                          const float *v, mn_error *err) {
+    const mn_config *c = &s->model->config;
+    const mn_layer *w = &s->model->weights.layers[layer];
+    const mn_projection *write = &w->infini_write;
+    mn_infini shape = mn_config_infini_shape(c);
+    int64_t q_row = (int64_t)c->n_heads * c->head_dim_k, k_row = (int64_t)c->n_kv_heads * c->head_dim_k;
+    int64_t v_row = (int64_t)c->n_kv_heads * c->head_dim_v, out_row = (int64_t)c->n_heads * c->head_dim_v;
+    float *gates = mn_step_floats(s, s->n_rows, c->n_kv_heads), *mem = mn_step_floats(s, s->n_rows, out_row);
+    mn_projection unbiased = {.w = write->w}; /* mn_infini_write_gates adds the bias */
+    const mn_projection *const ws[] = {&unbiased};
+    if (!gates || !mem) return mn_no_scratch(err);
+    MN_TRY(project(s, &gates, ws, 1, y, s->n_rows, err));
+    mn_infini_write_gates(s->c, &shape, gates, write->b, w->infini_write_k, k, c->infini.write_threshold, s->n_rows);
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        int64_t r = span->first_row;
+        MN_TRY(mn_infini_step(s->c, &shape, mn_timeline_infini(span->timeline, layer), mem + r * out_row, q + r * q_row,
+                              k + r * k_row, v + r * v_row, gates + r * c->n_kv_heads, span->n_rows,
+                              span->timeline->n_tokens, err));
+    }
+    mn_infini_mix(s->c, &shape, out, mem, w->infini_gate, s->n_rows);
+    return MN_OK;
+}
+
+typedef struct activate_job {
+    const mn_step *s;
+    float *up;
+    const float *gate;
+    int64_t n;
+} activate_job;
+
+static void activate_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const activate_job *job = arg;
+    const mn_vec_kernels *vec = &job->s->c->kernels->vec;
+    bool silu = job->s->model->config.activation == MN_ACT_SILU;
+    for (int64_t r = begin; r < end; r++) {
+        float *up = job->up + r * job->n;
+        const float *gate = job->gate ? job->gate + r * job->n : up;
+        if (silu) vec->silu_mul(up, gate, up, job->n);
+        else vec->gelu_mul(up, gate, job->gate ? up : NULL, job->n);
+    }
+}
+
+static void activate(const mn_step *s, float *up, const float *gate, int64_t n) {
+    activate_job job = {s, up, gate, n};
+    mn_pool_run(s->c->pool, s->n_rows, grain_of(n), activate_rows, &job);
+}
+
+static mn_status experts(const mn_step *s, int layer, float *out, const float *x, mn_error *err) {
+    const mn_layer *w = &s->model->weights.layers[layer];
+    mn_router router = s->model->config.moe.router;
+    mn_experts stacks = {&w->expert_gate, &w->expert_up, &w->expert_down};
+    const mn_projection *const ws[] = {&w->router};
+    float *logits = mn_step_floats(s, s->n_rows, router.n_experts), *weights = mn_step_floats(s, s->n_rows, router.n_used);
+    int32_t *ids = mn_arena_alloc(s->c->scratch, (size_t)s->n_rows * (size_t)router.n_used, sizeof *ids);
+    if (!logits || !weights || !ids) return mn_no_scratch(err);
+    router.selection_bias = w->router_bias;
+    MN_TRY(project(s, &logits, ws, 1, x, s->n_rows, err));
+    MN_TRY(mn_route(s->c, &router, ids, weights, logits, s->n_rows, err));
+    return mn_moe(s->c, &stacks, out, x, ids, weights, router.n_used, s->n_rows, err);
+}
+
+typedef struct add_job {
+    const mn_step *s;
+    float *x;
+    const float *y;
+} add_job;
+
+static void add_range(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const add_job *job = arg;
+    job->s->c->kernels->vec.add(job->x + begin, job->x + begin, job->y + begin, end - begin);
+}
+
+static void add(const mn_step *s, float *x, const float *y, int64_t n) {
+    add_job job = {s, x, y};
+    mn_pool_run(s->c->pool, s->n_rows * n, FLOATS_PER_RANGE, add_range, &job);
+}
+
+static void cap(const mn_step *s, float *logits, int64_t n_rows, float softcap) {
+    int64_t n = n_rows * s->model->config.n_vocab;
+    for (int64_t i = 0; i < n; i++) logits[i] = softcap * tanhf(logits[i] / softcap);
+}
+
+const mn_ops mn_ops_cpu = {
+    .embed = embed,
+    .norm = norm,
+    .project = project,
+    .project_heads = project_heads,
+    .copy = copy,
+    .clamp = clamp,
+    .rotate = rotate,
+    .convolve = convolve,
+    .append = append,
+    .attend = attend,
+    .remember = remember,
+    .activate = activate,
+    .experts = experts,
+    .add = add,
+    .cap = cap,
+};

@@ -1,0 +1,79 @@
+#include "model/timeline.h"
+
+#include "base/checked.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STATE_ALIGN = 64 };
+
+mn_kv_shape mn_timeline_kv_shape(const mn_config *c, mn_dtype k_type, mn_dtype v_type) {
+    return (mn_kv_shape){.n_layers = c->n_layers,
+                         .n_kv_heads = mn_config_cache_heads(c),
+                         .k_dim = mn_config_cache_k_dim(c),
+                         .v_dim = mn_config_cache_v_dim(c),
+                         .v_in_k = c->mla.kv_rank > 0,
+                         .k_type = k_type,
+                         .v_type = v_type};
+}
+
+/* DeepSeek multiplies scores by the square of 1 + m ln s and leaves cos and sin as they are. */
+static void move_temperature(mn_timeline *t, const mn_config *c, const mn_rope_spec *rope) {
+    if (c->mla.kv_rank == 0 || rope->scaling != MN_ROPE_YARN) return;
+    double attn_factor = rope->attn_factor > 0 ? rope->attn_factor : 1;
+    double mscale = attn_factor * (1.0 + c->yarn_log_multiplier * log(t->rope.factor));
+    t->rope.scale = 1;
+    t->score_scale = (float)(c->attention_scale * mscale * mscale);
+}
+
+static mn_status init_positions(mn_timeline *t, const mn_config *c, const mn_rope_spec *rope, int64_t n_ctx,
+                                mn_error *err) {
+    t->score_scale = c->attention_scale;
+    if (c->rope_style == MN_ROPE_STYLE_NONE) return MN_OK;
+    MN_TRY(mn_rope_init(rope, n_ctx, &t->rope, err));
+    move_temperature(t, c, rope);
+    if (c->rope_local_base == 0) return MN_OK;
+    mn_rope_spec local = {.scaling = MN_ROPE_NONE, .n_rot = rope->n_rot, .freq_base = c->rope_local_base,
+                          .original_ctx = rope->original_ctx};
+    return mn_rope_init(&local, n_ctx, &t->rope_local, err);
+}
+
+static mn_status init_state(mn_timeline *t, const mn_config *c, mn_error *err) {
+    size_t history = c->n_conv_taps ? (size_t)(c->n_conv_taps - 1) * sizeof(float) : 0, q, k, infini = 0;
+    mn_align_size(history * (size_t)c->n_heads * (size_t)c->head_dim_k, STATE_ALIGN, &q);
+    mn_align_size(history * (size_t)c->n_kv_heads * (size_t)c->head_dim_k, STATE_ALIGN, &k);
+    if (c->infini.segment) {
+        mn_infini shape = mn_config_infini_shape(c);
+        infini = mn_infini_state_bytes(&shape);
+        if (infini == 0 || !mn_align_size(infini, STATE_ALIGN, &infini))
+            return mn_fail(err, MN_ERR_LIMIT, "the compressive memory's size overflows.");
+    }
+    t->k_history_at = q;
+    t->infini_at = q + k;
+    t->layer_state_bytes = q + k + infini;
+    if (!mn_mul_size(t->layer_state_bytes, (size_t)c->n_layers, &t->state_bytes))
+        return mn_fail(err, MN_ERR_LIMIT, "the state of %d layers overflows.", c->n_layers);
+    if (t->state_bytes == 0) return MN_OK;
+    t->state = aligned_alloc(STATE_ALIGN, t->state_bytes);
+    if (!t->state) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes of state.", t->state_bytes);
+    memset(t->state, 0, t->state_bytes);
+    return MN_OK;
+}
+
+mn_status mn_timeline_init(mn_timeline *t, const mn_config *config, const mn_rope_spec *rope, int64_t n_ctx,
+                           mn_dtype k_type, mn_dtype v_type, mn_error *err) {
+    *t = (mn_timeline){0};
+    mn_kv_shape shape = mn_timeline_kv_shape(config, k_type, v_type);
+    mn_status status = init_positions(t, config, rope, n_ctx, err);
+    if (status == MN_OK) status = init_state(t, config, err);
+    if (status == MN_OK) status = mn_kvcache_create(&shape, n_ctx, &t->cache, err);
+    if (status != MN_OK) mn_timeline_release(t);
+    return status;
+}
+
+void mn_timeline_release(mn_timeline *t) {
+    mn_kvcache_destroy(t->cache);
+    free(t->state);
+    *t = (mn_timeline){0};
+}
