@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { FLOATS_PER_RANGE = 1 << 14 };
+enum { FLOATS_PER_RANGE = 1 << 14, MAX_PROJECTIONS = 4 };
 
 /* Rows per range, so that waking a thread pays. */
 static int64_t grain_of(int64_t floats_per_row) { return MN_MAX(INT64_C(1), FLOATS_PER_RANGE / MN_MAX(floats_per_row, 1)); }
@@ -97,8 +97,8 @@ static void bias_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
 
 static mn_status project(const mn_step *s, float *const *outs, const mn_projection *const *ws, int n_ws, const float *x,
                          int64_t n_rows, mn_error *err) {
-    const mn_tensor *tensors[8];
-    int64_t strides[8];
+    const mn_tensor *tensors[MAX_PROJECTIONS] = {0};
+    int64_t strides[MAX_PROJECTIONS] = {0};
     for (int i = 0; i < n_ws; i++) {
         tensors[i] = &ws[i]->w;
         strides[i] = ws[i]->w.ne[1];
@@ -245,7 +245,7 @@ static void activate_rows(void *arg, int64_t begin, int64_t end, int thread_inde
     for (int64_t r = begin; r < end; r++) {
         float *up = job->up + r * job->n;
         const float *gate = job->gate ? job->gate + r * job->n : up;
-        if (silu) vec->silu_mul(up, gate, up, job->n);
+        if (silu) vec->silu_mul(up, gate, up, job->n); /* always gated: no family has silu alone */
         else vec->gelu_mul(up, gate, job->gate ? up : NULL, job->n);
     }
 }

@@ -1,0 +1,112 @@
+#include "session/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A copy of a text key, NULL when the file has none. */
+static mn_status copy_text(const mn_gguf *gguf, const char *key, char **out, mn_error *err) {
+    mn_gguf_string text;
+    bool found = false;
+    MN_TRY(mn_gguf_get_string(gguf, key, &text, &found, err));
+    if (!found) return MN_OK;
+    *out = strndup(text.data, text.bytes);
+    return *out ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for %s.", key);
+}
+
+static mn_status check_vocabulary(const mn_engine *e, mn_error *err) {
+    int32_t n_tokens = mn_tokenizer_n_vocab(e->tokenizer);
+    if (n_tokens <= e->model.config.n_vocab) return MN_OK;
+    return mn_fail(err, MN_ERR_FORMAT, "%s: the tokenizer has %d tokens, the model only %d.", mn_gguf_path(e->model.gguf),
+                   n_tokens, e->model.config.n_vocab);
+}
+
+static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_params *params, mn_error *err) {
+    mn_cpu_level level;
+    MN_TRY(mn_cpu_choose(&level, err));
+    MN_TRY(mn_model_open(path, &e->model, err));
+    MN_TRY(mn_tokenizer_create(e->model.gguf, &e->tokenizer, err));
+    MN_TRY(check_vocabulary(e, err));
+    MN_TRY(copy_text(e->model.gguf, "general.name", &e->name, err));
+    MN_TRY(copy_text(e->model.gguf, "tokenizer.chat_template", &e->chat_template, err));
+    MN_TRY(copy_text(e->model.gguf, "mnemo.ask_template", &e->ask_template, err));
+    MN_TRY(mn_pool_create(params->n_threads, &e->pool, err));
+    e->compute = (mn_compute){mn_kernels_get(level), e->pool, &e->scratch, params->exact};
+    e->ops = &mn_ops_cpu;
+    return MN_OK;
+}
+
+mn_status mn_engine_open(const char *path, const mn_engine_params *params, mn_engine **out, mn_error *err) {
+    mn_engine *e = calloc(1, sizeof *e);
+    if (!e) return mn_fail(err, MN_ERR_MEMORY, "no memory for an engine.");
+    mn_status status = open_parts(e, path, params ? params : &(mn_engine_params){0}, err);
+    if (status == MN_OK) *out = e;
+    else mn_engine_close(e);
+    return status;
+}
+
+void mn_engine_close(mn_engine *e) {
+    if (!e) return;
+    mn_pool_destroy(e->pool);
+    mn_tokenizer_destroy(e->tokenizer);
+    mn_model_close(&e->model);
+    mn_arena_release(&e->scratch);
+    free(e->name);
+    free(e->chat_template);
+    free(e->ask_template);
+    free(e);
+}
+
+const mn_tokenizer *mn_engine_tokenizer(const mn_engine *e) { return e->tokenizer; }
+const char *mn_engine_chat_template(const mn_engine *e) { return e->chat_template; }
+const char *mn_engine_ask_template(const mn_engine *e) { return e->ask_template; }
+
+/* Parameters, and the part of them that a token does not use: experts it is not routed to. */
+static void count_parameters(const mn_model *m, mn_model_info *info) {
+    const mn_router *r = &m->config.moe.router;
+    size_t bytes_by_type[MN_DTYPE_COUNT] = {0}, most = 0;
+    int64_t idle = 0;
+    for (int64_t i = 0; i < mn_gguf_n_tensors(m->gguf); i++) {
+        const mn_tensor *t = mn_gguf_tensor_at(m->gguf, i);
+        int64_t n = t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
+        info->n_params += n;
+        info->weight_bytes += t->bytes;
+        if (!strcmp(t->name, "token_embd.weight") || !strcmp(t->name, "output.weight")) info->n_params_embedding += n;
+        if (r->n_experts && strstr(t->name, "_exps.weight")) idle += n / r->n_experts * (r->n_experts - r->n_used);
+        if ((bytes_by_type[t->type] += t->bytes) > most) {
+            most = bytes_by_type[t->type];
+            info->weight_type = mn_dtype_get(t->type)->name;
+        }
+    }
+    info->n_params_active = info->n_params - idle;
+}
+
+static const char *position_name(const mn_config *c) {
+    if (c->max_alibi_bias > 0) return "alibi";
+    if (c->rope_style == MN_ROPE_STYLE_NONE) return "learned";
+    return mn_rope_scaling_name(c->rope.factors && c->rope.scaling == MN_ROPE_NONE ? MN_ROPE_LLAMA3 : c->rope.scaling);
+}
+
+mn_model_info mn_engine_info(const mn_engine *e) {
+    const mn_config *c = &e->model.config;
+    mn_model_info info = {
+        .architecture = c->arch,
+        .name = e->name ? e->name : "",
+        .path = mn_gguf_path(e->model.gguf),
+        .n_layers = c->n_layers,
+        .n_heads = c->n_heads,
+        .n_kv_heads = mn_config_cache_heads(c),
+        .head_dim_k = c->head_dim_k,
+        .head_dim_v = c->head_dim_v,
+        .n_embd = c->n_embd,
+        .n_ff = c->n_ff,
+        .n_vocab = c->n_vocab,
+        .n_experts = c->moe.router.n_experts,
+        .n_experts_used = c->moe.router.n_used,
+        .n_ctx_train = c->n_ctx_train,
+        .rope_scaling = position_name(c),
+        .rope_factor = c->rope.factor > 0 ? c->rope.factor : 1,
+        .n_ctx_original = c->rope.original_ctx,
+    };
+    count_parameters(&e->model, &info);
+    return info;
+}

@@ -1,0 +1,21 @@
+/* Inside an engine: what its sessions share. */
+#ifndef MN_SESSION_ENGINE_H
+#define MN_SESSION_ENGINE_H
+
+#include "kernels/kernels.h"
+#include "model/forward.h"
+#include "tokenizer/tokenizer.h"
+
+#include <mnemo/engine.h>
+
+struct mn_engine {
+    mn_model model;
+    mn_tokenizer *tokenizer;
+    mn_pool *pool;
+    mn_arena scratch;     /* step lifetime, one step at a time */
+    mn_compute compute;   /* kernels, pool, scratch */
+    const mn_ops *ops;
+    char *name, *chat_template, *ask_template; /* NULL where the file has none */
+};
+
+#endif

@@ -1,0 +1,70 @@
+/* Which position scheme a session runs, and how far it reaches. */
+#include "session/session.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A memory of fixed size has no window; this many tokens of text are let through when nobody says. */
+enum { UNBOUNDED_CTX = 1 << 21 };
+
+static bool has_rope(const mn_config *c) { return c->rope_style != MN_ROPE_STYLE_NONE; }
+
+/* The window the file was made for, its own scaling included. */
+static int64_t made_for(const mn_config *c) {
+    if (c->infini.segment) return UNBOUNDED_CTX;
+    double scaled = (double)c->rope.original_ctx * (c->rope.factor > 1 ? c->rope.factor : 1);
+    bool is_scaled = has_rope(c) && c->rope.scaling != MN_ROPE_NONE;
+    return is_scaled && scaled > (double)c->n_ctx_train ? (int64_t)scaled : c->n_ctx_train;
+}
+
+static bool asks_for_scaling(const mn_position_params *p) { return p->rope_scaling || p->rope_scale > 0 || p->rope_freq_base > 0; }
+
+static mn_status check_window(const mn_model *m, const mn_position_params *p, int64_t n_ctx, mn_error *err) {
+    const mn_config *c = &m->config;
+    int64_t limit = made_for(c);
+    if (n_ctx < 1) return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens is too small; -c takes 1 or more.", (long long)n_ctx);
+    if (m->weights.position_embd.data && n_ctx > c->n_ctx_train)
+        return mn_fail(err, MN_ERR_LIMIT, "context %lld is beyond the %lld positions that this model has learned; lower -c.",
+                       (long long)n_ctx, (long long)c->n_ctx_train);
+    if (n_ctx <= limit || !has_rope(c) || asks_for_scaling(p)) return MN_OK;
+    return mn_fail(err, MN_ERR_LIMIT,
+                   "context %lld is beyond the %lld this model was made for; quality is not assured. Add --rope-scaling "
+                   "yarn (factor %.4g will be used) or lower -c.",
+                   (long long)n_ctx, (long long)limit, (double)n_ctx / (double)c->rope.original_ctx);
+}
+
+/* A scheme chosen by name starts from the window asked for; the file's own factor belongs to the file's own scheme. */
+static mn_status choose_scaling(const mn_position_params *p, mn_rope_spec *spec, mn_error *err) {
+    if (!p->rope_scaling) return MN_OK;
+    int scaling = mn_rope_scaling_find(p->rope_scaling);
+    if (scaling < 0)
+        return mn_fail(err, MN_ERR_ARGUMENT, "there is no position scaling \"%s\"; known: none linear ntk dynamic yarn longrope llama3.",
+                       p->rope_scaling);
+    spec->scaling = (mn_rope_scaling)scaling;
+    spec->factor = 0;
+    if (spec->scaling != MN_ROPE_LONGROPE) spec->attn_factor = 0;
+    return MN_OK;
+}
+
+mn_status mn_session_positions(const mn_model *model, const mn_position_params *p, int64_t *n_ctx, mn_rope_spec *out,
+                               mn_error *err) {
+    const mn_config *c = &model->config;
+    mn_rope_spec spec = c->rope;
+    if (*n_ctx == 0) *n_ctx = c->infini.segment ? UNBOUNDED_CTX : c->n_ctx_train;
+    if (!has_rope(c) && asks_for_scaling(p))
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s models have no rotary positions to scale; leave the --rope flags out.", c->arch);
+    MN_TRY(check_window(model, p, *n_ctx, err));
+    MN_TRY(choose_scaling(p, &spec, err));
+    if (p->rope_scale > 0) {
+        spec.factor = p->rope_scale;
+        if (spec.scaling == MN_ROPE_NONE && !p->rope_scaling) spec.scaling = MN_ROPE_LINEAR;
+    }
+    if (p->rope_freq_base > 0) spec.freq_base = p->rope_freq_base;
+    if (p->yarn_orig_ctx > 0) spec.original_ctx = p->yarn_orig_ctx;
+    if (p->yarn_ext_factor > 0) spec.ext_factor = p->yarn_ext_factor;
+    if (p->yarn_attn_factor > 0) spec.attn_factor = p->yarn_attn_factor;
+    if (p->yarn_beta_slow > 0) spec.beta_slow = p->yarn_beta_slow;
+    if (p->yarn_beta_fast > 0) spec.beta_fast = p->yarn_beta_fast;
+    *out = spec;
+    return MN_OK;
+}

@@ -1,0 +1,217 @@
+#include "session/session.h"
+
+#include "base/checked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_BATCH = 512, FIRST_CHECKPOINT_INTERVAL = 512, MAX_LOGITS_FLOATS = 1 << 24 };
+
+static mn_status find_type(const char *name, bool exact, mn_dtype *out, mn_error *err) {
+    if (!name) {
+        *out = exact ? MN_F32 : MN_F16;
+        return MN_OK;
+    }
+    int type = mn_dtype_find(name);
+    if (type < 0) return mn_fail(err, MN_ERR_ARGUMENT, "\"%s\" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.", name);
+    *out = (mn_dtype)type;
+    return MN_OK;
+}
+
+static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error *err) {
+    const mn_config *c = &s->engine->model.config;
+    mn_dtype k_type, v_type;
+    s->n_ctx = p->n_ctx;
+    s->n_batch = p->n_batch ? p->n_batch : DEFAULT_BATCH;
+    if (s->n_batch < 1 || s->n_batch > 1 << 16)
+        return mn_fail(err, MN_ERR_ARGUMENT, "a batch of %d rows is outside 1 to %d.", s->n_batch, 1 << 16);
+    MN_TRY(find_type(p->type_k, s->engine->compute.exact, &k_type, err));
+    MN_TRY(find_type(p->type_v, s->engine->compute.exact, &v_type, err));
+    MN_TRY(mn_session_positions(&s->engine->model, &p->position, &s->n_ctx, &s->rope, err));
+    MN_TRY(mn_timeline_init(&s->timeline, c, &s->rope, s->n_ctx, k_type, v_type, err));
+    s->tokens = calloc((size_t)s->n_ctx, sizeof *s->tokens);
+    s->logits = calloc((size_t)c->n_vocab, sizeof *s->logits);
+    if (!s->tokens || !s->logits) return mn_fail(err, MN_ERR_MEMORY, "no memory for a window of %lld tokens; lower -c.", (long long)s->n_ctx);
+    s->checkpoint_interval = FIRST_CHECKPOINT_INTERVAL;
+    return MN_OK;
+}
+
+mn_status mn_session_open(mn_engine *engine, const mn_session_params *params, mn_session **out, mn_error *err) {
+    mn_session *s = calloc(1, sizeof *s);
+    if (!s) return mn_fail(err, MN_ERR_MEMORY, "no memory for a session.");
+    s->engine = engine;
+    mn_status status = open_parts(s, params ? params : &(mn_session_params){0}, err);
+    if (status == MN_OK) *out = s;
+    else mn_session_close(s);
+    return status;
+}
+
+void mn_session_close(mn_session *s) {
+    if (!s) return;
+    for (int i = 0; i < MN_MAX_CHECKPOINTS; i++) free(s->checkpoints[i].state);
+    mn_timeline_release(&s->timeline);
+    free(s->tokens);
+    free(s->logits);
+    free(s);
+}
+
+void mn_session_clear(mn_session *s) {
+    mn_timeline *t = &s->timeline;
+    if (t->state) memset(t->state, 0, t->state_bytes);
+    t->n_tokens = 0;
+    mn_kvcache_drop_after(t->cache, 0);
+    s->n_checkpoints = 0;
+    s->checkpoint_interval = FIRST_CHECKPOINT_INTERVAL;
+    s->has_logits = false;
+}
+
+/* Keeps every other checkpoint: any length is covered by a fixed number of them. */
+static void thin_checkpoints(mn_session *s) {
+    s->checkpoint_interval *= 2;
+    int kept = 0;
+    for (int i = 1; i < s->n_checkpoints; i += 2) {
+        mn_checkpoint swap = s->checkpoints[kept];
+        s->checkpoints[kept++] = s->checkpoints[i];
+        s->checkpoints[i] = swap;
+    }
+    s->n_checkpoints = kept;
+}
+
+/* Saves the state if one is due. Behind a memory only segment starts will do: the rows of older segments are gone. */
+static mn_status take_checkpoint(mn_session *s, mn_error *err) {
+    const mn_timeline *t = &s->timeline;
+    int64_t last = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
+    int64_t segment = s->engine->model.config.infini.segment;
+    if (t->state_bytes == 0 || t->n_tokens - last < s->checkpoint_interval) return MN_OK;
+    if (segment && t->n_tokens % segment) return MN_OK;
+    if (s->n_checkpoints == MN_MAX_CHECKPOINTS) thin_checkpoints(s);
+    mn_checkpoint *c = &s->checkpoints[s->n_checkpoints];
+    if (!c->state && !(c->state = malloc(t->state_bytes)))
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes of state.", t->state_bytes);
+    memcpy(c->state, t->state, t->state_bytes);
+    c->n_tokens = t->n_tokens;
+    s->n_checkpoints++;
+    return MN_OK;
+}
+
+/* Goes back to n tokens, or, where state of fixed size cannot be undone, to the last checkpoint before. */
+static void retreat(mn_session *s, int64_t n) {
+    mn_timeline *t = &s->timeline;
+    if (n >= t->n_tokens) return;
+    s->has_logits = false;
+    if (t->state_bytes) {
+        while (s->n_checkpoints && s->checkpoints[s->n_checkpoints - 1].n_tokens > n) s->n_checkpoints--;
+        if (s->n_checkpoints == 0) {
+            mn_session_clear(s);
+            return;
+        }
+        n = s->checkpoints[s->n_checkpoints - 1].n_tokens;
+        memcpy(t->state, s->checkpoints[s->n_checkpoints - 1].state, t->state_bytes);
+    }
+    t->n_tokens = n;
+    mn_kvcache_drop_after(t->cache, n);
+}
+
+/* Runs one step of n rows; rows marked in want (NULL: none), or the last if want_last, give logits. */
+static mn_status step(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, bool want_last,
+                      mn_logits_fn *logits, void *arg, mn_error *err) {
+    mn_engine *e = s->engine;
+    mn_timeline *t = &s->timeline;
+    int64_t first = t->n_tokens, n_wanted = 0, n_vocab = e->model.config.n_vocab;
+    mn_arena_mark mark = mn_arena_get_mark(&e->scratch);
+    int64_t *wanted = mn_arena_alloc(&e->scratch, (size_t)n, sizeof *wanted);
+    if (!wanted) return mn_no_scratch(err);
+    for (int64_t i = 0; i < n; i++)
+        if ((want && want[i]) || (want_last && i == n - 1)) wanted[n_wanted++] = i;
+    float *rows = mn_arena_alloc(&e->scratch, (size_t)(n_wanted * n_vocab), sizeof *rows);
+    if (!rows) return mn_no_scratch(err);
+    mn_span span = {t, 0, n};
+    mn_batch batch = {tokens, n, &span, 1, wanted, n_wanted, rows};
+    mn_status status = mn_forward(&e->compute, e->ops, &e->model, &batch, err);
+    for (int64_t i = 0; status == MN_OK && i < n_wanted; i++) {
+        if (want && want[wanted[i]]) logits(arg, first + wanted[i], rows + i * n_vocab);
+        if (wanted[i] == n - 1) memcpy(s->logits, rows + i * n_vocab, (size_t)n_vocab * sizeof *rows);
+    }
+    mn_arena_rewind(&e->scratch, mark);
+    return status;
+}
+
+static mn_status check_tokens(const mn_session *s, const int32_t *tokens, int64_t n, mn_error *err) {
+    for (int64_t i = 0; i < n; i++)
+        if (tokens[i] < 0 || tokens[i] >= s->engine->model.config.n_vocab)
+            return mn_fail(err, MN_ERR_ARGUMENT, "token %lld of the text has id %d; this model's ids are 0 to %d.",
+                           (long long)i, tokens[i], s->engine->model.config.n_vocab - 1);
+    return MN_OK;
+}
+
+/* Rows of the next step: the batch, less where logits of every row would not fit into a sensible buffer. */
+static int64_t step_rows(const mn_session *s, int64_t n_left, const uint8_t *want) {
+    int64_t rows = MN_MIN(n_left, s->n_batch);
+    if (want) rows = MN_MIN(rows, MN_MAX(1, MAX_LOGITS_FLOATS / s->engine->model.config.n_vocab));
+    return rows;
+}
+
+mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, mn_logits_fn *logits,
+                            mn_progress_fn *progress, void *arg, mn_error *err) {
+    mn_timeline *t = &s->timeline;
+    int64_t segment = s->engine->model.config.infini.segment;
+    if (n < 0 || n > s->n_ctx - t->n_tokens)
+        return mn_fail(err, MN_ERR_LIMIT, "%lld more tokens after %lld do not fit into the window of %lld; use a larger -c.",
+                       (long long)n, (long long)t->n_tokens, (long long)s->n_ctx);
+    MN_TRY(check_tokens(s, tokens, n, err));
+    for (int64_t done = 0; done < n;) {
+        int64_t rows = step_rows(s, n - done, want);
+        bool last = done + rows == n;
+        s->has_logits = false;
+        mn_status status = step(s, tokens + done, rows, want ? want + done : NULL, last, logits, arg, err);
+        if (status != MN_OK) {
+            if (t->state_bytes) mn_session_clear(s); /* half a step may have changed the state */
+            return status;
+        }
+        s->has_logits = last;
+        memmove(s->tokens + t->n_tokens - rows, tokens + done, (size_t)rows * sizeof *tokens);
+        done += rows;
+        if (segment) mn_kvcache_drop_before(t->cache, t->n_tokens / segment * segment);
+        MN_TRY(take_checkpoint(s, err));
+        if (progress && !progress(arg, done, n))
+            return mn_fail(err, MN_ERR_CANCELLED, "stopped after %lld of %lld tokens.", (long long)done, (long long)n);
+    }
+    return MN_OK;
+}
+
+static int64_t common_prefix(const mn_session *s, const int32_t *tokens, int64_t n) {
+    int64_t limit = MN_MIN(n, s->timeline.n_tokens), i = 0;
+    while (i < limit && tokens[i] == s->tokens[i]) i++;
+    return i;
+}
+
+mn_status mn_session_sync(mn_session *s, const int32_t *tokens, int64_t n, mn_progress_fn *progress, void *arg,
+                          int64_t *n_reused, mn_error *err) {
+    if (n > s->n_ctx)
+        return mn_fail(err, MN_ERR_LIMIT,
+                       "the text is %lld tokens; the window holds %lld. Use -c %lld (positions may need --rope-scaling yarn), "
+                       "or a shorter text.",
+                       (long long)n, (long long)s->n_ctx, (long long)n);
+    MN_TRY(check_tokens(s, tokens, n, err));
+    int64_t prefix = common_prefix(s, tokens, n);
+    bool complete = prefix == n && s->timeline.n_tokens == n && (s->has_logits || n == 0);
+    if (!complete && prefix == n && n > 0) prefix = n - 1; /* its logits are wanted: the last token runs again */
+    if (!complete) retreat(s, prefix);
+    if (n_reused) *n_reused = s->timeline.n_tokens;
+    return mn_session_extend(s, tokens + s->timeline.n_tokens, n - s->timeline.n_tokens, NULL, NULL, progress, arg, err);
+}
+
+mn_status mn_session_rewind(mn_session *s, int64_t n, mn_error *err) {
+    if (n < 0 || n > s->timeline.n_tokens)
+        return mn_fail(err, MN_ERR_ARGUMENT, "cannot go back to token %lld: the session holds %lld.", (long long)n,
+                       (long long)s->timeline.n_tokens);
+    retreat(s, n);
+    int64_t held = s->timeline.n_tokens;
+    return mn_session_extend(s, s->tokens + held, n - held, NULL, NULL, NULL, NULL, err);
+}
+
+int64_t mn_session_n_tokens(const mn_session *s) { return s->timeline.n_tokens; }
+const int32_t *mn_session_tokens(const mn_session *s) { return s->tokens; }
+int64_t mn_session_n_ctx(const mn_session *s) { return s->n_ctx; }
+const float *mn_session_logits(const mn_session *s) { return s->has_logits ? s->logits : NULL; }
+size_t mn_session_kv_bytes(const mn_session *s) { return mn_kvcache_bytes(s->timeline.cache) + s->timeline.state_bytes; }

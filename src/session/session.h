@@ -1,0 +1,39 @@
+/* Inside a session. */
+#ifndef MN_SESSION_SESSION_H
+#define MN_SESSION_SESSION_H
+
+#include "session/engine.h"
+
+#include <mnemo/session.h>
+
+enum { MN_MAX_CHECKPOINTS = 16 };
+
+/* The fixed-size state as it was after n_tokens tokens: where a rewind of a model with such state can start. */
+typedef struct mn_checkpoint {
+    int64_t n_tokens;
+    char *state;
+} mn_checkpoint;
+
+struct mn_session {
+    mn_engine *engine;
+    mn_timeline timeline;
+    mn_rope_spec rope; /* as it was decided for this window */
+    int64_t n_ctx;
+    int32_t n_batch;
+    int32_t *tokens; /* [n_ctx], timeline.n_tokens of them held */
+    float *logits;   /* [n_vocab], valid when has_logits */
+    bool has_logits;
+    mn_checkpoint checkpoints[MN_MAX_CHECKPOINTS];
+    int n_checkpoints;
+    int64_t checkpoint_interval; /* tokens; doubles when the list is full */
+};
+
+/* Forgets everything. */
+void mn_session_clear(mn_session *s);
+
+/* Decides positions for a window of *n_ctx tokens (0 = the model's own, which is filled in). The rules of
+ * mn_position_params and the error for windows no scaling covers. */
+mn_status mn_session_positions(const mn_model *model, const mn_position_params *params, int64_t *n_ctx,
+                               mn_rope_spec *out, mn_error *err);
+
+#endif
