@@ -40,7 +40,8 @@ static mn_status init_positions(mn_timeline *t, const mn_config *c, const mn_rop
 }
 
 static mn_status init_state(mn_timeline *t, const mn_config *c, mn_error *err) {
-    size_t history = c->n_conv_taps ? (size_t)(c->n_conv_taps - 1) * sizeof(float) : 0, q, k, infini = 0;
+    size_t history = c->n_conv_taps ? (size_t)(c->n_conv_taps - 1) * sizeof(float) : 0;
+    size_t q = 0, k = 0, infini = 0;
     mn_align_size(history * (size_t)c->n_heads * (size_t)c->head_dim_k, STATE_ALIGN, &q);
     mn_align_size(history * (size_t)c->n_kv_heads * (size_t)c->head_dim_k, STATE_ALIGN, &k);
     if (c->infini.segment) {

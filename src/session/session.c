@@ -20,7 +20,7 @@ static mn_status find_type(const char *name, bool exact, mn_dtype *out, mn_error
 
 static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error *err) {
     const mn_config *c = &s->engine->model.config;
-    mn_dtype k_type, v_type;
+    mn_dtype k_type = MN_F16, v_type = MN_F16;
     s->n_ctx = p->n_ctx;
     s->n_batch = p->n_batch ? p->n_batch : DEFAULT_BATCH;
     if (s->n_batch < 1 || s->n_batch > 1 << 16)

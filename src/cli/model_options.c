@@ -1,0 +1,37 @@
+#include "cli/model_options.h"
+
+#include "base/checked.h"
+
+mn_status mn_model_options_engine(const mn_model_options *o, bool exact, mn_engine **engine, mn_error *err) {
+    *engine = NULL;
+    if (!o->model) return mn_fail(err, MN_ERR_ARGUMENT, "no model was named; use -m FILE.gguf.");
+    mn_engine_params params = {.n_threads = (int)o->n_threads, .exact = exact};
+    return mn_engine_open(o->model, &params, engine, err);
+}
+
+mn_status mn_model_options_session(const mn_model_options *o, mn_engine *engine, mn_session **session, mn_error *err) {
+    int64_t batch = o->n_batch && o->n_ubatch ? MN_MIN(o->n_batch, o->n_ubatch) : MN_MAX(o->n_batch, o->n_ubatch);
+    mn_session_params params = {
+        .n_ctx = o->n_ctx,
+        .n_batch = (int32_t)batch,
+        .type_k = o->type_k,
+        .type_v = o->type_v,
+        .position = {.rope_scaling = o->rope_scaling,
+                     .rope_scale = o->rope_scale > 0 ? o->rope_scale : o->rope_freq_scale > 0 ? 1 / o->rope_freq_scale : 0,
+                     .rope_freq_base = o->rope_freq_base,
+                     .yarn_orig_ctx = o->yarn_orig_ctx,
+                     .yarn_ext_factor = o->yarn_ext_factor,
+                     .yarn_attn_factor = o->yarn_attn_factor,
+                     .yarn_beta_slow = o->yarn_beta_slow,
+                     .yarn_beta_fast = o->yarn_beta_fast},
+    };
+    *session = NULL;
+    return mn_session_open(engine, &params, session, err);
+}
+
+mn_status mn_model_options_open(const mn_model_options *o, bool exact, mn_engine **engine, mn_session **session,
+                                mn_error *err) {
+    *session = NULL;
+    MN_TRY(mn_model_options_engine(o, exact, engine, err));
+    return mn_model_options_session(o, *engine, session, err);
+}
