@@ -17,6 +17,7 @@ typedef struct mn_position_params {
     double rope_freq_base;    /* 0 = the file's */
     int64_t yarn_orig_ctx;    /* 0 = the file's */
     double yarn_ext_factor, yarn_attn_factor, yarn_beta_slow, yarn_beta_fast; /* 0 = default */
+    bool beyond; /* go beyond the window that positions were made for, unscaled: to measure what happens there */
 } mn_position_params;
 
 typedef struct mn_session_params {

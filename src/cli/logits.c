@@ -27,7 +27,8 @@ static const mn_usage usage = {
     .verb = "logits",
     .synopsis = "-m MODEL --tokens FILE --at I,J,... -o OUT [options]",
     .about = "Feeds token ids as they are and writes the logits after some of them. Computes in f32 with f32 cached\n"
-             "rows, unless --fast or -ctk and -ctv say otherwise. The window is the text's length, unless -c says more.",
+             "rows, unless --fast or -ctk and -ctv say otherwise. The window is the text's length, also where that is\n"
+             "beyond what the model was made for, unless -c says otherwise.",
     .example = "mnemo logits -m model.gguf --tokens ids.txt --at 0,63 -o logits.bin",
     .options = options,
 };
@@ -117,7 +118,10 @@ static mn_status run(job *j, mn_error *err) {
         return mn_fail(err, MN_ERR_ARGUMENT, "%s is missing; see mnemo logits --help.", tokens_path ? "-o OUT" : "--tokens FILE");
     MN_TRY(read_tokens(j, err));
     MN_TRY(read_places(j, err));
-    if (model_options.n_ctx == 0) model_options.n_ctx = j->n_ids;
+    if (model_options.n_ctx == 0) {
+        model_options.n_ctx = j->n_ids;
+        model_options.beyond = true;
+    }
     MN_TRY(mn_model_options_open(&model_options, !fast, &j->engine, &j->session, err));
     j->n_vocab = mn_engine_info(j->engine).n_vocab;
     j->rows = calloc((size_t)j->n_at, (size_t)j->n_vocab * sizeof *j->rows);

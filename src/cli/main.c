@@ -12,6 +12,7 @@ typedef struct verb {
 
 static const verb verbs[] = {
     {"attn", "show what an attention pattern looks like", cmd_attn},
+    {"logits", "write what the model computes after given tokens", cmd_logits},
     {NULL, NULL, NULL},
 };
 

@@ -23,7 +23,8 @@ mn_status mn_model_options_session(const mn_model_options *o, mn_engine *engine,
                      .yarn_ext_factor = o->yarn_ext_factor,
                      .yarn_attn_factor = o->yarn_attn_factor,
                      .yarn_beta_slow = o->yarn_beta_slow,
-                     .yarn_beta_fast = o->yarn_beta_fast},
+                     .yarn_beta_fast = o->yarn_beta_fast,
+                     .beyond = o->beyond},
     };
     *session = NULL;
     return mn_session_open(engine, &params, session, err);

@@ -14,6 +14,7 @@ typedef struct mn_model_options {
     double rope_scale, rope_freq_base, rope_freq_scale;
     int64_t yarn_orig_ctx;
     double yarn_ext_factor, yarn_attn_factor, yarn_beta_slow, yarn_beta_fast;
+    bool beyond; /* no option: verbs that measure set it, see mn_position_params */
 } mn_model_options;
 
 /* Rows for a table of options; `o` is a mn_model_options with static lifetime. */

@@ -5,5 +5,6 @@
 typedef int mn_verb_fn(int argc, char **argv);
 
 mn_verb_fn cmd_attn;
+mn_verb_fn cmd_logits;
 
 #endif

@@ -26,7 +26,7 @@ static mn_status check_window(const mn_model *m, const mn_position_params *p, in
     if (m->weights.position_embd.data && n_ctx > c->n_ctx_train)
         return mn_fail(err, MN_ERR_LIMIT, "context %lld is beyond the %lld positions that this model has learned; lower -c.",
                        (long long)n_ctx, (long long)c->n_ctx_train);
-    if (n_ctx <= limit || !has_rope(c) || asks_for_scaling(p)) return MN_OK;
+    if (n_ctx <= limit || !has_rope(c) || asks_for_scaling(p) || p->beyond) return MN_OK;
     return mn_fail(err, MN_ERR_LIMIT,
                    "context %lld is beyond the %lld this model was made for; quality is not assured. Add --rope-scaling "
                    "yarn (factor %.4g will be used) or lower -c.",
