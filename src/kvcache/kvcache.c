@@ -188,9 +188,10 @@ void mn_kvcache_drop_before(mn_kvcache *cache, int64_t token) {
 }
 
 void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token) {
-    int64_t page = MN_MAX((token + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS, cache->first_page);
-    give_back(cache, page, cache->end_page);
-    cache->end_page = MN_MIN(cache->end_page, page);
+    int64_t page = MN_MIN((token + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS, cache->end_page);
+    give_back(cache, MN_MAX(page, cache->first_page), cache->end_page);
+    cache->end_page = page;
+    cache->first_page = MN_MIN(cache->first_page, page);
 }
 
 void mn_kvcache_pages(const mn_kvcache *cache, int64_t *first_page, int64_t *end_page) {

@@ -1,0 +1,180 @@
+/* A session in a file: docs/formats/session.md. */
+#include "session/session.h"
+
+#include "base/checked.h"
+#include "base/file.h"
+
+#include <string.h>
+
+#include <xxhash.h>
+
+enum { SNAPSHOT_VERSION = 1 };
+
+static const char magic[8] = {'M', 'N', 'S', 'E', 'S', 'S', 'N', 0};
+
+/* All little-endian. After it: tokens int32 [n_tokens], state [state_bytes], logits f32 [n_vocab] if has_logits, slabs
+ * of pages [first_page, end_page), and the XXH3 hash of everything before, 8 bytes. */
+typedef struct snapshot_header {
+    char magic[8];
+    uint32_t version, has_logits;
+    uint64_t model_hash;    /* of the model's sizes, tensor names, types and first bytes */
+    uint64_t position_hash; /* of the frequency tables and the scale of scores */
+    int32_t k_type, v_type;
+    int64_t n_tokens, first_page, end_page;
+    uint64_t state_bytes, slab_bytes, n_vocab;
+} snapshot_header;
+
+/* Tells models apart without reading gigabytes: what they are made of, and a sample of every tensor's data. */
+static uint64_t hash_model(const mn_model *m) {
+    XXH64_hash_t hash = XXH3_64bits(m->config.arch, strlen(m->config.arch));
+    for (int64_t i = 0; i < mn_gguf_n_tensors(m->gguf); i++) {
+        const mn_tensor *t = mn_gguf_tensor_at(m->gguf, i);
+        hash = XXH3_64bits_withSeed(t->name, strlen(t->name), hash);
+        hash = XXH3_64bits_withSeed(t->ne, sizeof t->ne, hash + (uint64_t)t->type);
+        hash = XXH3_64bits_withSeed(t->data, MN_MIN(t->bytes, (size_t)256), hash);
+    }
+    return hash;
+}
+
+static uint64_t hash_positions(const mn_timeline *t) {
+    XXH64_hash_t hash = XXH3_64bits(t->rope.freq, (size_t)t->rope.n_pairs * sizeof *t->rope.freq);
+    hash = XXH3_64bits_withSeed(&t->rope.scale, sizeof t->rope.scale, hash);
+    return XXH3_64bits_withSeed(&t->score_scale, sizeof t->score_scale, hash);
+}
+
+static snapshot_header make_header(const mn_session *s) {
+    const mn_kv_shape *shape = mn_kvcache_shape(s->timeline.cache);
+    snapshot_header h = {
+        .version = SNAPSHOT_VERSION,
+        .has_logits = s->has_logits,
+        .model_hash = hash_model(&s->engine->model),
+        .position_hash = hash_positions(&s->timeline),
+        .k_type = shape->k_type,
+        .v_type = shape->v_type,
+        .n_tokens = s->timeline.n_tokens,
+        .state_bytes = s->timeline.state_bytes,
+        .slab_bytes = mn_kv_slab_bytes(shape),
+        .n_vocab = (uint64_t)s->engine->model.config.n_vocab,
+    };
+    memcpy(h.magic, magic, sizeof magic);
+    mn_kvcache_pages(s->timeline.cache, &h.first_page, &h.end_page);
+    return h;
+}
+
+typedef struct hashed_writer {
+    mn_writer writer;
+    XXH3_state_t *hash;
+} hashed_writer;
+
+static void put(hashed_writer *w, const void *data, size_t bytes) {
+    mn_writer_put(&w->writer, data, bytes);
+    XXH3_64bits_update(w->hash, data, bytes);
+}
+
+static void put_all(hashed_writer *w, const mn_session *s) {
+    snapshot_header h = make_header(s);
+    put(w, &h, sizeof h);
+    put(w, s->tokens, (size_t)h.n_tokens * sizeof *s->tokens);
+    if (h.state_bytes) put(w, s->timeline.state, h.state_bytes);
+    if (h.has_logits) put(w, s->logits, (size_t)h.n_vocab * sizeof *s->logits);
+    for (int64_t page = h.first_page; page < h.end_page; page++) put(w, mn_kvcache_slab(s->timeline.cache, page), h.slab_bytes);
+    uint64_t sum = XXH3_64bits_digest(w->hash);
+    mn_writer_put(&w->writer, &sum, sizeof sum);
+}
+
+mn_status mn_session_save(const mn_session *s, const char *path, mn_error *err) {
+    hashed_writer w = {.hash = XXH3_createState()};
+    if (!w.hash) return mn_fail(err, MN_ERR_MEMORY, "no memory for a checksum.");
+    XXH3_64bits_reset(w.hash);
+    mn_status status = mn_writer_open(path, &w.writer, err);
+    if (status == MN_OK) {
+        put_all(&w, s);
+        status = mn_writer_commit(&w.writer, err);
+    }
+    XXH3_freeState(w.hash);
+    return status;
+}
+
+/* Bytes that a file with this header must have; false when they overflow. */
+static bool expected_bytes(const snapshot_header *h, size_t *out) {
+    size_t pages, total = sizeof *h + sizeof(uint64_t);
+    if (h->n_tokens < 0 || h->first_page < 0 || h->end_page < h->first_page) return false;
+    if (!mn_mul_size((size_t)(h->end_page - h->first_page), h->slab_bytes, &pages)) return false;
+    size_t parts[] = {(size_t)h->n_tokens * sizeof(int32_t), h->state_bytes, h->has_logits ? h->n_vocab * sizeof(float) : 0, pages};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (!mn_add_size(total, parts[i], &total)) return false;
+    *out = total;
+    return true;
+}
+
+static mn_status check_header(const mn_session *s, const snapshot_header *h, const char *path, mn_error *err) {
+    snapshot_header own = make_header(s);
+    if (h->version != SNAPSHOT_VERSION)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: session format %u; this version reads %d.", path, h->version, SNAPSHOT_VERSION);
+    if (h->model_hash != own.model_hash || h->n_vocab != own.n_vocab)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s: was saved with another model than %s.", path, mn_gguf_path(s->engine->model.gguf));
+    if (h->k_type != own.k_type || h->v_type != own.v_type)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s: was saved with other types of cached rows (K %s, V %s); use the same -ctk and -ctv.",
+                       path, mn_dtype_get(h->k_type) ? mn_dtype_get(h->k_type)->name : "?",
+                       mn_dtype_get(h->v_type) ? mn_dtype_get(h->v_type)->name : "?");
+    if (h->position_hash != own.position_hash)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s: was saved with other positions; use the same -c and --rope flags.", path);
+    if (h->n_tokens > s->n_ctx)
+        return mn_fail(err, MN_ERR_LIMIT, "%s: holds %lld tokens; the window is %lld. Use a larger -c.", path,
+                       (long long)h->n_tokens, (long long)s->n_ctx);
+    int64_t end_page = (h->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
+    if (h->slab_bytes != own.slab_bytes || h->state_bytes != own.state_bytes || h->end_page != end_page)
+        return mn_fail(err, MN_ERR_FORMAT, "%s: its sizes contradict each other; the file is damaged.", path);
+    return MN_OK;
+}
+
+static mn_status check_file(const mn_session *s, const mn_mapfile *map, const char *path, snapshot_header *h, mn_error *err) {
+    size_t want;
+    uint64_t sum;
+    if (map->bytes < sizeof *h || memcmp(map->data, magic, sizeof magic))
+        return mn_fail(err, MN_ERR_FORMAT, "%s: is not a saved session.", path);
+    memcpy(h, map->data, sizeof *h);
+    MN_TRY(check_header(s, h, path, err));
+    if (!expected_bytes(h, &want) || want != map->bytes)
+        return mn_fail(err, MN_ERR_FORMAT, "%s: has %zu bytes where its header asks for another number; it was cut or damaged.",
+                       path, map->bytes);
+    memcpy(&sum, map->data + map->bytes - sizeof sum, sizeof sum);
+    if (sum != XXH3_64bits(map->data, map->bytes - sizeof sum))
+        return mn_fail(err, MN_ERR_FORMAT, "%s: its checksum is wrong; the file is damaged.", path);
+    return MN_OK;
+}
+
+/* Copies everything out of a checked file; ids are looked at once more, since a checksum is no proof of good will. */
+static mn_status load(mn_session *s, const unsigned char *data, const snapshot_header *h, const char *path, mn_error *err) {
+    mn_timeline *t = &s->timeline;
+    const unsigned char *p = data + sizeof *h;
+    memcpy(s->tokens, p, (size_t)h->n_tokens * sizeof *s->tokens);
+    p += (size_t)h->n_tokens * sizeof *s->tokens;
+    for (int64_t i = 0; i < h->n_tokens; i++)
+        if (s->tokens[i] < 0 || (uint64_t)s->tokens[i] >= h->n_vocab)
+            return mn_fail(err, MN_ERR_FORMAT, "%s: token %lld has id %d, which this model lacks.", path, (long long)i, s->tokens[i]);
+    if (h->state_bytes) memcpy(t->state, p, h->state_bytes);
+    p += h->state_bytes;
+    if (h->has_logits) memcpy(s->logits, p, (size_t)h->n_vocab * sizeof *s->logits);
+    p += h->has_logits ? (size_t)h->n_vocab * sizeof *s->logits : 0;
+    for (int64_t page = h->first_page; page < h->end_page; page++, p += h->slab_bytes)
+        memcpy(mn_kvcache_slab(t->cache, page), p, h->slab_bytes);
+    mn_kvcache_mark(t->cache, h->first_page, h->end_page);
+    t->n_tokens = h->n_tokens;
+    s->has_logits = h->has_logits;
+    return MN_OK;
+}
+
+mn_status mn_session_restore(mn_session *s, const char *path, mn_error *err) {
+    mn_mapfile map;
+    snapshot_header h;
+    MN_TRY(mn_mapfile_open(path, &map, err));
+    mn_status status = check_file(s, &map, path, &h, err);
+    if (status == MN_OK) {
+        mn_session_clear(s);
+        status = load(s, map.data, &h, path, err);
+        if (status != MN_OK) mn_session_clear(s);
+    }
+    mn_mapfile_close(&map);
+    return status;
+}
