@@ -11,6 +11,9 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
+    {"info", "what a model file holds, and what this processor offers", cmd_info},
+    {"init", "write a random model of a given shape", cmd_init},
+    {"convert", "write a model with its weights in another type", cmd_convert},
     {"attn", "show what an attention pattern looks like", cmd_attn},
     {"logits", "write what the model computes after given tokens", cmd_logits},
     {NULL, NULL, NULL},

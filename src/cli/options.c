@@ -45,6 +45,8 @@ static int wrong(const mn_usage *u, const char *format, const char *a, const cha
     return MN_EXIT_USAGE;
 }
 
+int mn_cli_wrong(const mn_usage *u, const char *sentence) { return wrong(u, "%s%s", sentence, ""); }
+
 static bool has_name(const mn_option *o, const char *name, size_t bytes) {
     if (o->kind == MN_OPT_HEADING) return false;
     for (const char *p = o->names; *p;) {

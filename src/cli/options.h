@@ -49,6 +49,8 @@ enum { MN_EXIT_DONE = 0, MN_EXIT_FAILED = 1, MN_EXIT_USAGE = 2 };
 /* argv[0] is the verb. Fills the targets; positional arguments go to *positional. Returns -1 to go on, else the exit code
  * to leave with (0 after --help, 2 after a wrong usage, already explained on stderr). */
 int mn_options_parse(const mn_usage *usage, int argc, char **argv, mn_text_list *positional);
+/* Prints "mnemo VERB: sentence", the usage and where help is on stderr; returns MN_EXIT_USAGE. */
+int mn_cli_wrong(const mn_usage *usage, const char *sentence);
 /* Prints "mnemo VERB: sentence" on stderr and returns MN_EXIT_FAILED. */
 int mn_cli_fail(const char *verb, const mn_error *err);
 

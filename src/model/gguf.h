@@ -53,9 +53,13 @@ const mn_tensor *mn_gguf_tensor_at(const mn_gguf *gguf, int64_t i);
 const mn_tensor *mn_gguf_tensor(const mn_gguf *gguf, const char *name); /* NULL when missing; O(1) */
 
 const char *mn_gguf_type_name(uint32_t type); /* "u8", "string"; "unknown type" */
+/* Encoded bytes of one value; 0 for strings, arrays and numbers that are no type. */
+size_t mn_gguf_type_bytes(uint32_t type);
 /* The string whose length stands at *at; *at moves behind it: walks a string value or the items of an array of
  * strings, kv->n_items times from kv->data. */
 mn_gguf_string mn_gguf_next_string(const unsigned char **at, int length_bytes);
+/* One encoded number or bool as text: "-7", "0.5", "true". */
+void mn_gguf_number_text(mn_gguf_type type, const unsigned char *data, char out[32]);
 /* A file's string for a message or a terminal: at most 64 bytes, what is not printable ASCII shown as '?'. */
 typedef struct mn_gguf_shown {
     char text[72];

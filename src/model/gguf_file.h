@@ -39,7 +39,4 @@ mn_status mn_gguf_index_tensors(mn_gguf_index *index, mn_arena *arena, const mn_
 /* Row of the name, -1 when missing. */
 int64_t mn_gguf_index_find(const mn_gguf_index *index, const char *name);
 
-/* Encoded bytes of one value; 0 for strings, arrays and numbers that are no type. */
-size_t mn_gguf_type_bytes(uint32_t type);
-
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,14 @@ static double read_float(mn_gguf_type type, const unsigned char *p) {
 static bool is_float(mn_gguf_type type) { return type == MN_GGUF_F32 || type == MN_GGUF_F64; }
 static bool is_int(mn_gguf_type type) {
     return type != MN_GGUF_BOOL && mn_gguf_type_bytes(type) > 0 && !is_float(type);
+}
+
+void mn_gguf_number_text(mn_gguf_type type, const unsigned char *data, char out[32]) {
+    int64_t value;
+    if (is_float(type)) snprintf(out, 32, "%.9g", read_float(type, data));
+    else if (type == MN_GGUF_BOOL) snprintf(out, 32, "%s", data[0] ? "true" : "false");
+    else if (read_int(type, data, &value)) snprintf(out, 32, "%lld", (long long)value);
+    else snprintf(out, 32, "%llu", (unsigned long long)value);
 }
 
 static mn_status fail_type(const char *key, const mn_gguf_kv *kv, const char *wanted, mn_error *err) {

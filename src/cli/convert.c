@@ -1,0 +1,64 @@
+/* mnemo convert: the same model with its weights in another type. */
+#include "cli/human.h"
+#include "cli/options.h"
+#include "cli/verbs.h"
+#include "cli/writing.h"
+
+#include "model/gguf_convert.h"
+
+#include <stdio.h>
+
+/* "18 tensors q4_k, 4 q8_0, 9 kept; 775 KiB -> 225 KiB" */
+static void print_summary(const char *out, mn_dtype type, const mn_convert_summary *s) {
+    mn_human before, after;
+    fprintf(stderr, "%s:", out);
+    for (int i = 0; i < MN_DTYPE_COUNT; i++)
+        if (s->n_by_type[i]) fprintf(stderr, " %lld tensors %s,", (long long)s->n_by_type[i], mn_dtype_get(i)->name);
+    fprintf(stderr, " %lld kept as they were; %s -> %s\n", (long long)s->n_kept, mn_human_bytes(before, s->bytes_in),
+           mn_human_bytes(after, s->bytes_out));
+    if (s->n_fallback)
+        fprintf(stderr, "%lld tensors have rows that are no multiple of %d values, the block of %s, and took the next type that fits.\n",
+               (long long)s->n_fallback, mn_dtype_get(type)->block_elems, mn_dtype_get(type)->name);
+}
+
+static mn_status convert(const char *in_path, const char *out_path, mn_dtype type, int n_threads, mn_error *err) {
+    mn_gguf *in = NULL;
+    mn_pool *pool = NULL;
+    mn_convert_summary summary;
+    mn_writing writing = {0};
+    mn_status status = mn_gguf_open(in_path, &in, err);
+    if (!status) status = mn_pool_create(n_threads, &pool, err);
+    if (!status) {
+        mn_make_params params = {type, pool, mn_writing_progress, &writing};
+        status = mn_gguf_convert(in, out_path, &params, &summary, err);
+        mn_writing_end(&writing);
+    }
+    if (!status) print_summary(out_path, type, &summary);
+    mn_pool_destroy(pool);
+    mn_gguf_close(in);
+    return status;
+}
+
+int cmd_convert(int argc, char **argv) {
+    const char *type_name = NULL;
+    int64_t n_threads = 0;
+    mn_dtype type;
+    mn_error err;
+    mn_text_list paths;
+    const mn_option options[] = {
+        {"type", MN_OPT_TEXT, &type_name, "TYPE", "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k iq4_nl", 0, 0},
+        {"t threads", MN_OPT_INT, &n_threads, "N", "threads (0: one per core)", 0, 1024},
+        {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
+    };
+    const mn_usage usage = {
+        "convert", "IN OUT --type TYPE",
+        "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they are; the\n"
+        "token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks take one that fits.",
+        "mnemo convert model-f16.gguf model-q8.gguf --type q8_0", options, 2, 2};
+    int code = mn_options_parse(&usage, argc, argv, &paths);
+    if (code >= 0) return code;
+    if (!type_name) return mn_cli_wrong(&usage, "needs --type TYPE.");
+    if (mn_precision_find(type_name, &type, &err)) return mn_cli_wrong(&usage, err.text);
+    if (convert(paths.items[0], paths.items[1], type, (int)n_threads, &err)) return mn_cli_fail("convert", &err);
+    return MN_EXIT_DONE;
+}

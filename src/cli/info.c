@@ -1,0 +1,329 @@
+/* mnemo info: what a model file holds, and what this processor offers. */
+#include "cli/human.h"
+#include "cli/model_facts.h"
+#include "cli/options.h"
+#include "cli/verbs.h"
+
+#include "base/checked.h"
+#include "kernels/cpu.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+enum { SHOWN_ITEMS = 6, SHOWN_CHARS = 100 };
+
+/* A file's text on a terminal: control characters and bytes that are no UTF-8 become '?', long texts are cut. */
+static void print_safely(mn_gguf_string text, size_t max_chars) {
+    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text.data;
+    utf8proc_ssize_t left = (utf8proc_ssize_t)text.bytes;
+    for (; left > 0 && max_chars > 0; max_chars--) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t n = utf8proc_iterate(at, left, &c);
+        if (c == '\n') fputs("\\n", stdout);
+        else if (n < 1 || utf8proc_category(c) == UTF8PROC_CATEGORY_CC) putchar('?');
+        else fwrite(at, 1, (size_t)n, stdout);
+        at += MN_MAX(n, 1);
+        left -= MN_MAX(n, 1);
+    }
+    if (left > 0) fputs("...", stdout);
+}
+
+/* Lines of the summary: a label, then the value. Facts that are not stated give no line. */
+static void label(const char *text) { printf("%-16s", text); }
+
+static void print_string(const char *name, mn_gguf_string value) {
+    if (!value.data) return;
+    label(name);
+    print_safely(value, SHOWN_CHARS);
+    putchar('\n');
+}
+
+static void print_int(const char *name, int64_t value) {
+    if (value < 0) return;
+    label(name);
+    printf("%lld\n", (long long)value);
+}
+
+static void print_params(const mn_model_facts *f) {
+    mn_human all, rest, active;
+    if (f->n_params == 0) return;
+    label("parameters");
+    printf("%s (%s without embeddings", mn_human_count(all, f->n_params),
+           mn_human_count(rest, f->n_params - f->n_params_embedding));
+    if (f->n_experts > 0) printf("; %s used per token", mn_human_count(active, f->n_params_active));
+    puts(")");
+}
+
+static void print_heads(const mn_model_facts *f) {
+    if (f->n_heads < 0) return;
+    label("heads");
+    printf("%lld", (long long)f->n_heads);
+    if (f->n_kv_heads >= 0) printf(", %lld for keys and values", (long long)f->n_kv_heads);
+    if (f->head_dim_k >= 0) printf(", size %lld", (long long)f->head_dim_k);
+    if (f->head_dim_v != f->head_dim_k) printf(" (values %lld)", (long long)f->head_dim_v);
+    putchar('\n');
+}
+
+static void print_positions(const mn_model_facts *f) {
+    bool rope = f->rope_base > 0 || f->rope_dims > 0;
+    if (!rope && !f->learned_positions && !f->alibi) return;
+    label("positions");
+    if (!rope) {
+        puts(f->alibi ? "alibi" : "learned");
+        return;
+    }
+    fputs("rope", stdout);
+    if (f->rope_base > 0) printf(", base %.10g", f->rope_base);
+    if (f->rope_dims > 0) printf(", %lld dimensions", (long long)f->rope_dims);
+    if (f->rope_factors) fputs(", with frequency factors", stdout);
+    if (f->rope_scaling.data) fputs(", ", stdout);
+    print_safely(f->rope_scaling, SHOWN_CHARS);
+    if (f->rope_factor > 0) printf(" factor %.10g", f->rope_factor);
+    if (f->n_ctx_original > 0) printf(" over %lld tokens", (long long)f->n_ctx_original);
+    putchar('\n');
+}
+
+static void print_types(const mn_model_facts *f) {
+    mn_human bytes;
+    for (int i = 0; i < MN_DTYPE_COUNT; i++)
+        if (f->n_tensors[i]) {
+            label("tensors");
+            printf("%lld %s, %s\n", (long long)f->n_tensors[i], mn_dtype_get(i)->name,
+                   mn_human_bytes(bytes, f->tensor_bytes[i]));
+        }
+}
+
+static void print_tokenizer(const mn_model_facts *f) {
+    if (f->tokenizer.data) {
+        label("tokenizer");
+        print_safely(f->tokenizer, SHOWN_CHARS);
+        if (f->tokenizer_pre.data) fputs(", ", stdout);
+        print_safely(f->tokenizer_pre, SHOWN_CHARS);
+        if (f->n_tokens >= 0) printf(", %lld tokens", (long long)f->n_tokens);
+        putchar('\n');
+    }
+    label("chat template");
+    puts(f->chat_template ? "yes" : f->ask_template ? "no, but an ask template" : "no");
+}
+
+static void print_summary(const mn_gguf *gguf, const mn_model_facts *f) {
+    mn_human bytes;
+    label("file");
+    printf("%s, GGUF version %d, %s\n", mn_gguf_path(gguf), mn_gguf_version(gguf),
+           mn_human_bytes(bytes, mn_gguf_file_bytes(gguf)));
+    print_string("architecture", f->architecture);
+    print_string("name", f->name);
+    print_params(f);
+    print_int("layers", f->n_layers);
+    print_int("embedding", f->n_embd);
+    print_heads(f);
+    print_int("feed-forward", f->n_ff);
+    if (f->n_experts > 0) {
+        label("experts");
+        printf("%lld, %lld used per token\n", (long long)f->n_experts, (long long)f->n_experts_used);
+    }
+    print_int("vocabulary", f->n_vocab);
+    print_int("context", f->n_ctx);
+    print_positions(f);
+    print_types(f);
+    print_tokenizer(f);
+}
+
+static void print_item(mn_gguf_type type, const unsigned char **at, int length_bytes) {
+    char number[32];
+    if (type == MN_GGUF_STRING) {
+        putchar('"');
+        print_safely(mn_gguf_next_string(at, length_bytes), SHOWN_CHARS);
+        putchar('"');
+        return;
+    }
+    mn_gguf_number_text(type, *at, number);
+    fputs(number, stdout);
+    *at += mn_gguf_type_bytes(type);
+}
+
+static void print_key(const mn_gguf_kv *kv) {
+    const unsigned char *at = kv->data;
+    bool array = kv->type == MN_GGUF_ARRAY;
+    print_safely(kv->key, SIZE_MAX);
+    printf(" (%s%s) = ", mn_gguf_type_name(array ? kv->item_type : kv->type), array ? " array" : "");
+    if (!array) print_item(kv->type, &at, kv->length_bytes);
+    for (uint64_t i = 0; array && i < MN_MIN(kv->n_items, (uint64_t)SHOWN_ITEMS); i++) {
+        if (i) fputs(", ", stdout);
+        print_item(kv->item_type, &at, kv->length_bytes);
+    }
+    if (array && kv->n_items > SHOWN_ITEMS) printf(", ... (%llu items)", (unsigned long long)kv->n_items);
+    putchar('\n');
+}
+
+static void print_tensor(const mn_tensor *t) {
+    mn_human bytes;
+    print_safely((mn_gguf_string){t->name, strlen(t->name)}, SIZE_MAX);
+    printf("  %s [", mn_dtype_get(t->type)->name);
+    for (int i = t->n_dims - 1; i >= 0; i--) printf("%lld%s", (long long)t->ne[i], i ? ", " : "]");
+    printf(" %s\n", mn_human_bytes(bytes, t->bytes));
+}
+
+/* Text that is no UTF-8 cannot stand in JSON and becomes null. */
+static json_t *json_text(mn_gguf_string text) {
+    json_t *value = text.data ? json_stringn(text.data, text.bytes) : NULL;
+    return value ? value : json_null();
+}
+
+static json_t *json_item(mn_gguf_type type, const unsigned char **at, int length_bytes) {
+    char number[32];
+    if (type == MN_GGUF_STRING) return json_text(mn_gguf_next_string(at, length_bytes));
+    mn_gguf_number_text(type, *at, number);
+    json_t *value = json_loads(number, JSON_DECODE_ANY, NULL);
+    *at += mn_gguf_type_bytes(type);
+    return value ? value : json_null(); /* nan, inf */
+}
+
+/* A long array becomes {"n_items": N, "first": [...]}. */
+static json_t *json_value(const mn_gguf_kv *kv) {
+    const unsigned char *at = kv->data;
+    if (kv->type != MN_GGUF_ARRAY) return json_item(kv->type, &at, kv->length_bytes);
+    json_t *items = json_array();
+    for (uint64_t i = 0; i < MN_MIN(kv->n_items, (uint64_t)SHOWN_ITEMS); i++)
+        json_array_append_new(items, json_item(kv->item_type, &at, kv->length_bytes));
+    if (kv->n_items <= SHOWN_ITEMS) return items;
+    return json_pack("{s:I,s:o}", "n_items", (json_int_t)kv->n_items, "first", items);
+}
+
+static json_t *json_keys(const mn_gguf *gguf) {
+    json_t *keys = json_object();
+    for (int64_t i = 0; i < mn_gguf_n_kv(gguf); i++) {
+        const mn_gguf_kv *kv = mn_gguf_kv_at(gguf, i);
+        char *name = strndup(kv->key.data, kv->key.bytes);
+        if (!name || json_object_set_new(keys, name, json_value(kv)))
+            json_object_set_new(keys, mn_gguf_show(kv->key).text, json_null());
+        free(name);
+    }
+    return keys;
+}
+
+static json_t *json_tensors(const mn_gguf *gguf) {
+    json_t *tensors = json_array();
+    for (int64_t i = 0; i < mn_gguf_n_tensors(gguf); i++) {
+        const mn_tensor *t = mn_gguf_tensor_at(gguf, i);
+        json_t *shape = json_array();
+        for (int d = t->n_dims - 1; d >= 0; d--) json_array_append_new(shape, json_integer(t->ne[d]));
+        json_array_append_new(tensors, json_pack("{s:o,s:s,s:o,s:I}", "name",
+                                                 json_text((mn_gguf_string){t->name, strlen(t->name)}), "type",
+                                                 mn_dtype_get(t->type)->name, "shape", shape, "bytes",
+                                                 (json_int_t)t->bytes));
+    }
+    return tensors;
+}
+
+static json_t *json_types(const mn_model_facts *f) {
+    json_t *types = json_object();
+    for (int i = 0; i < MN_DTYPE_COUNT; i++)
+        if (f->n_tensors[i])
+            json_object_set_new(types, mn_dtype_get(i)->name, json_pack("{s:I,s:I}", "n_tensors", (json_int_t)f->n_tensors[i],
+                                                                        "bytes", (json_int_t)f->tensor_bytes[i]));
+    return types;
+}
+
+static json_t *json_int_or_null(int64_t value) { return value < 0 ? json_null() : json_integer(value); }
+
+static json_t *json_summary(const mn_gguf *gguf, const mn_model_facts *f) {
+    json_t *root = json_object();
+    const struct { const char *name; int64_t value; } ints[] = {
+        {"version", mn_gguf_version(gguf)}, {"file_bytes", (int64_t)mn_gguf_file_bytes(gguf)},
+        {"n_params", f->n_params}, {"n_params_embedding", f->n_params_embedding}, {"n_params_active", f->n_params_active},
+        {"n_layers", f->n_layers}, {"n_embd", f->n_embd}, {"n_heads", f->n_heads}, {"n_kv_heads", f->n_kv_heads},
+        {"head_dim_k", f->head_dim_k}, {"head_dim_v", f->head_dim_v}, {"n_ff", f->n_ff}, {"n_experts", f->n_experts},
+        {"n_experts_used", f->n_experts_used}, {"n_vocab", f->n_vocab}, {"n_tokens", f->n_tokens}, {"n_ctx", f->n_ctx},
+        {"n_ctx_original", f->n_ctx_original}, {"rope_dims", f->rope_dims},
+    };
+    const struct { const char *name; mn_gguf_string value; } strings[] = {
+        {"architecture", f->architecture}, {"name", f->name}, {"rope_scaling", f->rope_scaling},
+        {"tokenizer", f->tokenizer}, {"tokenizer_pre", f->tokenizer_pre},
+    };
+    json_object_set_new(root, "path", json_text((mn_gguf_string){mn_gguf_path(gguf), strlen(mn_gguf_path(gguf))}));
+    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+        json_object_set_new(root, strings[i].name, json_text(strings[i].value));
+    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
+        json_object_set_new(root, ints[i].name, json_int_or_null(ints[i].value));
+    json_object_set_new(root, "rope_freq_base", f->rope_base > 0 ? json_real(f->rope_base) : json_null());
+    json_object_set_new(root, "rope_factor", f->rope_factor > 0 ? json_real(f->rope_factor) : json_null());
+    json_object_set_new(root, "chat_template", json_boolean(f->chat_template));
+    json_object_set_new(root, "ask_template", json_boolean(f->ask_template));
+    json_object_set_new(root, "types", json_types(f));
+    return root;
+}
+
+typedef struct info_args {
+    const char *path;
+    bool cpu, keys, tensors, json;
+} info_args;
+
+static void print_json(json_t *root) {
+    json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    putchar('\n');
+    json_decref(root);
+}
+
+static void print_model_json(const info_args *args, const mn_gguf *gguf, const mn_model_facts *facts) {
+    json_t *root = json_summary(gguf, facts);
+    if (args->keys) json_object_set_new(root, "keys", json_keys(gguf));
+    if (args->tensors) json_object_set_new(root, "tensors", json_tensors(gguf));
+    print_json(root);
+}
+
+static void print_model(const info_args *args, const mn_gguf *gguf, const mn_model_facts *facts) {
+    if (!args->keys && !args->tensors) print_summary(gguf, facts);
+    for (int64_t i = 0; args->keys && i < mn_gguf_n_kv(gguf); i++) print_key(mn_gguf_kv_at(gguf, i));
+    for (int64_t i = 0; args->tensors && i < mn_gguf_n_tensors(gguf); i++) print_tensor(mn_gguf_tensor_at(gguf, i));
+}
+
+static mn_status show_model(const info_args *args, mn_error *err) {
+    mn_gguf *gguf = NULL;
+    mn_model_facts facts;
+    MN_TRY(mn_gguf_open(args->path, &gguf, err));
+    mn_model_facts_read(gguf, &facts);
+    if (args->json) print_model_json(args, gguf, &facts);
+    else print_model(args, gguf, &facts);
+    mn_gguf_close(gguf);
+    return MN_OK;
+}
+
+static mn_status show_cpu(bool json, mn_error *err) {
+    mn_cpu_level chosen = MN_CPU_GENERIC;
+    json_t *levels = json_array();
+    mn_status status = mn_cpu_choose(&chosen, err);
+    for (int i = 0; i < MN_CPU_LEVEL_COUNT && !status; i++) {
+        if (!mn_cpu_supports((mn_cpu_level)i)) continue;
+        json_array_append_new(levels, json_string(mn_cpu_level_name((mn_cpu_level)i)));
+        if (!json) printf("%s%s\n", mn_cpu_level_name((mn_cpu_level)i), i == (int)chosen ? " (used)" : "");
+    }
+    if (!status && json) print_json(json_pack("{s:O,s:s}", "levels", levels, "used", mn_cpu_level_name(chosen)));
+    json_decref(levels);
+    return status;
+}
+
+int cmd_info(int argc, char **argv) {
+    info_args args = {0};
+    mn_error err;
+    mn_text_list paths;
+    const mn_option options[] = {
+        {"m model", MN_OPT_TEXT, &args.path, "MODEL", "GGUF file; of a split model any part", 0, 0},
+        {"keys", MN_OPT_FLAG, &args.keys, NULL, "list the metadata", 0, 0},
+        {"tensors", MN_OPT_FLAG, &args.tensors, NULL, "list the tensors, shapes outermost first", 0, 0},
+        {"cpu", MN_OPT_FLAG, &args.cpu, NULL, "which instruction sets this processor has, and which is used", 0, 0},
+        {"json", MN_OPT_FLAG, &args.json, NULL, "print one JSON object", 0, 0},
+        {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
+    };
+    const mn_usage usage = {"info", "MODEL [--keys] [--tensors] [--json] | --cpu",
+                            "Says what a model file holds, without running it.", "mnemo info model.gguf", options, 0, 1};
+    int code = mn_options_parse(&usage, argc, argv, &paths);
+    if (code >= 0) return code;
+    if (paths.n) args.path = paths.items[0];
+    if (!args.path && !args.cpu) return mn_cli_wrong(&usage, "needs a MODEL, or --cpu.");
+    mn_status status = args.cpu ? show_cpu(args.json, &err) : show_model(&args, &err);
+    return status ? mn_cli_fail("info", &err) : MN_EXIT_DONE;
+}
