@@ -12,8 +12,15 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
     mn_matmul_init_generic(&table->matmul);
     mn_attend_init_generic(&table->attend);
 #if defined(__x86_64__)
-    if (level >= MN_CPU_AVX2) mn_attend_init_avx2(&table->attend);
-    if (level >= MN_CPU_AVX512) mn_attend_init_avx512(&table->attend);
+    if (level >= MN_CPU_AVX2) {
+        mn_matmul_init_avx2(&table->matmul);
+        mn_attend_init_avx2(&table->attend);
+    }
+    if (level >= MN_CPU_AVX512) {
+        mn_matmul_init_avx512(&table->matmul);
+        mn_attend_init_avx512(&table->attend);
+    }
+    if (level >= MN_CPU_AVX512BF16) mn_matmul_init_avx512bf16(&table->matmul);
 #elif defined(__aarch64__)
     if (level == MN_CPU_NEON) mn_attend_init_neon(&table->attend);
 #endif

@@ -2,27 +2,61 @@
  *
  *   out[r, o] = sum_i x[r, i] W[o, i]      x [n_rows, n_in] f32, W [n_out, n_in] of any dtype, out [n_rows, n_out] f32
  *
- * Exact (mn_compute.exact): the weights' values in f32, products and sums in f32; a row's result does not depend on
- * n_rows or on the number of threads, bit for bit. Fast: activations are quantised to 8 bits per 32 (or per 256 for
- * the K types) for quantised weights, or rounded to bf16 for f16 and bf16 weights where the level has such
- * instructions.
+ * Exact (mn_compute.exact): the weights' values in f32, products and sums in f32, within n_in 2^-24 sum_i |x_i W_i| of
+ * the true value. Fast, where the level has such instructions: activations are quantised to 8 bits per 32 for
+ * quantised weights (an error of at most max|x_block| / 254 in each x_i), or rounded to bf16 for f16 and bf16 weights
+ * (f16 weights too: 2^-9 relative in each factor); the other levels, and f32 weights, compute as in exact mode.
+ *
+ * In both modes every output is summed over i in one fixed order: a row's result does not depend on n_rows, on the
+ * other rows, or on the number of threads, bit for bit.
+ *
+ * How: W is cut into panels of a few vectors of outputs and a block of inputs. A panel is expanded once into the form
+ * that the dot instructions want, small enough for the first-level cache, and all rows of x pass over it, a tile of
+ * accumulators in registers at a time. One row goes the same way: expanding keeps up with memory.
  */
 #ifndef MN_KERNELS_MATMUL_H
 #define MN_KERNELS_MATMUL_H
 
 #include "kernels/compute.h"
+#include "kernels/vec.h"
 #include "tensor/tensor.h"
 
 #include <stdint.h>
 
-/* Inner loops, one table per level. */
+/* The part of W that one panel holds. */
+typedef struct mn_matmul_part {
+    const mn_tensor *w;
+    int64_t first_output;
+    int n_outputs; /* 1 .. panel_outputs of the path */
+    int64_t first_input;
+    int n_inputs; /* 1 .. block_inputs of the path; all but the last block of a row are full */
+} mn_matmul_part;
+
+/* One way to multiply: in which form it wants x and W, and the tile that multiplies them. */
+typedef struct mn_matmul_path {
+    int panel_outputs; /* outputs of a panel */
+    int block_inputs;  /* inputs of a panel: a multiple of 256, the largest block of a type */
+    size_t panel_bytes; /* of an expanded panel, room to work included; 64-byte aligned */
+    /* Bytes of a prepared row of x, a multiple of 64. */
+    size_t (*x_row_bytes)(int64_t n_in);
+    /* One row of x, f32, into that form. */
+    void (*prepare)(const float *x, int64_t n_in, void *row);
+    /* Expands a part of W. Outputs that are not there are whatever is cheap. */
+    void (*pack)(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
+    /* out[r, 0 .. n_outputs) = (or +=, when part->first_input > 0) x[r, part's inputs] . panel; x: prepared rows. */
+    void (*tile)(const mn_matmul_part *part, const void *panel, const char *x, size_t x_row_bytes, int64_t n_rows,
+                 float *out, int64_t out_stride);
+} mn_matmul_path;
+
 typedef struct mn_matmul_kernels {
-    /* One output for every row: out[r * out_stride] = sum_i x[r, i] w[i], w [n_in] already f32. */
-    void (*column)(float *out, int64_t out_stride, const float *x, int64_t x_stride, int64_t n_rows, const float *w,
-                   int64_t n_in);
+    const mn_matmul_path *exact;
+    const mn_matmul_path *fast[MN_DTYPE_COUNT];
 } mn_matmul_kernels;
 
 void mn_matmul_init_generic(mn_matmul_kernels *table);
+void mn_matmul_init_avx2(mn_matmul_kernels *table);
+void mn_matmul_init_avx512(mn_matmul_kernels *table);
+void mn_matmul_init_avx512bf16(mn_matmul_kernels *table);
 
 /* Rows of x and out are x_stride and out_stride floats apart. Scratch comes from c->scratch.
  * Returns MN_ERR_MEMORY when there is none left; shapes are the caller's promise. */

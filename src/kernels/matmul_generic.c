@@ -1,24 +1,71 @@
-#include "kernels/matmul.h"
+/* f32 in portable C, written so that compilers keep the tile in vector registers. */
+#include "kernels/matmul_f32.h"
 
-/* Sixteen partial sums, added pairwise: the order is the same for every row. */
-enum { LANES = 16 };
+enum { OUTPUTS = 8, INPUTS = 256, ROWS = 4 };
 
-static float dot(const float *x, const float *w, int64_t n) {
-    float lane[LANES] = {0};
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (int k = 0; k < LANES; k++) lane[k] += x[i + k] * w[i + k];
+typedef struct panel {
+    float w[INPUTS][OUTPUTS];
+    float row[INPUTS];
+} panel;
+
+static void pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+    panel *p = dst;
+    for (int o = 0; o < OUTPUTS; o++) {
+        vec->to_f32(part->w->type, mn_matmul_row(part, o), p->row, part->n_inputs);
+        for (int i = 0; i < part->n_inputs; i++) p->w[i][o] = p->row[i];
     }
-    for (int k = 0; i < n; i++, k++) lane[k] += x[i] * w[i];
-    for (int width = LANES / 2; width > 0; width /= 2) {
-        for (int k = 0; k < width; k++) lane[k] += lane[k + width];
-    }
-    return lane[0];
 }
 
-static void column(float *out, int64_t out_stride, const float *x, int64_t x_stride, int64_t n_rows, const float *w,
-                   int64_t n_in) {
-    for (int64_t r = 0; r < n_rows; r++) out[r * out_stride] = dot(x + r * x_stride, w, n_in);
+static void tile_row(const mn_matmul_part *part, const panel *p, const float *x, float *out) {
+    float sum[OUTPUTS] = {0};
+    if (part->first_input > 0) memcpy(sum, out, (size_t)part->n_outputs * sizeof *sum);
+    for (int i = 0; i < part->n_inputs; i++) {
+        for (int o = 0; o < OUTPUTS; o++) sum[o] += x[i] * p->w[i][o];
+    }
+    memcpy(out, sum, (size_t)part->n_outputs * sizeof *sum);
 }
 
-void mn_matmul_init_generic(mn_matmul_kernels *table) { *table = (mn_matmul_kernels){.column = column}; }
+static void tile_rows(const panel *p, int n_inputs, const float *const x[ROWS], float sum[ROWS][OUTPUTS]) {
+    float s[ROWS][OUTPUTS];
+    memcpy(s, sum, sizeof s);
+    for (int i = 0; i < n_inputs; i++) {
+        for (int r = 0; r < ROWS; r++) {
+            for (int o = 0; o < OUTPUTS; o++) s[r][o] += x[r][i] * p->w[i][o];
+        }
+    }
+    memcpy(sum, s, sizeof s);
+}
+
+static void tile(const mn_matmul_part *part, const void *src, const char *x, size_t x_row_bytes, int64_t n_rows,
+                 float *out, int64_t out_stride) {
+    int64_t r = 0;
+    for (; r + ROWS <= n_rows; r += ROWS) {
+        float sum[ROWS][OUTPUTS] = {{0}};
+        const float *rows[ROWS];
+        for (int k = 0; k < ROWS; k++) {
+            rows[k] = (const float *)(x + (size_t)(r + k) * x_row_bytes) + part->first_input;
+            if (part->first_input > 0)
+                memcpy(sum[k], out + (r + k) * out_stride, (size_t)part->n_outputs * sizeof(float));
+        }
+        tile_rows(src, part->n_inputs, rows, sum);
+        for (int k = 0; k < ROWS; k++)
+            memcpy(out + (r + k) * out_stride, sum[k], (size_t)part->n_outputs * sizeof(float));
+    }
+    for (; r < n_rows; r++)
+        tile_row(part, src, (const float *)(x + (size_t)r * x_row_bytes) + part->first_input, out + r * out_stride);
+}
+
+static const mn_matmul_path f32_path = {
+    .panel_outputs = OUTPUTS,
+    .block_inputs = INPUTS,
+    .panel_bytes = sizeof(panel),
+    .x_row_bytes = mn_f32_x_row_bytes,
+    .prepare = mn_f32_prepare,
+    .pack = pack,
+    .tile = tile,
+};
+
+void mn_matmul_init_generic(mn_matmul_kernels *table) {
+    table->exact = &f32_path;
+    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->fast[type] = &f32_path;
+}

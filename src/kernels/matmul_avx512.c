@@ -1,0 +1,82 @@
+/* f32 with 512-bit FMA: tiles of up to 12 rows by 32 outputs, 24 accumulators. */
+#include "kernels/matmul_f32.h"
+#include "kernels/matmul_panel_avx512.h"
+
+enum { INPUTS = 256 };
+
+typedef struct panel {
+    mn_panel_column column[INPUTS];
+    float rows[MN_HALF_OUTPUTS][INPUTS];
+} panel;
+
+/* f32 rows are packed from where they stand when that reads nothing beyond them. */
+static void pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+    panel *p = dst;
+    for (int half = 0; half < 2; half++) {
+        int first = half * MN_HALF_OUTPUTS;
+        const char *rows = mn_matmul_row(part, first);
+        size_t stride = mn_tensor_row_bytes(part->w);
+        if (part->w->type != MN_F32 || part->n_outputs < first + MN_HALF_OUTPUTS || part->n_inputs % 4) {
+            for (int o = 0; o < MN_HALF_OUTPUTS; o++)
+                vec->to_f32(part->w->type, mn_matmul_row(part, first + o), p->rows[o], part->n_inputs);
+            rows = (const char *)p->rows;
+            stride = sizeof p->rows[0];
+        }
+        mn_pack_dwords(rows, stride, part->n_inputs, p->column, half);
+    }
+}
+
+MN_ALWAYS_INLINE void tile_rows(const int n_rows, const mn_matmul_part *part, const panel *p, const char *x,
+                                size_t x_row_bytes, float *out, int64_t out_stride) {
+    __m512 sum[12][2];
+    __mmask16 mask[2] = {mn_half_mask(part->n_outputs, 0), mn_half_mask(part->n_outputs, 1)};
+    __mmask16 old[2] = {part->first_input ? mask[0] : 0, part->first_input ? mask[1] : 0};
+#pragma GCC unroll 12
+    for (int r = 0; r < n_rows; r++) {
+        sum[r][0] = _mm512_maskz_loadu_ps(old[0], out + r * out_stride);
+        sum[r][1] = _mm512_maskz_loadu_ps(old[1], out + r * out_stride + 16);
+    }
+    const char *at = x + (size_t)part->first_input * sizeof(float);
+    for (int i = 0; i < part->n_inputs; i++, at += sizeof(float)) {
+        __m512 w0 = _mm512_castsi512_ps(p->column[i].half[0]), w1 = _mm512_castsi512_ps(p->column[i].half[1]);
+#pragma GCC unroll 12
+        for (int r = 0; r < n_rows; r++) {
+            __m512 v = _mm512_set1_ps(*(const float *)(at + (size_t)r * x_row_bytes));
+            sum[r][0] = _mm512_fmadd_ps(v, w0, sum[r][0]);
+            sum[r][1] = _mm512_fmadd_ps(v, w1, sum[r][1]);
+        }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < n_rows; r++) {
+        _mm512_mask_storeu_ps(out + r * out_stride, mask[0], sum[r][0]);
+        _mm512_mask_storeu_ps(out + r * out_stride + 16, mask[1], sum[r][1]);
+    }
+}
+
+static void tile(const mn_matmul_part *part, const void *p, const char *x, size_t x_row_bytes, int64_t n_rows,
+                 float *out, int64_t out_stride) {
+#define TILE(n)                                                                 \
+    for (; n_rows >= n; n_rows -= n, x += n * x_row_bytes, out += n * out_stride) \
+    tile_rows(n, part, p, x, x_row_bytes, out, out_stride)
+    TILE(12);
+    TILE(6);
+    TILE(4);
+    TILE(2);
+    TILE(1);
+#undef TILE
+}
+
+static const mn_matmul_path f32_path = {
+    .panel_outputs = MN_PANEL_OUTPUTS,
+    .block_inputs = INPUTS,
+    .panel_bytes = sizeof(panel),
+    .x_row_bytes = mn_f32_x_row_bytes,
+    .prepare = mn_f32_prepare,
+    .pack = pack,
+    .tile = tile,
+};
+
+void mn_matmul_init_avx512(mn_matmul_kernels *table) {
+    table->exact = &f32_path;
+    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->fast[type] = &f32_path;
+}

@@ -1,0 +1,129 @@
+/* bf16 and f16 weights with the dot products of bf16 pairs: tiles of up to 12 rows by 32 outputs. */
+#include "kernels/matmul_f32.h"
+#include "kernels/matmul_panel_avx512.h"
+#include "kernels/matmul_quant.h"
+
+enum { INPUTS = 512, PAIRS = INPUTS / 2 };
+
+typedef struct panel {
+    mn_panel_column column[PAIRS];
+    uint16_t rows[MN_HALF_OUTPUTS][INPUTS];
+} panel;
+
+static size_t x_row_bytes(int64_t n_in) { return mn_odd_lines((size_t)(n_in + 1) / 2 * 4); }
+
+/* n inputs of either type, rounded to bf16; an odd one is followed by a zero. */
+static void bf16_row(const float *x, int64_t n, uint16_t *row) {
+    for (int64_t i = 0; i < n; i += 16) {
+        __mmask16 mask = n - i >= 16 ? 0xffff : (__mmask16)((1u << (n - i)) - 1);
+        __mmask16 store = n - i >= 16 ? 0xffff : (__mmask16)((1u << ((n - i + 1) & ~1)) - 1);
+        __m256i half = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + i));
+        _mm256_mask_storeu_epi16(row + i, store, half);
+    }
+}
+
+static void prepare(const float *x, int64_t n_in, void *row) { bf16_row(x, n_in, row); }
+
+static void bf16_row_from_f16(const uint16_t *src, int n, uint16_t *row) {
+    for (int i = 0; i < n; i += 16) {
+        __mmask16 mask = n - i >= 16 ? 0xffff : (__mmask16)((1u << (n - i)) - 1);
+        __m512 v = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, src + i));
+        _mm256_storeu_si256((__m256i *)(row + i), (__m256i)_mm512_cvtneps_pbh(v));
+    }
+}
+
+static void pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+    (void)vec;
+    panel *p = dst;
+    for (int half = 0; half < 2; half++) {
+        for (int o = 0; o < MN_HALF_OUTPUTS; o++)
+            bf16_row_from_f16((const uint16_t *)mn_matmul_row(part, half * MN_HALF_OUTPUTS + o), part->n_inputs,
+                              p->rows[o]);
+        mn_pack_dwords((const char *)p->rows, sizeof p->rows[0], (part->n_inputs + 1) / 2, p->column, half);
+    }
+}
+
+/* Rows are packed from where they stand when that reads nothing beyond them. */
+static void pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+    (void)vec;
+    panel *p = dst;
+    for (int half = 0; half < 2; half++) {
+        int first = half * MN_HALF_OUTPUTS;
+        const char *rows = mn_matmul_row(part, first);
+        size_t stride = mn_tensor_row_bytes(part->w);
+        if (part->n_outputs < first + MN_HALF_OUTPUTS || part->n_inputs % 8) {
+            for (int o = 0; o < MN_HALF_OUTPUTS; o++) {
+                p->rows[o][part->n_inputs & ~1] = p->rows[o][part->n_inputs | 1] = 0;
+                memcpy(p->rows[o], mn_matmul_row(part, first + o), (size_t)part->n_inputs * sizeof(uint16_t));
+            }
+            rows = (const char *)p->rows;
+            stride = sizeof p->rows[0];
+        }
+        mn_pack_dwords(rows, stride, (part->n_inputs + 1) / 2, p->column, half);
+    }
+}
+
+MN_ALWAYS_INLINE __m512bh broadcast_pair(const char *pair) {
+    int32_t v;
+    memcpy(&v, pair, sizeof v);
+    return (__m512bh)_mm512_set1_epi32(v);
+}
+
+MN_ALWAYS_INLINE void tile_rows(const int n_rows, const mn_matmul_part *part, const panel *p, const char *x,
+                                size_t row_bytes, float *out, int64_t out_stride) {
+    __m512 sum[12][2];
+    __mmask16 mask[2] = {mn_half_mask(part->n_outputs, 0), mn_half_mask(part->n_outputs, 1)};
+    __mmask16 old[2] = {part->first_input ? mask[0] : 0, part->first_input ? mask[1] : 0};
+#pragma GCC unroll 12
+    for (int r = 0; r < n_rows; r++) {
+        sum[r][0] = _mm512_maskz_loadu_ps(old[0], out + r * out_stride);
+        sum[r][1] = _mm512_maskz_loadu_ps(old[1], out + r * out_stride + 16);
+    }
+    x += (size_t)part->first_input * sizeof(uint16_t);
+    for (int i = 0; i < (part->n_inputs + 1) / 2; i++, x += 4) {
+        __m512bh w0 = (__m512bh)p->column[i].half[0], w1 = (__m512bh)p->column[i].half[1];
+#pragma GCC unroll 12
+        for (int r = 0; r < n_rows; r++) {
+            __m512bh pair = broadcast_pair(x + (size_t)r * row_bytes);
+            sum[r][0] = _mm512_dpbf16_ps(sum[r][0], w0, pair);
+            sum[r][1] = _mm512_dpbf16_ps(sum[r][1], w1, pair);
+        }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < n_rows; r++) {
+        _mm512_mask_storeu_ps(out + r * out_stride, mask[0], sum[r][0]);
+        _mm512_mask_storeu_ps(out + r * out_stride + 16, mask[1], sum[r][1]);
+    }
+}
+
+static void tile(const mn_matmul_part *part, const void *p, const char *x, size_t row_bytes, int64_t n_rows, float *out,
+                 int64_t out_stride) {
+#define TILE(n)                                                                    \
+    for (; n_rows >= n; n_rows -= n, x += n * row_bytes, out += n * out_stride) \
+    tile_rows(n, part, p, x, row_bytes, out, out_stride)
+    TILE(12);
+    TILE(6);
+    TILE(4);
+    TILE(2);
+    TILE(1);
+#undef TILE
+}
+
+#define PATH(type)                                \
+    static const mn_matmul_path path_##type = {   \
+        .panel_outputs = MN_PANEL_OUTPUTS,        \
+        .block_inputs = INPUTS,                   \
+        .panel_bytes = sizeof(panel),             \
+        .x_row_bytes = x_row_bytes,               \
+        .prepare = prepare,                       \
+        .pack = pack_##type,                      \
+        .tile = tile,                             \
+    };
+PATH(f16)
+PATH(bf16)
+
+void mn_matmul_init_avx512bf16(mn_matmul_kernels *table) {
+    table->fast[MN_F16] = &path_f16;
+    table->fast[MN_BF16] = &path_bf16;
+    mn_matmul_init_quant_avx512bf16(table);
+}

@@ -1,0 +1,185 @@
+/* Quantised weights: tiles of up to 6 rows by 32 outputs. A block of 32 inputs is eight dot instructions for each 16
+ * outputs of a row, then one conversion, one product of scales and one multiply-add in f32.
+ */
+#include "kernels/matmul_f32.h"
+#include "kernels/matmul_quant.h"
+
+#include <math.h>
+
+static size_t x_row_bytes(int64_t n_in) { return mn_odd_lines((size_t)(n_in / MN_BLOCK) * sizeof(mn_quant_x)); }
+
+/* To the nearest of -127 .. 127 steps of the block's largest magnitude / 127; halves to even. The scale of a block with
+ * an infinity or a NaN is one, and so is what comes of it. */
+static void prepare(const float *x, int64_t n_in, void *row) {
+    mn_quant_x *block = row;
+    for (int64_t b = 0; b < n_in / MN_BLOCK; b++, x += MN_BLOCK) {
+        __m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + 16);
+        float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x0), _mm512_abs_ps(x1)));
+        if (_mm512_cmp_ps_mask(x0, x1, _CMP_UNORD_Q)) max = NAN;
+        float inverse = max > 0x1p-120f ? 127 / max : 0; /* less is nothing that could be seen in a sum */
+        __m512i q0 = _mm512_cvtps_epi32(x0 * inverse), q1 = _mm512_cvtps_epi32(x1 * inverse);
+        block[b].d = max / 127;
+        block[b].minus_sum[0] = -_mm512_reduce_add_epi32(q0);
+        block[b].minus_sum[1] = -_mm512_reduce_add_epi32(q1);
+        _mm_storeu_si128((__m128i *)block[b].q, _mm512_cvtsepi32_epi8(q0));
+        _mm_storeu_si128((__m128i *)(block[b].q + 16), _mm512_cvtsepi32_epi8(q1));
+    }
+}
+
+/* What differs between the types: inputs that share a scale (32 or 16), and what u stands above. */
+typedef struct form {
+    int sub_blocks; /* of a block of 32: 1 or 2 */
+    bool has_min;   /* w = scale u - min, else w = scale (u - 2^offset_bits) */
+    int offset_bits;
+} form;
+
+MN_ALWAYS_INLINE __m512i broadcast(const void *four_bytes) {
+    int32_t v;
+    memcpy(&v, four_bytes, sizeof v);
+    return _mm512_set1_epi32(v);
+}
+
+/* One sub-block of one tile: sum[r] += x[r] . w */
+MN_ALWAYS_INLINE void tile_sub_block(const int n_rows, const form f, const mn_panel_column *column, const __m512 *scale,
+                                     const __m512 *min, const char *x, size_t x_row_bytes, int sub, __m512 (*sum)[2]) {
+    __m512i acc[6][2];
+    __m512 d[6];
+    const int n_columns = 8 / f.sub_blocks;
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+        const mn_quant_x *block = (const mn_quant_x *)(x + (size_t)r * x_row_bytes);
+        __m512i minus_sum = broadcast(&block->minus_sum[sub]);
+        if (f.sub_blocks == 1) minus_sum = _mm512_add_epi32(minus_sum, broadcast(&block->minus_sum[1]));
+        d[r] = _mm512_set1_ps(block->d);
+        if (f.has_min) {
+            __m512 x_sum = _mm512_cvtepi32_ps(minus_sum) * d[r];
+            sum[r][0] = _mm512_fmadd_ps(x_sum, min[0], sum[r][0]);
+            sum[r][1] = _mm512_fmadd_ps(x_sum, min[1], sum[r][1]);
+        }
+        acc[r][0] = acc[r][1] = f.has_min ? _mm512_setzero_si512() : _mm512_slli_epi32(minus_sum, f.offset_bits);
+    }
+#pragma GCC unroll 8
+    for (int k = 0; k < n_columns; k++) {
+        __m512i w0 = column[k].half[0], w1 = column[k].half[1];
+#pragma GCC unroll 6
+        for (int r = 0; r < n_rows; r++) {
+            __m512i q = broadcast(x + (size_t)r * x_row_bytes + 16 * sub + 4 * k);
+            acc[r][0] = _mm512_dpbusd_epi32(acc[r][0], w0, q);
+            acc[r][1] = _mm512_dpbusd_epi32(acc[r][1], w1, q);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+        sum[r][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r][0]), scale[0] * d[r], sum[r][0]);
+        sum[r][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r][1]), scale[1] * d[r], sum[r][1]);
+    }
+}
+
+MN_ALWAYS_INLINE void tile_rows(const int n_rows, const form f, const mn_matmul_part *part, const mn_quant_panel *p,
+                                const char *x, size_t x_row_bytes, float *out, int64_t out_stride) {
+    __m512 sum[6][2];
+    __mmask16 mask[2] = {mn_half_mask(part->n_outputs, 0), mn_half_mask(part->n_outputs, 1)};
+    __mmask16 old[2] = {part->first_input ? mask[0] : 0, part->first_input ? mask[1] : 0};
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+        sum[r][0] = _mm512_maskz_loadu_ps(old[0], out + r * out_stride);
+        sum[r][1] = _mm512_maskz_loadu_ps(old[1], out + r * out_stride + 16);
+    }
+    x += (size_t)(part->first_input / MN_BLOCK) * sizeof(mn_quant_x);
+    for (int b = 0; b < part->n_inputs / MN_BLOCK; b++, x += sizeof(mn_quant_x)) {
+#pragma GCC unroll 2
+        for (int sub = 0; sub < f.sub_blocks; sub++) {
+            int s = b * f.sub_blocks + sub;
+            tile_sub_block(n_rows, f, p->column + s * (8 / f.sub_blocks), p->scale[s], p->min[s], x, x_row_bytes, sub,
+                           sum);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+        _mm512_mask_storeu_ps(out + r * out_stride, mask[0], sum[r][0]);
+        _mm512_mask_storeu_ps(out + r * out_stride + 16, mask[1], sum[r][1]);
+    }
+}
+
+MN_ALWAYS_INLINE void tile(const form f, const mn_matmul_part *part, const void *p, const char *x, size_t row_bytes,
+                           int64_t n_rows, float *out, int64_t out_stride) {
+#define TILE(n)                                                                    \
+    for (; n_rows >= n; n_rows -= n, x += n * row_bytes, out += n * out_stride) \
+    tile_rows(n, f, part, p, x, row_bytes, out, out_stride)
+    TILE(6);
+    TILE(4);
+    TILE(2);
+    TILE(1);
+#undef TILE
+}
+
+/* Rows that are not there are zeros: blocks of scale zero. */
+static void pack(const mn_matmul_part *part, mn_quant_pack_fn *pack_rows, void *panel) {
+    size_t stride = mn_tensor_row_bytes(part->w), bytes = mn_dtype_row_bytes(part->w->type, part->n_inputs);
+    char copy[MN_HALF_OUTPUTS * MN_QUANT_INPUTS * 2];
+    for (int half = 0; half < 2; half++) {
+        int first = half * MN_HALF_OUTPUTS, n = part->n_outputs - first;
+        const char *rows = mn_matmul_row(part, first);
+        if (n >= MN_HALF_OUTPUTS) {
+            pack_rows(rows, stride, part->n_inputs, panel, half);
+            continue;
+        }
+        memset(copy, 0, sizeof copy);
+        for (int o = 0; o < n; o++) memcpy(copy + (size_t)o * bytes, mn_matmul_row(part, first + o), bytes);
+        pack_rows(copy, bytes, part->n_inputs, panel, half);
+    }
+}
+
+/* A tile for each form, a path for each type. */
+#define FORM(name, ...)                                                                                               \
+    static void tile_##name(const mn_matmul_part *part, const void *panel, const char *x, size_t row_bytes,          \
+                            int64_t n_rows, float *out, int64_t out_stride) {                                         \
+        tile((form){__VA_ARGS__}, part, panel, x, row_bytes, n_rows, out, out_stride);                                \
+    }
+FORM(offset_3, .sub_blocks = 1, .offset_bits = 3)
+FORM(offset_4, .sub_blocks = 1, .offset_bits = 4)
+FORM(offset_7, .sub_blocks = 1, .offset_bits = 7)
+FORM(min, .sub_blocks = 1, .has_min = true)
+FORM(halves_offset_2, .sub_blocks = 2, .offset_bits = 2)
+FORM(halves_offset_5, .sub_blocks = 2, .offset_bits = 5)
+FORM(halves_min, .sub_blocks = 2, .has_min = true)
+
+#define PATH(type, form_name)                                                                 \
+    static void pack_##type(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel) { \
+        (void)vec;                                                                            \
+        pack(part, mn_quant_pack_##type, panel);                                              \
+    }                                                                                         \
+    static const mn_matmul_path path_##type = {                                               \
+        .panel_outputs = MN_PANEL_OUTPUTS,                                                    \
+        .block_inputs = MN_QUANT_INPUTS,                                                      \
+        .panel_bytes = sizeof(mn_quant_panel),                                                \
+        .x_row_bytes = x_row_bytes,                                                           \
+        .prepare = prepare,                                                                   \
+        .pack = pack_##type,                                                                  \
+        .tile = tile_##form_name,                                                             \
+    };
+PATH(q8_0, offset_7)
+PATH(q4_0, offset_3)
+PATH(q4_1, min)
+PATH(q5_0, offset_4)
+PATH(q5_1, min)
+PATH(iq4_nl, offset_7)
+PATH(q2_k, halves_min)
+PATH(q3_k, halves_offset_2)
+PATH(q4_k, min)
+PATH(q5_k, min)
+PATH(q6_k, halves_offset_5)
+
+void mn_matmul_init_quant_avx512bf16(mn_matmul_kernels *table) {
+    table->fast[MN_Q8_0] = &path_q8_0;
+    table->fast[MN_Q4_0] = &path_q4_0;
+    table->fast[MN_Q4_1] = &path_q4_1;
+    table->fast[MN_Q5_0] = &path_q5_0;
+    table->fast[MN_Q5_1] = &path_q5_1;
+    table->fast[MN_IQ4_NL] = &path_iq4_nl;
+    table->fast[MN_Q2_K] = &path_q2_k;
+    table->fast[MN_Q3_K] = &path_q3_k;
+    table->fast[MN_Q4_K] = &path_q4_k;
+    table->fast[MN_Q5_K] = &path_q5_k;
+    table->fast[MN_Q6_K] = &path_q6_k;
+}

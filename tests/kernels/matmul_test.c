@@ -1,0 +1,238 @@
+/* Matrix products at every level this machine has: against double precision, and bit against bit where a result must not
+ * depend on how the work was cut.
+ */
+#include "support/support.h"
+
+#include "base/random.h"
+#include "kernels/kernels.h"
+#include "tensor/blocks.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct shape {
+    int n_in, n_out, n_rows;
+} shape;
+
+static const mn_dtype types[] = {MN_F32,  MN_F16,  MN_BF16, MN_Q8_0, MN_Q4_0, MN_Q4_1, MN_Q5_0,
+                                 MN_Q5_1, MN_Q2_K, MN_Q3_K, MN_Q4_K, MN_Q5_K, MN_Q6_K, MN_IQ4_NL};
+enum { N_TYPES = sizeof types / sizeof *types };
+
+/* A matrix of any type: quantised where there is a quantiser, else random blocks with small scales. */
+static mn_tensor make_weights(mn_dtype type, int n_in, int n_out, mn_random *rng) {
+    mn_tensor w = {.name = "w", .type = type, .n_dims = 2, .ne = {n_in, n_out, 1, 1}};
+    size_t row_bytes = mn_tensor_row_bytes(&w);
+    w.bytes = row_bytes * (size_t)n_out;
+    unsigned char *data = malloc(w.bytes);
+    float *row = malloc((size_t)n_in * sizeof *row);
+    for (int o = 0; o < n_out; o++) {
+        unsigned char *dst = data + (size_t)o * row_bytes;
+        for (int i = 0; i < n_in; i++) row[i] = (float)mn_random_normal(rng);
+        if (mn_dtype_get(type)->from_f32) {
+            mn_from_f32(type, row, dst, n_in);
+            continue;
+        }
+        for (size_t i = 0; i < row_bytes; i++) dst[i] = (unsigned char)mn_random_u32(rng);
+        for (int b = 0; b < n_in / MN_SUPER_BLOCK; b++) {
+            const mn_half d = (mn_half)(0x2000 + (mn_random_u32(rng) & 0x83ff)), d_min = 0x2123;
+            if (type == MN_Q2_K) ((mn_q2_k *)dst)[b].d = d, ((mn_q2_k *)dst)[b].d_min = d_min;
+            if (type == MN_Q3_K) ((mn_q3_k *)dst)[b].d = d;
+            if (type == MN_Q5_K) ((mn_q5_k *)dst)[b].d = d, ((mn_q5_k *)dst)[b].d_min = d_min;
+        }
+    }
+    free(row);
+    w.data = data;
+    return w;
+}
+
+static float *random_floats(size_t n, mn_random *rng) {
+    float *x = malloc(n * sizeof *x);
+    for (size_t i = 0; i < n; i++) x[i] = (float)mn_random_normal(rng);
+    return x;
+}
+
+static void multiply(const mn_kernels *kernels, int n_threads, bool exact, const mn_tensor *w, const float *x,
+                     int64_t x_stride, int n_rows, float *out, int64_t out_stride) {
+    mn_error err;
+    mn_pool *pool = NULL;
+    mn_arena scratch = MN_ARENA_INIT;
+    if (n_threads > 1) assert_ok(mn_pool_create(n_threads, &pool, &err), err);
+    mn_compute c = {kernels, pool, &scratch, exact};
+    assert_ok(mn_matmul(&c, out, out_stride, x, x_stride, n_rows, w, &err), err);
+    assert_int_equal(scratch.used_bytes, 0);
+    mn_arena_release(&scratch);
+    mn_pool_destroy(pool);
+}
+
+/* What each mode may add to the error, as a share of sum |x w|; activations of 8 bits: as a share of |x|'s maximum in
+ * the block times |w|, which max_x stands above. */
+static void check_against_double(const mn_kernels *kernels, bool exact, const mn_tensor *w, const float *x, int n_rows,
+                                 const float *out) {
+    int64_t n_in = w->ne[0], n_out = w->ne[1];
+    float *row = malloc((size_t)n_in * sizeof *row);
+    bool halves = w->type == MN_F16 || w->type == MN_BF16;
+    for (int64_t o = 0; o < n_out; o++) {
+        mn_to_f32(w->type, (const char *)w->data + (size_t)o * mn_tensor_row_bytes(w), row, n_in);
+        for (int r = 0; r < n_rows; r++) {
+            double sum = 0, magnitude = 0, quantised = 0;
+            for (int64_t i = 0; i < n_in; i++) {
+                sum += (double)row[i] * (double)x[r * n_in + i];
+                magnitude += fabs((double)row[i] * (double)x[r * n_in + i]);
+            }
+            for (int64_t b = 0; !exact && mn_dtype_get(w->type)->quantised && b < n_in; b += MN_BLOCK) {
+                double max_x = 0, sum_w = 0;
+                for (int64_t i = b; i < b + MN_BLOCK; i++) {
+                    max_x = fmax(max_x, fabs((double)x[r * n_in + i]));
+                    sum_w += fabs((double)row[i]);
+                }
+                quantised += max_x / 254 * sum_w;
+            }
+            double allowed = magnitude * (double)(n_in + 8) * 0x1p-24 + quantised * 1.001;
+            if (!exact && halves) allowed += magnitude * 0x1p-8 * 1.01;
+            double off = fabs((double)out[r * n_out + o] - sum);
+            if (!(off <= allowed))
+                fail_msg("%s %s %s: row %d output %lld is %.9g, wanted %.9g (off %.3g, allowed %.3g)",
+                         mn_cpu_level_name(kernels->level), exact ? "exact" : "fast", mn_dtype_get(w->type)->name, r,
+                         (long long)o, (double)out[r * n_out + o], sum, off, allowed);
+        }
+    }
+    free(row);
+}
+
+/* Each row alone, in chunks, and at other thread counts, into rows that stand apart. */
+static void check_same_bits(const mn_kernels *kernels, bool exact, const mn_tensor *w, const float *x, int n_rows,
+                            const float *want) {
+    int64_t n_in = w->ne[0], n_out = w->ne[1], stride = n_out + 3;
+    static const int threads[] = {1, 2, 3, 7}, chunks[] = {1, 5, 1000};
+    float *out = malloc((size_t)(stride * n_rows) * sizeof *out);
+    for (size_t t = 0; t < 4; t++) {
+        for (size_t k = 0; k < 3; k++) {
+            if (t != k && t != 3) continue;
+            memset(out, 0xff, (size_t)(stride * n_rows) * sizeof *out);
+            for (int r = 0; r < n_rows; r += chunks[k]) {
+                int n = n_rows - r < chunks[k] ? n_rows - r : chunks[k];
+                multiply(kernels, threads[t], exact, w, x + r * n_in, n_in, n, out + r * stride, stride);
+            }
+            for (int r = 0; r < n_rows; r++) {
+                uint32_t beyond[3];
+                assert_memory_equal(out + r * stride, want + r * n_out, (size_t)n_out * sizeof *out);
+                memcpy(beyond, out + r * stride + n_out, sizeof beyond);
+                for (int i = 0; i < 3; i++) assert_int_equal(beyond[i], 0xffffffff);
+            }
+        }
+    }
+    free(out);
+}
+
+static void check_shape(const mn_kernels *kernels, mn_dtype type, shape s) {
+    if (s.n_in % mn_dtype_get(type)->block_elems) return;
+    mn_random rng;
+    mn_random_seed(&rng, (uint64_t)(s.n_in * 7919 + s.n_out), (uint64_t)type);
+    mn_tensor w = make_weights(type, s.n_in, s.n_out, &rng);
+    float *x = random_floats((size_t)(s.n_in * s.n_rows), &rng);
+    float *out = malloc((size_t)(s.n_out * s.n_rows) * sizeof *out);
+    for (int exact = 0; exact < 2; exact++) {
+        multiply(kernels, 1, exact, &w, x, s.n_in, s.n_rows, out, s.n_out);
+        check_against_double(kernels, exact, &w, x, s.n_rows, out);
+        check_same_bits(kernels, exact, &w, x, s.n_rows, out);
+    }
+    free((void *)(uintptr_t)w.data);
+    free(x);
+    free(out);
+}
+
+static void products_are_right_and_do_not_depend_on_the_cut(void **state) {
+    (void)state;
+    static const shape shapes[] = {{256, 1, 1},   {256, 16, 2},  {256, 33, 13}, {512, 31, 12}, {768, 40, 7},
+                                   {1280, 64, 3}, {1, 1, 1},     {7, 5, 3},     {33, 17, 25},  {96, 47, 6},
+                                   {544, 19, 4},  {301, 34, 30}, {257, 8, 5}};
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        for (int t = 0; t < N_TYPES; t++) {
+            for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+                check_shape(mn_kernels_get((mn_cpu_level)level), types[t], shapes[i]);
+        }
+    }
+}
+
+/* Few outputs and many rows: the rows are split between threads too. */
+static void rows_are_split_when_outputs_are_few(void **state) {
+    (void)state;
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        check_shape(mn_kernels_get((mn_cpu_level)level), MN_F32, (shape){64, 3, 211});
+        check_shape(mn_kernels_get((mn_cpu_level)level), MN_Q8_0, (shape){64, 3, 211});
+    }
+}
+
+static void several_weights_share_one_input(void **state) {
+    (void)state;
+    enum { N_IN = 512, N_ROWS = 5, N_WS = 4 };
+    static const mn_dtype mixed[N_WS] = {MN_Q4_K, MN_F16, MN_Q6_K, MN_F32};
+    static const int n_outs[N_WS] = {48, 33, 1, 100};
+    mn_random rng;
+    mn_random_seed(&rng, 3, 3);
+    float *x = random_floats(N_IN * N_ROWS, &rng), *outs[N_WS], *want[N_WS];
+    mn_tensor w[N_WS];
+    const mn_tensor *ws[N_WS];
+    int64_t strides[N_WS];
+    const mn_kernels *kernels = mn_kernels_get(mn_cpu_detect());
+    for (int i = 0; i < N_WS; i++) {
+        w[i] = make_weights(mixed[i], N_IN, n_outs[i], &rng);
+        ws[i] = &w[i];
+        strides[i] = n_outs[i];
+        outs[i] = malloc((size_t)(n_outs[i] * N_ROWS) * sizeof(float));
+        want[i] = malloc((size_t)(n_outs[i] * N_ROWS) * sizeof(float));
+        multiply(kernels, 1, false, &w[i], x, N_IN, N_ROWS, want[i], n_outs[i]);
+    }
+    mn_error err;
+    mn_pool *pool;
+    mn_arena scratch = MN_ARENA_INIT;
+    assert_ok(mn_pool_create(2, &pool, &err), err);
+    mn_compute c = {kernels, pool, &scratch, false};
+    assert_ok(mn_matmul_many(&c, outs, strides, x, N_IN, N_ROWS, ws, N_WS, &err), err);
+    for (int i = 0; i < N_WS; i++) {
+        assert_memory_equal(outs[i], want[i], (size_t)(n_outs[i] * N_ROWS) * sizeof(float));
+        free(outs[i]);
+        free(want[i]);
+        free((void *)(uintptr_t)w[i].data);
+    }
+    free(x);
+    mn_arena_release(&scratch);
+    mn_pool_destroy(pool);
+}
+
+/* What an infinity or a NaN touches says so, and nothing else does. */
+static void infinities_stay_in_their_row(void **state) {
+    (void)state;
+    enum { N_IN = 256, N_OUT = 20, N_ROWS = 3 };
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        for (int t = 0; t < N_TYPES; t++) {
+            mn_random rng;
+            mn_random_seed(&rng, 9, (uint64_t)t);
+            mn_tensor w = make_weights(types[t], N_IN, N_OUT, &rng);
+            float *x = random_floats(N_IN * N_ROWS, &rng), out[N_ROWS * N_OUT];
+            x[N_IN + 17] = NAN;
+            multiply(mn_kernels_get((mn_cpu_level)level), 1, false, &w, x, N_IN, N_ROWS, out, N_OUT);
+            for (int o = 0; o < N_OUT; o++) {
+                assert_true(isfinite(out[o]) && isfinite(out[2 * N_OUT + o]));
+                if (isfinite(out[N_OUT + o]))
+                    fail_msg("%s %s hides a NaN", mn_cpu_level_name((mn_cpu_level)level), mn_dtype_get(types[t])->name);
+            }
+            free((void *)(uintptr_t)w.data);
+            free(x);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_are_right_and_do_not_depend_on_the_cut),
+        cmocka_unit_test(rows_are_split_when_outputs_are_few),
+        cmocka_unit_test(several_weights_share_one_input),
+        cmocka_unit_test(infinities_stay_in_their_row),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
