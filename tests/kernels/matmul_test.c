@@ -52,17 +52,18 @@ static float *random_floats(size_t n, mn_random *rng) {
     return x;
 }
 
+enum { MAX_THREADS = 7 };
+static mn_pool *pools[MAX_THREADS + 1]; /* made when first asked for; [1] stays NULL */
+
 static void multiply(const mn_kernels *kernels, int n_threads, bool exact, const mn_tensor *w, const float *x,
                      int64_t x_stride, int n_rows, float *out, int64_t out_stride) {
     mn_error err;
-    mn_pool *pool = NULL;
     mn_arena scratch = MN_ARENA_INIT;
-    if (n_threads > 1) assert_ok(mn_pool_create(n_threads, &pool, &err), err);
-    mn_compute c = {kernels, pool, &scratch, exact};
+    if (n_threads > 1 && !pools[n_threads]) assert_ok(mn_pool_create(n_threads, &pools[n_threads], &err), err);
+    mn_compute c = {kernels, pools[n_threads], &scratch, exact};
     assert_ok(mn_matmul(&c, out, out_stride, x, x_stride, n_rows, w, &err), err);
     assert_int_equal(scratch.used_bytes, 0);
     mn_arena_release(&scratch);
-    mn_pool_destroy(pool);
 }
 
 /* What each mode may add to the error, as a share of sum |x w|; activations of 8 bits: as a share of |x|'s maximum in
@@ -100,26 +101,25 @@ static void check_against_double(const mn_kernels *kernels, bool exact, const mn
     free(row);
 }
 
-/* Each row alone, in chunks, and at other thread counts, into rows that stand apart. */
+/* Each row alone, in chunks, and at other thread counts where there is much to share, into rows that stand apart. */
 static void check_same_bits(const mn_kernels *kernels, bool exact, const mn_tensor *w, const float *x, int n_rows,
                             const float *want) {
     int64_t n_in = w->ne[0], n_out = w->ne[1], stride = n_out + 3;
-    static const int threads[] = {1, 2, 3, 7}, chunks[] = {1, 5, 1000};
+    static const struct {
+        int n_threads, chunk;
+    } cuts[] = {{1, 1}, {1, 5}, {2, 1000}, {3, 1000}, {7, 6}};
     float *out = malloc((size_t)(stride * n_rows) * sizeof *out);
-    for (size_t t = 0; t < 4; t++) {
-        for (size_t k = 0; k < 3; k++) {
-            if (t != k && t != 3) continue;
-            memset(out, 0xff, (size_t)(stride * n_rows) * sizeof *out);
-            for (int r = 0; r < n_rows; r += chunks[k]) {
-                int n = n_rows - r < chunks[k] ? n_rows - r : chunks[k];
-                multiply(kernels, threads[t], exact, w, x + r * n_in, n_in, n, out + r * stride, stride);
-            }
-            for (int r = 0; r < n_rows; r++) {
-                uint32_t beyond[3];
-                assert_memory_equal(out + r * stride, want + r * n_out, (size_t)n_out * sizeof *out);
-                memcpy(beyond, out + r * stride + n_out, sizeof beyond);
-                for (int i = 0; i < 3; i++) assert_int_equal(beyond[i], 0xffffffff);
-            }
+    for (int cut = 0; cut < (n_rows >= 12 ? 5 : 2); cut++) {
+        memset(out, 0xff, (size_t)(stride * n_rows) * sizeof *out);
+        for (int r = 0; r < n_rows; r += cuts[cut].chunk) {
+            int n = n_rows - r < cuts[cut].chunk ? n_rows - r : cuts[cut].chunk;
+            multiply(kernels, cuts[cut].n_threads, exact, w, x + r * n_in, n_in, n, out + r * stride, stride);
+        }
+        for (int r = 0; r < n_rows; r++) {
+            uint32_t beyond[3];
+            assert_memory_equal(out + r * stride, want + r * n_out, (size_t)n_out * sizeof *out);
+            memcpy(beyond, out + r * stride + n_out, sizeof beyond);
+            for (int i = 0; i < 3; i++) assert_int_equal(beyond[i], 0xffffffff);
         }
     }
     free(out);
@@ -227,6 +227,12 @@ static void infinities_stay_in_their_row(void **state) {
     }
 }
 
+static int close_pools(void **state) {
+    (void)state;
+    for (int n = 0; n <= MAX_THREADS; n++) mn_pool_destroy(pools[n]);
+    return 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_right_and_do_not_depend_on_the_cut),
@@ -234,5 +240,5 @@ int main(void) {
         cmocka_unit_test(several_weights_share_one_input),
         cmocka_unit_test(infinities_stay_in_their_row),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, close_pools);
 }
