@@ -1,0 +1,108 @@
+/* attention/patterns executed: mn_attention under each pattern against a dense mask in double precision. */
+#include "support/attend_case.h"
+#include "support/support.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attention/patterns/pattern.h"
+#include "kernels/kernels.h"
+
+enum { N_KV_HEADS = 2, GROUP = 2, DIM = 32, N_TOKENS = 600 };
+
+static const float *row_of(const void *const *pages, size_t row_bytes, int head, int64_t token) {
+    const char *page = pages[token / MN_PAGE_TOKENS];
+    return (const float *)(const void *)(page + ((size_t)head * MN_PAGE_TOKENS + (size_t)(token % MN_PAGE_TOKENS)) *
+                                                    row_bytes);
+}
+
+/* softmax(scale q K^T + mask) V for every row and head, the mask by the pattern's definition. */
+static void dense(const mn_attend *a, const mn_pattern *p, double *out) {
+    static double weights[N_TOKENS];
+    for (int64_t r = 0; r < a->n_rows; r++)
+        for (int h = 0; h < a->n_heads; h++, out += DIM) {
+            const float *q = a->q + r * a->q_stride + h * DIM;
+            double total = 0;
+            for (int64_t j = 0; j < N_TOKENS; j++) {
+                const float *k = row_of(a->kv.k_pages, a->kv.k_row_bytes, h / GROUP, j);
+                double s = 0;
+                for (int d = 0; d < DIM; d++) s += (double)q[d] * k[d];
+                weights[j] = mn_pattern_sees(p, N_TOKENS, a->first_token + r, j) ? exp(a->scale * s) : 0;
+                total += weights[j];
+            }
+            for (int d = 0; d < DIM; d++) {
+                out[d] = 0;
+                for (int64_t j = 0; j < N_TOKENS; j++)
+                    out[d] +=
+                        total > 0 ? weights[j] / total * row_of(a->kv.v_pages, a->kv.v_row_bytes, h / GROUP, j)[d] : 0;
+            }
+        }
+}
+
+static attend_case case_of(int64_t first_token) {
+    attend_spec spec = {.k_type = MN_F32,
+                        .v_type = MN_F32,
+                        .n_kv_heads = N_KV_HEADS,
+                        .group = GROUP,
+                        .k_dim = DIM,
+                        .v_dim = DIM,
+                        .n_tokens = N_TOKENS,
+                        .first_token = first_token,
+                        .n_rows = N_TOKENS - first_token};
+    return attend_case_create(&spec, 7);
+}
+
+static void attend(attend_case *c, const char *pattern_text, mn_pattern *p) {
+    mn_arena arena = MN_ARENA_INIT;
+    mn_compute compute = {.kernels = mn_kernels_get(MN_CPU_GENERIC), .scratch = &arena, .exact = true};
+    mn_error err;
+    assert_ok(mn_pattern_parse(pattern_text, p, &err), err);
+    assert_ok(mn_pattern_apply(p, &arena, &c->call, &err), err);
+    assert_ok(mn_attention(&compute, &c->call, &err), err);
+    mn_arena_release(&arena);
+}
+
+static void equals_a_dense_mask(void **state) {
+    (void)state;
+    const char *patterns[] = {"full",       "causal",     "window:1",         "window:100",       "global:70",
+                              "random:1,5", "random:4,5", "bigbird:16,3,2,3", "bigbird:64,1,1,0", "longformer:150,0"};
+    double *want = malloc(sizeof *want * N_TOKENS * N_KV_HEADS * GROUP * DIM);
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
+        for (int64_t first = 0; first < N_TOKENS; first += 599) { /* a whole prompt, and one decoded token */
+            attend_case c = case_of(first);
+            mn_pattern p;
+            attend(&c, patterns[i], &p);
+            dense(&c.call, &p, want);
+            double error = attend_error(&c.call, want);
+            if (!(error <= 1e-6)) fail_msg("%s from %d: error %g", patterns[i], (int)first, error);
+            attend_case_free(&c);
+        }
+    free(want);
+}
+
+static void enough_budget_is_full_to_the_bit(void **state) {
+    (void)state;
+    const char *patterns[] = {"causal",      "window:600",        "global:600",
+                              "random:64,1", "bigbird:64,21,0,0", "longformer:1200,0"};
+    for (int64_t first = 0; first < N_TOKENS; first += 599) {
+        attend_case full = case_of(first);
+        mn_pattern p;
+        attend(&full, "full", &p);
+        for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+            attend_case c = case_of(first);
+            attend(&c, patterns[i], &p);
+            assert_memory_equal(c.out, full.out, (size_t)(c.call.n_rows * c.call.out_stride) * sizeof *c.out);
+            attend_case_free(&c);
+        }
+        attend_case_free(&full);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_a_dense_mask),
+        cmocka_unit_test(enough_budget_is_full_to_the_bit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
