@@ -86,12 +86,37 @@ typedef struct fragment {
     int32_t id;
 } fragment;
 
-static fragment next_fragment(const mn_tokenizer *t, const mn_spellings *wanted, const char *text, size_t bytes) {
-    fragment f = {0, mn_spellings_match(wanted, &t->vocab, text, bytes)};
+/* What is to be split: where special tokens are parsed, and the ranges that are text all the same. */
+typedef struct source {
+    const char *text;
+    size_t bytes;
+    bool parse_special;
+    const mn_text_range *plain;
+    size_t n_plain;
+} source;
+
+static bool is_plain(const source *s, size_t begin, size_t end) {
+    for (size_t i = 0; i < s->n_plain && s->plain[i].begin < end; i++)
+        if (s->plain[i].end > begin) return true;
+    return false;
+}
+
+/* The token that the text at `at` spells and is meant to, or -1. */
+static int32_t match_at(const mn_tokenizer *t, const source *s, size_t at) {
+    const char *text = s->text + at;
+    int32_t id = s->parse_special ? mn_spellings_match(&t->special, &t->vocab, text, s->bytes - at) : -1;
+    size_t bytes = 0;
+    if (id >= 0) mn_vocab_piece(&t->vocab, id, &bytes);
+    if (id >= 0 && !is_plain(s, at, at + bytes)) return id;
+    return mn_spellings_match(&t->always, &t->vocab, text, s->bytes - at);
+}
+
+static fragment next_fragment(const mn_tokenizer *t, const source *s, size_t at) {
+    fragment f = {0, match_at(t, s, at)};
     if (f.id >= 0) mn_vocab_piece(&t->vocab, f.id, &f.bytes);
     else
-        for (f.bytes = 1; f.bytes < bytes; f.bytes++)
-            if (mn_spellings_match(wanted, &t->vocab, text + f.bytes, bytes - f.bytes) >= 0) break;
+        for (f.bytes = 1; at + f.bytes < s->bytes; f.bytes++)
+            if (match_at(t, s, at + f.bytes) >= 0) break;
     return f;
 }
 
@@ -106,38 +131,35 @@ static mn_status encode_spaced(const mn_tokenizer *t, mn_words *words, const cha
     return status;
 }
 
-static mn_status encode_all(const mn_tokenizer *t, mn_words *words, const char *text, size_t bytes, bool parse_special,
-                            mn_error *err) {
-    const mn_spellings *wanted = parse_special ? &t->special : &t->always;
+static mn_status encode_all(const mn_tokenizer *t, mn_words *words, const source *s, mn_error *err) {
     bool behind_special = true;
-    for (size_t at = 0; at < bytes;) {
-        fragment f = next_fragment(t, wanted, text + at, bytes - at);
+    for (size_t at = 0; at < s->bytes;) {
+        fragment f = next_fragment(t, s, at);
         if (f.id >= 0) MN_TRY(mn_ids_put(words->ids, f.id, err));
-        else if (t->add_space_prefix && behind_special) MN_TRY(encode_spaced(t, words, text + at, f.bytes, err));
-        else MN_TRY(t->kind->encode(t->state, words, text + at, f.bytes, err));
+        else if (t->add_space_prefix && behind_special) MN_TRY(encode_spaced(t, words, s->text + at, f.bytes, err));
+        else MN_TRY(t->kind->encode(t->state, words, s->text + at, f.bytes, err));
         behind_special = f.id >= 0;
         at += f.bytes;
     }
     return MN_OK;
 }
 
-static mn_status tokenize(const mn_tokenizer *t, mn_words *words, const char *text, size_t bytes, bool add_special,
-                          bool parse_special, mn_error *err) {
+static mn_status encode_marked(const mn_tokenizer *t, mn_words *words, const source *s, bool add_special, mn_error *err) {
     const mn_special_tokens *roles = &t->roles.tokens;
     if (add_special && roles->add_bos) MN_TRY(mn_ids_put(words->ids, roles->bos, err));
-    MN_TRY(encode_all(t, words, text, bytes, parse_special, err));
+    MN_TRY(encode_all(t, words, s, err));
     return add_special && roles->add_eos ? mn_ids_put(words->ids, roles->eos, err) : MN_OK;
 }
 
-mn_status mn_tokenize(const mn_tokenizer *t, const char *text, size_t bytes, bool add_special, bool parse_special,
-                      int32_t **out, size_t *n_tokens, mn_error *err) {
-    if (bytes >= INT32_MAX)
-        return mn_fail(err, MN_ERR_LIMIT, "A text of %zu bytes is too long to tokenise at once; the limit is %d.", bytes,
-                       INT32_MAX - 1);
+static mn_status tokenize(const mn_tokenizer *t, const source *s, bool add_special, int32_t **out, size_t *n_tokens,
+                          mn_error *err) {
+    if (s->bytes >= INT32_MAX)
+        return mn_fail(err, MN_ERR_LIMIT, "A text of %zu bytes is too long to tokenise at once; the limit is %d.",
+                       s->bytes, INT32_MAX - 1);
     mn_ids ids = {0};
     mn_words words;
-    MN_TRY(mn_words_begin(&words, &t->vocab, bytes, &ids, err));
-    mn_status status = tokenize(t, &words, text, bytes, add_special, parse_special, err);
+    MN_TRY(mn_words_begin(&words, &t->vocab, s->bytes, &ids, err));
+    mn_status status = encode_marked(t, &words, s, add_special, err);
     mn_words_end(&words);
     if (status != MN_OK) {
         free(ids.data);
@@ -146,6 +168,19 @@ mn_status mn_tokenize(const mn_tokenizer *t, const char *text, size_t bytes, boo
     *out = ids.data;
     *n_tokens = ids.n;
     return MN_OK;
+}
+
+mn_status mn_tokenize(const mn_tokenizer *t, const char *text, size_t bytes, bool add_special, bool parse_special,
+                      int32_t **out, size_t *n_tokens, mn_error *err) {
+    source s = {.text = text, .bytes = bytes, .parse_special = parse_special};
+    return tokenize(t, &s, add_special, out, n_tokens, err);
+}
+
+mn_status mn_tokenize_marked(const mn_tokenizer *t, const char *text, size_t bytes, bool add_special,
+                             const mn_text_range *plain, size_t n_plain, int32_t **out, size_t *n_tokens,
+                             mn_error *err) {
+    source s = {text, bytes, true, plain, n_plain};
+    return tokenize(t, &s, add_special, out, n_tokens, err);
 }
 
 /* ---- ids to text ---- */
