@@ -73,6 +73,18 @@ void mn_svg_axis_include(mn_svg_axis *axis, const double *values, size_t n) {
     }
 }
 
+void mn_svg_axis_pad(mn_svg_axis *axis, double share) {
+    if (axis->log && axis->min > 0 && axis->max > 0) {
+        double factor = pow(axis->max / axis->min, share);
+        axis->min /= factor;
+        axis->max *= factor;
+    } else {
+        double margin = (axis->max - axis->min) * share;
+        axis->min -= margin;
+        axis->max += margin;
+    }
+}
+
 /* An axis that has no length, or cannot have a logarithm, gets one that can be drawn. */
 static mn_svg_axis drawable(mn_svg_axis axis) {
     if (!isfinite(axis.min) || !isfinite(axis.max)) axis.min = 0, axis.max = 1;
@@ -243,7 +255,7 @@ static void put_style(mn_strbuf *out) {
                         ".title{font-size:16px;font-weight:600}.small{font-size:11px}"
                         "path{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}"
                         "path.grid{stroke-width:1}path.axis{stroke-width:1.2}"
-                        ".note{font-size:11px;paint-order:stroke;stroke-width:4px;stroke-linejoin:round}\n");
+                        ".note{font-size:11px;paint-order:stroke;stroke-width:7px;stroke-linejoin:round}\n");
     put_palette(out, light, "#1f2937", "#ffffff", "#e5e7eb");
     mn_strbuf_puts(out, "\n@media(prefers-color-scheme:dark){");
     put_palette(out, dark, "#e5e7eb", "#11151c", "#2b3240");

@@ -44,6 +44,8 @@ void mn_svg_begin(mn_svg *svg, const char *title, mn_svg_axis x, mn_svg_axis y);
 
 /* Widens the axis until every finite value lies within; an axis with min == max == 0 starts from the values alone. */
 void mn_svg_axis_include(mn_svg_axis *axis, const double *values, size_t n);
+/* Moves both ends outward by a share of the axis, so that what lies at an end is drawn whole. */
+void mn_svg_axis_pad(mn_svg_axis *axis, double share);
 
 /* label NULL: not in the legend. */
 void mn_svg_line(mn_svg *svg, int color, const char *label, const double *x, const double *y, size_t n);

@@ -16,6 +16,7 @@ static const verb verbs[] = {
     {"convert", "write a model with its weights in another type", cmd_convert},
     {"attn", "show what an attention pattern looks like", cmd_attn},
     {"logits", "write what the model computes after given tokens", cmd_logits},
+    {"scaling", "what loss a size, a text and a budget will give; fit the law to your runs", cmd_scaling},
     {NULL, NULL, NULL},
 };
 

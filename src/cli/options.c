@@ -87,6 +87,21 @@ static bool read_number(const mn_option *o, const char *text) {
     return true;
 }
 
+static bool read_amount(const mn_option *o, const char *text) {
+    static const char suffixes[] = "kKmMbBtT";
+    static const double units[] = {1e3, 1e6, 1e9, 1e12};
+    char *end;
+    double value = strtod(text, &end);
+    const char *suffix = *end ? strchr(suffixes, *end) : NULL;
+    if (suffix) {
+        value *= units[(suffix - suffixes) / 2];
+        end++;
+    }
+    if (end == text || *end || !in_range(o, value)) return false;
+    *(double *)o->target = value;
+    return true;
+}
+
 static bool store(const mn_option *o, const char *text) {
     mn_text_list *list = o->target;
     switch (o->kind) {
@@ -97,6 +112,7 @@ static bool store(const mn_option *o, const char *text) {
         return true;
     case MN_OPT_INT: return read_int(o, text);
     case MN_OPT_NUMBER: return read_number(o, text);
+    case MN_OPT_AMOUNT: return read_amount(o, text);
     default: return false;
     }
 }

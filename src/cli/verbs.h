@@ -9,5 +9,6 @@ mn_verb_fn cmd_logits;
 mn_verb_fn cmd_convert;
 mn_verb_fn cmd_info;
 mn_verb_fn cmd_init;
+mn_verb_fn cmd_scaling;
 
 #endif

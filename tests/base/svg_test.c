@@ -91,6 +91,12 @@ static void includes_values(void **state) {
     assert_true(axis.min == 3 && axis.max == 70);
     mn_svg_axis_include(&axis, (double[]){2}, 1);
     assert_true(axis.min == 2 && axis.max == 70);
+    axis = (mn_svg_axis){"x", 10, 1000, .log = true};
+    mn_svg_axis_pad(&axis, 0.5);
+    assert_true(fabs(axis.min - 1) < 1e-12 && fabs(axis.max - 1e4) < 1e-8);
+    axis = (mn_svg_axis){"x", 10, 0, 0};
+    mn_svg_axis_pad(&axis, 0.1);
+    assert_true(axis.min == 11 && axis.max == -1);
 }
 
 static void cells_points_notes(void **state) {
