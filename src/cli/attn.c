@@ -84,11 +84,16 @@ static void draw_row(mn_svg *svg, const picture *p, int64_t q) {
 
 static mn_status draw(const picture *p, const char *text, const char *path, mn_error *err) {
     char subtitle[160];
-    snprintf(subtitle, sizeof subtitle, "%lld tokens, blocks of %d: %.1f %% of the blocks kept", (long long)p->n_tokens,
-             p->pattern.block_tokens, 100.0 * (double)p->n_kept / (double)p->n_blocks);
+    double n_tokens = (double)p->n_tokens;
+    if (p->n_seen)
+        snprintf(subtitle, sizeof subtitle, "%.0f tokens, %.1f keys seen by a query, on average", n_tokens,
+                 (double)p->n_seen / n_tokens);
+    else
+        snprintf(subtitle, sizeof subtitle, "%.0f tokens, blocks of %d: %.1f %% of the blocks kept", n_tokens,
+                 p->pattern.block_tokens, 100.0 * (double)p->n_kept / (double)p->n_blocks);
     mn_svg svg;
-    mn_svg_begin(&svg, text, (mn_svg_axis){.label = "key (token)", .min = 0, .max = (double)p->n_tokens},
-                 (mn_svg_axis){.label = "query (token)", .min = (double)p->n_tokens, .max = 0});
+    mn_svg_begin(&svg, text, (mn_svg_axis){.label = "key (token)", .min = 0, .max = n_tokens},
+                 (mn_svg_axis){.label = "query (token)", .min = n_tokens, .max = 0});
     svg.width = svg.height = 480;
     svg.subtitle = subtitle;
     for (int64_t q = 0; q < p->n_cells; q++) draw_row(&svg, p, q);
