@@ -17,6 +17,8 @@ static const verb verbs[] = {
     {"attn", "show what an attention pattern looks like", cmd_attn},
     {"logits", "write what the model computes after given tokens", cmd_logits},
     {"scaling", "what loss a size, a text and a budget will give; fit the law to your runs", cmd_scaling},
+    {"tokenize", "show the token ids of a text", cmd_tokenize},
+    {"detokenize", "turn token ids back into text", cmd_detokenize},
     {NULL, NULL, NULL},
 };
 

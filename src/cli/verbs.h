@@ -10,5 +10,6 @@ mn_verb_fn cmd_convert;
 mn_verb_fn cmd_info;
 mn_verb_fn cmd_init;
 mn_verb_fn cmd_scaling;
+mn_verb_fn cmd_tokenize, cmd_detokenize;
 
 #endif

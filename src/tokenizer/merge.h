@@ -11,8 +11,8 @@
 
 /* A run of bytes of the word. It starts where the one before it ends. */
 typedef struct mn_symbol {
-    uint32_t begin, bytes; /* in the word; bytes 0: merged into a symbol on its left */
-    int32_t id;            /* its token, or -1 */
+    uint32_t begin, bytes;  /* in the word; bytes 0: merged into a symbol on its left */
+    int32_t id;             /* its token, or -1 */
     int32_t previous, next; /* -1 = none */
 } mn_symbol;
 
@@ -27,7 +27,7 @@ typedef struct mn_merge_rules {
 } mn_merge_rules;
 
 typedef struct mn_merge_pair {
-    uint64_t key; /* rank, then position of the left symbol */
+    uint64_t key;   /* rank, then position of the left symbol */
     uint32_t bytes; /* of both symbols when the pair was found: other bytes now mean that it is stale */
     int32_t id;
 } mn_merge_pair;

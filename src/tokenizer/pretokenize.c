@@ -13,14 +13,15 @@
 #define SPACE "[" S "]"
 
 /* A run of spaces leaves its last one to the word behind it. */
-#define SPACES SPACE "+(?!" "[^" S "])|" SPACE "+"
+#define SPACES SPACE "+(?![^" S "])|" SPACE "+"
 
 #define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" S "\\p{L}\\p{N}]+|" SPACES
 
 /* The family of Llama 3: contractions in any case, digits in groups, line ends apart from other spaces. */
+#define CONTRACTIONS "'(?:[sS]|[tT]|[rR][eE]|[vV][eE]|[mM]|[lL][lL]|[dD])"
+#define LINE_ENDS SPACE "*[\\r\\n]+"
 #define LLAMA3(DIGITS) \
-    "'(?:[sS]|[tT]|[rR][eE]|[vV][eE]|[mM]|[lL][lL]|[dD])|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" DIGITS \
-    "| ?[^" S "\\p{L}\\p{N}]+[\\r\\n]*|" SPACE "*[\\r\\n]+|" SPACES
+    CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" DIGITS "| ?[^" S "\\p{L}\\p{N}]+[\\r\\n]*|" LINE_ENDS "|" SPACES
 
 #define BLOOM " ?[^(|.,!?)\\x{2026}\\x{3002}\\x{FF0C}\\x{3001}\\x{964}\\x{6D4}\\x{60C}" S "]+"
 
@@ -52,31 +53,30 @@ enum { MAX_STAGES = 6 };
 
 typedef struct scheme {
     const char *names; /* separated by spaces */
-    bool whole_words, adds_bos;
     const char *regexes[MAX_STAGES]; /* up to NULL */
+    bool whole_words, adds_bos;
 } scheme;
 
 static const scheme schemes[] = {
-    {"default", false, false, {"[\\p{P}$+<=>^~|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
+    {"default", .regexes = {"[\\p{P}$+<=>^~|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
     {"gpt-2 phi-2 mpt olmo jais jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code gigachat roberta-bpe",
-     false, false, {GPT2}},
-    {"llama-bpe llama3 llama-v3 falcon3", true, true, {LLAMA3("\\p{N}{1,3}")}},
-    {"dbrx smaug-bpe chatglm-bpe", false, false, {LLAMA3("\\p{N}{1,3}")}},
-    {"qwen2 stablelm2 deepseek-r1-qwen megrez", false, false, {LLAMA3("\\p{N}")}},
-    {"falcon", false, false, {"[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"}},
-    {"starcoder refact command-r smollm codeshell exaone minerva-7b", false, false, {"\\p{N}", GPT2}},
-    {"bloom poro-chat gpt3-finnish", false, false, {BLOOM}},
-    {"viking", false, false, {BLOOM, "\\p{N}"}},
-    {"deepseek-llm", false, false,
-     {"[\\r\\n]", SPACE "?[" DEEPSEEK_LETTERS "]+",
-      SPACE "?[!-/:-~\\x{FF01}-\\x{FF0F}\\x{FF1A}-\\x{FF5E}\\x{2018}-\\x{201F}\\x{3000}-\\x{3002}]+",
-      SPACES_AT_END, DEEPSEEK_HAN, "\\p{N}+"}},
-    {"deepseek-coder", false, false,
-     {"[\\r\\n]", SPACE "?\\p{L}+", SPACE "?\\p{P}+", DEEPSEEK_HAN, "\\p{N}"}},
-    {"deepseek-v3", false, false,
-     {"\\p{N}{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{30FF}]+",
-      "[!-/:-@\\[-`{-~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|"
-      SPACE "*[\\r\\n]+|" SPACES}},
+     .regexes = {GPT2}},
+    {"llama-bpe llama3 llama-v3 falcon3", .regexes = {LLAMA3("\\p{N}{1,3}")}, .whole_words = true, .adds_bos = true},
+    {"dbrx smaug-bpe chatglm-bpe", .regexes = {LLAMA3("\\p{N}{1,3}")}},
+    {"qwen2 stablelm2 deepseek-r1-qwen megrez", .regexes = {LLAMA3("\\p{N}")}},
+    {"falcon", .regexes = {"[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"}},
+    {"starcoder refact command-r smollm codeshell exaone minerva-7b", .regexes = {"\\p{N}", GPT2}},
+    {"bloom poro-chat gpt3-finnish", .regexes = {BLOOM}},
+    {"viking", .regexes = {BLOOM, "\\p{N}"}},
+    {"deepseek-llm",
+     .regexes = {"[\\r\\n]", SPACE "?[" DEEPSEEK_LETTERS "]+",
+                 SPACE "?[!-/:-~\\x{FF01}-\\x{FF0F}\\x{FF1A}-\\x{FF5E}\\x{2018}-\\x{201F}\\x{3000}-\\x{3002}]+",
+                 SPACES_AT_END, DEEPSEEK_HAN, "\\p{N}+"}},
+    {"deepseek-coder", .regexes = {"[\\r\\n]", SPACE "?\\p{L}+", SPACE "?\\p{P}+", DEEPSEEK_HAN, "\\p{N}"}},
+    {"deepseek-v3",
+     .regexes = {"\\p{N}{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{30FF}]+",
+                 "[!-/:-@\\[-`{-~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|"
+                 LINE_ENDS "|" SPACES}},
 };
 
 enum { N_SCHEMES = sizeof schemes / sizeof *schemes };
@@ -137,8 +137,10 @@ mn_status mn_pretokenizer_create(const char *name, size_t bytes, mn_pretokenizer
     if (!pre) return mn_fail(err, MN_ERR_MEMORY, "There is not enough memory for the pre-tokeniser.");
     pre->scheme = found;
     mn_status status = compile(pre, err);
-    if (status != MN_OK) mn_pretokenizer_destroy(pre);
-    else *out = pre;
+    if (status != MN_OK)
+        mn_pretokenizer_destroy(pre);
+    else
+        *out = pre;
     return status;
 }
 
@@ -149,9 +151,13 @@ void mn_pretokenizer_destroy(mn_pretokenizer *pre) {
     free(pre);
 }
 
-bool mn_pretokenizer_whole_words(const mn_pretokenizer *pre) { return pre->scheme->whole_words; }
+bool mn_pretokenizer_whole_words(const mn_pretokenizer *pre) {
+    return pre->scheme->whole_words;
+}
 
-bool mn_pretokenizer_adds_bos(const mn_pretokenizer *pre) { return pre->scheme->adds_bos; }
+bool mn_pretokenizer_adds_bos(const mn_pretokenizer *pre) {
+    return pre->scheme->adds_bos;
+}
 
 typedef struct cutter {
     const mn_pretokenizer *pre;

@@ -16,7 +16,8 @@ typedef struct mn_pretokenizer mn_pretokenizer;
 /* An unknown name is an error that lists the known ones. */
 mn_status mn_pretokenizer_create(const char *name, size_t bytes, mn_pretokenizer **out, mn_error *err);
 void mn_pretokenizer_destroy(mn_pretokenizer *pre); /* takes NULL too */
-/* Whether a word that is a token is taken whole, without merging; and whether the scheme puts BOS unless told not to. */
+/* Whether a word that is a token is taken whole, without merging; and whether the scheme puts BOS unless told not to.
+ */
 bool mn_pretokenizer_whole_words(const mn_pretokenizer *pre);
 bool mn_pretokenizer_adds_bos(const mn_pretokenizer *pre);
 

@@ -5,9 +5,8 @@
 /* The first N_TURN_ENDS end a turn, most telling first; the others end an answer all the same. */
 enum { N_TURN_ENDS = 7, N_END_MARKERS = 11 };
 static const char *const end_markers[N_END_MARKERS] = {
-    "<|eot_id|>",    "<|im_end|>", "<|end|>", "<end_of_turn>",
-    "<|endoftext|>", "<EOT>",      "<｜end▁of▁sentence｜>",
-    "<|eom_id|>",    "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>",
+    "<|eot_id|>", "<|im_end|>", "<|end|>",     "<end_of_turn>", "<|endoftext|>", "<EOT>", "<｜end▁of▁sentence｜>",
+    "<|eom_id|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>",
 };
 
 static int end_marker(const char *spelling, size_t bytes) {
@@ -16,7 +15,9 @@ static int end_marker(const char *spelling, size_t bytes) {
     return -1;
 }
 
-bool mn_is_end_marker(const char *spelling, size_t bytes) { return end_marker(spelling, bytes) >= 0; }
+bool mn_is_end_marker(const char *spelling, size_t bytes) {
+    return end_marker(spelling, bytes) >= 0;
+}
 
 static void add_end(mn_roles *roles, int32_t id) {
     for (int i = 0; i < roles->n_ends; i++)
@@ -39,10 +40,10 @@ static void find_ends(const mn_vocab *v, mn_roles *roles) {
     }
 }
 
-/* usual: the id by kind (SPM, BPE, WordPiece) where the file does not say, -1 = none. */
-static mn_status read_id(const mn_gguf *gguf, const mn_vocab *v, const char *key, const int32_t usual[3], int32_t *id,
-                         mn_error *err) {
-    int64_t value = usual[v->kind];
+/* Where the file does not say, the id is what SentencePiece or WordPiece have by custom, else none (-1). */
+static mn_status read_id(const mn_gguf *gguf, const mn_vocab *v, const char *key, int32_t spm, int32_t wordpiece,
+                         int32_t *id, mn_error *err) {
+    int64_t value = v->kind == MN_VOCAB_SPM ? spm : v->kind == MN_VOCAB_WORDPIECE ? wordpiece : -1;
     bool found = false;
     MN_TRY(mn_gguf_get_i64(gguf, key, &value, &found, err));
     bool in_range = value >= 0 && value < v->n_tokens;
@@ -63,21 +64,19 @@ static mn_status read_add(const mn_gguf *gguf, const char *key, int32_t id, bool
 }
 
 mn_status mn_roles_load(const mn_gguf *gguf, const mn_vocab *v, bool add_bos, mn_roles *out, mn_error *err) {
-    static const int32_t none[] = {-1, -1, -1}, first[] = {1, -1, 101}, last[] = {2, -1, 102}, strange[] = {0, -1, 100},
-                         filler[] = {-1, -1, 0};
     bool is_wordpiece = v->kind == MN_VOCAB_WORDPIECE;
+    const char *first = is_wordpiece ? "tokenizer.ggml.cls_token_id" : "tokenizer.ggml.bos_token_id",
+               *last = is_wordpiece ? "tokenizer.ggml.seperator_token_id" /* as the format spells it */
+                                    : "tokenizer.ggml.eos_token_id";
     mn_special_tokens *t = &out->tokens;
     int32_t message_end = -1;
     *out = (mn_roles){0};
-    MN_TRY(read_id(gguf, v, is_wordpiece ? "tokenizer.ggml.cls_token_id" : "tokenizer.ggml.bos_token_id", first, &t->bos,
-                   err));
-    /* "seperator" is how the format spells it. */
-    MN_TRY(read_id(gguf, v, is_wordpiece ? "tokenizer.ggml.seperator_token_id" : "tokenizer.ggml.eos_token_id", last,
-                   &t->eos, err));
-    MN_TRY(read_id(gguf, v, "tokenizer.ggml.eot_token_id", none, &t->eot, err));
-    MN_TRY(read_id(gguf, v, "tokenizer.ggml.eom_token_id", none, &message_end, err));
-    MN_TRY(read_id(gguf, v, "tokenizer.ggml.unknown_token_id", strange, &t->unknown, err));
-    MN_TRY(read_id(gguf, v, "tokenizer.ggml.padding_token_id", filler, &t->padding, err));
+    MN_TRY(read_id(gguf, v, first, 1, 101, &t->bos, err));
+    MN_TRY(read_id(gguf, v, last, 2, 102, &t->eos, err));
+    MN_TRY(read_id(gguf, v, "tokenizer.ggml.eot_token_id", -1, -1, &t->eot, err));
+    MN_TRY(read_id(gguf, v, "tokenizer.ggml.eom_token_id", -1, -1, &message_end, err));
+    MN_TRY(read_id(gguf, v, "tokenizer.ggml.unknown_token_id", 0, 100, &t->unknown, err));
+    MN_TRY(read_id(gguf, v, "tokenizer.ggml.padding_token_id", -1, 0, &t->padding, err));
     add_end(out, t->eos);
     add_end(out, t->eot);
     add_end(out, message_end);

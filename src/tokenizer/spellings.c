@@ -49,8 +49,10 @@ static int byte_at(const mn_spellings *s, const mn_vocab *v, int32_t i, size_t a
 static int32_t lower_bound(const mn_spellings *s, const mn_vocab *v, int32_t begin, int32_t end, size_t at, int byte) {
     while (begin < end) {
         int32_t middle = begin + (end - begin) / 2;
-        if (byte_at(s, v, middle, at) < byte) begin = middle + 1;
-        else end = middle;
+        if (byte_at(s, v, middle, at) < byte)
+            begin = middle + 1;
+        else
+            end = middle;
     }
     return begin;
 }

@@ -50,6 +50,14 @@ mn_status mn_tokenizer_create(const mn_gguf *gguf, mn_tokenizer **out, mn_error 
     return MN_OK;
 }
 
+mn_status mn_tokenizer_open(const char *path, mn_tokenizer **out, mn_error *err) {
+    mn_gguf *gguf;
+    MN_TRY(mn_gguf_open(path, &gguf, err));
+    mn_status status = mn_tokenizer_create(gguf, out, err);
+    mn_gguf_close(gguf);
+    return status == MN_OK ? MN_OK : mn_fail_in(err, status, path);
+}
+
 void mn_tokenizer_destroy(mn_tokenizer *t) {
     if (!t) return;
     if (t->kind) t->kind->destroy(t->state);
@@ -61,9 +69,13 @@ void mn_tokenizer_destroy(mn_tokenizer *t) {
 
 /* ---- questions ---- */
 
-int32_t mn_tokenizer_n_vocab(const mn_tokenizer *t) { return t->vocab.n_tokens; }
+int32_t mn_tokenizer_n_vocab(const mn_tokenizer *t) {
+    return t->vocab.n_tokens;
+}
 
-const mn_special_tokens *mn_tokenizer_specials(const mn_tokenizer *t) { return &t->roles.tokens; }
+const mn_special_tokens *mn_tokenizer_specials(const mn_tokenizer *t) {
+    return &t->roles.tokens;
+}
 
 bool mn_tokenizer_is_end(const mn_tokenizer *t, int32_t id) {
     for (int i = 0; i < t->roles.n_ends; i++)
@@ -95,14 +107,14 @@ typedef struct source {
     size_t n_plain;
 } source;
 
-static bool is_plain(const source *s, size_t begin, size_t end) {
-    for (size_t i = 0; i < s->n_plain && s->plain[i].begin < end; i++)
-        if (s->plain[i].end > begin) return true;
-    return false;
+/* Whether [begin, end) touches a plain range. begin never falls, so that ranges left behind are done with. */
+static bool is_plain(source *s, size_t begin, size_t end) {
+    for (; s->n_plain && s->plain->end <= begin; s->n_plain--) s->plain++;
+    return s->n_plain && s->plain->begin < end;
 }
 
 /* The token that the text at `at` spells and is meant to, or -1. */
-static int32_t match_at(const mn_tokenizer *t, const source *s, size_t at) {
+static int32_t match_at(const mn_tokenizer *t, source *s, size_t at) {
     const char *text = s->text + at;
     int32_t id = s->parse_special ? mn_spellings_match(&t->special, &t->vocab, text, s->bytes - at) : -1;
     size_t bytes = 0;
@@ -111,9 +123,10 @@ static int32_t match_at(const mn_tokenizer *t, const source *s, size_t at) {
     return mn_spellings_match(&t->always, &t->vocab, text, s->bytes - at);
 }
 
-static fragment next_fragment(const mn_tokenizer *t, const source *s, size_t at) {
+static fragment next_fragment(const mn_tokenizer *t, source *s, size_t at) {
     fragment f = {0, match_at(t, s, at)};
-    if (f.id >= 0) mn_vocab_piece(&t->vocab, f.id, &f.bytes);
+    if (f.id >= 0)
+        mn_vocab_piece(&t->vocab, f.id, &f.bytes);
     else
         for (f.bytes = 1; at + f.bytes < s->bytes; f.bytes++)
             if (match_at(t, s, at + f.bytes) >= 0) break;
@@ -131,27 +144,30 @@ static mn_status encode_spaced(const mn_tokenizer *t, mn_words *words, const cha
     return status;
 }
 
-static mn_status encode_all(const mn_tokenizer *t, mn_words *words, const source *s, mn_error *err) {
+static mn_status encode_all(const mn_tokenizer *t, mn_words *words, source *s, mn_error *err) {
     bool behind_special = true;
     for (size_t at = 0; at < s->bytes;) {
         fragment f = next_fragment(t, s, at);
-        if (f.id >= 0) MN_TRY(mn_ids_put(words->ids, f.id, err));
-        else if (t->add_space_prefix && behind_special) MN_TRY(encode_spaced(t, words, s->text + at, f.bytes, err));
-        else MN_TRY(t->kind->encode(t->state, words, s->text + at, f.bytes, err));
+        if (f.id >= 0)
+            MN_TRY(mn_ids_put(words->ids, f.id, err));
+        else if (t->add_space_prefix && behind_special)
+            MN_TRY(encode_spaced(t, words, s->text + at, f.bytes, err));
+        else
+            MN_TRY(t->kind->encode(t->state, words, s->text + at, f.bytes, err));
         behind_special = f.id >= 0;
         at += f.bytes;
     }
     return MN_OK;
 }
 
-static mn_status encode_marked(const mn_tokenizer *t, mn_words *words, const source *s, bool add_special, mn_error *err) {
+static mn_status encode_marked(const mn_tokenizer *t, mn_words *words, source *s, bool add_special, mn_error *err) {
     const mn_special_tokens *roles = &t->roles.tokens;
     if (add_special && roles->add_bos) MN_TRY(mn_ids_put(words->ids, roles->bos, err));
     MN_TRY(encode_all(t, words, s, err));
     return add_special && roles->add_eos ? mn_ids_put(words->ids, roles->eos, err) : MN_OK;
 }
 
-static mn_status tokenize(const mn_tokenizer *t, const source *s, bool add_special, int32_t **out, size_t *n_tokens,
+static mn_status tokenize(const mn_tokenizer *t, source *s, bool add_special, int32_t **out, size_t *n_tokens,
                           mn_error *err) {
     if (s->bytes >= INT32_MAX)
         return mn_fail(err, MN_ERR_LIMIT, "A text of %zu bytes is too long to tokenise at once; the limit is %d.",

@@ -8,6 +8,8 @@
 
 /* Copies what it needs out of gguf. Every id, score and merge in the file is checked. The caller destroys it. */
 mn_status mn_tokenizer_create(const mn_gguf *gguf, mn_tokenizer **out, mn_error *err);
+/* The same from a file's path, for its vocabulary alone: weights are neither wanted nor touched. */
+mn_status mn_tokenizer_open(const char *path, mn_tokenizer **out, mn_error *err);
 void mn_tokenizer_destroy(mn_tokenizer *tokenizer);
 /* Bytes [begin, end) of a text. */
 typedef struct mn_text_range {

@@ -17,8 +17,8 @@ static inline size_t mn_utf8_next(const char *text, size_t bytes, int32_t *code_
         *code_point = first;
         return 1;
     }
-    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, bytes < 4 ? (utf8proc_ssize_t)bytes : 4,
-                                          code_point);
+    utf8proc_ssize_t n =
+        utf8proc_iterate((const utf8proc_uint8_t *)text, bytes < 4 ? (utf8proc_ssize_t)bytes : 4, code_point);
     if (n > 0) return (size_t)n;
     *code_point = MN_UTF8_INVALID + first;
     return 1;

@@ -50,8 +50,7 @@ static mn_status read_scores(const mn_gguf *gguf, mn_vocab *v, mn_error *err) {
     if (!found) return mn_fail(err, MN_ERR_FORMAT, "The key tokenizer.ggml.scores is missing.");
     if (n != (size_t)v->n_tokens) return wrong_count("tokenizer.ggml.scores", n, v->n_tokens, err);
     for (size_t i = 0; i < n; i++)
-        if (isnan(v->scores[i]))
-            return mn_fail(err, MN_ERR_FORMAT, "The score of token %zu is not a number.", i);
+        if (isnan(v->scores[i])) return mn_fail(err, MN_ERR_FORMAT, "The score of token %zu is not a number.", i);
     return MN_OK;
 }
 
@@ -73,9 +72,12 @@ static mn_status read_types(const mn_gguf *gguf, const mn_gguf_string *tokens, m
     bool found = false;
     MN_TRY(mn_gguf_get_i32s(gguf, "tokenizer.ggml.token_type", &types, &n, &found, err));
     mn_status status = MN_OK;
-    if (!(v->types = malloc((size_t)v->n_tokens))) status = no_memory(err);
-    else if (found && n != (size_t)v->n_tokens) status = wrong_count("tokenizer.ggml.token_type", n, v->n_tokens, err);
-    else if (found) status = check_types(types, v, err);
+    if (!(v->types = malloc((size_t)v->n_tokens)))
+        status = no_memory(err);
+    else if (found && n != (size_t)v->n_tokens)
+        status = wrong_count("tokenizer.ggml.token_type", n, v->n_tokens, err);
+    else if (found)
+        status = check_types(types, v, err);
     else
         for (int32_t i = 0; i < v->n_tokens; i++) {
             bool is_byte = v->kind == MN_VOCAB_SPM && mn_spelling_hex_byte(tokens[i].data, tokens[i].bytes) >= 0;
@@ -97,8 +99,9 @@ static mn_status put_piece(const mn_vocab *v, int32_t i, mn_gguf_string spelling
     if (type == MN_TOKEN_BYTE) {
         int byte = mn_spelling_hex_byte(spelling.data, spelling.bytes);
         if (byte < 0)
-            return mn_fail(err, MN_ERR_FORMAT, "Token %d is a byte token but is spelled \"%.*s\", not <0x00> to <0xFF>.",
-                           i, SHOWN(spelling));
+            return mn_fail(err, MN_ERR_FORMAT,
+                           "Token %d is a byte token but is spelled \"%.*s\", not <0x00> to <0xFF>.", i,
+                           SHOWN(spelling));
         *out = (char)byte;
         *bytes = 1;
         return MN_OK;
@@ -168,7 +171,8 @@ static mn_status index_tokens(const mn_gguf_string *tokens, mn_vocab *v, mn_erro
 static void find_bytes(mn_vocab *v) {
     for (int b = 0; b < 256; b++) v->byte_ids[b] = mn_vocab_find(v, (char[]){(char)b}, 1);
     for (int32_t i = v->n_tokens - 1; i >= 0; i--)
-        if (v->types[i] == MN_TOKEN_BYTE && v->kind == MN_VOCAB_SPM) v->byte_ids[(unsigned char)v->text[v->offsets[i]]] = i;
+        if (v->types[i] == MN_TOKEN_BYTE && v->kind == MN_VOCAB_SPM)
+            v->byte_ids[(unsigned char)v->text[v->offsets[i]]] = i;
 }
 
 static mn_status fill(const mn_gguf *gguf, const mn_gguf_string *tokens, mn_vocab *v, mn_error *err) {

@@ -42,8 +42,8 @@ typedef struct mn_vocab {
     float *scores;        /* [n_tokens], SPM only, else NULL */
     mn_vocab_slot *slots; /* open addressing over the normal tokens */
     size_t slot_mask;
-    size_t max_bytes;       /* of the longest normal piece */
-    int32_t byte_ids[256];  /* the token that is just this byte; -1 = none */
+    size_t max_bytes;      /* of the longest normal piece */
+    int32_t byte_ids[256]; /* the token that is just this byte; -1 = none */
 } mn_vocab;
 
 /* A token longer than this is refused: it bounds the work per byte of text. */

@@ -25,8 +25,8 @@ static void destroy(void *kind) {
 }
 
 static bool is_space(int32_t c, int category) {
-    return (c >= '\t' && c <= '\r') || c == 0x85 || category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
-           category == UTF8PROC_CATEGORY_ZP;
+    return (c >= '\t' && c <= '\r') || c == 0x85 || category == UTF8PROC_CATEGORY_ZS ||
+           category == UTF8PROC_CATEGORY_ZL || category == UTF8PROC_CATEGORY_ZP;
 }
 
 static bool is_dropped(int32_t c, int category) {
@@ -68,8 +68,10 @@ static mn_status put_word(const mn_spellings *pieces, mn_words *words, mn_strbuf
         if (id < 0) {
             words->ids->n = n_before;
             if (words->vocab->unknown < 0)
-                return mn_fail(err, MN_ERR_UNSUPPORTED, "The vocabulary cannot spell the word \"%.80s\" and has no "
-                                                        "unknown token.", word->data + 1);
+                return mn_fail(err, MN_ERR_UNSUPPORTED,
+                               "The vocabulary cannot spell the word \"%.80s\" and has no "
+                               "unknown token.",
+                               word->data + 1);
             id = words->vocab->unknown;
             n = word->bytes;
         } else {

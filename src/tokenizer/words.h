@@ -28,8 +28,8 @@ typedef struct mn_words {
 
 /* text_bytes sizes the cache. vocab and ids are borrowed until mn_words_end. */
 mn_status mn_words_begin(mn_words *words, const mn_vocab *vocab, size_t text_bytes, mn_ids *ids, mn_error *err);
-/* Appends the ids of a word, bytes >= 1; rules are the same in every call. Bytes that no token spells become the unknown
- * token, or an error. */
+/* Appends the ids of a word, bytes >= 1; rules are the same in every call. Bytes that no token spells become the
+ * unknown token, or an error. */
 mn_status mn_words_put(mn_words *words, const mn_merge_rules *rules, const char *word, size_t bytes, mn_error *err);
 void mn_words_end(mn_words *words);
 
