@@ -19,8 +19,23 @@ static void apply(float *restrict out, const float *restrict x, const float *res
     }
 }
 
+/* One row, as when decoding: too little to gather taps for. The same products, summed in the same order. */
+static void convolve_row(float *out, const float *x, const float *history, const float *taps, int n_taps,
+                         int64_t n_channels) {
+    for (int64_t c = 0; c < n_channels; c++) {
+        float sum = taps[c * n_taps] * x[c];
+        for (int tap = 1; tap < n_taps; tap++)
+            sum += taps[c * n_taps + tap] * history[(n_taps - 1 - tap) * n_channels + c];
+        out[c] = sum;
+    }
+}
+
 void mn_short_conv(float *out, const float *x, const float *history, const float *taps, int n_taps, int n_channels,
                    int64_t n_rows) {
+    if (n_rows == 1) {
+        convolve_row(out, x, history, taps, n_taps, n_channels);
+        return;
+    }
     for (int64_t begin = 0; begin < n_channels; begin += BLOCK) {
         int n = (int)MN_MIN(n_channels - begin, BLOCK);
         for (int tap = 0; tap < n_taps; tap++) {
@@ -38,6 +53,7 @@ void mn_short_conv(float *out, const float *x, const float *history, const float
 void mn_short_conv_advance(float *history, const float *x, int n_taps, int n_channels, int64_t n_rows) {
     int64_t n_held = n_taps - 1, n_new = MN_MIN(n_rows, n_held), n_kept = n_held - n_new;
     size_t row_bytes = (size_t)n_channels * sizeof *x;
+    if (n_new == 0) return;
     memmove(history, history + n_new * n_channels, (size_t)n_kept * row_bytes);
     memcpy(history + n_kept * n_channels, x + (n_rows - n_new) * n_channels, (size_t)n_new * row_bytes);
 }
