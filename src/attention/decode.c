@@ -8,6 +8,7 @@
 /* One sequence's share of the work: ranges [first_range, first_range + n_ranges) for each of its KV heads. */
 typedef struct sequence {
     const mn_attend *a;
+    mn_arithmetic by;
     int64_t first_range, n_ranges;
     int64_t first_item;   /* of all items: one per (KV head, range) */
     int64_t first_head;   /* of all (sequence, KV head) pairs */
@@ -17,7 +18,6 @@ typedef struct sequence {
 } sequence;
 
 typedef struct decode {
-    const mn_attend_ops *ops;
     sequence *sequences;
     int n_sequences;
     size_t thread_bytes;
@@ -34,7 +34,7 @@ static void run_ranges(void *arg, int64_t begin, int64_t end, int thread_index) 
     for (int64_t item = begin; item < end; item++) {
         while (item >= s->first_item + s->a->kv.n_kv_heads * s->n_ranges) s++;
         int64_t head = (item - s->first_item) / s->n_ranges, range = (item - s->first_item) % s->n_ranges;
-        mn_row_tile tile = mn_row_tile_init(s->a, d->ops, (int)head, 0, (int)s->a->n_rows,
+        mn_row_tile tile = mn_row_tile_init(s->a, s->by, (int)head, 0, (int)s->a->n_rows,
                                             d->scratch + (size_t)thread_index * d->thread_bytes);
         mn_softmax_rows part = mn_softmax_view(partial_of(s, head, range), s->n_rows, tile.v_pad);
         mn_softmax_clear(part, s->n_rows, tile.v_pad);
@@ -51,7 +51,7 @@ static void run_merges(void *arg, int64_t begin, int64_t end, int thread_index) 
     for (int64_t item = begin; item < end; item++) {
         while (item >= s->first_head + s->a->kv.n_kv_heads) s++;
         int64_t head = item - s->first_head;
-        mn_row_tile tile = mn_row_tile_init(s->a, d->ops, (int)head, 0, (int)s->a->n_rows,
+        mn_row_tile tile = mn_row_tile_init(s->a, s->by, (int)head, 0, (int)s->a->n_rows,
                                             d->scratch + (size_t)thread_index * d->thread_bytes);
         mn_softmax_rows total = mn_softmax_view(partial_of(s, head, 0), s->n_rows, tile.v_pad);
         for (int64_t range = 1; range < s->n_ranges; range++)
@@ -62,7 +62,7 @@ static void run_merges(void *arg, int64_t begin, int64_t end, int thread_index) 
 }
 
 /* Lays out the work of all sequences; returns the items, or -1 when scratch memory ends. */
-static int64_t plan(decode *d, mn_arena *arena, const mn_attend *batch, int n_batch, int64_t *n_heads) {
+static int64_t plan(decode *d, const mn_compute *c, const mn_attend *batch, int n_batch, int64_t *n_heads) {
     int64_t n_items = 0;
     for (int i = 0; i < n_batch; i++) {
         const mn_attend *a = &batch[i];
@@ -70,14 +70,15 @@ static int64_t plan(decode *d, mn_arena *arena, const mn_attend *batch, int n_ba
         sequence *s = &d->sequences[d->n_sequences++];
         mn_key_range keys = mn_row_tile_range(a, 0, a->n_rows);
         *s = (sequence){.a = a, .first_item = n_items, .first_head = *n_heads};
+        s->by = mn_choose_arithmetic(&c->kernels->attend, c->exact, a, a->n_rows);
         s->first_range = keys.begin / MN_RANGE_KEYS;
         s->n_ranges = MN_MAX(1, (keys.end + MN_RANGE_KEYS - 1) / MN_RANGE_KEYS - s->first_range);
         s->n_rows = a->n_rows * (a->n_heads / a->kv.n_kv_heads);
         s->partial_floats = (mn_softmax_floats(s->n_rows, mn_attend_pad(a->kv.v_dim)) + 15) & ~(size_t)15;
         int64_t items = a->kv.n_kv_heads * s->n_ranges;
-        s->partials = mn_arena_alloc(arena, (size_t)items, s->partial_floats * sizeof(float));
+        s->partials = mn_arena_alloc(c->scratch, (size_t)items, s->partial_floats * sizeof(float));
         if (!s->partials) return -1;
-        d->thread_bytes = MN_MAX(d->thread_bytes, mn_row_tile_bytes(a, d->ops, s->n_rows));
+        d->thread_bytes = MN_MAX(d->thread_bytes, mn_row_tile_bytes(a, s->by, s->n_rows));
         n_items += items;
         *n_heads += a->kv.n_kv_heads;
     }
@@ -87,11 +88,11 @@ static int64_t plan(decode *d, mn_arena *arena, const mn_attend *batch, int n_ba
 mn_status mn_decode(const mn_compute *c, const mn_attend *batch, int n_batch, mn_error *err) {
     for (int i = 0; i < n_batch; i++) MN_TRY(mn_attend_check(&batch[i], err));
     int n_threads = mn_pool_threads(c->pool);
-    decode d = {.ops = c->exact ? &c->kernels->attend.f32 : &c->kernels->attend.fast};
+    decode d = {0};
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
     int64_t n_items = -1, n_heads = 0;
     d.sequences = mn_arena_alloc(c->scratch, (size_t)n_batch, sizeof *d.sequences);
-    if (d.sequences) n_items = plan(&d, c->scratch, batch, n_batch, &n_heads);
+    if (d.sequences) n_items = plan(&d, c, batch, n_batch, &n_heads);
     if (n_items >= 0) d.scratch = mn_arena_alloc(c->scratch, (size_t)n_threads, d.thread_bytes);
     if (d.scratch) {
         mn_pool_run(c->pool, n_items, 1, run_ranges, &d);

@@ -11,16 +11,16 @@ enum { TILE_BYTES = 512 << 10, MIN_TILES_PER_THREAD = 4, MIN_TILE_TOKENS = 16 };
 
 typedef struct flash {
     const mn_attend *a;
-    const mn_attend_ops *ops;
+    mn_arithmetic by;
     int64_t tile_tokens, n_row_tiles;
     size_t tile_bytes, thread_bytes;
     char *scratch; /* thread_bytes per thread */
 } flash;
 
 /* As many tokens as fit TILE_BYTES, fewer where threads would be left without work. Results do not depend on it. */
-static int64_t choose_tile_tokens(const mn_attend *a, const mn_attend_ops *ops, int n_threads) {
+static int64_t choose_tile_tokens(const mn_attend *a, mn_arithmetic by, int n_threads) {
     int64_t group = a->n_heads / a->kv.n_kv_heads;
-    int64_t row_bytes = mn_attend_pad(a->kv.k_dim) * ops->operand_bytes + mn_attend_pad(a->kv.v_dim) * 4;
+    int64_t row_bytes = mn_attend_pad(a->kv.k_dim) * by.ops->operand_bytes + mn_attend_pad(a->kv.v_dim) * 4;
     int64_t fit = MN_MAX(TILE_BYTES / row_bytes / group, 1);
     int64_t share = a->n_rows * a->kv.n_kv_heads / (MIN_TILES_PER_THREAD * (int64_t)n_threads);
     return MN_MIN(MN_MIN(fit, a->n_rows), MN_MAX(share, MIN_TILE_TOKENS));
@@ -34,7 +34,7 @@ static void run_tiles(void *arg, int64_t begin, int64_t end, int thread_index) {
     for (int64_t item = begin; item < end; item++) {
         int64_t first_row = (f->n_row_tiles - 1 - item / a->kv.n_kv_heads) * f->tile_tokens;
         int n_tokens = (int)MN_MIN(f->tile_tokens, a->n_rows - first_row);
-        mn_row_tile tile = mn_row_tile_init(a, f->ops, (int)(item % a->kv.n_kv_heads), first_row, n_tokens, scratch);
+        mn_row_tile tile = mn_row_tile_init(a, f->by, (int)(item % a->kv.n_kv_heads), first_row, n_tokens, scratch);
         int64_t n_rows = (int64_t)n_tokens * tile.group;
         float *sums = (float *)(void *)(scratch + f->tile_bytes);
         mn_softmax_rows total = mn_softmax_view(sums, n_rows, tile.v_pad);
@@ -54,11 +54,11 @@ mn_status mn_flash(const mn_compute *c, const mn_attend *a, mn_error *err) {
     MN_TRY(mn_attend_check(a, err));
     if (a->n_rows == 0) return MN_OK;
     int n_threads = mn_pool_threads(c->pool);
-    flash f = {.a = a, .ops = c->exact ? &c->kernels->attend.f32 : &c->kernels->attend.fast};
-    f.tile_tokens = choose_tile_tokens(a, f.ops, n_threads);
+    flash f = {.a = a, .by = {c->exact ? &c->kernels->attend.f32 : &c->kernels->attend.fast, NULL}};
+    f.tile_tokens = choose_tile_tokens(a, f.by, n_threads);
     f.n_row_tiles = (a->n_rows + f.tile_tokens - 1) / f.tile_tokens;
     int64_t n_rows = f.tile_tokens * (a->n_heads / a->kv.n_kv_heads);
-    f.tile_bytes = mn_row_tile_bytes(a, f.ops, n_rows);
+    f.tile_bytes = mn_row_tile_bytes(a, f.by, n_rows);
     f.thread_bytes = f.tile_bytes + 2 * mn_softmax_floats(n_rows, mn_attend_pad(a->kv.v_dim)) * sizeof(float);
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
     f.scratch = mn_arena_alloc(c->scratch, (size_t)n_threads, f.thread_bytes);

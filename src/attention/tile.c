@@ -9,49 +9,73 @@ static const float LOG2_E = 1.44269504f;
 
 static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
-size_t mn_row_tile_bytes(const mn_attend *a, const mn_attend_ops *ops, int64_t n_rows) {
-    size_t k_row = (size_t)mn_attend_pad(a->kv.k_dim) * (size_t)ops->operand_bytes;
-    size_t v_row = (size_t)mn_attend_pad(a->kv.v_dim) * (size_t)ops->operand_bytes;
-    size_t scores = MN_TILE_ROWS * MN_TILE_KEYS * sizeof(float);
-    return align64((size_t)n_rows * k_row) + MN_TILE_KEYS * (k_row + v_row) + scores;
+mn_arithmetic mn_choose_arithmetic(const mn_attend_kernels *kernels, bool exact, const mn_attend *a, int64_t n_tokens) {
+    mn_arithmetic by = {exact ? &kernels->f32 : &kernels->fast, NULL};
+    const mn_kv_view *kv = &a->kv;
+    int64_t n_rows = n_tokens * (a->n_heads / kv->n_kv_heads);
+    if (!exact && n_rows <= kernels->direct.max_rows(kv->k_type, kv->k_dim) &&
+        n_rows <= kernels->direct.max_rows(kv->v_type, kv->v_dim))
+        by.direct = &kernels->direct;
+    return by;
+}
+
+static size_t q_row_bytes(const mn_attend *a, mn_arithmetic by) {
+    return (size_t)mn_attend_pad(a->kv.k_dim) * (by.direct ? sizeof(float) : (size_t)by.ops->operand_bytes);
+}
+
+static size_t scores_bytes(mn_arithmetic by, int64_t n_rows) {
+    return (size_t)(by.direct ? n_rows : MN_TILE_ROWS) * MN_TILE_KEYS * sizeof(float);
+}
+
+/* A key tile, or a value tile, packed. */
+static size_t packed_bytes(mn_arithmetic by, int dim) {
+    return by.direct ? 0 : MN_TILE_KEYS * (size_t)mn_attend_pad(dim) * (size_t)by.ops->operand_bytes;
+}
+
+size_t mn_row_tile_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows) {
+    return align64((size_t)n_rows * q_row_bytes(a, by)) + packed_bytes(by, a->kv.k_dim) +
+           packed_bytes(by, a->kv.v_dim) + scores_bytes(by, n_rows);
 }
 
 static void pack_queries(const mn_row_tile *tile, int64_t first_row) {
     const mn_attend *a = tile->a;
-    float factor = a->softcap > 0 ? a->scale / a->softcap : a->scale * LOG2_E;
     char *packed = tile->q;
     for (int64_t row = first_row; row < first_row + tile->n_tokens; row++)
-        for (int i = 0; i < tile->group; i++, packed += tile->k_pad * tile->ops->operand_bytes) {
+        for (int i = 0; i < tile->group; i++, packed += q_row_bytes(a, tile->by)) {
             const float *q = a->q + row * a->q_stride + (int64_t)(tile->kv_head * tile->group + i) * a->kv.k_dim;
-            tile->ops->pack_q(packed, q, factor, a->kv.k_dim);
+            if (tile->by.direct) tile->by.direct->pack_q(packed, a->kv.k_type, q, a->kv.k_dim);
+            else tile->by.ops->pack_q(packed, q, a->kv.k_dim);
         }
 }
 
-mn_row_tile mn_row_tile_init(const mn_attend *a, const mn_attend_ops *ops, int kv_head, int64_t first_row, int n_tokens,
+mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, int64_t first_row, int n_tokens,
                              void *scratch) {
-    mn_row_tile tile = {.a = a, .ops = ops, .kv_head = kv_head, .group = a->n_heads / a->kv.n_kv_heads,
+    mn_row_tile tile = {.a = a, .by = by, .kv_head = kv_head, .group = a->n_heads / a->kv.n_kv_heads,
                         .k_pad = mn_attend_pad(a->kv.k_dim), .v_pad = mn_attend_pad(a->kv.v_dim),
+                        .factor = a->softcap > 0 ? a->scale / a->softcap : a->scale * LOG2_E,
                         .first_token = a->first_token + first_row, .n_tokens = n_tokens, .q = scratch};
-    size_t n_rows = (size_t)n_tokens * (size_t)tile.group, operand = (size_t)ops->operand_bytes;
-    tile.k = tile.q + align64(n_rows * (size_t)tile.k_pad * operand);
-    tile.v = tile.k + MN_TILE_KEYS * (size_t)tile.k_pad * operand;
-    tile.s = (float *)(void *)(tile.v + MN_TILE_KEYS * (size_t)tile.v_pad * operand);
+    tile.k = tile.q + align64((size_t)n_tokens * (size_t)tile.group * q_row_bytes(a, by));
+    tile.v = tile.k + packed_bytes(by, a->kv.k_dim);
+    tile.s = (float *)(void *)(tile.v + packed_bytes(by, a->kv.v_dim));
     pack_queries(&tile, first_row);
     return tile;
 }
 
-/* False when the page was dropped: its keys are not seen. Pages hold whole tiles. */
-static bool pack_keys(const mn_row_tile *tile, int64_t tile_begin) {
+/* The cached rows of a key tile; pages hold whole tiles. rows is NULL when the page was dropped. What is ahead is the
+ * tile that follows in this KV head, or the same one at the end. */
+static mn_cached_rows find_rows(const mn_row_tile *tile, bool values, int64_t tile_begin) {
     const mn_kv_view *kv = &tile->a->kv;
-    int64_t page = tile_begin / MN_PAGE_TOKENS;
-    if (!kv->k_pages[page] || !kv->v_pages[page]) return false;
-    size_t row = (size_t)tile->kv_head * MN_PAGE_TOKENS + (size_t)(tile_begin % MN_PAGE_TOKENS);
-    const char *k_rows = (const char *)kv->k_pages[page] + row * kv->k_row_bytes;
-    const char *v_rows = (const char *)kv->v_pages[page] + row * kv->v_row_bytes;
-    int n_keys = (int)MN_MIN((int64_t)MN_TILE_KEYS, kv->n_tokens - tile_begin);
-    tile->ops->pack_k(tile->k, kv->k_type, k_rows, kv->k_row_bytes, n_keys, kv->k_dim);
-    tile->ops->pack_v(tile->v, kv->v_type, v_rows, kv->v_row_bytes, n_keys, kv->v_dim);
-    return true;
+    const void *const *pages = values ? kv->v_pages : kv->k_pages;
+    mn_cached_rows found = {.type = values ? kv->v_type : kv->k_type, .n_keys = (int)MN_MIN((int64_t)MN_TILE_KEYS, kv->n_tokens - tile_begin),
+                            .row_bytes = values ? kv->v_row_bytes : kv->k_row_bytes};
+    const char *page = pages[tile_begin / MN_PAGE_TOKENS], *next = page;
+    int64_t ahead = tile_begin + MN_TILE_KEYS < kv->n_tokens ? tile_begin + MN_TILE_KEYS : tile_begin;
+    if (!page) return found;
+    if (pages[ahead / MN_PAGE_TOKENS]) next = pages[ahead / MN_PAGE_TOKENS];
+    size_t head = (size_t)tile->kv_head * MN_PAGE_TOKENS;
+    found.rows = page + (head + (size_t)(tile_begin % MN_PAGE_TOKENS)) * found.row_bytes;
+    found.ahead = next + (head + (size_t)(ahead % MN_PAGE_TOKENS)) * found.row_bytes;
+    return found;
 }
 
 /* Takes from one row of scores what its token does not see. */
@@ -66,8 +90,11 @@ static void mask_row(float *s, mn_key_range keys, unsigned granules, int64_t til
 
 typedef enum sight { SEES_NONE, SEES_SOME, SEES_ALL } sight;
 
-/* What the tokens [first, last] see of a key tile. Ranges grow with the token, so the ends speak for all. */
-static sight look(const mn_row_tile *tile, int64_t first, int64_t last, int64_t tile_begin, int64_t tile_end) {
+/* What the tile's tokens [first, last] see of a key tile. Ranges grow with the token, so the ends speak for all. */
+static sight look(const mn_row_tile *tile, int64_t first, int64_t last, int64_t tile_begin) {
+    int64_t tile_end = tile_begin + MN_TILE_KEYS;
+    first += tile->first_token;
+    last += tile->first_token;
     mn_key_range low = mn_visible_range(tile->a, first), high = mn_visible_range(tile->a, last);
     if (tile_end <= low.begin || tile_begin >= high.end) return SEES_NONE;
     sight seen = high.begin <= tile_begin && tile_end <= low.end ? SEES_ALL : SEES_SOME;
@@ -87,10 +114,10 @@ static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int6
     for (int r = 0; r < n_rows; r++) {
         float *s = tile->s + r * MN_TILE_KEYS;
         int64_t token = tile->first_token + (first_row + r) / tile->group;
-        if (a->softcap > 0) tile->ops->softcap(s, a->softcap * LOG2_E);
+        if (a->softcap > 0) tile->by.ops->softcap(s, a->softcap * LOG2_E);
         if (a->slopes) {
             float slope = a->slopes[tile->kv_head * tile->group + (first_row + r) % tile->group] * LOG2_E;
-            tile->ops->add_slope(s, slope * (float)(tile_begin - token), slope);
+            tile->by.ops->add_slope(s, slope * (float)(tile_begin - token), slope);
         }
         if (seen == SEES_SOME)
             mask_row(s, mn_visible_range(a, token), mn_visible_granules(a, tile->kv_head, token, tile_begin),
@@ -98,27 +125,47 @@ static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int6
     }
 }
 
-static void absorb_rows(const mn_row_tile *tile, mn_softmax_rows rows, int first_row, int n_rows, int64_t tile_begin,
-                        int64_t tile_end) {
-    int64_t first = tile->first_token + first_row / tile->group;
-    int64_t last = tile->first_token + (first_row + n_rows - 1) / tile->group;
-    sight seen = look(tile, first, last, tile_begin, tile_end);
-    if (seen == SEES_NONE) return;
-    const char *q = tile->q + (size_t)first_row * (size_t)tile->k_pad * (size_t)tile->ops->operand_bytes;
-    tile->ops->scores(tile->s, q, tile->k, n_rows, tile->k_pad);
-    if (seen == SEES_SOME || tile->a->slopes || tile->a->softcap > 0)
-        edit_scores(tile, first_row, n_rows, tile_begin, seen);
-    mn_softmax_rows some = {rows.m + first_row, rows.l + first_row, rows.o + (size_t)first_row * (size_t)tile->v_pad};
-    tile->ops->absorb(some, tile->s, tile->v, n_rows, tile->v_pad);
+static mn_softmax_rows skip_rows(mn_softmax_rows rows, int n, int v_pad) {
+    return (mn_softmax_rows){rows.m + n, rows.l + n, rows.o + (size_t)n * (size_t)v_pad};
+}
+
+static bool must_edit(const mn_row_tile *tile, sight seen) {
+    return seen == SEES_SOME || tile->a->slopes || tile->a->softcap > 0;
+}
+
+/* seen: what the row tile as a whole sees of the key tile; k, v: the tile's cached rows. */
+static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const mn_cached_rows *k,
+                          const mn_cached_rows *v, int64_t tile_begin, sight tile_sight) {
+    const mn_attend_ops *ops = tile->by.ops;
+    ops->pack_k(tile->k, k, tile->a->kv.k_dim);
+    ops->pack_v(tile->v, v, tile->a->kv.v_dim);
+    int n_rows = tile->n_tokens * tile->group;
+    for (int row = 0; row < n_rows; row += MN_TILE_ROWS) {
+        int n = MN_MIN(MN_TILE_ROWS, n_rows - row);
+        sight seen = tile_sight;
+        if (seen == SEES_SOME) seen = look(tile, row / tile->group, (row + n - 1) / tile->group, tile_begin);
+        if (seen == SEES_NONE) continue;
+        ops->scores(tile->s, tile->q + (size_t)row * q_row_bytes(tile->a, tile->by), tile->k, tile->factor, n, tile->k_pad);
+        if (must_edit(tile, seen)) edit_scores(tile, row, n, tile_begin, seen);
+        ops->absorb(skip_rows(rows, row, tile->v_pad), tile->s, tile->v, n, tile->v_pad);
+    }
+}
+
+static void absorb_direct(const mn_row_tile *tile, mn_softmax_rows rows, const mn_cached_rows *k,
+                          const mn_cached_rows *v, int64_t tile_begin, sight seen) {
+    int n_rows = tile->n_tokens * tile->group;
+    tile->by.direct->scores(tile->s, tile->q, k, tile->factor, n_rows, tile->k_pad);
+    if (must_edit(tile, seen)) edit_scores(tile, 0, n_rows, tile_begin, seen);
+    tile->by.direct->absorb(rows, tile->s, v, n_rows, tile->v_pad);
 }
 
 void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end) {
     int64_t last_token = tile->first_token + tile->n_tokens - 1;
-    int n_rows = tile->n_tokens * tile->group;
     while ((begin = mn_next_visible_tile(tile->a, tile->kv_head, tile->first_token, last_token, begin)) < end) {
-        if (pack_keys(tile, begin))
-            for (int row = 0; row < n_rows; row += MN_TILE_ROWS)
-                absorb_rows(tile, rows, row, MN_MIN(MN_TILE_ROWS, n_rows - row), begin, begin + MN_TILE_KEYS);
+        sight seen = look(tile, 0, tile->n_tokens - 1, begin);
+        mn_cached_rows k = find_rows(tile, false, begin), v = find_rows(tile, true, begin);
+        if (seen != SEES_NONE && k.rows && v.rows)
+            (tile->by.direct ? absorb_direct : absorb_packed)(tile, rows, &k, &v, begin, seen);
         begin += MN_TILE_KEYS;
     }
 }

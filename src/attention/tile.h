@@ -13,12 +13,22 @@
 
 enum { MN_RANGE_KEYS = 1024 };
 
+/* The arithmetic of a call: direct is NULL where rows are always packed. */
+typedef struct mn_arithmetic {
+    const mn_attend_ops *ops;
+    const mn_direct_ops *direct;
+} mn_arithmetic;
+
+/* exact: f32 tiles, so that a row comes out the same whatever its chunk. Few rows may be computed directly. */
+mn_arithmetic mn_choose_arithmetic(const mn_attend_kernels *kernels, bool exact, const mn_attend *a, int64_t n_tokens);
+
 /* The packed operands of some rows of one KV head's group, and room for one tile of keys and values. A row of the tile
  * is a (token, query head) pair, tokens slowest. */
 typedef struct mn_row_tile {
     const mn_attend *a;
-    const mn_attend_ops *ops;
+    mn_arithmetic by;
     int kv_head, group, k_pad, v_pad;
+    float factor; /* of the scores */
     int64_t first_token;
     int n_tokens;
     char *q, *k, *v;
@@ -26,9 +36,9 @@ typedef struct mn_row_tile {
 } mn_row_tile;
 
 /* Bytes of scratch for n_rows rows; a multiple of 64. */
-size_t mn_row_tile_bytes(const mn_attend *a, const mn_attend_ops *ops, int64_t n_rows);
+size_t mn_row_tile_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows);
 /* Packs the queries of tokens [first_row, first_row + n_tokens) of a into scratch, 64-byte aligned. */
-mn_row_tile mn_row_tile_init(const mn_attend *a, const mn_attend_ops *ops, int kv_head, int64_t first_row, int n_tokens,
+mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, int64_t first_row, int n_tokens,
                              void *scratch);
 /* Absorbs the visible keys in [begin, end), begin a multiple of MN_TILE_KEYS, into rows (which the caller has
  * cleared: mn_softmax_clear). */

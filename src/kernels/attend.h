@@ -2,7 +2,7 @@
  * threads, is decided in attention/.
  *
  * A key tile is MN_TILE_KEYS consecutive keys, packed once and then used by every query row that sees it. Scores are in
- * units of log2: the factor scale * log2(e) is folded into the packed queries, and weights are powers of two.
+ * units of log2: products are scaled by scale * log2(e), and weights are powers of two.
  */
 #ifndef MN_KERNELS_ATTEND_H
 #define MN_KERNELS_ATTEND_H
@@ -31,18 +31,26 @@ typedef struct mn_softmax_rows {
 /* A weight may exceed 1 by 2^8 before its row is rescaled. */
 #define MN_RESCALE_THRESHOLD 8.0f
 
+/* Rows as they lie in the cache. */
+typedef struct mn_cached_rows {
+    mn_dtype type;
+    const char *rows; /* of the first key */
+    size_t row_bytes;
+    int n_keys;        /* <= MN_TILE_KEYS */
+    const char *ahead; /* rows of the tile that comes next, to be fetched meanwhile; or the same rows */
+} mn_cached_rows;
+
 /* One arithmetic over tiles. Operands ("packed") are opaque to the caller: per row of q k_pad, per key tile k_pad *
  * MN_TILE_KEYS, per value tile v_pad * MN_TILE_KEYS elements of operand_bytes, 64-byte aligned. What a row receives does
  * not depend on which rows share its call. */
 typedef struct mn_attend_ops {
     int operand_bytes;
-    /* One query row times factor. */
-    void (*pack_q)(void *packed, const float *q, float factor, int k_dim);
-    /* n_keys <= MN_TILE_KEYS rows, row_bytes apart, of f32, f16, bf16, q8_0 or q4_0; absent keys become zeros. */
-    void (*pack_k)(void *packed, mn_dtype type, const void *rows, size_t row_bytes, int n_keys, int k_dim);
-    void (*pack_v)(void *packed, mn_dtype type, const void *rows, size_t row_bytes, int n_keys, int v_dim);
-    /* s[r, j] = q_r . k_j, s [n_rows, MN_TILE_KEYS], n_rows <= MN_TILE_ROWS */
-    void (*scores)(float *s, const void *q, const void *k, int n_rows, int k_pad);
+    void (*pack_q)(void *packed, const float *q, int k_dim);
+    /* Rows of f32, f16, bf16, q8_0 or q4_0; absent keys become zeros. */
+    void (*pack_k)(void *packed, const mn_cached_rows *k, int k_dim);
+    void (*pack_v)(void *packed, const mn_cached_rows *v, int v_dim);
+    /* s[r, j] = factor * q_r . k_j, s [n_rows, MN_TILE_KEYS], n_rows <= MN_TILE_ROWS */
+    void (*scores)(float *s, const void *q, const void *k, float factor, int n_rows, int k_pad);
     /* Adds a tile to the running softmax: p = 2^(s - m), l += sum p, o += p v. Overwrites s. Scores of -inf weigh 0. */
     void (*absorb)(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad);
     /* s_i = cap tanh(s_i) for one row of a tile */
@@ -51,10 +59,21 @@ typedef struct mn_attend_ops {
     void (*add_slope)(float *s, float first, float step);
 } mn_attend_ops;
 
+/* The same arithmetic from rows as they are cached, for so few queries that packing would cost more than it saves. */
+typedef struct mn_direct_ops {
+    /* Above so many query rows packing pays; 0: it always does (this type, these dims, this level). */
+    int (*max_rows)(mn_dtype type, int dim);
+    /* Into k_pad floats, or what else the type of the keys wants in their place. */
+    void (*pack_q)(void *packed, mn_dtype k_type, const float *q, int k_dim);
+    void (*scores)(float *s, const void *q, const mn_cached_rows *k, float factor, int n_rows, int k_dim);
+    void (*absorb)(mn_softmax_rows rows, float *s, const mn_cached_rows *v, int n_rows, int v_dim);
+} mn_direct_ops;
+
 /* Against a softmax in double precision, error of a row's output relative to its norm, while |scores| <= 16:
  * f32: 1e-6. fast: the same, or 2e-3 where the level multiplies in bf16 (sums and softmax stay f32). */
 typedef struct mn_attend_kernels {
     mn_attend_ops f32, fast;
+    mn_direct_ops direct;
 } mn_attend_kernels;
 
 void mn_attend_init_generic(mn_attend_kernels *table);

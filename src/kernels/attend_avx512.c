@@ -1,3 +1,4 @@
+/* Attention tiles in AVX-512 f32, and decode straight from cached rows. */
 #define MN_LANES 16
 #define MN_PANEL_VECTORS 4
 #include "kernels/attend_f32.h"
@@ -5,8 +6,169 @@
 #include <immintrin.h>
 
 static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) { return _mm512_max_ps(a, b); }
+static inline mn_vf mn_vf_exp2(mn_vf x) {
+    /* the fraction of -inf is 0, and scaling by 2^-inf gives 0 */
+    mn_vf fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT);
+    return _mm512_scalef_ps(exp2_fraction(fraction), _mm512_sub_ps(x, fraction));
+}
+
+/* Rows that keep their sums in registers: 4 keys, or 4 vectors of values, for each. */
+enum { BLOCK_ROWS = 4, MAX_DIRECT_ROWS = 8 };
+
+static int direct_max_rows(mn_dtype type, int dim) {
+    bool whole = dim % MN_LANES == 0;
+    return whole && (type == MN_F32 || type == MN_F16 || type == MN_BF16) ? MAX_DIRECT_ROWS : 0;
+}
+
+static void direct_pack_q(void *packed, mn_dtype k_type, const float *q, int k_dim) {
+    (void)k_type;
+    pack_q_f32(packed, q, k_dim);
+}
+
+/* Elements [16 i, 16 i + 16) of a row. */
+MN_INLINE __m512 load_elements(mn_dtype type, const char *row, int i) {
+    switch (type) {
+    case MN_F16: return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(row + 32 * i)));
+    case MN_BF16:
+        return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)(row + 32 * i))), 16);
+    default: return _mm512_loadu_ps(row + 64 * i);
+    }
+}
+
+/* Asks for keys [first, first + n) of the tile ahead. */
+MN_INLINE void fetch_ahead(const mn_cached_rows *x, int first, int n) {
+    const char *begin = x->ahead + (size_t)first * x->row_bytes, *end = begin + (size_t)n * x->row_bytes;
+    for (const char *line = begin; line < end; line += 64) _mm_prefetch(line, _MM_HINT_T0);
+}
+
+/* [sum a, sum b, sum c, sum d] within each 128-bit lane. */
+MN_INLINE __m512 sum_in_lanes(__m512 a, __m512 b, __m512 c, __m512 d) {
+    __m512d ab = (__m512d)_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    __m512d cd = (__m512d)_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    return _mm512_add_ps((__m512)_mm512_unpacklo_pd(ab, cd), (__m512)_mm512_unpackhi_pd(ab, cd));
+}
+
+/* Sums the 128-bit lanes of each: [a, b, c, d]. */
+MN_INLINE __m512 sum_lanes(__m512 a, __m512 b, __m512 c, __m512 d) {
+    __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x88), _mm512_shuffle_f32x4(c, d, 0xdd));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+}
+
+/* Products of n_rows queries with 4 keys, summed within 128-bit lanes. */
+MN_INLINE void score_quad(__m512 *sums_in_lanes, mn_dtype type, const float *q, const char *keys, size_t row_bytes,
+                          int n_rows, int k_dim) {
+    __m512 sums[BLOCK_ROWS][4];
+#pragma GCC unroll 4
+    for (int r = 0; r < n_rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) sums[r][j] = _mm512_setzero_ps();
+    for (int i = 0; i < k_dim / 16; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+            __m512 x = load_elements(type, keys + (size_t)j * row_bytes, i);
+#pragma GCC unroll 4
+            for (int r = 0; r < n_rows; r++)
+                sums[r][j] = _mm512_fmadd_ps(x, _mm512_load_ps(q + r * k_dim + 16 * i), sums[r][j]);
+        }
+#pragma GCC unroll 4
+    for (int r = 0; r < n_rows; r++) sums_in_lanes[r] = sum_in_lanes(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
+}
+
+/* Scores of 16 keys. Of a tile that ends early the remaining rows are read, and their scores mean nothing. */
+MN_INLINE void score_keys(float *s, mn_dtype type, const float *q, const mn_cached_rows *k, int first, float factor,
+                          int n_rows, int k_dim) {
+    __m512 quads[4][BLOCK_ROWS];
+#pragma GCC unroll 4
+    for (int quad = 0; quad < 4; quad++) {
+        fetch_ahead(k, first + 4 * quad, 4);
+        score_quad(quads[quad], type, q, k->rows + (size_t)(first + 4 * quad) * k->row_bytes, k->row_bytes, n_rows, k_dim);
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < n_rows; r++) {
+        __m512 sum = sum_lanes(quads[0][r], quads[1][r], quads[2][r], quads[3][r]);
+        _mm512_store_ps(s + r * MN_TILE_KEYS + first, _mm512_mul_ps(sum, _mm512_set1_ps(factor)));
+    }
+}
+
+MN_INLINE void score_rows(float *s, mn_dtype type, const float *q, const mn_cached_rows *k, float factor, int n_rows,
+                          int k_dim) {
+    for (int first = 0; first < k->n_keys; first += 16)
+        switch (n_rows) {
+        case 1: score_keys(s, type, q, k, first, factor, 1, k_dim); break;
+        case 2: score_keys(s, type, q, k, first, factor, 2, k_dim); break;
+        case 3: score_keys(s, type, q, k, first, factor, 3, k_dim); break;
+        default: score_keys(s, type, q, k, first, factor, 4, k_dim); break;
+        }
+}
+
+static void direct_scores(float *s, const void *packed, const mn_cached_rows *k, float factor, int n_rows, int k_dim) {
+    const float *q = packed;
+    for (int r = 0; r < n_rows; r += BLOCK_ROWS, s += BLOCK_ROWS * MN_TILE_KEYS, q += BLOCK_ROWS * k_dim) {
+        int n = n_rows - r < BLOCK_ROWS ? n_rows - r : BLOCK_ROWS;
+        switch (k->type) {
+        case MN_F16: score_rows(s, MN_F16, q, k, factor, n, k_dim); break;
+        case MN_BF16: score_rows(s, MN_BF16, q, k, factor, n, k_dim); break;
+        default: score_rows(s, MN_F32, q, k, factor, n, k_dim); break;
+        }
+    }
+}
+
+/* o[r, 16 i ...] += sum_j p[r, j] v[j, 16 i ...] over n_vectors vectors */
+MN_INLINE void add_values(float *o, mn_dtype type, const float *p, const mn_cached_rows *v, int i, int n_rows,
+                          int n_vectors, int v_dim) {
+    __m512 sums[BLOCK_ROWS][4];
+    for (int r = 0; r < n_rows; r++)
+        for (int w = 0; w < n_vectors; w++) sums[r][w] = _mm512_setzero_ps();
+    const char *row = v->rows;
+    for (int j = 0; j < v->n_keys; j++, row += v->row_bytes) {
+        if (i == 0) fetch_ahead(v, j, 1);
+#pragma GCC unroll 4
+        for (int w = 0; w < n_vectors; w++) {
+            __m512 x = load_elements(type, row, i + w);
+#pragma GCC unroll 4
+            for (int r = 0; r < n_rows; r++)
+                sums[r][w] = _mm512_fmadd_ps(_mm512_set1_ps(p[r * MN_TILE_KEYS + j]), x, sums[r][w]);
+        }
+    }
+    for (int r = 0; r < n_rows; r++)
+        for (int w = 0; w < n_vectors; w++) {
+            float *cell = o + r * v_dim + 16 * (i + w);
+            _mm512_store_ps(cell, _mm512_add_ps(_mm512_load_ps(cell), sums[r][w]));
+        }
+}
+
+MN_INLINE void add_rows(float *o, mn_dtype type, const float *p, const mn_cached_rows *v, int n_rows, int v_dim) {
+    int i = 0;
+    for (; i + 4 <= v_dim / 16; i += 4) add_values(o, type, p, v, i, n_rows, 4, v_dim);
+    for (; i < v_dim / 16; i++) add_values(o, type, p, v, i, n_rows, 1, v_dim);
+}
+
+MN_INLINE void add_type(float *o, mn_dtype type, const float *p, const mn_cached_rows *v, int n_rows, int v_dim) {
+    switch (n_rows) {
+    case 1: add_rows(o, type, p, v, 1, v_dim); break;
+    case 2: add_rows(o, type, p, v, 2, v_dim); break;
+    case 3: add_rows(o, type, p, v, 3, v_dim); break;
+    default: add_rows(o, type, p, v, 4, v_dim); break;
+    }
+}
+
+static void direct_absorb(mn_softmax_rows rows, float *s, const mn_cached_rows *v, int n_rows, int v_dim) {
+    weigh_f32(rows, s, n_rows, v_dim);
+    for (int r = 0; r < n_rows; r += BLOCK_ROWS) {
+        int n = n_rows - r < BLOCK_ROWS ? n_rows - r : BLOCK_ROWS;
+        float *o = rows.o + r * v_dim;
+        const float *p = s + r * MN_TILE_KEYS;
+        switch (v->type) {
+        case MN_F16: add_type(o, MN_F16, p, v, n, v_dim); break;
+        case MN_BF16: add_type(o, MN_BF16, p, v, n, v_dim); break;
+        default: add_type(o, MN_F32, p, v, n, v_dim); break;
+        }
+    }
+}
 
 void mn_attend_init_avx512(mn_attend_kernels *table) {
-    table->f32 = ops_f32;
-    table->fast = ops_f32;
+    use_f32(table);
+    table->direct = (mn_direct_ops){direct_max_rows, direct_pack_q, direct_scores, direct_absorb};
 }

@@ -1,7 +1,10 @@
 /* The f32 arithmetic of attend.h, written once over a vector type. Each level's file defines, then includes this:
  *   MN_LANES                floats of a vector
  *   MN_PANEL_VECTORS        vectors of keys or values whose sums MN_TILE_ROWS rows keep in registers
- *   mn_vf_fma(a, b, c)      a * b + c, a function over mn_vf
+ * and, after it, three functions over mn_vf:
+ *   mn_vf_fma(a, b, c)      a * b + c
+ *   mn_vf_max(a, b)         the larger of each
+ *   mn_vf_exp2(x)           2^x for x <= MN_RESCALE_THRESHOLD, -inf included, 1e-7 relative; or exp2_by_bits
  * Packed: q [k_dim], k [k_dim][MN_TILE_KEYS], v [MN_TILE_KEYS][v_dim].
  */
 #ifndef MN_KERNELS_ATTEND_F32_H
@@ -17,6 +20,8 @@ typedef float mn_vf __attribute__((vector_size(4 * MN_LANES), may_alias));
 typedef int32_t mn_vi __attribute__((vector_size(4 * MN_LANES), may_alias));
 
 static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c);
+static inline mn_vf mn_vf_max(mn_vf a, mn_vf b);
+static inline mn_vf mn_vf_exp2(mn_vf x);
 
 #define MN_INLINE static inline __attribute__((always_inline))
 
@@ -27,21 +32,25 @@ MN_INLINE mn_vf choose(mn_vi mask, mn_vf yes, mn_vf no) {
     return (mn_vf)((mask & (mn_vi)yes) | (~mask & (mn_vi)no));
 }
 
-/* 2^x for x <= MN_RESCALE_THRESHOLD, 1e-7 relative; 0 below the normal range. Adding 1.5 * 2^23 leaves round(x) in the
- * low bits of the sum; the fraction, in [-1/2, 1/2], goes through a polynomial fitted at Chebyshev nodes. */
-MN_INLINE mn_vf exp2_f32(mn_vf x) {
-    mn_vi normal = ~(x <= splat(-126.0f)); /* NaN stays NaN */
-    x = choose(normal, x, splat(0));
-    const mn_vf shift = splat(0x1.8p23f);
-    mn_vf shifted = x + shift;
-    mn_vf f = x - (shifted - shift);
+/* 2^f for f in [-1/2, 1/2]: fitted at Chebyshev nodes, 1e-8 before rounding. */
+MN_INLINE mn_vf exp2_fraction(mn_vf f) {
     mn_vf p = splat(1.5453163359779865e-4f);
     p = mn_vf_fma(p, f, splat(1.3390863314270973e-3f));
     p = mn_vf_fma(p, f, splat(9.618083015084267e-3f));
     p = mn_vf_fma(p, f, splat(5.5503569543361664e-2f));
     p = mn_vf_fma(p, f, splat(2.4022650718688965e-1f));
     p = mn_vf_fma(p, f, splat(6.931471824645996e-1f));
-    p = mn_vf_fma(p, f, splat(1.0f));
+    return mn_vf_fma(p, f, splat(1.0f));
+}
+
+/* Where no instruction scales by powers of two. Adding 1.5 * 2^23 leaves round(x) in the low bits of the sum. Results
+ * below the normal range are 0. */
+MN_INLINE mn_vf exp2_by_bits(mn_vf x) {
+    mn_vi normal = ~(x <= splat(-126.0f)); /* NaN stays NaN */
+    x = choose(normal, x, splat(0));
+    const mn_vf shift = splat(0x1.8p23f);
+    mn_vf shifted = x + shift;
+    mn_vf p = exp2_fraction(x - (shifted - shift));
     return choose(normal, (mn_vf)((mn_vi)p + ((mn_vi)shifted << 23)), splat(0));
 }
 
@@ -49,7 +58,7 @@ MN_INLINE mn_vf exp2_f32(mn_vf x) {
 MN_INLINE mn_vf tanh_f32(mn_vf x) {
     mn_vf size = choose(x < splat(0), -x, x), square = x * x;
     mn_vf bounded = choose(size > splat(10.0f), splat(10.0f), size);
-    mn_vf inverse = exp2_f32(bounded * splat(-2.885390081777927f));
+    mn_vf inverse = mn_vf_exp2(bounded * splat(-2.885390081777927f));
     mn_vf far = (splat(1) - inverse) / (splat(1) + inverse);
     mn_vf top = mn_vf_fma(mn_vf_fma(square, splat(1), splat(105)), square, splat(945));
     mn_vf bottom = mn_vf_fma(mn_vf_fma(square, splat(15), splat(420)), square, splat(945));
@@ -71,9 +80,9 @@ static void add_slope_f32(float *s, float first, float step) {
     }
 }
 
-static void pack_q_f32(void *packed, const float *q, float factor, int k_dim) {
+static void pack_q_f32(void *packed, const float *q, int k_dim) {
     float *out = packed;
-    for (int i = 0; i < k_dim; i++) out[i] = q[i] * factor;
+    memcpy(out, q, (size_t)k_dim * sizeof *q);
     for (int i = k_dim; i < mn_attend_pad(k_dim); i++) out[i] = 0;
 }
 
@@ -84,21 +93,21 @@ static const float *row_to_f32(float *row, mn_dtype type, const void *src, int d
     return row;
 }
 
-static void pack_k_f32(void *packed, mn_dtype type, const void *rows, size_t row_bytes, int n_keys, int k_dim) {
+static void pack_k_f32(void *packed, const mn_cached_rows *k, int k_dim) {
     float *out = packed, buffer[MN_ATTEND_MAX_DIM];
-    if (n_keys < MN_TILE_KEYS || k_dim % 16) memset(out, 0, (size_t)mn_attend_pad(k_dim) * MN_TILE_KEYS * sizeof *out);
-    for (int j = 0; j < n_keys; j++) {
-        const float *row = row_to_f32(buffer, type, (const char *)rows + (size_t)j * row_bytes, k_dim);
+    if (k->n_keys < MN_TILE_KEYS || k_dim % 16) memset(out, 0, (size_t)mn_attend_pad(k_dim) * MN_TILE_KEYS * sizeof *out);
+    for (int j = 0; j < k->n_keys; j++) {
+        const float *row = row_to_f32(buffer, k->type, k->rows + (size_t)j * k->row_bytes, k_dim);
         for (int i = 0; i < k_dim; i++) out[i * MN_TILE_KEYS + j] = row[i];
     }
 }
 
-static void pack_v_f32(void *packed, mn_dtype type, const void *rows, size_t row_bytes, int n_keys, int v_dim) {
+static void pack_v_f32(void *packed, const mn_cached_rows *v, int v_dim) {
     float *out = packed, buffer[MN_ATTEND_MAX_DIM];
     int v_pad = mn_attend_pad(v_dim);
     for (int j = 0; j < MN_TILE_KEYS; j++, out += v_pad) {
-        int n = j < n_keys ? v_dim : 0;
-        if (n) memcpy(out, row_to_f32(buffer, type, (const char *)rows + (size_t)j * row_bytes, n), (size_t)n * 4);
+        int n = j < v->n_keys ? v_dim : 0;
+        if (n) memcpy(out, row_to_f32(buffer, v->type, v->rows + (size_t)j * v->row_bytes, n), (size_t)n * 4);
         memset(out + n, 0, (size_t)(v_pad - n) * sizeof *out);
     }
 }
@@ -143,54 +152,79 @@ static void multiply(float *out, const float *a, int a_stride, const float *b, i
 }
 
 /* Long rows are summed 64 dims at a time, for the same reason. */
-static void scores_f32(float *s, const void *q, const void *k, int n_rows, int k_pad) {
+static void scores_f32(float *s, const void *q, const void *k, float factor, int n_rows, int k_pad) {
     const float *queries = q, *keys = k;
     memset(s, 0, (size_t)n_rows * MN_TILE_KEYS * sizeof *s);
     for (int i = 0; i < k_pad; i += 64) {
         int n = k_pad - i < 64 ? k_pad - i : 64;
         multiply(s, queries + i, k_pad, keys + i * MN_TILE_KEYS, n, MN_TILE_KEYS, n_rows);
     }
+    for (int j = 0; j < n_rows * MN_TILE_KEYS; j += MN_LANES) store(s + j, splat(factor) * load(s + j));
+}
+
+/* Lane i receives lane i + by, around the end. */
+MN_INLINE mn_vf turn(mn_vf v, int by) {
+    mn_vi from;
+    for (int i = 0; i < MN_LANES; i++) from[i] = (i + by) % MN_LANES;
+    return __builtin_shuffle(v, from);
 }
 
 MN_INLINE float reduce_max(mn_vf v) {
-    float best = v[0];
-    for (int i = 1; i < MN_LANES; i++) best = v[i] > best ? v[i] : best;
-    return best;
+#pragma GCC unroll 4
+    for (int by = MN_LANES / 2; by > 0; by /= 2) v = mn_vf_max(turn(v, by), v);
+    return v[0];
 }
 
 MN_INLINE float reduce_sum(mn_vf v) {
-    float sum = 0;
-    for (int i = 0; i < MN_LANES; i++) sum += v[i];
-    return sum;
+#pragma GCC unroll 4
+    for (int by = MN_LANES / 2; by > 0; by /= 2) v += turn(v, by);
+    return v[0];
 }
 
 /* Moves a row's maximum to that of the new scores when it is too far below them; returns the maximum to subtract. */
 MN_INLINE float raise_max(float *m, float *l, float *o, float tile_max, int v_pad) {
     if (!(tile_max > *m + MN_RESCALE_THRESHOLD)) return *m == -INFINITY ? 0 : *m;
-    float factor = exp2_f32(splat(*m - tile_max))[0];
+    float factor = mn_vf_exp2(splat(*m - tile_max))[0];
     *m = tile_max;
     *l *= factor;
     for (int i = 0; i < v_pad; i += MN_LANES) store(o + i, splat(factor) * load(o + i));
     return tile_max;
 }
 
-static void absorb_f32(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad) {
+/* Scores to weights: the first half of absorb. */
+static void weigh_f32(mn_softmax_rows rows, float *s, int n_rows, int v_pad) {
     for (int r = 0; r < n_rows; r++) {
         float *row = s + r * MN_TILE_KEYS;
         mn_vf top = load(row), sum = splat(0);
-        for (int j = MN_LANES; j < MN_TILE_KEYS; j += MN_LANES) top = choose(load(row + j) > top, load(row + j), top);
+        for (int j = MN_LANES; j < MN_TILE_KEYS; j += MN_LANES) top = mn_vf_max(load(row + j), top);
         mn_vf m = splat(raise_max(&rows.m[r], &rows.l[r], rows.o + (size_t)r * v_pad, reduce_max(top), v_pad));
         for (int j = 0; j < MN_TILE_KEYS; j += MN_LANES) {
-            mn_vf p = exp2_f32(load(row + j) - m);
+            mn_vf p = mn_vf_exp2(load(row + j) - m);
             store(row + j, p);
             sum += p;
         }
         rows.l[r] += reduce_sum(sum);
     }
+}
+
+static void absorb_f32(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad) {
+    weigh_f32(rows, s, n_rows, v_pad);
     multiply(rows.o, s, MN_TILE_KEYS, v, MN_TILE_KEYS, v_pad, n_rows);
 }
 
 static const mn_attend_ops ops_f32 = {sizeof(float), pack_q_f32, pack_k_f32,  pack_v_f32,
                                       scores_f32,    absorb_f32, softcap_f32, add_slope_f32};
+
+__attribute__((unused)) static int never_direct(mn_dtype type, int dim) {
+    (void)type;
+    (void)dim;
+    return 0;
+}
+
+__attribute__((unused)) static void use_f32(mn_attend_kernels *table) {
+    table->f32 = ops_f32;
+    table->fast = ops_f32;
+    table->direct.max_rows = never_direct;
+}
 
 #endif

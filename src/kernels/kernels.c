@@ -20,7 +20,10 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
         mn_matmul_init_avx512(&table->matmul);
         mn_attend_init_avx512(&table->attend);
     }
-    if (level >= MN_CPU_AVX512BF16) mn_matmul_init_avx512bf16(&table->matmul);
+    if (level >= MN_CPU_AVX512BF16) {
+        mn_matmul_init_avx512bf16(&table->matmul);
+        mn_attend_init_avx512bf16(&table->attend);
+    }
 #elif defined(__aarch64__)
     if (level == MN_CPU_NEON) mn_attend_init_neon(&table->attend);
 #endif

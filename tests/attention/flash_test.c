@@ -35,6 +35,7 @@ static void agrees(void **state) {
         attend_spec specs[] = {
             {MN_F32, MN_F32, 2, 2, 64, 64, 300, 200, 100, .window = 0},
             {MN_F16, MN_Q8_0, 1, 3, 128, 128, 1500, 1490, 7, .window = 0},
+            {MN_F16, MN_BF16, 1, 3, 128, 80, 1500, 1490, 2, .window = 1000},
             {MN_Q4_0, MN_BF16, 1, 1, 80, 48, 2500, 2400, 100, .window = 1300},
             {MN_F32, MN_F32, 1, 16, 576, 512, 130, 120, 10, .shared_values = true},
             {MN_F32, MN_F32, 1, 4, 192, 128, 130, 0, 130, .segment = 48},

@@ -1,0 +1,240 @@
+/* Attention tiles multiplied by vdpbf16ps: pairs of bf16 products summed in f32; softmax in f32.
+ *
+ * Packed: q [k_pad], k [k_pad / 2][MN_TILE_KEYS] pairs of dims, v [MN_TILE_KEYS / 2][v_pad] pairs of keys.
+ */
+#define MN_LANES 16
+#define MN_PANEL_VECTORS 4
+#include "kernels/attend_f32.h"
+
+#include <immintrin.h>
+
+static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) { return _mm512_max_ps(a, b); }
+static inline mn_vf mn_vf_exp2(mn_vf x) {
+    /* the fraction of -inf is 0, and scaling by 2^-inf gives 0 */
+    mn_vf fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT);
+    return _mm512_scalef_ps(exp2_fraction(fraction), _mm512_sub_ps(x, fraction));
+}
+
+static __m512i round_pair(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
+
+static __m512 scaled_bytes(__m128i bytes, __m512 scale) {
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)), scale);
+}
+
+static __m512 block_scale(const char *block) {
+    uint16_t half;
+    memcpy(&half, block, sizeof half);
+    return _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(half)));
+}
+
+/* Dims [32 i, 32 i + 32) of a row as bf16; those that mask leaves out become zeros. Quantised rows are zero there. */
+MN_INLINE __m512i load_bf16(mn_dtype type, const char *row, int i, __mmask32 mask) {
+    switch (type) {
+    case MN_BF16: return _mm512_maskz_loadu_epi16(mask, row + 64 * i);
+    case MN_F16: {
+        __m512i halves = _mm512_maskz_loadu_epi16(mask, row + 64 * i);
+        return round_pair(_mm512_cvtph_ps(_mm512_castsi512_si256(halves)),
+                          _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1)));
+    }
+    case MN_Q8_0: {
+        const char *block = row + 34 * i;
+        __m512 scale = block_scale(block);
+        return round_pair(scaled_bytes(_mm_loadu_si128((const __m128i_u *)(block + 2)), scale),
+                          scaled_bytes(_mm_loadu_si128((const __m128i_u *)(block + 18)), scale));
+    }
+    case MN_Q4_0: {
+        const char *block = row + 18 * i;
+        __m512 scale = block_scale(block);
+        __m128i packed = _mm_loadu_si128((const __m128i_u *)(block + 2)), low = _mm_set1_epi8(15), eight = _mm_set1_epi8(8);
+        return round_pair(scaled_bytes(_mm_sub_epi8(_mm_and_si128(packed, low), eight), scale),
+                          scaled_bytes(_mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(packed, 4), low), eight), scale));
+    }
+    default:
+        return round_pair(_mm512_maskz_loadu_ps((__mmask16)mask, row + 128 * i),
+                          _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), row + 128 * i + 64));
+    }
+}
+
+static __mmask32 dims_mask(int dim, int i) {
+    int n = dim - 32 * i;
+    return n >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << n) - 1;
+}
+
+static void pack_q_bf16(void *packed, const float *q, int k_dim) {
+    char *out = packed;
+    for (int i = 0; i < k_dim; i += 16, out += 32) {
+        __mmask16 mask = k_dim - i >= 16 ? 0xffff : (__mmask16)((1 << (k_dim - i)) - 1);
+        _mm256_store_si256((__m256i *)(void *)out, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, q + i)));
+    }
+}
+
+/* 16 x 16 dwords, rows to columns: pairs, then quads, then the 128-bit lanes twice. */
+static void transpose(__m512i x[16]) {
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; j++) {
+            x[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
+            x[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
+        }
+    for (int i = 0; i < 4; i++)
+        for (int half = 0; half < 16; half += 8) {
+            t[half + i] = _mm512_shuffle_i32x4(x[half + i], x[half + 4 + i], 0x88);
+            t[half + 4 + i] = _mm512_shuffle_i32x4(x[half + i], x[half + 4 + i], 0xdd);
+        }
+    for (int i = 0; i < 4; i++)
+        for (int odd = 0; odd < 2; odd++) {
+            x[4 * odd + i] = _mm512_shuffle_i32x4(t[4 * odd + i], t[8 + 4 * odd + i], 0x88);
+            x[4 * odd + 8 + i] = _mm512_shuffle_i32x4(t[4 * odd + i], t[8 + 4 * odd + i], 0xdd);
+        }
+}
+
+/* One block of 16 keys and 32 dims; pad stores only the pairs that exist. */
+MN_INLINE void pack_k_block(char *out, mn_dtype type, const char *rows, size_t row_bytes, int n_keys, int k_dim, int i) {
+    __m512i x[16];
+    __mmask32 mask = dims_mask(k_dim, i);
+    for (int j = 0; j < 16; j++)
+        x[j] = j < n_keys ? load_bf16(type, rows + (size_t)j * row_bytes, i, mask) : _mm512_setzero_si512();
+    transpose(x);
+    int n_pairs = mn_attend_pad(k_dim) - 32 * i >= 32 ? 16 : 8;
+    for (int p = 0; p < n_pairs; p++) _mm512_store_si512(out + (size_t)(16 * i + p) * MN_TILE_KEYS * 4, x[p]);
+}
+
+MN_INLINE void pack_k_type(char *out, mn_dtype type, const mn_cached_rows *k, int k_dim) {
+    const char *rows = k->rows;
+    for (int j = 0; j < MN_TILE_KEYS; j += 16, rows += 16 * k->row_bytes, out += 64)
+        for (int i = 0; 32 * i < k_dim; i++) {
+            if (j + 16 <= k->n_keys) pack_k_block(out, type, rows, k->row_bytes, 16, k_dim, i);
+            else pack_k_block(out, type, rows, k->row_bytes, k->n_keys - j, k_dim, i);
+        }
+}
+
+/* Dims [32 i, 32 i + 32) of keys a and b interleaved to pairs. */
+MN_INLINE void pack_v_pair(char *out, __m512i a, __m512i b, int n_pairs) {
+    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37,
+                                           5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    _mm512_store_si512(out, _mm512_permutex2var_epi16(a, first, b));
+    if (n_pairs <= 16) return;
+    _mm512_store_si512(out + 64, _mm512_permutex2var_epi16(a, _mm512_add_epi16(first, _mm512_set1_epi16(16)), b));
+}
+
+MN_INLINE void pack_v_type(char *out, mn_dtype type, const mn_cached_rows *v, int v_dim) {
+    const char *rows = v->rows;
+    int v_pad = mn_attend_pad(v_dim);
+    for (int j = 0; j < MN_TILE_KEYS; j += 2, rows += 2 * v->row_bytes)
+        for (int i = 0; 32 * i < v_pad; i++, out += v_pad - 32 * (i - 1) >= 32 ? 128 : 64) {
+            __mmask32 mask = dims_mask(v_dim, i);
+            __m512i a = j < v->n_keys ? load_bf16(type, rows, i, mask) : _mm512_setzero_si512();
+            __m512i b = j + 1 < v->n_keys ? load_bf16(type, rows + v->row_bytes, i, mask) : _mm512_setzero_si512();
+            pack_v_pair(out, a, b, v_pad - 32 * i);
+        }
+}
+
+static void pack_k_bf16(void *packed, const mn_cached_rows *k, int k_dim) {
+    switch (k->type) {
+    case MN_F16: pack_k_type(packed, MN_F16, k, k_dim); break;
+    case MN_BF16: pack_k_type(packed, MN_BF16, k, k_dim); break;
+    case MN_Q8_0: pack_k_type(packed, MN_Q8_0, k, k_dim); break;
+    case MN_Q4_0: pack_k_type(packed, MN_Q4_0, k, k_dim); break;
+    default: pack_k_type(packed, MN_F32, k, k_dim); break;
+    }
+}
+
+static void pack_v_bf16(void *packed, const mn_cached_rows *v, int v_dim) {
+    switch (v->type) {
+    case MN_F16: pack_v_type(packed, MN_F16, v, v_dim); break;
+    case MN_BF16: pack_v_type(packed, MN_BF16, v, v_dim); break;
+    case MN_Q8_0: pack_v_type(packed, MN_Q8_0, v, v_dim); break;
+    case MN_Q4_0: pack_v_type(packed, MN_Q4_0, v, v_dim); break;
+    default: pack_v_type(packed, MN_F32, v, v_dim); break;
+    }
+}
+
+/* out[r, panel] = factor * (sum over pairs of a[r, pair] . b[pair, panel]), or += the sum; a's rows are a_stride pairs
+ * apart. */
+MN_INLINE void dot_panel(float *out, int out_stride, const uint32_t *a, int a_stride, const uint32_t *b, int b_stride,
+                         int n_pairs, int n_rows, int n_vectors, float factor, bool add) {
+    __m512 sums[MN_TILE_ROWS][MN_PANEL_VECTORS];
+    for (int r = 0; r < n_rows; r++)
+        for (int w = 0; w < n_vectors; w++) sums[r][w] = _mm512_setzero_ps();
+    for (int i = 0; i < n_pairs; i++) {
+        __m512bh columns[MN_PANEL_VECTORS];
+        for (int w = 0; w < n_vectors; w++)
+            columns[w] = (__m512bh)_mm512_load_si512(b + (size_t)i * (size_t)b_stride + w * 16);
+        for (int r = 0; r < n_rows; r++) {
+            __m512bh x = (__m512bh)_mm512_set1_epi32((int)a[r * a_stride + i]);
+            for (int w = 0; w < n_vectors; w++) sums[r][w] = _mm512_dpbf16_ps(sums[r][w], x, columns[w]);
+        }
+    }
+    for (int r = 0; r < n_rows; r++)
+        for (int w = 0; w < n_vectors; w++) {
+            float *cell = out + r * out_stride + w * 16;
+            _mm512_store_ps(cell, add ? _mm512_add_ps(_mm512_load_ps(cell), sums[r][w])
+                                     : _mm512_mul_ps(sums[r][w], _mm512_set1_ps(factor)));
+        }
+}
+
+MN_INLINE void dot_rows(float *out, const uint32_t *a, int a_stride, const uint32_t *b, int n_pairs, int width,
+                        int n_rows, float factor, bool add) {
+    int j = 0;
+    for (; j + 64 <= width; j += 64) dot_panel(out + j, width, a, a_stride, b + j, width, n_pairs, n_rows, 4, factor, add);
+    for (; j < width; j += 16) dot_panel(out + j, width, a, a_stride, b + j, width, n_pairs, n_rows, 1, factor, add);
+}
+
+MN_INLINE void dot(float *out, const uint32_t *a, int a_stride, const uint32_t *b, int n_pairs, int width, int n_rows,
+                   float factor, bool add) {
+    switch (n_rows) {
+    case 1: dot_rows(out, a, a_stride, b, n_pairs, width, 1, factor, add); break;
+    case 2: dot_rows(out, a, a_stride, b, n_pairs, width, 2, factor, add); break;
+    case 3: dot_rows(out, a, a_stride, b, n_pairs, width, 3, factor, add); break;
+    case 4: dot_rows(out, a, a_stride, b, n_pairs, width, 4, factor, add); break;
+    case 5: dot_rows(out, a, a_stride, b, n_pairs, width, 5, factor, add); break;
+    default: dot_rows(out, a, a_stride, b, n_pairs, width, 6, factor, add); break;
+    }
+}
+
+static void scores_bf16(float *s, const void *q, const void *k, float factor, int n_rows, int k_pad) {
+    dot(s, q, k_pad / 2, k, k_pad / 2, MN_TILE_KEYS, n_rows, factor, false);
+}
+
+/* 2^x = 2^floor(x) (1 + c1 f + c2 f^2 + c3 f^3), f = x - floor(x): FlashAttention-4's cubic, 9e-5, which rounding the
+ * weights to bf16 (2e-3) hides. */
+MN_INLINE __m512 exp2_cubic(__m512 x) {
+    __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF);
+    __m512 p = _mm512_set1_ps(0.077119089663028717f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.22756439447402943f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.69514614343643188f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+    return _mm512_scalef_ps(p, x);
+}
+
+/* Turns a row of scores into weights, rounded to bf16. */
+MN_INLINE void weigh_row(uint32_t *weights, float *m, float *l, float *o, const float *s, int v_pad) {
+    __m512 x[4];
+    for (int i = 0; i < 4; i++) x[i] = _mm512_load_ps(s + 16 * i);
+    __m512 top = _mm512_max_ps(_mm512_max_ps(x[0], x[1]), _mm512_max_ps(x[2], x[3]));
+    if (_mm512_cmp_ps_mask(top, _mm512_set1_ps(*m + MN_RESCALE_THRESHOLD), _CMP_GT_OQ))
+        raise_max(m, l, o, _mm512_reduce_max_ps(top), v_pad);
+    __m512 shift = _mm512_set1_ps(*m == -INFINITY ? 0 : *m);
+    for (int i = 0; i < 4; i++) {
+        x[i] = exp2_cubic(_mm512_sub_ps(x[i], shift));
+        _mm256_store_si256((__m256i *)(void *)(weights + 8 * i), (__m256i)_mm512_cvtneps_pbh(x[i]));
+    }
+    *l += _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(x[0], x[1]), _mm512_add_ps(x[2], x[3])));
+}
+
+static void absorb_bf16(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad) {
+    uint32_t weights[MN_TILE_ROWS][MN_TILE_KEYS / 2] __attribute__((aligned(64)));
+    for (int r = 0; r < n_rows; r++)
+        weigh_row(weights[r], &rows.m[r], &rows.l[r], rows.o + (size_t)r * (size_t)v_pad, s + r * MN_TILE_KEYS, v_pad);
+    dot(rows.o, weights[0], MN_TILE_KEYS / 2, v, MN_TILE_KEYS / 2, v_pad, n_rows, 1, true);
+}
+
+void mn_attend_init_avx512bf16(mn_attend_kernels *table) {
+    table->fast = (mn_attend_ops){2,           pack_q_bf16, pack_k_bf16, pack_v_bf16,
+                                  scores_bf16, absorb_bf16, softcap_f32, add_slope_f32};
+}

@@ -1,0 +1,97 @@
+/* attention at long depths. With --bench it prints speeds beside the machine's peaks of the same run instead. */
+#include "support/attend_case.h"
+#include "support/support.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "attention/measure.h"
+#include "base/clock.h"
+#include "kernels/kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+static _Atomic float sink;
+
+/* 24 independent sums, all in registers: the rate of the instruction itself. */
+#define EACH_SUM(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) \
+                    X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23)
+#define DECLARE(i) __m512 sum##i = _mm512_setzero_ps();
+#define DOT(i) sum##i = _mm512_dpbf16_ps(sum##i, x, x); __asm__ volatile("" : "+v"(sum##i));
+#define USE(i) sink = _mm512_cvtss_f32(sum##i);
+
+__attribute__((target("avx512f,avx512bf16"))) static void multiply_bf16(void *arg, int64_t begin, int64_t end, int t) {
+    (void)arg;
+    (void)t;
+    EACH_SUM(DECLARE)
+    __m512bh x = (__m512bh)_mm512_set1_epi32(0x3f803f80);
+    for (int64_t n = begin; n < end; n++)
+        for (int j = 0; j < 10000; j++) { EACH_SUM(DOT) }
+    EACH_SUM(USE)
+}
+#endif
+
+enum { STREAM_BYTES = 1 << 28, STREAM_ITEM = 1 << 18 };
+
+__attribute__((target("avx512f"))) static void read_stream(void *arg, int64_t begin, int64_t end, int t) {
+    (void)t;
+    const char *data = arg;
+    __m512i sum = _mm512_setzero_si512();
+    for (const char *p = data + begin * STREAM_ITEM; p < data + end * STREAM_ITEM; p += 256) {
+        sum = _mm512_xor_si512(sum, _mm512_load_si512(p));
+        sum = _mm512_xor_si512(sum, _mm512_load_si512(p + 64));
+        sum = _mm512_xor_si512(sum, _mm512_load_si512(p + 128));
+        sum = _mm512_xor_si512(sum, _mm512_load_si512(p + 192));
+        _mm_prefetch(p + 4096, _MM_HINT_T0);
+        _mm_prefetch(p + 4096 + 64, _MM_HINT_T0);
+        _mm_prefetch(p + 4096 + 128, _MM_HINT_T0);
+        _mm_prefetch(p + 4096 + 192, _MM_HINT_T0);
+    }
+    sink = (float)_mm512_reduce_add_epi32(sum);
+}
+
+static double best_seconds(mn_pool *pool, int64_t n, mn_pool_fn *fn, void *arg) {
+    double best = 1e9;
+    for (int i = 0; i < 5; i++) {
+        double start = mn_clock_seconds();
+        mn_pool_run(pool, n, 1, fn, arg);
+        double t = mn_clock_seconds() - start;
+        if (t < best) best = t;
+    }
+    return best;
+}
+
+static void bench(int argc, char **argv) {
+    mn_pool *pool;
+    mn_error err;
+    mn_pool_create(0, &pool, &err);
+    mn_arena scratch = MN_ARENA_INIT;
+    mn_cpu_level level;
+    mn_cpu_choose(&level, &err);
+    mn_compute c = {.kernels = mn_kernels_get(level), .pool = pool, .scratch = &scratch};
+    double flop_peak = 100 * 10000.0 * 24 * 64 / best_seconds(pool, 100, multiply_bf16, NULL);
+    char *data = aligned_alloc(2 << 20, STREAM_BYTES);
+    madvise(data, STREAM_BYTES, MADV_HUGEPAGE);
+    memset(data, 1, STREAM_BYTES);
+    double byte_peak = STREAM_BYTES / best_seconds(pool, STREAM_BYTES / STREAM_ITEM, read_stream, data);
+    free(data);
+    printf("peaks: %.0f GFLOP/s %.1f GB/s\n", flop_peak / 1e9, byte_peak / 1e9);
+    for (int i = 2; i + 6 < argc; i += 7) {
+        mn_attend_shape s = {(mn_dtype)mn_dtype_find(argv[i]), (mn_dtype)mn_dtype_find(argv[i]), atoi(argv[i + 1]),
+                             atoi(argv[i + 2]), atoi(argv[i + 3]), atoi(argv[i + 4]), atol(argv[i + 5]),
+                             atol(argv[i + 6])};
+        mn_attend_speed speed;
+        assert_ok(mn_attend_measure(&c, &s, 7, &speed, &err), err);
+        printf("%s heads %d/%d dims %d/%d depth %lld rows %lld: %.3f ms, %.0f GFLOP/s (%.0f %%), %.1f GB/s (%.0f %%)\n",
+               argv[i], s.n_heads, s.n_kv_heads, s.k_dim, s.v_dim, (long long)s.depth, (long long)s.n_rows,
+               speed.seconds * 1e3, speed.flops / speed.seconds / 1e9, 100 * speed.flops / speed.seconds / flop_peak,
+               speed.bytes / speed.seconds / 1e9, 100 * speed.bytes / speed.seconds / byte_peak);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1) bench(argc, argv);
+    return 0;
+}
