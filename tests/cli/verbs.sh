@@ -25,7 +25,7 @@ expect 2 'no verb "nonsense"' nonsense
 for verb in $("$mnemo" --help | awk '/^  [a-z]/ { print $1 }'); do
     expect 0 "^usage: mnemo $verb" "$verb" --help
     expect 0 '^example:' "$verb" --help
-    expect 2 'no option --no-such-option' "$verb" --no-such-option
+    expect 2 'there is no .*--no-such-option' "$verb" --no-such-option
 done
 
 # Option values, by way of a verb that needs no file.
