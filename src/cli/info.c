@@ -1,5 +1,6 @@
 /* mnemo info: what a model file holds, and what this processor offers. */
 #include "cli/human.h"
+#include "cli/info_rope.h"
 #include "cli/model_facts.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
@@ -259,7 +260,8 @@ static json_t *json_summary(const mn_gguf *gguf, const mn_model_facts *f) {
 
 typedef struct info_args {
     const char *path;
-    bool cpu, keys, tensors, json;
+    bool cpu, keys, tensors, rope, json;
+    mn_info_rope_args rope_args;
 } info_args;
 
 static void print_json(json_t *root) {
@@ -285,6 +287,11 @@ static mn_status show_model(const info_args *args, mn_error *err) {
     mn_gguf *gguf = NULL;
     mn_model_facts facts;
     MN_TRY(mn_gguf_open(args->path, &gguf, err));
+    if (args->rope) {
+        mn_status status = mn_info_rope(gguf, &args->rope_args, err);
+        mn_gguf_close(gguf);
+        return status;
+    }
     mn_model_facts_read(gguf, &facts);
     if (args->json) print_model_json(args, gguf, &facts);
     else print_model(args, gguf, &facts);
@@ -315,15 +322,19 @@ int cmd_info(int argc, char **argv) {
         {"keys", MN_OPT_FLAG, &args.keys, NULL, "list the metadata", 0, 0},
         {"tensors", MN_OPT_FLAG, &args.tensors, NULL, "list the tensors, shapes outermost first", 0, 0},
         {"cpu", MN_OPT_FLAG, &args.cpu, NULL, "which instruction sets this processor has, and which is used", 0, 0},
+        {"rope", MN_OPT_FLAG, &args.rope, NULL, "the wavelength of each pair of dimensions under each RoPE scaling", 0, 0},
+        {"c ctx-size", MN_OPT_INT, &args.rope_args.n_ctx, "N", "the window that --rope scales to", 1, 1e12},
+        {"svg", MN_OPT_TEXT, &args.rope_args.svg, "FILE", "draw what --rope prints", 0, 0},
         {"json", MN_OPT_FLAG, &args.json, NULL, "print one JSON object", 0, 0},
         {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
     };
-    const mn_usage usage = {"info", "MODEL [--keys] [--tensors] [--json] | --cpu",
+    const mn_usage usage = {"info", "MODEL [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu",
                             "Says what a model file holds, without running it.", "mnemo info model.gguf", options, 0, 1};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
     if (paths.n) args.path = paths.items[0];
     if (!args.path && !args.cpu) return mn_cli_wrong(&usage, "needs a MODEL, or --cpu.");
+    args.rope_args.json = args.json;
     mn_status status = args.cpu ? show_cpu(args.json, &err) : show_model(&args, &err);
     return status ? mn_cli_fail("info", &err) : MN_EXIT_DONE;
 }
