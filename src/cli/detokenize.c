@@ -23,12 +23,14 @@ static mn_status parse_ids(const char *text, size_t bytes, int32_t *ids, size_t 
         while (at < end && isspace((unsigned char)*at)) at++;
         if (at == end) return MN_OK;
         char *behind;
+        int shown = 0;
+        while (shown < 20 && at + shown < end && !isspace((unsigned char)at[shown])) shown++;
         errno = 0;
         long id = strtol(at, &behind, 10);
         if (behind == at || (behind < end && !isspace((unsigned char)*behind)))
-            return mn_fail(err, MN_ERR_ARGUMENT, "Token %zu, \"%.20s\", is not a number.", *n, at);
+            return mn_fail(err, MN_ERR_ARGUMENT, "Token %zu, \"%.*s\", is not a number.", *n, shown, at);
         if (errno || id < INT32_MIN || id > INT32_MAX)
-            return mn_fail(err, MN_ERR_ARGUMENT, "Token %zu, \"%.20s\", is no token id.", *n, at);
+            return mn_fail(err, MN_ERR_ARGUMENT, "Token %zu, \"%.*s\", is no token id.", *n, shown, at);
         ids[(*n)++] = (int32_t)id;
         at = behind;
     }

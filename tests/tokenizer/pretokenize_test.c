@@ -1,0 +1,86 @@
+/* Where each scheme cuts; worked out by hand from its regular expressions. */
+#include "support/support.h"
+
+#include "base/strbuf.h"
+#include "tokenizer/pretokenize.h"
+
+#include <string.h>
+
+static mn_status put_word(void *arg, const char *word, size_t bytes, mn_error *err) {
+    (void)err;
+    mn_strbuf *out = arg;
+    if (out->bytes) mn_strbuf_putc(out, '|');
+    mn_strbuf_put(out, word, bytes);
+    return MN_OK;
+}
+
+static void expect(const char *names, const char *text, const char *wanted) {
+    for (const char *name = names; *name;) {
+        size_t n = strcspn(name, " ");
+        mn_pretokenizer *pre;
+        mn_strbuf words = MN_STRBUF_INIT;
+        mn_error err;
+        assert_ok(mn_pretokenizer_create(name, n, &pre, &err), err);
+        assert_ok(mn_pretokenize(pre, text, strlen(text), put_word, &words, &err), err);
+        assert_string_equal(words.data, wanted);
+        mn_strbuf_release(&words);
+        mn_pretokenizer_destroy(pre);
+        name += n + (name[n] == ' ');
+    }
+}
+
+static const char sample[] = "I'll pay  $12345, OK?\n\nÜber 'RE  ";
+
+static void gpt2_family(void **state) {
+    (void)state;
+    expect("gpt-2 mpt", sample, "I|'ll| pay| | $|12345|,| OK|?|\n|\n|Über| '|RE|  ");
+    expect("starcoder refact command-r", sample, "I|'ll| pay| | $|1|2|3|4|5|,| OK|?|\n|\n|Über| '|RE|  ");
+    expect("falcon", sample, "I|'|ll| pay|  |$|123|45|,| OK|?|\n|\n|Über| |'|RE|  ");
+    expect("default", sample, "I|'|ll| pay|  |$|123|45|,| OK|?|\n|\n|Über| |'|RE|  ");
+    expect("bloom", sample, "I'll| pay| | $12345|,| OK|?\n\n|Über| 'RE|  ");
+}
+
+static void llama3_family(void **state) {
+    (void)state;
+    expect("llama-bpe llama3", sample, "I|'ll| pay| | $|123|45|,| OK|?\n\n|Über| '|RE|  ");
+    expect("qwen2", sample, "I|'ll| pay| | $|1|2|3|4|5|,| OK|?\n\n|Über| '|RE|  ");
+    expect("llama-bpe", "it'S \n \n x", "it|'S| \n \n| x");
+    expect("qwen2", "(word)\r\n", "(word|)\r\n");
+}
+
+static void deepseek_family(void **state) {
+    (void)state;
+    expect("deepseek-llm", "Say 中文ok, 123!\n  ", "Say| |中文|ok|,| |123|!|\n|  ");
+    expect("deepseek-coder", "Say 中文ok, 12!\n  ", "Say| |中文|ok|,| |1|2|!|\n|  ");
+    expect("deepseek-v3", "Say 中文かな ok, 12345 ~é\n  x", "Say| |中文かな| ok|,| |123|45| ~|é|\n| | x");
+}
+
+/* White space is what Unicode says; U+180E, which PCRE2's own class adds, is not. */
+static void unicode_spaces(void **state) {
+    (void)state;
+    expect("gpt-2", "a\u00a0\u3000b", "a|\u00a0|\u3000|b");
+    expect("gpt-2", "a\u180e\u180eb", "a|\u180e\u180e|b");
+    expect("gpt-2",
+           "a\xc2\x85"
+           "b",
+           "a|\xc2\x85|b");
+}
+
+static void unknown_names(void **state) {
+    (void)state;
+    mn_pretokenizer *pre = NULL;
+    mn_error err;
+    assert_int_equal(mn_pretokenizer_create("gpt-", 4, &pre, &err), MN_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "\"gpt-\" is not known here; known are: default gpt-2"));
+    assert_non_null(strstr(err.text, "deepseek-v3."));
+    assert_int_equal(mn_pretokenizer_create("", 0, &pre, &err), MN_ERR_UNSUPPORTED);
+    assert_null(pre);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gpt2_family),    cmocka_unit_test(llama3_family), cmocka_unit_test(deepseek_family),
+        cmocka_unit_test(unicode_spaces), cmocka_unit_test(unknown_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
