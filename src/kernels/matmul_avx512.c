@@ -36,12 +36,12 @@ MN_ALWAYS_INLINE void tile_rows(const int n_rows, const mn_matmul_part *part, co
         sum[r][0] = _mm512_maskz_loadu_ps(old[0], out + r * out_stride);
         sum[r][1] = _mm512_maskz_loadu_ps(old[1], out + r * out_stride + 16);
     }
-    const char *at = x + (size_t)part->first_input * sizeof(float);
-    for (int i = 0; i < part->n_inputs; i++, at += sizeof(float)) {
+    mn_tile_rows rows = mn_tile_rows_at(x + (size_t)part->first_input * sizeof(float), x_row_bytes);
+    for (int i = 0; i < part->n_inputs; i++, mn_tile_advance(&rows, sizeof(float))) {
         __m512 w0 = _mm512_castsi512_ps(p->column[i].half[0]), w1 = _mm512_castsi512_ps(p->column[i].half[1]);
 #pragma GCC unroll 12
         for (int r = 0; r < n_rows; r++) {
-            __m512 v = _mm512_set1_ps(*(const float *)(at + (size_t)r * x_row_bytes));
+            __m512 v = _mm512_set1_ps(*(const float *)mn_tile_row(&rows, r));
             sum[r][0] = _mm512_fmadd_ps(v, w0, sum[r][0]);
             sum[r][1] = _mm512_fmadd_ps(v, w1, sum[r][1]);
         }

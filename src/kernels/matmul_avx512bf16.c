@@ -79,12 +79,12 @@ MN_ALWAYS_INLINE void tile_rows(const int n_rows, const mn_matmul_part *part, co
         sum[r][0] = _mm512_maskz_loadu_ps(old[0], out + r * out_stride);
         sum[r][1] = _mm512_maskz_loadu_ps(old[1], out + r * out_stride + 16);
     }
-    x += (size_t)part->first_input * sizeof(uint16_t);
-    for (int i = 0; i < (part->n_inputs + 1) / 2; i++, x += 4) {
+    mn_tile_rows rows = mn_tile_rows_at(x + (size_t)part->first_input * sizeof(uint16_t), row_bytes);
+    for (int i = 0; i < (part->n_inputs + 1) / 2; i++, mn_tile_advance(&rows, 4)) {
         __m512bh w0 = (__m512bh)p->column[i].half[0], w1 = (__m512bh)p->column[i].half[1];
 #pragma GCC unroll 12
         for (int r = 0; r < n_rows; r++) {
-            __m512bh pair = broadcast_pair(x + (size_t)r * row_bytes);
+            __m512bh pair = broadcast_pair(mn_tile_row(&rows, r));
             sum[r][0] = _mm512_dpbf16_ps(sum[r][0], w0, pair);
             sum[r][1] = _mm512_dpbf16_ps(sum[r][1], w1, pair);
         }

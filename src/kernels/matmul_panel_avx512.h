@@ -6,6 +6,7 @@
 
 #include <immintrin.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { MN_PANEL_OUTPUTS = 32, MN_HALF_OUTPUTS = 16 };
 
@@ -24,6 +25,14 @@ MN_ALWAYS_INLINE __m512i mn_load_4_rows(const char *p, size_t stride) {
     return _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(p + 12 * stride)), 3);
 }
 
+/* Asks for the place in the next panel that corresponds to p, of rows [first, first + n): sixteen rows are more streams
+ * than the processor's own prefetcher follows. Beyond the matrix it asks in vain. */
+MN_ALWAYS_INLINE void mn_prefetch_next_panel(const char *p, size_t stride, int first, int n) {
+    uintptr_t at = (uintptr_t)p + (uintptr_t)(MN_PANEL_OUTPUTS + first) * stride;
+#pragma GCC unroll 16
+    for (int r = 0; r < n; r++) _mm_prefetch((const char *)(at + (uintptr_t)r * stride), _MM_HINT_T1);
+}
+
 /* 16 bytes of each of 16 rows -> 4 vectors; lane o of vector k is the k-th dword of row o. */
 MN_ALWAYS_INLINE void mn_load_dwords(const char *p, size_t stride, __m512i out[4]) {
     __m512i r0 = mn_load_4_rows(p, stride), r1 = mn_load_4_rows(p + stride, stride);
@@ -40,9 +49,32 @@ MN_ALWAYS_INLINE void mn_load_dwords(const char *p, size_t stride, __m512i out[4
 MN_ALWAYS_INLINE void mn_pack_dwords(const char *rows, size_t stride, int n_dwords, mn_panel_column *columns, int half) {
     for (int k = 0; k < n_dwords; k += 4) {
         __m512i v[4];
+        mn_prefetch_next_panel(rows + 4 * (size_t)k, stride, k % 16, 4);
         mn_load_dwords(rows + 4 * (size_t)k, stride, v);
         for (int i = 0; i < 4; i++) columns[k + i].half[half] = v[i];
     }
+}
+
+/* The rows of a tile, three to a pointer: row r is at[r / 3] + r % 3 * stride, which one address can say. */
+typedef struct mn_tile_rows {
+    const char *at[4];
+    size_t stride;
+} mn_tile_rows;
+
+MN_ALWAYS_INLINE mn_tile_rows mn_tile_rows_at(const char *x, size_t stride) {
+    return (mn_tile_rows){{x, x + 3 * stride, x + 6 * stride, x + 9 * stride}, stride};
+}
+
+MN_ALWAYS_INLINE const char *mn_tile_row(const mn_tile_rows *rows, int r) {
+    return rows->at[r / 3] + (size_t)(r % 3) * rows->stride;
+}
+
+/* Moves to the next inputs. Compilers would keep a pointer for each row and run out of registers; not knowing the stride,
+ * they cannot. */
+MN_ALWAYS_INLINE void mn_tile_advance(mn_tile_rows *rows, size_t bytes) {
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; g++) rows->at[g] += bytes;
+    __asm__("" : "+r"(rows->stride));
 }
 
 /* Outputs [16 half, 16 half + 16) that exist, of n. */

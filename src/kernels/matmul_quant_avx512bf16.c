@@ -41,13 +41,13 @@ MN_ALWAYS_INLINE __m512i broadcast(const void *four_bytes) {
 
 /* One sub-block of one tile: sum[r] += x[r] . w */
 MN_ALWAYS_INLINE void tile_sub_block(const int n_rows, const form f, const mn_panel_column *column, const __m512 *scale,
-                                     const __m512 *min, const char *x, size_t x_row_bytes, int sub, __m512 (*sum)[2]) {
+                                     const __m512 *min, const mn_tile_rows *rows, int sub, __m512 (*sum)[2]) {
     __m512i acc[6][2];
     __m512 d[6];
     const int n_columns = 8 / f.sub_blocks;
 #pragma GCC unroll 6
     for (int r = 0; r < n_rows; r++) {
-        const mn_quant_x *block = (const mn_quant_x *)(x + (size_t)r * x_row_bytes);
+        const mn_quant_x *block = (const mn_quant_x *)mn_tile_row(rows, r);
         __m512i minus_sum = broadcast(&block->minus_sum[sub]);
         if (f.sub_blocks == 1) minus_sum = _mm512_add_epi32(minus_sum, broadcast(&block->minus_sum[1]));
         d[r] = _mm512_set1_ps(block->d);
@@ -63,7 +63,7 @@ MN_ALWAYS_INLINE void tile_sub_block(const int n_rows, const form f, const mn_pa
         __m512i w0 = column[k].half[0], w1 = column[k].half[1];
 #pragma GCC unroll 6
         for (int r = 0; r < n_rows; r++) {
-            __m512i q = broadcast(x + (size_t)r * x_row_bytes + 16 * sub + 4 * k);
+            __m512i q = broadcast(mn_tile_row(rows, r) + 16 * sub + 4 * k);
             acc[r][0] = _mm512_dpbusd_epi32(acc[r][0], w0, q);
             acc[r][1] = _mm512_dpbusd_epi32(acc[r][1], w1, q);
         }
@@ -85,13 +85,12 @@ MN_ALWAYS_INLINE void tile_rows(const int n_rows, const form f, const mn_matmul_
         sum[r][0] = _mm512_maskz_loadu_ps(old[0], out + r * out_stride);
         sum[r][1] = _mm512_maskz_loadu_ps(old[1], out + r * out_stride + 16);
     }
-    x += (size_t)(part->first_input / MN_BLOCK) * sizeof(mn_quant_x);
-    for (int b = 0; b < part->n_inputs / MN_BLOCK; b++, x += sizeof(mn_quant_x)) {
+    mn_tile_rows rows = mn_tile_rows_at(x + (size_t)(part->first_input / MN_BLOCK) * sizeof(mn_quant_x), x_row_bytes);
+    for (int b = 0; b < part->n_inputs / MN_BLOCK; b++, mn_tile_advance(&rows, sizeof(mn_quant_x))) {
 #pragma GCC unroll 2
         for (int sub = 0; sub < f.sub_blocks; sub++) {
             int s = b * f.sub_blocks + sub;
-            tile_sub_block(n_rows, f, p->column + s * (8 / f.sub_blocks), p->scale[s], p->min[s], x, x_row_bytes, sub,
-                           sum);
+            tile_sub_block(n_rows, f, p->column + s * (8 / f.sub_blocks), p->scale[s], p->min[s], &rows, sub, sum);
         }
     }
 #pragma GCC unroll 6

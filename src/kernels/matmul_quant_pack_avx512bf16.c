@@ -75,6 +75,7 @@ MN_ALWAYS_INLINE void put(mn_quant_panel *panel, int half, int block, const __m5
 
 void mn_quant_pack_q8_0(const char *rows, size_t stride, int n, mn_quant_panel *panel, int half) {
     for (int b = 0; b < n / MN_BLOCK; b++, rows += sizeof(mn_q8_0)) {
+        mn_prefetch_next_panel(rows, stride, b % 2 * 8, 8);
         __m512i u[8];
         mn_load_dwords(rows + offsetof(mn_q8_0, q), stride, u);
         mn_load_dwords(rows + offsetof(mn_q8_0, q) + 16, stride, u + 4);
@@ -86,6 +87,7 @@ void mn_quant_pack_q8_0(const char *rows, size_t stride, int n, mn_quant_panel *
 
 void mn_quant_pack_q4_0(const char *rows, size_t stride, int n, mn_quant_panel *panel, int half) {
     for (int b = 0; b < n / MN_BLOCK; b++, rows += sizeof(mn_q4_0)) {
+        mn_prefetch_next_panel(rows, stride, b % 4 * 4, 4);
         __m512i u[8];
         unpack_nibbles(rows + offsetof(mn_q4_0, q), stride, u);
         put(panel, half, b, u);
@@ -97,6 +99,7 @@ void mn_quant_pack_iq4_nl(const char *rows, size_t stride, int n, mn_quant_panel
     __m128i values = _mm_xor_si128(_mm_loadu_si128((const __m128i *)mn_iq4_nl_values), _mm_set1_epi8(-128));
     __m512i levels = _mm512_broadcast_i32x4(values);
     for (int b = 0; b < n / MN_BLOCK; b++, rows += sizeof(mn_iq4_nl)) {
+        mn_prefetch_next_panel(rows, stride, b % 4 * 4, 4);
         __m512i u[8];
         unpack_nibbles(rows + offsetof(mn_iq4_nl, q), stride, u);
         for (int k = 0; k < 8; k++) u[k] = _mm512_shuffle_epi8(levels, u[k]);
@@ -107,6 +110,7 @@ void mn_quant_pack_iq4_nl(const char *rows, size_t stride, int n, mn_quant_panel
 
 void mn_quant_pack_q4_1(const char *rows, size_t stride, int n, mn_quant_panel *panel, int half) {
     for (int b = 0; b < n / MN_BLOCK; b++, rows += sizeof(mn_q4_1)) {
+        mn_prefetch_next_panel(rows, stride, b % 4 * 4, 4);
         __m512i u[8], head = load_words(rows, stride);
         unpack_nibbles(rows + offsetof(mn_q4_1, q), stride, u);
         put(panel, half, b, u);
@@ -123,6 +127,7 @@ MN_ALWAYS_INLINE void unpack_fives(const char *q, const char *high, size_t strid
 
 void mn_quant_pack_q5_0(const char *rows, size_t stride, int n, mn_quant_panel *panel, int half) {
     for (int b = 0; b < n / MN_BLOCK; b++, rows += sizeof(mn_q5_0)) {
+        mn_prefetch_next_panel(rows, stride, b % 4 * 4, 4);
         __m512i u[8];
         unpack_fives(rows + offsetof(mn_q5_0, q), rows + offsetof(mn_q5_0, high), stride, u);
         put(panel, half, b, u);
@@ -132,6 +137,7 @@ void mn_quant_pack_q5_0(const char *rows, size_t stride, int n, mn_quant_panel *
 
 void mn_quant_pack_q5_1(const char *rows, size_t stride, int n, mn_quant_panel *panel, int half) {
     for (int b = 0; b < n / MN_BLOCK; b++, rows += sizeof(mn_q5_1)) {
+        mn_prefetch_next_panel(rows, stride, b % 4 * 4, 4);
         __m512i u[8], head = load_words(rows, stride);
         unpack_fives(rows + offsetof(mn_q5_1, q), rows + offsetof(mn_q5_1, high), stride, u);
         put(panel, half, b, u);
@@ -150,6 +156,7 @@ void mn_quant_pack_q2_k(const char *rows, size_t stride, int n, mn_quant_panel *
             panel->min[2 * b + s][half] = d_min * _mm512_cvtepi32_ps(bits(nibbles[s / 4], s % 4 * 8 + 4, 4));
         }
         for (int h = 0; h < 2; h++) {
+            mn_prefetch_next_panel(rows + 64 * h, stride, 0, 16);
             __m512i v[8], u[8];
             mn_load_dwords(rows + offsetof(mn_q2_k, q) + 32 * h, stride, v);
             mn_load_dwords(rows + offsetof(mn_q2_k, q) + 32 * h + 16, stride, v + 4);
@@ -180,6 +187,7 @@ void mn_quant_pack_q3_k(const char *rows, size_t stride, int n, mn_quant_panel *
         mn_load_dwords(rows + offsetof(mn_q3_k, high) + 16, stride, third + 4);
         q3_k_scales(rows, stride, load_halves(rows + offsetof(mn_q3_k, d), stride), panel->scale + 2 * b, half);
         for (int h = 0; h < 2; h++) {
+            mn_prefetch_next_panel(rows + 64 * h, stride, 0, 16);
             __m512i v[8], u[8];
             mn_load_dwords(rows + offsetof(mn_q3_k, q) + 32 * h, stride, v);
             mn_load_dwords(rows + offsetof(mn_q3_k, q) + 32 * h + 16, stride, v + 4);
@@ -224,6 +232,7 @@ void mn_quant_pack_q4_k(const char *rows, size_t stride, int n, mn_quant_panel *
     for (int b = 0; b < n / MN_BLOCK; b += 8, rows += sizeof(mn_q4_k)) {
         k4_scales(rows, stride, panel, b, half);
         for (int pair = 0; pair < 4; pair++) {
+            mn_prefetch_next_panel(rows + 64 * (pair / 2), stride, pair % 2 * 8, 8);
             __m512i low[8], high[8];
             unpack_pair(rows + offsetof(mn_q4_k, q) + 32 * pair, stride, low, high);
             put(panel, half, b + 2 * pair, low);
@@ -239,6 +248,7 @@ void mn_quant_pack_q5_k(const char *rows, size_t stride, int n, mn_quant_panel *
         mn_load_dwords(rows + offsetof(mn_q5_k, high), stride, fifth);
         mn_load_dwords(rows + offsetof(mn_q5_k, high) + 16, stride, fifth + 4);
         for (int pair = 0; pair < 4; pair++) {
+            if (pair < 3) mn_prefetch_next_panel(rows + 64 * pair, stride, 0, 16);
             __m512i low[8], high[8];
             unpack_pair(rows + offsetof(mn_q5_k, q) + 32 * pair, stride, low, high);
             for (int k = 0; k < 8; k++) {
@@ -268,6 +278,7 @@ MN_ALWAYS_INLINE void q6_k_half(const char *low, const char *high, size_t stride
     for (int k = 0; k < 2; k++) mn_load_dwords(high + 16 * k, stride, upper + 4 * k);
     for (int quarter = 0; quarter < 4; quarter++) {
         __m512i u[8];
+        mn_prefetch_next_panel(low + 64 * (quarter / 2), stride, quarter % 2 * 8, 8);
         for (int k = 0; k < 8; k++) {
             __m512i nibble = byte_bits(v[quarter % 2 * 8 + k], quarter / 2 * 4, 4);
             u[k] = _mm512_or_si512(nibble, _mm512_slli_epi32(byte_bits(upper[k], 2 * quarter, 2), 4));
