@@ -13,10 +13,12 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
     mn_attend_init_generic(&table->attend);
 #if defined(__x86_64__)
     if (level >= MN_CPU_AVX2) {
+        mn_vec_init_avx2(&table->vec);
         mn_matmul_init_avx2(&table->matmul);
         mn_attend_init_avx2(&table->attend);
     }
     if (level >= MN_CPU_AVX512) {
+        mn_vec_init_avx512(&table->vec);
         mn_matmul_init_avx512(&table->matmul);
         mn_attend_init_avx512(&table->attend);
     }
@@ -25,7 +27,10 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
         mn_attend_init_avx512bf16(&table->attend);
     }
 #elif defined(__aarch64__)
-    if (level == MN_CPU_NEON) mn_attend_init_neon(&table->attend);
+    if (level == MN_CPU_NEON) {
+        mn_vec_init_neon(&table->vec);
+        mn_attend_init_neon(&table->attend);
+    }
 #endif
 }
 
