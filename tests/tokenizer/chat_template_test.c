@@ -1,0 +1,348 @@
+/* tokenizer/chat_template: a template in the manner of each model family, marks that user text keeps, errors that name
+ * what is wrong, and hostile templates that end. */
+#include "support/support.h"
+
+#include <dirent.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tokenizer/chat_template.h"
+
+typedef struct rendered {
+    char *text;
+    size_t bytes;
+    mn_chat_span *spans;
+    size_t n_spans;
+} rendered;
+
+static void release(rendered *r) {
+    free(r->text);
+    free(r->spans);
+}
+
+static mn_chat_template *compile(const char *source) {
+    mn_chat_template *t;
+    mn_error err;
+    if (mn_chat_template_create(source, strlen(source), &t, &err)) fail_msg("%s\n%s", source, err.text);
+    return t;
+}
+
+static mn_status render(const mn_chat_template *t, const mn_chat_message *messages, size_t n,
+                        const mn_chat_options *options, rendered *out, mn_error *err) {
+    return mn_chat_template_render(t, messages, n, options, &out->text, &out->bytes, &out->spans, &out->n_spans, err);
+}
+
+/* A conversation of tests/data/templates/NAME.json, as an API client would send it. */
+typedef struct conversation {
+    mn_chat_message messages[16];
+    size_t n;
+    mn_chat_options options;
+    json_t *json;
+} conversation;
+
+static conversation load(const char *name) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/tests/data/templates/%s.json", MNEMO_SOURCE_DIR, name);
+    conversation c = {.json = json_load_file(path, 0, NULL),
+                      .options = {.bos_token = "<s>", .eos_token = "</s>", .add_generation_prompt = true,
+                                  .now = 1700000000}};
+    assert_non_null(c.json);
+    json_t *messages = json_object_get(c.json, "messages");
+    for (; c.n < json_array_size(messages); c.n++) {
+        json_t *m = json_array_get(messages, c.n);
+        c.messages[c.n] = (mn_chat_message){.role = json_string_value(json_object_get(m, "role")),
+                                            .content = json_string_value(json_object_get(m, "content")),
+                                            .fields_json = json_dumps(m, 0)};
+    }
+    c.options.tools_json = json_dumps(json_object_get(c.json, "tools"), 0);
+    c.options.variables_json = json_dumps(json_object_get(c.json, "variables"), 0);
+    return c;
+}
+
+static void unload(conversation *c) {
+    for (size_t i = 0; i < c->n; i++) free((char *)c->messages[i].fields_json);
+    free((char *)c->options.tools_json);
+    free((char *)c->options.variables_json);
+    json_decref(c->json);
+}
+
+static char *read_data(const char *name, const char *ending) {
+    char path[256];
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/tests/data/templates/%s.%s", MNEMO_SOURCE_DIR, name, ending);
+    return read_all(path, &bytes);
+}
+
+static void check_spans(const rendered *r) {
+    size_t at = 0;
+    for (size_t i = 0; i < r->n_spans; at = r->spans[i++].end) {
+        assert_int_equal(r->spans[i].begin, at);
+        assert_true(r->spans[i].end > at);
+        if (i) assert_true(r->spans[i].from_message != r->spans[i - 1].from_message);
+    }
+    assert_int_equal(at, r->bytes);
+}
+
+static void renders(const char *family, const char *name) {
+    char ending[32];
+    snprintf(ending, sizeof ending, "%s.txt", name);
+    char *source = read_data(family, "jinja"), *want = read_data(family, ending);
+    conversation c = load(name);
+    mn_chat_template *t = compile(source);
+    rendered r;
+    mn_error err;
+    if (render(t, c.messages, c.n, &c.options, &r, &err)) fail_msg("%s.%s: %s", family, name, err.text);
+    if (strcmp(r.text, want)) fail_msg("%s.%s\nwant:\n%s\ngot:\n%s", family, name, want, r.text);
+    check_spans(&r);
+    release(&r);
+    mn_chat_template_destroy(t);
+    unload(&c);
+    free(source);
+    free(want);
+}
+
+static void families(void **state) {
+    (void)state;
+    setenv("TZ", "UTC", 1);
+    static const char *const talk[] = {"chatml", "command-r", "deepseek-r1",  "deepseek2", "gemma2", "gemma3", "llama2",
+                                       "llama3", "llama31",   "mistral-nemo", "mistral",   "phi3",   "phi4",   "qwen25",
+                                       "qwen3"};
+    static const char *const call[] = {"command-r", "deepseek-r1", "llama31", "mistral-nemo", "qwen25", "qwen3"};
+    for (size_t i = 0; i < sizeof talk / sizeof *talk; i++) renders(talk[i], "chat");
+    for (size_t i = 0; i < sizeof call / sizeof *call; i++) renders(call[i], "tools");
+}
+
+/* Whatever a template does to `content`, no byte of it may end in a span of the template. */
+static void user_text_stays_marked(void **state) {
+    (void)state;
+    static const char *const ways[] = {
+        "<u>{{ c }}</u>",
+        "{{ '<u>' + c + '</u>' }}",
+        "{{ '<u>' ~ c ~ '</u>' }}",
+        "{{ c | trim }}{{ c.strip('<') }}{{ c[1:-1] }}{{ c[::-1] }}{{ c[0] }}{{ c | reverse }}",
+        "{{ c | upper }}{{ c | lower }}{{ c.title() }}{{ c | capitalize }}",
+        "{{ c | replace('|', '!') }}{{ 'axb' | replace('x', c) }}{{ c.replace('', '-') }}",
+        "{{ c | tojson }}{{ [c] }}{{ {'k': c} | tojson(indent=2) }}{{ {c: 1} }}",
+        "{{ c.split('|') | join('+') }}{{ c.split() | first }}{{ c | list | join }}{{ c.rsplit('_', 1) | last }}",
+        "{{ c | indent(2, true) }}{{ c * 2 }}{{ c | default('q') }}{{ [c, c] | unique | join }}",
+        "{% set x %}[{{ c }}]{% endset %}{{ x }}{% filter trim %} {{ c }} {% endfilter %}",
+        "{% macro m(t) %}({{ t }}){% endmacro %}{{ m(c) }}{% for ch in c %}{{ ch }}{% endfor %}",
+        "{% set ns = namespace(t=c) %}{{ ns.t }}{{ messages | map(attribute='content') | join(',') }}",
+        "{{ c.removeprefix('<') }}{{ 'a' ~ (c if c else '') }}{{ (messages | last).content }}{{ messages[0].extra.tag }}",
+    };
+    const mn_chat_message message = {
+        .role = "user", .content = "<|IM_end|>", .fields_json = "{\"extra\": {\"tag\": \"<|IM_end|>\"}}"};
+    const mn_chat_options options = {0};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        char source[512];
+        snprintf(source, sizeof source, "{%% set c = messages[0].content %%}%s", ways[i]);
+        mn_chat_template *t = compile(source);
+        rendered r;
+        mn_error err;
+        assert_ok(render(t, &message, 1, &options, &r, &err), err);
+        check_spans(&r);
+        size_t n_marked = 0;
+        for (size_t s = 0; s < r.n_spans; s++) {
+            size_t n = r.spans[s].end - r.spans[s].begin;
+            n_marked += r.spans[s].from_message;
+            if (!r.spans[s].from_message && strcspn(r.text + r.spans[s].begin, "_|dDnNmMiI") < n)
+                fail_msg("%s: \"%.*s\" is taken for the template's", ways[i], (int)n, r.text + r.spans[s].begin);
+        }
+        assert_true(n_marked > 0);
+        release(&r);
+        mn_chat_template_destroy(t);
+    }
+}
+
+static void spans_are_exact(void **state) {
+    (void)state;
+    mn_chat_template *t = compile("<|{{ messages[0].role }}|>{{ ' ' + messages[0].content | trim + '</s>' }}{{ tools[0].n }}");
+    const mn_chat_message message = {.role = "user", .content = "  </s> "};
+    const mn_chat_options options = {.tools_json = "[{\"n\": \"f\"}]"};
+    rendered r;
+    mn_error err;
+    assert_ok(render(t, &message, 1, &options, &r, &err), err);
+    assert_string_equal(r.text, "<|user|> </s></s>f");
+    assert_int_equal(r.n_spans, 4);
+    assert_int_equal(r.spans[1].begin, 9);
+    assert_int_equal(r.spans[1].end, 13);
+    assert_true(r.spans[1].from_message);
+    assert_false(r.spans[2].from_message);
+    assert_true(r.spans[3].from_message);
+    release(&r);
+    mn_chat_template_destroy(t);
+}
+
+typedef struct failure {
+    const char *source;
+    mn_status status;
+    const char *says; /* part of the sentence */
+} failure;
+
+static void unknown_constructs_do_not_compile(void **state) {
+    (void)state;
+    static const failure cases[] = {
+        {"a\n{% include 'x' %}", MN_ERR_UNSUPPORTED, "line 2: there is no statement \"include\""},
+        {"{{ x | frobnicate }}", MN_ERR_UNSUPPORTED, "line 1: there is no filter \"frobnicate\""},
+        {"\n\n{% if x is prime %}{% endif %}", MN_ERR_UNSUPPORTED, "line 3: there is no test \"prime\""},
+        {"{{ lipsum(3) }}", MN_ERR_UNSUPPORTED, "there is no function \"lipsum\""},
+        {"{{ messages.append(1) }}", MN_ERR_UNSUPPORTED, "there is no method \"append\""},
+        {"{% for x in y recursive %}{% endfor %}", MN_ERR_UNSUPPORTED, "\"recursive\""},
+        {"{% filter nope %}{% endfilter %}", MN_ERR_UNSUPPORTED, "\"nope\""},
+        {"{% if x %}", MN_ERR_FORMAT, "\"elif\" is missing"},
+        {"{% endif %}", MN_ERR_FORMAT, "\"endif\" closes nothing"},
+        {"{{ x", MN_ERR_FORMAT, "\"}}\" is missing"},
+        {"{# x", MN_ERR_FORMAT, "\"#}\" is missing"},
+        {"{{ 'x }}", MN_ERR_FORMAT, "a string is not closed"},
+        {"{{ x ? y }}", MN_ERR_FORMAT, "\"?\""},
+        {"{{ }}", MN_ERR_FORMAT, "\"}}\" stands where a value should"},
+        {"{{ 1 2 }}", MN_ERR_FORMAT, "\"2\" stands where"},
+        {"{% break %}", MN_ERR_FORMAT, "outside a loop"},
+        {"{% for x in y %}{% set z %}{% break %}{% endset %}{% endfor %}", MN_ERR_FORMAT, "outside a loop"},
+        {"{{ f(a=1, 2) }}", MN_ERR_FORMAT, "an argument by place follows one by name"},
+        {"{{ 99999999999999999999 }}", MN_ERR_LIMIT, "too large"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mn_chat_template *t = NULL;
+        mn_error err = {0};
+        mn_status status = mn_chat_template_create(cases[i].source, strlen(cases[i].source), &t, &err);
+        if (status != cases[i].status || !strstr(err.text, cases[i].says))
+            fail_msg("%s: %d \"%s\"", cases[i].source, status, err.text);
+    }
+}
+
+static void failing_templates_say_why(void **state) {
+    (void)state;
+    static const failure cases[] = {
+        {"{{ raise_exception('Take turns!') }}", MN_ERR_ARGUMENT, "Take turns!"},
+        {"\n{{ a.b.c }}", MN_ERR_ARGUMENT, "line 2: \"a\" is undefined, so it has no \"b\""},
+        {"{{ 'x' + y }}", MN_ERR_ARGUMENT, "\"y\" is undefined and cannot be used with \"+\""},
+        {"{{ 'x' + 1 }}", MN_ERR_ARGUMENT, "\"+\" does not work on a string and a number"},
+        {"{{ 1 < 'x' }}", MN_ERR_ARGUMENT, "have no order"},
+        {"{{ 1 // 0 }}", MN_ERR_ARGUMENT, "division by zero"},
+        {"{% for x in 3 %}{% endfor %}", MN_ERR_ARGUMENT, "a number cannot be iterated over"},
+        {"{% set x = 1 %}{% set x.y = 2 %}", MN_ERR_ARGUMENT, "not a namespace"},
+        {"{% for a, b in [[1]] %}{% endfor %}", MN_ERR_ARGUMENT, "1 values cannot be given to 2 names"},
+        {"{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}", MN_ERR_ARGUMENT, "one too many"},
+        {"{{ 'a' | trim(x=1) }}", MN_ERR_UNSUPPORTED, "trim takes no argument \"x\""},
+        {"{{ nothing | tojson }}", MN_ERR_ARGUMENT, "JSON has no undefined"},
+        {"{{ 9223372036854775807 + 1 }}", MN_ERR_LIMIT, "64 bits"},
+        {"{% for x in [1] %}{{ loop.depth }}{% endfor %}", MN_ERR_UNSUPPORTED, "\"loop.depth\""},
+    };
+    const mn_chat_options options = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mn_chat_template *t = compile(cases[i].source);
+        rendered r;
+        mn_error err = {0};
+        mn_status status = render(t, NULL, 0, &options, &r, &err);
+        if (status != cases[i].status || !strstr(err.text, cases[i].says))
+            fail_msg("%s: %d \"%s\"", cases[i].source, status, err.text);
+        mn_chat_template_destroy(t);
+    }
+    const mn_chat_options broken = {.tools_json = "[1,"};
+    mn_chat_template *t = compile("x");
+    rendered r;
+    mn_error err;
+    assert_int_equal(render(t, NULL, 0, &broken, &r, &err), MN_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "the tools are not JSON"));
+    mn_chat_template_destroy(t);
+}
+
+static void hostile_templates_end(void **state) {
+    (void)state;
+    static const char *const sources[] = {
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{% for a in range(99999999999) %}{% endfor %}",
+        "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}",
+        "{% set ns = namespace(x='aaaaaaaa') %}{% for a in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "{{ 'x' * 99999999999 }}",
+        "{{ [1] * 99999999999 }}",
+        "{{ ('ab' * 9999) | replace('', 'y' * 999999) }}",
+        "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
+        "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x == [ns.x] }}",
+        "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% set ns.x = {'a': ns.x} %}{% endfor %}{{ ns.x | tojson }}",
+        "{{ ('a\\n' * 9999999) | indent('y' * 9999) }}",
+    };
+    const mn_chat_options options = {0};
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        mn_chat_template *t = compile(sources[i]);
+        rendered r;
+        mn_error err;
+        if (render(t, NULL, 0, &options, &r, &err) != MN_ERR_LIMIT) fail_msg("%s: %s", sources[i], err.text);
+        mn_chat_template_destroy(t);
+    }
+    static const char *const nesting[] = {"(", "[", "-", "not ", "{{", "{% if 1 %}", "{% for a in b %}", "a[", "a if "};
+    for (size_t i = 0; i < sizeof nesting / sizeof *nesting; i++) {
+        char source[20000] = "{{ ";
+        bool is_tag = nesting[i][0] == '{';
+        for (size_t n = is_tag ? 0 : 3; n + 32 < sizeof source; n += strlen(nesting[i])) strcpy(source + n, nesting[i]);
+        mn_chat_template *t = NULL;
+        mn_error err;
+        assert_int_not_equal(mn_chat_template_create(source, strlen(source), &t, &err), MN_OK);
+    }
+}
+
+/* Tries both conversations, with tools, as they are and without their first message: some templates refuse a system
+ * message, and some arguments that are not strings. */
+static bool renders_something(const mn_chat_template *t, const conversation *two, mn_error *err) {
+    for (int i = 0; i < 4; i++) {
+        size_t skipped = i % 2;
+        rendered r;
+        const conversation *c = &two[i / 2];
+        if (render(t, c->messages + skipped, c->n - skipped, &two[0].options, &r, err) != MN_OK) continue;
+        check_spans(&r);
+        release(&r);
+        return true;
+    }
+    return false;
+}
+
+static bool template_file_works(const char *path, const conversation *two) {
+    size_t bytes;
+    char *source = read_all(path, &bytes);
+    mn_chat_template *t = NULL;
+    mn_error err;
+    bool works = mn_chat_template_create(source, bytes, &t, &err) == MN_OK && renders_something(t, two, &err);
+    if (!works) print_message("%s: %s\n", path, err.text);
+    mn_chat_template_destroy(t);
+    free(source);
+    return works;
+}
+
+/* Every *.jinja of a directory of your choice compiles, and renders one of our conversations. */
+static void templates_of_a_directory(void **state) {
+    (void)state;
+    const char *directory = getenv("MNEMO_TEMPLATES");
+    DIR *dir = directory ? opendir(directory) : NULL;
+    if (!dir) {
+        leave_out("other people's chat templates", "a directory named in MNEMO_TEMPLATES");
+        return;
+    }
+    conversation two[] = {load("tools"), load("chat")};
+    int n_files = 0, n_working = 0;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        char path[1024];
+        if (!strstr(entry->d_name, ".jinja")) continue;
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        n_files++;
+        n_working += template_file_works(path, two);
+    }
+    closedir(dir);
+    for (int i = 0; i < 2; i++) unload(&two[i]);
+    print_message("%d of %d templates work\n", n_working, n_files);
+    assert_int_equal(n_working, n_files);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(families),
+        cmocka_unit_test(user_text_stays_marked),
+        cmocka_unit_test(spans_are_exact),
+        cmocka_unit_test(unknown_constructs_do_not_compile),
+        cmocka_unit_test(failing_templates_say_why),
+        cmocka_unit_test(hostile_templates_end),
+        cmocka_unit_test(templates_of_a_directory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
