@@ -107,6 +107,23 @@ void mn_kaplan_optimal(double flops_min, mn_kaplan_plan *out);
  * N ~ C^.49). Approach 3 is the law "chinchilla". Neither predicts a loss: out->loss is NaN. */
 void mn_chinchilla_approach(int approach, double flops, mn_scaling_point *out);
 
+/* ---- what to expect of a model that exists (expect.c) ---- */
+
+/* A transformer as the laws see it. Of a mixture of experts only what one token uses is counted; the laws were fitted
+ * to dense models, and are silent on the rest. */
+typedef struct mn_scaling_model {
+    double params, params_embedding; /* used for one token; of these in the token table and the output */
+    double output_params;            /* n_embd * n_vocab: the table does not multiply, the output matrix does */
+    int64_t n_layers, n_ctx, attention_width; /* width: n_heads * (head_dim_k + head_dim_v) */
+} mn_scaling_model;
+
+/* FLOP to train on one token within a full context, three times a forward pass: 6 for each weight that multiplies, and
+ * 3 n_layers n_ctx attention_width for scores and values, each token seeing half the context on average. */
+double mn_scaling_train_flops_per_token(const mn_scaling_model *model);
+/* What a law says of a model of this size, counted as the law counts: the text for which it is the best size, with the
+ * loss and the FLOP there. *floor: the loss without limit of text. */
+void mn_scaling_expect(const mn_scaling_law *law, const mn_scaling_model *model, mn_scaling_point *best, double *floor);
+
 /* ---- a budget in machines (accelerators.c) ---- */
 
 typedef struct mn_accelerator {
@@ -140,11 +157,11 @@ typedef struct mn_scaling_fit_options {
 } mn_scaling_fit_options;
 
 typedef struct mn_scaling_fit {
-    mn_scaling_law law;  /* named "fit" */
-    double objective;    /* sum over the runs of Huber(ln predicted - ln measured), delta 1e-3 */
+    mn_scaling_law law; /* named "fit" */
+    double objective;   /* sum over the runs of Huber(ln predicted - ln measured), delta 1e-3 */
     size_t n_runs;
-    int n_bootstrap;     /* 0: no standard errors */
-    mn_scaling_law se;   /* bootstrap standard errors in the fields E, A, B, alpha and beta */
+    int n_bootstrap;   /* 0: no standard errors */
+    mn_scaling_law se; /* bootstrap standard errors in the fields E, A, B, alpha and beta */
 } mn_scaling_fit;
 
 /* Fits E + A / N^alpha + B / D^beta as Hoffmann et al. did (section 3.3): Huber loss on logarithms, log-sum-exp form,
@@ -157,7 +174,7 @@ double mn_scaling_fit_objective(const mn_scaling_law *law, const mn_scaling_run 
 
 /* ---- files (law_file.c, picture.c) ---- */
 
-/* The fit as JSON text: law, E, A, B, alpha, beta, objective, points, and se. The caller frees it; NULL without memory. */
+/* The fit as JSON: law, E, A, B, alpha, beta, objective, points, and se. The caller frees it; NULL without memory. */
 char *mn_scaling_fit_json(const mn_scaling_fit *fit);
 /* Reads E, A, B, alpha, beta and, if there, law (the name) from such a file. */
 mn_status mn_scaling_law_read(const char *path, mn_scaling_law *out, mn_error *err);
@@ -165,6 +182,8 @@ mn_status mn_scaling_law_read(const char *path, mn_scaling_law *out, mn_error *e
 /* Draws lines of equal loss over size and tokens, the line of best splits, and the points given, with their losses. */
 mn_status mn_scaling_draw(const mn_scaling_law *law, const mn_scaling_point *points, size_t n_points, const char *path,
                           mn_error *err);
+/* Draws the best size over the budget by every law there is, with a line at flops. */
+mn_status mn_scaling_draw_sizes(double flops, const char *path, mn_error *err);
 /* Draws how far each run lies from the fitted law, in percent, over its training FLOP. */
 mn_status mn_scaling_draw_residuals(const mn_scaling_fit *fit, const mn_scaling_run *runs, const char *path,
                                     mn_error *err);

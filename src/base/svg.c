@@ -24,23 +24,28 @@ static size_t put_text(mn_strbuf *out, const char *text) {
     for (const utf8proc_uint8_t *p = (const utf8proc_uint8_t *)text; *p; chars++) {
         utf8proc_int32_t code;
         utf8proc_ssize_t bytes = utf8proc_iterate(p, -1, &code);
-        if (bytes <= 0 || code < 0x20 || code == 0xFFFE || code == 0xFFFF) mn_strbuf_putc(out, '?');
-        else if (code == '<') mn_strbuf_puts(out, "&lt;");
-        else if (code == '&') mn_strbuf_puts(out, "&amp;");
-        else if (code == '>') mn_strbuf_puts(out, "&gt;");
-        else mn_strbuf_put(out, p, (size_t)bytes);
+        if (bytes <= 0 || code < 0x20 || code == 0xFFFE || code == 0xFFFF)
+            mn_strbuf_putc(out, '?');
+        else if (code == '<')
+            mn_strbuf_puts(out, "&lt;");
+        else if (code == '&')
+            mn_strbuf_puts(out, "&amp;");
+        else if (code == '>')
+            mn_strbuf_puts(out, "&gt;");
+        else
+            mn_strbuf_put(out, p, (size_t)bytes);
         p += bytes > 0 ? bytes : 1;
     }
     return chars;
 }
 
-static void put_power_of_ten(char *text, size_t bytes, double mantissa, int exponent) {
+static void put_power_of_ten(char text[32], double mantissa, int exponent) {
     static const char *const digits[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
-    char plain[16], power[64] = "";
+    char plain[16];
     snprintf(plain, sizeof plain, "%d", exponent);
-    for (const char *p = plain; *p; p++) strcat(power, *p == '-' ? "⁻" : digits[*p - '0']);
-    if (mantissa == 1) snprintf(text, bytes, "10%s", power);
-    else snprintf(text, bytes, "%.4g·10%s", mantissa, power);
+    int used = mantissa == 1 ? snprintf(text, 32, "10") : snprintf(text, 32, "%.4g·10", mantissa);
+    for (const char *p = plain; *p && used < 28; p++)
+        used += snprintf(text + used, 32 - (size_t)used, "%s", *p == '-' ? "⁻" : digits[*p - '0']);
 }
 
 void mn_svg_number(double value, char text[32]) {
@@ -55,13 +60,15 @@ void mn_svg_number(double value, char text[32]) {
         /* A mantissa that prints as 10 belongs to the next power. */
         double mantissa = round(value / pow(10, exponent) * 1000) / 1000;
         if (fabs(mantissa) >= 10) mantissa /= 10, exponent++;
-        put_power_of_ten(text, 32, mantissa, exponent);
+        put_power_of_ten(text, mantissa, exponent);
     }
 }
 
 /* ---- axes ---- */
 
-static bool usable(const mn_svg_axis *axis, double value) { return isfinite(value) && (!axis->log || value > 0); }
+static bool usable(const mn_svg_axis *axis, double value) {
+    return isfinite(value) && (!axis->log || value > 0);
+}
 
 void mn_svg_axis_include(mn_svg_axis *axis, const double *values, size_t n) {
     bool empty = axis->min == 0 && axis->max == 0;
@@ -99,8 +106,8 @@ static mn_svg_axis drawable(mn_svg_axis axis) {
 
 /* Where a value lies along its axis: 0 at min, 1 at max. */
 static double along(const mn_svg_axis *axis, double value) {
-    double t = axis->log ? log(value / axis->min) / log(axis->max / axis->min)
-                         : (value - axis->min) / (axis->max - axis->min);
+    double t =
+        axis->log ? log(value / axis->min) / log(axis->max / axis->min) : (value - axis->min) / (axis->max - axis->min);
     return MN_MAX(-20.0, MN_MIN(20.0, t)); /* far outside is far enough; the clip hides it */
 }
 
@@ -138,10 +145,16 @@ static int find_ticks(const mn_svg_axis *axis, double *ticks) {
     return axis->log ? log_ticks(low, high, ticks) : linear_ticks(low, high, ticks);
 }
 
-static double pixel_x(const mn_svg *svg, double value) { return LEFT + svg->width * along(&svg->x, value); }
-static double pixel_y(const mn_svg *svg, double value) { return TOP + svg->height * (1 - along(&svg->y, value)); }
+static double pixel_x(const mn_svg *svg, double value) {
+    return LEFT + svg->width * along(&svg->x, value);
+}
+static double pixel_y(const mn_svg *svg, double value) {
+    return TOP + svg->height * (1 - along(&svg->y, value));
+}
 
-static bool visible(const mn_svg *svg, double x, double y) { return usable(&svg->x, x) && usable(&svg->y, y); }
+static bool visible(const mn_svg *svg, double x, double y) {
+    return usable(&svg->x, x) && usable(&svg->y, y);
+}
 
 /* ---- drawing ---- */
 
@@ -156,11 +169,14 @@ void mn_svg_begin(mn_svg *svg, const char *title, mn_svg_axis x, mn_svg_axis y) 
 }
 
 static void put_class(mn_strbuf *out, char kind, int color) {
-    if (color == MN_SVG_INK) mn_strbuf_printf(out, "class=\"%ci\"", kind);
-    else mn_strbuf_printf(out, "class=\"%c%u\"", kind, (unsigned)color % N_COLORS);
+    if (color == MN_SVG_INK)
+        mn_strbuf_printf(out, "class=\"%ci\"", kind);
+    else
+        mn_strbuf_printf(out, "class=\"%c%u\"", kind, (unsigned)color % N_COLORS);
 }
 
-/* Starts a row of the legend and returns the height of its middle; the caller draws the sample, the text is put here. */
+/* Starts a row of the legend and returns the height of its middle; the caller draws the sample, the text is put here.
+ */
 static double legend_row(mn_svg *svg, const char *label) {
     double x = LEFT + svg->width + 22, y = TOP + 12 + 21.0 * svg->n_legend++;
     mn_strbuf_printf(&svg->legend, "<text x=\"%.0f\" y=\"%.1f\">", x + 32, y + 4);
@@ -211,8 +227,7 @@ static void draw_dot(mn_strbuf *out, int color, double x, double y, double radiu
 void mn_svg_points(mn_svg *svg, int color, const char *label, const double *x, const double *y, size_t n) {
     static const char faint[] = " fill-opacity=\".7\"";
     for (size_t i = 0; i < n; i++)
-        if (visible(svg, x[i], y[i]))
-            draw_dot(&svg->body, color, pixel_x(svg, x[i]), pixel_y(svg, y[i]), 2.6, faint);
+        if (visible(svg, x[i], y[i])) draw_dot(&svg->body, color, pixel_x(svg, x[i]), pixel_y(svg, y[i]), 2.6, faint);
     if (label) draw_dot(&svg->legend, color, LEFT + svg->width + 34, legend_row(svg, label), 3.4, faint);
 }
 
@@ -243,10 +258,12 @@ void mn_svg_note(mn_svg *svg, mn_svg_anchor anchor, double x, double y, const ch
 
 /* ---- the file ---- */
 
-static void put_palette(mn_strbuf *out, const char *const *colors, const char *ink, const char *page, const char *grid) {
+static void put_palette(mn_strbuf *out, const char *const *colors, const char *ink, const char *page,
+                        const char *grid) {
     mn_strbuf_printf(out, "text,.fi{fill:%s}.si,.axis{stroke:%s}.page{fill:%s}.grid{stroke:%s}", ink, ink, page, grid);
     mn_strbuf_printf(out, ".note{stroke:%s}", page);
-    for (int i = 0; i < N_COLORS; i++) mn_strbuf_printf(out, ".s%d{stroke:%s}.f%d{fill:%s}", i, colors[i], i, colors[i]);
+    for (int i = 0; i < N_COLORS; i++)
+        mn_strbuf_printf(out, ".s%d{stroke:%s}.f%d{fill:%s}", i, colors[i], i, colors[i]);
 }
 
 static void put_style(mn_strbuf *out) {

@@ -1,6 +1,7 @@
 /* mnemo info: what a model file holds, and what this processor offers. */
 #include "cli/human.h"
 #include "cli/info_rope.h"
+#include "cli/info_scaling.h"
 #include "cli/model_facts.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
@@ -131,6 +132,7 @@ static void print_summary(const mn_gguf *gguf, const mn_model_facts *f) {
     print_positions(f);
     print_types(f);
     print_tokenizer(f);
+    info_print_scaling(f);
 }
 
 static void print_item(mn_gguf_type type, const unsigned char **at, int length_bytes) {
@@ -255,6 +257,7 @@ static json_t *json_summary(const mn_gguf *gguf, const mn_model_facts *f) {
     json_object_set_new(root, "chat_template", json_boolean(f->chat_template));
     json_object_set_new(root, "ask_template", json_boolean(f->ask_template));
     json_object_set_new(root, "types", json_types(f));
+    info_put_scaling(root, f);
     return root;
 }
 

@@ -5,23 +5,28 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool given(double value) { return !isnan(value); }
+static bool given(double value) {
+    return !isnan(value);
+}
 
 static int cmd_loss(int argc, char **argv) {
     scaling_request r = scaling_request_new();
     const mn_option options[] = {SCALING_PARAMS(r), SCALING_TOKENS(r), SCALING_FLOPS(r), SCALING_COMMON(r)};
-    const mn_usage usage = {"scaling loss",
-                            "--params N --tokens D [--law LAW] [--svg FILE] [--json]",
-                            "The loss that a model of N parameters reaches after reading D tokens. With --params alone: "
-                            "without limit of text;\nwith --tokens alone: without limit of size; with --flops alone: on "
-                            "the best split of the budget.",
-                            "mnemo scaling loss --params 70e9 --tokens 15e12",
-                            options, 0, 0};
+    const mn_usage usage = {
+        "scaling loss",
+        "--params N --tokens D [--law LAW] [--svg FILE] [--json]",
+        "The loss that a model of N parameters reaches after reading D tokens. With --params alone: "
+        "without limit of text;\nwith --tokens alone: without limit of size; with --flops alone: on "
+        "the best split of the budget.",
+        "mnemo scaling loss --params 70e9 --tokens 15e12",
+        options,
+        0,
+        0};
     int code = scaling_parse(&r, &usage, argc, argv);
     if (code >= 0) return code;
     mn_scaling_point point = {r.params, r.tokens, r.flops, NAN};
     if (given(r.flops) && (given(r.params) || given(r.tokens)))
-        return scaling_wrong(&usage, "takes --flops alone: size and text already fix the FLOP.");
+        return mn_cli_wrong(&usage, "takes --flops alone: size and text already fix the FLOP.");
     if (given(r.flops)) {
         mn_scaling_optimal(&r.law, r.flops, &point);
     } else if (given(r.params) && given(r.tokens)) {
@@ -32,7 +37,7 @@ static int cmd_loss(int argc, char **argv) {
     } else if (given(r.tokens)) {
         point.loss = mn_scaling_loss_of_tokens(&r.law, r.tokens);
     } else {
-        return scaling_wrong(&usage, "needs --params and --tokens, or one of them, or --flops.");
+        return mn_cli_wrong(&usage, "needs --params and --tokens, or one of them, or --flops.");
     }
     code = scaling_answer(&r, usage.verb, &point, NULL);
     if (code == MN_EXIT_DONE && !r.json && r.law.family == MN_SCALING_KAPLAN && given(r.flops))
@@ -61,10 +66,12 @@ static int cmd_tokens(int argc, char **argv) {
                             "--params N --loss L [--law LAW] [--svg FILE] [--json]",
                             "How many tokens a model of N parameters must read to reach the loss L.",
                             "mnemo scaling tokens --params 7B --loss 2.0",
-                            options, 0, 0};
+                            options,
+                            0,
+                            0};
     int code = scaling_parse(&r, &usage, argc, argv);
     if (code >= 0) return code;
-    if (!given(r.params) || !given(r.loss)) return scaling_wrong(&usage, "needs --params and --loss.");
+    if (!given(r.params) || !given(r.loss)) return mn_cli_wrong(&usage, "needs --params and --loss.");
     mn_error err;
     double tokens;
     if (mn_scaling_tokens(&r.law, r.params, r.loss, &tokens, &err))
@@ -80,10 +87,12 @@ static int cmd_params(int argc, char **argv) {
                             "--tokens D --loss L [--law LAW] [--svg FILE] [--json]",
                             "How large a model must be to reach the loss L on D tokens.",
                             "mnemo scaling params --tokens 2T --loss 2.0",
-                            options, 0, 0};
+                            options,
+                            0,
+                            0};
     int code = scaling_parse(&r, &usage, argc, argv);
     if (code >= 0) return code;
-    if (!given(r.tokens) || !given(r.loss)) return scaling_wrong(&usage, "needs --tokens and --loss.");
+    if (!given(r.tokens) || !given(r.loss)) return mn_cli_wrong(&usage, "needs --tokens and --loss.");
     mn_error err;
     double params;
     if (mn_scaling_params(&r.law, r.tokens, r.loss, &params, &err))
@@ -105,7 +114,7 @@ static int unknown_gpu(const char *verb, const char *name) {
 static int budget_of_machines(scaling_request *r, const mn_usage *usage, json_t **extra) {
     const mn_accelerator *a = mn_accelerator_find(r->gpu);
     if (!a) return unknown_gpu(usage->verb, r->gpu);
-    if (!given(r->days)) return scaling_wrong(usage, "needs --days with --gpu.");
+    if (!given(r->days)) return mn_cli_wrong(usage, "needs --days with --gpu.");
     r->flops = a->bf16_flops * (double)r->count * r->days * 86400 * r->mfu;
     *extra = json_pack("{s:{s:s, s:I, s:f, s:f, s:f, s:s}}", "machines", "gpu", a->name, "count", (json_int_t)r->count,
                        "days", r->days, "mfu", r->mfu, "peak_flops_per_second", a->bf16_flops, "source", a->source);
@@ -131,7 +140,8 @@ static int cmd_optimal(int argc, char **argv) {
     const mn_option options[] = {
         SCALING_FLOPS(r),
         SCALING_LOSS(r),
-        {"gpu", MN_OPT_TEXT, &r.gpu, "NAME", "the budget in machines: a100 h100 h200 b200 l4 l40s 3090 4090 mi300x", 0, 0},
+        {"gpu", MN_OPT_TEXT, &r.gpu, "NAME", "the budget in machines: a100 h100 h200 b200 l4 l40s 3090 4090 mi300x", 0,
+         0},
         {"count", MN_OPT_INT, &r.count, "N", "how many of them (default 1)", 1, 1e9},
         {"days", MN_OPT_NUMBER, &r.days, "DAYS", "for how long", 1e-6, 1e6},
         {"mfu", MN_OPT_NUMBER, &r.mfu, "SHARE", "share of the peak that training reaches (default 0.4)", 1e-6, 1},
@@ -141,17 +151,21 @@ static int cmd_optimal(int argc, char **argv) {
                             "The size and the text that make the best of a budget, or that reach a loss at the least "
                             "cost.",
                             "mnemo scaling optimal --gpu h200 --count 8 --days 30 --mfu 0.4",
-                            options, 0, 0};
+                            options,
+                            0,
+                            0};
     int code = scaling_parse(&r, &usage, argc, argv);
     if (code >= 0) return code;
     if (given(r.flops) + given(r.loss) + (r.gpu != NULL) != 1)
-        return scaling_wrong(&usage, "needs one of --flops, --loss and --gpu.");
+        return mn_cli_wrong(&usage, "needs one of --flops, --loss and --gpu.");
     json_t *extra = NULL;
     if (r.gpu && (code = budget_of_machines(&r, &usage, &extra)) >= 0) return code;
     mn_error err;
     mn_scaling_point point;
-    if (given(r.flops)) mn_scaling_optimal(&r.law, r.flops, &point);
-    else if (mn_scaling_cheapest(&r.law, r.loss, &point, &err)) return mn_cli_fail(usage.verb, &err);
+    if (given(r.flops))
+        mn_scaling_optimal(&r.law, r.flops, &point);
+    else if (mn_scaling_cheapest(&r.law, r.loss, &point, &err))
+        return mn_cli_fail(usage.verb, &err);
     code = scaling_answer(&r, usage.verb, &point, extra);
     if (code == MN_EXIT_DONE) print_kaplan_plan(&r, point.flops);
     return code;
@@ -172,10 +186,11 @@ static const struct {
 enum { N_SUBCOMMANDS = sizeof subcommands / sizeof *subcommands };
 
 static void print_help(FILE *out) {
-    fputs("usage: mnemo scaling loss|tokens|params|optimal|table|fit ...\n\n"
-          "Scaling laws: what loss (nats per token) a model of N parameters reaches after reading D tokens, which costs\n"
-          "6 N D FLOP to train. Numbers may be written 70e9 or 70B (k, M, B, T).\n\n",
-          out);
+    fputs(
+        "usage: mnemo scaling loss|tokens|params|optimal|table|fit ...\n\n"
+        "Scaling laws: what loss (nats per token) a model of N parameters reaches after reading D tokens, which costs\n"
+        "6 N D FLOP to train. Numbers may be written 70e9 or 70B (k, M, B, T).\n\n",
+        out);
     for (int i = 0; i < N_SUBCOMMANDS; i++) fprintf(out, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
     fputs("\nexample:\n  mnemo scaling loss --params 70e9 --tokens 15e12 --law chinchilla\n"
           "mnemo scaling SUBCOMMAND --help tells more.\n",

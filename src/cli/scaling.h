@@ -23,7 +23,7 @@ typedef struct scaling_request {
 #define SCALING_PARAMS(r) {"params", MN_OPT_AMOUNT, &(r).params, "N", "size of the model: 70e9, 70B", 1, 1e18}
 #define SCALING_TOKENS(r) {"tokens", MN_OPT_AMOUNT, &(r).tokens, "D", "training text, tokens: 15e12, 15T", 1, 1e24}
 #define SCALING_LOSS(r) {"loss", MN_OPT_AMOUNT, &(r).loss, "L", "loss to reach, nats per token", 1e-3, 100}
-#define SCALING_FLOPS(r) {"flops", MN_OPT_AMOUNT, &(r).flops, "C", "budget of the whole training, FLOP: 5.76e23", 1e3, 1e40}
+#define SCALING_FLOPS(r) {"flops", MN_OPT_AMOUNT, &(r).flops, "C", "budget of the whole training, FLOP", 1e3, 1e40}
 #define SCALING_COMMON(r) \
     {"law", MN_OPT_TEXT, &(r).law_name, "LAW", \
      "chinchilla (default), chinchilla-exact, kaplan, besiroglu, besiroglu-exact, or a file that fit wrote", 0, 0}, \
@@ -34,8 +34,6 @@ typedef struct scaling_request {
 scaling_request scaling_request_new(void);
 /* Parses, and finds the law. Returns -1 to go on, else the exit code. */
 int scaling_parse(scaling_request *r, const mn_usage *usage, int argc, char **argv);
-/* Says what is missing or too much; returns MN_EXIT_USAGE. */
-int scaling_wrong(const mn_usage *usage, const char *sentence);
 
 /* {"loss": "nats per token", ...}; the caller owns the reference. */
 json_t *scaling_units(const mn_scaling_law *law);

@@ -18,12 +18,6 @@ scaling_request scaling_request_new(void) {
                              .law_name = "chinchilla"};
 }
 
-int scaling_wrong(const mn_usage *usage, const char *sentence) {
-    fprintf(stderr, "mnemo %s: %s\nusage: mnemo %s %s\ntry: mnemo %s --help\n", usage->verb, sentence, usage->verb,
-            usage->synopsis, usage->verb);
-    return MN_EXIT_USAGE;
-}
-
 int scaling_parse(scaling_request *r, const mn_usage *usage, int argc, char **argv) {
     mn_text_list none;
     mn_error err;
@@ -35,8 +29,8 @@ int scaling_parse(scaling_request *r, const mn_usage *usage, int argc, char **ar
 }
 
 json_t *scaling_units(const mn_scaling_law *law) {
-    return json_pack("{s:s, s:s, s:s, s:s}", "loss", "nats per token", "params", law->counts, "tokens", "tokens", "flops",
-                     "FLOP");
+    return json_pack("{s:s, s:s, s:s, s:s}", "loss", "nats per token", "params", law->counts, "tokens", "tokens",
+                     "flops", "FLOP");
 }
 
 void scaling_put_point(json_t *object, const mn_scaling_point *point) {
@@ -82,7 +76,8 @@ static void print_point(const mn_scaling_law *law, const mn_scaling_point *point
     if (isfinite(point->loss) && isfinite(point->params) && isfinite(point->tokens)) print_parts(law, point);
     if (isfinite(point->params)) printf("params   %s (%s)\n", scaling_amount(point->params, text), law->counts);
     if (isfinite(point->tokens)) printf("tokens   %s", scaling_amount(point->tokens, text));
-    if (isfinite(point->tokens) && isfinite(point->params)) printf(" (%.3g per parameter)", point->tokens / point->params);
+    if (isfinite(point->tokens) && isfinite(point->params))
+        printf(" (%.3g per parameter)", point->tokens / point->params);
     if (isfinite(point->tokens)) puts("");
     if (isfinite(point->flops))
         printf("flops    %.5g FLOP = %.4g PF-days\n", point->flops, point->flops / MN_PF_DAY_FLOPS);

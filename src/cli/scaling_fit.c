@@ -111,24 +111,28 @@ int cmd_scaling_fit(int argc, char **argv) {
     fit_request r = {.law = "chinchilla", .seed = 1};
     const mn_option options[] = {
         {"law", MN_OPT_TEXT, &r.law, "LAW", "the form that is fitted: chinchilla, E + A / N^alpha + B / D^beta", 0, 0},
-        {"bootstrap", MN_OPT_INT, &r.n_bootstrap, "N", "standard errors from N resamples of the runs (1000 is usual)", 0, 1e6},
+        {"bootstrap", MN_OPT_INT, &r.n_bootstrap, "N", "standard errors from N resamples of the runs (1000 is usual)",
+         0, 1e6},
         {"o out", MN_OPT_TEXT, &r.out, "LAW.json", "write the law for --law of the other subcommands", 0, 0},
         {"svg", MN_OPT_TEXT, &r.svg, "FILE", "draw what the law leaves over", 0, 0},
         {"json", MN_OPT_FLAG, &r.json, NULL, "answer with one JSON object", 0, 0},
         {"s seed", MN_OPT_INT, &r.seed, "N", "of the resampling (default 1)", 0, 1e15},
         {"t threads", MN_OPT_INT, &r.n_threads, "N", "default: one per core; changes no result", 0, 1024},
         {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0}};
-    const mn_usage usage = {"scaling fit",
-                            "RUNS.csv [--law chinchilla] [--bootstrap N] [-o LAW.json] [--svg FILE] [--json]",
-                            "Fits a law to training runs, one a line under the header params,tokens,loss: Huber loss on "
-                            "logarithms,\nL-BFGS from 4500 starts.",
-                            "mnemo scaling fit runs.csv --bootstrap 1000 -o law.json --svg residuals.svg",
-                            options, 1, 1};
+    const mn_usage usage = {
+        "scaling fit",
+        "RUNS.csv [--law chinchilla] [--bootstrap N] [-o LAW.json] [--svg FILE] [--json]",
+        "Fits a law to training runs, one a line under the header params,tokens,loss: Huber loss on "
+        "logarithms,\nL-BFGS from 4500 starts.",
+        "mnemo scaling fit runs.csv --bootstrap 1000 -o law.json --svg residuals.svg",
+        options,
+        1,
+        1};
     mn_text_list files;
     mn_error err;
     int code = mn_options_parse(&usage, argc, argv, &files);
     if (code >= 0) return code;
-    if (strcmp(r.law, "chinchilla")) return scaling_wrong(&usage, "fits the form of --law chinchilla only.");
-    if (r.n_bootstrap == 1) return scaling_wrong(&usage, "needs at least 2 resamples for --bootstrap.");
+    if (strcmp(r.law, "chinchilla")) return mn_cli_wrong(&usage, "fits the form of --law chinchilla only.");
+    if (r.n_bootstrap == 1) return mn_cli_wrong(&usage, "needs at least 2 resamples for --bootstrap.");
     return fit_file(&r, files.items[0], &err) ? mn_cli_fail(usage.verb, &err) : MN_EXIT_DONE;
 }

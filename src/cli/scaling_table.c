@@ -58,8 +58,10 @@ static void print_text(const scaling_request *r, const row *rows, int n) {
         const mn_scaling_point *p = &rows[i].point;
         printf("%-23s%10s%10s%11.3g%11.3g", by_law ? rows[i].law : "", scaling_amount(p->params, params),
                scaling_amount(p->tokens, tokens), p->tokens / p->params, p->flops);
-        if (isfinite(p->loss)) printf("%10.4f\n", p->loss);
-        else printf("%10s\n", "-");
+        if (isfinite(p->loss))
+            printf("%10.4f\n", p->loss);
+        else
+            printf("%10s\n", "-");
     }
     puts("\nloss in nats per token; kaplan counts parameters without embeddings, the others all of them");
     if (!by_law) scaling_print_law(&r->law);
@@ -68,18 +70,24 @@ static void print_text(const scaling_request *r, const row *rows, int n) {
 int cmd_scaling_table(int argc, char **argv) {
     scaling_request r = scaling_request_new();
     const mn_option options[] = {SCALING_FLOPS(r), SCALING_COMMON(r)};
-    const mn_usage usage = {"scaling table",
-                            "[--law LAW] [--flops C] [--svg FILE] [--json]",
-                            "For each size the budget and the text for which it is the best size; with --flops the best "
-                            "split of\nthat budget by every law.",
-                            "mnemo scaling table --flops 5.76e23",
-                            options, 0, 0};
+    const mn_usage usage = {
+        "scaling table",
+        "[--law LAW] [--flops C] [--svg FILE] [--json]",
+        "For each size the budget and the text for which it is the best size; with --flops the best "
+        "split of\nthat budget by every law, and --svg draws the best sizes.",
+        "mnemo scaling table --flops 5.76e23",
+        options,
+        0,
+        0};
     int code = scaling_parse(&r, &usage, argc, argv);
     if (code >= 0) return code;
     row rows[MAX_ROWS] = {0};
     int n = isnan(r.flops) ? rows_by_size(&r.law, rows) : rows_by_law(r.flops, rows);
     mn_error err;
-    if (r.svg && mn_scaling_draw(&r.law, NULL, 0, r.svg, &err)) return mn_cli_fail(usage.verb, &err);
+    mn_status drawn = !r.svg           ? MN_OK
+                      : isnan(r.flops) ? mn_scaling_draw(&r.law, NULL, 0, r.svg, &err)
+                                       : mn_scaling_draw_sizes(r.flops, r.svg, &err);
+    if (drawn) return mn_cli_fail(usage.verb, &err);
     if (r.json) return print_json(&r, rows, n);
     print_text(&r, rows, n);
     return MN_EXIT_DONE;

@@ -1,8 +1,8 @@
 /* Besiroglu, Erdil, Barnett and You 2024, "Chinchilla Scaling: A replication attempt", arXiv 2404.10102.
  *
- * They read 245 runs off a figure of the Chinchilla paper, left out the five of highest loss and fitted the same formula
- * again, by maximum likelihood with a free scale: a little off the optimum of the plain Huber objective. (Their text
- * gives E as 1.8172, their published computation 1.81686.)
+ * They read 245 runs off a figure of the Chinchilla paper, left out the five of highest loss and fitted the same
+ * formula again, by maximum likelihood with a free scale: a little off the optimum of the plain Huber objective. (Their
+ * text gives E as 1.8172, their published computation 1.81686.)
  */
 #include "scaling/scaling.h"
 

@@ -181,11 +181,21 @@ static double spread(const search *s, int64_t n, double (*constant)(const mn_sca
     return sqrt(sum / (double)(n - 1));
 }
 
-static double get_e(const mn_scaling_law *law) { return law->E; }
-static double get_a(const mn_scaling_law *law) { return law->A; }
-static double get_b(const mn_scaling_law *law) { return law->B; }
-static double get_alpha(const mn_scaling_law *law) { return law->alpha; }
-static double get_beta(const mn_scaling_law *law) { return law->beta; }
+static double get_e(const mn_scaling_law *law) {
+    return law->E;
+}
+static double get_a(const mn_scaling_law *law) {
+    return law->A;
+}
+static double get_b(const mn_scaling_law *law) {
+    return law->B;
+}
+static double get_alpha(const mn_scaling_law *law) {
+    return law->alpha;
+}
+static double get_beta(const mn_scaling_law *law) {
+    return law->beta;
+}
 
 static mn_status bootstrap(search *s, mn_pool *pool, const mn_scaling_fit_options *options, mn_scaling_fit *out,
                            mn_error *err) {
@@ -217,21 +227,24 @@ static size_t count_different(double *values, size_t n) {
 
 static mn_status check_runs(const mn_scaling_run *runs, size_t n, double *scratch, mn_error *err) {
     if (n < MIN_RUNS || n > UINT16_MAX)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%zu runs; a fit of five constants takes %d to %d.", n, MIN_RUNS, UINT16_MAX);
+        return mn_fail(err, MN_ERR_ARGUMENT, "%zu runs; a fit of five constants takes %d to %d.", n, MIN_RUNS,
+                       UINT16_MAX);
     for (size_t i = 0; i < n; i++)
         if (!(runs[i].params > 0 && runs[i].tokens > 0 && runs[i].loss > 0) || !isfinite(runs[i].params) ||
             !isfinite(runs[i].tokens) || !isfinite(runs[i].loss))
-            return mn_fail(err, MN_ERR_ARGUMENT, "run %zu is %g params, %g tokens, loss %g; all must be above 0 and finite.",
-                           i + 1, runs[i].params, runs[i].tokens, runs[i].loss);
+            return mn_fail(err, MN_ERR_ARGUMENT,
+                           "run %zu is %g params, %g tokens, loss %g; all must be above 0 and finite.", i + 1,
+                           runs[i].params, runs[i].tokens, runs[i].loss);
     for (size_t i = 0; i < n; i++) scratch[i] = runs[i].params;
     size_t n_sizes = count_different(scratch, n);
     for (size_t i = 0; i < n; i++) scratch[i] = runs[i].tokens;
     size_t n_texts = count_different(scratch, n);
     if (n_sizes >= MIN_DIFFERENT && n_texts >= MIN_DIFFERENT) return MN_OK;
-    return mn_fail(err, MN_ERR_ARGUMENT,
-                   "the runs have %zu different sizes and %zu different numbers of tokens; at least %d of each are needed "
-                   "to tell floor, scale and exponent apart.",
-                   n_sizes, n_texts, MIN_DIFFERENT);
+    return mn_fail(
+        err, MN_ERR_ARGUMENT,
+        "the runs have %zu different sizes and %zu different numbers of tokens; at least %d of each are needed "
+        "to tell floor, scale and exponent apart.",
+        n_sizes, n_texts, MIN_DIFFERENT);
 }
 
 static double take_logs(double *out, size_t n, const double *first, size_t stride) {

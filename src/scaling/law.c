@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const mn_scaling_law_names[] = {"kaplan", "chinchilla", "chinchilla-exact", "besiroglu",
-                                            "besiroglu-exact", NULL};
+const char *const mn_scaling_law_names[] = {"kaplan",    "chinchilla",      "chinchilla-exact",
+                                            "besiroglu", "besiroglu-exact", NULL};
 
 static mn_scaling_law (*const makers[])(void) = {mn_kaplan_law, mn_chinchilla_law, mn_chinchilla_exact_law,
                                                  mn_besiroglu_law, mn_besiroglu_exact_law};
@@ -27,8 +27,12 @@ mn_status mn_scaling_law_find(const char *name_or_path, mn_scaling_law *out, mn_
 }
 
 /* What limited size, and limited text, add inside the power. */
-static double size_term(const mn_scaling_law *law, double params) { return law->A / pow(params, law->alpha); }
-static double text_term(const mn_scaling_law *law, double tokens) { return law->B / pow(tokens, law->beta); }
+static double size_term(const mn_scaling_law *law, double params) {
+    return law->A / pow(params, law->alpha);
+}
+static double text_term(const mn_scaling_law *law, double tokens) {
+    return law->B / pow(tokens, law->beta);
+}
 
 double mn_scaling_loss(const mn_scaling_law *law, double params, double tokens) {
     return pow(law->E + size_term(law, params) + text_term(law, tokens), law->gamma);
@@ -58,10 +62,11 @@ mn_status mn_scaling_params(const mn_scaling_law *law, double tokens, double los
     double left = pow(loss, 1 / law->gamma) - law->E - text_term(law, tokens);
     *params = left > 0 ? pow(law->A / left, 1 / law->alpha) : INFINITY;
     if (isfinite(*params)) return MN_OK;
-    return mn_fail(err, MN_ERR_LIMIT,
-                   "no number of parameters reaches it: the floor for this D is %.6g nats per token, and %.6g was asked "
-                   "of %.4g tokens; take more text or a higher loss.",
-                   mn_scaling_loss(law, INFINITY, tokens), loss, tokens);
+    return mn_fail(
+        err, MN_ERR_LIMIT,
+        "no number of parameters reaches it: the floor for this D is %.6g nats per token, and %.6g was asked "
+        "of %.4g tokens; take more text or a higher loss.",
+        mn_scaling_loss(law, INFINITY, tokens), loss, tokens);
 }
 
 static void kaplan_point(double flops, mn_scaling_point *out) {

@@ -22,7 +22,8 @@ char *mn_scaling_fit_json(const mn_scaling_fit *fit) {
     if (root) {
         json_object_set_new(root, "objective", json_real(fit->objective));
         json_object_set_new(root, "points", json_integer((json_int_t)fit->n_runs));
-        json_object_set_new(root, "units", json_pack("{s:s, s:s}", "loss", "nats per token", "params", fit->law.counts));
+        json_object_set_new(root, "units",
+                            json_pack("{s:s, s:s}", "loss", "nats per token", "params", fit->law.counts));
     }
     if (root && fit->n_bootstrap > 0) {
         json_object_set_new(root, "se", constants_json(&fit->se));
@@ -35,7 +36,8 @@ char *mn_scaling_fit_json(const mn_scaling_fit *fit) {
 
 static mn_status read_constant(json_t *root, const char *name, double min, double max, double *out, mn_error *err) {
     json_t *value = json_object_get(root, name);
-    if (!json_is_number(value)) return mn_fail(err, MN_ERR_FORMAT, "has no number \"%s\"; a fitted law is wanted.", name);
+    if (!json_is_number(value))
+        return mn_fail(err, MN_ERR_FORMAT, "has no number \"%s\"; a fitted law is wanted.", name);
     *out = json_number_value(value);
     if (*out >= min && *out <= max) return MN_OK;
     return mn_fail(err, MN_ERR_FORMAT, "%s is %g; it must lie between %g and %g.", name, *out, min, max);

@@ -111,6 +111,40 @@ mn_status mn_scaling_draw(const mn_scaling_law *law, const mn_scaling_point *poi
     return mn_svg_write(&svg, path, err);
 }
 
+/* ---- the best size of a budget, by every law ---- */
+
+static void draw_sizes(mn_svg *svg, int color, const char *label, const mn_scaling_law *law, int approach) {
+    double flops[N_SAMPLES], params[N_SAMPLES];
+    for (int i = 0; i < N_SAMPLES; i++) {
+        mn_scaling_point best;
+        flops[i] = svg->x.min * pow(svg->x.max / svg->x.min, (double)i / (N_SAMPLES - 1));
+        if (law)
+            mn_scaling_optimal(law, flops[i], &best);
+        else
+            mn_chinchilla_approach(approach, flops[i], &best);
+        params[i] = best.params;
+    }
+    (law ? mn_svg_line : mn_svg_dashes)(svg, color, label, flops, params, N_SAMPLES);
+}
+
+mn_status mn_scaling_draw_sizes(double flops, const char *path, mn_error *err) {
+    mn_svg_axis x = {"budget C (FLOP of the whole training)", 1e18, 1e26, .log = true};
+    mn_svg_axis y = {"best size N (parameters, counted as each law counts)", 1e8, 1e12, .log = true};
+    make_room(&x, flops);
+    mn_svg svg;
+    mn_svg_begin(&svg, "The best size for a budget, law by law", x, y);
+    svg.height = 420;
+    for (int i = 0; mn_scaling_law_names[i]; i++) {
+        mn_scaling_law law;
+        if (mn_scaling_law_find(mn_scaling_law_names[i], &law, NULL)) continue;
+        draw_sizes(&svg, i, law.name, &law, 0);
+    }
+    draw_sizes(&svg, 5, "chinchilla approach 1", NULL, 1);
+    draw_sizes(&svg, 6, "chinchilla approach 2", NULL, 2);
+    mn_svg_dashes(&svg, MN_SVG_INK, "the budget asked for", (double[]){flops, flops}, (double[]){y.min, y.max}, 2);
+    return mn_svg_write(&svg, path, err);
+}
+
 /* ---- residuals ---- */
 
 static int by_params(const void *a, const void *b) {

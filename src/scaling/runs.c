@@ -56,18 +56,21 @@ static int split(char *line, char *fields[MAX_COLUMNS]) {
 
 static mn_status read_header(reader *r, mn_error *err) {
     char *fields[MAX_COLUMNS], *line = next_line(r);
-    if (!line) return mn_fail(err, MN_ERR_FORMAT, "%s: is empty; a header params,tokens,loss and rows are wanted.", r->path);
+    if (!line)
+        return mn_fail(err, MN_ERR_FORMAT, "%s: is empty; a header params,tokens,loss and rows are wanted.", r->path);
     if (!strncmp(line, "\xEF\xBB\xBF", 3)) line += 3;
     r->n_columns = split(line, fields);
     if (r->n_columns > MAX_COLUMNS)
-        return mn_fail(err, MN_ERR_LIMIT, "%s: has %d columns; at most %d are read.", r->path, r->n_columns, MAX_COLUMNS);
+        return mn_fail(err, MN_ERR_LIMIT, "%s: has %d columns; at most %d are read.", r->path, r->n_columns,
+                       MAX_COLUMNS);
     for (column *want = r->wanted; want < r->wanted + N_WANTED; want++) {
         want->index = -1;
         for (int i = 0; i < r->n_columns; i++)
             if (!strcmp(fields[i], want->name)) want->index = i;
         if (want->index < 0)
-            return mn_fail(err, MN_ERR_FORMAT, "%s:%d: has no column \"%s\"; the header must name params, tokens and loss.",
-                           r->path, r->line, want->name);
+            return mn_fail(err, MN_ERR_FORMAT,
+                           "%s:%d: has no column \"%s\"; the header must name params, tokens and loss.", r->path,
+                           r->line, want->name);
     }
     return MN_OK;
 }
@@ -117,8 +120,9 @@ mn_status mn_scaling_runs_read(const char *path, mn_scaling_run **runs, size_t *
     size_t bytes;
     MN_TRY(mn_file_read(path, MAX_FILE_BYTES, &text, &bytes, err));
     reader r = {.path = path, .next = text, .wanted = {{"params", 1e18, 0}, {"tokens", 1e24, 0}, {"loss", 100, 0}}};
-    mn_status status = strlen(text) == bytes ? read_header(&r, err)
-                                             : mn_fail(err, MN_ERR_FORMAT, "%s: holds a NUL byte: it is no text.", path);
+    mn_status status = strlen(text) == bytes
+                           ? read_header(&r, err)
+                           : mn_fail(err, MN_ERR_FORMAT, "%s: holds a NUL byte: it is no text.", path);
     if (!status) status = read_rows(&r, runs, n_runs, err);
     free(text);
     if (status) {

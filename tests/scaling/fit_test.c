@@ -159,7 +159,8 @@ static void refuses_bad_runs(void **state) {
 
 static void reads_runs(void **state) {
     (void)state;
-    const char *path = write_text("runs.csv", "\xEF\xBB\xBFname,loss,\"params\",tokens\r\n\r\na,2.5,1e9, 2e10 \r\nb,2,7e9,1e12");
+    const char *path =
+        write_text("runs.csv", "\xEF\xBB\xBFname,loss,\"params\",tokens\r\n\r\na,2.5,1e9, 2e10 \r\nb,2,7e9,1e12");
     mn_scaling_run *runs;
     size_t n;
     mn_error err;
@@ -227,10 +228,9 @@ static void law_files(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reaches_published_optimum), cmocka_unit_test(finds_a_known_law),
-        cmocka_unit_test(threads_change_nothing),    cmocka_unit_test(can_be_stopped),
-        cmocka_unit_test(refuses_bad_runs),          cmocka_unit_test(reads_runs),
-        cmocka_unit_test(names_bad_lines),           cmocka_unit_test(law_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reaches_published_optimum), cmocka_unit_test(finds_a_known_law),
+                                       cmocka_unit_test(threads_change_nothing),    cmocka_unit_test(can_be_stopped),
+                                       cmocka_unit_test(refuses_bad_runs),          cmocka_unit_test(reads_runs),
+                                       cmocka_unit_test(names_bad_lines),           cmocka_unit_test(law_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

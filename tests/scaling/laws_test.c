@@ -54,9 +54,10 @@ static void kaplan_others(void **state) {
 
 static void parametric_golden(void **state) {
     (void)state;
-    static const double cases[][5] = {{70e9, 1.4e12, 1.93665, 1.92085, 1.97342}, {70e9, 15e12, 1.85748, 1.85098, 1.92986},
-                                      {7e9, 15e12, 1.95664, 1.95186, 2.02987},   {7.6e9, 7e12, 1.97158, 1.96429, 2.03489},
-                                      {7e9, 2e12, 2.02030, 2.00798, 2.06424},    {1e9, 20e9, 2.58005, 2.53067, 2.52921}};
+    static const double cases[][5] = {
+        {70e9, 1.4e12, 1.93665, 1.92085, 1.97342}, {70e9, 15e12, 1.85748, 1.85098, 1.92986},
+        {7e9, 15e12, 1.95664, 1.95186, 2.02987},   {7.6e9, 7e12, 1.97158, 1.96429, 2.03489},
+        {7e9, 2e12, 2.02030, 2.00798, 2.06424},    {1e9, 20e9, 2.58005, 2.53067, 2.52921}};
     static const char *const names[] = {"chinchilla", "chinchilla-exact", "besiroglu"};
     for (int law_index = 0; law_index < 3; law_index++) {
         mn_scaling_law law = law_named(names[law_index]);
@@ -152,8 +153,8 @@ static void cheapest_golden(void **state) {
     assert_near(mn_kaplan_loss_of_flops_min(point.flops), 2.5, 1e-12, "L(C_min)");
 }
 
-/* Table 3 of the paper for approach 1, table A3 for approach 2: FLOP and tokens for a size. The paper's own rows multiply
- * to 6 N D only within 5 percent. */
+/* Table 3 of the paper for approach 1, table A3 for approach 2: FLOP and tokens for a size. The paper's own rows
+ * multiply to 6 N D only within 5 percent. */
 static void chinchilla_tables(void **state) {
     (void)state;
     static const double approach_1[][3] = {{400e6, 1.92e19, 8.0e9}, {1e9, 1.21e20, 20.2e9}, {10e9, 1.23e22, 205.1e9},
@@ -170,6 +171,30 @@ static void chinchilla_tables(void **state) {
         assert_near(point.params, approach_2[i][0], 0.03, "N, approach 2");
         assert_near(point.tokens, approach_2[i][2], 0.07, "D, approach 2");
     }
+}
+
+/* A model of 12 layers of width 768 (GPT-2's shape), by hand. */
+static void expectations(void **state) {
+    (void)state;
+    mn_scaling_model model = {.params = 124e6,
+                              .params_embedding = 39e6,
+                              .output_params = 38.6e6,
+                              .n_layers = 12,
+                              .n_ctx = 1024,
+                              .attention_width = 12 * 128};
+    double flops = 6 * 123.6e6 + 3.0 * 12 * 1024 * 1536;
+    assert_near(mn_scaling_train_flops_per_token(&model), flops, 1e-12, "FLOP per token");
+    mn_scaling_point best, want;
+    double floor;
+    mn_scaling_law law = law_named("chinchilla");
+    mn_scaling_expect(&law, &model, &best, &floor);
+    mn_scaling_optimal_for_params(&law, 124e6, &want);
+    assert_near(best.tokens, want.tokens, 1e-12, "tokens by all parameters");
+    assert_near(floor, mn_scaling_loss(&law, 124e6, INFINITY), 1e-12, "floor");
+    law = law_named("kaplan");
+    mn_scaling_expect(&law, &model, &best, &floor);
+    assert_near(best.params, 85e6, 1e-12, "Kaplan counts no embeddings");
+    assert_near(floor, mn_kaplan_loss_of_params(85e6), 1e-12, "floor");
 }
 
 static void unknown_law(void **state) {
@@ -194,6 +219,6 @@ int main(void) {
         cmocka_unit_test(parametric_golden), cmocka_unit_test(inverses_golden),
         cmocka_unit_test(best_split_golden), cmocka_unit_test(forward_and_inverse_agree),
         cmocka_unit_test(cheapest_golden),   cmocka_unit_test(chinchilla_tables),
-        cmocka_unit_test(unknown_law),       cmocka_unit_test(accelerators)};
+        cmocka_unit_test(expectations), cmocka_unit_test(unknown_law),       cmocka_unit_test(accelerators)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
