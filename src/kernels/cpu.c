@@ -1,5 +1,8 @@
 #include "kernels/cpu.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +15,22 @@ static const char *const names[MN_CPU_LEVEL_COUNT] = {
 
 const char *mn_cpu_level_name(mn_cpu_level level) { return names[level]; }
 
+#if defined(__x86_64__)
+/* clang 14 does not know this feature by name. */
+static int has_f16c(void) {
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+#endif
+
 /* The compiler's run-time library asks the operating system as well whether it saves the wide registers. */
 int mn_cpu_supports(mn_cpu_level level) {
     switch (level) {
     case MN_CPU_GENERIC: return 1;
 #if defined(__x86_64__)
     case MN_CPU_AVX2:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-               __builtin_cpu_supports("bmi2");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+               has_f16c();
     case MN_CPU_AVX512:
         return mn_cpu_supports(MN_CPU_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
