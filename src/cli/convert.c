@@ -17,8 +17,10 @@ static void print_summary(const char *out, mn_dtype type, const mn_convert_summa
     fprintf(stderr, " %lld kept as they were; %s -> %s\n", (long long)s->n_kept, mn_human_bytes(before, s->bytes_in),
            mn_human_bytes(after, s->bytes_out));
     if (s->n_fallback)
-        fprintf(stderr, "%lld tensors have rows that are no multiple of %d values, the block of %s, and took the next type that fits.\n",
-               (long long)s->n_fallback, mn_dtype_get(type)->block_elems, mn_dtype_get(type)->name);
+        fprintf(stderr,
+                "%lld tensors have rows that are no multiple of %d values, the block of %s, and took the next type "
+                "that fits.\n",
+                (long long)s->n_fallback, mn_dtype_get(type)->block_elems, mn_dtype_get(type)->name);
 }
 
 static mn_status convert(const char *in_path, const char *out_path, mn_dtype type, int n_threads, mn_error *err) {
@@ -52,8 +54,9 @@ int cmd_convert(int argc, char **argv) {
     };
     const mn_usage usage = {
         "convert", "IN OUT --type TYPE",
-        "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they are; the\n"
-        "token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks take one that fits.",
+        "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they are;\n"
+        "the token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks take one\n"
+        "that fits.",
         "mnemo convert model-f16.gguf model-q8.gguf --type q8_0", options, 2, 2};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;

@@ -226,8 +226,9 @@ static json_t *json_types(const mn_model_facts *f) {
     json_t *types = json_object();
     for (int i = 0; i < MN_DTYPE_COUNT; i++)
         if (f->n_tensors[i])
-            json_object_set_new(types, mn_dtype_get(i)->name, json_pack("{s:I,s:I}", "n_tensors", (json_int_t)f->n_tensors[i],
-                                                                        "bytes", (json_int_t)f->tensor_bytes[i]));
+            json_object_set_new(types, mn_dtype_get(i)->name,
+                                json_pack("{s:I,s:I}", "n_tensors", (json_int_t)f->n_tensors[i], "bytes",
+                                          (json_int_t)f->tensor_bytes[i]));
     return types;
 }
 
@@ -236,12 +237,25 @@ static json_t *json_int_or_null(int64_t value) { return value < 0 ? json_null() 
 static json_t *json_summary(const mn_gguf *gguf, const mn_model_facts *f) {
     json_t *root = json_object();
     const struct { const char *name; int64_t value; } ints[] = {
-        {"version", mn_gguf_version(gguf)}, {"file_bytes", (int64_t)mn_gguf_file_bytes(gguf)},
-        {"n_params", f->n_params}, {"n_params_embedding", f->n_params_embedding}, {"n_params_active", f->n_params_active},
-        {"n_layers", f->n_layers}, {"n_embd", f->n_embd}, {"n_heads", f->n_heads}, {"n_kv_heads", f->n_kv_heads},
-        {"head_dim_k", f->head_dim_k}, {"head_dim_v", f->head_dim_v}, {"n_ff", f->n_ff}, {"n_experts", f->n_experts},
-        {"n_experts_used", f->n_experts_used}, {"n_vocab", f->n_vocab}, {"n_tokens", f->n_tokens}, {"n_ctx", f->n_ctx},
-        {"n_ctx_original", f->n_ctx_original}, {"rope_dims", f->rope_dims},
+        {"version", mn_gguf_version(gguf)},
+        {"file_bytes", (int64_t)mn_gguf_file_bytes(gguf)},
+        {"n_params", f->n_params},
+        {"n_params_embedding", f->n_params_embedding},
+        {"n_params_active", f->n_params_active},
+        {"n_layers", f->n_layers},
+        {"n_embd", f->n_embd},
+        {"n_heads", f->n_heads},
+        {"n_kv_heads", f->n_kv_heads},
+        {"head_dim_k", f->head_dim_k},
+        {"head_dim_v", f->head_dim_v},
+        {"n_ff", f->n_ff},
+        {"n_experts", f->n_experts},
+        {"n_experts_used", f->n_experts_used},
+        {"n_vocab", f->n_vocab},
+        {"n_tokens", f->n_tokens},
+        {"n_ctx", f->n_ctx},
+        {"n_ctx_original", f->n_ctx_original},
+        {"rope_dims", f->rope_dims},
     };
     const struct { const char *name; mn_gguf_string value; } strings[] = {
         {"architecture", f->architecture}, {"name", f->name}, {"rope_scaling", f->rope_scaling},
@@ -331,8 +345,9 @@ int cmd_info(int argc, char **argv) {
         {"json", MN_OPT_FLAG, &args.json, NULL, "print one JSON object", 0, 0},
         {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
     };
-    const mn_usage usage = {"info", "MODEL [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu",
-                            "Says what a model file holds, without running it.", "mnemo info model.gguf", options, 0, 1};
+    const mn_usage usage = {
+        "info", "MODEL [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu",
+        "Says what a model file holds, without running it.", "mnemo info model.gguf", options, 0, 1};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
     if (paths.n) args.path = paths.items[0];

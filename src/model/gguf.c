@@ -86,8 +86,9 @@ static mn_status open_numbered(const char *path, split_name name, int number, mn
     mn_status status = open_part(part_path, &part, err);
     if (!status) status = get_split(part, &keys, err);
     if (!status && (keys.number != number - 1 || keys.count != name.count))
-        status = mn_fail(err, MN_ERR_FORMAT, "%s: says inside that it is part %lld of %lld, against its name; rename it.",
-                         part_path, (long long)keys.number + 1, (long long)keys.count);
+        status = mn_fail(err, MN_ERR_FORMAT,
+                         "%s: says inside that it is part %lld of %lld, against its name; rename it.", part_path,
+                         (long long)keys.number + 1, (long long)keys.count);
     free(part_path);
     if (status) mn_gguf_close(part);
     else *out = part;
@@ -101,7 +102,8 @@ static mn_status merge_parts(mn_gguf *first, mn_error *err) {
     split_keys keys;
     MN_TRY(get_split(first, &keys, err));
     if (keys.n_tensors >= 0 && keys.n_tensors != n_tensors)
-        return mn_fail(err, MN_ERR_FORMAT, "%s: its parts hold %lld tensors but split.tensors.count is %lld; download them again.",
+        return mn_fail(err, MN_ERR_FORMAT,
+                       "%s: its parts hold %lld tensors but split.tensors.count is %lld; download them again.",
                        first->path, (long long)n_tensors, (long long)keys.n_tensors);
     mn_tensor *all = mn_arena_alloc(&first->arena, (size_t)n_tensors + 1, sizeof *all);
     if (!all) return mn_fail(err, MN_ERR_MEMORY, "%s: no memory for %lld tensors.", first->path, (long long)n_tensors);

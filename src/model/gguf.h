@@ -94,11 +94,11 @@ void mn_gguf_put_string(mn_gguf_writer *writer, const char *key, const char *val
 /* Copies a key as it stands in another file, under its own name. Keys that describe that file's layout
  * (general.alignment, split.*) are left out. */
 void mn_gguf_put_kv(mn_gguf_writer *writer, const mn_gguf_kv *kv);
-/* Adds a tensor; name, type, n_dims and ne of *t are copied, its bytes computed. t->data is borrowed until write; when it
- * is NULL, `fill` makes it. */
+/* Adds a tensor; name, type, n_dims and ne of *t are copied, its bytes computed. t->data is borrowed until write; when
+ * it is NULL, `fill` makes it. */
 void mn_gguf_put_tensor(mn_gguf_writer *writer, const mn_tensor *t);
-/* Writes PATH (see mn_writer: all or nothing), asking `fill` in the order of the puts, into one buffer of the size of the
- * largest tensor. A failed put, or a name put twice, is reported here. */
+/* Writes PATH (see mn_writer: all or nothing), asking `fill` in the order of the puts, into one buffer of the size of
+ * the largest tensor. A failed put, or a name put twice, is reported here. */
 mn_status mn_gguf_write(mn_gguf_writer *writer, const char *path, mn_gguf_fill *fill, void *arg, mn_error *err);
 
 #endif

@@ -47,8 +47,8 @@ static mn_status fill(void *arg, const mn_tensor *t, void *dst, mn_error *err) {
     row_job job = {.c = c, .src = mn_gguf_tensor(c->in, t->name), .dst = t, .dst_data = dst};
     mn_pool_run(c->params->pool, t->ne[1] * t->ne[2] * t->ne[3], 16, convert_rows, &job);
     if (atomic_load(&job.not_finite))
-        return mn_fail(err, MN_ERR_FORMAT, "tensor %s holds values that are not finite, which %s cannot represent.", t->name,
-                       mn_dtype_get(t->type)->name);
+        return mn_fail(err, MN_ERR_FORMAT, "tensor %s holds values that are not finite, which %s cannot represent.",
+                       t->name, mn_dtype_get(t->type)->name);
     c->done_bytes += t->bytes;
     if (c->params->progress)
         c->params->progress(c->params->progress_arg, (int64_t)c->done_bytes, (int64_t)c->total_bytes);
@@ -85,7 +85,8 @@ static mn_status write_converted(conversion *c, mn_gguf_writer *writer, const ch
     put_tensors(c, writer, summary);
     int n_threads = c->params->pool ? mn_pool_threads(c->params->pool) : 1;
     size_t bytes;
-    if (mn_mul_size((size_t)c->scratch_row, (size_t)n_threads * sizeof *c->scratch, &bytes)) c->scratch = malloc(bytes + 1);
+    if (mn_mul_size((size_t)c->scratch_row, (size_t)n_threads * sizeof *c->scratch, &bytes))
+        c->scratch = malloc(bytes + 1);
     if (!c->scratch)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for rows of %lld elements.", (long long)c->scratch_row);
     mn_status status = mn_gguf_write(writer, path, fill, c, err);

@@ -12,9 +12,9 @@ typedef struct mn_convert_summary {
 } mn_convert_summary;
 
 /* Writes `in` to `path` with its weights in params->type, as mn_precision_pick decides per tensor. All keys are copied
- * but for the file type. `path` may not be a file that `in` is mapped from. Values that are not finite are an error when
- * the type is quantised. Holds one tensor, and a row per thread, in memory. The result is the same at any number of
- * threads. */
+ * but for the file type. `path` may not be a file that `in` is mapped from. Values that are not finite are an error
+ * when the type is quantised. Holds one tensor, and a row per thread, in memory. The result is the same at any number
+ * of threads. */
 mn_status mn_gguf_convert(const mn_gguf *in, const char *path, const mn_make_params *params,
                           mn_convert_summary *summary, mn_error *err);
 

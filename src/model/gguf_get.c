@@ -134,7 +134,8 @@ static mn_status get_items(const char *key, const mn_gguf_kv *kv, size_t item_by
     bool fits = mn_mul_size(kv->n_items, item_bytes, &bytes);
     *out = fits ? malloc(bytes + 1) : NULL;
     if (*out) return MN_OK;
-    return mn_fail(err, MN_ERR_MEMORY, "no memory for the %llu items of key \"%s\".", (unsigned long long)kv->n_items, key);
+    return mn_fail(err, MN_ERR_MEMORY, "no memory for the %llu items of key \"%s\".", (unsigned long long)kv->n_items,
+                   key);
 }
 
 mn_status mn_gguf_get_strings(const mn_gguf *gguf, const char *key, mn_gguf_string **out, size_t *n, bool *found,
@@ -161,7 +162,8 @@ mn_status mn_gguf_get_f32s(const mn_gguf *gguf, const char *key, float **out, si
     void *items;
     MN_TRY(get_items(key, kv, sizeof **out, &items, err));
     size_t step = mn_gguf_type_bytes(kv->item_type);
-    for (size_t i = 0; i < kv->n_items; i++) ((float *)items)[i] = (float)read_float(kv->item_type, kv->data + i * step);
+    for (size_t i = 0; i < kv->n_items; i++)
+        ((float *)items)[i] = (float)read_float(kv->item_type, kv->data + i * step);
     *out = items;
     *n = kv->n_items;
     return MN_OK;

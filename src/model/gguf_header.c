@@ -28,8 +28,8 @@ static mn_status fail_cut(const cursor *c, size_t wanted, mn_error *err) {
     size_t present = (size_t)(c->end - c->start), used = (size_t)(c->at - c->start);
     if (c->total)
         return mn_fail(err, MN_ERR_FORMAT,
-                       "file ends at %zu bytes inside its header: %s %lld of %lld at byte %zu needs %zu more bytes; it is "
-                       "cut or damaged, download it again.",
+                       "file ends at %zu bytes inside its header: %s %lld of %lld at byte %zu needs %zu more bytes; "
+                       "it is cut or damaged, download it again.",
                        present, c->what, (long long)c->index + 1, (long long)c->total, used, wanted);
     return mn_fail(err, MN_ERR_FORMAT, "file ends at %zu bytes inside its header (%s); download it again.", present,
                    c->what);
@@ -140,7 +140,8 @@ static mn_status take_kv(cursor *c, mn_gguf_kv *kv, mn_error *err) {
     MN_TRY(take_string(c, &kv->key, err));
     MN_TRY(take_u32(c, &type, err));
     if (type >= MN_GGUF_TYPE_COUNT)
-        return mn_fail(err, MN_ERR_FORMAT, "key \"%s\" has the unknown value type %u (known: 0 to %d); the file is damaged.",
+        return mn_fail(err, MN_ERR_FORMAT,
+                       "key \"%s\" has the unknown value type %u (known: 0 to %d); the file is damaged.",
                        mn_gguf_show(kv->key).text, type, MN_GGUF_TYPE_COUNT - 1);
     kv->type = (mn_gguf_type)type;
     kv->length_bytes = c->version > 1 ? 8 : 4;
@@ -165,7 +166,8 @@ static mn_status take_tensor_name(mn_gguf *gguf, cursor *c, mn_tensor *t, mn_err
     mn_gguf_string name;
     MN_TRY(take_string(c, &name, err));
     if (name.bytes == 0 || memchr(name.data, 0, name.bytes))
-        return mn_fail(err, MN_ERR_FORMAT, "tensor %lld of %lld has the name \"%s\"; a name needs characters and no NUL.",
+        return mn_fail(err, MN_ERR_FORMAT,
+                       "tensor %lld of %lld has the name \"%s\"; a name needs characters and no NUL.",
                        (long long)c->index + 1, (long long)c->total, mn_gguf_show(name).text);
     char *copy = mn_arena_alloc(&gguf->arena, name.bytes + 1, 1);
     if (!copy) return mn_fail(err, MN_ERR_MEMORY, "no memory for a tensor name of %zu bytes.", name.bytes);
@@ -213,7 +215,8 @@ static mn_status take_type(cursor *c, mn_tensor *t, mn_error *err) {
     if (!info) return fail_type(t, type, err);
     t->type = (mn_dtype)type;
     if (t->ne[0] % info->block_elems)
-        return mn_fail(err, MN_ERR_FORMAT, "tensor \"%s\" has rows of %lld elements, which are no whole blocks of %d (%s).",
+        return mn_fail(err, MN_ERR_FORMAT,
+                       "tensor \"%s\" has rows of %lld elements, which are no whole blocks of %d (%s).",
                        show_name(t).text, (long long)t->ne[0], info->block_elems, info->name);
     size_t bytes = mn_dtype_row_bytes(t->type, t->ne[0]);
     bool fits = bytes > 0;
@@ -249,7 +252,8 @@ static mn_status get_alignment(const mn_gguf *gguf, size_t *out, mn_error *err) 
     bool found;
     MN_TRY(mn_gguf_get_i64(gguf, "general.alignment", &alignment, &found, err));
     if (alignment < 1 || alignment > UINT32_MAX || (alignment & (alignment - 1)))
-        return mn_fail(err, MN_ERR_FORMAT, "general.alignment is %lld; it must be a power of two.", (long long)alignment);
+        return mn_fail(err, MN_ERR_FORMAT, "general.alignment is %lld; it must be a power of two.",
+                       (long long)alignment);
     *out = (size_t)alignment;
     return MN_OK;
 }
@@ -295,7 +299,8 @@ static mn_status place_tensors(mn_gguf *gguf, const cursor *c, const uint64_t *o
         mn_tensor *t = &gguf->tensors[i];
         size_t begin = 0, end = 0;
         if (offsets[i] % alignment)
-            return mn_fail(err, MN_ERR_FORMAT, "tensor \"%s\" starts at offset %llu, which is no multiple of the alignment %zu.",
+            return mn_fail(err, MN_ERR_FORMAT,
+                           "tensor \"%s\" starts at offset %llu, which is no multiple of the alignment %zu.",
                            show_name(t).text, (unsigned long long)offsets[i], alignment);
         if (!mn_add_size(start, offsets[i], &begin) || !mn_add_size(begin, t->bytes, &end)) end = SIZE_MAX;
         if (end > gguf->bytes) return fail_outside(gguf, t, end, err);

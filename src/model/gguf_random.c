@@ -39,8 +39,8 @@ static mn_status check_counts(const mn_random_model *m, mn_error *err) {
 
 static mn_status check_shape(const mn_random_model *m, mn_error *err) {
     if (!is(m, "llama") && !is(m, "mnemo") && !is(m, "qwen2") && !is(m, "qwen3"))
-        return mn_fail(err, MN_ERR_ARGUMENT, "no random model of architecture \"%s\" is made; known: llama mnemo qwen2 qwen3.",
-                       m->arch);
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "no random model of architecture \"%s\" is made; known: llama mnemo qwen2 qwen3.", m->arch);
     MN_TRY(check_counts(m, err));
     if (m->n_heads % m->n_kv_heads)
         return mn_fail(err, MN_ERR_ARGUMENT, "%lld heads cannot share %lld key-value heads evenly.",

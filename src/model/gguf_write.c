@@ -114,8 +114,10 @@ void mn_gguf_put_tensor(mn_gguf_writer *writer, const mn_tensor *t) {
         fits = fits && copy->ne[i] > 0 && mn_mul_size(copy->bytes, (size_t)copy->ne[i], &copy->bytes);
     }
     if (!fits && !writer->error.status)
-        mn_fail(&writer->error, MN_ERR_ARGUMENT, "tensor %s cannot be written: rows of %lld elements are no whole blocks, or "
-                "its size is zero or too large.", t->name, (long long)t->ne[0]);
+        mn_fail(&writer->error, MN_ERR_ARGUMENT,
+                "tensor %s cannot be written: rows of %lld elements are no whole blocks, or "
+                "its size is zero or too large.",
+                t->name, (long long)t->ne[0]);
 }
 
 static void write_u32(mn_writer *file, uint32_t value) { mn_writer_put(file, &value, sizeof value); }
@@ -137,7 +139,8 @@ static void write_kv(mn_writer *file, const mn_gguf_kv *kv) {
         return;
     }
     const unsigned char *at = kv->data;
-    for (uint64_t i = 0; i < (array ? kv->n_items : 1); i++) write_string(file, mn_gguf_next_string(&at, kv->length_bytes));
+    for (uint64_t i = 0; i < (array ? kv->n_items : 1); i++)
+        write_string(file, mn_gguf_next_string(&at, kv->length_bytes));
 }
 
 static void write_header(const mn_gguf_writer *writer, mn_writer *file) {

@@ -1,4 +1,4 @@
-/* model/gguf: what is written is read back, typed reads convert or refuse, damaged files get a sentence and no crash. */
+/* model/gguf: what is written is read back, typed reads convert or refuse, damage gets a sentence and no crash. */
 #include "support/support.h"
 
 #include <stdlib.h>
@@ -218,9 +218,11 @@ static void refuses_other_files(void **state) {
     (void)state;
     static const struct { const char *bytes, *sentence; } cases[] = {
         {"", "x.gguf: file is empty; download it again."},
-        {"<html>", "x.gguf: not a GGUF file (first bytes \"<htm\"); it looks like a web page - was the download interrupted?"},
-        {"version https://git-lfs", "x.gguf: not a GGUF file (first bytes \"vers\"); it looks like a Git LFS pointer - run git "
-                                    "lfs pull."},
+        {"<html>",
+         "x.gguf: not a GGUF file (first bytes \"<htm\"); it looks like a web page - was the download interrupted?"},
+        {"version https://git-lfs",
+         "x.gguf: not a GGUF file (first bytes \"vers\"); it looks like a Git LFS pointer - run git "
+         "lfs pull."},
         {"\x1b[2J", "x.gguf: not a GGUF file (first bytes \"?[2J\"); name a model file that ends in .gguf."},
         {"GG", "x.gguf: not a GGUF file (first bytes \"GG\"); name a model file that ends in .gguf."},
     };
@@ -239,11 +241,13 @@ static void refuses_other_files(void **state) {
 static void refuses_impossible_headers(void **state) {
     (void)state;
     builder b = begin(3, 0, UINT64_MAX);
-    expect_error(&b, MN_ERR_FORMAT, "x.gguf: header counts 18446744073709551615 keys, more than the 16777216 allowed; the "
-                                    "file is damaged.");
+    expect_error(&b, MN_ERR_FORMAT,
+                 "x.gguf: header counts 18446744073709551615 keys, more than the 16777216 allowed; the "
+                 "file is damaged.");
     b = begin(3, 1000, 0);
-    expect_error(&b, MN_ERR_FORMAT, "x.gguf: header counts 1000 tensors, which cannot fit in the 24 bytes present; the file is "
-                                    "cut or damaged, download it again.");
+    expect_error(&b, MN_ERR_FORMAT,
+                 "x.gguf: header counts 1000 tensors, which cannot fit in the 24 bytes present; the file is "
+                 "cut or damaged, download it again.");
     b = begin(3, 0, 1);
     put_u64(&b, UINT64_MAX); /* a key's length */
     put_zeros(&b, 1, 20);
@@ -251,7 +255,8 @@ static void refuses_impossible_headers(void **state) {
                                     "18446744073709551615 more bytes; it is cut or damaged, download it again.");
     b = begin(3, 0, 1);
     put_key(&b, "k", 13);
-    expect_error(&b, MN_ERR_FORMAT, "x.gguf: key \"k\" has the unknown value type 13 (known: 0 to 12); the file is damaged.");
+    expect_error(&b, MN_ERR_FORMAT,
+                 "x.gguf: key \"k\" has the unknown value type 13 (known: 0 to 12); the file is damaged.");
     b = begin(3, 0, 1);
     put_key(&b, "k", MN_GGUF_ARRAY), put_u32(&b, MN_GGUF_ARRAY), put_u64(&b, 1);
     expect_error(&b, MN_ERR_FORMAT, "x.gguf: key \"k\" is an array of array; only numbers and strings can be items.");
@@ -295,11 +300,13 @@ static void refuses_impossible_tensors(void **state) {
                         "x.gguf: tensor \"w\" starts at offset 3, which is no multiple of the alignment 32.");
     expect_tensor_error("w", 4, 4, MN_F32, 32, MN_ERR_FORMAT,
                         "x.gguf: file ends at 160 bytes but tensor w needs bytes up to 192 bytes; download it again.");
-    expect_tensor_error("w", 4, 4, MN_F32, -32ull, MN_ERR_FORMAT,
-                        "x.gguf: file ends at 160 bytes but tensor w needs bytes up to 17179869184.00 GiB; download it again.");
-    expect_tensor_error("w", 4, 4, 99, 0, MN_ERR_UNSUPPORTED,
-                        "x.gguf: tensor \"w\" has the type number 99, which is not known here; known: f32 f16 q4_0 q4_1 q5_0 q5_1 "
-                        "q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl bf16.");
+    expect_tensor_error(
+        "w", 4, 4, MN_F32, -32ull, MN_ERR_FORMAT,
+        "x.gguf: file ends at 160 bytes but tensor w needs bytes up to 17179869184.00 GiB; download it again.");
+    expect_tensor_error(
+        "w", 4, 4, 99, 0, MN_ERR_UNSUPPORTED,
+        "x.gguf: tensor \"w\" has the type number 99, which is not known here; known: f32 f16 q4_0 q4_1 q5_0 q5_1 "
+        "q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl bf16.");
     builder b = begin(3, 2, 0);
     put_tensor(&b, "w", 4, 2, MN_F32, 0), put_tensor(&b, "w", 4, 2, MN_F32, 32);
     put_zeros(&b, 32, 64);

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# mnemo convert: every type that can be written, what is kept, fallbacks, refusals, and nothing left behind.
+. "$(dirname "$0")/support.bash" "$1"
+"$mnemo" init --arch mnemo --layers 1 --embd 64 --heads 2 --ff 256 --vocab-from "$corpus/vocab" -o "$temp/in.gguf" 2> /dev/null
+
+for type in f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k iq4_nl; do
+    "$mnemo" convert "$temp/in.gguf" "$temp/out.gguf" --type $type 2> /dev/null
+    "$mnemo" info "$temp/out.gguf" --tensors > "$temp/tensors"
+    grep -q "^blk.0.ffn_down.weight  $type \[64, 256\]" "$temp/tensors" || fail "$type: $(cat "$temp/tensors")"
+    grep -q '^blk.0.attn_q_conv.weight  f32 ' "$temp/tensors"
+    [ "$(grep -c '_norm.weight  f32 ' "$temp/tensors")" = 3 ]
+done
+
+# To its own type a model comes out as it went in; the way over f32 adds nothing.
+"$mnemo" convert "$temp/in.gguf" "$temp/q8.gguf" --type q8_0 2> /dev/null
+"$mnemo" convert "$temp/q8.gguf" "$temp/again.gguf" --type q8_0 -t 3 2> /dev/null
+cmp "$temp/q8.gguf" "$temp/again.gguf"
+"$mnemo" convert "$temp/q8.gguf" "$temp/f32.gguf" --type f32 2> /dev/null
+"$mnemo" convert "$temp/f32.gguf" "$temp/again.gguf" --type f32 2> /dev/null
+cmp "$temp/f32.gguf" "$temp/again.gguf"
+
+expect 0 "$temp/out.gguf: 6 tensors q5_0, 1 tensors q8_0, 1 tensors q4_k, 5 kept as they were; 263 KiB -> 47.3 KiB
+7 tensors have rows that are no multiple of 256 values, the block of q4_k, and took the next type that fits." \
+    "$mnemo" convert "$temp/in.gguf" "$temp/out.gguf" --type Q4_K
+"$mnemo" info "$temp/out.gguf" --keys > "$temp/keys"
+grep -q '^general.file_type (u32) = 14$' "$temp/keys"
+grep -q '^general.quantization_version (u32) = 2$' "$temp/keys"
+grep -q '^tokenizer.ggml.tokens (string array) = ' "$temp/keys"
+
+# From version 1, whose strings have short lengths.
+"$mnemo" convert "$corpus/valid-v1" "$temp/out.gguf" --type f16 2> /dev/null
+diff <("$mnemo" info "$corpus/valid-v1" --keys) <("$mnemo" info "$temp/out.gguf" --keys | grep -v '^general.file_type')
+
+usage='usage: mnemo convert IN OUT --type TYPE
+try: mnemo convert --help'
+expect 2 "mnemo convert: needs --type TYPE.
+$usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf"
+expect 2 "mnemo convert: q3_k is read but not written here; can be written: f32 f16 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q6_k iq4_nl bf16.
+$usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --type q3_k
+expect 2 "mnemo convert: needs more: IN OUT --type TYPE.
+$usage" "$mnemo" convert "$temp/in.gguf" --type q8_0
+ln "$temp/in.gguf" "$temp/link.gguf"
+expect 1 "mnemo convert: $temp/link.gguf: is the file being read; name another one for the result." \
+    "$mnemo" convert "$temp/in.gguf" "$temp/link.gguf" --type q8_0
+rm "$temp/link.gguf"
+expect 1 "mnemo convert: /dev/full: cannot write: No space left on device; nothing was left there." \
+    "$mnemo" convert "$temp/in.gguf" /dev/full --type q8_0
+expect 1 "mnemo convert: $temp/in.gguf/x: cannot write here: Not a directory." \
+    "$mnemo" convert "$temp/in.gguf" "$temp/in.gguf/x" --type q8_0
+expect 1 "mnemo convert: $corpus/cut-in-data: file ends at 428 bytes but tensor v needs bytes up to 468 bytes; download it again." \
+    "$mnemo" convert "$corpus/cut-in-data" "$temp/x.gguf" --type q8_0
+
+# A value that is not finite has no quantised form.
+cp "$temp/f32.gguf" "$temp/nan.gguf"
+printf '\x00\x00\xc0\x7f' | dd of="$temp/nan.gguf" bs=1 seek=$(($(stat -c %s "$temp/nan.gguf") - 4)) conv=notrunc status=none
+expect 1 'mnemo convert: tensor blk.0.ffn_down.weight holds values that are not finite, which q8_0 cannot represent.' \
+    "$mnemo" convert "$temp/nan.gguf" "$temp/x.gguf" --type q8_0
+[ ! -e "$temp/x.gguf" ] && ! ls "$temp" | grep -q tmp || fail "left behind: $(ls "$temp")"

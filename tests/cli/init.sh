@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# mnemo init: shapes, seeds, wrong usage, and nothing left behind by a failure.
+. "$(dirname "$0")/support.bash" "$1"
+small=(--layers 2 --embd 64 --heads 4 --ff 96 --vocab-from "$corpus/vocab")
+
+expect 0 "$temp/a.gguf: 62.3 k parameters in 20 tensors, 243 KiB" \
+    "$mnemo" init "${small[@]}" --kv-heads 2 --seed 7 -o "$temp/a.gguf"
+expect 0 "file            $temp/a.gguf, GGUF version 3, 246 KiB
+architecture    llama
+name            random llama, seed 7
+parameters      62.3 k (61.8 k without embeddings)
+layers          2
+embedding       64
+heads           4, 2 for keys and values, size 16
+feed-forward    96
+vocabulary      8
+context         4096
+positions       rope, base 10000, 16 dimensions
+tensors         20 f32, 243 KiB
+tokenizer       llama, 8 tokens
+chat template   no" "$mnemo" info "$temp/a.gguf"
+
+# The same seed gives the same bytes at any number of threads; another seed does not.
+"$mnemo" init "${small[@]}" --kv-heads 2 --seed 7 -t 5 -o "$temp/b.gguf" 2> /dev/null
+cmp "$temp/a.gguf" "$temp/b.gguf"
+"$mnemo" init "${small[@]}" --kv-heads 2 --seed 8 -o "$temp/b.gguf" 2> /dev/null
+! cmp -s "$temp/a.gguf" "$temp/b.gguf"
+
+# What each architecture adds, and the types of the tensors.
+"$mnemo" init "${small[@]}" --arch mnemo -o "$temp/m.gguf" 2> /dev/null
+"$mnemo" info "$temp/m.gguf" --tensors | grep -q '^blk.1.attn_k_conv.weight  f32 \[64, 8\]'
+"$mnemo" info "$temp/m.gguf" --keys | grep -q '^mnemo.attention.short_conv (u32) = 8$'
+"$mnemo" init "${small[@]}" --arch qwen2 -o "$temp/m.gguf" 2> /dev/null
+"$mnemo" info "$temp/m.gguf" --tensors | grep -q '^blk.0.attn_q.bias  f32 \[64\]'
+"$mnemo" init "${small[@]}" --arch qwen3 --head-dim 32 --type q4_0 --untied -o "$temp/m.gguf" 2> /dev/null
+"$mnemo" info "$temp/m.gguf" --tensors > "$temp/m.txt"
+grep -q '^blk.0.attn_q_norm.weight  f32 \[32\]' "$temp/m.txt"
+grep -q '^blk.0.attn_output.weight  q4_0 \[64, 128\]' "$temp/m.txt"
+grep -q '^output.weight  q8_0 \[8, 64\]' "$temp/m.txt"
+"$mnemo" init "${small[@]}" --experts 4 -o "$temp/m.gguf" 2> /dev/null
+"$mnemo" info "$temp/m.gguf" --tensors | grep -q '^blk.0.ffn_down_exps.weight  f32 \[4, 64, 96\]'
+
+usage='usage: mnemo init --layers N --embd N --heads N --ff N --vocab-from MODEL -o OUT [options]
+try: mnemo init --help'
+expect 2 "mnemo init: needs the shape: --layers, --embd, --heads and --ff.
+$usage" "$mnemo" init --layers 2 --vocab-from "$corpus/vocab" -o "$temp/x.gguf"
+expect 2 "mnemo init: needs -o OUT.
+$usage" "$mnemo" init "${small[@]}"
+expect 2 "mnemo init: there is no type \"q9\"; can be written: f32 f16 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q6_k iq4_nl bf16.
+$usage" "$mnemo" init "${small[@]}" --type q9 -o "$temp/x.gguf"
+expect 2 "mnemo init: --layers does not take 0 (wanted: 1 to 10000).
+$usage" "$mnemo" init --layers 0 -o "$temp/x.gguf"
+expect 1 'mnemo init: no random model of architecture "foo" is made; known: llama mnemo qwen2 qwen3.' \
+    "$mnemo" init "${small[@]}" --arch foo -o "$temp/x.gguf"
+expect 1 'mnemo init: 4 heads cannot share 3 key-value heads evenly.' \
+    "$mnemo" init "${small[@]}" --kv-heads 3 -o "$temp/x.gguf"
+expect 1 'mnemo init: 3 of 2 experts cannot be used per token.' \
+    "$mnemo" init "${small[@]}" --experts 2 --experts-used 3 -o "$temp/x.gguf"
+expect 1 "mnemo init: $corpus/valid-v3: holds no tokens (tokenizer.ggml.tokens) to make a vocabulary of." \
+    "$mnemo" init "${small[@]}" --vocab-from "$corpus/valid-v3" -o "$temp/x.gguf"
+expect 1 "mnemo init: /dev/full: cannot write: No space left on device; nothing was left there." \
+    "$mnemo" init "${small[@]}" -o /dev/full
+expect 1 "mnemo init: $temp/nowhere/x.gguf: cannot write here: No such file or directory." \
+    "$mnemo" init "${small[@]}" -o "$temp/nowhere/x.gguf"
+[ "$(ls "$temp")" = "$(printf '%s\n' a.gguf b.gguf m.gguf m.txt)" ] || fail "left behind: $(ls "$temp")"

@@ -1,0 +1,17 @@
+# What the golden runs share. Sourced with the binary as $1; leaves $mnemo, a temporary folder $temp and $corpus.
+set -euo pipefail
+mnemo=$1
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+corpus=$MNEMO_SOURCE_DIR/tests/fuzz/corpus/gguf
+
+fail() { printf '%s\n' "$@" >&2; exit 1; }
+
+# expect CODE WANTED COMMAND...: the exit code, and both outputs to the byte.
+expect() {
+    local code=$1 wanted=$2 got got_code=0
+    shift 2
+    got=$("$@" 2>&1) || got_code=$?
+    [ "$got" = "$wanted" ] || fail "from: $*" 'wanted:' "$wanted" 'got:' "$got"
+    [ "$got_code" = "$code" ] || fail "from: $*" "wanted exit code $code, got $got_code"
+}
