@@ -38,7 +38,7 @@ typedef struct mn_block_list {
  *   j < kv.n_tokens
  *   window == 0  or  first_token + r - j < window  or  j < n_sinks       sliding window, own token included
  *   dilation <= 1  or  (first_token + r - j) % dilation == 0  or  j < n_sinks
- *   segment == 0 or  j / segment == (first_token + r) / segment
+ *   segment == 0 or  j / segment == (first_token + r) / segment  or  j < n_sinks
  *   blocks == NULL or the list of r's block contains j's block
  * score = softcap(scale * q.k) - slopes[h] * (first_token + r - j), softcap(s) = c tanh(s / c) when softcap c > 0.
  * Query heads [g * h, g * (h + 1)), g = n_heads / n_kv_heads, share KV head h. A row that sees nothing gives zeros. */

@@ -78,14 +78,21 @@ static mn_cached_rows find_rows(const mn_row_tile *tile, bool values, int64_t ti
     return found;
 }
 
+static int within_tile(int64_t key, int64_t tile_begin) {
+    return (int)MN_MAX(0, MN_MIN(MN_TILE_KEYS, key - tile_begin));
+}
+
 /* Takes from one row of scores what its token does not see. */
-static void mask_row(float *s, mn_key_range keys, unsigned granules, int64_t tile_begin) {
-    int begin = (int)MN_MAX(0, MN_MIN(MN_TILE_KEYS, keys.begin - tile_begin));
-    int end = (int)MN_MAX(begin, MN_MIN(MN_TILE_KEYS, keys.end - tile_begin));
-    for (int j = 0; j < begin; j++) s[j] = -INFINITY;
+static void mask_row(float *s, const mn_attend *a, int64_t token, unsigned granules, int64_t tile_begin) {
+    mn_key_range keys = mn_visible_range(a, token);
+    int sinks = within_tile(a->n_sinks, tile_begin);
+    int begin = MN_MAX(sinks, within_tile(keys.begin, tile_begin)), end = within_tile(keys.end, tile_begin);
+    for (int j = sinks; j < begin; j++) s[j] = -INFINITY;
     for (int j = end; j < MN_TILE_KEYS; j++) s[j] = -INFINITY;
     for (int j = 0; j < MN_TILE_KEYS; j++)
         if (!(granules >> j / 16 & 1)) s[j] = -INFINITY;
+    for (int j = begin; a->dilation > 1 && j < end; j++)
+        if ((token - tile_begin - j) % a->dilation) s[j] = -INFINITY;
 }
 
 typedef enum sight { SEES_NONE, SEES_SOME, SEES_ALL } sight;
@@ -95,13 +102,15 @@ static sight look(const mn_row_tile *tile, int64_t first, int64_t last, int64_t 
     int64_t tile_end = tile_begin + MN_TILE_KEYS;
     first += tile->first_token;
     last += tile->first_token;
-    mn_key_range low = mn_visible_range(tile->a, first), high = mn_visible_range(tile->a, last);
-    if (tile_end <= low.begin || tile_begin >= high.end) return SEES_NONE;
-    sight seen = high.begin <= tile_begin && tile_end <= low.end ? SEES_ALL : SEES_SOME;
-    if (!tile->a->blocks) return seen;
+    const mn_attend *a = tile->a;
+    mn_key_range low = mn_visible_range(a, first), high = mn_visible_range(a, last);
+    if ((tile_end <= low.begin && tile_begin >= a->n_sinks) || tile_begin >= high.end) return SEES_NONE;
+    bool undivided = tile_end <= a->n_sinks || (high.begin <= tile_begin && a->dilation <= 1);
+    sight seen = undivided && tile_end <= low.end ? SEES_ALL : SEES_SOME;
+    if (!a->blocks) return seen;
     unsigned any = 0, all = ~0u, full = (1u << MN_TILE_KEYS / 16) - 1;
     for (int64_t token = first; token <= last; token++) {
-        unsigned granules = mn_visible_granules(tile->a, tile->kv_head, token, tile_begin);
+        unsigned granules = mn_visible_granules(a, tile->kv_head, token, tile_begin);
         any |= granules;
         all &= granules;
     }
@@ -120,8 +129,7 @@ static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int6
             tile->by.ops->add_slope(s, slope * (float)(tile_begin - token), slope);
         }
         if (seen == SEES_SOME)
-            mask_row(s, mn_visible_range(a, token), mn_visible_granules(a, tile->kv_head, token, tile_begin),
-                     tile_begin);
+            mask_row(s, a, token, mn_visible_granules(a, tile->kv_head, token, tile_begin), tile_begin);
     }
 }
 
@@ -173,7 +181,7 @@ void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t b
 mn_key_range mn_row_tile_range(const mn_attend *a, int64_t first_row, int64_t n_tokens) {
     mn_key_range low = mn_visible_range(a, a->first_token + first_row);
     mn_key_range high = mn_visible_range(a, a->first_token + first_row + n_tokens - 1);
-    return (mn_key_range){low.begin, high.end};
+    return (mn_key_range){a->n_sinks > 0 ? 0 : low.begin, high.end};
 }
 
 size_t mn_softmax_floats(int64_t n_rows, int v_pad) {

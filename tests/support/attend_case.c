@@ -86,8 +86,9 @@ static bool listed(const mn_block_list *lists, int kv_head, int64_t token, int64
 
 static bool sees(const mn_attend *a, int kv_head, int64_t token, int64_t key) {
     const mn_kv_view *kv = &a->kv;
-    return key <= token && key < kv->n_tokens && (a->window == 0 || token - key < a->window) &&
-           (a->segment == 0 || key / a->segment == token / a->segment) && listed(a->blocks, kv_head, token, key) &&
+    bool near = (a->window == 0 || token - key < a->window) && (a->dilation <= 1 || (token - key) % a->dilation == 0) &&
+                (a->segment == 0 || key / a->segment == token / a->segment);
+    return key <= token && key < kv->n_tokens && (near || key < a->n_sinks) && listed(a->blocks, kv_head, token, key) &&
            kv->k_pages[key / MN_PAGE_TOKENS] && kv->v_pages[key / MN_PAGE_TOKENS];
 }
 
