@@ -126,7 +126,7 @@ static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int6
         if (a->softcap > 0) tile->by.ops->softcap(s, a->softcap * LOG2_E);
         if (a->slopes) {
             float slope = a->slopes[tile->kv_head * tile->group + (first_row + r) % tile->group] * LOG2_E;
-            tile->by.ops->add_slope(s, slope * (float)(tile_begin - token), slope);
+            tile->by.ops->add_slope(s, slope, (float)(tile_begin - token));
         }
         if (seen == SEES_SOME)
             mask_row(s, a, token, mn_visible_granules(a, tile->kv_head, token, tile_begin), tile_begin);

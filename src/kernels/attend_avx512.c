@@ -17,13 +17,20 @@ static inline mn_vf mn_vf_exp2(mn_vf x) {
 enum { BLOCK_ROWS = 4, MAX_DIRECT_ROWS = 8 };
 
 static int direct_max_rows(mn_dtype type, int dim) {
-    bool whole = dim % MN_LANES == 0;
-    return whole && (type == MN_F32 || type == MN_F16 || type == MN_BF16) ? MAX_DIRECT_ROWS : 0;
+    (void)type;
+    return dim % MN_LANES == 0 ? MAX_DIRECT_ROWS : 0;
 }
 
 static void direct_pack_q(void *packed, mn_dtype k_type, const float *q, int k_dim) {
     (void)k_type;
     pack_q_f32(packed, q, k_dim);
+}
+
+MN_INLINE __m512 scaled_bytes(__m128i bytes, const char *block) {
+    uint16_t half;
+    memcpy(&half, block, sizeof half);
+    __m512 scale = _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(half)));
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)), scale);
 }
 
 /* Elements [16 i, 16 i + 16) of a row. */
@@ -32,6 +39,15 @@ MN_INLINE __m512 load_elements(mn_dtype type, const char *row, int i) {
     case MN_F16: return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(row + 32 * i)));
     case MN_BF16:
         return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)(row + 32 * i))), 16);
+    case MN_Q8_0: {
+        const char *block = row + 34 * (i / 2);
+        return scaled_bytes(_mm_loadu_si128((const __m128i_u *)(block + 2 + i % 2 * 16)), block);
+    }
+    case MN_Q4_0: {
+        const char *block = row + 18 * (i / 2);
+        __m128i nibbles = _mm_srli_epi16(_mm_loadu_si128((const __m128i_u *)(block + 2)), i % 2 * 4);
+        return scaled_bytes(_mm_sub_epi8(_mm_and_si128(nibbles, _mm_set1_epi8(15)), _mm_set1_epi8(8)), block);
+    }
     default: return _mm512_loadu_ps(row + 64 * i);
     }
 }
@@ -110,6 +126,8 @@ static void direct_scores(float *s, const void *packed, const mn_cached_rows *k,
         switch (k->type) {
         case MN_F16: score_rows(s, MN_F16, q, k, factor, n, k_dim); break;
         case MN_BF16: score_rows(s, MN_BF16, q, k, factor, n, k_dim); break;
+        case MN_Q8_0: score_rows(s, MN_Q8_0, q, k, factor, n, k_dim); break;
+        case MN_Q4_0: score_rows(s, MN_Q4_0, q, k, factor, n, k_dim); break;
         default: score_rows(s, MN_F32, q, k, factor, n, k_dim); break;
         }
     }
@@ -163,6 +181,8 @@ static void direct_absorb(mn_softmax_rows rows, float *s, const mn_cached_rows *
         switch (v->type) {
         case MN_F16: add_type(o, MN_F16, p, v, n, v_dim); break;
         case MN_BF16: add_type(o, MN_BF16, p, v, n, v_dim); break;
+        case MN_Q8_0: add_type(o, MN_Q8_0, p, v, n, v_dim); break;
+        case MN_Q4_0: add_type(o, MN_Q4_0, p, v, n, v_dim); break;
         default: add_type(o, MN_F32, p, v, n, v_dim); break;
         }
     }

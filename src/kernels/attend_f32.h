@@ -71,12 +71,12 @@ static void softcap_f32(float *s, float cap) {
     for (int j = 0; j < MN_TILE_KEYS; j += MN_LANES) store(s + j, splat(cap) * tanh_f32(load(s + j)));
 }
 
-static void add_slope_f32(float *s, float first, float step) {
+static void add_slope_f32(float *s, float slope, float offset) {
     float lanes[MN_LANES] __attribute__((aligned(64)));
     for (int i = 0; i < MN_LANES; i++) lanes[i] = (float)i;
     for (int j = 0; j < MN_TILE_KEYS; j += MN_LANES) {
-        mn_vf index = load(lanes) + splat((float)j);
-        store(s + j, load(s + j) + mn_vf_fma(index, splat(step), splat(first)));
+        mn_vf distance = load(lanes) + splat(offset + (float)j); /* exact: a difference of positions */
+        store(s + j, mn_vf_fma(distance, splat(slope), load(s + j)));
     }
 }
 

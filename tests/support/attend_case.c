@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "kernels/kernels.h"
+#include "support/support.h"
 
 static int whole_blocks(int dim) { return (dim + 31) & ~31; }
 
@@ -153,4 +155,29 @@ double attend_error(const mn_attend *a, const double *want) {
             if (!(relative <= worst)) worst = relative;
         }
     return worst;
+}
+
+mn_status attend_decode(const mn_compute *c, const mn_attend *a, mn_error *err) { return mn_decode(c, a, 1, err); }
+
+void attend_run(const mn_attend *a, attend_fn *fn, int level, int n_threads, bool exact) {
+    mn_error err;
+    mn_pool *pool;
+    mn_arena scratch = MN_ARENA_INIT;
+    assert_ok(mn_pool_create(n_threads, &pool, &err), err);
+    mn_compute compute = {mn_kernels_get((mn_cpu_level)level), pool, &scratch, exact};
+    assert_ok(fn(&compute, a, &err), err);
+    assert_int_equal(scratch.used_bytes, 0);
+    mn_pool_destroy(pool);
+    mn_arena_release(&scratch);
+}
+
+double attend_check(const attend_spec *spec, uint64_t seed, attend_fn *fn, int level, bool exact) {
+    attend_case c = attend_case_create(spec, seed);
+    double *want = malloc((size_t)(spec->n_rows * c.call.n_heads * spec->v_dim) * sizeof *want + 1);
+    attend_oracle(&c.call, want);
+    attend_run(&c.call, fn, level, 1, exact);
+    double error = attend_error(&c.call, want);
+    free(want);
+    attend_case_free(&c);
+    return error;
 }

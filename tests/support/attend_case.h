@@ -25,6 +25,14 @@ typedef struct attend_case {
 
 attend_case attend_case_create(const attend_spec *spec, uint64_t seed);
 void attend_case_free(attend_case *c);
+typedef mn_status attend_fn(const mn_compute *c, const mn_attend *a, mn_error *err);
+mn_status attend_decode(const mn_compute *c, const mn_attend *a, mn_error *err); /* mn_decode of one sequence */
+
+/* Runs fn on level with n_threads threads; fails the test when it fails. */
+void attend_run(const mn_attend *a, attend_fn *fn, int level, int n_threads, bool exact);
+/* attend_error of fn on the case that spec and seed make. */
+double attend_check(const attend_spec *spec, uint64_t seed, attend_fn *fn, int level, bool exact);
+
 /* Fills out [n_rows, n_heads, v_dim] from the definition in attention.h, over the stored (rounded) keys and values. */
 void attend_oracle(const mn_attend *a, double *out);
 /* The largest error of a row relative to its norm, of a's out against want. A row of zeros must be zeros. */

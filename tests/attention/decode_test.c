@@ -1,0 +1,129 @@
+/* attention/decode: split keys against a dense softmax in double precision; splits, batches and threads change nothing. */
+#include "support/attend_case.h"
+#include "support/support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+static const mn_dtype types[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0, MN_Q4_0};
+enum { N_TYPES = 5 };
+
+#define EACH_LEVEL(level) \
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) \
+        if (mn_cpu_supports((mn_cpu_level)level))
+
+static void expect(const attend_spec *spec, int level, bool exact) {
+    double error = attend_check(spec, 3, attend_decode, level, exact);
+    if (!(error <= 1e-6))
+        fail_msg("%s %s: %s/%s group %d dims %d/%d tokens %lld: error %g", mn_cpu_level_name((mn_cpu_level)level),
+                 exact ? "exact" : "fast", mn_dtype_get(spec->k_type)->name, mn_dtype_get(spec->v_type)->name,
+                 spec->group, spec->k_dim, spec->v_dim, (long long)spec->n_tokens, error);
+}
+
+/* Up to 8 rows of a KV head are computed straight from the cache, in f32 on every level. */
+static void every_type(void **state) {
+    (void)state;
+    EACH_LEVEL(level)
+    for (int k = 0; k < N_TYPES; k++)
+        for (int v = 0; v < N_TYPES; v++)
+            for (int exact = level < MN_CPU_AVX512 ? 1 : 0; exact < 2; exact++)
+                expect(&(attend_spec){types[k], types[v], 2, 2, 64, 96, 1100, 1099, 1, .window = 0}, level, exact);
+}
+
+static void every_group_and_dim(void **state) {
+    (void)state;
+    static const int dims[] = {16, 32, 48, 64, 80, 96, 128, 192, 256};
+    EACH_LEVEL(level)
+    for (int group = 1; group <= 8; group++)
+        for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+            attend_spec spec = {MN_F16, MN_BF16, 1, group, dims[i], dims[8 - i], 200, 199, 1, .window = 0};
+            expect(&spec, level, true);
+            expect(&spec, level, level < MN_CPU_AVX512);
+        }
+}
+
+static void every_length(void **state) {
+    (void)state;
+    EACH_LEVEL(level)
+    for (int n = 1; n <= 2100; n += n < 140 || (n > 1020 && n < 1030) ? 1 : 37)
+        expect(&(attend_spec){MN_F16, MN_F16, 1, 2, 32, 32, n, n - 1, 1, .window = 0}, level, level < MN_CPU_AVX512);
+}
+
+static void masks_and_biases(void **state) {
+    (void)state;
+    EACH_LEVEL(level)
+    for (int exact = level < MN_CPU_AVX512 ? 1 : 0; exact < 2; exact++) {
+        expect(&(attend_spec){MN_F32, MN_F32, 1, 2, 64, 64, 3000, 2997, 3, .window = 1500}, level, exact);
+        expect(&(attend_spec){MN_F32, MN_F32, 1, 2, 64, 64, 3000, 2998, 2, .segment = 1010}, level, exact);
+        expect(&(attend_spec){MN_F32, MN_F32, 1, 3, 64, 64, 1500, 1499, 1, .softcap = 2}, level, exact);
+        expect(&(attend_spec){MN_F32, MN_F32, 2, 4, 64, 64, 1500, 1499, 1, .slopes = true}, level, exact);
+    }
+    EACH_LEVEL(level)
+    expect(&(attend_spec){MN_F32, MN_F32, 1, 16, 576, 512, 1100, 1099, 1, .shared_values = true}, level, true);
+}
+
+static void batches_and_threads_change_nothing(void **state) {
+    (void)state;
+    enum { N = 4 };
+    static const int64_t lengths[N] = {1, 700, 2500, 1024};
+    attend_case alone[N], together[N];
+    mn_attend batch[N];
+    mn_error err;
+    for (int i = 0; i < N; i++) {
+        attend_spec spec = {MN_F16, MN_Q8_0, 1 + i, 2, 64, 64, lengths[i], lengths[i] - 1, 1, .window = 0};
+        alone[i] = attend_case_create(&spec, (uint64_t)i);
+        together[i] = attend_case_create(&spec, (uint64_t)i);
+        batch[i] = together[i].call;
+    }
+    EACH_LEVEL(level)
+    for (int threads = 1; threads <= 4; threads++)
+        for (int exact = 0; exact < 2; exact++) {
+            mn_pool *pool;
+            mn_arena scratch = MN_ARENA_INIT;
+            assert_ok(mn_pool_create(threads, &pool, &err), err);
+            mn_compute compute = {mn_kernels_get((mn_cpu_level)level), pool, &scratch, exact};
+            assert_ok(mn_decode(&compute, batch, N, &err), err);
+            size_t held = scratch.held_bytes;
+            assert_ok(mn_decode(&compute, batch, N, &err), err);
+            assert_int_equal(scratch.held_bytes, held); /* warmed up: nothing more is taken */
+            for (int i = 0; i < N; i++) {
+                attend_run(&alone[i].call, attend_decode, level, 1, exact);
+                assert_memory_equal(alone[i].out, together[i].out, (size_t)(alone[i].call.n_heads * 64) * sizeof(float));
+            }
+            mn_pool_destroy(pool);
+            mn_arena_release(&scratch);
+        }
+    for (int i = 0; i < N; i++) {
+        attend_case_free(&alone[i]);
+        attend_case_free(&together[i]);
+    }
+}
+
+/* Pages that were dropped are not read; what they held is not seen. */
+static void dropped_pages(void **state) {
+    (void)state;
+    attend_spec spec = {MN_F32, MN_F32, 1, 2, 32, 32, 1000, 999, 1, .window = 0};
+    attend_case c = attend_case_create(&spec, 1);
+    double want[2 * 32];
+    for (int page = 1; page < 7; page += 2) {
+        free(c.pages[page]);
+        c.pages[page] = NULL;
+    }
+    attend_oracle(&c.call, want);
+    EACH_LEVEL(level) {
+        attend_run(&c.call, attend_decode, level, 2, true);
+        assert_true(attend_error(&c.call, want) <= 1e-6);
+    }
+    attend_case_free(&c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type),       cmocka_unit_test(every_group_and_dim),
+        cmocka_unit_test(every_length),     cmocka_unit_test(masks_and_biases),
+        cmocka_unit_test(batches_and_threads_change_nothing), cmocka_unit_test(dropped_pages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
