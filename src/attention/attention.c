@@ -19,11 +19,10 @@ static mn_status check_blocks(const mn_attend *a, mn_error *err) {
                        lists->n_lists, a->kv.n_kv_heads);
     int64_t first = a->first_token / block, last = (a->first_token + a->n_rows - 1) / block;
     if (first < lists->first_query_block || last >= lists->first_query_block + lists->n_query_blocks)
-        return mn_fail(err, MN_ERR_ARGUMENT,
-                       "the block lists cover query blocks %lld to %lld, and the rows need %lld to %lld.",
-                       (long long)lists->first_query_block,
-                       (long long)(lists->first_query_block + lists->n_query_blocks - 1), (long long)first,
-                       (long long)last);
+        return mn_fail(
+            err, MN_ERR_ARGUMENT, "the block lists cover query blocks %lld to %lld, and the rows need %lld to %lld.",
+            (long long)lists->first_query_block, (long long)(lists->first_query_block + lists->n_query_blocks - 1),
+            (long long)first, (long long)last);
     return MN_OK;
 }
 
@@ -33,8 +32,9 @@ mn_status mn_attend_check(const mn_attend *a, mn_error *err) {
         return mn_fail(err, MN_ERR_ARGUMENT, "%d query heads do not share %d KV heads evenly.", a->n_heads,
                        kv->n_kv_heads);
     if (kv->k_dim < 1 || kv->v_dim < 1 || kv->k_dim > MN_ATTEND_MAX_DIM || kv->v_dim > MN_ATTEND_MAX_DIM)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "attention takes heads of 1 to %d elements, not %d (keys) and %d (values).",
-                       MN_ATTEND_MAX_DIM, kv->k_dim, kv->v_dim);
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "attention takes heads of 1 to %d elements, not %d (keys) and %d (values).", MN_ATTEND_MAX_DIM,
+                       kv->k_dim, kv->v_dim);
     if (!is_cache_type(kv->k_type) || !is_cache_type(kv->v_type))
         return mn_fail(err, MN_ERR_UNSUPPORTED, "cached rows are f32, f16, bf16, q8_0 or q4_0.");
     if (a->n_rows < 0 || a->first_token < 0 || kv->n_tokens < 0)

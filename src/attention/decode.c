@@ -10,9 +10,9 @@ typedef struct sequence {
     const mn_attend *a;
     mn_arithmetic by;
     int64_t first_range, n_ranges;
-    int64_t first_item;   /* of all items: one per (KV head, range) */
-    int64_t first_head;   /* of all (sequence, KV head) pairs */
-    int64_t n_rows;       /* of one KV head: tokens times group */
+    int64_t first_item;    /* of all items: one per (KV head, range) */
+    int64_t first_head;    /* of all (sequence, KV head) pairs */
+    int64_t n_rows;        /* of one KV head: tokens times group */
     size_t partial_floats; /* of one item */
     float *partials;       /* [n_kv_heads, n_ranges] softmaxes */
 } sequence;

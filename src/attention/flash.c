@@ -5,7 +5,8 @@
 #include "base/checked.h"
 #include "kernels/kernels.h"
 
-/* A tile's queries and outputs stay in the second-level cache; its packed keys and values are shared by all of its rows.
+/* A tile's queries and outputs stay in the second-level cache; its packed keys and values are shared by all of its
+ * rows.
  */
 enum { TILE_BYTES = 512 << 10, MIN_TILES_PER_THREAD = 4, MIN_TILE_TOKENS = 16 };
 

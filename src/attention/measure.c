@@ -78,11 +78,25 @@ mn_status mn_attend_measure(const mn_compute *c, const mn_attend_shape *s, int n
         mn_random rng;
         mn_random_seed(&rng, 2, 2);
         for (int64_t i = 0; i < q_floats; i++) q[i] = (float)mn_random_normal(&rng);
-        mn_kv_view kv = {pages, pages + n_pages, s->k_type, s->v_type, row_bytes_of(s->k_type, s->k_dim),
-                         row_bytes_of(s->v_type, s->v_dim), s->n_kv_heads, s->k_dim, s->v_dim, n_tokens};
-        mn_attend a = {.q = q, .out = q + q_floats, .q_stride = s->n_heads * s->k_dim,
-                       .out_stride = s->n_heads * s->v_dim, .n_rows = s->n_rows, .first_token = s->depth,
-                       .n_heads = s->n_heads, .scale = 1 / sqrtf((float)s->k_dim), .kv = kv};
+        mn_kv_view kv = {pages,
+                         pages + n_pages,
+                         s->k_type,
+                         s->v_type,
+                         row_bytes_of(s->k_type, s->k_dim),
+                         row_bytes_of(s->v_type, s->v_dim),
+                         s->n_kv_heads,
+                         s->k_dim,
+                         s->v_dim,
+                         n_tokens};
+        mn_attend a = {.q = q,
+                       .out = q + q_floats,
+                       .q_stride = s->n_heads * s->k_dim,
+                       .out_stride = s->n_heads * s->v_dim,
+                       .n_rows = s->n_rows,
+                       .first_token = s->depth,
+                       .n_heads = s->n_heads,
+                       .scale = 1 / sqrtf((float)s->k_dim),
+                       .kv = kv};
         status = time_calls(c, &a, n_calls, &out->seconds, err);
         out->flops = 2.0 * (s->k_dim + s->v_dim) * s->n_heads * count_pairs(s);
         out->bytes = (double)(kv.k_row_bytes + kv.v_row_bytes) * s->n_kv_heads * (double)n_tokens;

@@ -7,7 +7,9 @@
 
 static const float LOG2_E = 1.44269504f;
 
-static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+static size_t align64(size_t bytes) {
+    return (bytes + 63) & ~(size_t)63;
+}
 
 mn_arithmetic mn_choose_arithmetic(const mn_attend_kernels *kernels, bool exact, const mn_attend *a, int64_t n_tokens) {
     mn_arithmetic by = {exact ? &kernels->f32 : &kernels->fast, NULL};
@@ -43,17 +45,25 @@ static void pack_queries(const mn_row_tile *tile, int64_t first_row) {
     for (int64_t row = first_row; row < first_row + tile->n_tokens; row++)
         for (int i = 0; i < tile->group; i++, packed += q_row_bytes(a, tile->by)) {
             const float *q = a->q + row * a->q_stride + (int64_t)(tile->kv_head * tile->group + i) * a->kv.k_dim;
-            if (tile->by.direct) tile->by.direct->pack_q(packed, a->kv.k_type, q, a->kv.k_dim);
-            else tile->by.ops->pack_q(packed, q, a->kv.k_dim);
+            if (tile->by.direct)
+                tile->by.direct->pack_q(packed, a->kv.k_type, q, a->kv.k_dim);
+            else
+                tile->by.ops->pack_q(packed, q, a->kv.k_dim);
         }
 }
 
 mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, int64_t first_row, int n_tokens,
                              void *scratch) {
-    mn_row_tile tile = {.a = a, .by = by, .kv_head = kv_head, .group = a->n_heads / a->kv.n_kv_heads,
-                        .k_pad = mn_attend_pad(a->kv.k_dim), .v_pad = mn_attend_pad(a->kv.v_dim),
+    mn_row_tile tile = {.a = a,
+                        .by = by,
+                        .kv_head = kv_head,
+                        .group = a->n_heads / a->kv.n_kv_heads,
+                        .k_pad = mn_attend_pad(a->kv.k_dim),
+                        .v_pad = mn_attend_pad(a->kv.v_dim),
                         .factor = a->softcap > 0 ? a->scale / a->softcap : a->scale * LOG2_E,
-                        .first_token = a->first_token + first_row, .n_tokens = n_tokens, .q = scratch};
+                        .first_token = a->first_token + first_row,
+                        .n_tokens = n_tokens,
+                        .q = scratch};
     tile.k = tile.q + align64((size_t)n_tokens * (size_t)tile.group * q_row_bytes(a, by));
     tile.v = tile.k + packed_bytes(by, a->kv.k_dim);
     tile.s = (float *)(void *)(tile.v + packed_bytes(by, a->kv.v_dim));
@@ -66,7 +76,8 @@ mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, 
 static mn_cached_rows find_rows(const mn_row_tile *tile, bool values, int64_t tile_begin) {
     const mn_kv_view *kv = &tile->a->kv;
     const void *const *pages = values ? kv->v_pages : kv->k_pages;
-    mn_cached_rows found = {.type = values ? kv->v_type : kv->k_type, .n_keys = (int)MN_MIN((int64_t)MN_TILE_KEYS, kv->n_tokens - tile_begin),
+    mn_cached_rows found = {.type = values ? kv->v_type : kv->k_type,
+                            .n_keys = (int)MN_MIN((int64_t)MN_TILE_KEYS, kv->n_tokens - tile_begin),
                             .row_bytes = values ? kv->v_row_bytes : kv->k_row_bytes};
     const char *page = pages[tile_begin / MN_PAGE_TOKENS], *next = page;
     int64_t ahead = tile_begin + MN_TILE_KEYS < kv->n_tokens ? tile_begin + MN_TILE_KEYS : tile_begin;
@@ -153,7 +164,8 @@ static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const m
         sight seen = tile_sight;
         if (seen == SEES_SOME) seen = look(tile, row / tile->group, (row + n - 1) / tile->group, tile_begin);
         if (seen == SEES_NONE) continue;
-        ops->scores(tile->s, tile->q + (size_t)row * q_row_bytes(tile->a, tile->by), tile->k, tile->factor, n, tile->k_pad);
+        ops->scores(tile->s, tile->q + (size_t)row * q_row_bytes(tile->a, tile->by), tile->k, tile->factor, n,
+                    tile->k_pad);
         if (must_edit(tile, seen)) edit_scores(tile, row, n, tile_begin, seen);
         ops->absorb(skip_rows(rows, row, tile->v_pad), tile->s, tile->v, n, tile->v_pad);
     }

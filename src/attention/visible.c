@@ -25,8 +25,10 @@ static block_range find_list(const mn_block_list *lists, int h, int64_t query_bl
 static const int32_t *lower_bound(block_range range, int64_t block) {
     while (range.begin < range.end) {
         const int32_t *middle = range.begin + (range.end - range.begin) / 2;
-        if (*middle < block) range.begin = middle + 1;
-        else range.end = middle;
+        if (*middle < block)
+            range.begin = middle + 1;
+        else
+            range.end = middle;
     }
     return range.begin;
 }

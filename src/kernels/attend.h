@@ -18,7 +18,9 @@ enum {
 };
 
 /* Rows are padded with zeros to whole vectors of 16: dims named *_pad below. */
-static inline int mn_attend_pad(int dim) { return (dim + 15) & ~15; }
+static inline int mn_attend_pad(int dim) {
+    return (dim + 15) & ~15;
+}
 
 /* The running softmax of some query rows (Milakov and Gimelshein 2018; FlashAttention-2, arXiv:2307.08691, alg. 1).
  * The row's output so far is o / l. m may lag behind the true maximum by MN_RESCALE_THRESHOLD (FlashAttention-4's
@@ -41,8 +43,8 @@ typedef struct mn_cached_rows {
 } mn_cached_rows;
 
 /* One arithmetic over tiles. Operands ("packed") are opaque to the caller: per row of q k_pad, per key tile k_pad *
- * MN_TILE_KEYS, per value tile v_pad * MN_TILE_KEYS elements of operand_bytes, 64-byte aligned. What a row receives does
- * not depend on which rows share its call. */
+ * MN_TILE_KEYS, per value tile v_pad * MN_TILE_KEYS elements of operand_bytes, 64-byte aligned. What a row receives
+ * does not depend on which rows share its call. */
 typedef struct mn_attend_ops {
     int operand_bytes;
     void (*pack_q)(void *packed, const float *q, int k_dim);

@@ -5,8 +5,12 @@
 
 #include <immintrin.h>
 
-static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) { return _mm512_fmadd_ps(a, b, c); }
-static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) { return _mm512_max_ps(a, b); }
+static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) {
+    return _mm512_max_ps(a, b);
+}
 static inline mn_vf mn_vf_exp2(mn_vf x) {
     /* the fraction of -inf is 0, and scaling by 2^-inf gives 0 */
     mn_vf fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT);
@@ -38,7 +42,8 @@ MN_INLINE __m512 load_elements(mn_dtype type, const char *row, int i) {
     switch (type) {
     case MN_F16: return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(row + 32 * i)));
     case MN_BF16:
-        return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)(row + 32 * i))), 16);
+        return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)(row + 32 * i))),
+                                         16);
     case MN_Q8_0: {
         const char *block = row + 34 * (i / 2);
         return scaled_bytes(_mm_loadu_si128((const __m128i_u *)(block + 2 + i % 2 * 16)), block);
@@ -99,7 +104,8 @@ MN_INLINE void score_keys(float *s, mn_dtype type, const float *q, const mn_cach
 #pragma GCC unroll 4
     for (int quad = 0; quad < 4; quad++) {
         fetch_ahead(k, first + 4 * quad, 4);
-        score_quad(quads[quad], type, q, k->rows + (size_t)(first + 4 * quad) * k->row_bytes, k->row_bytes, n_rows, k_dim);
+        score_quad(quads[quad], type, q, k->rows + (size_t)(first + 4 * quad) * k->row_bytes, k->row_bytes, n_rows,
+                   k_dim);
     }
 #pragma GCC unroll 4
     for (int r = 0; r < n_rows; r++) {
@@ -110,8 +116,7 @@ MN_INLINE void score_keys(float *s, mn_dtype type, const float *q, const mn_cach
 
 MN_INLINE void score_rows(float *s, mn_dtype type, const float *q, const mn_cached_rows *k, float factor, int n_rows,
                           int k_dim) {
-    for (int first = 0; first < k->n_keys; first += 16)
-        switch (n_rows) {
+    for (int first = 0; first < k->n_keys; first += 16) switch (n_rows) {
         case 1: score_keys(s, type, q, k, first, factor, 1, k_dim); break;
         case 2: score_keys(s, type, q, k, first, factor, 2, k_dim); break;
         case 3: score_keys(s, type, q, k, first, factor, 3, k_dim); break;

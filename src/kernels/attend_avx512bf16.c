@@ -8,15 +8,21 @@
 
 #include <immintrin.h>
 
-static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) { return _mm512_fmadd_ps(a, b, c); }
-static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) { return _mm512_max_ps(a, b); }
+static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) {
+    return _mm512_max_ps(a, b);
+}
 static inline mn_vf mn_vf_exp2(mn_vf x) {
     /* the fraction of -inf is 0, and scaling by 2^-inf gives 0 */
     mn_vf fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT);
     return _mm512_scalef_ps(exp2_fraction(fraction), _mm512_sub_ps(x, fraction));
 }
 
-static __m512i round_pair(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
+static __m512i round_pair(__m512 low, __m512 high) {
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
 
 static __m512 scaled_bytes(__m128i bytes, __m512 scale) {
     return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)), scale);
@@ -46,7 +52,8 @@ MN_INLINE __m512i load_bf16(mn_dtype type, const char *row, int i, __mmask32 mas
     case MN_Q4_0: {
         const char *block = row + 18 * i;
         __m512 scale = block_scale(block);
-        __m128i packed = _mm_loadu_si128((const __m128i_u *)(block + 2)), low = _mm_set1_epi8(15), eight = _mm_set1_epi8(8);
+        __m128i packed = _mm_loadu_si128((const __m128i_u *)(block + 2)), low = _mm_set1_epi8(15),
+                eight = _mm_set1_epi8(8);
         return round_pair(scaled_bytes(_mm_sub_epi8(_mm_and_si128(packed, low), eight), scale),
                           scaled_bytes(_mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(packed, 4), low), eight), scale));
     }
@@ -94,7 +101,8 @@ static void transpose(__m512i x[16]) {
 }
 
 /* One block of 16 keys and 32 dims; pad stores only the pairs that exist. */
-MN_INLINE void pack_k_block(char *out, mn_dtype type, const char *rows, size_t row_bytes, int n_keys, int k_dim, int i) {
+MN_INLINE void pack_k_block(char *out, mn_dtype type, const char *rows, size_t row_bytes, int n_keys, int k_dim,
+                            int i) {
     __m512i x[16];
     __mmask32 mask = dims_mask(k_dim, i);
     for (int j = 0; j < 16; j++)
@@ -108,15 +116,17 @@ MN_INLINE void pack_k_type(char *out, mn_dtype type, const mn_cached_rows *k, in
     const char *rows = k->rows;
     for (int j = 0; j < MN_TILE_KEYS; j += 16, rows += 16 * k->row_bytes, out += 64)
         for (int i = 0; 32 * i < k_dim; i++) {
-            if (j + 16 <= k->n_keys) pack_k_block(out, type, rows, k->row_bytes, 16, k_dim, i);
-            else pack_k_block(out, type, rows, k->row_bytes, k->n_keys - j, k_dim, i);
+            if (j + 16 <= k->n_keys)
+                pack_k_block(out, type, rows, k->row_bytes, 16, k_dim, i);
+            else
+                pack_k_block(out, type, rows, k->row_bytes, k->n_keys - j, k_dim, i);
         }
 }
 
 /* Dims [32 i, 32 i + 32) of keys a and b interleaved to pairs. */
 MN_INLINE void pack_v_pair(char *out, __m512i a, __m512i b, int n_pairs) {
-    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37,
-                                           5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                                           37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     _mm512_store_si512(out, _mm512_permutex2var_epi16(a, first, b));
     if (n_pairs <= 16) return;
     _mm512_store_si512(out + 64, _mm512_permutex2var_epi16(a, _mm512_add_epi16(first, _mm512_set1_epi16(16)), b));
@@ -174,14 +184,15 @@ MN_INLINE void dot_panel(float *out, int out_stride, const uint32_t *a, int a_st
         for (int w = 0; w < n_vectors; w++) {
             float *cell = out + r * out_stride + w * 16;
             _mm512_store_ps(cell, add ? _mm512_add_ps(_mm512_load_ps(cell), sums[r][w])
-                                     : _mm512_mul_ps(sums[r][w], _mm512_set1_ps(factor)));
+                                      : _mm512_mul_ps(sums[r][w], _mm512_set1_ps(factor)));
         }
 }
 
 MN_INLINE void dot_rows(float *out, const uint32_t *a, int a_stride, const uint32_t *b, int n_pairs, int width,
                         int n_rows, float factor, bool add) {
     int j = 0;
-    for (; j + 64 <= width; j += 64) dot_panel(out + j, width, a, a_stride, b + j, width, n_pairs, n_rows, 4, factor, add);
+    for (; j + 64 <= width; j += 64)
+        dot_panel(out + j, width, a, a_stride, b + j, width, n_pairs, n_rows, 4, factor, add);
     for (; j < width; j += 16) dot_panel(out + j, width, a, a_stride, b + j, width, n_pairs, n_rows, 1, factor, add);
 }
 
@@ -235,6 +246,6 @@ static void absorb_bf16(mn_softmax_rows rows, float *s, const void *v, int n_row
 }
 
 void mn_attend_init_avx512bf16(mn_attend_kernels *table) {
-    table->fast = (mn_attend_ops){2,           pack_q_bf16, pack_k_bf16, pack_v_bf16,
-                                  scores_bf16, absorb_bf16, softcap_f32, add_slope_f32};
+    table->fast =
+        (mn_attend_ops){2, pack_q_bf16, pack_k_bf16, pack_v_bf16, scores_bf16, absorb_bf16, softcap_f32, add_slope_f32};
 }

@@ -25,9 +25,15 @@ static inline mn_vf mn_vf_exp2(mn_vf x);
 
 #define MN_INLINE static inline __attribute__((always_inline))
 
-MN_INLINE mn_vf splat(float x) { return x - (mn_vf){0}; }
-MN_INLINE mn_vf load(const float *x) { return *(const mn_vf *)x; }
-MN_INLINE void store(float *x, mn_vf v) { *(mn_vf *)x = v; }
+MN_INLINE mn_vf splat(float x) {
+    return x - (mn_vf){0};
+}
+MN_INLINE mn_vf load(const float *x) {
+    return *(const mn_vf *)x;
+}
+MN_INLINE void store(float *x, mn_vf v) {
+    *(mn_vf *)x = v;
+}
 MN_INLINE mn_vf choose(mn_vi mask, mn_vf yes, mn_vf no) {
     return (mn_vf)((mask & (mn_vi)yes) | (~mask & (mn_vi)no));
 }
@@ -95,7 +101,8 @@ static const float *row_to_f32(float *row, mn_dtype type, const void *src, int d
 
 static void pack_k_f32(void *packed, const mn_cached_rows *k, int k_dim) {
     float *out = packed, buffer[MN_ATTEND_MAX_DIM];
-    if (k->n_keys < MN_TILE_KEYS || k_dim % 16) memset(out, 0, (size_t)mn_attend_pad(k_dim) * MN_TILE_KEYS * sizeof *out);
+    if (k->n_keys < MN_TILE_KEYS || k_dim % 16)
+        memset(out, 0, (size_t)mn_attend_pad(k_dim) * MN_TILE_KEYS * sizeof *out);
     for (int j = 0; j < k->n_keys; j++) {
         const float *row = row_to_f32(buffer, k->type, k->rows + (size_t)j * k->row_bytes, k_dim);
         for (int i = 0; i < k_dim; i++) out[i * MN_TILE_KEYS + j] = row[i];

@@ -1,4 +1,5 @@
-/* attention/decode: split keys against a dense softmax in double precision; splits, batches and threads change nothing. */
+/* attention/decode: split keys against a dense softmax in double precision; splits, batches and threads change nothing.
+ */
 #include "support/attend_case.h"
 #include "support/support.h"
 
@@ -10,8 +11,8 @@
 static const mn_dtype types[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0, MN_Q4_0};
 enum { N_TYPES = 5 };
 
-#define EACH_LEVEL(level) \
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) \
+#define EACH_LEVEL(level)                                                                                              \
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++)                                                           \
         if (mn_cpu_supports((mn_cpu_level)level))
 
 static void expect(const attend_spec *spec, int level, bool exact) {
@@ -90,7 +91,8 @@ static void batches_and_threads_change_nothing(void **state) {
             assert_int_equal(scratch.held_bytes, held); /* warmed up: nothing more is taken */
             for (int i = 0; i < N; i++) {
                 attend_run(&alone[i].call, attend_decode, level, 1, exact);
-                assert_memory_equal(alone[i].out, together[i].out, (size_t)(alone[i].call.n_heads * 64) * sizeof(float));
+                assert_memory_equal(alone[i].out, together[i].out,
+                                    (size_t)(alone[i].call.n_heads * 64) * sizeof(float));
             }
             mn_pool_destroy(pool);
             mn_arena_release(&scratch);
@@ -121,9 +123,12 @@ static void dropped_pages(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type),       cmocka_unit_test(every_group_and_dim),
-        cmocka_unit_test(every_length),     cmocka_unit_test(masks_and_biases),
-        cmocka_unit_test(batches_and_threads_change_nothing), cmocka_unit_test(dropped_pages),
+        cmocka_unit_test(every_type),
+        cmocka_unit_test(every_group_and_dim),
+        cmocka_unit_test(every_length),
+        cmocka_unit_test(masks_and_biases),
+        cmocka_unit_test(batches_and_threads_change_nothing),
+        cmocka_unit_test(dropped_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,10 +16,14 @@
 static _Atomic float sink;
 
 /* 24 independent sums, all in registers: the rate of the instruction itself. */
-#define EACH_SUM(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) \
-                    X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23)
+#define EACH_SUM(X)                                                                                                    \
+    X(0)                                                                                                               \
+    X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20)     \
+        X(21) X(22) X(23)
 #define DECLARE(i) __m512 sum##i = _mm512_setzero_ps();
-#define DOT(i) sum##i = _mm512_dpbf16_ps(sum##i, x, x); __asm__ volatile("" : "+v"(sum##i));
+#define DOT(i)                                                                                                         \
+    sum##i = _mm512_dpbf16_ps(sum##i, x, x);                                                                           \
+    __asm__ volatile("" : "+v"(sum##i));
 #define USE(i) sink = _mm512_cvtss_f32(sum##i);
 
 __attribute__((target("avx512f,avx512bf16"))) static void multiply_bf16(void *arg, int64_t begin, int64_t end, int t) {
@@ -28,11 +32,11 @@ __attribute__((target("avx512f,avx512bf16"))) static void multiply_bf16(void *ar
     EACH_SUM(DECLARE)
     __m512bh x = (__m512bh)_mm512_set1_epi32(0x3f803f80);
     for (int64_t n = begin; n < end; n++)
-        for (int j = 0; j < 10000; j++) { EACH_SUM(DOT) }
+        for (int j = 0; j < 10000; j++) {
+            EACH_SUM(DOT)
+        }
     EACH_SUM(USE)
 }
-#endif
-
 enum { STREAM_BYTES = 1 << 28, STREAM_ITEM = 1 << 18 };
 
 __attribute__((target("avx512f"))) static void read_stream(void *arg, int64_t begin, int64_t end, int t) {
@@ -79,8 +83,13 @@ static void bench(int argc, char **argv) {
     free(data);
     printf("peaks: %.0f GFLOP/s %.1f GB/s\n", flop_peak / 1e9, byte_peak / 1e9);
     for (int i = 2; i + 6 < argc; i += 7) {
-        mn_attend_shape s = {(mn_dtype)mn_dtype_find(argv[i]), (mn_dtype)mn_dtype_find(argv[i]), atoi(argv[i + 1]),
-                             atoi(argv[i + 2]), atoi(argv[i + 3]), atoi(argv[i + 4]), atol(argv[i + 5]),
+        mn_attend_shape s = {(mn_dtype)mn_dtype_find(argv[i]),
+                             (mn_dtype)mn_dtype_find(argv[i]),
+                             atoi(argv[i + 1]),
+                             atoi(argv[i + 2]),
+                             atoi(argv[i + 3]),
+                             atoi(argv[i + 4]),
+                             atol(argv[i + 5]),
                              atol(argv[i + 6])};
         mn_attend_speed speed;
         assert_ok(mn_attend_measure(&c, &s, 7, &speed, &err), err);
@@ -91,7 +100,31 @@ static void bench(int argc, char **argv) {
     }
 }
 
+#else
+static void bench(int argc, char **argv) {
+    (void)argv;
+    fprintf(stderr, "no peaks to compare %d shapes with: this bench is for x86-64.\n", (argc - 2) / 7);
+}
+#endif
+
+/* Rounding must not grow with depth: the same limit as for short contexts. */
+static void long_depths(void **state) {
+    (void)state;
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        attend_spec few = {MN_F16, MN_F16, 1, 2, 64, 64, 70000, 69997, 3, .window = 0};
+        attend_spec many = {MN_Q8_0, MN_F16, 1, 1, 32, 32, 40000, 39980, 20, .window = 0};
+        assert_true(attend_check(&few, 1, attend_decode, level, true) <= 1e-6);
+        assert_true(attend_check(&many, 1, mn_flash, level, true) <= 1e-6);
+        if (level >= MN_CPU_AVX512) assert_true(attend_check(&few, 1, attend_decode, level, false) <= 1e-6);
+    }
+}
+
 int main(int argc, char **argv) {
-    if (argc > 1) bench(argc, argv);
-    return 0;
+    if (argc > 1) {
+        bench(argc, argv);
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {cmocka_unit_test(long_depths)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

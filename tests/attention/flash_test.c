@@ -13,8 +13,8 @@
 static const mn_dtype types[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0, MN_Q4_0};
 enum { N_TYPES = 5 };
 
-#define EACH_LEVEL(level) \
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) \
+#define EACH_LEVEL(level)                                                                                              \
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++)                                                           \
         if (mn_cpu_supports((mn_cpu_level)level))
 
 static void expect(const attend_spec *spec, int level, bool exact, double limit) {
@@ -35,7 +35,7 @@ static void every_type(void **state) {
 
 static void every_geometry(void **state) {
     (void)state;
-    static const int dims[][2] = {{16, 16}, {32, 32},   {48, 48},   {64, 64},   {80, 80},   {96, 96},
+    static const int dims[][2] = {{16, 16},   {32, 32},   {48, 48},   {64, 64},   {80, 80}, {96, 96},
                                   {128, 128}, {192, 128}, {256, 256}, {576, 512}, {20, 36}};
     EACH_LEVEL(level)
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
@@ -174,13 +174,20 @@ typedef struct lists {
     int32_t blocks[2 * 128 * 128];
 } lists;
 
-static bool keep_all(int list, int64_t query, int64_t key) { return list >= 0 && key <= query; }
-static bool keep_some(int list, int64_t query, int64_t key) { return (query * 7 + key * 5 + list * 3) % 4 == 0; }
-static bool keep_last(int list, int64_t query, int64_t key) { return list == 0 && key == query; }
+static bool keep_all(int list, int64_t query, int64_t key) {
+    return list >= 0 && key <= query;
+}
+static bool keep_some(int list, int64_t query, int64_t key) {
+    return (query * 7 + key * 5 + list * 3) % 4 == 0;
+}
+static bool keep_last(int list, int64_t query, int64_t key) {
+    return list == 0 && key == query;
+}
 
 static lists *make_lists(const attend_spec *spec, int block_tokens, int n_lists, bool (*keep)(int, int64_t, int64_t)) {
     lists *l = calloc(1, sizeof *l);
-    int64_t first = spec->first_token / block_tokens, end = (spec->first_token + spec->n_rows - 1) / block_tokens + 1, n = 0;
+    int64_t first = spec->first_token / block_tokens, end = (spec->first_token + spec->n_rows - 1) / block_tokens + 1,
+            n = 0;
     l->list = (mn_block_list){block_tokens, first, end - first, n_lists, l->offsets, l->blocks};
     for (int i = 0; i < n_lists; i++)
         for (int64_t query = first; query < end; query++) {
@@ -260,12 +267,18 @@ static void refuses(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type),           cmocka_unit_test(every_geometry),
-        cmocka_unit_test(masks_and_biases),     cmocka_unit_test(every_length),
-        cmocka_unit_test(outliers),             cmocka_unit_test(bf16_operands),
-        cmocka_unit_test(chunks_equal_one_shot), cmocka_unit_test(threads_change_nothing),
-        cmocka_unit_test(later_keys_change_nothing), cmocka_unit_test(all_blocks_equal_none),
-        cmocka_unit_test(listed_blocks),        cmocka_unit_test(refuses),
+        cmocka_unit_test(every_type),
+        cmocka_unit_test(every_geometry),
+        cmocka_unit_test(masks_and_biases),
+        cmocka_unit_test(every_length),
+        cmocka_unit_test(outliers),
+        cmocka_unit_test(bf16_operands),
+        cmocka_unit_test(chunks_equal_one_shot),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(later_keys_change_nothing),
+        cmocka_unit_test(all_blocks_equal_none),
+        cmocka_unit_test(listed_blocks),
+        cmocka_unit_test(refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

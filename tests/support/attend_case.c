@@ -8,7 +8,9 @@
 #include "kernels/kernels.h"
 #include "support/support.h"
 
-static int whole_blocks(int dim) { return (dim + 31) & ~31; }
+static int whole_blocks(int dim) {
+    return (dim + 31) & ~31;
+}
 
 static float draw(mn_random *rng, bool outliers) {
     double x = mn_random_normal(rng);
@@ -40,8 +42,12 @@ attend_case attend_case_create(const attend_spec *s, uint64_t seed) {
     int n_heads = s->n_kv_heads * s->group;
     attend_case c = {.n_pages = (s->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS};
     c.pages = calloc((size_t)c.n_pages * 2 + 1, sizeof *c.pages);
-    mn_kv_view kv = {.k_type = s->k_type, .v_type = s->v_type, .n_kv_heads = s->n_kv_heads, .k_dim = s->k_dim,
-                     .v_dim = s->v_dim, .n_tokens = s->n_tokens};
+    mn_kv_view kv = {.k_type = s->k_type,
+                     .v_type = s->v_type,
+                     .n_kv_heads = s->n_kv_heads,
+                     .k_dim = s->k_dim,
+                     .v_dim = s->v_dim,
+                     .n_tokens = s->n_tokens};
     kv.k_row_bytes = mn_dtype_row_bytes(s->k_type, whole_blocks(s->k_dim));
     kv.v_row_bytes = s->shared_values ? kv.k_row_bytes : mn_dtype_row_bytes(s->v_type, whole_blocks(s->v_dim));
     fill_pages(&rng, c.pages, s, s->k_type, kv.k_row_bytes, s->k_dim);
@@ -55,10 +61,19 @@ attend_case attend_case_create(const attend_spec *s, uint64_t seed) {
     for (int64_t i = 0; i < s->n_rows * out_stride; i++) c.out[i] = NAN;
     c.slopes = malloc((size_t)n_heads * sizeof *c.slopes);
     for (int h = 0; h < n_heads; h++) c.slopes[h] = exp2f(-8.0f * (float)(h + 1) / (float)n_heads);
-    c.call = (mn_attend){.q = c.q, .out = c.out, .q_stride = q_stride, .out_stride = out_stride, .n_rows = s->n_rows,
-                         .first_token = s->first_token, .n_heads = n_heads, .scale = 1 / sqrtf((float)s->k_dim),
-                         .softcap = s->softcap, .window = s->window, .segment = s->segment,
-                         .slopes = s->slopes ? c.slopes : NULL, .kv = kv};
+    c.call = (mn_attend){.q = c.q,
+                         .out = c.out,
+                         .q_stride = q_stride,
+                         .out_stride = out_stride,
+                         .n_rows = s->n_rows,
+                         .first_token = s->first_token,
+                         .n_heads = n_heads,
+                         .scale = 1 / sqrtf((float)s->k_dim),
+                         .softcap = s->softcap,
+                         .window = s->window,
+                         .segment = s->segment,
+                         .slopes = s->slopes ? c.slopes : NULL,
+                         .kv = kv};
     return c;
 }
 
@@ -79,8 +94,8 @@ static void read_row(const void *const *pages, mn_dtype type, size_t row_bytes, 
 static bool listed(const mn_block_list *lists, int kv_head, int64_t token, int64_t key) {
     if (!lists) return true;
     int64_t list = lists->n_lists > 1 ? kv_head : 0;
-    const int64_t *range = lists->offsets + list * lists->n_query_blocks + token / lists->block_tokens -
-                           lists->first_query_block;
+    const int64_t *range =
+        lists->offsets + list * lists->n_query_blocks + token / lists->block_tokens - lists->first_query_block;
     for (int64_t i = range[0]; i < range[1]; i++)
         if (lists->blocks[i] == key / lists->block_tokens) return true;
     return false;
@@ -157,7 +172,9 @@ double attend_error(const mn_attend *a, const double *want) {
     return worst;
 }
 
-mn_status attend_decode(const mn_compute *c, const mn_attend *a, mn_error *err) { return mn_decode(c, a, 1, err); }
+mn_status attend_decode(const mn_compute *c, const mn_attend *a, mn_error *err) {
+    return mn_decode(c, a, 1, err);
+}
 
 void attend_run(const mn_attend *a, attend_fn *fn, int level, int n_threads, bool exact) {
     mn_error err;
