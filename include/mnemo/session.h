@@ -49,6 +49,7 @@ mn_status mn_session_extend(mn_session *session, const int32_t *tokens, int64_t 
 /* Forgets all tokens from index n on. */
 mn_status mn_session_rewind(mn_session *session, int64_t n, mn_error *err);
 
+const mn_tokenizer *mn_session_tokenizer(const mn_session *session); /* the engine's */
 int64_t mn_session_n_tokens(const mn_session *session);
 const int32_t *mn_session_tokens(const mn_session *session); /* borrowed until the next change */
 int64_t mn_session_n_ctx(const mn_session *session);

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 1024, SPINS_BEFORE_SLEEP = 20000 };
+enum { MAX_THREADS = 1024, SPINS_BEFORE_SLEEP = 20000, INDEX_BITS = 42 };
+
+static const uint64_t index_mask = (UINT64_C(1) << INDEX_BITS) - 1; /* as an index: closed */
 
 typedef struct worker {
     mn_pool *pool;
@@ -17,15 +19,18 @@ typedef struct worker {
     int index;
 } worker;
 
+/* A loop is open when the ticket's index is below n_items. A worker reads the loop's fields, then takes a range by
+ * compare-and-swap on the ticket: the swap fails if the loop has changed, because the caller closes the ticket before
+ * it writes the fields of the next loop. So the caller waits for ranges taken, never for a worker that has not woken. */
 struct mn_pool {
     int n_threads;
     worker *workers; /* n_threads - 1 of them: the caller is thread 0 */
-    mn_pool_fn *fn;
-    void *arg;
-    int64_t n_items, grain;
-    _Atomic int64_t next_item;
-    _Atomic int n_running; /* workers still in the current loop */
-    _Atomic unsigned epoch; /* counts loops: a worker that sees it move has work */
+    mn_pool_fn *_Atomic fn;
+    void *_Atomic arg;
+    _Atomic int64_t n_items, grain;
+    _Atomic uint64_t ticket; /* loop number << INDEX_BITS | next item */
+    _Atomic int64_t n_done;  /* items finished in this loop */
+    _Atomic unsigned epoch;  /* counts loops: a worker that sees it move has work */
     _Atomic bool stop;
     _Atomic int n_sleeping;
     pthread_mutex_t mutex;
@@ -41,10 +46,17 @@ static inline void cpu_relax(void) {
 }
 
 static void take_ranges(mn_pool *pool, int thread_index) {
+    uint64_t ticket = atomic_load(&pool->ticket);
     for (;;) {
-        int64_t begin = atomic_fetch_add_explicit(&pool->next_item, pool->grain, memory_order_relaxed);
-        if (begin >= pool->n_items) return;
-        pool->fn(pool->arg, begin, MN_MIN(begin + pool->grain, pool->n_items), thread_index);
+        int64_t begin = (int64_t)(ticket & index_mask), n_items = atomic_load_explicit(&pool->n_items, memory_order_relaxed);
+        int64_t end = MN_MIN(begin + atomic_load_explicit(&pool->grain, memory_order_relaxed), n_items);
+        mn_pool_fn *fn = atomic_load_explicit(&pool->fn, memory_order_relaxed);
+        void *arg = atomic_load_explicit(&pool->arg, memory_order_relaxed);
+        if (begin >= n_items) return;
+        if (!atomic_compare_exchange_strong(&pool->ticket, &ticket, ticket + (uint64_t)(end - begin))) continue;
+        fn(arg, begin, end, thread_index);
+        atomic_fetch_add_explicit(&pool->n_done, end - begin, memory_order_release);
+        ticket = atomic_load(&pool->ticket);
     }
 }
 
@@ -69,7 +81,6 @@ static void *worker_main(void *arg) {
         seen = wait_for_epoch(pool, seen);
         if (atomic_load(&pool->stop)) return NULL;
         take_ranges(pool, self->index);
-        atomic_fetch_sub_explicit(&pool->n_running, 1, memory_order_release);
     }
 }
 
@@ -124,21 +135,27 @@ void mn_pool_destroy(mn_pool *pool) {
 
 int mn_pool_threads(const mn_pool *pool) { return pool ? pool->n_threads : 1; }
 
+static void open_loop(mn_pool *pool, int64_t n_items, int64_t grain, mn_pool_fn *fn, void *arg) {
+    uint64_t loop = (atomic_load(&pool->ticket) >> INDEX_BITS) + 1;
+    atomic_store(&pool->ticket, loop << INDEX_BITS | index_mask);
+    atomic_store(&pool->fn, fn);
+    atomic_store(&pool->arg, arg);
+    atomic_store(&pool->n_items, n_items);
+    atomic_store(&pool->grain, grain);
+    atomic_store(&pool->n_done, 0);
+    atomic_store(&pool->ticket, (loop + 1) << INDEX_BITS);
+}
+
 void mn_pool_run(mn_pool *pool, int64_t n_items, int64_t grain, mn_pool_fn *fn, void *arg) {
     if (n_items <= 0) return;
     if (!pool || pool->n_threads == 1 || n_items <= grain) {
         for (int64_t begin = 0; begin < n_items; begin += grain) fn(arg, begin, MN_MIN(begin + grain, n_items), 0);
         return;
     }
-    pool->fn = fn;
-    pool->arg = arg;
-    pool->n_items = n_items;
-    pool->grain = grain;
-    atomic_store_explicit(&pool->next_item, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->n_running, pool->n_threads - 1, memory_order_relaxed);
+    open_loop(pool, n_items, grain, fn, arg);
     announce(pool);
     take_ranges(pool, 0);
-    for (int spin = 0; atomic_load_explicit(&pool->n_running, memory_order_acquire) > 0; spin++) {
+    for (int spin = 0; atomic_load_explicit(&pool->n_done, memory_order_acquire) < n_items; spin++) {
         if (spin < SPINS_BEFORE_SLEEP) cpu_relax();
         else sched_yield();
     }

@@ -11,6 +11,7 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
+    {"run", "answer about a text", cmd_run},
     {"info", "what a model file holds, and what this processor offers", cmd_info},
     {"init", "write a random model of a given shape", cmd_init},
     {"convert", "write a model with its weights in another type", cmd_convert},

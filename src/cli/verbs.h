@@ -6,6 +6,7 @@ typedef int mn_verb_fn(int argc, char **argv);
 
 mn_verb_fn cmd_attn;
 mn_verb_fn cmd_logits;
+mn_verb_fn cmd_run;
 mn_verb_fn cmd_convert;
 mn_verb_fn cmd_info;
 mn_verb_fn cmd_init;

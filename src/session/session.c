@@ -210,6 +210,7 @@ mn_status mn_session_rewind(mn_session *s, int64_t n, mn_error *err) {
     return mn_session_extend(s, s->tokens + held, n - held, NULL, NULL, NULL, NULL, err);
 }
 
+const mn_tokenizer *mn_session_tokenizer(const mn_session *s) { return s->engine->tokenizer; }
 int64_t mn_session_n_tokens(const mn_session *s) { return s->timeline.n_tokens; }
 const int32_t *mn_session_tokens(const mn_session *s) { return s->tokens; }
 int64_t mn_session_n_ctx(const mn_session *s) { return s->n_ctx; }

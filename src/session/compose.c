@@ -1,0 +1,115 @@
+#include "session/compose.h"
+
+#include "base/strbuf.h"
+#include "session/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A control token's spelling as a string the caller frees; "" for id -1. */
+static char *spelling(const mn_tokenizer *t, int32_t id) {
+    size_t bytes = 0;
+    const char *piece = id >= 0 ? mn_token_piece(t, id, true, &bytes) : "";
+    return strndup(piece, bytes);
+}
+
+static bool begins_with(const char *text, size_t bytes, const char *prefix) {
+    size_t n = strlen(prefix);
+    return n > 0 && bytes >= n && !memcmp(text, prefix, n);
+}
+
+/* Tokenises a rendering: spans from messages are plain. BOS is added where the template did not write it. */
+static mn_status tokenize_rendering(const mn_tokenizer *t, const char *text, size_t bytes, const mn_chat_span *spans,
+                                    size_t n_spans, const char *bos, mn_tokens *out, mn_error *err) {
+    mn_text_range *plain = malloc((n_spans + 1) * sizeof *plain);
+    size_t n_plain = 0;
+    if (!plain) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu spans of a conversation.", n_spans);
+    for (size_t i = 0; i < n_spans; i++)
+        if (spans[i].from_message) plain[n_plain++] = (mn_text_range){spans[i].begin, spans[i].end};
+    mn_status status = mn_tokenize_marked(t, text, bytes, !begins_with(text, bytes, bos), plain, n_plain, &out->data, &out->n, err);
+    free(plain);
+    return status;
+}
+
+static mn_status render(const mn_engine *e, const mn_chat_template *template, const mn_chat_message *messages, size_t n,
+                        mn_tokens *out, mn_error *err) {
+    const mn_special_tokens *roles = mn_tokenizer_specials(e->tokenizer);
+    char *bos = spelling(e->tokenizer, roles->bos), *eos = spelling(e->tokenizer, roles->eos), *text = NULL;
+    mn_chat_options options = {bos ? bos : "", eos ? eos : "", true, NULL};
+    mn_chat_span *spans = NULL;
+    size_t bytes, n_spans;
+    mn_status status = mn_chat_template_render(template, messages, n, &options, &text, &bytes, &spans, &n_spans, err);
+    if (status == MN_OK)
+        status = tokenize_rendering(e->tokenizer, text, bytes, spans, n_spans, options.bos_token, out, err);
+    free(text);
+    free(spans);
+    free(bos);
+    free(eos);
+    return status;
+}
+
+mn_status mn_compose_chat(const mn_engine *e, const mn_chat_message *messages, size_t n_messages, mn_tokens *out,
+                          mn_error *err) {
+    mn_chat_template *template;
+    *out = (mn_tokens){0};
+    if (!e->chat_template)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s has no chat template; use mnemo run -f FILE -p PROMPT instead.",
+                       mn_gguf_path(e->model.gguf));
+    MN_TRY(mn_chat_template_create(e->chat_template, strlen(e->chat_template), &template, err));
+    mn_status status = render(e, template, messages, n_messages, out, err);
+    mn_chat_template_destroy(template);
+    return status;
+}
+
+/* Replaces {document} and {prompt} in the ask template, each where it stands: what they hold is not searched again. */
+static void fill_template(mn_strbuf *text, const char *template, const char *document, const char *prompt) {
+    static const char document_mark[] = "{document}", prompt_mark[] = "{prompt}";
+    for (const char *p = template; *p;) {
+        if (!strncmp(p, document_mark, sizeof document_mark - 1)) {
+            mn_strbuf_puts(text, document);
+            p += sizeof document_mark - 1;
+        } else if (!strncmp(p, prompt_mark, sizeof prompt_mark - 1)) {
+            mn_strbuf_puts(text, prompt);
+            p += sizeof prompt_mark - 1;
+        } else {
+            mn_strbuf_putc(text, *p++);
+        }
+    }
+}
+
+static void join(mn_strbuf *text, const char *document, const char *separator, const char *prompt) {
+    mn_strbuf_puts(text, document ? document : "");
+    if (document && prompt) mn_strbuf_puts(text, separator);
+    mn_strbuf_puts(text, prompt ? prompt : "");
+}
+
+static mn_status tokenize_plain(const mn_engine *e, const mn_strbuf *text, mn_tokens *out, mn_error *err) {
+    if (text->failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for the prompt.");
+    return mn_tokenize(e->tokenizer, text->data, text->bytes, true, false, &out->data, &out->n, err);
+}
+
+static mn_status compose_messages(const mn_engine *e, const char *system, const mn_strbuf *text, mn_tokens *out,
+                                  mn_error *err) {
+    mn_chat_message messages[2] = {{"system", system}, {"user", text->data}};
+    if (text->failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for the prompt.");
+    return mn_compose_chat(e, system ? messages : messages + 1, system ? 2 : 1, out, err);
+}
+
+bool mn_answers_in_one_line(const mn_engine *e, const char *document, bool raw) {
+    return !raw && document && !e->chat_template && e->ask_template;
+}
+
+mn_status mn_compose_ask(const mn_engine *e, const char *system, const char *document, const char *prompt, bool raw,
+                         mn_tokens *out, mn_error *err) {
+    mn_strbuf text = MN_STRBUF_INIT;
+    bool chat = e->chat_template && !raw;
+    *out = (mn_tokens){0};
+    if (system && !chat)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "a system prompt needs a chat template%s.",
+                       raw ? "; leave --raw out" : ", and this model has none; put it into -p");
+    if (document && prompt && mn_answers_in_one_line(e, document, raw)) fill_template(&text, e->ask_template, document, prompt);
+    else join(&text, document, raw ? "" : chat ? "\n\n" : "\n", prompt);
+    mn_status status = chat ? compose_messages(e, system, &text, out, err) : tokenize_plain(e, &text, out, err);
+    mn_strbuf_release(&text);
+    return status;
+}
