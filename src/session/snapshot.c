@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <xxhash.h>
@@ -12,8 +13,9 @@ enum { SNAPSHOT_VERSION = 1 };
 
 static const char magic[8] = {'M', 'N', 'S', 'E', 'S', 'S', 'N', 0};
 
-/* All little-endian. After it: tokens int32 [n_tokens], state [state_bytes], logits f32 [n_vocab] if has_logits, slabs
- * of pages [first_page, end_page), and the XXH3 hash of everything before, 8 bytes. */
+/* All little-endian. After it: tokens int32 [n_tokens], state [state_bytes], n_checkpoints times (int64 n_tokens, state
+ * [state_bytes]), logits f32 [n_vocab] if has_logits, slabs of pages [first_page, end_page), and the XXH3 hash of
+ * everything before, 8 bytes. */
 typedef struct snapshot_header {
     char magic[8];
     uint32_t version, has_logits;
@@ -22,6 +24,7 @@ typedef struct snapshot_header {
     int32_t k_type, v_type;
     int64_t n_tokens, first_page, end_page;
     uint64_t state_bytes, slab_bytes, n_vocab;
+    int64_t n_checkpoints, checkpoint_interval;
 } snapshot_header;
 
 /* Tells models apart without reading gigabytes: what they are made of, and a sample of every tensor's data. */
@@ -55,6 +58,8 @@ static snapshot_header make_header(const mn_session *s) {
         .state_bytes = s->timeline.state_bytes,
         .slab_bytes = mn_kv_slab_bytes(shape),
         .n_vocab = (uint64_t)s->engine->model.config.n_vocab,
+        .n_checkpoints = s->n_checkpoints,
+        .checkpoint_interval = s->checkpoint_interval,
     };
     memcpy(h.magic, magic, sizeof magic);
     mn_kvcache_pages(s->timeline.cache, &h.first_page, &h.end_page);
@@ -76,6 +81,10 @@ static void put_all(hashed_writer *w, const mn_session *s) {
     put(w, &h, sizeof h);
     put(w, s->tokens, (size_t)h.n_tokens * sizeof *s->tokens);
     if (h.state_bytes) put(w, s->timeline.state, h.state_bytes);
+    for (int i = 0; i < s->n_checkpoints; i++) {
+        put(w, &s->checkpoints[i].n_tokens, sizeof s->checkpoints[i].n_tokens);
+        put(w, s->checkpoints[i].state, h.state_bytes);
+    }
     if (h.has_logits) put(w, s->logits, (size_t)h.n_vocab * sizeof *s->logits);
     for (int64_t page = h.first_page; page < h.end_page; page++) put(w, mn_kvcache_slab(s->timeline.cache, page), h.slab_bytes);
     uint64_t sum = XXH3_64bits_digest(w->hash);
@@ -100,7 +109,10 @@ static bool expected_bytes(const snapshot_header *h, size_t *out) {
     size_t pages, total = sizeof *h + sizeof(uint64_t);
     if (h->n_tokens < 0 || h->first_page < 0 || h->end_page < h->first_page) return false;
     if (!mn_mul_size((size_t)(h->end_page - h->first_page), h->slab_bytes, &pages)) return false;
-    size_t parts[] = {(size_t)h->n_tokens * sizeof(int32_t), h->state_bytes, h->has_logits ? h->n_vocab * sizeof(float) : 0, pages};
+    if (h->n_checkpoints < 0 || h->n_checkpoints > MN_MAX_CHECKPOINTS) return false;
+    size_t checkpoints = (size_t)h->n_checkpoints * (sizeof(int64_t) + h->state_bytes); /* state_bytes is the model's own */
+    size_t logits = h->has_logits ? h->n_vocab * sizeof(float) : 0;
+    size_t parts[] = {(size_t)h->n_tokens * sizeof(int32_t), h->state_bytes, checkpoints, logits, pages};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!mn_add_size(total, parts[i], &total)) return false;
     *out = total;
@@ -123,7 +135,8 @@ static mn_status check_header(const mn_session *s, const snapshot_header *h, con
         return mn_fail(err, MN_ERR_LIMIT, "%s: holds %lld tokens; the window is %lld. Use a larger -c.", path,
                        (long long)h->n_tokens, (long long)s->n_ctx);
     int64_t end_page = (h->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
-    if (h->slab_bytes != own.slab_bytes || h->state_bytes != own.state_bytes || h->end_page != end_page)
+    if (h->slab_bytes != own.slab_bytes || h->state_bytes != own.state_bytes || h->end_page != end_page ||
+        (h->state_bytes == 0 && h->n_checkpoints != 0))
         return mn_fail(err, MN_ERR_FORMAT, "%s: its sizes contradict each other; the file is damaged.", path);
     return MN_OK;
 }
@@ -144,21 +157,45 @@ static mn_status check_file(const mn_session *s, const mn_mapfile *map, const ch
     return MN_OK;
 }
 
+/* What is left of a checked file to read. */
+typedef struct reader {
+    const unsigned char *at;
+} reader;
+
+static void take(reader *r, void *out, size_t bytes) {
+    if (bytes) memcpy(out, r->at, bytes);
+    r->at += bytes;
+}
+
+static mn_status load_checkpoints(mn_session *s, reader *r, const snapshot_header *h, const char *path, mn_error *err) {
+    int64_t last = 0;
+    for (int i = 0; i < h->n_checkpoints; i++) {
+        mn_checkpoint *c = &s->checkpoints[i];
+        if (!c->state && !(c->state = malloc(h->state_bytes)))
+            return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes of state.", (size_t)h->state_bytes);
+        take(r, &c->n_tokens, sizeof c->n_tokens);
+        take(r, c->state, h->state_bytes);
+        if (c->n_tokens <= last || c->n_tokens > h->n_tokens)
+            return mn_fail(err, MN_ERR_FORMAT, "%s: its checkpoints are out of order; the file is damaged.", path);
+        last = c->n_tokens;
+        s->n_checkpoints = i + 1;
+    }
+    s->checkpoint_interval = MN_MAX(h->checkpoint_interval, 1);
+    return MN_OK;
+}
+
 /* Copies everything out of a checked file; ids are looked at once more, since a checksum is no proof of good will. */
 static mn_status load(mn_session *s, const unsigned char *data, const snapshot_header *h, const char *path, mn_error *err) {
     mn_timeline *t = &s->timeline;
-    const unsigned char *p = data + sizeof *h;
-    memcpy(s->tokens, p, (size_t)h->n_tokens * sizeof *s->tokens);
-    p += (size_t)h->n_tokens * sizeof *s->tokens;
+    reader r = {data + sizeof *h};
+    take(&r, s->tokens, (size_t)h->n_tokens * sizeof *s->tokens);
     for (int64_t i = 0; i < h->n_tokens; i++)
         if (s->tokens[i] < 0 || (uint64_t)s->tokens[i] >= h->n_vocab)
             return mn_fail(err, MN_ERR_FORMAT, "%s: token %lld has id %d, which this model lacks.", path, (long long)i, s->tokens[i]);
-    if (h->state_bytes) memcpy(t->state, p, h->state_bytes);
-    p += h->state_bytes;
-    if (h->has_logits) memcpy(s->logits, p, (size_t)h->n_vocab * sizeof *s->logits);
-    p += h->has_logits ? (size_t)h->n_vocab * sizeof *s->logits : 0;
-    for (int64_t page = h->first_page; page < h->end_page; page++, p += h->slab_bytes)
-        memcpy(mn_kvcache_slab(t->cache, page), p, h->slab_bytes);
+    take(&r, t->state, h->state_bytes);
+    if (h->state_bytes) MN_TRY(load_checkpoints(s, &r, h, path, err));
+    take(&r, s->logits, h->has_logits ? (size_t)h->n_vocab * sizeof *s->logits : 0);
+    for (int64_t page = h->first_page; page < h->end_page; page++) take(&r, mn_kvcache_slab(t->cache, page), h->slab_bytes);
     mn_kvcache_mark(t->cache, h->first_page, h->end_page);
     t->n_tokens = h->n_tokens;
     s->has_logits = h->has_logits;

@@ -1,0 +1,90 @@
+#include "support/golden.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+static int64_t *read_list(const json_t *object, const char *key, int64_t *n) {
+    const json_t *list = json_object_get(object, key);
+    *n = (int64_t)json_array_size(list);
+    int64_t *out = calloc((size_t)*n + 1, sizeof *out);
+    for (int64_t i = 0; i < *n; i++) out[i] = json_integer_value(json_array_get(list, (size_t)i));
+    return out;
+}
+
+static bool path_of(const char *name, const char *suffix, char path[4096]) {
+    char relative[256];
+    snprintf(relative, sizeof relative, "%s%s", name, suffix);
+    const char *found = data_path(relative);
+    if (found) snprintf(path, 4096, "%s", found);
+    return found != NULL;
+}
+
+/* The shipped model lies in models/, wherever the rest is. */
+static bool find_model(const char *name, char path[4096]) {
+    if (path_of(name, ".gguf", path)) return true;
+    snprintf(path, 4096, "%s/%s.gguf", MNEMO_SOURCE_DIR, name);
+    return access(path, R_OK) == 0;
+}
+
+/* Where the reference looked GELU up in a table, the file made with the formula is the one to meet. */
+static bool find_logits(const char *name, char path[4096]) {
+    return path_of(name, ".short.exactgelu.bin", path) || path_of(name, ".short.bin", path);
+}
+
+static double deviation(const float *x, int64_t n) {
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) sum += x[i];
+    for (int64_t i = 0; i < n; i++) squares += (x[i] - sum / (double)n) * (x[i] - sum / (double)n);
+    return sqrt(squares / (double)n);
+}
+
+bool golden_load(const char *name, golden *g) {
+    char json_path[4096], logits_path[4096];
+    *g = (golden){0};
+    if (!find_model(name, g->model_path) || !path_of(name, ".short.json", json_path) || !find_logits(name, logits_path))
+        return false;
+    json_error_t error;
+    json_t *object = json_load_file(json_path, 0, &error);
+    assert_non_null(object);
+    int64_t *ids = read_list(object, "token_ids", &g->n_tokens);
+    g->tokens = calloc((size_t)g->n_tokens, sizeof *g->tokens);
+    for (int64_t i = 0; i < g->n_tokens; i++) g->tokens[i] = (int32_t)ids[i];
+    free(ids);
+    g->rows = read_list(object, "row_positions", &g->n_rows);
+    g->n_vocab = json_integer_value(json_array_get(json_object_get(object, "shape"), 1));
+    json_decref(object);
+    size_t bytes;
+    g->logits = (float *)(void *)read_all(logits_path, &bytes);
+    assert_int_equal(bytes, (size_t)(g->n_rows * g->n_vocab) * sizeof(float));
+    g->std = deviation(g->logits, g->n_rows * g->n_vocab);
+    return true;
+}
+
+void golden_free(golden *g) {
+    free(g->tokens);
+    free(g->rows);
+    free(g->logits);
+}
+
+static int64_t argmax(const float *x, int64_t n) {
+    int64_t best = 0;
+    for (int64_t i = 1; i < n; i++)
+        if (x[i] > x[best]) best = i;
+    return best;
+}
+
+void golden_compare(const golden *g, const float *logits, double max_share, const char *what) {
+    for (int64_t r = 0; r < g->n_rows; r++) {
+        const float *got = logits + r * g->n_vocab, *want = g->logits + r * g->n_vocab;
+        for (int64_t i = 0; i < g->n_vocab; i++)
+            if (!(fabs((double)got[i] - want[i]) <= max_share * g->std))
+                fail_msg("%s: after token %lld, logit %lld is %.7g, wanted %.7g: %.2g of the deviation", what,
+                         (long long)g->rows[r], (long long)i, got[i], want[i], fabs((double)got[i] - want[i]) / g->std);
+        if (argmax(got, g->n_vocab) != argmax(want, g->n_vocab))
+            fail_msg("%s: after token %lld, another token is the likeliest", what, (long long)g->rows[r]);
+    }
+}
