@@ -20,7 +20,8 @@ static void print_option(const mn_option *o) {
     size_t used = 0;
     for (const char *name = o->names; *name;) {
         size_t n = strcspn(name, " ");
-        used += (size_t)snprintf(left + used, sizeof left - used, "%s%s%.*s", used ? ", " : "", n <= 3 ? "-" : "--",
+        bool is_short = n == 1 || (n <= 3 && name[n] == ' '); /* the short form of what follows */
+        used += (size_t)snprintf(left + used, sizeof left - used, "%s%s%.*s", used ? ", " : "", is_short ? "-" : "--",
                                  (int)n, name);
         name += n + (name[n] == ' ');
     }

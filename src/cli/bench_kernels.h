@@ -1,0 +1,12 @@
+/* mnemo bench --kernels: every kernel that the tests check, timed at every level this machine has. */
+#ifndef MN_CLI_BENCH_KERNELS_H
+#define MN_CLI_BENCH_KERNELS_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+
+/* Prints a table, or one JSON object. n_threads 0 = one per core. */
+mn_status mn_bench_kernels(int n_threads, bool as_json, mn_error *err);
+
+#endif

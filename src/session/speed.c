@@ -1,0 +1,112 @@
+#include "session/speed.h"
+
+#include "attention/measure.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "session/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_REPEATS = 1000 };
+
+/* A text of ordinary ids, the same in every run. */
+static void fill_tokens(const mn_session *s, int32_t *tokens, int64_t n) {
+    uint32_t n_vocab = (uint32_t)s->engine->model.config.n_vocab, x = 1;
+    for (int64_t i = 0; i < n; i++) {
+        x = x * 1103515245 + 12345;
+        tokens[i] = (int32_t)((x >> 8) % n_vocab);
+    }
+}
+
+mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
+    enum { REAL_TOKENS = 4 * MN_PAGE_TOKENS };
+    mn_timeline *t = &s->timeline;
+    int64_t n_pages = (depth + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS, n_real = MN_MIN(depth, REAL_TOKENS);
+    int32_t tokens[REAL_TOKENS];
+    if (depth > s->n_ctx)
+        return mn_fail(err, MN_ERR_LIMIT, "a depth of %lld tokens does not fit into the window of %lld.", (long long)depth,
+                       (long long)s->n_ctx);
+    fill_tokens(s, tokens, n_real);
+    mn_session_clear(s);
+    MN_TRY(mn_session_extend(s, tokens, n_real, NULL, NULL, NULL, NULL, err));
+    if (s->engine->model.config.infini.segment == 0) {
+        int64_t n_real_pages = (n_real + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
+        for (int64_t page = n_real_pages; page < n_pages; page++)
+            memcpy(mn_kvcache_slab(t->cache, page), mn_kvcache_slab(t->cache, page % n_real_pages),
+                   mn_kv_slab_bytes(mn_kvcache_shape(t->cache)));
+        mn_kvcache_mark(t->cache, 0, n_pages);
+    }
+    for (int64_t i = n_real; i < depth; i++) s->tokens[i] = s->tokens[i % n_real];
+    t->n_tokens = depth;
+    return MN_OK;
+}
+
+/* Forgets what was added, without undoing state of fixed size: only the time matters here. */
+static void back_to(mn_session *s, int64_t depth) {
+    s->timeline.n_tokens = depth;
+    s->n_checkpoints = 0;
+    s->has_logits = false;
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static mn_rate rate_of(double *tokens_per_s, int n) {
+    qsort(tokens_per_s, (size_t)n, sizeof *tokens_per_s, by_size);
+    double median = n % 2 ? tokens_per_s[n / 2] : (tokens_per_s[n / 2 - 1] + tokens_per_s[n / 2]) / 2;
+    return (mn_rate){median, tokens_per_s[0], tokens_per_s[n - 1]};
+}
+
+/* n_calls extends of n_tokens each, n_repeats times after one that warms up. */
+static mn_status measure_rate(mn_session *s, int64_t depth, int n_tokens, int n_calls, int n_repeats, mn_rate *out,
+                              mn_error *err) {
+    double rates[MAX_REPEATS];
+    int32_t *tokens = malloc((size_t)n_tokens * sizeof *tokens);
+    mn_status status = tokens ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for %d tokens.", n_tokens);
+    if (tokens) fill_tokens(s, tokens, n_tokens);
+    for (int r = -1; r < n_repeats && status == MN_OK; r++) {
+        back_to(s, depth);
+        double started = mn_clock_seconds();
+        for (int i = 0; i < n_calls && status == MN_OK; i++)
+            status = mn_session_extend(s, tokens, n_tokens, NULL, NULL, NULL, NULL, err);
+        if (r >= 0) rates[r] = (double)n_tokens * n_calls / (mn_clock_seconds() - started);
+    }
+    free(tokens);
+    back_to(s, depth);
+    if (status == MN_OK) *out = rate_of(rates, n_repeats);
+    return status;
+}
+
+static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, mn_speed *out, mn_error *err) {
+    const mn_kv_shape *kv = mn_kvcache_shape(s->timeline.cache);
+    mn_attend_shape a = {.k_type = kv->k_type, .v_type = kv->v_type, .n_heads = s->engine->model.config.n_heads,
+                         .n_kv_heads = kv->n_kv_heads, .k_dim = kv->k_dim, .v_dim = kv->v_dim, .depth = shape->depth};
+    mn_attend_speed speed;
+    if (shape->n_prompt > 0) {
+        a.n_rows = shape->n_prompt;
+        MN_TRY(mn_attend_measure(&s->engine->compute, &a, shape->n_repeats, &speed, err));
+        out->attention_flops_per_s = speed.flops / speed.seconds;
+    }
+    if (shape->n_generated > 0) {
+        a.n_rows = 1;
+        MN_TRY(mn_attend_measure(&s->engine->compute, &a, 4 * shape->n_repeats, &speed, err));
+        out->attention_bytes_per_s = speed.bytes / speed.seconds;
+    }
+    return MN_OK;
+}
+
+mn_status mn_speed_measure(mn_session *s, const mn_speed_shape *shape, mn_speed *out, mn_error *err) {
+    *out = (mn_speed){0};
+    if (shape->n_repeats < 1 || shape->n_repeats > MAX_REPEATS)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%d repeats is outside 1 to %d.", shape->n_repeats, MAX_REPEATS);
+    MN_TRY(mn_session_tile(s, shape->depth, err));
+    if (shape->n_prompt > 0)
+        MN_TRY(measure_rate(s, shape->depth, shape->n_prompt, 1, shape->n_repeats, &out->prefill, err));
+    if (shape->n_generated > 0)
+        MN_TRY(measure_rate(s, shape->depth, 1, shape->n_generated, shape->n_repeats, &out->decode, err));
+    out->kv_bytes = mn_session_kv_bytes(s);
+    return measure_attention(s, shape, out, err);
+}

@@ -1,0 +1,34 @@
+/* How fast a model runs at a depth of context: what `mnemo bench` prints. */
+#ifndef MN_SESSION_SPEED_H
+#define MN_SESSION_SPEED_H
+
+#include <mnemo/session.h>
+
+/* Tokens per second. */
+typedef struct mn_rate {
+    double median, min, max;
+} mn_rate;
+
+typedef struct mn_speed_shape {
+    int64_t depth;   /* tokens in the cache before */
+    int n_prompt;    /* tokens read together; 0 = not measured */
+    int n_generated; /* tokens fed one by one; 0 = not measured */
+    int n_repeats;
+} mn_speed_shape;
+
+typedef struct mn_speed {
+    mn_rate prefill, decode;
+    /* One layer's attention alone at this depth: achieved, and how many of its floor's operations and bytes it needs. */
+    double attention_flops_per_s; /* n_prompt rows */
+    double attention_bytes_per_s; /* one row */
+    size_t kv_bytes;
+} mn_speed;
+
+/* Sets the session to `depth` tokens by repeating the real rows of a short text, so that no quadratic prefill is paid.
+ * What it would answer is meaningless; how fast it is, is not. */
+mn_status mn_session_tile(mn_session *session, int64_t depth, mn_error *err);
+
+/* Measures at one depth; the session's window must hold depth + max(n_prompt, n_generated). */
+mn_status mn_speed_measure(mn_session *session, const mn_speed_shape *shape, mn_speed *out, mn_error *err);
+
+#endif
