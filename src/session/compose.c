@@ -35,7 +35,7 @@ static mn_status render(const mn_engine *e, const mn_chat_template *template, co
                         mn_tokens *out, mn_error *err) {
     const mn_special_tokens *roles = mn_tokenizer_specials(e->tokenizer);
     char *bos = spelling(e->tokenizer, roles->bos), *eos = spelling(e->tokenizer, roles->eos), *text = NULL;
-    mn_chat_options options = {bos ? bos : "", eos ? eos : "", true, NULL};
+    mn_chat_options options = {.bos_token = bos ? bos : "", .eos_token = eos ? eos : "", .add_generation_prompt = true};
     mn_chat_span *spans = NULL;
     size_t bytes, n_spans;
     mn_status status = mn_chat_template_render(template, messages, n, &options, &text, &bytes, &spans, &n_spans, err);
@@ -90,7 +90,7 @@ static mn_status tokenize_plain(const mn_engine *e, const mn_strbuf *text, mn_to
 
 static mn_status compose_messages(const mn_engine *e, const char *system, const mn_strbuf *text, mn_tokens *out,
                                   mn_error *err) {
-    mn_chat_message messages[2] = {{"system", system}, {"user", text->data}};
+    mn_chat_message messages[2] = {{.role = "system", .content = system}, {.role = "user", .content = text->data}};
     if (text->failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for the prompt.");
     return mn_compose_chat(e, system ? messages : messages + 1, system ? 2 : 1, out, err);
 }
