@@ -24,8 +24,9 @@ static void bf16_row(const float *x, int64_t n, uint16_t *row) {
 
 static void prepare(const float *x, int64_t n_in, void *row) { bf16_row(x, n_in, row); }
 
-static void bf16_row_from_f16(const uint16_t *src, int n, uint16_t *row) {
+static void bf16_row_from_f16(const uint16_t *src, size_t stride, int n, uint16_t *row) {
     for (int i = 0; i < n; i += 16) {
+        if (i % 32 == 0) mn_prefetch_next_panel((const char *)(src + i), stride, 0, 1);
         __mmask16 mask = n - i >= 16 ? 0xffff : (__mmask16)((1u << (n - i)) - 1);
         __m512 v = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, src + i));
         _mm256_storeu_si256((__m256i *)(row + i), (__m256i)_mm512_cvtneps_pbh(v));
@@ -37,8 +38,8 @@ static void pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, void
     panel *p = dst;
     for (int half = 0; half < 2; half++) {
         for (int o = 0; o < MN_HALF_OUTPUTS; o++)
-            bf16_row_from_f16((const uint16_t *)mn_matmul_row(part, half * MN_HALF_OUTPUTS + o), part->n_inputs,
-                              p->rows[o]);
+            bf16_row_from_f16((const uint16_t *)mn_matmul_row(part, half * MN_HALF_OUTPUTS + o),
+                              mn_tensor_row_bytes(part->w), part->n_inputs, p->rows[o]);
         mn_pack_dwords((const char *)p->rows, sizeof p->rows[0], (part->n_inputs + 1) / 2, p->column, half);
     }
 }
