@@ -26,12 +26,8 @@ struct mn_sampler {
 };
 
 mn_sampler_params mn_sampler_defaults(void) {
-    return (mn_sampler_params){.temperature = 0.8f,
-                               .top_k = 40,
-                               .top_p = 0.95f,
-                               .min_p = 0.05f,
-                               .repeat_penalty = 1,
-                               .repeat_last_n = 64};
+    return (mn_sampler_params){
+        .temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .repeat_penalty = 1, .repeat_last_n = 64};
 }
 
 static mn_status check_params(const mn_sampler_params *p, mn_error *err) {
@@ -52,8 +48,8 @@ static mn_status check_params(const mn_sampler_params *p, mn_error *err) {
             return mn_fail(err, MN_ERR_ARGUMENT, "%s %g is out of range: it must be %s.", checks[i].flag,
                            (double)checks[i].value, checks[i].range);
     if (p->repeat_last_n < -1)
-        return mn_fail(err, MN_ERR_ARGUMENT, "--repeat-last-n %d is out of range: it must be -1 (all), 0 (off) or more.",
-                       p->repeat_last_n);
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "--repeat-last-n %d is out of range: it must be -1 (all), 0 (off) or more.", p->repeat_last_n);
     return MN_OK;
 }
 
@@ -102,8 +98,10 @@ void mn_sampler_accept(mn_sampler *s, int32_t token) {
     if (!s->counts || token < 0 || token >= s->n_vocab) return;
     s->counts[token]++;
     if (!s->window) return;
-    if (s->n_window == s->params.repeat_last_n) s->counts[s->window[s->window_at]]--;
-    else s->n_window++;
+    if (s->n_window == s->params.repeat_last_n)
+        s->counts[s->window[s->window_at]]--;
+    else
+        s->n_window++;
     s->window[s->window_at] = token;
     s->window_at = (s->window_at + 1) % s->params.repeat_last_n;
 }
@@ -118,7 +116,9 @@ static float penalised(const mn_sampler *s, float logit, int32_t id) {
     return logit - p->presence_penalty - (float)count * p->frequency_penalty;
 }
 
-static bool better(candidate a, candidate b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
+static bool better(candidate a, candidate b) {
+    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+}
 
 /* Restores the heap of n below `at`; its root is the best, or the worst when best_first is false. */
 static inline void sift_down(candidate *heap, int32_t n, int32_t at, bool best_first) {

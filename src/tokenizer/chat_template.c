@@ -41,7 +41,9 @@ static bool set(jinja_render *r, jinja_dict *dict, const char *name, jinja_value
     return mn_jinja_dict_set(r, dict, mn_jinja_text(mn_jinja_borrow(name)), value);
 }
 
-static jinja_value template_text(const char *text) { return mn_jinja_text(mn_jinja_borrow(text ? text : "")); }
+static jinja_value template_text(const char *text) {
+    return mn_jinja_text(mn_jinja_borrow(text ? text : ""));
+}
 
 static bool message_text(jinja_render *r, const char *text, jinja_value *out) {
     jinja_builder b = mn_jinja_build(r);
@@ -103,9 +105,11 @@ static size_t input_bytes(const mn_chat_message *messages, size_t n_messages, co
     return total;
 }
 
-static bool is_marked(jinja_string s, size_t at) { return s.marks && s.marks[at]; }
+static bool is_marked(jinja_string s, size_t at) {
+    return s.marks && s.marks[at];
+}
 
-/* Calls of the same mark that touch are one span. spans NULL only counts them. */
+/* Neighbouring bytes of the same mark are one span. spans NULL only counts them. */
 static size_t list_spans(jinja_string s, mn_chat_span *spans) {
     size_t n = 0;
     for (size_t begin = 0, end; begin < s.bytes; begin = end, n++) {
@@ -148,7 +152,8 @@ mn_status mn_chat_template_render(const mn_chat_template *t, const mn_chat_messa
     mn_status status;
     if (make_variables(&r, messages, n_messages, options, &variables) && mn_jinja_run(&r, t->body, &variables, &text))
         status = hand_over(text, out, bytes, spans, n_spans, err);
-    else status = r.status;
+    else
+        status = r.status;
     mn_arena_release(&r.arena);
     return status;
 }

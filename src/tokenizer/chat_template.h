@@ -41,11 +41,11 @@ typedef struct mn_chat_span {
     bool from_message;
 } mn_chat_span;
 
-/* Renders the conversation: *out (caller frees; NUL-terminated, the NUL not counted) and *spans (caller frees, in order,
- * covering all of *out), so that user text cannot forge control tokens: whatever comes from messages, tools and variables
- * is marked, byte by byte, through everything the template does to it. raise_exception() in the template becomes the
- * error's sentence. A template that works or allocates without end is MN_ERR_LIMIT. The template is only read: many
- * threads may render one. */
+/* Renders the conversation: *out (caller frees; NUL-terminated, the NUL not counted) and *spans (caller frees, in
+ * order, covering all of *out), so that user text cannot forge control tokens: whatever comes from messages, tools and
+ * variables is marked, byte by byte, through everything the template does to it. raise_exception() in the template
+ * becomes the error's sentence. A template that works or allocates without end is MN_ERR_LIMIT. The template is only
+ * read: many threads may render one. */
 mn_status mn_chat_template_render(const mn_chat_template *t, const mn_chat_message *messages, size_t n_messages,
                                   const mn_chat_options *options, char **out, size_t *bytes, mn_chat_span **spans,
                                   size_t *n_spans, mn_error *err);

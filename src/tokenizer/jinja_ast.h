@@ -31,10 +31,10 @@ typedef struct jinja_token {
 typedef struct jinja_compile {
     mn_arena *arena;
     mn_error *err;
-    mn_status status; /* MN_OK until the first failure */
-    const jinja_token *token; /* the next one; the last is T_END */
-    int depth;                /* nesting of what is being parsed */
-    int loops;                /* `for` bodies around it */
+    mn_status status;            /* MN_OK until the first failure */
+    const jinja_token *token;    /* the next one; the last is T_END */
+    int depth;                   /* nesting of what is being parsed */
+    int loops;                   /* `for` bodies around it */
     struct jinja_name *assigned; /* every name the template gives a value to */
     struct jinja_name *called;   /* every name it calls, to be checked at the end */
 } jinja_compile;
@@ -117,7 +117,7 @@ struct jinja_node {
         jinja_value literal;
         const char *name;
         jinja_string text;
-        jinja_node *items; /* LIST, DICT; the body of CAPTURE */
+        jinja_node *items;   /* LIST, DICT; the body of CAPTURE */
         jinja_node *operand; /* NOT, NEGATE, PLUS, OUTPUT */
         struct {
             jinja_operator op;

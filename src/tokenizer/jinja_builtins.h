@@ -24,7 +24,8 @@ struct jinja_builtin {
 };
 
 /* A line of a table; what is not named is zero. */
-#define BUILTIN(text, function, ...) {.name = text, .call = function, ##__VA_ARGS__}
+#define BUILTIN(text, function, ...)                                                                                   \
+    { .name = text, .call = function, ##__VA_ARGS__ }
 
 /* NULL when there is none of that name. */
 const jinja_builtin *mn_jinja_filter(const char *name);

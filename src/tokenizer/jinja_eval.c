@@ -113,12 +113,14 @@ static bool bind(jinja_render *r, jinja_scope *scope, const jinja_builtin *built
         jinja_value value;
         if (!eval(r, scope, a->value, &value)) return false;
         int at = a->name ? find_parameter(builtin, a->name) : place++;
-        if (at >= 0 && at < JINJA_MAX_PARAMS && builtin->params[at]) args->values[at] = value;
+        if (at >= 0 && at < JINJA_MAX_PARAMS && builtin->params[at])
+            args->values[at] = value;
         else if (!a->name)
             return mn_jinja_fail(r, MN_ERR_UNSUPPORTED, "%s takes no argument number %d.", builtin->name, place);
         else if (!builtin->any_keywords)
             return mn_jinja_fail(r, MN_ERR_UNSUPPORTED, "%s takes no argument \"%s\".", builtin->name, a->name);
-        else if (!mn_jinja_dict_set(r, args->keywords, mn_jinja_text(mn_jinja_borrow(a->name)), value)) return false;
+        else if (!mn_jinja_dict_set(r, args->keywords, mn_jinja_text(mn_jinja_borrow(a->name)), value))
+            return false;
     }
     if (n_given >= builtin->n_required) return true;
     return mn_jinja_fail(r, MN_ERR_ARGUMENT, "%s needs %d arguments, not %d.", builtin->name, builtin->n_required,
@@ -183,8 +185,7 @@ static bool eval_call(jinja_render *r, jinja_scope *scope, const jinja_node *n, 
     switch (callee.kind) {
     case JINJA_MACRO: return call_macro(r, scope, &callee, n->call.arguments, out);
     case JINJA_FUNCTION: return call_builtin(r, scope, callee.function, NULL, n->call.arguments, out);
-    case JINJA_METHOD:
-        return call_builtin(r, scope, callee.method.builtin, callee.method.self, n->call.arguments, out);
+    case JINJA_METHOD: return call_builtin(r, scope, callee.method.builtin, callee.method.self, n->call.arguments, out);
     default:
         return mn_jinja_fail(r, MN_ERR_ARGUMENT, "\"%s\" is %s and cannot be called.",
                              callee.kind == JINJA_UNDEFINED && callee.name ? callee.name : "the value",

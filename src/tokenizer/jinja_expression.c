@@ -55,8 +55,8 @@ static jinja_node *parse_parentheses(jinja_compile *c) {
 static jinja_node *parse_number(jinja_compile *c) {
     const jinja_token *t = c->token;
     errno = 0;
-    jinja_value value = t->kind == JINJA_T_INT ? mn_jinja_int(strtoll(t->text, NULL, 10))
-                                               : mn_jinja_float(strtod(t->text, NULL));
+    jinja_value value =
+        t->kind == JINJA_T_INT ? mn_jinja_int(strtoll(t->text, NULL, 10)) : mn_jinja_float(strtod(t->text, NULL));
     if (errno == ERANGE) return mn_jinja_reject(c, MN_ERR_LIMIT, t->line, "the number %s is too large.", t->text);
     jinja_node *n = literal(c, value);
     c->token++;
@@ -82,9 +82,12 @@ static jinja_node *parse_string(jinja_compile *c) {
 static jinja_node *parse_name(jinja_compile *c) {
     const char *name = c->token->text;
     jinja_node *n;
-    if (strcasecmp(name, "true") == 0) n = literal(c, mn_jinja_bool(true));
-    else if (strcasecmp(name, "false") == 0) n = literal(c, mn_jinja_bool(false));
-    else if (strcasecmp(name, "none") == 0) n = literal(c, (jinja_value){.kind = JINJA_NONE});
+    if (strcasecmp(name, "true") == 0)
+        n = literal(c, mn_jinja_bool(true));
+    else if (strcasecmp(name, "false") == 0)
+        n = literal(c, mn_jinja_bool(false));
+    else if (strcasecmp(name, "none") == 0)
+        n = literal(c, (jinja_value){.kind = JINJA_NONE});
     else {
         n = mn_jinja_node(c, JINJA_N_NAME, c->token->line);
         if (n) n->name = name;
@@ -107,7 +110,9 @@ static jinja_node *parse_primary(jinja_compile *c) {
     return mn_jinja_reject(c, MN_ERR_FORMAT, c->token->line, "\"%s\" stands where a value should.", c->token->text);
 }
 
-static bool at_operator(const jinja_token *t, const char *text) { return t->kind == OP && strcmp(t->text, text) == 0; }
+static bool at_operator(const jinja_token *t, const char *text) {
+    return t->kind == OP && strcmp(t->text, text) == 0;
+}
 
 bool mn_jinja_parse_arguments(jinja_compile *c, jinja_argument **out) {
     bool named = false;
@@ -179,10 +184,14 @@ static jinja_node *parse_subscript(jinja_compile *c, jinja_node *object) {
 /* Attributes, subscripts and calls of n. */
 static jinja_node *parse_access(jinja_compile *c, jinja_node *n) {
     while (n) {
-        if (mn_jinja_accept(c, OP, ".")) n = parse_attribute(c, n);
-        else if (mn_jinja_accept(c, OP, "[")) n = parse_subscript(c, n);
-        else if (mn_jinja_accept(c, OP, "(")) n = parse_call(c, n);
-        else break;
+        if (mn_jinja_accept(c, OP, "."))
+            n = parse_attribute(c, n);
+        else if (mn_jinja_accept(c, OP, "["))
+            n = parse_subscript(c, n);
+        else if (mn_jinja_accept(c, OP, "("))
+            n = parse_call(c, n);
+        else
+            break;
     }
     return n;
 }
@@ -222,8 +231,7 @@ static jinja_node *parse_test(jinja_compile *c, jinja_node *input) {
     if (!name) return NULL;
     n->call.input = input;
     n->call.builtin = mn_jinja_test(name);
-    if (!n->call.builtin)
-        return mn_jinja_reject(c, MN_ERR_UNSUPPORTED, n->line, "there is no test \"%s\" here.", name);
+    if (!n->call.builtin) return mn_jinja_reject(c, MN_ERR_UNSUPPORTED, n->line, "there is no test \"%s\" here.", name);
     if (mn_jinja_accept(c, OP, "(")) {
         if (!mn_jinja_parse_arguments(c, &n->call.arguments)) return NULL;
     } else if (at_bare_argument(c)) {
@@ -236,14 +244,20 @@ static jinja_node *parse_test(jinja_compile *c, jinja_node *input) {
 static jinja_node *parse_unary(jinja_compile *c, bool with_filters) {
     jinja_node *n;
     if (!mn_jinja_nest(c)) return NULL;
-    if (mn_jinja_accept(c, OP, "-")) n = unary(c, JINJA_N_NEGATE, parse_unary(c, false));
-    else if (mn_jinja_accept(c, OP, "+")) n = unary(c, JINJA_N_PLUS, parse_unary(c, false));
-    else n = parse_access(c, parse_primary(c));
+    if (mn_jinja_accept(c, OP, "-"))
+        n = unary(c, JINJA_N_NEGATE, parse_unary(c, false));
+    else if (mn_jinja_accept(c, OP, "+"))
+        n = unary(c, JINJA_N_PLUS, parse_unary(c, false));
+    else
+        n = parse_access(c, parse_primary(c));
     c->depth--;
     while (n && with_filters) {
-        if (at_operator(c->token, "|")) n = mn_jinja_parse_filters(c, n);
-        else if (mn_jinja_accept(c, NAME, "is")) n = parse_test(c, n);
-        else break;
+        if (at_operator(c->token, "|"))
+            n = mn_jinja_parse_filters(c, n);
+        else if (mn_jinja_accept(c, NAME, "is"))
+            n = parse_test(c, n);
+        else
+            break;
     }
     return n;
 }
@@ -262,8 +276,8 @@ static const infix *find_infix(const jinja_compile *c, const infix *table, size_
 }
 
 static jinja_node *parse_arithmetic(jinja_compile *c, int precedence) {
-    static const infix table[] = {{"+", JINJA_ADD, 1}, {"-", JINJA_SUB, 1},        {"~", JINJA_CONCAT, 2},
-                                  {"*", JINJA_MUL, 3}, {"/", JINJA_DIV, 3},        {"//", JINJA_FLOOR_DIV, 3},
+    static const infix table[] = {{"+", JINJA_ADD, 1}, {"-", JINJA_SUB, 1}, {"~", JINJA_CONCAT, 2},
+                                  {"*", JINJA_MUL, 3}, {"/", JINJA_DIV, 3}, {"//", JINJA_FLOOR_DIV, 3},
                                   {"%", JINJA_MOD, 3}, {"**", JINJA_POW, 4}};
     jinja_node *left = parse_unary(c, true);
     const infix *found;

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool given(const jinja_value *value) { return value->kind != JINJA_UNDEFINED; }
+static bool given(const jinja_value *value) {
+    return value->kind != JINJA_UNDEFINED;
+}
 
 /* What a filter of strings works on: str() of whatever it is given. */
 static bool self_string(jinja_render *r, const jinja_args *args, jinja_string *out) {
@@ -71,10 +73,12 @@ static bool filter_indent(jinja_render *r, const jinja_args *args, jinja_value *
                                               "                                        ";
     jinja_string s, by = {spaces, NULL, 4};
     const jinja_value *width = &args->values[0];
-    if (width->kind == JINJA_STRING_KIND) by = width->string;
+    if (width->kind == JINJA_STRING_KIND)
+        by = width->string;
     else if (width->kind == JINJA_INT && width->integer >= 0 && width->integer <= MAX_WIDTH)
         by.bytes = (size_t)width->integer;
-    else if (given(width)) return mn_jinja_fail(r, MN_ERR_ARGUMENT, "indent: the width is not in 0..%d.", MAX_WIDTH);
+    else if (given(width))
+        return mn_jinja_fail(r, MN_ERR_ARGUMENT, "indent: the width is not in 0..%d.", MAX_WIDTH);
     bool first = mn_jinja_truth(&args->values[1]), blank = mn_jinja_truth(&args->values[2]);
     return self_string(r, args, &s) && mn_jinja_indent(r, s, by, first, blank, &s) && give_string(out, s);
 }
@@ -82,10 +86,14 @@ static bool filter_indent(jinja_render *r, const jinja_args *args, jinja_value *
 static bool filter_length(jinja_render *r, const jinja_args *args, jinja_value *out) {
     const jinja_value *self = &args->self;
     size_t n = 0;
-    if (self->kind == JINJA_STRING_KIND) n = mn_jinja_n_chars(self->string);
-    else if (self->kind == JINJA_LIST) n = self->list->n;
-    else if (self->kind == JINJA_DICT) n = self->dict->n;
-    else if (given(self)) return mn_jinja_fail(r, MN_ERR_ARGUMENT, "a %s has no length.", mn_jinja_kind_name(self));
+    if (self->kind == JINJA_STRING_KIND)
+        n = mn_jinja_n_chars(self->string);
+    else if (self->kind == JINJA_LIST)
+        n = self->list->n;
+    else if (self->kind == JINJA_DICT)
+        n = self->dict->n;
+    else if (given(self))
+        return mn_jinja_fail(r, MN_ERR_ARGUMENT, "a %s has no length.", mn_jinja_kind_name(self));
     *out = mn_jinja_int((int64_t)n);
     return mn_jinja_spend(r, n / 16);
 }
@@ -127,7 +135,8 @@ static bool filter_tojson(jinja_render *r, const jinja_args *args, jinja_value *
     if (indent->kind == JINJA_INT && indent->integer >= 0 && indent->integer <= 16) {
         style.indent = (int)indent->integer;
         style.item_separator = JINJA_STRING(",");
-    } else if (mn_jinja_truth(indent)) return mn_jinja_fail(r, MN_ERR_ARGUMENT, "tojson: indent is not in 0..16.");
+    } else if (mn_jinja_truth(indent))
+        return mn_jinja_fail(r, MN_ERR_ARGUMENT, "tojson: indent is not in 0..16.");
     if (separators->kind == JINJA_LIST && separators->list->n == 2) {
         if (!mn_jinja_to_string(r, &separators->list->items[0], &style.item_separator)) return false;
         if (!mn_jinja_to_string(r, &separators->list->items[1], &style.key_separator)) return false;
@@ -352,8 +361,8 @@ static bool filter_sort(jinja_render *r, const jinja_args *args, jinja_value *ou
 
 static bool filter_dictsort(jinja_render *r, const jinja_args *args, jinja_value *out) {
     const jinja_value *v = args->values;
-    jinja_value items, place = mn_jinja_int(v[1].kind == JINJA_STRING_KIND &&
-                                            mn_jinja_same_text(v[1].string, JINJA_STRING("value")));
+    jinja_value items,
+        place = mn_jinja_int(v[1].kind == JINJA_STRING_KIND && mn_jinja_same_text(v[1].string, JINJA_STRING("value")));
     return filter_items(r, args, &items) &&
            sort(r, items.list, &place, mn_jinja_truth(&v[0]), mn_jinja_truth(&v[2]), out);
 }
@@ -372,7 +381,8 @@ static bool parse_real(jinja_render *r, jinja_string s, double *out) {
 static bool filter_int(jinja_render *r, const jinja_args *args, jinja_value *out) {
     double x;
     *out = given(&args->values[0]) ? args->values[0] : mn_jinja_int(0);
-    if (args->self.kind == JINJA_INT) *out = args->self;
+    if (args->self.kind == JINJA_INT)
+        *out = args->self;
     else if (mn_jinja_number(&args->self, &x) ||
              (args->self.kind == JINJA_STRING_KIND && parse_real(r, args->self.string, &x))) {
         if (fabs(x) < 0x1p63) *out = mn_jinja_int((int64_t)x);
@@ -415,7 +425,8 @@ const jinja_builtin *mn_jinja_filter(const char *name) {
         BUILTIN("length", filter_length),
         BUILTIN("list", filter_list),
         BUILTIN("lower", filter_lower),
-        BUILTIN("map", filter_map, .params = {"filter", "argument", "argument2", "attribute", "default"}, .n_required = 1),
+        BUILTIN("map", filter_map, .params = {"filter", "argument", "argument2", "attribute", "default"},
+                .n_required = 1),
         BUILTIN("reject", filter_reject, .params = {"test", "argument"}),
         BUILTIN("rejectattr", filter_rejectattr, .params = {"attribute", "test", "argument"}, .n_required = 1),
         BUILTIN("replace", filter_replace, .params = {"old", "new", "count"}, .n_required = 2),

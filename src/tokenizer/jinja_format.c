@@ -13,8 +13,10 @@ static void print_float(jinja_builder *b, double x) {
     do snprintf(digits, sizeof digits, "%.*e", precision, fabs(x));
     while (strtod(digits, NULL) != fabs(x) && ++precision < 17);
     int exponent = atoi(strchr(digits, 'e') + 1);
-    if (exponent < -4 || exponent >= 16) snprintf(text, sizeof text, "%.*e", precision, x);
-    else snprintf(text, sizeof text, "%.*f", precision - exponent > 1 ? precision - exponent : 1, x);
+    if (exponent < -4 || exponent >= 16)
+        snprintf(text, sizeof text, "%.*e", precision, x);
+    else
+        snprintf(text, sizeof text, "%.*f", precision - exponent > 1 ? precision - exponent : 1, x);
     mn_jinja_puts(b, text);
 }
 
@@ -23,7 +25,8 @@ static void print_number(jinja_builder *b, const jinja_value *value, const char 
     if (value->kind == JINJA_INT) {
         snprintf(text, sizeof text, "%lld", (long long)value->integer);
         mn_jinja_puts(b, text);
-    } else if (isfinite(value->real)) print_float(b, value->real);
+    } else if (isfinite(value->real))
+        print_float(b, value->real);
     else {
         if (value->real < 0) mn_jinja_puts(b, "-");
         mn_jinja_puts(b, isnan(value->real) ? nan : infinity);
@@ -52,8 +55,10 @@ static void quote(jinja_builder *b, jinja_string s) {
             snprintf(hex, sizeof hex, "\\x%02x", (unsigned char)c);
             escape = hex;
         }
-        if (escape) mn_jinja_put_bytes(b, escape, strlen(escape), marked);
-        else mn_jinja_put_bytes(b, &c, 1, marked);
+        if (escape)
+            mn_jinja_put_bytes(b, escape, strlen(escape), marked);
+        else
+            mn_jinja_put_bytes(b, &c, 1, marked);
     }
     mn_jinja_put_bytes(b, &mark, 1, false);
 }
@@ -126,8 +131,10 @@ static const char *json_escape(char c) {
 }
 
 static void format_unicode_escape(uint32_t c, char out[16]) {
-    if (c < 0x10000) snprintf(out, 16, "\\u%04x", (unsigned)c);
-    else snprintf(out, 16, "\\u%04x\\u%04x", 0xd7c0 + (unsigned)(c >> 10), 0xdc00 + (unsigned)(c & 0x3ff));
+    if (c < 0x10000)
+        snprintf(out, 16, "\\u%04x", (unsigned)c);
+    else
+        snprintf(out, 16, "\\u%04x\\u%04x", 0xd7c0 + (unsigned)(c >> 10), 0xdc00 + (unsigned)(c & 0x3ff));
 }
 
 static void put_json_string(jinja_builder *b, jinja_string s, const jinja_json_style *style) {
@@ -141,8 +148,10 @@ static void put_json_string(jinja_builder *b, jinja_string s, const jinja_json_s
             format_unicode_escape(c, hex);
             escape = hex;
         }
-        if (escape) mn_jinja_put_bytes(b, escape, strlen(escape), s.marks && s.marks[i]);
-        else mn_jinja_put(b, mn_jinja_part(s, i, i + n));
+        if (escape)
+            mn_jinja_put_bytes(b, escape, strlen(escape), s.marks && s.marks[i]);
+        else
+            mn_jinja_put(b, mn_jinja_part(s, i, i + n));
     }
     mn_jinja_puts(b, "\"");
 }
@@ -167,7 +176,7 @@ static bool put_json_list(jinja_builder *b, const jinja_list *list, const jinja_
     return true;
 }
 
-/* The order in which a dict's entries are written: by key where asked for, by selection since tool schemas are small. */
+/* The order in which a dict's entries are written: by key where asked for, by insertion since schemas are short. */
 static bool key_order(jinja_render *r, const jinja_dict *dict, bool sorted, size_t **out) {
     size_t *order = *out = mn_jinja_alloc(r, dict->n, sizeof *order);
     if (!order) return false;

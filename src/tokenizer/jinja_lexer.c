@@ -13,9 +13,15 @@ typedef struct lexer {
     size_t n, capacity;
 } lexer;
 
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+static bool is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+static bool is_name_start(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
 
 static bool starts_with(const lexer *l, const char *text) {
     size_t n = strlen(text);
@@ -62,8 +68,10 @@ static const char *trimmed_end(const lexer *l, const char *begin, const char *en
 /* Passes the white space that a closing tag takes along: all of it after "-", else one newline after a statement or
  * comment (trim_blocks) unless "+" keeps it. */
 static void trim_after(lexer *l, char tag, char sign) {
-    if (sign == '-') skip_space(l);
-    else if (tag != '{' && sign != '+' && starts_with(l, "\n")) advance(l, 1);
+    if (sign == '-')
+        skip_space(l);
+    else if (tag != '{' && sign != '+' && starts_with(l, "\n"))
+        advance(l, 1);
 }
 
 static const char *find_tag(const lexer *l) {
@@ -120,9 +128,12 @@ static size_t unescape(const char *p, const char *end, char *out) {
         uint32_t c = 0;
         size_t n_read = 0;
         if (strchr("xuU", p[1]) && p[1]) n_read = hex_escape(p + 1, end, &c);
-        if (letter) *out++ = meanings[letter - letters];
-        else if (n_read) out += put_utf8(out, c);
-        else if (p[1] != '\n') *out++ = '\\', *out++ = p[1];
+        if (letter)
+            *out++ = meanings[letter - letters];
+        else if (n_read)
+            out += put_utf8(out, c);
+        else if (p[1] != '\n')
+            *out++ = '\\', *out++ = p[1];
         p += 1 + (n_read ? n_read : 1);
     }
     return (size_t)(out - begin);

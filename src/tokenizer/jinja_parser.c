@@ -72,7 +72,9 @@ bool mn_jinja_note(jinja_compile *c, jinja_name **names, const char *text, int l
  * ends is NULL, up to the end of the source. */
 static bool parse_body(jinja_compile *c, const char *const *ends, jinja_node **body, const char **end);
 
-static bool end_statement(jinja_compile *c) { return mn_jinja_expect(c, JINJA_T_STMT_END, "%}"); }
+static bool end_statement(jinja_compile *c) {
+    return mn_jinja_expect(c, JINJA_T_STMT_END, "%}");
+}
 
 /* A body that only `end` closes, and the close of its last tag. */
 static bool parse_block(jinja_compile *c, const char *end, jinja_node **body) {
@@ -103,7 +105,8 @@ static bool parse_targets(jinja_compile *c, bool attributes, jinja_target **out)
         if (!t || !(t->name = mn_jinja_expect_name(c))) return false;
         if (attributes && mn_jinja_accept(c, OP, ".")) {
             if (!(t->attribute = mn_jinja_expect_name(c))) return false;
-        } else if (!mn_jinja_note(c, &c->assigned, t->name, line)) return false;
+        } else if (!mn_jinja_note(c, &c->assigned, t->name, line))
+            return false;
         out = &t->next;
     } while (mn_jinja_accept(c, OP, ","));
     return !parenthesis || mn_jinja_expect(c, OP, ")");
@@ -205,9 +208,9 @@ static bool parse_statement(jinja_compile *c, const char *name, jinja_node **out
     static const struct {
         const char *name;
         bool (*parse)(jinja_compile *, jinja_node **);
-    } statements[] = {{"if", parse_if},         {"for", parse_for},           {"set", parse_set},
-                      {"macro", parse_macro},   {"call", parse_call_block},   {"filter", parse_filter_block},
-                      {"break", parse_jump},    {"continue", parse_jump},     {"generation", parse_generation}};
+    } statements[] = {{"if", parse_if},       {"for", parse_for},         {"set", parse_set},
+                      {"macro", parse_macro}, {"call", parse_call_block}, {"filter", parse_filter_block},
+                      {"break", parse_jump},  {"continue", parse_jump},   {"generation", parse_generation}};
     int line = c->token[-1].line;
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
         if (strcmp(statements[i].name, name) != 0) continue;
@@ -244,8 +247,10 @@ static bool parse_body(jinja_compile *c, const char *const *ends, jinja_node **b
     int line = c->token->line;
     while (c->token->kind != JINJA_T_END) {
         bool parsed;
-        if (c->token->kind == JINJA_T_TEXT) parsed = parse_text(c, body);
-        else if (c->token->kind == JINJA_T_EXPR_BEGIN) parsed = parse_output(c, body);
+        if (c->token->kind == JINJA_T_TEXT)
+            parsed = parse_text(c, body);
+        else if (c->token->kind == JINJA_T_EXPR_BEGIN)
+            parsed = parse_output(c, body);
         else {
             c->token++;
             const char *name = mn_jinja_expect_name(c);

@@ -34,7 +34,8 @@ bool mn_jinja_change_case(jinja_render *r, jinja_string s, jinja_case to, jinja_
         uint32_t c = mn_jinja_code_point(s.text + at, n), changed = change(c, to, previous, at == 0);
         bool is_stray_byte = n == 1 && c >= 0x80;
         previous = c;
-        if (changed == c || is_stray_byte) mn_jinja_put(&b, mn_jinja_part(s, at, at + n));
+        if (changed == c || is_stray_byte)
+            mn_jinja_put(&b, mn_jinja_part(s, at, at + n));
         else {
             utf8proc_uint8_t text[4];
             utf8proc_ssize_t bytes = utf8proc_encode_char((utf8proc_int32_t)changed, text);
@@ -63,8 +64,7 @@ static size_t step_back(jinja_string s, size_t end) {
     return end - 1;
 }
 
-bool mn_jinja_strip(jinja_render *r, jinja_string s, const jinja_value *set, bool left, bool right,
-                    jinja_string *out) {
+bool mn_jinja_strip(jinja_render *r, jinja_string s, const jinja_value *set, bool left, bool right, jinja_string *out) {
     const jinja_string *chars;
     if (!character_set(r, set, &chars)) return false;
     size_t begin = 0, end = s.bytes;

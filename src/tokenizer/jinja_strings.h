@@ -13,7 +13,8 @@ typedef enum jinja_case {
 } jinja_case;
 
 bool mn_jinja_change_case(jinja_render *r, jinja_string s, jinja_case to, jinja_string *out);
-/* Without the characters of set (undefined, none: white space) at its left and right end; set: one argument of strip. */
+/* Without the characters of set (undefined, none: white space) at its left and right end; set: one argument of strip.
+ */
 bool mn_jinja_strip(jinja_render *r, jinja_string s, const jinja_value *set, bool left, bool right, jinja_string *out);
 /* The first max (< 0: all) places of old become new. */
 bool mn_jinja_replace(jinja_render *r, jinja_string s, jinja_string old, jinja_string new, int64_t max,

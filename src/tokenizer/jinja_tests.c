@@ -17,10 +17,10 @@ static bool is_of(const jinja_args *args, unsigned kinds, jinja_value *out) {
     return answer(out, kinds >> args->self.kind & 1);
 }
 
-#define KIND_TEST(name, kinds)                                                             \
-    static bool test_##name(jinja_render *r, const jinja_args *args, jinja_value *out) { \
-        (void)r;                                                                           \
-        return is_of(args, kinds, out);                                                    \
+#define KIND_TEST(name, kinds)                                                                                         \
+    static bool test_##name(jinja_render *r, const jinja_args *args, jinja_value *out) {                               \
+        (void)r;                                                                                                       \
+        return is_of(args, kinds, out);                                                                                \
     }
 
 /* As in Jinja, a boolean is a number, a dict is a sequence, and an undefined is an empty one. */
@@ -46,9 +46,9 @@ static bool test_false(jinja_render *r, const jinja_args *args, jinja_value *out
     return answer(out, args->self.kind == JINJA_BOOL && !args->self.boolean);
 }
 
-#define OPERATOR_TEST(name, op)                                                            \
-    static bool test_##name(jinja_render *r, const jinja_args *args, jinja_value *out) { \
-        return mn_jinja_operate(r, op, &args->self, &args->values[0], out);                \
+#define OPERATOR_TEST(name, op)                                                                                        \
+    static bool test_##name(jinja_render *r, const jinja_args *args, jinja_value *out) {                               \
+        return mn_jinja_operate(r, op, &args->self, &args->values[0], out);                                            \
     }
 
 OPERATOR_TEST(eq, JINJA_EQ)
@@ -124,8 +124,8 @@ bool mn_jinja_apply_test(jinja_render *r, jinja_string name, const jinja_value *
     for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++)
         if (strcmp(symbols[i].name, text) == 0) test = &symbols[i];
     if (!test)
-        return mn_jinja_fail(r, MN_ERR_UNSUPPORTED, "there is no test \"%.*s\" here.", (int)MN_MIN(name.bytes, (size_t)64),
-                             name.text);
+        return mn_jinja_fail(r, MN_ERR_UNSUPPORTED, "there is no test \"%.*s\" here.",
+                             (int)MN_MIN(name.bytes, (size_t)64), name.text);
     const jinja_args args = {.self = *self, .values = {*argument}};
     jinja_value truth;
     if (!test->call(r, &args, &truth)) return false;

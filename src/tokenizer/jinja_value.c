@@ -47,13 +47,27 @@ void *mn_jinja_alloc(jinja_render *r, size_t n_items, size_t item_bytes) {
     return block;
 }
 
-jinja_value mn_jinja_undefined(const char *name) { return (jinja_value){.kind = JINJA_UNDEFINED, .name = name}; }
-jinja_value mn_jinja_bool(bool boolean) { return (jinja_value){.kind = JINJA_BOOL, .boolean = boolean}; }
-jinja_value mn_jinja_int(int64_t integer) { return (jinja_value){.kind = JINJA_INT, .integer = integer}; }
-jinja_value mn_jinja_float(double real) { return (jinja_value){.kind = JINJA_FLOAT, .real = real}; }
-jinja_value mn_jinja_text(jinja_string string) { return (jinja_value){.kind = JINJA_STRING_KIND, .string = string}; }
-jinja_value mn_jinja_list(jinja_list *list) { return (jinja_value){.kind = JINJA_LIST, .list = list}; }
-jinja_string mn_jinja_borrow(const char *text) { return (jinja_string){text, NULL, strlen(text)}; }
+jinja_value mn_jinja_undefined(const char *name) {
+    return (jinja_value){.kind = JINJA_UNDEFINED, .name = name};
+}
+jinja_value mn_jinja_bool(bool boolean) {
+    return (jinja_value){.kind = JINJA_BOOL, .boolean = boolean};
+}
+jinja_value mn_jinja_int(int64_t integer) {
+    return (jinja_value){.kind = JINJA_INT, .integer = integer};
+}
+jinja_value mn_jinja_float(double real) {
+    return (jinja_value){.kind = JINJA_FLOAT, .real = real};
+}
+jinja_value mn_jinja_text(jinja_string string) {
+    return (jinja_value){.kind = JINJA_STRING_KIND, .string = string};
+}
+jinja_value mn_jinja_list(jinja_list *list) {
+    return (jinja_value){.kind = JINJA_LIST, .list = list};
+}
+jinja_string mn_jinja_borrow(const char *text) {
+    return (jinja_string){text, NULL, strlen(text)};
+}
 
 const char *mn_jinja_kind_name(const jinja_value *value) {
     static const char *const names[] = {"undefined", "none",      "boolean", "number", "number",   "string", "list",
@@ -61,7 +75,9 @@ const char *mn_jinja_kind_name(const jinja_value *value) {
     return names[value->kind];
 }
 
-jinja_builder mn_jinja_build(jinja_render *r) { return (jinja_builder){.render = r}; }
+jinja_builder mn_jinja_build(jinja_render *r) {
+    return (jinja_builder){.render = r};
+}
 
 static bool make_room(jinja_builder *b, size_t more) {
     if (b->render->status != MN_OK) return false;
@@ -85,13 +101,17 @@ static bool make_room(jinja_builder *b, size_t more) {
 void mn_jinja_put(jinja_builder *b, jinja_string s) {
     if (s.bytes == 0 || !make_room(b, s.bytes) || !mn_jinja_spend(b->render, s.bytes / BYTES_PER_STEP)) return;
     memcpy(b->text + b->bytes, s.text, s.bytes);
-    if (s.marks) memcpy(b->marks + b->bytes, s.marks, s.bytes);
-    else memset(b->marks + b->bytes, 0, s.bytes);
+    if (s.marks)
+        memcpy(b->marks + b->bytes, s.marks, s.bytes);
+    else
+        memset(b->marks + b->bytes, 0, s.bytes);
     b->marked |= s.marks != NULL;
     b->bytes += s.bytes;
 }
 
-void mn_jinja_puts(jinja_builder *b, const char *text) { mn_jinja_put(b, mn_jinja_borrow(text)); }
+void mn_jinja_puts(jinja_builder *b, const char *text) {
+    mn_jinja_put(b, mn_jinja_borrow(text));
+}
 
 void mn_jinja_put_bytes(jinja_builder *b, const char *text, size_t bytes, bool marked) {
     if (bytes == 0 || !make_room(b, bytes)) return;
@@ -110,7 +130,9 @@ jinja_string mn_jinja_part(jinja_string s, size_t begin, size_t end) {
     return (jinja_string){s.text + begin, s.marks ? s.marks + begin : NULL, end - begin};
 }
 
-bool mn_jinja_is_marked(jinja_string s) { return s.marks && memchr(s.marks, 1, s.bytes); }
+bool mn_jinja_is_marked(jinja_string s) {
+    return s.marks && memchr(s.marks, 1, s.bytes);
+}
 
 bool mn_jinja_same_text(jinja_string a, jinja_string b) {
     return a.bytes == b.bytes && memcmp(a.text, b.text, a.bytes) == 0;
@@ -257,8 +279,10 @@ static bool equal_dicts(jinja_render *r, const jinja_dict *a, const jinja_dict *
     for (size_t i = 0; *out && i < a->n; i++) {
         jinja_value *other;
         if (!mn_jinja_dict_find(r, b, &a->keys[i], &other)) return false;
-        if (!other) *out = false;
-        else if (!mn_jinja_equal(r, &a->values[i], other, out)) return false;
+        if (!other)
+            *out = false;
+        else if (!mn_jinja_equal(r, &a->values[i], other, out))
+            return false;
     }
     return true;
 }
@@ -276,19 +300,23 @@ static bool same_identity(const jinja_value *a, const jinja_value *b) {
 
 bool mn_jinja_equal(jinja_render *r, const jinja_value *a, const jinja_value *b, bool *out) {
     double x, y;
-    if (a->kind == JINJA_INT && b->kind == JINJA_INT) *out = a->integer == b->integer;
-    else if (mn_jinja_number(a, &x) && mn_jinja_number(b, &y)) *out = x == y;
-    else if (a->kind != b->kind) *out = false;
+    if (a->kind == JINJA_INT && b->kind == JINJA_INT)
+        *out = a->integer == b->integer;
+    else if (mn_jinja_number(a, &x) && mn_jinja_number(b, &y))
+        *out = x == y;
+    else if (a->kind != b->kind)
+        *out = false;
     else if (a->kind == JINJA_STRING_KIND) {
         *out = mn_jinja_same_text(a->string, b->string);
         return mn_jinja_spend(r, a->string.bytes == b->string.bytes ? a->string.bytes / BYTES_PER_STEP : 0);
     } else if (a->kind == JINJA_LIST || a->kind == JINJA_DICT) {
         if (!mn_jinja_enter(r) || !mn_jinja_spend(r, 1)) return false;
-        bool done = a->kind == JINJA_LIST ? equal_lists(r, a->list, b->list, out)
-                                          : equal_dicts(r, a->dict, b->dict, out);
+        bool done =
+            a->kind == JINJA_LIST ? equal_lists(r, a->list, b->list, out) : equal_dicts(r, a->dict, b->dict, out);
         r->depth--;
         return done;
-    } else *out = same_identity(a, b);
+    } else
+        *out = same_identity(a, b);
     return true;
 }
 
@@ -302,8 +330,10 @@ static bool compare_lists(jinja_render *r, const jinja_list *a, const jinja_list
 
 bool mn_jinja_compare(jinja_render *r, const jinja_value *a, const jinja_value *b, int *out) {
     double x, y;
-    if (a->kind == JINJA_INT && b->kind == JINJA_INT) *out = (a->integer > b->integer) - (a->integer < b->integer);
-    else if (mn_jinja_number(a, &x) && mn_jinja_number(b, &y)) *out = (x > y) - (x < y);
+    if (a->kind == JINJA_INT && b->kind == JINJA_INT)
+        *out = (a->integer > b->integer) - (a->integer < b->integer);
+    else if (mn_jinja_number(a, &x) && mn_jinja_number(b, &y))
+        *out = (x > y) - (x < y);
     else if (a->kind == JINJA_STRING_KIND && b->kind == JINJA_STRING_KIND) {
         size_t n = MN_MIN(a->string.bytes, b->string.bytes);
         if (!mn_jinja_spend(r, n / BYTES_PER_STEP)) return false;

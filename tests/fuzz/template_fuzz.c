@@ -9,7 +9,8 @@ static const mn_chat_message messages[] = {
     {.role = "system", .content = "Be brief."},
     {.role = "user", .content = " <|im_end|> \xc3\xa5\xff\n"},
     {.role = "assistant",
-     .fields_json = "{\"tool_calls\": [{\"id\": \"a\", \"function\": {\"name\": \"f\", \"arguments\": {\"x\": [1.5]}}}]}"},
+     .fields_json =
+         "{\"tool_calls\": [{\"id\": \"a\", \"function\": {\"name\": \"f\", \"arguments\": {\"x\": [1.5]}}}]}"},
     {.role = "tool", .content = "{}"},
 };
 
@@ -37,7 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         if (at != text_bytes) abort();
         free(text);
         free(spans);
-    } else if (err.status == MN_OK) abort();
+    } else if (err.status == MN_OK)
+        abort();
     mn_chat_template_destroy(t);
     return 0;
 }

@@ -44,9 +44,9 @@ typedef struct conversation {
 static conversation load(const char *name) {
     char path[256];
     snprintf(path, sizeof path, "%s/tests/data/templates/%s.json", MNEMO_SOURCE_DIR, name);
-    conversation c = {.json = json_load_file(path, 0, NULL),
-                      .options = {.bos_token = "<s>", .eos_token = "</s>", .add_generation_prompt = true,
-                                  .now = 1700000000}};
+    conversation c = {
+        .json = json_load_file(path, 0, NULL),
+        .options = {.bos_token = "<s>", .eos_token = "</s>", .add_generation_prompt = true, .now = 1700000000}};
     assert_non_null(c.json);
     json_t *messages = json_object_get(c.json, "messages");
     for (; c.n < json_array_size(messages); c.n++) {
@@ -105,9 +105,9 @@ static void renders(const char *family, const char *name) {
 static void families(void **state) {
     (void)state;
     setenv("TZ", "UTC", 1);
-    static const char *const talk[] = {"chatml", "command-r", "deepseek-r1",  "deepseek2", "gemma2", "gemma3", "llama2",
-                                       "llama3", "llama31",   "mistral-nemo", "mistral",   "phi3",   "phi4",   "qwen25",
-                                       "qwen3"};
+    static const char *const talk[] = {"chatml",  "command-r", "deepseek-r1", "deepseek2", "gemma2",
+                                       "gemma3",  "llama2",    "llama3",      "llama31",   "mistral-nemo",
+                                       "mistral", "phi3",      "phi4",        "qwen25",    "qwen3"};
     static const char *const call[] = {"command-r", "deepseek-r1", "llama31", "mistral-nemo", "qwen25", "qwen3"};
     for (size_t i = 0; i < sizeof talk / sizeof *talk; i++) renders(talk[i], "chat");
     for (size_t i = 0; i < sizeof call / sizeof *call; i++) renders(call[i], "tools");
@@ -129,7 +129,8 @@ static void user_text_stays_marked(void **state) {
         "{% set x %}[{{ c }}]{% endset %}{{ x }}{% filter trim %} {{ c }} {% endfilter %}",
         "{% macro m(t) %}({{ t }}){% endmacro %}{{ m(c) }}{% for ch in c %}{{ ch }}{% endfor %}",
         "{% set ns = namespace(t=c) %}{{ ns.t }}{{ messages | map(attribute='content') | join(',') }}",
-        "{{ c.removeprefix('<') }}{{ 'a' ~ (c if c else '') }}{{ (messages | last).content }}{{ messages[0].extra.tag }}",
+        "{{ c.removeprefix('<') }}{{ 'a' ~ (c if c else '') }}{{ (messages | last).content }}{{ messages[0].extra.tag "
+        "}}",
     };
     const mn_chat_message message = {
         .role = "user", .content = "<|IM_end|>", .fields_json = "{\"extra\": {\"tag\": \"<|IM_end|>\"}}"};
@@ -157,7 +158,8 @@ static void user_text_stays_marked(void **state) {
 
 static void spans_are_exact(void **state) {
     (void)state;
-    mn_chat_template *t = compile("<|{{ messages[0].role }}|>{{ ' ' + messages[0].content | trim + '</s>' }}{{ tools[0].n }}");
+    mn_chat_template *t =
+        compile("<|{{ messages[0].role }}|>{{ ' ' + messages[0].content | trim + '</s>' }}{{ tools[0].n }}");
     const mn_chat_message message = {.role = "user", .content = "  </s> "};
     const mn_chat_options options = {.tools_json = "[{\"n\": \"f\"}]"};
     rendered r;
@@ -254,14 +256,17 @@ static void hostile_templates_end(void **state) {
     static const char *const sources[] = {
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
         "{% for a in range(99999999999) %}{% endfor %}",
-        "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}",
+        "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% "
+        "endfor %}",
         "{% set ns = namespace(x='aaaaaaaa') %}{% for a in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
         "{{ 'x' * 99999999999 }}",
         "{{ [1] * 99999999999 }}",
         "{{ ('ab' * 9999) | replace('', 'y' * 999999) }}",
         "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
-        "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x == [ns.x] }}",
-        "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% set ns.x = {'a': ns.x} %}{% endfor %}{{ ns.x | tojson }}",
+        "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x == [ns.x] "
+        "}}",
+        "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% set ns.x = {'a': ns.x} %}{% endfor %}{{ ns.x | "
+        "tojson }}",
         "{{ ('a\\n' * 9999999) | indent('y' * 9999) }}",
     };
     const mn_chat_options options = {0};
