@@ -12,6 +12,7 @@ typedef struct verb {
 
 static const verb verbs[] = {
     {"run", "answer about a text", cmd_run},
+    {"bench", "measure speed by depth of context, and the kernels", cmd_bench},
     {"info", "what a model file holds, and what this processor offers", cmd_info},
     {"init", "write a random model of a given shape", cmd_init},
     {"convert", "write a model with its weights in another type", cmd_convert},

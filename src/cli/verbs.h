@@ -5,6 +5,7 @@
 typedef int mn_verb_fn(int argc, char **argv);
 
 mn_verb_fn cmd_attn;
+mn_verb_fn cmd_bench;
 mn_verb_fn cmd_logits;
 mn_verb_fn cmd_run;
 mn_verb_fn cmd_convert;
