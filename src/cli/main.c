@@ -14,13 +14,14 @@ static const verb verbs[] = {
     {"run", "answer about a text", cmd_run},
     {"bench", "measure speed by depth of context, and the kernels", cmd_bench},
     {"info", "what a model file holds, and what this processor offers", cmd_info},
+    {"bench", "speed by depth of context", cmd_bench},
+    {"attn", "show what an attention pattern looks like", cmd_attn},
     {"init", "write a random model of a given shape", cmd_init},
     {"convert", "write a model with its weights in another type", cmd_convert},
-    {"attn", "show what an attention pattern looks like", cmd_attn},
-    {"logits", "write what the model computes after given tokens", cmd_logits},
-    {"scaling", "what loss a size, a text and a budget will give; fit the law to your runs", cmd_scaling},
     {"tokenize", "show the token ids of a text", cmd_tokenize},
     {"detokenize", "turn token ids back into text", cmd_detokenize},
+    {"logits", "write what the model computes after given tokens", cmd_logits},
+    {"scaling", "what loss a size, a text and a budget will give; fit the law to your runs", cmd_scaling},
     {NULL, NULL, NULL},
 };
 
