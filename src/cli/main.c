@@ -12,9 +12,9 @@ typedef struct verb {
 
 static const verb verbs[] = {
     {"run", "answer about a text", cmd_run},
-    {"bench", "measure speed by depth of context, and the kernels", cmd_bench},
+    {"chat", "talk", cmd_chat},
     {"info", "what a model file holds, and what this processor offers", cmd_info},
-    {"bench", "speed by depth of context", cmd_bench},
+    {"bench", "measure speed by depth of context, and the kernels", cmd_bench},
     {"attn", "show what an attention pattern looks like", cmd_attn},
     {"init", "write a random model of a given shape", cmd_init},
     {"convert", "write a model with its weights in another type", cmd_convert},

@@ -6,12 +6,14 @@ typedef int mn_verb_fn(int argc, char **argv);
 
 mn_verb_fn cmd_attn;
 mn_verb_fn cmd_bench;
-mn_verb_fn cmd_logits;
-mn_verb_fn cmd_run;
+mn_verb_fn cmd_chat;
 mn_verb_fn cmd_convert;
+mn_verb_fn cmd_detokenize;
 mn_verb_fn cmd_info;
 mn_verb_fn cmd_init;
+mn_verb_fn cmd_logits;
+mn_verb_fn cmd_run;
 mn_verb_fn cmd_scaling;
-mn_verb_fn cmd_tokenize, cmd_detokenize;
+mn_verb_fn cmd_tokenize;
 
 #endif
