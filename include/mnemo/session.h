@@ -32,7 +32,8 @@ typedef bool mn_progress_fn(void *arg, int64_t done_tokens, int64_t total_tokens
 /* Receives the logits [n_vocab] after token `index` of the sequence; borrowed for the call. */
 typedef void mn_logits_fn(void *arg, int64_t index, const float *logits);
 
-/* Memory grows with use, never past the plan. n_ctx beyond what positions were made for, without scaling that covers
+/* Memory grows with use, never past the plan. An n_ctx that does not fit into the machine's free memory is MN_ERR_MEMORY
+ * with figures and remedies; the model's own window (n_ctx 0) is lowered to what fits, see mn_session_note. n_ctx beyond what positions were made for, without scaling that covers
  * it, is an error that names the factor to use. The caller closes it before the engine. */
 mn_status mn_session_open(mn_engine *engine, const mn_session_params *params, mn_session **out, mn_error *err);
 void mn_session_close(mn_session *session);
@@ -53,6 +54,9 @@ const mn_tokenizer *mn_session_tokenizer(const mn_session *session); /* the engi
 int64_t mn_session_n_tokens(const mn_session *session);
 const int32_t *mn_session_tokens(const mn_session *session); /* borrowed until the next change */
 int64_t mn_session_n_ctx(const mn_session *session);
+/* A sentence to show to the user when the session is not quite what the model file says (its window did not fit into
+ * memory); NULL when there is nothing to say. */
+const char *mn_session_note(const mn_session *session);
 /* [n_vocab] after the last token; NULL when there is none (empty, or just rewound). */
 const float *mn_session_logits(const mn_session *session);
 size_t mn_session_kv_bytes(const mn_session *session);

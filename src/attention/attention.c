@@ -2,9 +2,6 @@
 
 #include "kernels/attend.h"
 
-/* Below this many rows a row tile alone would leave threads idle; keys are split instead. */
-enum { FLASH_MIN_ROWS = 16 };
-
 static bool is_cache_type(mn_dtype type) {
     return type == MN_F32 || type == MN_F16 || type == MN_BF16 || type == MN_Q8_0 || type == MN_Q4_0;
 }
@@ -44,5 +41,5 @@ mn_status mn_attend_check(const mn_attend *a, mn_error *err) {
 }
 
 mn_status mn_attention(const mn_compute *c, const mn_attend *a, mn_error *err) {
-    return a->n_rows < FLASH_MIN_ROWS ? mn_decode(c, a, 1, err) : mn_flash(c, a, err);
+    return a->n_rows < MN_FLASH_MIN_ROWS ? mn_decode(c, a, 1, err) : mn_flash(c, a, err);
 }

@@ -11,6 +11,8 @@
 
 /* Tokens of a KV page. A page holds, for one layer, [n_kv_heads][MN_PAGE_TOKENS] rows. */
 enum { MN_PAGE_TOKENS = 128 };
+/* Below this many rows a row tile alone would leave threads idle; keys are split instead. */
+enum { MN_FLASH_MIN_ROWS = 16 };
 
 /* One sequence's keys and values in one layer.
  * Row of token t, head h: pages[t / MN_PAGE_TOKENS] + (h * MN_PAGE_TOKENS + t % MN_PAGE_TOKENS) * row_bytes.

@@ -63,6 +63,7 @@ void *mn_arena_alloc(mn_arena *arena, size_t n_items, size_t item_bytes) {
     void *block = arena->current->data + arena->current->offset;
     arena->current->offset += bytes;
     arena->used_bytes += bytes;
+    arena->most_bytes = MN_MAX(arena->most_bytes, arena->used_bytes);
     return block;
 }
 

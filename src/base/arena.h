@@ -14,6 +14,7 @@ typedef struct mn_arena_chunk mn_arena_chunk;
 typedef struct mn_arena {
     mn_arena_chunk *first, *current;
     size_t used_bytes; /* sum of live blocks, alignment included */
+    size_t most_bytes; /* the largest used_bytes so far */
     size_t held_bytes; /* what was taken from malloc */
 } mn_arena;
 

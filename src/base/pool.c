@@ -24,6 +24,7 @@ typedef struct worker {
  * it writes the fields of the next loop. So the caller waits for ranges taken, never for a worker that has not woken. */
 struct mn_pool {
     int n_threads;
+    bool dry; /* no workers, no work */
     worker *workers; /* n_threads - 1 of them: the caller is thread 0 */
     mn_pool_fn *_Atomic fn;
     void *_Atomic arg;
@@ -122,11 +123,18 @@ fail:
     return mn_fail(err, MN_ERR_MEMORY, "cannot start %d threads; lower -t.", n_threads);
 }
 
+mn_status mn_pool_create_dry(int n_threads, mn_pool **out, mn_error *err) {
+    MN_TRY(mn_pool_create(1, out, err));
+    (*out)->n_threads = n_threads;
+    (*out)->dry = true;
+    return MN_OK;
+}
+
 void mn_pool_destroy(mn_pool *pool) {
     if (!pool) return;
     atomic_store(&pool->stop, true);
     announce(pool);
-    for (int i = 0; i < pool->n_threads - 1; i++) pthread_join(pool->workers[i].thread, NULL);
+    for (int i = 0; i < pool->n_threads - 1 && !pool->dry; i++) pthread_join(pool->workers[i].thread, NULL);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->mutex);
     free(pool->workers);
@@ -147,7 +155,7 @@ static void open_loop(mn_pool *pool, int64_t n_items, int64_t grain, mn_pool_fn 
 }
 
 void mn_pool_run(mn_pool *pool, int64_t n_items, int64_t grain, mn_pool_fn *fn, void *arg) {
-    if (n_items <= 0) return;
+    if (n_items <= 0 || (pool && pool->dry)) return;
     if (!pool || pool->n_threads == 1 || n_items <= grain) {
         for (int64_t begin = 0; begin < n_items; begin += grain) fn(arg, begin, MN_MIN(begin + grain, n_items), 0);
         return;

@@ -2,6 +2,8 @@
 
 #include "base/checked.h"
 
+#include <stdio.h>
+
 mn_status mn_model_options_engine(const mn_model_options *o, bool exact, mn_engine **engine, mn_error *err) {
     *engine = NULL;
     if (!o->model) return mn_fail(err, MN_ERR_ARGUMENT, "no model was named; use -m FILE.gguf.");
@@ -27,7 +29,9 @@ mn_status mn_model_options_session(const mn_model_options *o, mn_engine *engine,
                      .beyond = o->beyond},
     };
     *session = NULL;
-    return mn_session_open(engine, &params, session, err);
+    MN_TRY(mn_session_open(engine, &params, session, err));
+    if (mn_session_note(*session)) fprintf(stderr, "mnemo: %s\n", mn_session_note(*session));
+    return MN_OK;
 }
 
 mn_status mn_model_options_open(const mn_model_options *o, bool exact, mn_engine **engine, mn_session **session,

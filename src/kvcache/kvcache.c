@@ -40,6 +40,13 @@ size_t mn_kv_slab_bytes(const mn_kv_shape *s) {
     return total;
 }
 
+static int64_t pages_of(int64_t n_tokens) { return (n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS; }
+
+size_t mn_kv_list_bytes(const mn_kv_shape *s, int64_t max_tokens) {
+    size_t bytes;
+    return mn_mul_size((size_t)pages_of(max_tokens), 2 * (size_t)s->n_layers * sizeof(void *), &bytes) ? bytes : 0;
+}
+
 static mn_status check_type(mn_dtype type, mn_error *err) {
     if (type == MN_F32 || type == MN_F16 || type == MN_BF16 || type == MN_Q8_0 || type == MN_Q4_0) return MN_OK;
     const mn_dtype_info *info = mn_dtype_get(type);
@@ -63,7 +70,7 @@ static void fill_page_lists(mn_kvcache *cache) {
 }
 
 static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
-    size_t n_lists;
+    size_t list_bytes = mn_kv_list_bytes(&cache->shape, max_tokens);
     if (cache->slab_bytes == 0 || !mn_mul_size(cache->slab_bytes, (size_t)cache->n_pages, &cache->map_bytes))
         return mn_fail(err, MN_ERR_LIMIT, "%lld tokens of cache overflow the address space; lower -c.", (long long)max_tokens);
     void *base = mmap(NULL, cache->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -74,8 +81,7 @@ static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
     cache->base = base;
     /* Decoding streams through all rows: large pages spare most of the address translation. */
     if (cache->slab_bytes >= (size_t)1 << 20) madvise(base, cache->map_bytes, MADV_HUGEPAGE);
-    if (!mn_mul_size((size_t)cache->n_pages, 2 * (size_t)cache->shape.n_layers, &n_lists) ||
-        !(cache->page_lists = calloc(n_lists, sizeof *cache->page_lists)))
+    if (list_bytes == 0 || !(cache->page_lists = malloc(list_bytes)))
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %lld cache pages.", (long long)cache->n_pages);
     fill_page_lists(cache);
     return MN_OK;
@@ -94,7 +100,7 @@ mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvc
     cache->k_page_bytes = page_bytes(shape, cache->k_row_bytes);
     cache->v_page_bytes = page_bytes(shape, cache->v_row_bytes);
     cache->slab_bytes = mn_kv_slab_bytes(shape);
-    cache->n_pages = (max_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
+    cache->n_pages = pages_of(max_tokens);
     mn_status status = reserve(cache, max_tokens, err);
     if (status != MN_OK) {
         mn_kvcache_destroy(cache);

@@ -24,6 +24,9 @@ typedef struct mn_kvcache mn_kvcache;
  * 0 when the shape's size overflows. The same figure is what plans print. */
 size_t mn_kv_slab_bytes(const mn_kv_shape *shape);
 
+/* Bytes of the lists of page addresses for max_tokens, which are taken when the cache is created. */
+size_t mn_kv_list_bytes(const mn_kv_shape *shape, int64_t max_tokens);
+
 /* Reserves max_tokens. A k_type or v_type that cannot hold rows is an error naming those that can. */
 mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvcache **out, mn_error *err);
 void mn_kvcache_destroy(mn_kvcache *cache);

@@ -73,6 +73,10 @@ typedef struct mn_ops {
 } mn_ops;
 
 extern const mn_ops mn_ops_cpu;
+/* Takes the scratch memory that mn_ops_cpu takes and computes nothing; mn_compute.pool must be a dry one. Timelines need
+ * a cache, of any size, whose rows are not touched, and no state. Where the amount depends on values (tokens routed to
+ * experts), it is the most that can be. */
+mn_ops mn_ops_dry(void);
 
 /* [n_rows * n] floats of step scratch, or NULL. */
 static inline float *mn_step_floats(const mn_step *s, int64_t n_rows, int64_t n) {

@@ -39,7 +39,8 @@ static mn_status init_positions(mn_timeline *t, const mn_config *c, const mn_rop
     return mn_rope_init(&local, n_ctx, &t->rope_local, err);
 }
 
-static mn_status init_state(mn_timeline *t, const mn_config *c, mn_error *err) {
+/* One layer's state: q history, k history, memory. MN_ERR_LIMIT when a size overflows. */
+static mn_status lay_out_state(mn_timeline *t, const mn_config *c, mn_error *err) {
     size_t history = c->n_conv_taps ? (size_t)(c->n_conv_taps - 1) * sizeof(float) : 0;
     size_t q = 0, k = 0, infini = 0;
     mn_align_size(history * (size_t)c->n_heads * (size_t)c->head_dim_k, STATE_ALIGN, &q);
@@ -55,6 +56,18 @@ static mn_status init_state(mn_timeline *t, const mn_config *c, mn_error *err) {
     t->layer_state_bytes = q + k + infini;
     if (!mn_mul_size(t->layer_state_bytes, (size_t)c->n_layers, &t->state_bytes))
         return mn_fail(err, MN_ERR_LIMIT, "the state of %d layers overflows.", c->n_layers);
+    return MN_OK;
+}
+
+mn_status mn_timeline_state_bytes(const mn_config *config, size_t *out, mn_error *err) {
+    mn_timeline t = {0};
+    MN_TRY(lay_out_state(&t, config, err));
+    *out = t.state_bytes;
+    return MN_OK;
+}
+
+static mn_status init_state(mn_timeline *t, const mn_config *c, mn_error *err) {
+    MN_TRY(lay_out_state(t, c, err));
     if (t->state_bytes == 0) return MN_OK;
     t->state = aligned_alloc(STATE_ALIGN, t->state_bytes);
     if (!t->state) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes of state.", t->state_bytes);

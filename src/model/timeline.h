@@ -23,6 +23,8 @@ mn_status mn_timeline_init(mn_timeline *t, const mn_config *config, const mn_rop
                            mn_dtype k_type, mn_dtype v_type, mn_error *err);
 void mn_timeline_release(mn_timeline *t);
 
+/* Bytes of the fixed-size state that a timeline of this model carries. */
+mn_status mn_timeline_state_bytes(const mn_config *config, size_t *out, mn_error *err);
 /* The shape of the rows a model caches. */
 mn_kv_shape mn_timeline_kv_shape(const mn_config *config, mn_dtype k_type, mn_dtype v_type);
 

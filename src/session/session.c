@@ -1,11 +1,13 @@
 #include "session/session.h"
 
 #include "base/checked.h"
+#include "base/ram.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_BATCH = 512, FIRST_CHECKPOINT_INTERVAL = 512, MAX_LOGITS_FLOATS = 1 << 24 };
+enum { DEFAULT_BATCH = 512, MAX_LOGITS_FLOATS = 1 << 24, MIN_DEFAULT_CTX = 2048 };
 
 static mn_status find_type(const char *name, bool exact, mn_dtype *out, mn_error *err) {
     if (!name) {
@@ -18,6 +20,32 @@ static mn_status find_type(const char *name, bool exact, mn_dtype *out, mn_error
     return MN_OK;
 }
 
+/* The model's own window, which did not fit for the reason given, becomes the largest that does. */
+static mn_status lower_window(mn_session *s, const mn_position_params *positions, mn_window *window, size_t free_bytes,
+                              const mn_error *why, mn_error *err) {
+    int64_t fits;
+    MN_TRY(mn_memory_plan_fit(s->engine, window, free_bytes, &fits, err));
+    if (fits < MIN_DEFAULT_CTX) return mn_fail(err, MN_ERR_MEMORY, "%s", why->text);
+    snprintf(s->note, sizeof s->note, "the window is %lld tokens instead of the model's %lld: that %s", (long long)fits,
+             (long long)window->n_ctx, why->text);
+    s->n_ctx = window->n_ctx = fits;
+    return mn_session_positions(&s->engine->model, positions, &s->n_ctx, &s->rope, err);
+}
+
+/* A window that was asked for must fit into memory. Scratch for its steps is then taken once. */
+static mn_status find_room(mn_session *s, const mn_session_params *p, mn_window window, mn_error *err) {
+    mn_memory_plan plan;
+    mn_error why;
+    size_t free_bytes = mn_ram_free();
+    MN_TRY(mn_memory_plan_make(s->engine, &window, &plan, err));
+    if (mn_memory_plan_check(s->engine, &window, &plan, free_bytes, &why) != MN_OK) {
+        if (p->n_ctx) return mn_fail(err, MN_ERR_MEMORY, "%s", why.text);
+        MN_TRY(lower_window(s, &p->position, &window, free_bytes, &why, err));
+        MN_TRY(mn_memory_plan_make(s->engine, &window, &plan, err));
+    }
+    return mn_arena_reserve(&s->engine->scratch, plan.scratch_bytes) ? MN_OK : mn_no_scratch(err);
+}
+
 static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error *err) {
     const mn_config *c = &s->engine->model.config;
     mn_dtype k_type = MN_F16, v_type = MN_F16;
@@ -28,11 +56,12 @@ static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error 
     MN_TRY(find_type(p->type_k, s->engine->compute.exact, &k_type, err));
     MN_TRY(find_type(p->type_v, s->engine->compute.exact, &v_type, err));
     MN_TRY(mn_session_positions(&s->engine->model, &p->position, &s->n_ctx, &s->rope, err));
+    MN_TRY(find_room(s, p, (mn_window){s->n_ctx, s->n_batch, k_type, v_type}, err));
     MN_TRY(mn_timeline_init(&s->timeline, c, &s->rope, s->n_ctx, k_type, v_type, err));
     s->tokens = calloc((size_t)s->n_ctx, sizeof *s->tokens);
     s->logits = calloc((size_t)c->n_vocab, sizeof *s->logits);
     if (!s->tokens || !s->logits) return mn_fail(err, MN_ERR_MEMORY, "no memory for a window of %lld tokens; lower -c.", (long long)s->n_ctx);
-    s->checkpoint_interval = FIRST_CHECKPOINT_INTERVAL;
+    s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
     return MN_OK;
 }
 
@@ -61,7 +90,7 @@ void mn_session_clear(mn_session *s) {
     t->n_tokens = 0;
     mn_kvcache_drop_after(t->cache, 0);
     s->n_checkpoints = 0;
-    s->checkpoint_interval = FIRST_CHECKPOINT_INTERVAL;
+    s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
     s->has_logits = false;
 }
 
@@ -213,6 +242,7 @@ mn_status mn_session_rewind(mn_session *s, int64_t n, mn_error *err) {
 const mn_tokenizer *mn_session_tokenizer(const mn_session *s) { return s->engine->tokenizer; }
 int64_t mn_session_n_tokens(const mn_session *s) { return s->timeline.n_tokens; }
 const int32_t *mn_session_tokens(const mn_session *s) { return s->tokens; }
+const char *mn_session_note(const mn_session *s) { return s->note[0] ? s->note : NULL; }
 int64_t mn_session_n_ctx(const mn_session *s) { return s->n_ctx; }
 const float *mn_session_logits(const mn_session *s) { return s->has_logits ? s->logits : NULL; }
 size_t mn_session_kv_bytes(const mn_session *s) { return mn_kvcache_bytes(s->timeline.cache) + s->timeline.state_bytes; }

@@ -2,11 +2,11 @@
 #ifndef MN_SESSION_SESSION_H
 #define MN_SESSION_SESSION_H
 
-#include "session/engine.h"
+#include "session/memory_plan.h"
 
 #include <mnemo/session.h>
 
-enum { MN_MAX_CHECKPOINTS = 16 };
+enum { MN_NOTE_BYTES = 1024 };
 
 /* The fixed-size state as it was after n_tokens tokens: where a rewind of a model with such state can start. */
 typedef struct mn_checkpoint {
@@ -26,6 +26,7 @@ struct mn_session {
     mn_checkpoint checkpoints[MN_MAX_CHECKPOINTS];
     int n_checkpoints;
     int64_t checkpoint_interval; /* tokens; doubles when the list is full */
+    char note[MN_NOTE_BYTES];    /* what was decided that the caller did not ask for; empty = nothing */
 };
 
 /* Forgets everything. */

@@ -1,0 +1,85 @@
+/* A step that takes the scratch memory of a real one and computes nothing: how much a step needs, from the code that
+ * takes it. */
+#include "model/ops.h"
+
+#include "base/checked.h"
+#include "mlp/moe.h"
+
+static void copy(const mn_step *s, mn_heads out, mn_heads x) { (void)s, (void)out, (void)x; }
+
+static void clamp(const mn_step *s, float *x, int64_t n, float limit) { (void)s, (void)x, (void)n, (void)limit; }
+
+static void cap(const mn_step *s, float *logits, int64_t n_rows, float softcap) {
+    (void)s, (void)logits, (void)n_rows, (void)softcap;
+}
+
+static mn_status convolve(const mn_step *s, int layer, float *q, float *k, mn_error *err) {
+    (void)layer, (void)q, (void)k;
+    const mn_config *c = &s->model->config;
+    mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
+    float *out = mn_step_floats(s, s->n_rows, (int64_t)MN_MAX(c->n_heads, c->n_kv_heads) * c->head_dim_k);
+    mn_arena_rewind(s->c->scratch, mark);
+    return out ? MN_OK : mn_no_scratch(err);
+}
+
+static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
+    const mn_config *c = &s->model->config;
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        const mn_timeline *t = span->timeline;
+        mn_attend a = {.q = q,
+                       .out = out,
+                       .n_rows = span->n_rows,
+                       .first_token = t->n_tokens,
+                       .n_heads = c->n_heads,
+                       .window = mn_config_window(c, layer),
+                       .segment = c->infini.segment,
+                       .kv = mn_kvcache_view(t->cache, layer, t->n_tokens + span->n_rows)};
+        MN_TRY(mn_attention(s->c, &a, err));
+    }
+    return MN_OK;
+}
+
+static mn_status remember(const mn_step *s, int layer, float *out, const float *y, const float *q, const float *k,
+                          const float *v, mn_error *err) {
+    (void)out, (void)q, (void)k, (void)v;
+    const mn_config *c = &s->model->config;
+    const mn_projection *const ws[] = {&s->model->weights.layers[layer].infini_write};
+    float *gates = mn_step_floats(s, s->n_rows, c->n_kv_heads);
+    float *mem = mn_step_floats(s, s->n_rows, (int64_t)c->n_heads * c->head_dim_v);
+    if (!gates || !mem) return mn_no_scratch(err);
+    MN_TRY(mn_ops_cpu.project(s, &gates, ws, 1, y, s->n_rows, err));
+    mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
+    float *features = mn_step_floats(s, c->n_kv_heads, c->head_dim_k + c->head_dim_v);
+    mn_arena_rewind(s->c->scratch, mark);
+    return features ? MN_OK : mn_no_scratch(err);
+}
+
+/* Every row goes to the same experts: the largest group that one of them can get. */
+static mn_status experts(const mn_step *s, int layer, float *out, const float *x, mn_error *err) {
+    const mn_layer *w = &s->model->weights.layers[layer];
+    const mn_router *router = &s->model->config.moe.router;
+    mn_experts stacks = {&w->expert_gate, &w->expert_up, &w->expert_down};
+    const mn_projection *const ws[] = {&w->router};
+    int64_t n_visits = s->n_rows * router->n_used;
+    float *logits = mn_step_floats(s, s->n_rows, router->n_experts), *weights = mn_step_floats(s, s->n_rows, router->n_used);
+    int32_t *ids = mn_arena_alloc(s->c->scratch, (size_t)n_visits, sizeof *ids);
+    if (!logits || !weights || !ids) return mn_no_scratch(err);
+    for (int64_t i = 0; i < n_visits; i++) {
+        ids[i] = (int32_t)(i % router->n_used);
+        weights[i] = 0;
+    }
+    MN_TRY(mn_ops_cpu.project(s, &logits, ws, 1, x, s->n_rows, err));
+    return mn_moe(s->c, &stacks, out, x, ids, weights, router->n_used, s->n_rows, err);
+}
+
+mn_ops mn_ops_dry(void) {
+    mn_ops ops = mn_ops_cpu; /* the rest leaves its work to the pool */
+    ops.copy = copy;
+    ops.clamp = clamp;
+    ops.convolve = convolve;
+    ops.attend = attend;
+    ops.remember = remember;
+    ops.experts = experts;
+    ops.cap = cap;
+    return ops;
+}

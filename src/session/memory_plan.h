@@ -1,0 +1,40 @@
+/* What a model and a window cost in memory: the figures that `mnemo plan` prints and that a session is opened by. */
+#ifndef MN_SESSION_MEMORY_PLAN_H
+#define MN_SESSION_MEMORY_PLAN_H
+
+#include "session/engine.h"
+
+/* What a session is asked to hold. */
+typedef struct mn_window {
+    int64_t n_ctx;
+    int32_t n_batch; /* rows per step */
+    mn_dtype k_type, v_type;
+} mn_window;
+
+/* Bytes when the window is full. Cached rows and scratch are taken from the machine as they are used, not before. */
+typedef struct mn_memory_plan {
+    size_t weights_bytes; /* tensors in the mapped file, and vectors expanded to f32 when it is opened */
+    size_t kv_bytes;      /* pages of cached rows; behind a compressive memory only those of one segment and one step */
+    size_t state_bytes;   /* state of fixed size (convolution histories, compressive memory) and its checkpoints */
+    size_t work_bytes;    /* scratch of a step, logits of one row, token ids, page lists */
+    size_t scratch_bytes; /* of these, the scratch: what the engine's arena has to hold */
+    size_t total_bytes;
+} mn_memory_plan;
+
+/* The state is copied every so many tokens, and twice as far apart each time that this many copies are held. */
+enum { MN_MAX_CHECKPOINTS = 16, MN_FIRST_CHECKPOINT_TOKENS = 512 };
+
+/* Asking for the logits of many rows at once takes up to 64 MiB more. MN_ERR_ARGUMENT for types that cannot be cached,
+ * MN_ERR_LIMIT when a size overflows, MN_ERR_MEMORY when the work alone cannot be reserved. Cost: a forward step that computes nothing, some milliseconds. */
+mn_status mn_memory_plan_make(const mn_engine *engine, const mn_window *window, mn_memory_plan *out, mn_error *err);
+
+/* The largest n_ctx, in whole pages, whose plan is at most `bytes`; window->n_ctx is not read. 0: not one page. */
+mn_status mn_memory_plan_fit(const mn_engine *engine, const mn_window *window, size_t bytes, int64_t *n_ctx,
+                             mn_error *err);
+
+/* MN_OK when the window's plan is at most free_bytes, else MN_ERR_MEMORY with a sentence: what is needed and why, what
+ * is free, and which windows and types would do. */
+mn_status mn_memory_plan_check(const mn_engine *engine, const mn_window *window, const mn_memory_plan *plan,
+                               size_t free_bytes, mn_error *err);
+
+#endif
