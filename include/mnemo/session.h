@@ -25,6 +25,8 @@ typedef struct mn_session_params {
     int32_t n_batch; /* rows per step, 0 = 512 */
     const char *type_k, *type_v; /* "f32" "f16" "bf16" "q8_0" "q4_0"; NULL = f16 (f32 in an exact engine) */
     mn_position_params position;
+    const char *attn; /* attention pattern of the layers without a window of their own, "window:4096"; NULL = causal */
+    const char *attn_layers; /* patterns of single layers, over both: "0-3=causal,4-=window:4096"; NULL = none */
 } mn_session_params;
 
 /* Called between steps of a long evaluation; return false to stop (MN_ERR_CANCELLED, what was done stays). */
@@ -54,9 +56,9 @@ const mn_tokenizer *mn_session_tokenizer(const mn_session *session); /* the engi
 int64_t mn_session_n_tokens(const mn_session *session);
 const int32_t *mn_session_tokens(const mn_session *session); /* borrowed until the next change */
 int64_t mn_session_n_ctx(const mn_session *session);
-/* A sentence to show to the user when the session is not quite what the model file says (its window did not fit into
- * memory); NULL when there is nothing to say. */
-const char *mn_session_note(const mn_session *session);
+/* What to show to the user where the session is not quite what was asked for or what the model was made for (its window
+ * did not fit into memory, its attention pattern needs training): the index-th finished sentence, NULL behind the last. */
+const char *mn_session_note(const mn_session *session, int index);
 /* [n_vocab] after the last token; NULL when there is none (empty, or just rewound). */
 const float *mn_session_logits(const mn_session *session);
 size_t mn_session_kv_bytes(const mn_session *session);

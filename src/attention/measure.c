@@ -61,8 +61,28 @@ static mn_status time_calls(const mn_compute *c, const mn_attend *a, int n_calls
     return MN_OK;
 }
 
-static double count_pairs(const mn_attend_shape *s) {
-    return (double)s->n_rows * (double)s->depth + (double)s->n_rows * (double)(s->n_rows + 1) / 2;
+/* Keys up to a token in the blocks that its list names. */
+static double count_keys(const mn_attend *a, int64_t token) {
+    const mn_block_list *list = a->blocks;
+    int64_t end = MN_MIN(token + 1, a->kv.n_tokens), n = 0;
+    if (!list) return (double)end;
+    const int64_t *range = list->offsets + token / list->block_tokens - list->first_query_block;
+    for (int64_t i = range[0]; i < range[1]; i++) {
+        int64_t begin = list->blocks[i] * (int64_t)list->block_tokens;
+        n += MN_MAX(0, MN_MIN(begin + list->block_tokens, end) - begin);
+    }
+    return (double)n;
+}
+
+static mn_status measure_call(const mn_compute *c, const mn_attend_shape *s, mn_attend *a, int n_calls,
+                              mn_attend_speed *out, mn_error *err) {
+    if (s->pattern) MN_TRY(mn_pattern_apply(s->pattern, c->scratch, a, err));
+    MN_TRY(time_calls(c, a, n_calls, &out->seconds, err));
+    double n_pairs = 0;
+    for (int64_t r = 0; r < s->n_rows; r++) n_pairs += count_keys(a, s->depth + r);
+    out->flops = 2.0 * (s->k_dim + s->v_dim) * s->n_heads * n_pairs;
+    out->bytes = (double)(a->kv.k_row_bytes + a->kv.v_row_bytes) * s->n_kv_heads * count_keys(a, s->depth + s->n_rows - 1);
+    return MN_OK;
 }
 
 mn_status mn_attend_measure(const mn_compute *c, const mn_attend_shape *s, int n_calls, mn_attend_speed *out,
@@ -97,9 +117,9 @@ mn_status mn_attend_measure(const mn_compute *c, const mn_attend_shape *s, int n
                        .n_heads = s->n_heads,
                        .scale = 1 / sqrtf((float)s->k_dim),
                        .kv = kv};
-        status = time_calls(c, &a, n_calls, &out->seconds, err);
-        out->flops = 2.0 * (s->k_dim + s->v_dim) * s->n_heads * count_pairs(s);
-        out->bytes = (double)(kv.k_row_bytes + kv.v_row_bytes) * s->n_kv_heads * (double)n_tokens;
+        mn_arena_mark mark = mn_arena_get_mark(c->scratch);
+        status = measure_call(c, s, &a, n_calls, out, err);
+        mn_arena_rewind(c->scratch, mark);
     } else {
         status = mn_fail(err, MN_ERR_MEMORY, "no memory for %lld cached tokens.", (long long)n_tokens);
     }

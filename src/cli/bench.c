@@ -117,8 +117,10 @@ static json_t *rows_json(const job *j) {
         json_t *row = json_pack("{s:I, s:I}", "depth", (json_int_t)j->depths[i], "kv_bytes", (json_int_t)s->kv_bytes);
         if (n_prompt) rate_json(row, "prefill_tps", s->prefill);
         if (n_generated) rate_json(row, "decode_tps", s->decode);
+        json_object_set_new(row, "attention_prefill_ms", json_real(s->attention_prefill_s * 1e3));
         json_object_set_new(row, "attention_prefill_flops_per_s", json_real(s->attention_flops_per_s));
         json_object_set_new(row, "attention_prefill_percent_of_peak", json_real(percent(s->attention_flops_per_s, best_flops(&j->peaks))));
+        json_object_set_new(row, "attention_decode_ms", json_real(s->attention_decode_s * 1e3));
         json_object_set_new(row, "attention_decode_bytes_per_s", json_real(s->attention_bytes_per_s));
         json_object_set_new(row, "attention_decode_percent_of_bandwidth", json_real(percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s)));
         json_array_append_new(rows, row);

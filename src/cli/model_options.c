@@ -18,6 +18,8 @@ mn_status mn_model_options_session(const mn_model_options *o, mn_engine *engine,
         .n_batch = (int32_t)batch,
         .type_k = o->type_k,
         .type_v = o->type_v,
+        .attn = o->attn,
+        .attn_layers = o->attn_layers,
         .position = {.rope_scaling = o->rope_scaling,
                      .rope_scale = o->rope_scale > 0 ? o->rope_scale : o->rope_freq_scale > 0 ? 1 / o->rope_freq_scale : 0,
                      .rope_freq_base = o->rope_freq_base,
@@ -30,7 +32,7 @@ mn_status mn_model_options_session(const mn_model_options *o, mn_engine *engine,
     };
     *session = NULL;
     MN_TRY(mn_session_open(engine, &params, session, err));
-    if (mn_session_note(*session)) fprintf(stderr, "mnemo: %s\n", mn_session_note(*session));
+    for (int i = 0; mn_session_note(*session, i); i++) fprintf(stderr, "mnemo: %s\n", mn_session_note(*session, i));
     return MN_OK;
 }
 

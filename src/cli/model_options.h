@@ -9,6 +9,7 @@
 typedef struct mn_model_options {
     const char *model;
     int64_t n_threads, n_ctx, n_batch, n_ubatch;
+    const char *attn, *attn_layers;
     const char *type_k, *type_v;
     const char *rope_scaling;
     double rope_scale, rope_freq_base, rope_freq_scale;
@@ -27,6 +28,9 @@ typedef struct mn_model_options {
         {"ub ubatch-size", MN_OPT_INT, &(o).n_ubatch, "N", "the same; the smaller of the two counts", 1, 65536},       \
         {"ctk cache-type-k", MN_OPT_TEXT, &(o).type_k, "TYPE", "cached keys: f32 f16 bf16 q8_0 q4_0 (f16)", 0, 0},     \
         {"ctv cache-type-v", MN_OPT_TEXT, &(o).type_v, "TYPE", "cached values, likewise (f16)", 0, 0},                 \
+        {"attn", MN_OPT_TEXT, &(o).attn, "PATTERN", "which keys a query sees, as window:4096; mnemo attn list", 0, 0}, \
+        {"attn-layers", MN_OPT_TEXT, &(o).attn_layers, "LIST",                                                         \
+         "the same for some layers, as 0-3=causal,4-=window:4096", 0, 0},                                              \
         {"positions", MN_OPT_HEADING, NULL, NULL, NULL, 0, 0},                                                         \
         {"rope-scaling", MN_OPT_TEXT, &(o).rope_scaling, "NAME",                                                       \
          "none linear ntk dynamic yarn longrope llama3 (the model's own)", 0, 0},                                      \
@@ -47,7 +51,7 @@ mn_status mn_model_options_open(const mn_model_options *o, bool exact, mn_engine
                                 mn_error *err);
 /* The engine alone. */
 mn_status mn_model_options_engine(const mn_model_options *o, bool exact, mn_engine **engine, mn_error *err);
-/* A session on an engine opened before. */
+/* A session on an engine opened before. Its notes go to stderr. */
 mn_status mn_model_options_session(const mn_model_options *o, mn_engine *engine, mn_session **session, mn_error *err);
 
 #endif

@@ -182,6 +182,14 @@ static void append(const mn_step *s, int layer, const float *k, const float *v) 
                           k + span->first_row * k_row, k_row, v ? v + span->first_row * v_row : NULL, v_row);
 }
 
+/* What a layer sees: the pattern asked for, else the model's own window. */
+static mn_status restrict_keys(const mn_step *s, const mn_timeline *t, int layer, mn_attend *a, mn_error *err) {
+    const mn_pattern *pattern = t->patterns ? &t->patterns[layer] : NULL;
+    if (pattern && pattern->kind) return mn_pattern_apply(pattern, s->c->scratch, a, err);
+    a->window = mn_config_window(&s->model->config, layer);
+    return MN_OK;
+}
+
 static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
     const mn_model *m = s->model;
     const mn_config *c = &m->config;
@@ -197,10 +205,10 @@ static mn_status attend(const mn_step *s, int layer, float *out, const float *q,
                        .n_heads = c->n_heads,
                        .scale = t->score_scale,
                        .softcap = c->attention_softcap,
-                       .window = mn_config_window(c, layer),
                        .segment = c->infini.segment,
                        .slopes = m->alibi_slopes,
                        .kv = mn_kvcache_view(t->cache, layer, t->n_tokens + span->n_rows)};
+        MN_TRY(restrict_keys(s, t, layer, &a, err));
         MN_TRY(mn_attention(s->c, &a, err));
     }
     return MN_OK;

@@ -4,6 +4,7 @@
 #ifndef MN_MODEL_TIMELINE_H
 #define MN_MODEL_TIMELINE_H
 
+#include "attention/patterns/pattern.h"
 #include "kvcache/kvcache.h"
 #include "model/config.h"
 
@@ -11,6 +12,7 @@ typedef struct mn_timeline {
     mn_kvcache *cache;
     mn_rope_table rope, rope_local;
     float score_scale; /* of q.k: the model's, times YaRN's temperature where it belongs into the scores */
+    const mn_pattern *patterns; /* [n_layers], borrowed; NULL, or kind NULL in a layer: the model's own attention */
     int64_t n_tokens;
     /* Fixed-size state of all layers in one block, plain memory: zeros at token 0; copied away and back at will. */
     char *state;

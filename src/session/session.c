@@ -3,6 +3,7 @@
 #include "base/checked.h"
 #include "base/ram.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +27,8 @@ static mn_status lower_window(mn_session *s, const mn_position_params *positions
     int64_t fits;
     MN_TRY(mn_memory_plan_fit(s->engine, window, free_bytes, &fits, err));
     if (fits < MIN_DEFAULT_CTX) return mn_fail(err, MN_ERR_MEMORY, "%s", why->text);
-    snprintf(s->note, sizeof s->note, "the window is %lld tokens instead of the model's %lld: that %s", (long long)fits,
-             (long long)window->n_ctx, why->text);
+    mn_session_add_note(s, "the window is %lld tokens instead of the model's %lld: that %s", (long long)fits,
+                        (long long)window->n_ctx, why->text);
     s->n_ctx = window->n_ctx = fits;
     return mn_session_positions(&s->engine->model, positions, &s->n_ctx, &s->rope, err);
 }
@@ -58,6 +59,7 @@ static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error 
     MN_TRY(mn_session_positions(&s->engine->model, &p->position, &s->n_ctx, &s->rope, err));
     MN_TRY(find_room(s, p, (mn_window){s->n_ctx, s->n_batch, k_type, v_type}, err));
     MN_TRY(mn_timeline_init(&s->timeline, c, &s->rope, s->n_ctx, k_type, v_type, err));
+    MN_TRY(mn_session_patterns(s, p, err));
     s->tokens = calloc((size_t)s->n_ctx, sizeof *s->tokens);
     s->logits = calloc((size_t)c->n_vocab, sizeof *s->logits);
     if (!s->tokens || !s->logits) return mn_fail(err, MN_ERR_MEMORY, "no memory for a window of %lld tokens; lower -c.", (long long)s->n_ctx);
@@ -79,6 +81,7 @@ void mn_session_close(mn_session *s) {
     if (!s) return;
     for (int i = 0; i < MN_MAX_CHECKPOINTS; i++) free(s->checkpoints[i].state);
     mn_timeline_release(&s->timeline);
+    free(s->patterns);
     free(s->tokens);
     free(s->logits);
     free(s);
@@ -242,7 +245,18 @@ mn_status mn_session_rewind(mn_session *s, int64_t n, mn_error *err) {
 const mn_tokenizer *mn_session_tokenizer(const mn_session *s) { return s->engine->tokenizer; }
 int64_t mn_session_n_tokens(const mn_session *s) { return s->timeline.n_tokens; }
 const int32_t *mn_session_tokens(const mn_session *s) { return s->tokens; }
-const char *mn_session_note(const mn_session *s) { return s->note[0] ? s->note : NULL; }
 int64_t mn_session_n_ctx(const mn_session *s) { return s->n_ctx; }
 const float *mn_session_logits(const mn_session *s) { return s->has_logits ? s->logits : NULL; }
 size_t mn_session_kv_bytes(const mn_session *s) { return mn_kvcache_bytes(s->timeline.cache) + s->timeline.state_bytes; }
+
+void mn_session_add_note(mn_session *s, const char *format, ...) {
+    va_list args;
+    if (s->n_notes == MN_MAX_NOTES) return;
+    va_start(args, format);
+    vsnprintf(s->notes[s->n_notes++], MN_NOTE_BYTES, format, args);
+    va_end(args);
+}
+
+const char *mn_session_note(const mn_session *s, int index) {
+    return index >= 0 && index < s->n_notes ? s->notes[index] : NULL;
+}

@@ -6,7 +6,7 @@
 
 #include <mnemo/session.h>
 
-enum { MN_NOTE_BYTES = 1024 };
+enum { MN_MAX_NOTES = 4, MN_NOTE_BYTES = 1024 };
 
 /* The fixed-size state as it was after n_tokens tokens: where a rewind of a model with such state can start. */
 typedef struct mn_checkpoint {
@@ -26,11 +26,19 @@ struct mn_session {
     mn_checkpoint checkpoints[MN_MAX_CHECKPOINTS];
     int n_checkpoints;
     int64_t checkpoint_interval; /* tokens; doubles when the list is full */
-    char note[MN_NOTE_BYTES];    /* what was decided that the caller did not ask for; empty = nothing */
+    mn_pattern *patterns;        /* [n_layers] when any was asked for; the timeline reads them */
+    char notes[MN_MAX_NOTES][MN_NOTE_BYTES];
+    int n_notes; /* what the user did not ask for and should know */
 };
 
 /* Forgets everything. */
 void mn_session_clear(mn_session *s);
+
+/* Adds a sentence for mn_session_note. */
+void mn_session_add_note(mn_session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Resolves params->attn and attn_layers into s->patterns, with notes; the caller frees them. */
+mn_status mn_session_patterns(mn_session *s, const mn_session_params *params, mn_error *err);
 
 /* Decides positions for a window of *n_ctx tokens (0 = the model's own, which is filled in). The rules of
  * mn_position_params and the error for windows no scaling covers. */

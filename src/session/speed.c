@@ -84,15 +84,19 @@ static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, m
     const mn_kv_shape *kv = mn_kvcache_shape(s->timeline.cache);
     mn_attend_shape a = {.k_type = kv->k_type, .v_type = kv->v_type, .n_heads = s->engine->model.config.n_heads,
                          .n_kv_heads = kv->n_kv_heads, .k_dim = kv->k_dim, .v_dim = kv->v_dim, .depth = shape->depth};
+    const mn_pattern *pattern = s->patterns ? &s->patterns[s->engine->model.config.n_layers - 1] : NULL;
     mn_attend_speed speed;
+    if (pattern && pattern->kind) a.pattern = pattern;
     if (shape->n_prompt > 0) {
         a.n_rows = shape->n_prompt;
         MN_TRY(mn_attend_measure(&s->engine->compute, &a, shape->n_repeats, &speed, err));
+        out->attention_prefill_s = speed.seconds;
         out->attention_flops_per_s = speed.flops / speed.seconds;
     }
     if (shape->n_generated > 0) {
         a.n_rows = 1;
         MN_TRY(mn_attend_measure(&s->engine->compute, &a, 4 * shape->n_repeats, &speed, err));
+        out->attention_decode_s = speed.seconds;
         out->attention_bytes_per_s = speed.bytes / speed.seconds;
     }
     return MN_OK;

@@ -18,9 +18,10 @@ typedef struct mn_speed_shape {
 
 typedef struct mn_speed {
     mn_rate prefill, decode;
-    /* One layer's attention alone at this depth: achieved, and how many of its floor's operations and bytes it needs. */
-    double attention_flops_per_s; /* n_prompt rows */
-    double attention_bytes_per_s; /* one row */
+    /* One layer's attention alone at this depth, under the pattern of the last layer: seconds of a call, and what it
+     * achieves of its floor's operations and bytes. */
+    double attention_prefill_s, attention_flops_per_s; /* n_prompt rows */
+    double attention_decode_s, attention_bytes_per_s;  /* one row */
     size_t kv_bytes;
 } mn_speed;
 

@@ -90,7 +90,8 @@ static void bench(int argc, char **argv) {
                              atoi(argv[i + 3]),
                              atoi(argv[i + 4]),
                              atol(argv[i + 5]),
-                             atol(argv[i + 6])};
+                             atol(argv[i + 6]),
+                             NULL};
         mn_attend_speed speed;
         assert_ok(mn_attend_measure(&c, &s, 7, &speed, &err), err);
         printf("%s heads %d/%d dims %d/%d depth %lld rows %lld: %.3f ms, %.0f GFLOP/s (%.0f %%), %.1f GB/s (%.0f %%)\n",

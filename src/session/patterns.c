@@ -1,0 +1,54 @@
+/* Which attention pattern each layer of a session runs. */
+#include "session/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The pattern for all layers but those that the model itself gives a window. */
+static mn_status fill_layers(const mn_config *c, const char *text, mn_pattern *patterns, mn_error *err) {
+    mn_pattern pattern;
+    MN_TRY(mn_pattern_parse(text, &pattern, err));
+    for (int layer = 0; layer < c->n_layers; layer++)
+        if (mn_config_window(c, layer) == 0) patterns[layer] = pattern;
+    return MN_OK;
+}
+
+/* One sentence for all layers: what the model was not trained for. */
+static void note_training(mn_session *s, int n_layers) {
+    for (int layer = 0; layer < n_layers; layer++) {
+        const mn_pattern_kind *kind = s->patterns[layer].kind;
+        if (!kind || !(kind->traits & MN_PATTERN_NEEDS_TRAINING)) continue;
+        mn_session_add_note(s, "this model was not trained with %s attention, which needs training; expect worse answers than with "
+                            "full attention.", kind->name);
+        return;
+    }
+}
+
+static mn_status resolve(mn_session *s, const mn_session_params *p, mn_error *err) {
+    const mn_config *c = &s->engine->model.config;
+    if (p->attn) MN_TRY(fill_layers(c, p->attn, s->patterns, err));
+    if (p->attn_layers) MN_TRY(mn_pattern_parse_layers(p->attn_layers, c->n_layers, s->patterns, err));
+    for (int layer = 0; layer < c->n_layers; layer++) {
+        const mn_pattern_kind *kind = s->patterns[layer].kind;
+        s->patterns[layer].seed += layer; /* every layer draws its own random blocks, as in BigBird's code */
+        if (kind && (kind->traits & MN_PATTERN_REPOSITIONS))
+            return mn_fail(err, MN_ERR_UNSUPPORTED, "%s counts positions within the cache, which sessions do not do; use sinks-abs:S,W.",
+                           kind->usage);
+    }
+    return MN_OK;
+}
+
+mn_status mn_session_patterns(mn_session *s, const mn_session_params *p, mn_error *err) {
+    const mn_config *c = &s->engine->model.config;
+    if (!p->attn && !p->attn_layers) return MN_OK;
+    if (c->infini.segment)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "this model reads its text in segments of %lld tokens with a compressive memory, and takes no other "
+                       "attention pattern; leave --attn out.", (long long)c->infini.segment);
+    s->patterns = calloc((size_t)c->n_layers, sizeof *s->patterns);
+    if (!s->patterns) return mn_fail(err, MN_ERR_MEMORY, "no memory for the patterns of %d layers.", c->n_layers);
+    MN_TRY(resolve(s, p, err));
+    s->timeline.patterns = s->patterns;
+    note_training(s, c->n_layers);
+    return MN_OK;
+}
