@@ -13,6 +13,7 @@ typedef struct verb {
 static const verb verbs[] = {
     {"run", "answer about a text", cmd_run},
     {"chat", "talk", cmd_chat},
+    {"plan", "what a window costs in memory and time, and what would save it", cmd_plan},
     {"info", "what a model file holds, and what this processor offers", cmd_info},
     {"bench", "measure speed by depth of context, and the kernels", cmd_bench},
     {"attn", "show what an attention pattern looks like", cmd_attn},

@@ -1,0 +1,167 @@
+/* mnemo plan: what a window costs before anything is read, and what other techniques would save. */
+#include "base/checked.h"
+#include "base/ram.h"
+#include "cli/human.h"
+#include "cli/options.h"
+#include "cli/plan_table.h"
+#include "cli/verbs.h"
+#include "session/session.h"
+#include "session/time_plan.h"
+
+#include <stdio.h>
+
+static const double PEAK_SECONDS = 0.4;
+
+typedef struct plan_args {
+    const char *path, *type_k, *type_v;
+    int64_t n_ctx, n_batch, n_threads;
+    bool json;
+} plan_args;
+
+/* Everything that is printed. */
+typedef struct findings {
+    const mn_engine *engine;
+    mn_window window;
+    mn_memory_plan memory;
+    mn_time_plan time;
+    mn_peaks peaks;
+    size_t free_bytes;
+    int64_t fits_f16, fits_q8_0; /* largest windows, 0 = none */
+} findings;
+
+static mn_status find_type(const char *name, mn_dtype *out, mn_error *err) {
+    int type = mn_dtype_find(name);
+    if (type < 0) return mn_fail(err, MN_ERR_ARGUMENT, "\"%s\" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.", name);
+    *out = (mn_dtype)type;
+    return MN_OK;
+}
+
+static mn_status choose_window(const plan_args *args, const mn_engine *e, mn_window *out, mn_error *err) {
+    mn_rope_spec rope;
+    mn_position_params positions = {.beyond = true};
+    *out = (mn_window){.n_ctx = args->n_ctx, .n_batch = (int32_t)args->n_batch};
+    MN_TRY(find_type(args->type_k, &out->k_type, err));
+    MN_TRY(find_type(args->type_v, &out->v_type, err));
+    return mn_session_positions(&e->model, &positions, &out->n_ctx, &rope, err);
+}
+
+static mn_status fit(const findings *f, mn_dtype type, int64_t *n_ctx, mn_error *err) {
+    mn_window w = f->window;
+    w.k_type = w.v_type = type;
+    return mn_memory_plan_fit(f->engine, &w, f->free_bytes, n_ctx, err);
+}
+
+static mn_status find(const plan_args *args, findings *f, mn_error *err) {
+    mn_cpu_level level;
+    MN_TRY(choose_window(args, f->engine, &f->window, err));
+    MN_TRY(mn_memory_plan_make(f->engine, &f->window, &f->memory, err));
+    f->free_bytes = mn_ram_free();
+    MN_TRY(fit(f, MN_F16, &f->fits_f16, err));
+    MN_TRY(fit(f, MN_Q8_0, &f->fits_q8_0, err));
+    MN_TRY(mn_cpu_choose(&level, err));
+    MN_TRY(mn_peaks_measure(level, f->engine->pool, PEAK_SECONDS, &f->peaks, err));
+    f->time = mn_time_plan_make(f->engine, &f->window, &f->peaks);
+    return MN_OK;
+}
+
+static void advise(const findings *f, char *out, size_t out_bytes) {
+    mn_human total, free_text;
+    bool fits = f->memory.total_bytes <= f->free_bytes;
+    int n = snprintf(out, out_bytes, "%lld tokens need %s with %s free: %s ", (long long)f->window.n_ctx,
+                     mn_human_bytes(total, f->memory.total_bytes), mn_human_bytes(free_text, f->free_bytes),
+                     fits ? "it fits." : "it does not fit.");
+    if (f->fits_q8_0 == 0) snprintf(out + n, out_bytes - (size_t)n, "No window fits; use smaller weights (mnemo convert --type q4_0).");
+    else if (f->engine->model.config.infini.segment)
+        snprintf(out + n, out_bytes - (size_t)n, "The compressive memory keeps that constant at any length.");
+    else
+        snprintf(out + n, out_bytes - (size_t)n, "Largest window here: -c %lld, or -c %lld with -ctk q8_0 -ctv q8_0.",
+                 (long long)f->fits_f16, (long long)f->fits_q8_0);
+}
+
+static void print_bytes(const char *label, size_t bytes, const char *what) {
+    mn_human text;
+    printf("%-10s %12s  %s\n", label, mn_human_bytes(text, bytes), what);
+}
+
+static void print_text(const findings *f) {
+    char advice[320];
+    const mn_window *w = &f->window;
+    size_t spare = f->free_bytes > f->memory.weights_bytes ? f->free_bytes - f->memory.weights_bytes : 0;
+    advise(f, advice, sizeof advice);
+    printf("%s: a window of %lld tokens, keys %s, values %s\n\n", mn_gguf_path(f->engine->model.gguf), (long long)w->n_ctx,
+           mn_dtype_get(w->k_type)->name, mn_dtype_get(w->v_type)->name);
+    print_bytes("weights", f->memory.weights_bytes, "mapped from the file");
+    print_bytes("KV", f->memory.kv_bytes, "cached keys and values, taken as they are written");
+    print_bytes("state", f->memory.state_bytes, "of fixed size, with its checkpoints");
+    print_bytes("work", f->memory.work_bytes, "scratch of a step, logits, token ids");
+    print_bytes("total", f->memory.total_bytes, "");
+    printf("\nreading the window: about %.3g s; each token after it: about %.3g s\n", f->time.prefill_s, f->time.per_token_s);
+    printf("(peaks measured now: f32 %.0f, bf16 %.0f GFLOP/s, int8 %.0f GOP/s, reading %.1f GB/s)\n\n",
+           f->peaks.f32_flops_per_s / 1e9, f->peaks.bf16_flops_per_s / 1e9, f->peaks.int8_ops_per_s / 1e9,
+           f->peaks.read_bytes_per_s / 1e9);
+    puts("cached rows, if the model had other heads, types or attention:");
+    mn_plan_table_print(&f->engine->model.config, spare);
+    printf("\n%s\n", advice);
+}
+
+static void print_json(const findings *f) {
+    char advice[320];
+    size_t spare = f->free_bytes > f->memory.weights_bytes ? f->free_bytes - f->memory.weights_bytes : 0;
+    advise(f, advice, sizeof advice);
+    const struct { const char *name; size_t value; } bytes[] = {
+        {"weights_bytes", f->memory.weights_bytes}, {"kv_bytes", f->memory.kv_bytes}, {"state_bytes", f->memory.state_bytes},
+        {"work_bytes", f->memory.work_bytes}, {"total_bytes", f->memory.total_bytes}, {"free_bytes", f->free_bytes}};
+    json_t *root = json_pack("{s:I,s:I,s:s,s:s}", "n_ctx", (json_int_t)f->window.n_ctx, "n_batch", (json_int_t)f->window.n_batch,
+                             "type_k", mn_dtype_get(f->window.k_type)->name, "type_v", mn_dtype_get(f->window.v_type)->name);
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++)
+        json_object_set_new(root, bytes[i].name, json_integer((json_int_t)MN_MIN(bytes[i].value, (size_t)INT64_MAX)));
+    json_object_set_new(root, "max_ctx_f16", json_integer(f->fits_f16));
+    json_object_set_new(root, "max_ctx_q8_0", json_integer(f->fits_q8_0));
+    json_object_set_new(root, "prefill_s", json_real(f->time.prefill_s));
+    json_object_set_new(root, "per_token_s", json_real(f->time.per_token_s));
+    json_object_set_new(root, "table", mn_plan_table_json(&f->engine->model.config, spare));
+    json_object_set_new(root, "advice", json_string(advice));
+    json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(root);
+}
+
+static mn_status plan(const plan_args *args, mn_error *err) {
+    mn_engine *engine = NULL;
+    mn_engine_params params = {.n_threads = (int)args->n_threads};
+    MN_TRY(mn_engine_open(args->path, &params, &engine, err));
+    findings f = {.engine = engine};
+    mn_status status = find(args, &f, err);
+    if (status == MN_OK) (args->json ? print_json : print_text)(&f);
+    mn_engine_close(engine);
+    return status;
+}
+
+int cmd_plan(int argc, char **argv) {
+    plan_args args = {.type_k = "f16", .type_v = "f16", .n_batch = 512};
+    mn_error err;
+    mn_text_list paths;
+    const mn_option options[] = {
+        {"m model", MN_OPT_TEXT, &args.path, "MODEL", "model file (GGUF); its weights are not read", 0, 0},
+        {"c ctx-size", MN_OPT_INT, &args.n_ctx, "N", "window in tokens (0: what the model was made for)", 0, 1e12},
+        {"b batch-size", MN_OPT_INT, &args.n_batch, "N", "tokens per step of a long text (512)", 1, 65536},
+        {"ctk cache-type-k", MN_OPT_TEXT, &args.type_k, "TYPE", "cached keys: f32 f16 bf16 q8_0 q4_0 (f16)", 0, 0},
+        {"ctv cache-type-v", MN_OPT_TEXT, &args.type_v, "TYPE", "cached values, likewise (f16)", 0, 0},
+        {"t threads", MN_OPT_INT, &args.n_threads, "N", "threads (0: one per core)", 0, 1024},
+        {"json", MN_OPT_FLAG, &args.json, NULL, "print one JSON object", 0, 0},
+        {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
+    };
+    const mn_usage usage = {
+        "plan", "MODEL -c N [-ctk TYPE] [-ctv TYPE] [-b N] [--json]",
+        "Says what a window costs in memory, to the byte, and about how long it takes; what other heads, types of cached\n"
+        "rows and attention would cost; and the largest window that fits this machine.\n\n"
+        "Time of reading N tokens: (2 N weights) / rate of products + (2 (k_dim + v_dim) heads N^2 / 2 per layer) / rate of\n"
+        "attention; of one more token: (bytes of weights + bytes of cached rows) / rate of reading. The rates are the shares\n"
+        "of this machine's peaks, measured now, that docs/performance.md reports.",
+        "mnemo plan model.gguf -c 131072 -ctk q8_0 -ctv q8_0", options, 0, 1};
+    int code = mn_options_parse(&usage, argc, argv, &paths);
+    if (code >= 0) return code;
+    if (paths.n) args.path = paths.items[0];
+    if (!args.path) return mn_cli_wrong(&usage, "needs a MODEL.");
+    return plan(&args, &err) == MN_OK ? MN_EXIT_DONE : mn_cli_fail("plan", &err);
+}

@@ -1,0 +1,133 @@
+#include "cli/plan_table.h"
+
+#include "base/checked.h"
+#include "cli/human.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_ROWS = 24, WINDOW_TOKENS = 4096, SEGMENT_TOKENS = 2048, BATCH_TOKENS = 512, MLA_RANK = 512, MLA_ROT = 64 };
+
+static const int64_t lengths[] = {8 << 10, 32 << 10, 128 << 10, 512 << 10, 1 << 20};
+enum { N_LENGTHS = sizeof lengths / sizeof *lengths };
+
+typedef struct row {
+    char heads[32];
+    const char *type;
+    char pattern[32]; /* empty = full attention */
+    bool own;         /* the model's own heads */
+    mn_kv_shape shape;
+    int64_t max_tokens;  /* rows kept at once, 0 = all */
+    size_t fixed_bytes;  /* besides */
+} row;
+
+typedef struct table {
+    row rows[MAX_ROWS];
+    int n;
+} table;
+
+static row *add(table *t, const char *heads, mn_kv_shape shape, mn_dtype type, bool own) {
+    row *r = &t->rows[t->n++];
+    *r = (row){.type = mn_dtype_get(type)->name, .own = own, .shape = shape};
+    snprintf(r->heads, sizeof r->heads, "%s", heads);
+    r->shape.k_type = r->shape.v_type = type;
+    return r;
+}
+
+/* The same heads in every type worth choosing. */
+static void add_types(table *t, const char *heads, mn_kv_shape shape, bool own) {
+    add(t, heads, shape, MN_F16, own);
+    add(t, heads, shape, MN_Q8_0, own);
+    add(t, heads, shape, MN_Q4_0, own);
+}
+
+static void add_heads(table *t, const mn_config *c, const char *name, int n_kv_heads) {
+    char heads[32];
+    snprintf(heads, sizeof heads, "%s %d", name, n_kv_heads);
+    mn_kv_shape shape = {.n_layers = c->n_layers, .n_kv_heads = n_kv_heads, .k_dim = c->head_dim_k, .v_dim = c->head_dim_v};
+    add_types(t, heads, shape, !c->mla.kv_rank && c->n_kv_heads == n_kv_heads);
+}
+
+static void add_mla(table *t, const mn_config *c) {
+    char heads[32];
+    int rank = c->mla.kv_rank ? c->mla.kv_rank : MLA_RANK, n_rot = c->mla.kv_rank ? c->mla.n_rot : MLA_ROT;
+    snprintf(heads, sizeof heads, "MLA %d+%d", rank, n_rot);
+    mn_kv_shape shape = {.n_layers = c->n_layers, .n_kv_heads = 1, .k_dim = rank + n_rot, .v_dim = rank, .v_in_k = true};
+    add_types(t, heads, shape, c->mla.kv_rank > 0);
+}
+
+/* A divisor of n_heads near a quarter, where the model itself has no groups. */
+static int group_count(const mn_config *c) {
+    if (!c->mla.kv_rank && c->n_kv_heads > 1 && c->n_kv_heads < c->n_heads) return c->n_kv_heads;
+    int n = MN_MAX(c->n_heads / 4, 1);
+    while (c->n_heads % n) n--;
+    return n;
+}
+
+/* The model's own heads with attention that keeps a fixed number of rows. */
+static void add_patterns(table *t, const mn_config *c) {
+    mn_kv_shape own = mn_timeline_kv_shape(c, MN_F16, MN_F16);
+    row *window = add(t, "own", own, MN_F16, true);
+    snprintf(window->pattern, sizeof window->pattern, "window:%d", WINDOW_TOKENS);
+    window->max_tokens = WINDOW_TOKENS + BATCH_TOKENS;
+    mn_infini memory = c->infini.segment ? mn_config_infini_shape(c)
+                                         : (mn_infini){.rule = MN_INFINI_LINEAR, .n_heads = c->n_heads, .n_kv_heads = own.n_kv_heads,
+                                                       .k_dim = own.k_dim, .v_dim = own.v_dim, .segment = SEGMENT_TOKENS};
+    row *infini = add(t, "own", own, MN_F16, true);
+    snprintf(infini->pattern, sizeof infini->pattern, "infini:%lld", (long long)memory.segment);
+    infini->max_tokens = memory.segment + BATCH_TOKENS;
+    infini->fixed_bytes = mn_infini_state_bytes(&memory) * (size_t)c->n_layers;
+}
+
+static table make_table(const mn_config *c) {
+    table t = {.n = 0};
+    int n_groups = group_count(c);
+    add_heads(&t, c, "MHA", c->n_heads);
+    if (n_groups > 1 && n_groups < c->n_heads) add_heads(&t, c, "GQA", n_groups);
+    add_heads(&t, c, "MQA", 1);
+    add_mla(&t, c);
+    add_patterns(&t, c);
+    return t;
+}
+
+static size_t row_bytes(const row *r, int64_t n_ctx) {
+    int64_t n = r->max_tokens ? MN_MIN(n_ctx, r->max_tokens) : n_ctx;
+    return mn_kv_slab_bytes(&r->shape) * (size_t)((n + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS) + r->fixed_bytes;
+}
+
+void mn_plan_table_print(const mn_config *config, size_t spare_bytes) {
+    table t = make_table(config);
+    bool marked = false;
+    printf("%-12s %-5s %-12s", "KV heads", "type", "attention");
+    for (int i = 0; i < N_LENGTHS; i++) {
+        if (lengths[i] < 1 << 20) printf(" %9lldk ", (long long)lengths[i] >> 10);
+        else printf(" %9lldM ", (long long)lengths[i] >> 20);
+    }
+    putchar('\n');
+    for (const row *r = t.rows; r < t.rows + t.n; r++) {
+        mn_human text;
+        printf("%-12s %-5s %-12s", r->heads, r->type, r->pattern[0] ? r->pattern : r->own ? "full (own)" : "full");
+        for (int i = 0; i < N_LENGTHS; i++) {
+            size_t bytes = row_bytes(r, lengths[i]);
+            bool fits = bytes <= spare_bytes;
+            marked |= !fits;
+            printf(" %10s%c", mn_human_bytes(text, bytes), fits ? ' ' : '*');
+        }
+        putchar('\n');
+    }
+    if (marked) puts("* more than is free beside the weights");
+}
+
+json_t *mn_plan_table_json(const mn_config *config, size_t spare_bytes) {
+    table t = make_table(config);
+    json_t *rows = json_array();
+    for (const row *r = t.rows; r < t.rows + t.n; r++)
+        for (int i = 0; i < N_LENGTHS; i++) {
+            size_t bytes = row_bytes(r, lengths[i]);
+            json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:b,s:I,s:I,s:b}", "heads", r->heads, "type", r->type, "pattern",
+                                                  r->pattern[0] ? r->pattern : "full", "own", (int)r->own, "n_ctx",
+                                                  (json_int_t)lengths[i], "bytes", (json_int_t)bytes, "fits",
+                                                  (int)(bytes <= spare_bytes)));
+        }
+    return rows;
+}

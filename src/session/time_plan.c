@@ -1,0 +1,63 @@
+#include "session/time_plan.h"
+
+#include "base/checked.h"
+
+#include <string.h>
+
+static const double INT8_SHARE = 0.45, BF16_SHARE = 0.67, F32_SHARE = 0.75, ATTENTION_SHARE = 0.64, READ_SHARE = 0.7;
+
+/* Weights that one token is multiplied with, and their bytes. */
+typedef struct used_weights {
+    double n, bytes;
+} used_weights;
+
+static used_weights count_used(const mn_model *m) {
+    const mn_router *r = &m->config.moe.router;
+    bool own_output = mn_gguf_tensor(m->gguf, "output.weight") != NULL;
+    used_weights used = {0, 0};
+    for (int64_t i = 0; i < mn_gguf_n_tensors(m->gguf); i++) {
+        const mn_tensor *t = mn_gguf_tensor_at(m->gguf, i);
+        double share = r->n_experts && strstr(t->name, "_exps.weight") ? (double)r->n_used / r->n_experts : 1;
+        if (own_output && !strcmp(t->name, "token_embd.weight")) continue;
+        used.n += share * (double)(t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3]);
+        used.bytes += share * (double)t->bytes;
+    }
+    return used;
+}
+
+/* Keys that the last query of n tokens sees in a layer. */
+static double seen(const mn_config *c, int layer, int64_t n) {
+    int64_t limit = c->infini.segment ? c->infini.segment : mn_config_window(c, layer);
+    return (double)(limit ? MN_MIN(n, limit) : n);
+}
+
+/* Pairs of a query and a key that it sees. Segments are on average half full. */
+static double pairs(const mn_config *c, int layer, int64_t n) {
+    double last = seen(c, layer, n), rest = (double)n - last;
+    return last * last / 2 + rest * (c->infini.segment ? last / 2 : last);
+}
+
+static double product_rate(mn_dtype type, const mn_peaks *p) {
+    bool halves = type == MN_F16 || type == MN_BF16;
+    if (!halves && type != MN_F32 && p->int8_ops_per_s > 0) return INT8_SHARE * p->int8_ops_per_s;
+    if (halves && p->bf16_flops_per_s > 0) return BF16_SHARE * p->bf16_flops_per_s;
+    return F32_SHARE * p->f32_flops_per_s;
+}
+
+mn_time_plan mn_time_plan_make(const mn_engine *e, const mn_window *w, const mn_peaks *peaks) {
+    const mn_config *c = &e->model.config;
+    used_weights used = count_used(&e->model);
+    mn_kv_shape shape = mn_timeline_kv_shape(c, w->k_type, w->v_type);
+    double row_bytes = (double)mn_kv_slab_bytes(&shape) / MN_PAGE_TOKENS / c->n_layers;
+    double pair_flops = 2.0 * (shape.k_dim + shape.v_dim) * c->n_heads;
+    mn_time_plan p = {.prefill_flops = 2 * used.n * (double)w->n_ctx, .read_bytes = used.bytes};
+    for (int layer = 0; layer < c->n_layers; layer++) {
+        p.attention_flops += pair_flops * pairs(c, layer, w->n_ctx);
+        p.read_bytes += row_bytes * seen(c, layer, w->n_ctx);
+    }
+    double attention_peak = MN_MAX(peaks->bf16_flops_per_s, peaks->f32_flops_per_s);
+    p.prefill_s = p.prefill_flops / product_rate(e->model.weights.layers[0].o.w.type, peaks) +
+                  p.attention_flops / (ATTENTION_SHARE * attention_peak);
+    p.per_token_s = p.read_bytes / (READ_SHARE * peaks->read_bytes_per_s);
+    return p;
+}

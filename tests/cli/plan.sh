@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# mnemo plan: bytes to the byte, the table of other heads, and what it refuses.
+set -euo pipefail
+mnemo=$1
+model=$MNEMO_SOURCE_DIR/models/default.gguf
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+
+has() { # has FILE LINE
+    grep -qF -- "$2" "$1" || { printf 'wanted the line: %s\ngot:\n' "$2"; cat "$1"; exit 1; }
+}
+
+# 32768 tokens, 4 layers, 3 heads of 64, keys and values, 2 bytes: 96 MiB.
+"$mnemo" plan "$model" -c 32k > "$temp/text"
+has "$temp/text" 'a window of 32768 tokens, keys f16, values f16'
+has "$temp/text" 'KV             96.0 MiB  cached keys and values'
+has "$temp/text" 'MHA 3        f16   full (own)     24.0 MiB    96.0 MiB     384 MiB    1.50 GiB    3.00 GiB'
+has "$temp/text" 'MQA 1        q4_0  full           2.25 MiB    9.00 MiB    36.0 MiB     144 MiB     288 MiB'
+has "$temp/text" 'MLA 512+64   f16   full           36.0 MiB     144 MiB     576 MiB    2.25 GiB    4.50 GiB'
+has "$temp/text" 'own          f16   infini:2048    8.07 MiB    8.07 MiB    8.07 MiB    8.07 MiB    8.07 MiB'
+has "$temp/text" 'it fits. Largest window here: -c '
+
+"$mnemo" plan -m "$model" -c 32768 -ctk q8_0 -ctv q4_0 --json > "$temp/json"
+has "$temp/json" '"kv_bytes": 40894464,' # 34 and 18 bytes for 32 values
+has "$temp/json" '"type_v": "q4_0",'
+for field in weights_bytes state_bytes work_bytes total_bytes free_bytes max_ctx_f16 prefill_s per_token_s table advice; do
+    has "$temp/json" "\"$field\": "
+done
+
+# A window that no memory holds is planned, and refused by those who would run it.
+"$mnemo" plan "$model" -c 1000000k > "$temp/text"
+has "$temp/text" 'it does not fit. Largest window here: -c '
+"$mnemo" run -m "$model" -c 1000000k --rope-scaling yarn -p x -n 1 2> "$temp/refusal" && exit 1
+has "$temp/refusal" 'KV 2929.7 at 1024000000 f16'
+has "$temp/refusal" 'GiB free. Fits: -c '
+
+"$mnemo" plan 2> "$temp/usage" && exit 1 || [ $? = 2 ]
+"$mnemo" plan "$model" -ctk q3 2> "$temp/type" && exit 1
+has "$temp/type" 'mnemo plan: "q3" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.'
+"$mnemo" plan "$model" -ctk Q4_K 2> "$temp/type" && exit 1
+has "$temp/type" 'cached rows cannot be'
