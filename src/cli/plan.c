@@ -31,7 +31,9 @@ typedef struct findings {
 
 static mn_status find_type(const char *name, mn_dtype *out, mn_error *err) {
     int type = mn_dtype_find(name);
-    if (type < 0) return mn_fail(err, MN_ERR_ARGUMENT, "\"%s\" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.", name);
+    if (type < 0)
+        return mn_fail(err, MN_ERR_ARGUMENT, "\"%s\" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.",
+                       name);
     *out = (mn_dtype)type;
     return MN_OK;
 }
@@ -70,7 +72,8 @@ static void advise(const findings *f, char *out, size_t out_bytes) {
     int n = snprintf(out, out_bytes, "%lld tokens need %s with %s free: %s ", (long long)f->window.n_ctx,
                      mn_human_bytes(total, f->memory.total_bytes), mn_human_bytes(free_text, f->free_bytes),
                      fits ? "it fits." : "it does not fit.");
-    if (f->fits_q8_0 == 0) snprintf(out + n, out_bytes - (size_t)n, "No window fits; use smaller weights (mnemo convert --type q4_0).");
+    if (f->fits_q8_0 == 0)
+        snprintf(out + n, out_bytes - (size_t)n, "No window fits; use smaller weights (mnemo convert --type q4_0).");
     else if (f->engine->model.config.infini.segment)
         snprintf(out + n, out_bytes - (size_t)n, "The compressive memory keeps that constant at any length.");
     else
@@ -88,14 +91,15 @@ static void print_text(const findings *f) {
     const mn_window *w = &f->window;
     size_t spare = f->free_bytes > f->memory.weights_bytes ? f->free_bytes - f->memory.weights_bytes : 0;
     advise(f, advice, sizeof advice);
-    printf("%s: a window of %lld tokens, keys %s, values %s\n\n", mn_gguf_path(f->engine->model.gguf), (long long)w->n_ctx,
-           mn_dtype_get(w->k_type)->name, mn_dtype_get(w->v_type)->name);
+    printf("%s: a window of %lld tokens, keys %s, values %s\n\n", mn_gguf_path(f->engine->model.gguf),
+           (long long)w->n_ctx, mn_dtype_get(w->k_type)->name, mn_dtype_get(w->v_type)->name);
     print_bytes("weights", f->memory.weights_bytes, "mapped from the file");
     print_bytes("KV", f->memory.kv_bytes, "cached keys and values, taken as they are written");
     print_bytes("state", f->memory.state_bytes, "of fixed size, with its checkpoints");
     print_bytes("work", f->memory.work_bytes, "scratch of a step, logits, token ids");
     print_bytes("total", f->memory.total_bytes, "");
-    printf("\nreading the window: about %.3g s; each token after it: about %.3g s\n", f->time.prefill_s, f->time.per_token_s);
+    printf("\nreading the window: about %.3g s; each token after it: about %.3g s\n", f->time.prefill_s,
+           f->time.per_token_s);
     printf("(peaks measured now: f32 %.0f, bf16 %.0f GFLOP/s, int8 %.0f GOP/s, reading %.1f GB/s)\n\n",
            f->peaks.f32_flops_per_s / 1e9, f->peaks.bf16_flops_per_s / 1e9, f->peaks.int8_ops_per_s / 1e9,
            f->peaks.read_bytes_per_s / 1e9);
@@ -108,11 +112,15 @@ static void print_json(const findings *f) {
     char advice[320];
     size_t spare = f->free_bytes > f->memory.weights_bytes ? f->free_bytes - f->memory.weights_bytes : 0;
     advise(f, advice, sizeof advice);
-    const struct { const char *name; size_t value; } bytes[] = {
-        {"weights_bytes", f->memory.weights_bytes}, {"kv_bytes", f->memory.kv_bytes}, {"state_bytes", f->memory.state_bytes},
-        {"work_bytes", f->memory.work_bytes}, {"total_bytes", f->memory.total_bytes}, {"free_bytes", f->free_bytes}};
-    json_t *root = json_pack("{s:I,s:I,s:s,s:s}", "n_ctx", (json_int_t)f->window.n_ctx, "n_batch", (json_int_t)f->window.n_batch,
-                             "type_k", mn_dtype_get(f->window.k_type)->name, "type_v", mn_dtype_get(f->window.v_type)->name);
+    const struct {
+        const char *name;
+        size_t value;
+    } bytes[] = {{"weights_bytes", f->memory.weights_bytes}, {"kv_bytes", f->memory.kv_bytes},
+                 {"state_bytes", f->memory.state_bytes},     {"work_bytes", f->memory.work_bytes},
+                 {"total_bytes", f->memory.total_bytes},     {"free_bytes", f->free_bytes}};
+    json_t *root =
+        json_pack("{s:I,s:I,s:s,s:s}", "n_ctx", (json_int_t)f->window.n_ctx, "n_batch", (json_int_t)f->window.n_batch,
+                  "type_k", mn_dtype_get(f->window.k_type)->name, "type_v", mn_dtype_get(f->window.v_type)->name);
     for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++)
         json_object_set_new(root, bytes[i].name, json_integer((json_int_t)MN_MIN(bytes[i].value, (size_t)INT64_MAX)));
     json_object_set_new(root, "max_ctx_f16", json_integer(f->fits_f16));
@@ -151,14 +159,20 @@ int cmd_plan(int argc, char **argv) {
         {"json", MN_OPT_FLAG, &args.json, NULL, "print one JSON object", 0, 0},
         {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
     };
-    const mn_usage usage = {
-        "plan", "MODEL -c N [-ctk TYPE] [-ctv TYPE] [-b N] [--json]",
-        "Says what a window costs in memory, to the byte, and about how long it takes; what other heads, types of cached\n"
-        "rows and attention would cost; and the largest window that fits this machine.\n\n"
-        "Time of reading N tokens: (2 N weights) / rate of products + (2 (k_dim + v_dim) heads N^2 / 2 per layer) / rate of\n"
-        "attention; of one more token: (bytes of weights + bytes of cached rows) / rate of reading. The rates are the shares\n"
-        "of this machine's peaks, measured now, that docs/performance.md reports.",
-        "mnemo plan model.gguf -c 131072 -ctk q8_0 -ctv q8_0", options, 0, 1};
+    const mn_usage usage = {"plan",
+                            "MODEL -c N [-ctk TYPE] [-ctv TYPE] [-b N] [--json]",
+                            "Says what a window costs in memory, to the byte, and about how long it takes; what other "
+                            "heads, types of cached\n"
+                            "rows and attention would cost; and the largest window that fits this machine.\n\n"
+                            "Time of reading N tokens: (2 N weights) / rate of products + (2 (k_dim + v_dim) heads N^2 "
+                            "/ 2 per layer) / rate of\n"
+                            "attention; of one more token: (bytes of weights + bytes of cached rows) / rate of "
+                            "reading. The rates are the shares\n"
+                            "of this machine's peaks, measured now, that docs/performance.md reports.",
+                            "mnemo plan model.gguf -c 131072 -ctk q8_0 -ctv q8_0",
+                            options,
+                            0,
+                            1};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
     if (paths.n) args.path = paths.items[0];

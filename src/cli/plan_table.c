@@ -17,8 +17,8 @@ typedef struct row {
     char pattern[32]; /* empty = full attention */
     bool own;         /* the model's own heads */
     mn_kv_shape shape;
-    int64_t max_tokens;  /* rows kept at once, 0 = all */
-    size_t fixed_bytes;  /* besides */
+    int64_t max_tokens; /* rows kept at once, 0 = all */
+    size_t fixed_bytes; /* besides */
 } row;
 
 typedef struct table {
@@ -44,7 +44,8 @@ static void add_types(table *t, const char *heads, mn_kv_shape shape, bool own) 
 static void add_heads(table *t, const mn_config *c, const char *name, int n_kv_heads) {
     char heads[32];
     snprintf(heads, sizeof heads, "%s %d", name, n_kv_heads);
-    mn_kv_shape shape = {.n_layers = c->n_layers, .n_kv_heads = n_kv_heads, .k_dim = c->head_dim_k, .v_dim = c->head_dim_v};
+    mn_kv_shape shape = {
+        .n_layers = c->n_layers, .n_kv_heads = n_kv_heads, .k_dim = c->head_dim_k, .v_dim = c->head_dim_v};
     add_types(t, heads, shape, !c->mla.kv_rank && c->n_kv_heads == n_kv_heads);
 }
 
@@ -52,7 +53,8 @@ static void add_mla(table *t, const mn_config *c) {
     char heads[32];
     int rank = c->mla.kv_rank ? c->mla.kv_rank : MLA_RANK, n_rot = c->mla.kv_rank ? c->mla.n_rot : MLA_ROT;
     snprintf(heads, sizeof heads, "MLA %d+%d", rank, n_rot);
-    mn_kv_shape shape = {.n_layers = c->n_layers, .n_kv_heads = 1, .k_dim = rank + n_rot, .v_dim = rank, .v_in_k = true};
+    mn_kv_shape shape = {
+        .n_layers = c->n_layers, .n_kv_heads = 1, .k_dim = rank + n_rot, .v_dim = rank, .v_in_k = true};
     add_types(t, heads, shape, c->mla.kv_rank > 0);
 }
 
@@ -71,8 +73,12 @@ static void add_patterns(table *t, const mn_config *c) {
     snprintf(window->pattern, sizeof window->pattern, "window:%d", WINDOW_TOKENS);
     window->max_tokens = WINDOW_TOKENS + BATCH_TOKENS;
     mn_infini memory = c->infini.segment ? mn_config_infini_shape(c)
-                                         : (mn_infini){.rule = MN_INFINI_LINEAR, .n_heads = c->n_heads, .n_kv_heads = own.n_kv_heads,
-                                                       .k_dim = own.k_dim, .v_dim = own.v_dim, .segment = SEGMENT_TOKENS};
+                                         : (mn_infini){.rule = MN_INFINI_LINEAR,
+                                                       .n_heads = c->n_heads,
+                                                       .n_kv_heads = own.n_kv_heads,
+                                                       .k_dim = own.k_dim,
+                                                       .v_dim = own.v_dim,
+                                                       .segment = SEGMENT_TOKENS};
     row *infini = add(t, "own", own, MN_F16, true);
     snprintf(infini->pattern, sizeof infini->pattern, "infini:%lld", (long long)memory.segment);
     infini->max_tokens = memory.segment + BATCH_TOKENS;
@@ -100,8 +106,10 @@ void mn_plan_table_print(const mn_config *config, size_t spare_bytes) {
     bool marked = false;
     printf("%-12s %-5s %-12s", "KV heads", "type", "attention");
     for (int i = 0; i < N_LENGTHS; i++) {
-        if (lengths[i] < 1 << 20) printf(" %9lldk ", (long long)lengths[i] >> 10);
-        else printf(" %9lldM ", (long long)lengths[i] >> 20);
+        if (lengths[i] < 1 << 20)
+            printf(" %9lldk ", (long long)lengths[i] >> 10);
+        else
+            printf(" %9lldM ", (long long)lengths[i] >> 20);
     }
     putchar('\n');
     for (const row *r = t.rows; r < t.rows + t.n; r++) {
@@ -124,9 +132,9 @@ json_t *mn_plan_table_json(const mn_config *config, size_t spare_bytes) {
     for (const row *r = t.rows; r < t.rows + t.n; r++)
         for (int i = 0; i < N_LENGTHS; i++) {
             size_t bytes = row_bytes(r, lengths[i]);
-            json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:b,s:I,s:I,s:b}", "heads", r->heads, "type", r->type, "pattern",
-                                                  r->pattern[0] ? r->pattern : "full", "own", (int)r->own, "n_ctx",
-                                                  (json_int_t)lengths[i], "bytes", (json_int_t)bytes, "fits",
+            json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:b,s:I,s:I,s:b}", "heads", r->heads, "type", r->type,
+                                                  "pattern", r->pattern[0] ? r->pattern : "full", "own", (int)r->own,
+                                                  "n_ctx", (json_int_t)lengths[i], "bytes", (json_int_t)bytes, "fits",
                                                   (int)(bytes <= spare_bytes)));
         }
     return rows;

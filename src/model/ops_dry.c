@@ -5,9 +5,13 @@
 #include "base/checked.h"
 #include "mlp/moe.h"
 
-static void copy(const mn_step *s, mn_heads out, mn_heads x) { (void)s, (void)out, (void)x; }
+static void copy(const mn_step *s, mn_heads out, mn_heads x) {
+    (void)s, (void)out, (void)x;
+}
 
-static void clamp(const mn_step *s, float *x, int64_t n, float limit) { (void)s, (void)x, (void)n, (void)limit; }
+static void clamp(const mn_step *s, float *x, int64_t n, float limit) {
+    (void)s, (void)x, (void)n, (void)limit;
+}
 
 static void cap(const mn_step *s, float *logits, int64_t n_rows, float softcap) {
     (void)s, (void)logits, (void)n_rows, (void)softcap;
@@ -61,7 +65,8 @@ static mn_status experts(const mn_step *s, int layer, float *out, const float *x
     mn_experts stacks = {&w->expert_gate, &w->expert_up, &w->expert_down};
     const mn_projection *const ws[] = {&w->router};
     int64_t n_visits = s->n_rows * router->n_used;
-    float *logits = mn_step_floats(s, s->n_rows, router->n_experts), *weights = mn_step_floats(s, s->n_rows, router->n_used);
+    float *logits = mn_step_floats(s, s->n_rows, router->n_experts),
+          *weights = mn_step_floats(s, s->n_rows, router->n_used);
     int32_t *ids = mn_arena_alloc(s->c->scratch, (size_t)n_visits, sizeof *ids);
     if (!logits || !weights || !ids) return mn_no_scratch(err);
     for (int64_t i = 0; i < n_visits; i++) {

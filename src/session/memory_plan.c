@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
-static int64_t pages_of(int64_t n_tokens) { return (n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS; }
+static int64_t pages_of(int64_t n_tokens) {
+    return (n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
+}
 
 /* Pages that hold rows at once. Segments are dropped after the step that passes their end, in whole pages. */
 static int64_t held_pages(const mn_config *c, const mn_window *w) {
@@ -25,7 +27,8 @@ static mn_status run_dry(const mn_engine *e, const mn_compute *c, mn_timeline *t
     wanted[0] = n_rows - 1;
     t->n_tokens = n_ctx - n_rows;
     mn_span span = {t, 0, n_rows};
-    mn_batch batch = {.n_rows = n_rows, .spans = &span, .n_spans = 1, .wanted = wanted, .n_wanted = 1, .logits = logits};
+    mn_batch batch = {
+        .n_rows = n_rows, .spans = &span, .n_spans = 1, .wanted = wanted, .n_wanted = 1, .logits = logits};
     mn_status status = mn_forward(c, &ops, &e->model, &batch, err);
     mn_arena_rewind(c->scratch, mark);
     return status;
@@ -51,8 +54,10 @@ static mn_status measure_scratch(const mn_engine *e, const mn_window *w, size_t 
     mn_kvcache_destroy(t.cache);
     mn_arena_release(&arena);
     if (status == MN_ERR_MEMORY)
-        return mn_fail(err, status, "a step at the end of a window of %lld tokens needs more work memory than there is; lower -c or -b.",
-                       (long long)w->n_ctx);
+        return mn_fail(
+            err, status,
+            "a step at the end of a window of %lld tokens needs more work memory than there is; lower -c or -b.",
+            (long long)w->n_ctx);
     return status;
 }
 
@@ -72,13 +77,15 @@ mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_
     int64_t n_states = 1 + MN_MIN(MN_MAX_CHECKPOINTS, w->n_ctx / MN_FIRST_CHECKPOINT_TOKENS);
     bool fits = slab && lists && mn_mul_size(slab, (size_t)held_pages(c, w), &p.kv_bytes) &&
                 mn_mul_size(state, (size_t)n_states, &p.state_bytes) &&
-                mn_mul_size((size_t)w->n_ctx, sizeof(int32_t), &ids) && mn_add_size(p.scratch_bytes, ids, &p.work_bytes) &&
+                mn_mul_size((size_t)w->n_ctx, sizeof(int32_t), &ids) &&
+                mn_add_size(p.scratch_bytes, ids, &p.work_bytes) &&
                 mn_add_size(p.work_bytes, lists + (size_t)c->n_vocab * sizeof(float), &p.work_bytes) &&
                 mn_add_size(p.weights_bytes, p.kv_bytes, &p.total_bytes) &&
                 mn_add_size(p.total_bytes, p.state_bytes, &p.total_bytes) &&
                 mn_add_size(p.total_bytes, p.work_bytes, &p.total_bytes);
     if (!fits)
-        return mn_fail(err, MN_ERR_LIMIT, "a window of %lld tokens overflows the address space; lower -c.", (long long)w->n_ctx);
+        return mn_fail(err, MN_ERR_LIMIT, "a window of %lld tokens overflows the address space; lower -c.",
+                       (long long)w->n_ctx);
     *out = p;
     return MN_OK;
 }
@@ -112,7 +119,9 @@ mn_status mn_memory_plan_fit(const mn_engine *e, const mn_window *w, size_t byte
     return MN_OK;
 }
 
-static double gib(size_t bytes) { return (double)bytes / 0x1p30; }
+static double gib(size_t bytes) {
+    return (double)bytes / 0x1p30;
+}
 
 /* "Fits: ...", or that nothing does. */
 static mn_status remedies(const mn_engine *e, const mn_window *w, size_t free_bytes, char *out, size_t out_bytes,
@@ -131,7 +140,8 @@ static mn_status remedies(const mn_engine *e, const mn_window *w, size_t free_by
     else if (now)
         snprintf(out, out_bytes, "Fits: -c %lld.", (long long)now);
     else
-        snprintf(out, out_bytes, "Nothing of this model fits; use one with smaller weights (mnemo convert --type q4_0).");
+        snprintf(out, out_bytes,
+                 "Nothing of this model fits; use one with smaller weights (mnemo convert --type q4_0).");
     return MN_OK;
 }
 
@@ -141,9 +151,12 @@ mn_status mn_memory_plan_check(const mn_engine *e, const mn_window *w, const mn_
     if (p->total_bytes <= free_bytes) return MN_OK;
     MN_TRY(remedies(e, w, free_bytes, fits, sizeof fits, err));
     const char *k = mn_dtype_get(w->k_type)->name, *v = mn_dtype_get(w->v_type)->name;
-    if (w->k_type == w->v_type) snprintf(types, sizeof types, "%s", k);
-    else snprintf(types, sizeof types, "%s and %s", k, v);
-    return mn_fail(err, MN_ERR_MEMORY, "needs %.1f GiB (weights %.1f + KV %.1f at %lld %s + work %.1f), %.1f GiB free. %s",
+    if (w->k_type == w->v_type)
+        snprintf(types, sizeof types, "%s", k);
+    else
+        snprintf(types, sizeof types, "%s and %s", k, v);
+    return mn_fail(err, MN_ERR_MEMORY,
+                   "needs %.1f GiB (weights %.1f + KV %.1f at %lld %s + work %.1f), %.1f GiB free. %s",
                    gib(p->total_bytes), gib(p->weights_bytes), gib(p->kv_bytes), (long long)w->n_ctx, types,
                    gib(p->state_bytes + p->work_bytes), gib(free_bytes), fits);
 }

@@ -25,7 +25,8 @@ typedef struct mn_memory_plan {
 enum { MN_MAX_CHECKPOINTS = 16, MN_FIRST_CHECKPOINT_TOKENS = 512 };
 
 /* Asking for the logits of many rows at once takes up to 64 MiB more. MN_ERR_ARGUMENT for types that cannot be cached,
- * MN_ERR_LIMIT when a size overflows, MN_ERR_MEMORY when the work alone cannot be reserved. Cost: a forward step that computes nothing, some milliseconds. */
+ * MN_ERR_LIMIT when a size overflows, MN_ERR_MEMORY when the work alone cannot be reserved. Cost: a forward step that
+ * computes nothing, some milliseconds. */
 mn_status mn_memory_plan_make(const mn_engine *engine, const mn_window *window, mn_memory_plan *out, mn_error *err);
 
 /* The largest n_ctx, in whole pages, whose plan is at most `bytes`; window->n_ctx is not read. 0: not one page. */

@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf", "golden/tiny-gemma3.gguf",
-                                          "golden/tiny-qwen3.gguf", "models/infini.gguf"};
+static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf",
+                                          "golden/tiny-gemma3.gguf", "golden/tiny-qwen3.gguf", "models/infini.gguf"};
 
-static const mn_window windows[] = {{1024, 256, MN_F16, MN_F16}, {1000, 512, MN_Q8_0, MN_Q4_0}, {640, 7, MN_F32, MN_BF16},
+static const mn_window windows[] = {{1024, 256, MN_F16, MN_F16},
+                                    {1000, 512, MN_Q8_0, MN_Q4_0},
+                                    {640, 7, MN_F32, MN_BF16},
                                     {2048, 2048, MN_Q8_0, MN_Q8_0}};
 
 static mn_engine *open_engine(const char *name, int n_threads) {
@@ -30,8 +32,11 @@ static mn_engine *open_engine(const char *name, int n_threads) {
 static mn_session *open_session(mn_engine *engine, const mn_window *w) {
     mn_session *s;
     mn_error err;
-    mn_session_params params = {.n_ctx = w->n_ctx, .n_batch = w->n_batch, .type_k = mn_dtype_get(w->k_type)->name,
-                                .type_v = mn_dtype_get(w->v_type)->name, .position.beyond = true};
+    mn_session_params params = {.n_ctx = w->n_ctx,
+                                .n_batch = w->n_batch,
+                                .type_k = mn_dtype_get(w->k_type)->name,
+                                .type_v = mn_dtype_get(w->v_type)->name,
+                                .position.beyond = true};
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
     return s;
 }
@@ -63,8 +68,10 @@ static void check_window(mn_engine *engine, const mn_window *w) {
     fill(s);
     assert_int_equal(engine->scratch.held_bytes, reserved); /* nothing was taken while running */
     /* Routing decides how many rows meet in one expert; the plan takes the most. */
-    if (c->moe.router.n_experts) assert_true(engine->scratch.most_bytes <= plan.scratch_bytes);
-    else assert_int_equal(engine->scratch.most_bytes, plan.scratch_bytes);
+    if (c->moe.router.n_experts)
+        assert_true(engine->scratch.most_bytes <= plan.scratch_bytes);
+    else
+        assert_int_equal(engine->scratch.most_bytes, plan.scratch_bytes);
     if (c->infini.segment) {
         assert_true(mn_kvcache_bytes(s->timeline.cache) <= plan.kv_bytes);
         assert_true((size_t)(1 + s->n_checkpoints) * s->timeline.state_bytes <= plan.state_bytes);
