@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_TEXT_BYTES = 1 << 30 };
+enum { MAX_TEXT_BYTES = 1 << 30, MIN_TOKENS_FOR_ENDS = 1 << 15, LINE_TOKENS = 256, NO_LIMIT_GIVEN = -2 };
 
 static mn_model_options model_options;
 static mn_sample_options sample_options = MN_SAMPLE_OPTIONS_INIT;
@@ -50,7 +50,10 @@ typedef struct job {
     mn_tokens tokens;
     mn_progress progress;
     int64_t n_reused;
-    double read_seconds, answer_seconds;
+    double read_started, read_seconds, answer_seconds;
+    /* The first tenth of the reading, and the rest without the last tenth: where a long text becomes slow shows. */
+    int64_t n_first, n_before_last;
+    double first_seconds, before_last_seconds;
     mn_generated answer;
 } job;
 
@@ -75,19 +78,27 @@ static mn_status compose(job *j, mn_error *err) {
 }
 
 static bool show_progress(void *arg, int64_t done, int64_t total) {
-    (void)total;
     job *j = arg;
+    double seconds = mn_clock_seconds() - j->read_started;
+    if (j->n_first == 0 && done >= total / 10) {
+        j->n_first = done;
+        j->first_seconds = seconds;
+    }
+    if (j->n_before_last == 0 && done >= total - total / 10) {
+        j->n_before_last = done;
+        j->before_last_seconds = seconds;
+    }
     mn_progress_at(&j->progress, done);
     return true;
 }
 
 static mn_status read_prompt(job *j, mn_error *err) {
     if (session_path && access(session_path, F_OK) == 0) MN_TRY(mn_session_restore(j->session, session_path, err));
-    double started = mn_clock_seconds();
+    j->read_started = mn_clock_seconds();
     mn_progress_begin(&j->progress, "reading", "tokens", (int64_t)j->tokens.n);
     mn_status status = mn_session_sync(j->session, j->tokens.data, (int64_t)j->tokens.n, show_progress, j, &j->n_reused, err);
     mn_progress_end(&j->progress);
-    j->read_seconds = mn_clock_seconds() - started;
+    j->read_seconds = mn_clock_seconds() - j->read_started;
     MN_TRY(status);
     return session_path ? mn_session_save(j->session, session_path, err) : MN_OK;
 }
@@ -100,7 +111,10 @@ static bool print_text(void *arg, const char *text, size_t bytes) {
 static mn_status answer(job *j, mn_error *err) {
     const char *stops[sizeof sample_options.stops.items / sizeof *sample_options.stops.items + 2] = {0};
     int n_stops = 0;
-    if (mn_answers_in_one_line(j->engine, files.n ? j->document.data : NULL, raw) && prompt) stops[n_stops++] = "\n";
+    bool one_line = mn_answers_in_one_line(j->engine, files.n ? j->document.data : NULL, raw) && prompt;
+    if (one_line) stops[n_stops++] = "\n";
+    /* A model whose window never fills could go on with its line for ever. */
+    if (sample_options.n_predict == NO_LIMIT_GIVEN) sample_options.n_predict = one_line ? LINE_TOKENS : -1;
     for (int i = 0; i < sample_options.stops.n; i++) stops[n_stops++] = sample_options.stops.items[i];
     mn_generate_params params = {.n_predict = sample_options.n_predict, .stops = stops};
     for (size_t i = 0; i < j->tokens.n; i++) mn_sampler_accept(j->sampler, j->tokens.data[i]);
@@ -115,12 +129,22 @@ static mn_status answer(job *j, mn_error *err) {
 
 static double rate(double n, double seconds) { return seconds > 0 ? n / seconds : 0; }
 
+/* Speed at both ends of a text that took enough steps to tell. */
+static void print_ends(const job *j, int64_t n_read) {
+    if (n_read < MIN_TOKENS_FOR_ENDS) return;
+    fprintf(stderr, "reading: %.1f tokens/s in the first tenth, %.1f in the last\n", rate((double)j->n_first, j->first_seconds),
+            rate((double)(n_read - j->n_before_last), j->read_seconds - j->before_last_seconds));
+}
+
 static void print_figures(const job *j) {
     int64_t n_read = (int64_t)j->tokens.n - j->n_reused;
     fprintf(stderr, "prompt %zu tokens (%lld reused), %.1f tokens/s; answer %lld tokens, %.1f tokens/s; KV %.2f MiB; window %lld\n",
             j->tokens.n, (long long)j->n_reused, rate((double)n_read, j->read_seconds), (long long)j->answer.n_tokens,
             rate((double)j->answer.n_tokens, j->answer_seconds), (double)mn_session_kv_bytes(j->session) / 0x1p20,
             (long long)mn_session_n_ctx(j->session));
+    print_ends(j, n_read);
+    if (j->answer.finish == MN_FINISH_LENGTH)
+        fprintf(stderr, "the answer was cut after %lld tokens; a larger -n lets it go on\n", (long long)j->answer.n_tokens);
     if (j->answer.finish == MN_FINISH_WINDOW)
         fprintf(stderr, "the answer was cut: the window of %lld tokens is full; a larger -c holds more\n",
                 (long long)mn_session_n_ctx(j->session));
@@ -140,6 +164,7 @@ static mn_status run(job *j, mn_error *err) {
 
 int cmd_run(int argc, char **argv) {
     mn_text_list positional;
+    sample_options.n_predict = NO_LIMIT_GIVEN;
     int code = mn_options_parse(&usage, argc, argv, &positional);
     if (code >= 0) return code;
     job j = {.document = MN_STRBUF_INIT};
