@@ -9,6 +9,7 @@ typedef struct layer_run {
     const mn_config *config;
     const mn_layer *w;
     int layer;
+    const mn_batch *batch;
 } layer_run;
 
 /* Rows of n values as one head each. */
@@ -68,8 +69,8 @@ static void rotate_qk(const layer_run *r, float *q, float *k) {
     r->ops->rotate(r->s, slice(heads_of(k, c->n_kv_heads, c->head_dim_k), 0, c->rope.n_rot), angles_of(r));
 }
 
-/* MHA, GQA, MQA: one function, they differ in n_kv_heads. */
-static mn_status attention_heads(const layer_run *r, float *out, const float *y, mn_error *err) {
+/* MHA, GQA, MQA: one function, they differ in n_kv_heads. *out: [n_rows, n_heads, head_dim_v] of scratch. */
+static mn_status attention_heads(const layer_run *r, float **out, const float *y, mn_error *err) {
     const mn_config *c = r->config;
     int64_t n = r->s->n_rows;
     float *q = mn_step_floats(r->s, n, (int64_t)c->n_heads * c->head_dim_k);
@@ -90,7 +91,8 @@ static mn_status attention_heads(const layer_run *r, float *out, const float *y,
     r->ops->append(r->s, r->layer, k, v);
     MN_TRY(r->ops->attend(r->s, r->layer, mixed, q, err));
     if (c->infini.segment) MN_TRY(r->ops->remember(r->s, r->layer, mixed, y, plain_q, plain_k, v, err));
-    return project(r, out, &r->w->o, mixed, err);
+    *out = mixed;
+    return MN_OK;
 }
 
 /* Queries of MLA [n_heads, n_nope + n_rot], compressed or not. */
@@ -107,7 +109,7 @@ static mn_status mla_queries(const layer_run *r, float *q, const float *y, mn_er
 /* MLA, absorbed (DeepSeek-V2, arXiv:2405.04434, sec. 2.1): the key up-projection moves to the query and the value
  * up-projection to the output, so that attention is MQA over the cached latent rows, whose head is also the value:
  *   q'_h = [W_UK,h^T q_nope,h ; rope(q_rot,h)]   k' = [c ; rope(k_rot)]   o_h = W_UV,h sum_t p_t c_t */
-static mn_status attention_mla(const layer_run *r, float *out, const float *y, mn_error *err) {
+static mn_status attention_mla(const layer_run *r, float **out, const float *y, mn_error *err) {
     const mn_config *c = r->config;
     const mn_mla_config *m = &c->mla;
     int64_t n = r->s->n_rows;
@@ -128,9 +130,9 @@ static mn_status attention_mla(const layer_run *r, float *out, const float *y, m
     r->ops->rotate(r->s, slice(rows_of(k, row), m->kv_rank, m->n_rot), angles_of(r));
     r->ops->append(r->s, r->layer, k, NULL);
     MN_TRY(r->ops->attend(r->s, r->layer, latent, absorbed, err));
-    MN_TRY(r->ops->project_heads(r->s, heads_of(mixed, c->n_heads, m->v_dim), heads_of(latent, c->n_heads, m->kv_rank),
-                                 &r->w->v_b, err));
-    return project(r, out, &r->w->o, mixed, err);
+    *out = mixed;
+    return r->ops->project_heads(r->s, heads_of(mixed, c->n_heads, m->v_dim), heads_of(latent, c->n_heads, m->kv_rank),
+                                 &r->w->v_b, err);
 }
 
 /* out = down(activation(gate x) * up x), or without gate down(activation(up x)). */
@@ -165,19 +167,40 @@ static void add_residual(const layer_run *r, float *x, float *out, const mn_norm
     r->ops->add(r->s, x, out, n);
 }
 
-/* x += attention(norm(x)); x += mlp(norm(x)) */
-static mn_status run_layer(const layer_run *r, float *x, mn_error *err) {
+/* Moves the rows whose logits are wanted to the front. */
+static void keep_wanted(const mn_batch *batch, float *x, int64_t n) {
+    for (int64_t i = 0; i < batch->n_wanted; i++) memmove(x + i * n, x + batch->wanted[i] * n, (size_t)n * sizeof *x);
+}
+
+/* x += project(mixed); x += mlp(norm(x)) */
+static mn_status finish_layer(const layer_run *r, float *x, const float *mixed, mn_error *err) {
     float *out = mn_step_floats(r->s, r->s->n_rows, r->config->n_embd);
     if (!out) return mn_no_scratch(err);
-    float *y = normed(r, x, &r->w->attn_norm, err);
-    if (!y) return MN_ERR_MEMORY;
-    if (r->config->mla.kv_rank) MN_TRY(attention_mla(r, out, y, err));
-    else MN_TRY(attention_heads(r, out, y, err));
+    MN_TRY(project(r, out, &r->w->o, mixed, err));
     add_residual(r, x, out, &r->w->post_attn_norm);
-    r->ops->norm(r->s, rows_of(y, r->config->n_embd), rows_of(x, r->config->n_embd), &r->w->ffn_norm);
+    float *y = normed(r, x, &r->w->ffn_norm, err);
+    if (!y) return MN_ERR_MEMORY;
     MN_TRY(feed_forward(r, out, y, err));
     add_residual(r, x, out, &r->w->post_ffn_norm);
     return MN_OK;
+}
+
+/* x += attention(norm(x)); x += mlp(norm(x)). The last layer goes on with the wanted rows alone, moved to the front: of
+ * the others only keys and values are needed, by later tokens. */
+static mn_status run_layer(const layer_run *r, float *x, mn_error *err) {
+    const mn_config *c = r->config;
+    float *mixed = NULL, *y = normed(r, x, &r->w->attn_norm, err);
+    if (!y) return MN_ERR_MEMORY;
+    if (c->mla.kv_rank) MN_TRY(attention_mla(r, &mixed, y, err));
+    else MN_TRY(attention_heads(r, &mixed, y, err));
+    if (r->layer < c->n_layers - 1) return finish_layer(r, x, mixed, err);
+    mn_step wanted = *r->s;
+    layer_run rest = *r;
+    wanted.n_rows = r->batch->n_wanted;
+    rest.s = &wanted;
+    keep_wanted(r->batch, x, c->n_embd);
+    keep_wanted(r->batch, mixed, (int64_t)c->n_heads * c->head_dim_v);
+    return wanted.n_rows ? finish_layer(&rest, x, mixed, err) : MN_OK;
 }
 
 /* Positions of all rows as angles. Where a memory carries the past, positions restart with each segment. */
@@ -206,10 +229,10 @@ static mn_status make_angles(mn_step *s, mn_error *err) {
     return MN_OK;
 }
 
-static mn_status run_layers(const mn_step *s, const mn_ops *ops, float *x, mn_error *err) {
+static mn_status run_layers(const mn_step *s, const mn_ops *ops, const mn_batch *batch, float *x, mn_error *err) {
     const mn_model *m = s->model;
     for (int layer = 0; layer < m->config.n_layers; layer++) {
-        layer_run run = {s, ops, &m->config, &m->weights.layers[layer], layer};
+        layer_run run = {s, ops, &m->config, &m->weights.layers[layer], layer, batch};
         mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
         MN_TRY(run_layer(&run, x, err));
         mn_arena_rewind(s->c->scratch, mark);
@@ -217,20 +240,17 @@ static mn_status run_layers(const mn_step *s, const mn_ops *ops, float *x, mn_er
     return MN_OK;
 }
 
-static mn_status make_logits(const mn_step *s, const mn_ops *ops, const mn_batch *batch, const float *x, mn_error *err) {
+/* Logits of the first n_wanted rows of x, which is overwritten. */
+static mn_status make_logits(const mn_step *s, const mn_ops *ops, const mn_batch *batch, float *x, mn_error *err) {
     const mn_config *c = &s->model->config;
     const mn_projection *output = &s->model->weights.output;
-    if (batch->n_wanted == 0) return MN_OK;
-    float *rows = mn_step_floats(s, batch->n_wanted, c->n_embd);
-    if (!rows) return mn_no_scratch(err);
-    for (int64_t i = 0; i < batch->n_wanted; i++)
-        memcpy(rows + i * c->n_embd, x + batch->wanted[i] * c->n_embd, (size_t)c->n_embd * sizeof *rows);
     mn_step wanted = *s;
-    wanted.n_rows = batch->n_wanted;
-    ops->norm(&wanted, rows_of(rows, c->n_embd), rows_of(rows, c->n_embd), &s->model->weights.output_norm);
     float *logits = batch->logits;
-    MN_TRY(ops->project(&wanted, &logits, &output, 1, rows, batch->n_wanted, err));
-    if (c->final_softcap > 0) ops->cap(&wanted, logits, batch->n_wanted, c->final_softcap);
+    wanted.n_rows = batch->n_wanted;
+    if (wanted.n_rows == 0) return MN_OK;
+    ops->norm(&wanted, rows_of(x, c->n_embd), rows_of(x, c->n_embd), &s->model->weights.output_norm);
+    MN_TRY(ops->project(&wanted, &logits, &output, 1, x, wanted.n_rows, err));
+    if (c->final_softcap > 0) ops->cap(&wanted, logits, wanted.n_rows, c->final_softcap);
     return MN_OK;
 }
 
@@ -242,7 +262,7 @@ static mn_status run(mn_step *s, const mn_ops *ops, const mn_batch *batch, mn_er
     MN_TRY(ops->embed(s, x, err));
     if (w->token_embd_norm.w) ops->norm(s, rows_of(x, n_embd), rows_of(x, n_embd), &w->token_embd_norm);
     MN_TRY(make_angles(s, err));
-    MN_TRY(run_layers(s, ops, x, err));
+    MN_TRY(run_layers(s, ops, batch, x, err));
     return make_logits(s, ops, batch, x, err);
 }
 
