@@ -14,11 +14,11 @@ temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 RANDOM=2024
 
-# haystack TOKENS BOOK SKIP PERCENT NEEDLE: prose from one place of a book, with the needle behind the first sentence
-# that ends after PERCENT of it.
+# haystack TOKENS BOOK SKIP PERCENT NEEDLE: prose from the first line after SKIP bytes of a book, with the needle behind
+# the first sentence that ends after PERCENT of it.
 haystack() {
     local tokens=$(($1 - room))
-    tail -c "+$3" "$2" | head -c $((tokens * 8)) | iconv -c -f UTF-8 -t UTF-8 >"$temp/part"
+    dd if="$2" iflag=skip_bytes,count_bytes skip="$3" count=$((tokens * 8 + 20000)) status=none | sed 1d >"$temp/part"
     "$mnemo" tokenize -m "$model" -f "$temp/part" --no-bos >"$temp/ids"
     head -n "$tokens" "$temp/ids" >"$temp/cut"
     "$mnemo" detokenize -m "$model" -f "$temp/cut" | awk -v percent="$4" -v needle="$5" -v RS='\001' '{
@@ -50,7 +50,7 @@ for ((i = 0; i < n; i++)); do
     done
 done
 
-echo "| positions, -c $window | $(printf '%s tokens | ' "${lengths[@]}")"
+echo "| positions, -c $window |$(printf ' %s tokens |' "${lengths[@]}")"
 echo "|---|---|---|---|---|"
 for scheme in "${schemes[@]}"; do
     printf '| %s |' "$scheme"
