@@ -1,5 +1,6 @@
 #include "attention/attention.h"
 
+#include "attention/visible.h"
 #include "kernels/attend.h"
 
 static bool is_cache_type(mn_dtype type) {
@@ -11,10 +12,11 @@ static mn_status check_blocks(const mn_attend *a, mn_error *err) {
     int block = lists->block_tokens;
     if (block < 16 || (block & (block - 1)))
         return mn_fail(err, MN_ERR_ARGUMENT, "a block of %d tokens is not a power of two from 16.", block);
-    if (lists->n_lists != 1 && lists->n_lists != a->kv.n_kv_heads)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%d block lists fit neither all heads (1) nor each of %d KV heads.",
-                       lists->n_lists, a->kv.n_kv_heads);
-    int64_t first = a->first_token / block, last = (a->first_token + a->n_rows - 1) / block;
+    if (lists->n_lists != 1 && lists->n_lists != a->kv.n_kv_heads && lists->n_lists != a->n_heads)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%d block lists fit neither all heads (1) nor each of %d KV or %d query heads.",
+                       lists->n_lists, a->kv.n_kv_heads, a->n_heads);
+    int query_tokens = mn_query_block_tokens(lists);
+    int64_t first = a->first_token / query_tokens, last = (a->first_token + a->n_rows - 1) / query_tokens;
     if (first < lists->first_query_block || last >= lists->first_query_block + lists->n_query_blocks)
         return mn_fail(
             err, MN_ERR_ARGUMENT, "the block lists cover query blocks %lld to %lld, and the rows need %lld to %lld.",

@@ -23,16 +23,18 @@ typedef struct mn_kv_view {
     size_t k_row_bytes, v_row_bytes; /* quantised rows are padded to whole blocks with zeros */
     int n_kv_heads, k_dim, v_dim;
     int64_t n_tokens; /* rows filled */
+    struct mn_key_summary *summary; /* of these keys, kept by their cache; NULL: there is none */
 } mn_kv_view;
 
-/* For each query block the ascending key blocks it may see. Block b covers tokens [b * block_tokens, (b + 1) *
- * block_tokens), absolute positions, for queries and keys alike. */
+/* For each query block the ascending key blocks it may see. Key block b covers tokens [b * block_tokens, (b + 1) *
+ * block_tokens), absolute positions; query blocks are as long, unless query_tokens says otherwise. */
 typedef struct mn_block_list {
     int block_tokens; /* >= 16, a power of two */
     int64_t first_query_block, n_query_blocks;
-    int n_lists;            /* 1: all heads alike; n_kv_heads: list of head h at h * n_query_blocks + block */
+    int n_lists;            /* 1: all heads alike; n_kv_heads or n_heads: of head h at h * n_query_blocks + block */
     const int64_t *offsets; /* [n_lists * n_query_blocks + 1] into blocks */
     const int32_t *blocks;
+    int query_tokens; /* tokens of a query block, 1 or more; 0: block_tokens */
 } mn_block_list;
 
 /* Query row r (token first_token + r) sees key j when all hold:

@@ -107,7 +107,8 @@ mn_status mn_attend_measure(const mn_compute *c, const mn_attend_shape *s, int n
                          s->n_kv_heads,
                          s->k_dim,
                          s->v_dim,
-                         n_tokens};
+                         n_tokens,
+                         NULL};
         mn_attend a = {.q = q,
                        .out = q + q_floats,
                        .q_stride = s->n_heads * s->k_dim,

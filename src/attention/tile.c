@@ -120,11 +120,13 @@ static sight look(const mn_row_tile *tile, int64_t first, int64_t last, int64_t 
     sight seen = undivided && tile_end <= low.end ? SEES_ALL : SEES_SOME;
     if (!a->blocks) return seen;
     unsigned any = 0, all = ~0u, full = (1u << MN_TILE_KEYS / 16) - 1;
-    for (int64_t token = first; token <= last; token++) {
-        unsigned granules = mn_visible_granules(a, tile->kv_head, token, tile_begin);
-        any |= granules;
-        all &= granules;
-    }
+    int first_head = tile->kv_head * tile->group, n_heads = mn_heads_listed(a);
+    for (int64_t token = first; token <= last; token++)
+        for (int head = first_head; head < first_head + n_heads; head++) {
+            unsigned granules = mn_visible_granules(a, head, token, tile_begin);
+            any |= granules;
+            all &= granules;
+        }
     return any == 0 ? SEES_NONE : all == full ? seen : SEES_SOME;
 }
 
@@ -134,13 +136,14 @@ static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int6
     for (int r = 0; r < n_rows; r++) {
         float *s = tile->s + r * MN_TILE_KEYS;
         int64_t token = tile->first_token + (first_row + r) / tile->group;
+        int head = tile->kv_head * tile->group + (first_row + r) % tile->group;
         if (a->softcap > 0) tile->by.ops->softcap(s, a->softcap * LOG2_E);
         if (a->slopes) {
-            float slope = a->slopes[tile->kv_head * tile->group + (first_row + r) % tile->group] * LOG2_E;
+            float slope = a->slopes[head] * LOG2_E;
             tile->by.ops->add_slope(s, slope, (float)(tile_begin - token));
         }
         if (seen == SEES_SOME)
-            mask_row(s, a, token, mn_visible_granules(a, tile->kv_head, token, tile_begin), tile_begin);
+            mask_row(s, a, token, mn_visible_granules(a, head, token, tile_begin), tile_begin);
     }
 }
 

@@ -15,8 +15,14 @@ typedef struct block_range {
     const int32_t *begin, *end;
 } block_range;
 
-static block_range find_list(const mn_block_list *lists, int h, int64_t query_block) {
-    int64_t list = lists->n_lists > 1 ? h : 0;
+int mn_heads_listed(const mn_attend *a) {
+    return a->blocks && a->blocks->n_lists == a->n_heads ? a->n_heads / a->kv.n_kv_heads : 1;
+}
+
+/* The list of query head h and a query block. */
+static block_range find_list(const mn_attend *a, int h, int64_t query_block) {
+    const mn_block_list *lists = a->blocks;
+    int64_t list = (int64_t)h * lists->n_lists / a->n_heads;
     const int64_t *offsets = lists->offsets + list * lists->n_query_blocks + query_block - lists->first_query_block;
     return (block_range){lists->blocks + offsets[0], lists->blocks + offsets[1]};
 }
@@ -37,7 +43,7 @@ unsigned mn_visible_granules(const mn_attend *a, int h, int64_t token, int64_t t
     enum { GRANULE = 16, ALL = (1u << MN_TILE_KEYS / GRANULE) - 1 };
     const mn_block_list *lists = a->blocks;
     if (!lists) return ALL;
-    block_range list = find_list(lists, h, token / lists->block_tokens);
+    block_range list = find_list(a, h, token / mn_query_block_tokens(lists));
     const int32_t *entry = lower_bound(list, tile_begin / lists->block_tokens);
     if (lists->block_tokens >= MN_TILE_KEYS)
         return entry < list.end && *entry == tile_begin / lists->block_tokens ? ALL : 0;
@@ -50,13 +56,15 @@ unsigned mn_visible_granules(const mn_attend *a, int h, int64_t token, int64_t t
 int64_t mn_next_visible_tile(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin) {
     const mn_block_list *lists = a->blocks;
     if (!lists) return tile_begin;
+    int query_tokens = mn_query_block_tokens(lists), first_head = h * (a->n_heads / a->kv.n_kv_heads);
     int64_t next = INT64_MAX;
-    for (int64_t block = first_token / lists->block_tokens; block <= last_token / lists->block_tokens; block++) {
-        block_range list = find_list(lists, h, block);
-        const int32_t *entry = lower_bound(list, tile_begin / lists->block_tokens);
-        if (entry == list.end) continue;
-        int64_t key = *entry * (int64_t)lists->block_tokens;
-        next = MN_MIN(next, MN_MAX(tile_begin, key / MN_TILE_KEYS * MN_TILE_KEYS));
-    }
+    for (int64_t block = first_token / query_tokens; block <= last_token / query_tokens; block++)
+        for (int head = first_head; head < first_head + mn_heads_listed(a); head++) {
+            block_range list = find_list(a, head, block);
+            const int32_t *entry = lower_bound(list, tile_begin / lists->block_tokens);
+            if (entry == list.end) continue;
+            int64_t key = *entry * (int64_t)lists->block_tokens;
+            next = MN_MIN(next, MN_MAX(tile_begin, key / MN_TILE_KEYS * MN_TILE_KEYS));
+        }
     return next;
 }

@@ -13,11 +13,20 @@ typedef struct mn_key_range {
  * before the range are seen as well; dilation leaves gaps in it. */
 mn_key_range mn_visible_range(const mn_attend *a, int64_t token);
 
-/* Bit i: may the token see the keys [tile_begin + 16 i, + 16) by the block list of KV head h? All set without lists. */
+/* Tokens of a query block. */
+static inline int mn_query_block_tokens(const mn_block_list *lists) {
+    return lists->query_tokens > 0 ? lists->query_tokens : lists->block_tokens;
+}
+
+/* How many query heads of a KV head's group have a list of their own: its group, or 1 where they are alike. */
+int mn_heads_listed(const mn_attend *a);
+
+/* Bit i: may the token see the keys [tile_begin + 16 i, + 16) by the block list of query head h? All set without lists.
+ */
 unsigned mn_visible_granules(const mn_attend *a, int h, int64_t token, int64_t tile_begin);
 
 /* The first key tile (begin of MN_TILE_KEYS keys, a multiple of it) at or after tile_begin of which a token in
- * [first_token, last_token] may see a part by its block list; INT64_MAX when there is none. */
+ * [first_token, last_token] may see a part by a list of KV head h; INT64_MAX when there is none. */
 int64_t mn_next_visible_tile(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin);
 
 #endif

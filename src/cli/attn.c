@@ -128,6 +128,9 @@ static void print_picture(const picture *p, const char *text, bool json) {
 static mn_status show(const char *text, const arguments *given, mn_error *err) {
     static picture p;
     MN_TRY(mn_pattern_parse(text, &p.pattern, err));
+    if (p.pattern.kind->choose)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "%s has no picture of its own: what it keeps depends on the queries and keys of a text.", text);
     p.pattern.bidirectional = given->bidirectional;
     p.n_tokens = given->n_tokens;
     MN_TRY(count_blocks(&p, err));

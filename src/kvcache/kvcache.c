@@ -1,5 +1,6 @@
 #include "kvcache/kvcache.h"
 
+#include "attention/key_summary.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
 
@@ -20,6 +21,7 @@ struct mn_kvcache {
     char *base;
     size_t map_bytes;
     const void **page_lists; /* per layer: n_pages key pages, then n_pages value pages */
+    mn_key_summary *summaries; /* [n_layers], empty until a pattern wants one */
 };
 
 /* Elements of a row in memory: quantised rows are whole blocks. */
@@ -84,7 +86,14 @@ static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
     if (list_bytes == 0 || !(cache->page_lists = malloc(list_bytes)))
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %lld cache pages.", (long long)cache->n_pages);
     fill_page_lists(cache);
-    return MN_OK;
+    cache->summaries = calloc((size_t)cache->shape.n_layers, sizeof *cache->summaries);
+    return cache->summaries ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for %d layers.", cache->shape.n_layers);
+}
+
+/* Of all layers: rows from `token` on are no longer what they were. */
+static void truncate_summaries(mn_kvcache *cache, int64_t token) {
+    for (int layer = 0; layer < cache->shape.n_layers; layer++)
+        mn_key_summary_truncate(&cache->summaries[layer], token);
 }
 
 mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvcache **out, mn_error *err) {
@@ -113,6 +122,9 @@ mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvc
 void mn_kvcache_destroy(mn_kvcache *cache) {
     if (!cache) return;
     if (cache->base) munmap(cache->base, cache->map_bytes);
+    for (int layer = 0; cache->summaries && layer < cache->shape.n_layers; layer++)
+        mn_key_summary_release(&cache->summaries[layer]);
+    free(cache->summaries);
     free(cache->page_lists);
     free(cache);
 }
@@ -162,6 +174,7 @@ void mn_kvcache_append(mn_kvcache *cache, const mn_compute *c, int layer, int64_
                        const float *k, int64_t k_stride, const float *v, int64_t v_stride) {
     append_job job = {cache, c->kernels, layer, first_token, k, v, k_stride, v_stride};
     mn_pool_run(c->pool, n_rows, 16, append_rows, &job);
+    mn_key_summary_truncate(&cache->summaries[layer], first_token);
     if (cache->first_page == cache->end_page) cache->first_page = first_token / MN_PAGE_TOKENS;
     cache->end_page = MN_MAX(cache->end_page, (first_token + n_rows + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS);
 }
@@ -178,7 +191,8 @@ mn_kv_view mn_kvcache_view(const mn_kvcache *cache, int layer, int64_t n_tokens)
                         .n_kv_heads = s->n_kv_heads,
                         .k_dim = s->k_dim,
                         .v_dim = s->v_dim,
-                        .n_tokens = n_tokens};
+                        .n_tokens = n_tokens,
+                        .summary = &cache->summaries[layer]};
 }
 
 static void give_back(mn_kvcache *cache, int64_t first_page, int64_t end_page) {
@@ -198,6 +212,7 @@ void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token) {
     give_back(cache, MN_MAX(page, cache->first_page), cache->end_page);
     cache->end_page = page;
     cache->first_page = MN_MIN(cache->first_page, page);
+    truncate_summaries(cache, token);
 }
 
 void mn_kvcache_pages(const mn_kvcache *cache, int64_t *first_page, int64_t *end_page) {
@@ -210,10 +225,13 @@ void *mn_kvcache_slab(const mn_kvcache *cache, int64_t page) { return cache->bas
 void mn_kvcache_mark(mn_kvcache *cache, int64_t first_page, int64_t end_page) {
     cache->first_page = first_page;
     cache->end_page = end_page;
+    truncate_summaries(cache, 0);
 }
 
 const mn_kv_shape *mn_kvcache_shape(const mn_kvcache *cache) { return &cache->shape; }
 
 size_t mn_kvcache_bytes(const mn_kvcache *cache) {
-    return (size_t)(cache->end_page - cache->first_page) * cache->slab_bytes;
+    size_t bytes = (size_t)(cache->end_page - cache->first_page) * cache->slab_bytes;
+    for (int layer = 0; layer < cache->shape.n_layers; layer++) bytes += cache->summaries[layer].bytes;
+    return bytes;
 }

@@ -35,7 +35,8 @@ void mn_kvcache_destroy(mn_kvcache *cache);
  * [n_rows, n_kv_heads, v_dim] f32, rows k_stride and v_stride floats apart; v NULL when v_in_k. */
 void mn_kvcache_append(mn_kvcache *cache, const mn_compute *c, int layer, int64_t first_token, int64_t n_rows,
                        const float *k, int64_t k_stride, const float *v, int64_t v_stride);
-/* What attention reads; n_tokens rows are filled. Borrowed until the cache is destroyed. */
+/* What attention reads; n_tokens rows are filled. Borrowed until the cache is destroyed. With it comes the layer's key
+ * summary, which forgets by itself what is written over, dropped or restored. */
 mn_kv_view mn_kvcache_view(const mn_kvcache *cache, int layer, int64_t n_tokens);
 /* Gives back the memory of all slabs that lie wholly before `token`, or wholly at or after it. */
 void mn_kvcache_drop_before(mn_kvcache *cache, int64_t token);
@@ -47,7 +48,7 @@ void mn_kvcache_pages(const mn_kvcache *cache, int64_t *first_page, int64_t *end
 void *mn_kvcache_slab(const mn_kvcache *cache, int64_t page);
 void mn_kvcache_mark(mn_kvcache *cache, int64_t first_page, int64_t end_page);
 const mn_kv_shape *mn_kvcache_shape(const mn_kvcache *cache);
-/* Memory in use: slabs written and not dropped. */
+/* Memory in use: slabs written and not dropped, and key summaries. */
 size_t mn_kvcache_bytes(const mn_kvcache *cache);
 
 #endif

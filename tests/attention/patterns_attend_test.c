@@ -58,7 +58,7 @@ static void attend(attend_case *c, const char *pattern_text, mn_pattern *p) {
     mn_compute compute = {.kernels = mn_kernels_get(MN_CPU_GENERIC), .scratch = &arena, .exact = true};
     mn_error err;
     assert_ok(mn_pattern_parse(pattern_text, p, &err), err);
-    assert_ok(mn_pattern_apply(p, &arena, &c->call, &err), err);
+    assert_ok(mn_pattern_apply(p, &compute, 0, &c->call, &err), err);
     assert_ok(mn_attention(&compute, &c->call, &err), err);
     mn_arena_release(&arena);
 }

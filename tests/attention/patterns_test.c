@@ -65,13 +65,14 @@ static void calls_see_what_is_defined(void **state) {
     (void)state;
     const int64_t lengths[] = {1, 15, 64, 65, 200, 517};
     mn_arena arena = MN_ARENA_INIT;
+    mn_compute compute = {.scratch = &arena};
     mn_error err;
     for (int k = 0; k < N_ALL; k++) {
         mn_pattern p = pattern_of(all[k]);
         for (int l = 0; l < 6; l++)
             for (int64_t first = 0; first < lengths[l]; first += first < 60 ? 59 : 131) {
                 mn_attend a = {.first_token = first, .n_rows = lengths[l] - first, .kv.n_tokens = lengths[l]};
-                assert_ok(mn_pattern_apply(&p, &arena, &a, &err), err);
+                assert_ok(mn_pattern_apply(&p, &compute, 0, &a, &err), err);
                 if (a.blocks) assert_ascending(a.blocks);
                 for (int64_t i = first; i < lengths[l]; i += i % 7 + 1)
                     for (int64_t j = 0; j < lengths[l]; j++)

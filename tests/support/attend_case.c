@@ -91,28 +91,29 @@ static void read_row(const void *const *pages, mn_dtype type, size_t row_bytes, 
               type == MN_Q8_0 || type == MN_Q4_0 ? whole_blocks(dim) : dim);
 }
 
-static bool listed(const mn_block_list *lists, int kv_head, int64_t token, int64_t key) {
+static bool listed(const mn_attend *a, int head, int64_t token, int64_t key) {
+    const mn_block_list *lists = a->blocks;
     if (!lists) return true;
-    int64_t list = lists->n_lists > 1 ? kv_head : 0;
+    int64_t list = lists->n_lists == 1 ? 0 : lists->n_lists == a->n_heads ? head : head / (a->n_heads / lists->n_lists);
+    int query_tokens = lists->query_tokens ? lists->query_tokens : lists->block_tokens;
     const int64_t *range =
-        lists->offsets + list * lists->n_query_blocks + token / lists->block_tokens - lists->first_query_block;
+        lists->offsets + list * lists->n_query_blocks + token / query_tokens - lists->first_query_block;
     for (int64_t i = range[0]; i < range[1]; i++)
         if (lists->blocks[i] == key / lists->block_tokens) return true;
     return false;
 }
 
-static bool sees(const mn_attend *a, int kv_head, int64_t token, int64_t key) {
+static bool sees(const mn_attend *a, int head, int64_t token, int64_t key) {
     const mn_kv_view *kv = &a->kv;
     bool near = (a->window == 0 || token - key < a->window) && (a->dilation <= 1 || (token - key) % a->dilation == 0) &&
                 (a->segment == 0 || key / a->segment == token / a->segment);
-    return key <= token && key < kv->n_tokens && (near || key < a->n_sinks) && listed(a->blocks, kv_head, token, key) &&
+    return key <= token && key < kv->n_tokens && (near || key < a->n_sinks) && listed(a, head, token, key) &&
            kv->k_pages[key / MN_PAGE_TOKENS] && kv->v_pages[key / MN_PAGE_TOKENS];
 }
 
 static void attend_one(const mn_attend *a, int64_t row, int head, const float *keys, const float *values, double *out) {
     const mn_kv_view *kv = &a->kv;
     int64_t token = a->first_token + row;
-    int kv_head = head / (a->n_heads / kv->n_kv_heads);
     const float *q = a->q + row * a->q_stride + (int64_t)head * kv->k_dim;
     double *scores = malloc((size_t)(kv->n_tokens + 1) * sizeof *scores), max = -INFINITY, sum = 0;
     for (int64_t j = 0; j < kv->n_tokens; j++) {
@@ -121,7 +122,7 @@ static void attend_one(const mn_attend *a, int64_t row, int head, const float *k
         s *= (double)a->scale;
         if (a->softcap > 0) s = (double)a->softcap * tanh(s / (double)a->softcap);
         if (a->slopes) s -= (double)a->slopes[head] * (double)(token - j);
-        scores[j] = sees(a, kv_head, token, j) ? s : -INFINITY;
+        scores[j] = sees(a, head, token, j) ? s : -INFINITY;
         max = MN_MAX(max, scores[j]);
     }
     for (int i = 0; i < kv->v_dim; i++) out[i] = 0;

@@ -51,12 +51,24 @@ mn_status mn_pattern_blocks(const mn_pattern *p, int64_t first_query, int64_t n_
     return MN_OK;
 }
 
-mn_status mn_pattern_apply(const mn_pattern *p, mn_arena *arena, mn_attend *a, mn_error *err) {
+static mn_status choose(const mn_pattern *p, const mn_compute *c, int layer, const mn_attend *a, mn_block_list *list,
+                        mn_error *err) {
+    if (a->kv.summary) return p->kind->choose(p, c, layer, a, a->kv.summary, list, err);
+    mn_key_summary keys = {0};
+    mn_status status = p->kind->choose(p, c, layer, a, &keys, list, err);
+    mn_key_summary_release(&keys);
+    return status;
+}
+
+mn_status mn_pattern_apply(const mn_pattern *p, const mn_compute *c, int layer, mn_attend *a, mn_error *err) {
     if (p->kind->mask) p->kind->mask(p, a);
-    if (p->kind->traits & MN_PATTERN_EXACT) return MN_OK;
-    mn_block_list *list = mn_arena_alloc(arena, 1, sizeof *list);
+    if (p->kind->traits & MN_PATTERN_EXACT || a->n_rows == 0) return MN_OK;
+    mn_block_list *list = mn_arena_zalloc(c->scratch, 1, sizeof *list);
     if (!list) return mn_fail(err, MN_ERR_MEMORY, "memory has ended before the block lists of %s.", p->kind->name);
-    MN_TRY(mn_pattern_blocks(p, a->first_token, a->n_rows, a->kv.n_tokens, arena, list, err));
-    a->blocks = list;
+    if (p->kind->choose)
+        MN_TRY(choose(p, c, layer, a, list, err));
+    else
+        MN_TRY(mn_pattern_blocks(p, a->first_token, a->n_rows, a->kv.n_tokens, c->scratch, list, err));
+    if (list->offsets) a->blocks = list;
     return MN_OK;
 }

@@ -3,11 +3,14 @@
  *
  * Two levels. The block list says which blocks are worth reading at all: that is what makes a pattern fast. Inside the
  * listed blocks a few fields of mn_attend (window, n_sinks, dilation) make the meaning exact to the token.
+ *
+ * A static pattern lists blocks by their places (list), a dynamic one by the queries and keys of the call (choose).
  */
 #ifndef MN_ATTENTION_PATTERNS_PATTERN_H
 #define MN_ATTENTION_PATTERNS_PATTERN_H
 
 #include "attention/attention.h"
+#include "attention/key_summary.h"
 #include "attention/patterns/block_runs.h"
 #include "base/arena.h"
 
@@ -19,7 +22,9 @@ typedef enum mn_pattern_trait {
     MN_PATTERN_EXACT = 1,          /* computes what full attention computes */
     MN_PATTERN_TRAINING_FREE = 2,  /* made for models as they are */
     MN_PATTERN_NEEDS_TRAINING = 4, /* a model that was not trained with it loses quality: the CLI warns */
-    MN_PATTERN_REPOSITIONS = 8     /* positions count what is kept: run it with the position map of the same text */
+    MN_PATTERN_REPOSITIONS = 8,    /* positions count what is kept: run it with the position map of the same text */
+    MN_PATTERN_DECODE_ONLY = 16,   /* one row at a time; a prompt's rows see everything */
+    MN_PATTERN_PREFILL_ONLY = 32   /* many rows at a time; a single row sees everything */
 } mn_pattern_trait;
 
 typedef struct mn_pattern_kind mn_pattern_kind;
@@ -47,9 +52,10 @@ bool mn_pattern_sees(const mn_pattern *pattern, int64_t n_tokens, int64_t i, int
  * key a query sees lies in a listed block. MN_ERR_MEMORY. Cost: O(listed blocks). */
 mn_status mn_pattern_blocks(const mn_pattern *pattern, int64_t first_query, int64_t n_queries, int64_t n_keys,
                             mn_arena *arena, mn_block_list *out, mn_error *err);
-/* Puts a causal pattern into an attention call: its token-exact fields and, unless it keeps everything, its lists (in
- * the arena). The call then sees exactly what mn_pattern_sees says. */
-mn_status mn_pattern_apply(const mn_pattern *pattern, mn_arena *arena, mn_attend *a, mn_error *err);
+/* Puts a causal pattern into an attention call of a layer: its token-exact fields and, unless it keeps everything, its
+ * lists (in c->scratch). A static pattern's call then sees exactly what mn_pattern_sees says. Dynamic ones read the
+ * queries and a->kv.summary, which they bring up to date; without one they read all keys. */
+mn_status mn_pattern_apply(const mn_pattern *pattern, const mn_compute *c, int layer, mn_attend *a, mn_error *err);
 
 /* One pattern, in one file. */
 struct mn_pattern_kind {
@@ -67,6 +73,10 @@ struct mn_pattern_kind {
     bool (*sees)(const mn_pattern *p, int64_t i, int64_t j);
     /* The same as fields of the call. NULL: none. */
     void (*mask)(const mn_pattern *p, mn_attend *a);
+    /* Instead of list: the lists of a call by what its queries and keys say, in c->scratch; keys: a summary of a->kv to
+     * be used as it likes. Leaves out as it is where the call is to see everything. NULL: a static pattern. */
+    mn_status (*choose)(const mn_pattern *p, const mn_compute *c, int layer, const mn_attend *a, mn_key_summary *keys,
+                        mn_block_list *out, mn_error *err);
 };
 
 #endif

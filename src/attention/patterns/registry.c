@@ -11,7 +11,8 @@
 
 static const mn_pattern_kind *const kinds[] = {
     &mn_pattern_full,    &mn_pattern_causal,     &mn_pattern_window, &mn_pattern_global,    &mn_pattern_random,
-    &mn_pattern_bigbird, &mn_pattern_longformer, &mn_pattern_sinks,  &mn_pattern_sinks_abs,
+    &mn_pattern_bigbird, &mn_pattern_longformer, &mn_pattern_sinks,  &mn_pattern_sinks_abs, &mn_pattern_quest,
+    &mn_pattern_moba,
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds, MAX_TEXT = 128 };
 
@@ -26,7 +27,7 @@ static const mn_pattern_kind *find(const char *name, size_t bytes) {
 }
 
 static mn_status fail_unknown(const char *text, mn_error *err) {
-    char known[256];
+    char known[400];
     size_t used = 0;
     for (int i = 0; i < N_KINDS; i++)
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? " " : "", kinds[i]->usage);

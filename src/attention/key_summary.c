@@ -1,0 +1,103 @@
+#include "attention/key_summary.h"
+
+#include "base/checked.h"
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void mn_cached_key(const mn_compute *c, const mn_kv_view *kv, int kv_head, int64_t token, float *row) {
+    const char *page = kv->k_pages[token / MN_PAGE_TOKENS];
+    int64_t block = mn_dtype_get(kv->k_type)->block_elems, n = (kv->k_dim + block - 1) / block * block;
+    size_t slot = (size_t)kv_head * MN_PAGE_TOKENS + (size_t)(token % MN_PAGE_TOKENS);
+    if (page)
+        c->kernels->vec.to_f32(kv->k_type, page + slot * kv->k_row_bytes, row, n);
+    else
+        memset(row, 0, (size_t)n * sizeof *row);
+}
+
+typedef struct take_in {
+    mn_key_summary *s;
+    const mn_compute *c;
+    const mn_kv_view *kv;
+    int64_t first_block; /* begun anew from here on */
+} take_in;
+
+static void clear(const mn_key_summary *s, float *block) {
+    bool bounds = s->kind == MN_SUMMARY_BOUNDS;
+    for (int i = 0; i < s->k_dim; i++) block[i] = bounds ? INFINITY : 0;
+    for (int i = 0; bounds && i < s->k_dim; i++) block[s->k_dim + i] = -INFINITY;
+}
+
+static void add_key(const mn_key_summary *s, float *block, const float *key) {
+    if (s->kind == MN_SUMMARY_SUM) {
+        for (int i = 0; i < s->k_dim; i++) block[i] += key[i];
+        return;
+    }
+    float *low = block, *high = block + s->k_dim;
+    for (int i = 0; i < s->k_dim; i++) {
+        low[i] = MN_MIN(low[i], key[i]);
+        high[i] = MN_MAX(high[i], key[i]);
+    }
+}
+
+/* Items are blocks of KV heads. A block begun earlier goes on where it stopped: the order of its sum never changes. */
+static void take_in_blocks(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const take_in *job = arg;
+    const mn_key_summary *s = job->s;
+    float key[MN_ATTEND_MAX_DIM];
+    for (int64_t item = begin; item < end; item++) {
+        int64_t block = job->first_block + item / s->n_kv_heads, first = block * s->block_tokens;
+        int kv_head = (int)(item % s->n_kv_heads);
+        float *at = mn_key_summary_at(s, block, kv_head);
+        if (first >= s->n_tokens) clear(s, at);
+        int64_t last = MN_MIN(first + s->block_tokens, job->kv->n_tokens);
+        for (int64_t token = MN_MAX(first, s->n_tokens); token < last; token++) {
+            mn_cached_key(job->c, job->kv, kv_head, token, key);
+            add_key(s, at, key);
+        }
+    }
+}
+
+/* Room for n_blocks, doubling, so that a growing text moves it rarely. */
+static mn_status grow(mn_key_summary *s, int64_t n_blocks, mn_error *err) {
+    size_t need = (size_t)(n_blocks * s->n_kv_heads * mn_key_summary_width(s)) * sizeof *s->blocks;
+    if (need <= s->bytes) return MN_OK;
+    size_t bytes = MN_MAX(need, 2 * s->bytes);
+    float *blocks = realloc(s->blocks, bytes);
+    if (!blocks)
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes that summarise cached keys; use larger blocks.",
+                       bytes);
+    s->blocks = blocks;
+    s->bytes = bytes;
+    return MN_OK;
+}
+
+mn_status mn_key_summary_update(mn_key_summary *s, mn_summary_kind kind, int block_tokens, const mn_compute *c,
+                                const mn_kv_view *kv, mn_error *err) {
+    if (s->kind != kind || s->block_tokens != block_tokens || s->n_kv_heads != kv->n_kv_heads || s->k_dim != kv->k_dim)
+        s->n_tokens = 0;
+    s->kind = kind;
+    s->block_tokens = block_tokens;
+    s->n_kv_heads = kv->n_kv_heads;
+    s->k_dim = kv->k_dim;
+    if (s->n_tokens >= kv->n_tokens) return MN_OK;
+    int64_t n_blocks = (kv->n_tokens + block_tokens - 1) / block_tokens;
+    MN_TRY(grow(s, n_blocks, err));
+    take_in job = {s, c, kv, s->n_tokens / block_tokens};
+    mn_pool_run(c->pool, (n_blocks - job.first_block) * s->n_kv_heads, 1, take_in_blocks, &job);
+    s->n_tokens = kv->n_tokens;
+    return MN_OK;
+}
+
+/* Neither bounds nor a rounded sum can be taken back: the block that the cut goes through starts again. */
+void mn_key_summary_truncate(mn_key_summary *s, int64_t n_tokens) {
+    if (n_tokens < s->n_tokens) s->n_tokens = n_tokens / s->block_tokens * s->block_tokens;
+}
+
+void mn_key_summary_release(mn_key_summary *s) {
+    free(s->blocks);
+    *s = (mn_key_summary){0};
+}

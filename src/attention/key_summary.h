@@ -1,0 +1,46 @@
+/* What blocks of cached keys look like from afar, kept up to date as rows are appended: the bounds of every block, or
+ * its sum. Patterns that choose blocks by looking at keys read it in place of the rows.
+ *
+ * A summary is rebuilt from the rows whenever it lacks them, so nobody has to save it; who changes rows says so with
+ * mn_key_summary_truncate.
+ */
+#ifndef MN_ATTENTION_KEY_SUMMARY_H
+#define MN_ATTENTION_KEY_SUMMARY_H
+
+#include "attention/attention.h"
+
+typedef enum mn_summary_kind {
+    MN_SUMMARY_BOUNDS, /* per block the smallest and the largest value of every element: [2, k_dim] */
+    MN_SUMMARY_SUM     /* per block the sum of its keys, in their order: [k_dim] */
+} mn_summary_kind;
+
+/* One layer of one sequence; zeroed = empty. */
+typedef struct mn_key_summary {
+    mn_summary_kind kind;
+    int block_tokens, n_kv_heads, k_dim;
+    int64_t n_tokens; /* rows [0, n_tokens) are taken in; the last block may be incomplete */
+    float *blocks;    /* [block, n_kv_heads, 1 or 2, k_dim] */
+    size_t bytes;     /* held */
+} mn_key_summary;
+
+/* Takes in the rows of kv that are missing, all of them where the summary was of another kind or block. Cost: the new
+ * rows and what the last block holds. MN_ERR_MEMORY. */
+mn_status mn_key_summary_update(mn_key_summary *s, mn_summary_kind kind, int block_tokens, const mn_compute *c,
+                                const mn_kv_view *kv, mn_error *err);
+/* Rows from n_tokens on are no longer what they were. */
+void mn_key_summary_truncate(mn_key_summary *s, int64_t n_tokens);
+void mn_key_summary_release(mn_key_summary *s);
+
+/* Floats of one block of one KV head. */
+static inline int64_t mn_key_summary_width(const mn_key_summary *s) {
+    return (int64_t)s->k_dim * (s->kind == MN_SUMMARY_BOUNDS ? 2 : 1);
+}
+static inline float *mn_key_summary_at(const mn_key_summary *s, int64_t block, int kv_head) {
+    return s->blocks + (block * s->n_kv_heads + kv_head) * mn_key_summary_width(s);
+}
+
+/* The key of one token and KV head, in f32: k_dim values in row, which has room for MN_ATTEND_MAX_DIM. Zeros where its
+ * page was dropped. */
+void mn_cached_key(const mn_compute *c, const mn_kv_view *kv, int kv_head, int64_t token, float *row);
+
+#endif
