@@ -1,5 +1,7 @@
 #include "attention/measure.h"
 
+#include "attention/visible.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,22 +63,25 @@ static mn_status time_calls(const mn_compute *c, const mn_attend *a, int n_calls
     return MN_OK;
 }
 
-/* Keys up to a token in the blocks that its list names. */
+/* Keys up to a token in the blocks that its lists name, the mean over the heads. */
 static double count_keys(const mn_attend *a, int64_t token) {
-    const mn_block_list *list = a->blocks;
+    const mn_block_list *lists = a->blocks;
     int64_t end = MN_MIN(token + 1, a->kv.n_tokens), n = 0;
-    if (!list) return (double)end;
-    const int64_t *range = list->offsets + token / list->block_tokens - list->first_query_block;
-    for (int64_t i = range[0]; i < range[1]; i++) {
-        int64_t begin = list->blocks[i] * (int64_t)list->block_tokens;
-        n += MN_MAX(0, MN_MIN(begin + list->block_tokens, end) - begin);
+    if (!lists) return (double)end;
+    int64_t query_block = token / mn_query_block_tokens(lists) - lists->first_query_block;
+    for (int list = 0; list < lists->n_lists; list++) {
+        const int64_t *range = lists->offsets + list * lists->n_query_blocks + query_block;
+        for (int64_t i = range[0]; i < range[1]; i++) {
+            int64_t begin = lists->blocks[i] * (int64_t)lists->block_tokens;
+            n += MN_MAX(0, MN_MIN(begin + lists->block_tokens, end) - begin);
+        }
     }
-    return (double)n;
+    return (double)n / lists->n_lists;
 }
 
 static mn_status measure_call(const mn_compute *c, const mn_attend_shape *s, mn_attend *a, int n_calls,
                               mn_attend_speed *out, mn_error *err) {
-    if (s->pattern) MN_TRY(mn_pattern_apply(s->pattern, c->scratch, a, err));
+    if (s->pattern) MN_TRY(mn_pattern_apply(s->pattern, c, s->layer, a, err));
     MN_TRY(time_calls(c, a, n_calls, &out->seconds, err));
     double n_pairs = 0;
     for (int64_t r = 0; r < s->n_rows; r++) n_pairs += count_keys(a, s->depth + r);

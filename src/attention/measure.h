@@ -10,6 +10,7 @@ typedef struct mn_attend_shape {
     int n_heads, n_kv_heads, k_dim, v_dim;
     int64_t depth, n_rows;
     const mn_pattern *pattern; /* causal; NULL = full attention */
+    int layer;                 /* that the pattern is told */
 } mn_attend_shape;
 
 typedef struct mn_attend_speed {

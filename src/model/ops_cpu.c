@@ -185,7 +185,7 @@ static void append(const mn_step *s, int layer, const float *k, const float *v) 
 /* What a layer sees: the pattern asked for, else the model's own window. */
 static mn_status restrict_keys(const mn_step *s, const mn_timeline *t, int layer, mn_attend *a, mn_error *err) {
     const mn_pattern *pattern = t->patterns ? &t->patterns[layer] : NULL;
-    if (pattern && pattern->kind) return mn_pattern_apply(pattern, s->c->scratch, a, err);
+    if (pattern && pattern->kind) return mn_pattern_apply(pattern, s->c, layer, a, err);
     a->window = mn_config_window(&s->model->config, layer);
     return MN_OK;
 }

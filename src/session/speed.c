@@ -86,7 +86,10 @@ static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, m
                          .n_kv_heads = kv->n_kv_heads, .k_dim = kv->k_dim, .v_dim = kv->v_dim, .depth = shape->depth};
     const mn_pattern *pattern = s->patterns ? &s->patterns[s->engine->model.config.n_layers - 1] : NULL;
     mn_attend_speed speed;
-    if (pattern && pattern->kind) a.pattern = pattern;
+    if (pattern && pattern->kind) {
+        a.pattern = pattern;
+        a.layer = s->engine->model.config.n_layers - 1;
+    }
     if (shape->n_prompt > 0) {
         a.n_rows = shape->n_prompt;
         MN_TRY(mn_attend_measure(&s->engine->compute, &a, shape->n_repeats, &speed, err));

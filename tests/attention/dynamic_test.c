@@ -96,6 +96,52 @@ static void moba_definition(const mn_pattern *p, const mn_attend *a, int64_t row
     see_best(scores, own + 1, p->args[1], block, seen);
 }
 
+/* scale / S times the sum along the antidiagonals of one cell of S queries and S keys. */
+static double cell(const mn_attend *a, int head, int64_t stride, int64_t i, int64_t j) {
+    double sum = 0;
+    for (int64_t t = 0; t < stride; t++) {
+        int64_t row = i * stride + stride - 1 - t - a->first_token, token = j * stride + t;
+        if (row >= 0 && row < a->n_rows && token < N_TOKENS)
+            sum += product(query(a, row, head), cached(a, false, head / GROUP, token));
+    }
+    return a->scale * sum / (double)stride;
+}
+
+static void xattention_choose(const mn_pattern *p, const mn_attend *a, int head, int64_t own, bool *keeps) {
+    int64_t stride = p->args[0], per_block = 128 / stride;
+    int64_t begin = MN_MAX(own * per_block, a->first_token / stride);
+    int64_t end = MN_MIN((own + 1) * per_block, (N_TOKENS - 1) / stride + 1);
+    double weights[N_TOKENS / 128 + 1] = {0}, held = 0;
+    for (int64_t i = begin; i < end; i++) {
+        double row[N_TOKENS], total = 0;
+        for (int64_t j = 0; j <= i; j++) total += row[j] = exp(cell(a, head, stride, i, j));
+        for (int64_t j = 0; j <= i; j++) weights[j / per_block] += row[j] / total;
+    }
+    memset(keeps, 0, (N_TOKENS / 128 + 1) * sizeof *keeps);
+    for (int64_t next = 0;; next = -1) {
+        if (next < 0 && !keeps[own]) next = own;
+        for (int64_t b = 0; next < 0 && b <= own; b++)
+            if (!keeps[b]) next = b;
+        for (int64_t b = 0; b <= own && keeps[own]; b++)
+            if (!keeps[b] && weights[b] > weights[next]) next = b;
+        if (next < 0) return;
+        bool forced = next == 0 || next == own;
+        if (!forced && p->args[1] < MN_PATTERN_WHOLE &&
+            held >= (double)p->args[1] / MN_PATTERN_WHOLE * (double)(end - begin))
+            return;
+        keeps[next] = true;
+        held += weights[next];
+    }
+}
+
+/* Rows come in their order. */
+static void xattention_definition(const mn_pattern *p, const mn_attend *a, int64_t row, int head, bool *seen) {
+    static bool keeps[N_HEADS][N_TOKENS / 128 + 1]; /* of the query block that the last rows were in */
+    int64_t own = (a->first_token + row) / 128;
+    if (row == 0 || (a->first_token + row) % 128 == 0) xattention_choose(p, a, head, own, keeps[head]);
+    for (int64_t j = 0; j < N_TOKENS; j++) seen[j] = a->n_rows == 1 || (j / 128 <= own && keeps[head][j / 128]);
+}
+
 /* softmax(scale q K^T + mask) V for every row and head. */
 static void dense(const mn_attend *a, const mn_pattern *p, definition *define, double *out) {
     for (int64_t r = 0; r < a->n_rows; r++)
@@ -140,12 +186,22 @@ static void attend(attend_case *c, const char *text, int n_threads) {
 typedef struct defined {
     const char *text;
     definition *define;
+    int64_t together; /* so many queries choose together; 0: each on its own */
 } defined;
 
 static const defined patterns[] = {
-    {"quest:16,64", quest_definition},  {"quest:16,1", quest_definition},  {"quest:32,300", quest_definition},
-    {"quest:128,256", quest_definition}, {"moba:16,1", moba_definition},   {"moba:16,5", moba_definition},
-    {"moba:64,3", moba_definition},     {"moba:256,2", moba_definition},
+    {"quest:16,64", quest_definition, 0},
+    {"quest:16,1", quest_definition, 0},
+    {"quest:32,300", quest_definition, 0},
+    {"quest:128,256", quest_definition, 0},
+    {"moba:16,1", moba_definition, 0},
+    {"moba:16,5", moba_definition, 0},
+    {"moba:64,3", moba_definition, 0},
+    {"moba:256,2", moba_definition, 0},
+    {"xattention:8,0.63", xattention_definition, 128},
+    {"xattention:16,0.9", xattention_definition, 128},
+    {"xattention:1,0.3", xattention_definition, 128},
+    {"xattention:128,0.71", xattention_definition, 128},
 };
 enum { N_PATTERNS = sizeof patterns / sizeof *patterns };
 
@@ -179,22 +235,26 @@ static void equal_scores_take_the_lowest_block(void **state) {
             attend_case c = case_of(first, N_TOKENS);
             for (int h = 0; h < N_KV_HEADS; h++)
                 for (int64_t j = 1; j < N_TOKENS; j++)
-                    if (j != 300) memcpy(cached(&c.call, false, h, j), cached(&c.call, false, h, 0), DIM * sizeof(float));
+                    if (j != 300)
+                        memcpy(cached(&c.call, false, h, j), cached(&c.call, false, h, 0), DIM * sizeof(float));
             expect_defined(&c, &patterns[i]);
             attend_case_free(&c);
         }
     const float scores[] = {1, 3, 3, 2, 3, 2};
     int32_t chosen[6];
     assert_int_equal(mn_choose_largest(scores, 6, 2, chosen), 2);
+    mn_sort_chosen(chosen, 2);
     assert_memory_equal(chosen, ((int32_t[]){1, 2}), 2 * sizeof *chosen);
     assert_int_equal(mn_choose_largest(scores, 6, 4, chosen), 4);
+    mn_sort_chosen(chosen, 4);
     assert_memory_equal(chosen, ((int32_t[]){1, 2, 3, 4}), 4 * sizeof *chosen);
     assert_int_equal(mn_choose_largest(scores, 6, 9, chosen), 6);
 }
 
 static void enough_budget_is_full_to_the_bit(void **state) {
     (void)state;
-    static const char *const enough[] = {"quest:16,700", "quest:64,704", "moba:16,44", "moba:512,2", "moba:64,1000"};
+    static const char *const enough[] = {"quest:16,700", "quest:64,704",   "moba:16,44",      "moba:512,2",
+                                         "moba:64,1000", "xattention:8,1", "xattention:4,1.0"};
     for (int64_t first = 0; first < N_TOKENS; first += N_TOKENS - 1) {
         attend_case full = case_of(first, N_TOKENS);
         attend(&full, "full", 1);
@@ -208,7 +268,8 @@ static void enough_budget_is_full_to_the_bit(void **state) {
     }
 }
 
-/* Keys and values from token t on are replaced; rows before it must not notice, in t's own block neither. */
+/* Keys and values from token t on are replaced; rows before it must not notice, in t's own block neither, unless these
+ * rows choose together. */
 static void no_future_key_is_seen(void **state) {
     (void)state;
     static const int64_t tokens[] = {1, 100, 257, 643, 698};
@@ -223,7 +284,9 @@ static void no_future_key_is_seen(void **state) {
                     }
             attend(&before, patterns[i].text, 1);
             attend(&after, patterns[i].text, 1);
-            for (int64_t r = 0; r < tokens[t]; r++)
+            int64_t n_before = tokens[t];
+            if (patterns[i].together) n_before -= n_before % patterns[i].together;
+            for (int64_t r = 0; r < n_before; r++)
                 assert_memory_equal(after.out + r * after.call.out_stride, before.out + r * before.call.out_stride,
                                     N_HEADS * DIM * sizeof *after.out);
             attend_case_free(&before);

@@ -91,7 +91,8 @@ static void bench(int argc, char **argv) {
                              atoi(argv[i + 4]),
                              atol(argv[i + 5]),
                              atol(argv[i + 6]),
-                             NULL};
+                             NULL,
+                             0};
         mn_attend_speed speed;
         assert_ok(mn_attend_measure(&c, &s, 7, &speed, &err), err);
         printf("%s heads %d/%d dims %d/%d depth %lld rows %lld: %.3f ms, %.0f GFLOP/s (%.0f %%), %.1f GB/s (%.0f %%)\n",

@@ -16,6 +16,19 @@ mn_status mn_choice_init(mn_choice *choice, mn_block_list lists, int64_t capacit
                    (long long)capacity);
 }
 
+static int by_index(const void *a, const void *b) {
+    return (*(const int32_t *)a > *(const int32_t *)b) - (*(const int32_t *)a < *(const int32_t *)b);
+}
+
+void mn_sort_chosen(int32_t *chosen, int64_t n) {
+    qsort(chosen, (size_t)n, sizeof *chosen, by_index);
+}
+
+void mn_choice_close(mn_choice *choice, int64_t list, int64_t n) {
+    mn_sort_chosen(mn_choice_at(choice, list), n);
+    choice->counts[list] = n;
+}
+
 /* The lists move together, and their counts become offsets. */
 mn_block_list mn_choice_finish(mn_choice *choice) {
     int64_t n = choice->lists.n_lists * choice->lists.n_query_blocks, end = 0;
@@ -48,10 +61,6 @@ static void sift_down(const float *scores, int32_t *heap, int64_t n, int64_t i) 
     }
 }
 
-static int by_index(const void *a, const void *b) {
-    return (*(const int32_t *)a > *(const int32_t *)b) - (*(const int32_t *)a < *(const int32_t *)b);
-}
-
 int64_t mn_choose_largest(const float *scores, int64_t n, int64_t k, int32_t *chosen) {
     k = MN_MAX(0, MN_MIN(k, n));
     for (int64_t i = 0; i < k; i++) chosen[i] = (int32_t)i;
@@ -61,6 +70,5 @@ int64_t mn_choose_largest(const float *scores, int64_t n, int64_t k, int32_t *ch
             chosen[0] = (int32_t)i;
             sift_down(scores, chosen, k, 0);
         }
-    qsort(chosen, (size_t)k, sizeof *chosen, by_index);
     return k;
 }

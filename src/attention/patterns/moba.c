@@ -12,7 +12,8 @@
 
 static const char *check(mn_pattern *p) {
     int64_t block = p->args[0];
-    if (block < 16 || block > 1 << 20 || (block & (block - 1))) return "a block is a power of two from 16 to 2^20 tokens";
+    if (block < 16 || block > 1 << 20 || (block & (block - 1)))
+        return "a block is a power of two from 16 to 2^20 tokens";
     p->block_tokens = (int)block;
     return p->args[1] < 1 ? "topk is 1 block or more, the query's own" : NULL;
 }
@@ -42,7 +43,7 @@ static void choose_rows(void *arg, int64_t begin, int64_t end, int thread_index)
                     job->c->kernels->vec.dot(q, mn_key_summary_at(job->blocks, block, h / group), a->kv.k_dim);
             int64_t k = mn_choose_largest(scores, own, job->choice->capacity - 1, chosen);
             chosen[k] = (int32_t)own;
-            job->choice->counts[list] = k + 1;
+            mn_choice_close(job->choice, list, k + 1);
         }
 }
 

@@ -16,7 +16,7 @@
 
 #include <stdbool.h>
 
-enum { MN_PATTERN_ARGS = 4, MN_PATTERN_BLOCK = 64, MN_PATTERN_MAX_RANDOM = 64 };
+enum { MN_PATTERN_ARGS = 4, MN_PATTERN_BLOCK = 64, MN_PATTERN_MAX_RANDOM = 64, MN_PATTERN_WHOLE = 1000000 };
 
 typedef enum mn_pattern_trait {
     MN_PATTERN_EXACT = 1,          /* computes what full attention computes */
@@ -31,7 +31,7 @@ typedef struct mn_pattern_kind mn_pattern_kind;
 
 typedef struct mn_pattern {
     const mn_pattern_kind *kind;
-    int64_t args[MN_PATTERN_ARGS]; /* in the order of kind->usage */
+    int64_t args[MN_PATTERN_ARGS]; /* in the order of kind->usage; shares in parts of MN_PATTERN_WHOLE */
     int block_tokens;              /* of its lists */
     int64_t seed;                  /* of random blocks; callers add the layer's index, as BigBird's code does */
     bool bidirectional;            /* an encoder's form, for pictures; as parsed: false, no key after the query */
@@ -65,6 +65,7 @@ struct mn_pattern_kind {
     unsigned traits;
     int min_args, max_args;
     int64_t defaults[MN_PATTERN_ARGS]; /* for numbers left out */
+    bool is_share[MN_PATTERN_ARGS];    /* which are shares, written 0.9 */
     /* What is wrong with the numbers, or NULL. May set block_tokens and seed. */
     const char *(*check)(mn_pattern *p);
     /* Adds the blocks of one query block; what lies after the query is clipped by the caller. NULL: all blocks. */

@@ -1,5 +1,5 @@
-/* Quest, Tang et al. 2024 (arXiv:2406.10774), algorithm 1: while decoding, each head reads only the pages whose keys could
- * score highest. Of every page the smallest and the largest value m_d, M_d of each element are known, so that
+/* Quest, Tang et al. 2024 (arXiv:2406.10774), algorithm 1: while decoding, each head reads only the pages whose keys
+ * could score highest. Of every page the smallest and the largest value m_d, M_d of each element are known, so that
  *   sum_d max(q_d m_d, q_d M_d) >= q.k for every key k of the page,
  * and the max(3, budget / page) pages with the largest such bounds are kept (rounded up, so that a budget of the whole
  * text keeps it). The page being written is one of them, as in the released kernels; prompts, and the first two layers,
@@ -52,7 +52,7 @@ static void choose_heads(void *arg, int64_t begin, int64_t end, int thread_index
                         job->a->q + h * job->a->kv.k_dim, n, bounds);
         int64_t k = mn_choose_largest(bounds, n, job->choice->capacity - 1, chosen);
         chosen[k] = (int32_t)n;
-        job->choice->counts[h] = k + 1;
+        mn_choice_close(job->choice, h, k + 1);
     }
 }
 

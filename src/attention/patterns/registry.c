@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 static const mn_pattern_kind *const kinds[] = {
     &mn_pattern_full,    &mn_pattern_causal,     &mn_pattern_window, &mn_pattern_global,    &mn_pattern_random,
     &mn_pattern_bigbird, &mn_pattern_longformer, &mn_pattern_sinks,  &mn_pattern_sinks_abs, &mn_pattern_quest,
-    &mn_pattern_moba,
+    &mn_pattern_xattention, &mn_pattern_moba,
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds, MAX_TEXT = 128 };
 
@@ -34,14 +35,21 @@ static mn_status fail_unknown(const char *text, mn_error *err) {
     return mn_fail(err, MN_ERR_ARGUMENT, "\"%.100s\" is no attention pattern. There are: %s.", text, known);
 }
 
-/* "1,2,3" into args; the count, or -1 when it is not that. Numbers end below 2^31, so that sums of them are safe. */
-static int read_args(const char *text, int64_t args[MN_PATTERN_ARGS]) {
+/* A whole number below 2^31, so that sums of them are safe, or a share from 0 to 1. False when it is not that. */
+static bool read_number(const char *text, bool is_share, int64_t *number, char **end) {
+    if (!isdigit((unsigned char)*text)) return false;
+    errno = 0;
+    double value = is_share ? strtod(text, end) * MN_PATTERN_WHOLE : (double)strtoll(text, end, 10);
+    if (errno || !(value <= (is_share ? MN_PATTERN_WHOLE : INT32_MAX))) return false;
+    *number = llround(value);
+    return true;
+}
+
+/* "1,2,3" into args; the count, or -1 when it is not that. */
+static int read_args(const mn_pattern_kind *kind, const char *text, int64_t args[MN_PATTERN_ARGS]) {
     for (int n = 0; n < MN_PATTERN_ARGS; n++) {
         char *end;
-        if (!isdigit((unsigned char)*text)) return -1;
-        errno = 0;
-        args[n] = strtoll(text, &end, 10);
-        if (errno || args[n] > INT32_MAX) return -1;
+        if (!read_number(text, kind->is_share[n], &args[n], &end)) return -1;
         if (!*end) return n + 1;
         if (*end != ',') return -1;
         text = end + 1;
@@ -55,9 +63,10 @@ mn_status mn_pattern_parse(const char *text, mn_pattern *out, mn_error *err) {
     if (!kind) return fail_unknown(text, err);
     *out = (mn_pattern){.kind = kind, .block_tokens = MN_PATTERN_BLOCK};
     memcpy(out->args, kind->defaults, sizeof out->args);
-    int n_args = text[bytes] ? read_args(text + bytes + 1, out->args) : 0;
+    int n_args = text[bytes] ? read_args(kind, text + bytes + 1, out->args) : 0;
     if (n_args < kind->min_args || n_args > kind->max_args)
-        return mn_fail(err, MN_ERR_ARGUMENT, "\"%.100s\" is not %s with whole numbers below 2^31.", text, kind->usage);
+        return mn_fail(err, MN_ERR_ARGUMENT, "\"%.100s\" is not %s with %s.", text, kind->usage,
+                       kind->is_share[1] ? "a whole number and a share from 0 to 1" : "whole numbers below 2^31");
     const char *wrong = kind->check ? kind->check(out) : NULL;
     return wrong ? mn_fail(err, MN_ERR_ARGUMENT, "\"%.100s\" is not %s: %s.", text, kind->usage, wrong) : MN_OK;
 }
