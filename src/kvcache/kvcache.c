@@ -195,6 +195,40 @@ mn_kv_view mn_kvcache_view(const mn_kvcache *cache, int layer, int64_t n_tokens)
                         .summary = &cache->summaries[layer]};
 }
 
+typedef struct gather_job {
+    const mn_kvcache *cache;
+    int layer;
+    const int32_t *rows;
+    int64_t n;
+} gather_job;
+
+static void move_row(const void **pages, int head, int64_t to, int64_t from, size_t row_bytes) {
+    size_t first = (size_t)head * MN_PAGE_TOKENS;
+    char *to_page = (char *)pages[to / MN_PAGE_TOKENS], *from_page = (char *)pages[from / MN_PAGE_TOKENS];
+    memmove(to_page + (first + (size_t)(to % MN_PAGE_TOKENS)) * row_bytes,
+            from_page + (first + (size_t)(from % MN_PAGE_TOKENS)) * row_bytes, row_bytes);
+}
+
+/* Rows only move towards the front, so that none is overwritten before it has moved. */
+static void gather_heads(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const gather_job *job = arg;
+    const mn_kvcache *cache = job->cache;
+    const void **k_pages = lists_of(cache, job->layer), **v_pages = k_pages + cache->n_pages;
+    for (int64_t h = begin; h < end; h++)
+        for (int64_t i = 0; i < job->n; i++) {
+            int64_t from = job->rows[h * job->n + i];
+            move_row(k_pages, (int)h, i, from, cache->k_row_bytes);
+            if (!cache->shape.v_in_k) move_row(v_pages, (int)h, i, from, cache->v_row_bytes);
+        }
+}
+
+void mn_kvcache_gather(mn_kvcache *cache, const mn_compute *c, int layer, const int32_t *rows, int64_t n) {
+    gather_job job = {cache, layer, rows, n};
+    mn_pool_run(c->pool, cache->shape.n_kv_heads, 1, gather_heads, &job);
+    mn_key_summary_truncate(&cache->summaries[layer], 0);
+}
+
 static void give_back(mn_kvcache *cache, int64_t first_page, int64_t end_page) {
     if (end_page <= first_page) return;
     madvise(cache->base + (size_t)first_page * cache->slab_bytes, (size_t)(end_page - first_page) * cache->slab_bytes,

@@ -38,6 +38,9 @@ void mn_kvcache_append(mn_kvcache *cache, const mn_compute *c, int layer, int64_
 /* What attention reads; n_tokens rows are filled. Borrowed until the cache is destroyed. With it comes the layer's key
  * summary, which forgets by itself what is written over, dropped or restored. */
 mn_kv_view mn_kvcache_view(const mn_kvcache *cache, int layer, int64_t n_tokens);
+/* Keeps n rows of each head of one layer: row i of head h becomes what row rows[h * n + i] was, ascending. The rows
+ * behind are void; mn_kvcache_drop_after gives them back once all layers are done. */
+void mn_kvcache_gather(mn_kvcache *cache, const mn_compute *c, int layer, const int32_t *rows, int64_t n);
 /* Gives back the memory of all slabs that lie wholly before `token`, or wholly at or after it. */
 void mn_kvcache_drop_before(mn_kvcache *cache, int64_t token);
 void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token);

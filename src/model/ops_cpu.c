@@ -1,6 +1,7 @@
 /* The operations of a layer on the CPU: rows are split over threads, each row's arithmetic stays on one. */
 #include "model/ops.h"
 
+#include "attention/patterns/snapkv.h"
 #include "attention/short_conv.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
@@ -178,7 +179,7 @@ static void append(const mn_step *s, int layer, const float *k, const float *v) 
     int64_t k_row = (int64_t)mn_config_cache_heads(c) * mn_config_cache_k_dim(c);
     int64_t v_row = (int64_t)mn_config_cache_heads(c) * mn_config_cache_v_dim(c);
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++)
-        mn_kvcache_append(span->timeline->cache, s->c, layer, span->timeline->n_tokens, span->n_rows,
+        mn_kvcache_append(span->timeline->cache, s->c, layer, mn_timeline_n_rows(span->timeline), span->n_rows,
                           k + span->first_row * k_row, k_row, v ? v + span->first_row * v_row : NULL, v_row);
 }
 
@@ -187,6 +188,17 @@ static mn_status restrict_keys(const mn_step *s, const mn_timeline *t, int layer
     const mn_pattern *pattern = t->patterns ? &t->patterns[layer] : NULL;
     if (pattern && pattern->kind) return mn_pattern_apply(pattern, s->c, layer, a, err);
     a->window = mn_config_window(&s->model->config, layer);
+    return MN_OK;
+}
+
+/* The rows of a prompt's end vote on what stays. */
+static mn_status evict(const mn_step *s, const mn_timeline *t, int layer, const mn_attend *a, mn_error *err) {
+    mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
+    int32_t *kept = mn_arena_alloc(s->c->scratch, (size_t)a->kv.n_kv_heads * (size_t)t->evict_to, sizeof *kept);
+    if (!kept) return mn_no_scratch(err);
+    MN_TRY(mn_snapkv_choose(s->c, a, t->evict_to, kept, err));
+    mn_kvcache_gather(t->cache, s->c, layer, kept, t->evict_to);
+    mn_arena_rewind(s->c->scratch, mark);
     return MN_OK;
 }
 
@@ -201,15 +213,16 @@ static mn_status attend(const mn_step *s, int layer, float *out, const float *q,
                        .q_stride = q_row,
                        .out_stride = out_row,
                        .n_rows = span->n_rows,
-                       .first_token = t->n_tokens,
+                       .first_token = mn_timeline_n_rows(t),
                        .n_heads = c->n_heads,
                        .scale = t->score_scale,
                        .softcap = c->attention_softcap,
                        .segment = c->infini.segment,
                        .slopes = m->alibi_slopes,
-                       .kv = mn_kvcache_view(t->cache, layer, t->n_tokens + span->n_rows)};
+                       .kv = mn_kvcache_view(t->cache, layer, mn_timeline_n_rows(t) + span->n_rows)};
         MN_TRY(restrict_keys(s, t, layer, &a, err));
         MN_TRY(mn_attention(s->c, &a, err));
+        if (t->evict_to) MN_TRY(evict(s, t, layer, &a, err));
     }
     return MN_OK;
 }

@@ -14,6 +14,8 @@ typedef struct mn_timeline {
     float score_scale; /* of q.k: the model's, times YaRN's temperature where it belongs into the scores */
     const mn_pattern *patterns; /* [n_layers], borrowed; NULL, or kind NULL in a layer: the model's own attention */
     int64_t n_tokens;
+    int64_t n_evicted; /* of these tokens, rows that each head has dropped; the others moved to the front */
+    int64_t evict_to;  /* > 0: with the step that runs now each head drops all but so many rows (SnapKV) */
     /* Fixed-size state of all layers in one block, plain memory: zeros at token 0; copied away and back at will. */
     char *state;
     size_t state_bytes, layer_state_bytes;
@@ -29,6 +31,9 @@ void mn_timeline_release(mn_timeline *t);
 mn_status mn_timeline_state_bytes(const mn_config *config, size_t *out, mn_error *err);
 /* The shape of the rows a model caches. */
 mn_kv_shape mn_timeline_kv_shape(const mn_config *config, mn_dtype k_type, mn_dtype v_type);
+
+/* Rows in the cache: where the next token's goes. */
+static inline int64_t mn_timeline_n_rows(const mn_timeline *t) { return t->n_tokens - t->n_evicted; }
 
 static inline float *mn_timeline_q_history(const mn_timeline *t, int layer) {
     return (float *)(void *)(t->state + (size_t)layer * t->layer_state_bytes);

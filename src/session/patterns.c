@@ -38,6 +38,33 @@ static mn_status resolve(mn_session *s, const mn_session_params *p, mn_error *er
     return MN_OK;
 }
 
+int64_t mn_session_budget(const mn_session *s, int64_t *window) {
+    bool evicts = s->patterns && s->patterns[0].kind && s->patterns[0].kind->traits & MN_PATTERN_EVICTS;
+    *window = evicts ? s->patterns[0].args[0] : 0;
+    return evicts ? s->patterns[0].args[1] : 0;
+}
+
+/* Rows that moved to the front have lost their distance, and all layers must agree on where the next one goes. */
+static mn_status check_eviction(const mn_session *s, mn_error *err) {
+    const mn_model *m = &s->engine->model;
+    const mn_pattern *first = &s->patterns[0];
+    bool alike = true, any = false;
+    for (int layer = 0; layer < m->config.n_layers; layer++) {
+        const mn_pattern *p = &s->patterns[layer];
+        any |= p->kind && p->kind->traits & MN_PATTERN_EVICTS;
+        alike &= p->kind == first->kind && p->args[0] == first->args[0] && p->args[1] == first->args[1];
+    }
+    if (!any) return MN_OK;
+    if (!alike || m->alibi_slopes)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "snapkv drops the same number of rows in every layer, and takes no layer with a window, another "
+                       "pattern or ALiBi beside it.");
+    if (first->args[0] > s->n_batch)
+        return mn_fail(err, MN_ERR_ARGUMENT, "the window of snapkv, %lld rows, does not fit into a batch of %d; raise -b.",
+                       (long long)first->args[0], s->n_batch);
+    return MN_OK;
+}
+
 mn_status mn_session_patterns(mn_session *s, const mn_session_params *p, mn_error *err) {
     const mn_config *c = &s->engine->model.config;
     if (!p->attn && !p->attn_layers) return MN_OK;
@@ -48,6 +75,7 @@ mn_status mn_session_patterns(mn_session *s, const mn_session_params *p, mn_erro
     s->patterns = calloc((size_t)c->n_layers, sizeof *s->patterns);
     if (!s->patterns) return mn_fail(err, MN_ERR_MEMORY, "no memory for the patterns of %d layers.", c->n_layers);
     MN_TRY(resolve(s, p, err));
+    MN_TRY(check_eviction(s, err));
     s->timeline.patterns = s->patterns;
     note_training(s, c->n_layers);
     return MN_OK;

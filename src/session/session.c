@@ -90,7 +90,7 @@ void mn_session_close(mn_session *s) {
 void mn_session_clear(mn_session *s) {
     mn_timeline *t = &s->timeline;
     if (t->state) memset(t->state, 0, t->state_bytes);
-    t->n_tokens = 0;
+    t->n_tokens = t->n_evicted = t->evict_to = 0;
     mn_kvcache_drop_after(t->cache, 0);
     s->n_checkpoints = 0;
     s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
@@ -140,8 +140,12 @@ static void retreat(mn_session *s, int64_t n) {
         n = s->checkpoints[s->n_checkpoints - 1].n_tokens;
         memcpy(t->state, s->checkpoints[s->n_checkpoints - 1].state, t->state_bytes);
     }
+    if (t->n_evicted && n < s->prompt_end) {
+        mn_session_clear(s);
+        return;
+    }
     t->n_tokens = n;
-    mn_kvcache_drop_after(t->cache, n);
+    mn_kvcache_drop_after(t->cache, mn_timeline_n_rows(t));
 }
 
 /* Runs one step of n rows; rows marked in want (NULL: none), or the last if want_last, give logits. */
@@ -183,6 +187,15 @@ static int64_t step_rows(const mn_session *s, int64_t n_left, const uint8_t *wan
     return rows;
 }
 
+/* All heads of all layers have moved the rows that stay to the front. */
+static void finish_eviction(mn_session *s) {
+    mn_timeline *t = &s->timeline;
+    t->n_evicted = t->n_tokens - t->evict_to;
+    s->prompt_end = t->n_tokens;
+    mn_kvcache_drop_after(t->cache, t->evict_to);
+    t->evict_to = 0;
+}
+
 mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, mn_logits_fn *logits,
                             mn_progress_fn *progress, void *arg, mn_error *err) {
     mn_timeline *t = &s->timeline;
@@ -192,14 +205,17 @@ mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, con
                        (long long)n, (long long)t->n_tokens, (long long)s->n_ctx);
     MN_TRY(check_tokens(s, tokens, n, err));
     for (int64_t done = 0; done < n;) {
-        int64_t rows = step_rows(s, n - done, want);
+        int64_t rows = step_rows(s, n - done, want), window, budget = mn_session_budget(s, &window);
+        if (s->ends_prompt && n - done > window) rows = MN_MIN(rows, n - done - window);
         bool last = done + rows == n;
+        t->evict_to = s->ends_prompt && last ? budget : 0;
         s->has_logits = false;
         mn_status status = step(s, tokens + done, rows, want ? want + done : NULL, last, logits, arg, err);
         if (status != MN_OK) {
-            if (t->state_bytes) mn_session_clear(s); /* half a step may have changed the state */
+            if (t->state_bytes || t->evict_to) mn_session_clear(s); /* half a step may have changed the state */
             return status;
         }
+        if (t->evict_to) finish_eviction(s);
         s->has_logits = last;
         memmove(s->tokens + t->n_tokens - rows, tokens + done, (size_t)rows * sizeof *tokens);
         done += rows;
@@ -228,9 +244,15 @@ mn_status mn_session_sync(mn_session *s, const int32_t *tokens, int64_t n, mn_pr
     int64_t prefix = common_prefix(s, tokens, n);
     bool complete = prefix == n && s->timeline.n_tokens == n && (s->has_logits || n == 0);
     if (!complete && prefix == n && n > 0) prefix = n - 1; /* its logits are wanted: the last token runs again */
+    int64_t window, budget = mn_session_budget(s, &window);
+    bool kept = prefix < s->prompt_end || s->timeline.n_evicted == 0; /* nothing of this text has been evicted */
+    s->ends_prompt = !complete && kept && budget > 0 && n > budget;
+    if (s->ends_prompt) prefix = MN_MIN(prefix, n - window);
     if (!complete) retreat(s, prefix);
     if (n_reused) *n_reused = s->timeline.n_tokens;
-    return mn_session_extend(s, tokens + s->timeline.n_tokens, n - s->timeline.n_tokens, NULL, NULL, progress, arg, err);
+    mn_status status = mn_session_extend(s, tokens + s->timeline.n_tokens, n - s->timeline.n_tokens, NULL, NULL, progress, arg, err);
+    s->ends_prompt = false;
+    return status;
 }
 
 mn_status mn_session_rewind(mn_session *s, int64_t n, mn_error *err) {

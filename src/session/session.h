@@ -23,6 +23,8 @@ struct mn_session {
     int32_t *tokens; /* [n_ctx], timeline.n_tokens of them held */
     float *logits;   /* [n_vocab], valid when has_logits */
     bool has_logits;
+    bool ends_prompt;    /* the text that is evaluated now ends a prompt: what its pattern evicts goes */
+    int64_t prompt_end;  /* tokens held when rows were evicted: before it there is no way back but from the start */
     mn_checkpoint checkpoints[MN_MAX_CHECKPOINTS];
     int n_checkpoints;
     int64_t checkpoint_interval; /* tokens; doubles when the list is full */
@@ -37,6 +39,8 @@ void mn_session_clear(mn_session *s);
 /* Adds a sentence for mn_session_note. */
 void mn_session_add_note(mn_session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The rows that stay after a prompt and how many of its last ones choose them, when the patterns evict; else 0. */
+int64_t mn_session_budget(const mn_session *s, int64_t *window);
 /* Resolves params->attn and attn_layers into s->patterns, with notes; the caller frees them. */
 mn_status mn_session_patterns(mn_session *s, const mn_session_params *params, mn_error *err);
 

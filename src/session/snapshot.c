@@ -92,6 +92,10 @@ static void put_all(hashed_writer *w, const mn_session *s) {
 }
 
 mn_status mn_session_save(const mn_session *s, const char *path, mn_error *err) {
+    if (s->timeline.n_evicted)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "%lld rows of this session were evicted, and a file holds whole texts; save without snapkv.",
+                       (long long)s->timeline.n_evicted);
     hashed_writer w = {.hash = XXH3_createState()};
     if (!w.hash) return mn_fail(err, MN_ERR_MEMORY, "no memory for a checksum.");
     XXH3_64bits_reset(w.hash);

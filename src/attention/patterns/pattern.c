@@ -51,6 +51,10 @@ mn_status mn_pattern_blocks(const mn_pattern *p, int64_t first_query, int64_t n_
     return MN_OK;
 }
 
+bool mn_pattern_is_dynamic(const mn_pattern *p) {
+    return p->kind->choose || p->kind->traits & MN_PATTERN_EVICTS;
+}
+
 static mn_status choose(const mn_pattern *p, const mn_compute *c, int layer, const mn_attend *a, mn_block_list *list,
                         mn_error *err) {
     if (a->kv.summary) return p->kind->choose(p, c, layer, a, a->kv.summary, list, err);
@@ -62,7 +66,7 @@ static mn_status choose(const mn_pattern *p, const mn_compute *c, int layer, con
 
 mn_status mn_pattern_apply(const mn_pattern *p, const mn_compute *c, int layer, mn_attend *a, mn_error *err) {
     if (p->kind->mask) p->kind->mask(p, a);
-    if (p->kind->traits & MN_PATTERN_EXACT || a->n_rows == 0) return MN_OK;
+    if (p->kind->traits & (MN_PATTERN_EXACT | MN_PATTERN_EVICTS) || a->n_rows == 0) return MN_OK;
     mn_block_list *list = mn_arena_zalloc(c->scratch, 1, sizeof *list);
     if (!list) return mn_fail(err, MN_ERR_MEMORY, "memory has ended before the block lists of %s.", p->kind->name);
     if (p->kind->choose)

@@ -24,7 +24,8 @@ typedef enum mn_pattern_trait {
     MN_PATTERN_NEEDS_TRAINING = 4, /* a model that was not trained with it loses quality: the CLI warns */
     MN_PATTERN_REPOSITIONS = 8,    /* positions count what is kept: run it with the position map of the same text */
     MN_PATTERN_DECODE_ONLY = 16,   /* one row at a time; a prompt's rows see everything */
-    MN_PATTERN_PREFILL_ONLY = 32   /* many rows at a time; a single row sees everything */
+    MN_PATTERN_PREFILL_ONLY = 32,  /* many rows at a time; a single row sees everything */
+    MN_PATTERN_EVICTS = 64         /* a session drops keys for good; calls see all that are left */
 } mn_pattern_trait;
 
 typedef struct mn_pattern_kind mn_pattern_kind;
@@ -52,6 +53,8 @@ bool mn_pattern_sees(const mn_pattern *pattern, int64_t n_tokens, int64_t i, int
  * key a query sees lies in a listed block. MN_ERR_MEMORY. Cost: O(listed blocks). */
 mn_status mn_pattern_blocks(const mn_pattern *pattern, int64_t first_query, int64_t n_queries, int64_t n_keys,
                             mn_arena *arena, mn_block_list *out, mn_error *err);
+/* Whether what it keeps depends on queries and keys, so that only a text has a picture of it. */
+bool mn_pattern_is_dynamic(const mn_pattern *pattern);
 /* Puts a causal pattern into an attention call of a layer: its token-exact fields and, unless it keeps everything, its
  * lists (in c->scratch). A static pattern's call then sees exactly what mn_pattern_sees says. Dynamic ones read the
  * queries and a->kv.summary, which they bring up to date; without one they read all keys. */
