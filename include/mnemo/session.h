@@ -10,13 +10,14 @@ extern "C" {
 
 typedef struct mn_session mn_session;
 
-/* How positions are scaled; zeroed = as the model file says. Negative yarn fields = default. */
+/* How positions are scaled; zeroed = as the model file says. */
 typedef struct mn_position_params {
     const char *rope_scaling; /* NULL = the file's; "none" "linear" "ntk" "dynamic" "yarn" "longrope" "llama3" */
     double rope_scale;        /* 0 = n_ctx / trained window */
     double rope_freq_base;    /* 0 = the file's */
     int64_t yarn_orig_ctx;    /* 0 = the file's */
-    double yarn_ext_factor, yarn_attn_factor, yarn_beta_slow, yarn_beta_fast; /* 0 = default */
+    double yarn_ext_factor, yarn_attn_factor, yarn_beta_slow, yarn_beta_fast; /* 0 = default; ext_factor < 0 = no ramp: linear */
+    const char *map; /* a place for each range of keys: "self-extend:G,W" "dca:C,L" "string:S,W"; NULL = by distance */
     bool beyond; /* go beyond the window that positions were made for, unscaled: to measure what happens there */
 } mn_position_params;
 

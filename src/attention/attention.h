@@ -44,6 +44,7 @@ typedef struct mn_block_list {
  *   dilation <= 1  or  (first_token + r - j) % dilation == 0  or  j < n_sinks
  *   segment == 0 or  j / segment == (first_token + r) / segment  or  j < n_sinks
  *   blocks == NULL or the list of r's block contains j's block
+ *   key_begin == NULL or key_begin[r] <= j < key_end[r]    (with n_sinks == 0)
  * score = softcap(scale * q.k) - slopes[h] * (first_token + r - j), softcap(s) = c tanh(s / c) when softcap c > 0.
  * Query heads [g * h, g * (h + 1)), g = n_heads / n_kv_heads, share KV head h. A row that sees nothing gives zeros. */
 typedef struct mn_attend {
@@ -57,6 +58,8 @@ typedef struct mn_attend {
     int64_t n_sinks, dilation; /* 0 = off */
     const float *slopes; /* [n_heads] or NULL */
     const mn_block_list *blocks;
+    const int64_t *key_begin, *key_end; /* [n_rows], neither falling from row to row, or both NULL */
+    float *lse; /* [n_rows, n_heads] or NULL: log2 of the sum of exp(score), -INFINITY for a row that saw nothing */
     mn_kv_view kv;
 } mn_attend;
 
@@ -68,6 +71,10 @@ mn_status mn_flash(const mn_compute *c, const mn_attend *a, mn_error *err);
 /* Flash-decoding: few rows, keys split between threads in ranges that do not depend on their number, merged by
  * log-sum-exp. Several sequences in one call. */
 mn_status mn_decode(const mn_compute *c, const mn_attend *batch, int n_batch, mn_error *err);
+/* Joins attention over two disjoint sets of keys into attention over both: out and lse += part and part_lse, weighted
+ * by their exp2(lse). out, part [n_rows, n_heads, v_dim] without gaps. What saw nothing changes no bit. */
+void mn_attend_merge(const mn_compute *c, float *out, float *lse, const float *part, const float *part_lse,
+                     int64_t n_rows, int n_heads, int v_dim);
 /* Whether the geometry, the types and the block lists can be executed; all three above begin with it. */
 mn_status mn_attend_check(const mn_attend *a, mn_error *err);
 

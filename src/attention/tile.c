@@ -237,6 +237,9 @@ void mn_row_tile_write(const mn_row_tile *tile, mn_softmax_rows total) {
                      (int64_t)(tile->kv_head * tile->group + r % tile->group) * a->kv.v_dim;
         const float *o = total.o + (size_t)r * (size_t)tile->v_pad;
         float inverse = total.l[r] == 0 ? 0 : 1 / total.l[r];
+        if (a->lse)
+            a->lse[(first_row + r / tile->group) * a->n_heads + tile->kv_head * tile->group + r % tile->group] =
+                total.l[r] == 0 ? -INFINITY : total.m[r] + log2f(total.l[r]);
         for (int i = 0; i < a->kv.v_dim; i++) out[i] = o[i] * inverse;
     }
 }

@@ -7,6 +7,10 @@ mn_key_range mn_visible_range(const mn_attend *a, int64_t token) {
     mn_key_range keys = {0, MN_MIN(token + 1, a->kv.n_tokens)};
     if (a->window > 0) keys.begin = MN_MAX(keys.begin, token + 1 - a->window);
     if (a->segment > 0) keys.begin = MN_MAX(keys.begin, token / a->segment * a->segment);
+    if (a->key_begin) {
+        keys.begin = MN_MAX(keys.begin, a->key_begin[token - a->first_token]);
+        keys.end = MN_MIN(keys.end, a->key_end[token - a->first_token]);
+    }
     return keys;
 }
 

@@ -9,12 +9,13 @@
 typedef struct mn_model_options {
     const char *model;
     int64_t n_threads, n_ctx, n_batch, n_ubatch;
-    const char *attn, *attn_layers;
+    const char *attn, *attn_layers, *map;
     const char *type_k, *type_v;
     const char *rope_scaling;
     double rope_scale, rope_freq_base, rope_freq_scale;
     int64_t yarn_orig_ctx;
-    double yarn_ext_factor, yarn_attn_factor, yarn_beta_slow, yarn_beta_fast;
+    const char *yarn_ext_factor; /* text, so that 0 can be told from nothing */
+    double yarn_attn_factor, yarn_beta_slow, yarn_beta_fast;
     bool beyond; /* no option: verbs that measure set it, see mn_position_params */
 } mn_model_options;
 
@@ -32,6 +33,7 @@ typedef struct mn_model_options {
         {"attn-layers", MN_OPT_TEXT, &(o).attn_layers, "LIST",                                                         \
          "the same for some layers, as 0-3=causal,4-=window:4096", 0, 0},                                              \
         {"positions", MN_OPT_HEADING, NULL, NULL, NULL, 0, 0},                                                         \
+        {"pos", MN_OPT_TEXT, &(o).map, "MAP", "read further without training: self-extend:G,W dca:C,L string:S,W", 0, 0}, \
         {"rope-scaling", MN_OPT_TEXT, &(o).rope_scaling, "NAME",                                                       \
          "none linear ntk dynamic yarn longrope llama3 (the model's own)", 0, 0},                                      \
         {"rope-scale", MN_OPT_NUMBER, &(o).rope_scale, "S", "factor (the window asked for / the window trained)", 1,   \
@@ -39,7 +41,7 @@ typedef struct mn_model_options {
         {"rope-freq-base", MN_OPT_NUMBER, &(o).rope_freq_base, "B", "base of the frequencies (the model's)", 1, 1e12}, \
         {"rope-freq-scale", MN_OPT_NUMBER, &(o).rope_freq_scale, "F", "1 / rope-scale", 1e-9, 1},                      \
         {"yarn-orig-ctx", MN_OPT_INT, &(o).yarn_orig_ctx, "N", "window before scaling (the model's)", 1, 1e12},        \
-        {"yarn-ext-factor", MN_OPT_NUMBER, &(o).yarn_ext_factor, "X", "share of YaRN's ramp (1)", 0, 1},               \
+        {"yarn-ext-factor", MN_OPT_TEXT, &(o).yarn_ext_factor, "X", "share of YaRN's ramp (1; 0: as linear)", 0, 0},   \
         {"yarn-attn-factor", MN_OPT_NUMBER, &(o).yarn_attn_factor, "X", "scale of q and k on top of YaRN's (1)", 0,    \
          100},                                                                                                         \
         {"yarn-beta-slow", MN_OPT_NUMBER, &(o).yarn_beta_slow, "X", "YaRN's low turn count (1)", 0, 1e6},              \

@@ -1,5 +1,7 @@
 #include "model/forward.h"
 
+#include "model/parts.h"
+
 #include <string.h>
 
 /* One layer's work: the step, the table, and the layer's own weights. */
@@ -10,6 +12,7 @@ typedef struct layer_run {
     const mn_layer *w;
     int layer;
     const mn_batch *batch;
+    const mn_parts *parts; /* NULL: every key by its distance */
 } layer_run;
 
 /* Rows of n values as one head each. */
@@ -87,9 +90,13 @@ static mn_status attention_heads(const layer_run *r, float **out, const float *y
         memcpy(plain_q, q, (size_t)n * (size_t)c->n_heads * (size_t)c->head_dim_k * sizeof *q);
         memcpy(plain_k, k, (size_t)n * (size_t)c->n_kv_heads * (size_t)c->head_dim_k * sizeof *k);
     }
-    rotate_qk(r, q, k);
-    r->ops->append(r->s, r->layer, k, v);
-    MN_TRY(r->ops->attend(r->s, r->layer, mixed, q, err));
+    if (r->parts) {
+        MN_TRY(mn_parts_attend(r->s, r->ops, r->parts, r->layer, mixed, q, k, v, err));
+    } else {
+        rotate_qk(r, q, k);
+        r->ops->append(r->s, r->layer, k, v);
+        MN_TRY(r->ops->attend(r->s, r->layer, mixed, q, err));
+    }
     if (c->infini.segment) MN_TRY(r->ops->remember(r->s, r->layer, mixed, y, plain_q, plain_k, v, err));
     *out = mixed;
     return MN_OK;
@@ -229,10 +236,14 @@ static mn_status make_angles(mn_step *s, mn_error *err) {
     return MN_OK;
 }
 
+/* Distances in a layer with a window of its own never leave what was trained: no map changes them. */
 static mn_status run_layers(const mn_step *s, const mn_ops *ops, const mn_batch *batch, float *x, mn_error *err) {
     const mn_model *m = s->model;
+    mn_parts parts;
+    MN_TRY(mn_parts_make(s, &parts, err));
     for (int layer = 0; layer < m->config.n_layers; layer++) {
-        layer_run run = {s, ops, &m->config, &m->weights.layers[layer], layer, batch};
+        layer_run run = {s, ops, &m->config, &m->weights.layers[layer], layer, batch, NULL};
+        if (parts.n_parts > 0 && mn_config_window(&m->config, layer) == 0) run.parts = &parts;
         mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
         MN_TRY(run_layer(&run, x, err));
         mn_arena_rewind(s->c->scratch, mark);

@@ -19,6 +19,14 @@ typedef struct mn_angles {
     float *cos, *sin;
 } mn_angles;
 
+/* Under a position map: a range of every row's keys, and the position from which its query looks at them. */
+typedef struct mn_part {
+    int plane;                          /* of cached keys */
+    mn_angles angles;                   /* of the queries */
+    const int64_t *key_begin, *key_end; /* [n_rows] */
+    float *lse;                         /* [n_rows, n_heads], see mn_attend */
+} mn_part;
+
 /* One pass of some rows, from any number of timelines, through the model. */
 typedef struct mn_step {
     const mn_compute *c;
@@ -28,6 +36,7 @@ typedef struct mn_step {
     const mn_span *spans;
     int n_spans;
     mn_angles angles, angles_local;
+    const mn_part *part; /* what append and attend are about; NULL: all keys, each with its own position */
 } mn_step;
 
 /* Vectors [n] inside rows: head h of row r starts at data + r * row_stride + h * head_stride. */
@@ -59,6 +68,8 @@ typedef struct mn_ops {
     void (*append)(const mn_step *s, int layer, const float *k, const float *v);
     /* Causal attention of q [.., n_heads, k_dim] over what is stored: out [.., n_heads, v_dim]. */
     mn_status (*attend)(const mn_step *s, int layer, float *out, const float *q, mn_error *err);
+    /* Joins attention over other keys into out, see mn_attend_merge. */
+    void (*merge)(const mn_step *s, float *out, float *lse, const float *part, const float *part_lse);
     /* Mixes what the layer's compressive memory says into out; y is the layer's normed input; q, k unrotated. */
     mn_status (*remember)(const mn_step *s, int layer, float *out, const float *y, const float *q, const float *k,
                           const float *v, mn_error *err);

@@ -178,9 +178,12 @@ static void append(const mn_step *s, int layer, const float *k, const float *v) 
     const mn_config *c = &s->model->config;
     int64_t k_row = (int64_t)mn_config_cache_heads(c) * mn_config_cache_k_dim(c);
     int64_t v_row = (int64_t)mn_config_cache_heads(c) * mn_config_cache_v_dim(c);
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++)
-        mn_kvcache_append(span->timeline->cache, s->c, layer, mn_timeline_n_rows(span->timeline), span->n_rows,
-                          k + span->first_row * k_row, k_row, v ? v + span->first_row * v_row : NULL, v_row);
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        mn_kvcache *cache = s->part && s->part->plane > 0 ? span->timeline->grouped : span->timeline->cache;
+        if (!cache) continue; /* this timeline's map has one plane, another's two */
+        mn_kvcache_append(cache, s->c, layer, mn_timeline_n_rows(span->timeline), span->n_rows, k + span->first_row * k_row, k_row,
+                          v ? v + span->first_row * v_row : NULL, v_row);
+    }
 }
 
 /* What a layer sees: the pattern asked for, else the model's own window. */
@@ -202,6 +205,16 @@ static mn_status evict(const mn_step *s, const mn_timeline *t, int layer, const 
     return MN_OK;
 }
 
+/* One part of a position map: its keys, and how much they weigh. */
+static void restrict_to_part(const mn_step *s, const mn_span *span, int layer, mn_attend *a) {
+    a->key_begin = s->part->key_begin + span->first_row;
+    a->key_end = s->part->key_end + span->first_row;
+    a->lse = s->part->lse + span->first_row * a->n_heads;
+    if (s->part->plane == 0 || !span->timeline->grouped) return;
+    mn_kv_view keys = mn_kvcache_view(span->timeline->grouped, layer, a->kv.n_tokens);
+    a->kv.k_pages = keys.k_pages;
+}
+
 static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
     const mn_model *m = s->model;
     const mn_config *c = &m->config;
@@ -220,11 +233,17 @@ static mn_status attend(const mn_step *s, int layer, float *out, const float *q,
                        .segment = c->infini.segment,
                        .slopes = m->alibi_slopes,
                        .kv = mn_kvcache_view(t->cache, layer, mn_timeline_n_rows(t) + span->n_rows)};
-        MN_TRY(restrict_keys(s, t, layer, &a, err));
+        if (s->part) restrict_to_part(s, span, layer, &a);
+        else MN_TRY(restrict_keys(s, t, layer, &a, err));
         MN_TRY(mn_attention(s->c, &a, err));
         if (t->evict_to) MN_TRY(evict(s, t, layer, &a, err));
     }
     return MN_OK;
+}
+
+static void merge(const mn_step *s, float *out, float *lse, const float *part, const float *part_lse) {
+    const mn_config *c = &s->model->config;
+    mn_attend_merge(s->c, out, lse, part, part_lse, s->n_rows, c->n_heads, c->head_dim_v);
 }
 
 static mn_status remember(const mn_step *s, int layer, float *out, const float *y, const float *q, const float *k,
@@ -323,6 +342,7 @@ const mn_ops mn_ops_cpu = {
     .convolve = convolve,
     .append = append,
     .attend = attend,
+    .merge = merge,
     .remember = remember,
     .activate = activate,
     .experts = experts,

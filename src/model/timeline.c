@@ -86,8 +86,35 @@ mn_status mn_timeline_init(mn_timeline *t, const mn_config *config, const mn_rop
     return status;
 }
 
+mn_status mn_timeline_set_map(mn_timeline *t, const mn_config *c, const mn_posmap *map, int64_t n_ctx, mn_error *err) {
+    const char *name = map->scheme->name;
+    if (c->rope_style == MN_ROPE_STYLE_NONE)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s moves rotary positions, and %s models have none; leave it out.", name, c->arch);
+    if (c->mla.kv_rank)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s does not run with the latent attention of %s models; leave it out.", name, c->arch);
+    if (c->infini.segment)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "%s does not run with a compressive memory, whose segments count positions of their own; leave it out.", name);
+    t->map = *map;
+    if (map->n_planes == 1) return MN_OK;
+    mn_kv_shape keys = *mn_kvcache_shape(t->cache);
+    keys.v_in_k = true;
+    keys.v_dim = keys.k_dim;
+    return mn_kvcache_create(&keys, n_ctx, &t->grouped, err);
+}
+
+void mn_timeline_drop_after(mn_timeline *t, int64_t n) {
+    mn_kvcache_drop_after(t->cache, n);
+    if (t->grouped) mn_kvcache_drop_after(t->grouped, n);
+}
+
+size_t mn_timeline_bytes(const mn_timeline *t) {
+    return mn_kvcache_bytes(t->cache) + (t->grouped ? mn_kvcache_bytes(t->grouped) : 0) + t->state_bytes;
+}
+
 void mn_timeline_release(mn_timeline *t) {
     mn_kvcache_destroy(t->cache);
+    mn_kvcache_destroy(t->grouped);
     free(t->state);
     *t = (mn_timeline){0};
 }

@@ -7,12 +7,15 @@
 #include "attention/patterns/pattern.h"
 #include "kvcache/kvcache.h"
 #include "model/config.h"
+#include "position/posmap.h"
 
 typedef struct mn_timeline {
     mn_kvcache *cache;
     mn_rope_table rope, rope_local;
     float score_scale; /* of q.k: the model's, times YaRN's temperature where it belongs into the scores */
     const mn_pattern *patterns; /* [n_layers], borrowed; NULL, or kind NULL in a layer: the model's own attention */
+    mn_posmap map;       /* scheme NULL: every key by its distance */
+    mn_kvcache *grouped; /* keys alone, as the map's second plane has them; NULL without one */
     int64_t n_tokens;
     int64_t n_evicted; /* of these tokens, rows that each head has dropped; the others moved to the front */
     int64_t evict_to;  /* > 0: with the step that runs now each head drops all but so many rows (SnapKV) */
@@ -26,6 +29,12 @@ typedef struct mn_timeline {
 mn_status mn_timeline_init(mn_timeline *t, const mn_config *config, const mn_rope_spec *rope, int64_t n_ctx,
                            mn_dtype k_type, mn_dtype v_type, mn_error *err);
 void mn_timeline_release(mn_timeline *t);
+/* Runs an empty timeline under a position map; n_ctx as above. MN_ERR_UNSUPPORTED for models without rotated heads. */
+mn_status mn_timeline_set_map(mn_timeline *t, const mn_config *config, const mn_posmap *map, int64_t n_ctx,
+                              mn_error *err);
+/* Gives back cached rows from n on; the memory in use. */
+void mn_timeline_drop_after(mn_timeline *t, int64_t n);
+size_t mn_timeline_bytes(const mn_timeline *t);
 
 /* Bytes of the fixed-size state that a timeline of this model carries. */
 mn_status mn_timeline_state_bytes(const mn_config *config, size_t *out, mn_error *err);

@@ -31,8 +31,9 @@ static mn_status resolve(mn_session *s, const mn_session_params *p, mn_error *er
     for (int layer = 0; layer < c->n_layers; layer++) {
         const mn_pattern_kind *kind = s->patterns[layer].kind;
         s->patterns[layer].seed += layer; /* every layer draws its own random blocks, as in BigBird's code */
-        if (kind && (kind->traits & MN_PATTERN_REPOSITIONS))
-            return mn_fail(err, MN_ERR_UNSUPPORTED, "%s counts positions within the cache, which sessions do not do; use sinks-abs:S,W.",
+        if (kind && (kind->traits & MN_PATTERN_REPOSITIONS) && !s->map.scheme)
+            return mn_fail(err, MN_ERR_ARGUMENT,
+                           "%s counts positions within the cache, so it holds for all layers: use --attn, or sinks-abs:S,W for some.",
                            kind->usage);
     }
     return MN_OK;
@@ -76,7 +77,7 @@ mn_status mn_session_patterns(mn_session *s, const mn_session_params *p, mn_erro
     if (!s->patterns) return mn_fail(err, MN_ERR_MEMORY, "no memory for the patterns of %d layers.", c->n_layers);
     MN_TRY(resolve(s, p, err));
     MN_TRY(check_eviction(s, err));
-    s->timeline.patterns = s->patterns;
+    if (!s->map.scheme) s->timeline.patterns = s->patterns; /* a map's ranges say which keys are seen */
     note_training(s, c->n_layers);
     return MN_OK;
 }

@@ -19,7 +19,31 @@ static int64_t made_for(const mn_config *c) {
 
 static bool asks_for_scaling(const mn_position_params *p) { return p->rope_scaling || p->rope_scale > 0 || p->rope_freq_base > 0; }
 
-static mn_status check_window(const mn_model *m, const mn_position_params *p, int64_t n_ctx, mn_error *err) {
+static bool is_sinks(const char *attn) { return attn && !strncmp(attn, "sinks", 5) && (!attn[5] || attn[5] == ':'); }
+
+mn_status mn_session_map(const mn_model *m, const mn_session_params *p, mn_posmap *out, mn_error *err) {
+    const char *text = p->position.map;
+    *out = (mn_posmap){0};
+    if (text && p->attn)
+        return mn_fail(err, MN_ERR_ARGUMENT, "--pos %s needs every key, and --attn %s leaves some out; choose one.", text, p->attn);
+    if (!text && is_sinks(p->attn)) text = p->attn;
+    if (text && p->attn_layers)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s holds for all layers, and --attn-layers names some; choose one.", text);
+    return text ? mn_posmap_parse(text, made_for(&m->config), out, err) : MN_OK;
+}
+
+/* A window that the map, or the map without help, does not cover. */
+static mn_status check_reach(const mn_posmap *map, int64_t limit, int64_t n_ctx, mn_error *err) {
+    int64_t reach = mn_posmap_reach(map, limit);
+    if (n_ctx <= reach) return MN_OK;
+    return mn_fail(err, MN_ERR_LIMIT,
+                   "context %lld is beyond the %lld that %s with %lld and %lld reaches on a window of %lld; lower -c, change its "
+                   "numbers or add --rope-scaling yarn.",
+                   (long long)n_ctx, (long long)reach, map->scheme->name, (long long)map->a, (long long)map->b, (long long)limit);
+}
+
+static mn_status check_window(const mn_model *m, const mn_position_params *p, const mn_posmap *map, int64_t n_ctx,
+                              mn_error *err) {
     const mn_config *c = &m->config;
     int64_t limit = made_for(c);
     if (n_ctx < 1) return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens is too small; -c takes 1 or more.", (long long)n_ctx);
@@ -27,6 +51,7 @@ static mn_status check_window(const mn_model *m, const mn_position_params *p, in
         return mn_fail(err, MN_ERR_LIMIT, "context %lld is beyond the %lld positions that this model has learned; lower -c.",
                        (long long)n_ctx, (long long)c->n_ctx_train);
     if (n_ctx <= limit || !has_rope(c) || asks_for_scaling(p) || p->beyond) return MN_OK;
+    if (map->scheme) return check_reach(map, limit, n_ctx, err);
     return mn_fail(err, MN_ERR_LIMIT,
                    "context %lld is beyond the %lld this model was made for; quality is not assured. Add --rope-scaling "
                    "yarn (factor %.4g will be used) or lower -c.",
@@ -46,14 +71,14 @@ static mn_status choose_scaling(const mn_position_params *p, mn_rope_spec *spec,
     return MN_OK;
 }
 
-mn_status mn_session_positions(const mn_model *model, const mn_position_params *p, int64_t *n_ctx, mn_rope_spec *out,
-                               mn_error *err) {
+mn_status mn_session_positions(const mn_model *model, const mn_position_params *p, const mn_posmap *map, int64_t *n_ctx,
+                               mn_rope_spec *out, mn_error *err) {
     const mn_config *c = &model->config;
     mn_rope_spec spec = c->rope;
     if (*n_ctx == 0) *n_ctx = c->infini.segment ? UNBOUNDED_CTX : c->n_ctx_train;
     if (!has_rope(c) && asks_for_scaling(p))
         return mn_fail(err, MN_ERR_ARGUMENT, "%s models have no rotary positions to scale; leave the --rope flags out.", c->arch);
-    MN_TRY(check_window(model, p, *n_ctx, err));
+    MN_TRY(check_window(model, p, map, *n_ctx, err));
     MN_TRY(choose_scaling(p, &spec, err));
     if (p->rope_scale > 0) {
         spec.factor = p->rope_scale;
@@ -62,6 +87,7 @@ mn_status mn_session_positions(const mn_model *model, const mn_position_params *
     if (p->rope_freq_base > 0) spec.freq_base = p->rope_freq_base;
     if (p->yarn_orig_ctx > 0) spec.original_ctx = p->yarn_orig_ctx;
     if (p->yarn_ext_factor > 0) spec.ext_factor = p->yarn_ext_factor;
+    if (p->yarn_ext_factor < 0 && spec.scaling == MN_ROPE_YARN) spec.scaling = MN_ROPE_LINEAR; /* no share of the ramp */
     if (p->yarn_attn_factor > 0) spec.attn_factor = p->yarn_attn_factor;
     if (p->yarn_beta_slow > 0) spec.beta_slow = p->yarn_beta_slow;
     if (p->yarn_beta_fast > 0) spec.beta_fast = p->yarn_beta_fast;

@@ -30,7 +30,7 @@ static mn_status lower_window(mn_session *s, const mn_position_params *positions
     mn_session_add_note(s, "the window is %lld tokens instead of the model's %lld: that %s", (long long)fits,
                         (long long)window->n_ctx, why->text);
     s->n_ctx = window->n_ctx = fits;
-    return mn_session_positions(&s->engine->model, positions, &s->n_ctx, &s->rope, err);
+    return mn_session_positions(&s->engine->model, positions, &s->map, &s->n_ctx, &s->rope, err);
 }
 
 /* A window that was asked for must fit into memory. Scratch for its steps is then taken once. */
@@ -56,9 +56,11 @@ static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error 
         return mn_fail(err, MN_ERR_ARGUMENT, "a batch of %d rows is outside 1 to %d.", s->n_batch, 1 << 16);
     MN_TRY(find_type(p->type_k, s->engine->compute.exact, &k_type, err));
     MN_TRY(find_type(p->type_v, s->engine->compute.exact, &v_type, err));
-    MN_TRY(mn_session_positions(&s->engine->model, &p->position, &s->n_ctx, &s->rope, err));
+    MN_TRY(mn_session_map(&s->engine->model, p, &s->map, err));
+    MN_TRY(mn_session_positions(&s->engine->model, &p->position, &s->map, &s->n_ctx, &s->rope, err));
     MN_TRY(find_room(s, p, (mn_window){s->n_ctx, s->n_batch, k_type, v_type}, err));
     MN_TRY(mn_timeline_init(&s->timeline, c, &s->rope, s->n_ctx, k_type, v_type, err));
+    if (s->map.scheme) MN_TRY(mn_timeline_set_map(&s->timeline, c, &s->map, s->n_ctx, err));
     MN_TRY(mn_session_patterns(s, p, err));
     s->tokens = calloc((size_t)s->n_ctx, sizeof *s->tokens);
     s->logits = calloc((size_t)c->n_vocab, sizeof *s->logits);
@@ -91,7 +93,7 @@ void mn_session_clear(mn_session *s) {
     mn_timeline *t = &s->timeline;
     if (t->state) memset(t->state, 0, t->state_bytes);
     t->n_tokens = t->n_evicted = t->evict_to = 0;
-    mn_kvcache_drop_after(t->cache, 0);
+    mn_timeline_drop_after(t, 0);
     s->n_checkpoints = 0;
     s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
     s->has_logits = false;
@@ -145,7 +147,7 @@ static void retreat(mn_session *s, int64_t n) {
         return;
     }
     t->n_tokens = n;
-    mn_kvcache_drop_after(t->cache, mn_timeline_n_rows(t));
+    mn_timeline_drop_after(t, mn_timeline_n_rows(t));
 }
 
 /* Runs one step of n rows; rows marked in want (NULL: none), or the last if want_last, give logits. */
@@ -269,7 +271,7 @@ int64_t mn_session_n_tokens(const mn_session *s) { return s->timeline.n_tokens; 
 const int32_t *mn_session_tokens(const mn_session *s) { return s->tokens; }
 int64_t mn_session_n_ctx(const mn_session *s) { return s->n_ctx; }
 const float *mn_session_logits(const mn_session *s) { return s->has_logits ? s->logits : NULL; }
-size_t mn_session_kv_bytes(const mn_session *s) { return mn_kvcache_bytes(s->timeline.cache) + s->timeline.state_bytes; }
+size_t mn_session_kv_bytes(const mn_session *s) { return mn_timeline_bytes(&s->timeline); }
 
 void mn_session_add_note(mn_session *s, const char *format, ...) {
     va_list args;

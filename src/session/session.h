@@ -18,6 +18,7 @@ struct mn_session {
     mn_engine *engine;
     mn_timeline timeline;
     mn_rope_spec rope; /* as it was decided for this window */
+    mn_posmap map;     /* scheme NULL = none */
     int64_t n_ctx;
     int32_t n_batch;
     int32_t *tokens; /* [n_ctx], timeline.n_tokens of them held */
@@ -44,9 +45,12 @@ int64_t mn_session_budget(const mn_session *s, int64_t *window);
 /* Resolves params->attn and attn_layers into s->patterns, with notes; the caller frees them. */
 mn_status mn_session_patterns(mn_session *s, const mn_session_params *params, mn_error *err);
 
+/* The position map asked for, by position.map or by an attn of "sinks:S,W"; scheme NULL = none. */
+mn_status mn_session_map(const mn_model *model, const mn_session_params *params, mn_posmap *out, mn_error *err);
+
 /* Decides positions for a window of *n_ctx tokens (0 = the model's own, which is filled in). The rules of
- * mn_position_params and the error for windows no scaling covers. */
-mn_status mn_session_positions(const mn_model *model, const mn_position_params *params, int64_t *n_ctx,
-                               mn_rope_spec *out, mn_error *err);
+ * mn_position_params and the error for windows that neither scaling nor the map covers. */
+mn_status mn_session_positions(const mn_model *model, const mn_position_params *params, const mn_posmap *map,
+                               int64_t *n_ctx, mn_rope_spec *out, mn_error *err);
 
 #endif

@@ -9,21 +9,22 @@
 
 #include <xxhash.h>
 
-enum { SNAPSHOT_VERSION = 1 };
+enum { SNAPSHOT_VERSION = 2 };
 
 static const char magic[8] = {'M', 'N', 'S', 'E', 'S', 'S', 'N', 0};
 
 /* All little-endian. After it: tokens int32 [n_tokens], state [state_bytes], n_checkpoints times (int64 n_tokens, state
- * [state_bytes]), logits f32 [n_vocab] if has_logits, slabs of pages [first_page, end_page), and the XXH3 hash of
+ * [state_bytes]), logits f32 [n_vocab] if has_logits, slabs of pages [first_page, end_page), those of the keys' second plane
+ * if there is one (position maps), and the XXH3 hash of
  * everything before, 8 bytes. */
 typedef struct snapshot_header {
     char magic[8];
     uint32_t version, has_logits;
     uint64_t model_hash;    /* of the model's sizes, tensor names, types and first bytes */
-    uint64_t position_hash; /* of the frequency tables and the scale of scores */
+    uint64_t position_hash; /* of the frequency tables, the scale of scores and the position map */
     int32_t k_type, v_type;
     int64_t n_tokens, first_page, end_page;
-    uint64_t state_bytes, slab_bytes, n_vocab;
+    uint64_t state_bytes, slab_bytes, grouped_slab_bytes, n_vocab;
     int64_t n_checkpoints, checkpoint_interval;
 } snapshot_header;
 
@@ -42,11 +43,16 @@ static uint64_t hash_model(const mn_model *m) {
 static uint64_t hash_positions(const mn_timeline *t) {
     XXH64_hash_t hash = XXH3_64bits(t->rope.freq, (size_t)t->rope.n_pairs * sizeof *t->rope.freq);
     hash = XXH3_64bits_withSeed(&t->rope.scale, sizeof t->rope.scale, hash);
-    return XXH3_64bits_withSeed(&t->score_scale, sizeof t->score_scale, hash);
+    hash = XXH3_64bits_withSeed(&t->score_scale, sizeof t->score_scale, hash);
+    if (!t->map.scheme) return hash;
+    const int64_t numbers[] = {t->map.a, t->map.b};
+    hash = XXH3_64bits_withSeed(t->map.scheme->name, strlen(t->map.scheme->name), hash);
+    return XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
 }
 
 static snapshot_header make_header(const mn_session *s) {
     const mn_kv_shape *shape = mn_kvcache_shape(s->timeline.cache);
+    const mn_kvcache *grouped = s->timeline.grouped;
     snapshot_header h = {
         .version = SNAPSHOT_VERSION,
         .has_logits = s->has_logits,
@@ -57,6 +63,7 @@ static snapshot_header make_header(const mn_session *s) {
         .n_tokens = s->timeline.n_tokens,
         .state_bytes = s->timeline.state_bytes,
         .slab_bytes = mn_kv_slab_bytes(shape),
+        .grouped_slab_bytes = grouped ? mn_kv_slab_bytes(mn_kvcache_shape(grouped)) : 0,
         .n_vocab = (uint64_t)s->engine->model.config.n_vocab,
         .n_checkpoints = s->n_checkpoints,
         .checkpoint_interval = s->checkpoint_interval,
@@ -87,6 +94,8 @@ static void put_all(hashed_writer *w, const mn_session *s) {
     }
     if (h.has_logits) put(w, s->logits, (size_t)h.n_vocab * sizeof *s->logits);
     for (int64_t page = h.first_page; page < h.end_page; page++) put(w, mn_kvcache_slab(s->timeline.cache, page), h.slab_bytes);
+    for (int64_t page = h.first_page; s->timeline.grouped && page < h.end_page; page++)
+        put(w, mn_kvcache_slab(s->timeline.grouped, page), h.grouped_slab_bytes);
     uint64_t sum = XXH3_64bits_digest(w->hash);
     mn_writer_put(&w->writer, &sum, sizeof sum);
 }
@@ -110,13 +119,14 @@ mn_status mn_session_save(const mn_session *s, const char *path, mn_error *err) 
 
 /* Bytes that a file with this header must have; false when they overflow. */
 static bool expected_bytes(const snapshot_header *h, size_t *out) {
-    size_t pages, total = sizeof *h + sizeof(uint64_t);
+    size_t pages, grouped, total = sizeof *h + sizeof(uint64_t);
     if (h->n_tokens < 0 || h->first_page < 0 || h->end_page < h->first_page) return false;
     if (!mn_mul_size((size_t)(h->end_page - h->first_page), h->slab_bytes, &pages)) return false;
+    if (!mn_mul_size((size_t)(h->end_page - h->first_page), h->grouped_slab_bytes, &grouped)) return false;
     if (h->n_checkpoints < 0 || h->n_checkpoints > MN_MAX_CHECKPOINTS) return false;
     size_t checkpoints = (size_t)h->n_checkpoints * (sizeof(int64_t) + h->state_bytes); /* state_bytes is the model's own */
     size_t logits = h->has_logits ? h->n_vocab * sizeof(float) : 0;
-    size_t parts[] = {(size_t)h->n_tokens * sizeof(int32_t), h->state_bytes, checkpoints, logits, pages};
+    size_t parts[] = {(size_t)h->n_tokens * sizeof(int32_t), h->state_bytes, checkpoints, logits, pages, grouped};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!mn_add_size(total, parts[i], &total)) return false;
     *out = total;
@@ -134,12 +144,12 @@ static mn_status check_header(const mn_session *s, const snapshot_header *h, con
                        path, mn_dtype_get(h->k_type) ? mn_dtype_get(h->k_type)->name : "?",
                        mn_dtype_get(h->v_type) ? mn_dtype_get(h->v_type)->name : "?");
     if (h->position_hash != own.position_hash)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%s: was saved with other positions; use the same -c and --rope flags.", path);
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s: was saved with other positions; use the same -c, --rope and --pos flags.", path);
     if (h->n_tokens > s->n_ctx)
         return mn_fail(err, MN_ERR_LIMIT, "%s: holds %lld tokens; the window is %lld. Use a larger -c.", path,
                        (long long)h->n_tokens, (long long)s->n_ctx);
     int64_t end_page = (h->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
-    if (h->slab_bytes != own.slab_bytes || h->state_bytes != own.state_bytes || h->end_page != end_page ||
+    if (h->slab_bytes != own.slab_bytes || h->grouped_slab_bytes != own.grouped_slab_bytes || h->state_bytes != own.state_bytes || h->end_page != end_page ||
         (h->state_bytes == 0 && h->n_checkpoints != 0))
         return mn_fail(err, MN_ERR_FORMAT, "%s: its sizes contradict each other; the file is damaged.", path);
     return MN_OK;
@@ -201,6 +211,9 @@ static mn_status load(mn_session *s, const unsigned char *data, const snapshot_h
     take(&r, s->logits, h->has_logits ? (size_t)h->n_vocab * sizeof *s->logits : 0);
     for (int64_t page = h->first_page; page < h->end_page; page++) take(&r, mn_kvcache_slab(t->cache, page), h->slab_bytes);
     mn_kvcache_mark(t->cache, h->first_page, h->end_page);
+    for (int64_t page = h->first_page; t->grouped && page < h->end_page; page++)
+        take(&r, mn_kvcache_slab(t->grouped, page), h->grouped_slab_bytes);
+    if (t->grouped) mn_kvcache_mark(t->grouped, h->first_page, h->end_page);
     t->n_tokens = h->n_tokens;
     s->has_logits = h->has_logits;
     return MN_OK;

@@ -19,6 +19,14 @@ static void fill_tokens(const mn_session *s, int32_t *tokens, int64_t n) {
     }
 }
 
+/* Fills pages up to n_pages with copies of the first n_real. */
+static void tile_pages(mn_kvcache *cache, int64_t n_real, int64_t n_pages) {
+    size_t slab_bytes = mn_kv_slab_bytes(mn_kvcache_shape(cache));
+    for (int64_t page = n_real; page < n_pages; page++)
+        memcpy(mn_kvcache_slab(cache, page), mn_kvcache_slab(cache, page % n_real), slab_bytes);
+    mn_kvcache_mark(cache, 0, n_pages);
+}
+
 mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
     enum { REAL_TOKENS = 4 * MN_PAGE_TOKENS };
     mn_timeline *t = &s->timeline;
@@ -32,10 +40,8 @@ mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
     MN_TRY(mn_session_extend(s, tokens, n_real, NULL, NULL, NULL, NULL, err));
     if (s->engine->model.config.infini.segment == 0) {
         int64_t n_real_pages = (n_real + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
-        for (int64_t page = n_real_pages; page < n_pages; page++)
-            memcpy(mn_kvcache_slab(t->cache, page), mn_kvcache_slab(t->cache, page % n_real_pages),
-                   mn_kv_slab_bytes(mn_kvcache_shape(t->cache)));
-        mn_kvcache_mark(t->cache, 0, n_pages);
+        tile_pages(t->cache, n_real_pages, n_pages);
+        if (t->grouped) tile_pages(t->grouped, n_real_pages, n_pages);
     }
     for (int64_t i = n_real; i < depth; i++) s->tokens[i] = s->tokens[i % n_real];
     t->n_tokens = depth;

@@ -1,96 +1,45 @@
 /* Attention patterns through a whole model: against a dense mask, budgets that cover the text, chunks, causality. */
-#include "support/support.h"
+#include "support/session_rows.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <mnemo/session.h>
-
-#include "session/session.h"
-
-enum { N_TOKENS = 300, MAX_DIM = 1024 };
 
 static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-gemma3.gguf", "models/default.gguf"};
 static const char *const patterns[] = {"window:65",         "global:70",      "random:1,5",  "bigbird:64,1,1,1",
                                        "longformer:60,3,2", "sinks-abs:4,60", "bigbird:16,3,1,2"};
 enum { N_MODELS = sizeof model_names / sizeof *model_names, N_PATTERNS = sizeof patterns / sizeof *patterns };
 
-static mn_engine *open_engine(const char *name) {
-    mn_engine *engine;
-    mn_error err;
-    char shipped[4096];
-    const char *path = data_path(name);
-    snprintf(shipped, sizeof shipped, "%s/%s", MNEMO_SOURCE_DIR, name);
-    mn_engine_params params = {.n_threads = 2, .exact = true};
-    assert_ok(mn_engine_open(path ? path : shipped, &params, &engine, &err), err);
-    return engine;
+static session_rows run_with(mn_engine *engine, const char *attn, int32_t n_batch, const int32_t *tokens) {
+    return rows_run(engine, (mn_session_params){.attn = attn, .n_batch = n_batch}, tokens);
 }
 
-static mn_session *open_session(mn_engine *engine, const char *attn, const char *attn_layers, int32_t n_batch) {
+static mn_session *open_session(mn_engine *engine, const char *attn, const char *attn_layers) {
     mn_session *s;
     mn_error err;
-    mn_session_params params = {.n_ctx = N_TOKENS, .n_batch = n_batch, .attn = attn, .attn_layers = attn_layers, .position.beyond = true};
+    mn_session_params params = {.n_ctx = ROWS_TOKENS, .attn = attn, .attn_layers = attn_layers, .position.beyond = true};
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
     return s;
 }
 
-static void fill_tokens(const mn_engine *engine, int32_t *tokens) {
-    uint32_t x = 3;
-    for (int i = 0; i < N_TOKENS; i++) tokens[i] = (int32_t)((x = x * 1103515245 + 12345) >> 16) % mn_engine_info(engine).n_vocab;
-}
-
-typedef struct rows {
-    float *data; /* [N_TOKENS, n_vocab] */
-    int n_vocab;
-} rows;
-
-static void keep(void *arg, int64_t index, const float *logits) {
-    const rows *r = arg;
-    memcpy(r->data + index * r->n_vocab, logits, (size_t)r->n_vocab * sizeof *logits);
-}
-
-/* Logits after every token; closes the session. */
-static rows run(mn_session *s, const int32_t *tokens) {
-    static uint8_t want[N_TOKENS];
-    mn_error err;
-    rows r = {.n_vocab = mn_engine_info(s->engine).n_vocab};
-    r.data = calloc(N_TOKENS * (size_t)r.n_vocab, sizeof *r.data);
-    memset(want, 1, sizeof want);
-    assert_ok(mn_session_extend(s, tokens, N_TOKENS, want, keep, NULL, &r, &err), err);
-    mn_session_close(s);
-    return r;
-}
-
-static rows run_with(mn_engine *engine, const char *attn, const char *attn_layers, int32_t n_batch, const int32_t *tokens) {
-    return run(open_session(engine, attn, attn_layers, n_batch), tokens);
-}
-
-static size_t bytes_of(rows r) { return N_TOKENS * (size_t)r.n_vocab * sizeof *r.data; }
-
 static bool sees(const mn_timeline *t, const mn_config *c, int layer, int64_t i, int64_t j) {
     int64_t window = mn_config_window(c, layer);
-    if (t->patterns && t->patterns[layer].kind) return mn_pattern_sees(&t->patterns[layer], N_TOKENS, i, j);
+    if (t->patterns && t->patterns[layer].kind) return mn_pattern_sees(&t->patterns[layer], ROWS_TOKENS, i, j);
     return j <= i && (window == 0 || i - j < window);
-}
-
-static const float *row_at(const void *const *pages, size_t row_bytes, int head, int64_t token) {
-    const char *page = pages[token / MN_PAGE_TOKENS];
-    return (const float *)(const void *)(page + (size_t)(head * MN_PAGE_TOKENS + token % MN_PAGE_TOKENS) * row_bytes);
 }
 
 static void attend_row(const mn_timeline *t, const mn_config *c, int layer, int head, int64_t i, const float *q, float *out) {
     mn_kv_view kv = mn_kvcache_view(t->cache, layer, i + 1);
     int kv_head = head / (c->n_heads / kv.n_kv_heads);
-    double scores[N_TOKENS] = {0}, max = -INFINITY, sums[MAX_DIM] = {0}, total = 0;
+    double scores[ROWS_TOKENS] = {0}, max = -INFINITY, sums[ROWS_MAX_DIM] = {0}, total = 0;
     for (int64_t j = 0; j <= i; j++) {
-        const float *k = row_at(kv.k_pages, kv.k_row_bytes, kv_head, j);
+        const float *k = rows_cached(kv.k_pages, kv.k_row_bytes, kv_head, j);
         for (int d = 0; d < kv.k_dim; d++) scores[j] += (double)q[d] * k[d] * t->score_scale;
         if (sees(t, c, layer, i, j)) max = fmax(max, scores[j]);
     }
     for (int64_t j = 0; j <= i; j++) {
         if (!sees(t, c, layer, i, j)) continue;
-        const float *v = row_at(kv.v_pages, kv.v_row_bytes, kv_head, j);
+        const float *v = rows_cached(kv.v_pages, kv.v_row_bytes, kv_head, j);
         double weight = exp(scores[j] - max);
         total += weight;
         for (int d = 0; d < kv.v_dim; d++) sums[d] += weight * v[d];
@@ -112,38 +61,25 @@ static mn_status attend_dense(const mn_step *s, int layer, float *out, const flo
 
 static void each_model(void (*check)(mn_engine *engine, const int32_t *tokens)) {
     for (int i = 0; i < N_MODELS; i++) {
-        int32_t tokens[N_TOKENS];
-        mn_engine *engine = open_engine(model_names[i]);
-        fill_tokens(engine, tokens);
+        int32_t tokens[ROWS_TOKENS];
+        mn_engine *engine = rows_engine(model_names[i]);
+        rows_tokens(engine, tokens);
         check(engine, tokens);
         mn_engine_close(engine);
     }
 }
 
-/* The largest difference as a share of the logits' deviation, as tests/session/golden_test.c measures. */
-static void assert_share(rows got, rows want, double limit, const char *what) {
-    size_t n = N_TOKENS * (size_t)want.n_vocab;
-    double sum = 0, squares = 0, worst = 0;
-    for (size_t i = 0; i < n; i++) {
-        sum += want.data[i];
-        squares += (double)want.data[i] * want.data[i];
-        worst = fmax(worst, fabs((double)got.data[i] - want.data[i]));
-    }
-    double deviation = sqrt(squares / (double)n - sum * sum / (double)n / (double)n);
-    if (!(worst <= limit * deviation)) fail_msg("%s: off by %g of a deviation of %g", what, worst, deviation);
-}
-
 static void check_dense(mn_engine *engine, const int32_t *tokens) {
     mn_ops dense = mn_ops_cpu;
     dense.attend = attend_dense;
-    rows full = run_with(engine, NULL, NULL, 0, tokens);
+    session_rows full = run_with(engine, NULL, 0, tokens);
     for (int i = 0; i < N_PATTERNS; i++) {
-        rows got = run_with(engine, patterns[i], NULL, 0, tokens);
+        session_rows got = run_with(engine, patterns[i], 0, tokens);
         engine->ops = &dense;
-        rows want = run_with(engine, patterns[i], NULL, 0, tokens);
+        session_rows want = run_with(engine, patterns[i], 0, tokens);
         engine->ops = &mn_ops_cpu;
-        assert_share(got, want, 1e-3, patterns[i]);
-        assert_memory_not_equal(got.data, full.data, bytes_of(full)); /* it is not a flag without an effect */
+        rows_close(got, want, 1e-3, patterns[i]);
+        assert_memory_not_equal(got.data, full.data, rows_bytes(full)); /* it is not a flag without an effect */
         free(got.data);
         free(want.data);
     }
@@ -157,10 +93,10 @@ static void equals_a_dense_mask(void **state) {
 
 static void check_budgets(mn_engine *engine, const int32_t *tokens) {
     static const char *const covering[] = {"full", "causal", "window:300", "global:300", "random:64,1", "bigbird:64,9,0,0", "sinks-abs:100,200"};
-    rows plain = run_with(engine, NULL, NULL, 0, tokens);
+    session_rows plain = run_with(engine, NULL, 0, tokens);
     for (size_t i = 0; i < sizeof covering / sizeof *covering; i++) {
-        rows got = run_with(engine, covering[i], NULL, 0, tokens);
-        assert_memory_equal(got.data, plain.data, bytes_of(plain));
+        session_rows got = run_with(engine, covering[i], 0, tokens);
+        assert_memory_equal(got.data, plain.data, rows_bytes(plain));
         free(got.data);
     }
     free(plain.data);
@@ -173,10 +109,10 @@ static void enough_budget_is_plain_to_the_bit(void **state) {
 
 static void check_chunks(mn_engine *engine, const int32_t *tokens) {
     for (int i = 0; i < N_PATTERNS; i++) {
-        rows whole = run_with(engine, patterns[i], NULL, 0, tokens);
+        session_rows whole = run_with(engine, patterns[i], 0, tokens);
         for (int32_t n_batch = 7; n_batch < 128; n_batch += 90) {
-            rows parts = run_with(engine, patterns[i], NULL, n_batch, tokens);
-            assert_memory_equal(parts.data, whole.data, bytes_of(whole));
+            session_rows parts = run_with(engine, patterns[i], n_batch, tokens);
+            assert_memory_equal(parts.data, whole.data, rows_bytes(whole));
             free(parts.data);
         }
         free(whole.data);
@@ -189,11 +125,11 @@ static void chunks_change_no_bit(void **state) {
 }
 
 static void check_causality(mn_engine *engine, const int32_t *tokens) {
-    int32_t other[N_TOKENS];
+    int32_t other[ROWS_TOKENS];
     memcpy(other, tokens, sizeof other);
     other[170] ^= 1;
     for (int i = 0; i < N_PATTERNS; i++) {
-        rows before = run_with(engine, patterns[i], NULL, 0, tokens), after = run_with(engine, patterns[i], NULL, 0, other);
+        session_rows before = run_with(engine, patterns[i], 0, tokens), after = run_with(engine, patterns[i], 0, other);
         size_t row = (size_t)before.n_vocab * sizeof(float);
         assert_memory_equal(before.data, after.data, 170 * row);
         assert_memory_not_equal(before.data + 170 * before.n_vocab, after.data + 170 * after.n_vocab, row);
@@ -210,8 +146,8 @@ static void a_later_token_never_changes_an_earlier_answer(void **state) {
 /* Gemma's windowed layers keep their window under --attn, and lose it where --attn-layers names them. */
 static void windows_of_the_model(void **state) {
     (void)state;
-    mn_engine *engine = open_engine("golden/tiny-gemma3.gguf");
-    mn_session *s = open_session(engine, "global:9", "0=causal", 0);
+    mn_engine *engine = rows_engine("golden/tiny-gemma3.gguf");
+    mn_session *s = open_session(engine, "global:9", "0=causal");
     const mn_config *c = &engine->model.config;
     assert_true(mn_config_window(c, 0) > 0 && mn_config_window(c, 1) > 0 && c->n_layers > 2);
     assert_string_equal(s->patterns[0].kind->name, "causal");
@@ -225,8 +161,8 @@ static void windows_of_the_model(void **state) {
 
 static void layers_draw_their_own_random_blocks(void **state) {
     (void)state;
-    mn_engine *engine = open_engine("models/default.gguf");
-    mn_session *s = open_session(engine, "causal", "1-=random:2,7", 0);
+    mn_engine *engine = rows_engine("models/default.gguf");
+    mn_session *s = open_session(engine, "causal", "1-=random:2,7");
     assert_string_equal(s->patterns[0].kind->name, "causal");
     for (int layer = 1; layer < engine->model.config.n_layers; layer++) assert_int_equal(s->patterns[layer].seed, 7 + layer);
     mn_session_close(s);
@@ -236,9 +172,9 @@ static void layers_draw_their_own_random_blocks(void **state) {
 static void notes_name_what_needs_training(void **state) {
     (void)state;
     static const char *const silent[] = {NULL, "full", "sinks-abs:4,60"}, *const warned[] = {"window:64", "bigbird", "random:2"};
-    mn_engine *engine = open_engine("models/default.gguf");
+    mn_engine *engine = rows_engine("models/default.gguf");
     for (int i = 0; i < 3; i++) {
-        mn_session *quiet = open_session(engine, silent[i], NULL, 0), *loud = open_session(engine, warned[i], NULL, 0);
+        mn_session *quiet = open_session(engine, silent[i], NULL), *loud = open_session(engine, warned[i], NULL);
         assert_null(mn_session_note(quiet, 0));
         assert_non_null(strstr(mn_session_note(loud, 0), "not trained"));
         assert_null(mn_session_note(loud, 1));
@@ -252,7 +188,7 @@ static void refuses(void **state) {
     (void)state;
     static const struct { const char *attn, *layers, *says; } bad[] = {
         {"windw:64", NULL, "window:W"}, {"window:0", NULL, "window"}, {NULL, "0-99=full", "0 to 3"}, {NULL, "window:4", "0-3=causal"}};
-    mn_engine *engine = open_engine("models/default.gguf");
+    mn_engine *engine = rows_engine("models/default.gguf");
     mn_session *s;
     mn_error err;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -1,0 +1,64 @@
+#include "support/session_rows.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+mn_engine *rows_engine(const char *name) {
+    mn_engine *engine;
+    mn_error err;
+    char shipped[4096];
+    const char *path = data_path(name);
+    snprintf(shipped, sizeof shipped, "%s/%s", MNEMO_SOURCE_DIR, name);
+    mn_engine_params params = {.n_threads = 2, .exact = true};
+    assert_ok(mn_engine_open(path ? path : shipped, &params, &engine, &err), err);
+    return engine;
+}
+
+void rows_tokens(const mn_engine *engine, int32_t *tokens) {
+    uint32_t x = 3;
+    for (int i = 0; i < ROWS_TOKENS; i++) {
+        x = x * 1103515245 + 12345;
+        tokens[i] = (int32_t)((x >> 16) % (uint32_t)mn_engine_info(engine).n_vocab);
+    }
+}
+
+static void keep(void *arg, int64_t index, const float *logits) {
+    const session_rows *r = arg;
+    memcpy(r->data + index * r->n_vocab, logits, (size_t)r->n_vocab * sizeof *logits);
+}
+
+session_rows rows_run(mn_engine *engine, mn_session_params params, const int32_t *tokens) {
+    uint8_t want[ROWS_TOKENS];
+    mn_session *s;
+    mn_error err;
+    session_rows r = {.n_vocab = mn_engine_info(engine).n_vocab};
+    params.n_ctx = ROWS_TOKENS;
+    params.position.beyond = true;
+    assert_ok(mn_session_open(engine, &params, &s, &err), err);
+    r.data = calloc(ROWS_TOKENS * (size_t)r.n_vocab, sizeof *r.data);
+    memset(want, 1, sizeof want);
+    assert_ok(mn_session_extend(s, tokens, ROWS_TOKENS, want, keep, NULL, &r, &err), err);
+    mn_session_close(s);
+    return r;
+}
+
+size_t rows_bytes(session_rows rows) { return ROWS_TOKENS * (size_t)rows.n_vocab * sizeof *rows.data; }
+
+void rows_close(session_rows got, session_rows want, double share, const char *what) {
+    size_t n = ROWS_TOKENS * (size_t)want.n_vocab;
+    double sum = 0, squares = 0, worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        double difference = fabs((double)got.data[i] - want.data[i]);
+        sum += want.data[i];
+        squares += (double)want.data[i] * want.data[i];
+        if (!(difference <= worst)) worst = difference;
+    }
+    double deviation = sqrt(squares / (double)n - sum * sum / (double)n / (double)n);
+    if (!(worst <= share * deviation)) fail_msg("%s: off by %g where logits deviate by %g", what, worst, deviation);
+}
+
+const float *rows_cached(const void *const *pages, size_t row_bytes, int head, int64_t token) {
+    const char *page = pages[token / MN_PAGE_TOKENS];
+    return (const float *)(const void *)(page + (size_t)(head * MN_PAGE_TOKENS + token % MN_PAGE_TOKENS) * row_bytes);
+}
