@@ -50,6 +50,10 @@ static void run_item(const job *j, const product *p, int64_t item, char *panel) 
     int64_t n_in = p->w->ne[0], n_rows = MN_MIN(p->rows_per_chunk, j->n_rows - first_row);
     mn_matmul_part part = {.w = p->w, .first_output = first_output};
     part.n_outputs = (int)MN_MIN(p->path->panel_outputs, p->w->ne[1] - first_output);
+    if (j->n_rows == 1 && p->path->row) {
+        p->path->row(&part, p->x, panel, p->out + first_output);
+        return;
+    }
     for (; part.first_input < n_in; part.first_input += p->path->block_inputs) {
         part.n_inputs = (int)MN_MIN(p->path->block_inputs, n_in - part.first_input);
         p->path->pack(&part, j->vec, panel);

@@ -12,7 +12,8 @@
  *
  * How: W is cut into panels of a few vectors of outputs and a block of inputs. A panel is expanded once into the form
  * that the dot instructions want, small enough for the first-level cache, and all rows of x pass over it, a tile of
- * accumulators in registers at a time. One row goes the same way: expanding keeps up with memory.
+ * accumulators in registers at a time. One row goes the same way, or where that does not keep up with memory, by a kernel
+ * of its own that adds up in the same order.
  */
 #ifndef MN_KERNELS_MATMUL_H
 #define MN_KERNELS_MATMUL_H
@@ -46,6 +47,9 @@ typedef struct mn_matmul_path {
     /* out[r, 0 .. n_outputs) = (or +=, when part->first_input > 0) x[r, part's inputs] . panel; x: prepared rows. */
     void (*tile)(const mn_matmul_part *part, const void *panel, const char *x, size_t x_row_bytes, int64_t n_rows,
                  float *out, int64_t out_stride);
+    /* The same for a lone row and all inputs (first_input = 0), bit for bit, where memory is the limit; panel is room to
+     * work. NULL: pack and tile do it. */
+    void (*row)(const mn_matmul_part *part, const void *x, void *panel, float *out);
 } mn_matmul_path;
 
 typedef struct mn_matmul_kernels {

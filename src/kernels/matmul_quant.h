@@ -16,11 +16,13 @@
 
 enum { MN_QUANT_INPUTS = 512, MN_QUANT_BLOCKS = MN_QUANT_INPUTS / MN_BLOCK };
 
-/* 32 activations: x_j = d q_j; minus_sum[h] = -(sum of q over half h) */
+/* 512 activations in blocks of 32: x_j = d[j / 32] q_j. minus_sum[b] = -(sum of q over block b), minus_half[h][b] over
+ * half h of it. What a row does not fill is zero. */
 typedef struct mn_quant_x {
-    int8_t q[MN_BLOCK];
-    float d;
-    int32_t minus_sum[2];
+    int8_t q[MN_QUANT_INPUTS];
+    float d[MN_QUANT_BLOCKS];
+    int32_t minus_sum[MN_QUANT_BLOCKS];
+    int32_t minus_half[2][MN_QUANT_BLOCKS];
 } mn_quant_x;
 
 /* Scales (and minima) come one for each 32 inputs, or for each 16. */
@@ -36,6 +38,12 @@ typedef void mn_quant_pack_fn(const char *rows, size_t stride, int n, mn_quant_p
 mn_quant_pack_fn mn_quant_pack_q8_0, mn_quant_pack_q4_0, mn_quant_pack_q4_1, mn_quant_pack_q5_0, mn_quant_pack_q5_1,
     mn_quant_pack_iq4_nl, mn_quant_pack_q2_k, mn_quant_pack_q3_k, mn_quant_pack_q4_k, mn_quant_pack_q5_k,
     mn_quant_pack_q6_k;
+
+/* The `row` of a path (see mn_matmul_path). */
+typedef void mn_quant_row_fn(const mn_matmul_part *part, const void *x, void *panel, float *out);
+
+mn_quant_row_fn mn_quant_row_q8_0, mn_quant_row_q4_0, mn_quant_row_iq4_nl, mn_quant_row_q4_k, mn_quant_row_q5_k,
+    mn_quant_row_q6_k;
 
 /* Enters the quantised types' paths. */
 void mn_matmul_init_quant_avx512bf16(mn_matmul_kernels *table);
