@@ -1,6 +1,7 @@
 /* f32 with 512-bit FMA: tiles of up to 12 rows by 32 outputs, 24 accumulators. */
 #include "kernels/matmul_f32.h"
 #include "kernels/matmul_panel_avx512.h"
+#include "kernels/matmul_row_avx512.h"
 
 enum { INPUTS = 256 };
 
@@ -66,17 +67,35 @@ static void tile(const mn_matmul_part *part, const void *p, const char *x, size_
 #undef TILE
 }
 
-static const mn_matmul_path f32_path = {
-    .panel_outputs = MN_PANEL_OUTPUTS,
-    .block_inputs = INPUTS,
-    .panel_bytes = sizeof(panel),
-    .x_row_bytes = mn_f32_x_row_bytes,
-    .prepare = mn_f32_prepare,
-    .pack = pack,
-    .tile = tile,
-};
+MN_ALWAYS_INLINE __m512i load_floats(const char *p, int64_t n_bytes) {
+    return _mm512_maskz_loadu_epi32(n_bytes >= 64 ? 0xffff : (__mmask16)((1u << n_bytes / 4) - 1), p);
+}
+
+MN_ALWAYS_INLINE __m512 dot_float(__m512 sum, __m512i w, const char *x) {
+    return _mm512_fmadd_ps(_mm512_set1_ps(*(const float *)x), _mm512_castsi512_ps(w), sum);
+}
+
+static void row(const mn_matmul_part *part, const void *x, void *work, float *out) {
+    (void)work;
+    mn_row_by_dwords(load_floats, dot_float, part, x, out);
+}
+
+#define PATH(name, row_fn)                    \
+    static const mn_matmul_path name = {      \
+        .panel_outputs = MN_PANEL_OUTPUTS,    \
+        .block_inputs = INPUTS,               \
+        .panel_bytes = sizeof(panel),         \
+        .x_row_bytes = mn_f32_x_row_bytes,    \
+        .prepare = mn_f32_prepare,            \
+        .pack = pack,                         \
+        .tile = tile,                         \
+        .row = row_fn,                        \
+    };
+PATH(path_any, NULL)
+PATH(path_f32, row)
 
 void mn_matmul_init_avx512(mn_matmul_kernels *table) {
-    table->exact = &f32_path;
-    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->fast[type] = &f32_path;
+    table->exact = &path_any;
+    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->fast[type] = &path_any;
+    table->fast[MN_F32] = &path_f32;
 }

@@ -63,9 +63,9 @@ MN_ALWAYS_INLINE __m512 offset_terms(__m512i dots, const mn_quant_x *x, unsigned
 
 /* f16 scales, `words` 16-bit words apart, of n blocks (as many as 128 bytes hold), into lanes from `lane`. */
 MN_ALWAYS_INLINE __m512i pick_scales(const char *p, int words, int lane, int n) {
-    __m512i order = _mm512_mullo_epi16(_mm512_castsi256_si512(_mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)),
-                                       _mm512_set1_epi16((short)words));
-    order = _mm512_sub_epi16(order, _mm512_set1_epi16((short)(lane * words)));
+    __m256i lanes = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m256i from = _mm256_sub_epi16(lanes, _mm256_set1_epi16((short)lane));
+    __m512i order = _mm512_castsi256_si512(_mm256_mullo_epi16(from, _mm256_set1_epi16((short)words)));
     return _mm512_maskz_permutex2var_epi16(((1u << n) - 1) << lane, load_512(p), order, load_512(p + 64));
 }
 
@@ -158,7 +158,8 @@ MN_ALWAYS_INLINE __m512 min_terms(__m512i dots, const mn_quant_x *x, k4_scales s
 MN_ALWAYS_INLINE void four_dots(__m512i bytes, __m512i fifth_low, __m512i fifth_high, const int8_t *q, __m512i *even,
                                 __m512i *odd) {
     __m512i x0 = load_512(q), x1 = load_512(q + 64), zero = _mm512_setzero_si512();
-    __m512i low = _mm512_or_si512(low_nibbles(bytes), fifth_low), high = _mm512_or_si512(high_nibbles(bytes), fifth_high);
+    __m512i low = _mm512_or_si512(low_nibbles(bytes), fifth_low);
+    __m512i high = _mm512_or_si512(high_nibbles(bytes), fifth_high);
     *even = _mm512_dpbusd_epi32(zero, low, _mm512_shuffle_i64x2(x0, x1, 0x44));
     *odd = _mm512_dpbusd_epi32(zero, high, _mm512_shuffle_i64x2(x0, x1, 0xee));
 }
@@ -217,9 +218,10 @@ MN_ALWAYS_INLINE void q6_k_dots(const char *low, const char *high, const int8_t 
 MN_ALWAYS_INLINE __m512 terms_q6_k(const char *w, const mn_quant_x *x) {
     const char *blocks[2] = {w, w + sizeof(mn_q6_k)};
     __m512i v[8], dots[2];
-    for (int k = 0; k < 4; k++)
-        q6_k_dots(blocks[k / 2] + offsetof(mn_q6_k, low) + k % 2 * 64, blocks[k / 2] + offsetof(mn_q6_k, high) + k % 2 * 32,
-                  x->q + 128 * k, v + 2 * k);
+    for (int k = 0; k < 4; k++) {
+        const char *low = blocks[k / 2] + offsetof(mn_q6_k, low), *high = blocks[k / 2] + offsetof(mn_q6_k, high);
+        q6_k_dots(low + k % 2 * 64, high + k % 2 * 32, x->q + 128 * k, v + 2 * k);
+    }
     sum_halves(v, dots);
     const size_t at = offsetof(mn_q6_k, scales), d_at = offsetof(mn_q6_k, d);
     __m512i pairs = _mm512_cvtepi8_epi16(two_128(blocks[0] + at, blocks[1] + at));
