@@ -12,26 +12,28 @@ static size_t align64(size_t bytes) {
 }
 
 mn_arithmetic mn_choose_arithmetic(const mn_attend_kernels *kernels, bool exact, const mn_attend *a, int64_t n_tokens) {
-    mn_arithmetic by = {exact ? &kernels->f32 : &kernels->fast, NULL};
+    mn_arithmetic by = {.ops = exact ? &kernels->f32 : &kernels->fast};
     const mn_kv_view *kv = &a->kv;
+    const mn_direct_ops *k = &kernels->direct[kv->k_type], *v = &kernels->direct[kv->v_type];
     int64_t n_rows = n_tokens * (a->n_heads / kv->n_kv_heads);
-    if (!exact && n_rows <= kernels->direct.max_rows(kv->k_type, kv->k_dim) &&
-        n_rows <= kernels->direct.max_rows(kv->v_type, kv->v_dim))
-        by.direct = &kernels->direct;
+    if (exact || n_rows > k->max_rows || n_rows > v->max_rows || kv->k_dim % 16 || kv->v_dim % 16) return by;
+    by.direct_k = k;
+    by.direct_v = v;
     return by;
 }
 
 static size_t q_row_bytes(const mn_attend *a, mn_arithmetic by) {
-    return (size_t)mn_attend_pad(a->kv.k_dim) * (by.direct ? sizeof(float) : (size_t)by.ops->operand_bytes);
+    if (by.direct_k) return mn_direct_q_bytes(a->kv.k_dim);
+    return (size_t)mn_attend_pad(a->kv.k_dim) * (size_t)by.ops->operand_bytes;
 }
 
 static size_t scores_bytes(mn_arithmetic by, int64_t n_rows) {
-    return (size_t)(by.direct ? n_rows : MN_TILE_ROWS) * MN_TILE_KEYS * sizeof(float);
+    return (size_t)(by.direct_k ? n_rows : MN_TILE_ROWS) * MN_TILE_KEYS * sizeof(float);
 }
 
 /* A key tile, or a value tile, packed. */
 static size_t packed_bytes(mn_arithmetic by, int dim) {
-    return by.direct ? 0 : MN_TILE_KEYS * (size_t)mn_attend_pad(dim) * (size_t)by.ops->operand_bytes;
+    return by.direct_k ? 0 : MN_TILE_KEYS * (size_t)mn_attend_pad(dim) * (size_t)by.ops->operand_bytes;
 }
 
 size_t mn_row_tile_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows) {
@@ -45,10 +47,7 @@ static void pack_queries(const mn_row_tile *tile, int64_t first_row) {
     for (int64_t row = first_row; row < first_row + tile->n_tokens; row++)
         for (int i = 0; i < tile->group; i++, packed += q_row_bytes(a, tile->by)) {
             const float *q = a->q + row * a->q_stride + (int64_t)(tile->kv_head * tile->group + i) * a->kv.k_dim;
-            if (tile->by.direct)
-                tile->by.direct->pack_q(packed, a->kv.k_type, q, a->kv.k_dim);
-            else
-                tile->by.ops->pack_q(packed, q, a->kv.k_dim);
+            (tile->by.direct_k ? tile->by.direct_k->pack_q : tile->by.ops->pack_q)(packed, q, a->kv.k_dim);
         }
 }
 
@@ -177,9 +176,9 @@ static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const m
 static void absorb_direct(const mn_row_tile *tile, mn_softmax_rows rows, const mn_cached_rows *k,
                           const mn_cached_rows *v, int64_t tile_begin, sight seen) {
     int n_rows = tile->n_tokens * tile->group;
-    tile->by.direct->scores(tile->s, tile->q, k, tile->factor, n_rows, tile->k_pad);
+    tile->by.direct_k->scores(tile->s, tile->q, k, tile->factor, n_rows, tile->k_pad);
     if (must_edit(tile, seen)) edit_scores(tile, 0, n_rows, tile_begin, seen);
-    tile->by.direct->absorb(rows, tile->s, v, n_rows, tile->v_pad);
+    tile->by.direct_v->absorb(rows, tile->s, v, n_rows, tile->v_pad);
 }
 
 void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end) {
@@ -188,7 +187,7 @@ void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t b
         sight seen = look(tile, 0, tile->n_tokens - 1, begin);
         mn_cached_rows k = find_rows(tile, false, begin), v = find_rows(tile, true, begin);
         if (seen != SEES_NONE && k.rows && v.rows)
-            (tile->by.direct ? absorb_direct : absorb_packed)(tile, rows, &k, &v, begin, seen);
+            (tile->by.direct_k ? absorb_direct : absorb_packed)(tile, rows, &k, &v, begin, seen);
         begin += MN_TILE_KEYS;
     }
 }

@@ -13,10 +13,10 @@
 
 enum { MN_RANGE_KEYS = 1024 };
 
-/* The arithmetic of a call: direct is NULL where rows are always packed. */
+/* The arithmetic of a call: direct_k and direct_v are NULL where rows are packed. */
 typedef struct mn_arithmetic {
     const mn_attend_ops *ops;
-    const mn_direct_ops *direct;
+    const mn_direct_ops *direct_k, *direct_v;
 } mn_arithmetic;
 
 /* exact: f32 tiles, so that a row comes out the same whatever its chunk. Few rows may be computed directly. */

@@ -61,23 +61,28 @@ typedef struct mn_attend_ops {
     void (*add_slope)(float *s, float slope, float offset);
 } mn_attend_ops;
 
-/* The same arithmetic from rows as they are cached, for so few queries that packing would cost more than it saves. */
+/* The same from rows of one type as they are cached, for so few queries that packing would cost more than it saves.
+ * dims: multiples of 16. */
 typedef struct mn_direct_ops {
-    /* Above so many query rows packing pays; 0: it always does (this type, these dims, this level). */
-    int (*max_rows)(mn_dtype type, int dim);
-    /* Into k_pad floats, or what else the type of the keys wants in their place. */
-    void (*pack_q)(void *packed, mn_dtype k_type, const float *q, int k_dim);
+    int max_rows; /* above so many query rows packing pays; 0: it always does (this type, this level) */
+    /* Into mn_direct_q_bytes(k_dim) bytes, 64-byte aligned. */
+    void (*pack_q)(void *packed, const float *q, int k_dim);
     void (*scores)(float *s, const void *q, const mn_cached_rows *k, float factor, int n_rows, int k_dim);
     void (*absorb)(mn_softmax_rows rows, float *s, const mn_cached_rows *v, int n_rows, int v_dim);
 } mn_direct_ops;
 
+static inline size_t mn_direct_q_bytes(int k_dim) {
+    return (size_t)((k_dim + 63) & ~63) * sizeof(float);
+}
+
 /* Error against a softmax in double precision, relative to the norm, while |scores| <= 16 (beyond, float's rounding of
- * the scores themselves shows): f32 and direct 1e-6 in every row. fast: the same, or where the level multiplies in bf16
- * 2e-3 over all rows and 4e-3 in the worst, for queries, keys and values that are bf16 already; rounding others costs
- * up to 1e-2 in the worst row. Sums and softmax stay f32. */
+ * the scores themselves shows): f32 and direct 1e-6 in every row, but 1e-4 where q8_0 or q4_0 rows are dotted as bytes
+ * (queries and weights are rounded to 16 bits then). fast: as f32, or where the level multiplies in bf16 2e-3 over all rows and
+ * 4e-3 in the worst, for queries, keys and values that are bf16 already; rounding others costs up to 1e-2 in the worst
+ * row. Sums and softmax stay f32. */
 typedef struct mn_attend_kernels {
     mn_attend_ops f32, fast;
-    mn_direct_ops direct;
+    mn_direct_ops direct[MN_DTYPE_COUNT]; /* keys and values each by their own type */
 } mn_attend_kernels;
 
 void mn_attend_init_generic(mn_attend_kernels *table);

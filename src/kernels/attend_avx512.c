@@ -1,34 +1,5 @@
 /* Attention tiles in AVX-512 f32, and decode straight from cached rows. */
-#define MN_LANES 16
-#define MN_PANEL_VECTORS 4
-#include "kernels/attend_f32.h"
-
-#include <immintrin.h>
-
-static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) {
-    return _mm512_fmadd_ps(a, b, c);
-}
-static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) {
-    return _mm512_max_ps(a, b);
-}
-static inline mn_vf mn_vf_exp2(mn_vf x) {
-    /* the fraction of -inf is 0, and scaling by 2^-inf gives 0 */
-    mn_vf fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT);
-    return _mm512_scalef_ps(exp2_fraction(fraction), _mm512_sub_ps(x, fraction));
-}
-
-/* Rows that keep their sums in registers: 4 keys, or 4 vectors of values, for each. */
-enum { BLOCK_ROWS = 4, MAX_DIRECT_ROWS = 8 };
-
-static int direct_max_rows(mn_dtype type, int dim) {
-    (void)type;
-    return dim % MN_LANES == 0 ? MAX_DIRECT_ROWS : 0;
-}
-
-static void direct_pack_q(void *packed, mn_dtype k_type, const float *q, int k_dim) {
-    (void)k_type;
-    pack_q_f32(packed, q, k_dim);
-}
+#include "kernels/attend_avx512.h"
 
 MN_INLINE __m512 scaled_bytes(__m128i bytes, const char *block) {
     uint16_t half;
@@ -57,12 +28,6 @@ MN_INLINE __m512 load_elements(mn_dtype type, const char *row, int i) {
     }
 }
 
-/* Asks for keys [first, first + n) of the tile ahead. */
-MN_INLINE void fetch_ahead(const mn_cached_rows *x, int first, int n) {
-    const char *begin = x->ahead + (size_t)first * x->row_bytes, *end = begin + (size_t)n * x->row_bytes;
-    for (const char *line = begin; line < end; line += 64) _mm_prefetch(line, _MM_HINT_T0);
-}
-
 /* [sum a, sum b, sum c, sum d] within each 128-bit lane. */
 MN_INLINE __m512 sum_in_lanes(__m512 a, __m512 b, __m512 c, __m512 d) {
     __m512d ab = (__m512d)_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
@@ -75,6 +40,10 @@ MN_INLINE __m512 sum_lanes(__m512 a, __m512 b, __m512 c, __m512 d) {
     __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
     __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x88), _mm512_shuffle_f32x4(c, d, 0xdd));
     return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+}
+
+static inline size_t q_row_floats(int k_dim) {
+    return mn_direct_q_bytes(k_dim) / sizeof(float);
 }
 
 /* Products of n_rows queries with 4 keys, summed within 128-bit lanes. */
@@ -91,7 +60,7 @@ MN_INLINE void score_quad(__m512 *sums_in_lanes, mn_dtype type, const float *q, 
             __m512 x = load_elements(type, keys + (size_t)j * row_bytes, i);
 #pragma GCC unroll 4
             for (int r = 0; r < n_rows; r++)
-                sums[r][j] = _mm512_fmadd_ps(x, _mm512_load_ps(q + r * k_dim + 16 * i), sums[r][j]);
+                sums[r][j] = _mm512_fmadd_ps(x, _mm512_load_ps(q + (size_t)r * q_row_floats(k_dim) + 16 * i), sums[r][j]);
         }
 #pragma GCC unroll 4
     for (int r = 0; r < n_rows; r++) sums_in_lanes[r] = sum_in_lanes(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
@@ -126,7 +95,8 @@ MN_INLINE void score_rows(float *s, mn_dtype type, const float *q, const mn_cach
 
 static void direct_scores(float *s, const void *packed, const mn_cached_rows *k, float factor, int n_rows, int k_dim) {
     const float *q = packed;
-    for (int r = 0; r < n_rows; r += BLOCK_ROWS, s += BLOCK_ROWS * MN_TILE_KEYS, q += BLOCK_ROWS * k_dim) {
+    size_t block_floats = BLOCK_ROWS * q_row_floats(k_dim);
+    for (int r = 0; r < n_rows; r += BLOCK_ROWS, s += BLOCK_ROWS * MN_TILE_KEYS, q += block_floats) {
         int n = n_rows - r < BLOCK_ROWS ? n_rows - r : BLOCK_ROWS;
         switch (k->type) {
         case MN_F16: score_rows(s, MN_F16, q, k, factor, n, k_dim); break;
@@ -178,7 +148,7 @@ MN_INLINE void add_type(float *o, mn_dtype type, const float *p, const mn_cached
 }
 
 static void direct_absorb(mn_softmax_rows rows, float *s, const mn_cached_rows *v, int n_rows, int v_dim) {
-    weigh_f32(rows, s, n_rows, v_dim);
+    weigh_rows(rows, s, n_rows, v_dim);
     for (int r = 0; r < n_rows; r += BLOCK_ROWS) {
         int n = n_rows - r < BLOCK_ROWS ? n_rows - r : BLOCK_ROWS;
         float *o = rows.o + r * v_dim;
@@ -195,5 +165,7 @@ static void direct_absorb(mn_softmax_rows rows, float *s, const mn_cached_rows *
 
 void mn_attend_init_avx512(mn_attend_kernels *table) {
     use_f32(table);
-    table->direct = (mn_direct_ops){direct_max_rows, direct_pack_q, direct_scores, direct_absorb};
+    const mn_direct_ops direct = {MAX_DIRECT_ROWS, pack_q_f32, direct_scores, direct_absorb};
+    table->direct[MN_F32] = table->direct[MN_F16] = table->direct[MN_BF16] = direct;
+    table->direct[MN_Q8_0] = table->direct[MN_Q4_0] = direct;
 }

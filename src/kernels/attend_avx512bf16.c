@@ -2,23 +2,7 @@
  *
  * Packed: q [k_pad], k [k_pad / 2][MN_TILE_KEYS] pairs of dims, v [MN_TILE_KEYS / 2][v_pad] pairs of keys.
  */
-#define MN_LANES 16
-#define MN_PANEL_VECTORS 4
-#include "kernels/attend_f32.h"
-
-#include <immintrin.h>
-
-static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) {
-    return _mm512_fmadd_ps(a, b, c);
-}
-static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) {
-    return _mm512_max_ps(a, b);
-}
-static inline mn_vf mn_vf_exp2(mn_vf x) {
-    /* the fraction of -inf is 0, and scaling by 2^-inf gives 0 */
-    mn_vf fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT);
-    return _mm512_scalef_ps(exp2_fraction(fraction), _mm512_sub_ps(x, fraction));
-}
+#include "kernels/attend_quant_avx512.h"
 
 static __m512i round_pair(__m512 low, __m512 high) {
     return (__m512i)_mm512_cvtne2ps_pbh(high, low);
@@ -74,30 +58,6 @@ static void pack_q_bf16(void *packed, const float *q, int k_dim) {
         __mmask16 mask = k_dim - i >= 16 ? 0xffff : (__mmask16)((1 << (k_dim - i)) - 1);
         _mm256_store_si256((__m256i *)(void *)out, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, q + i)));
     }
-}
-
-/* 16 x 16 dwords, rows to columns: pairs, then quads, then the 128-bit lanes twice. */
-static void transpose(__m512i x[16]) {
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4)
-        for (int j = 0; j < 2; j++) {
-            x[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
-            x[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
-        }
-    for (int i = 0; i < 4; i++)
-        for (int half = 0; half < 16; half += 8) {
-            t[half + i] = _mm512_shuffle_i32x4(x[half + i], x[half + 4 + i], 0x88);
-            t[half + 4 + i] = _mm512_shuffle_i32x4(x[half + i], x[half + 4 + i], 0xdd);
-        }
-    for (int i = 0; i < 4; i++)
-        for (int odd = 0; odd < 2; odd++) {
-            x[4 * odd + i] = _mm512_shuffle_i32x4(t[4 * odd + i], t[8 + 4 * odd + i], 0x88);
-            x[4 * odd + 8 + i] = _mm512_shuffle_i32x4(t[4 * odd + i], t[8 + 4 * odd + i], 0xdd);
-        }
 }
 
 /* One block of 16 keys and 32 dims; pad stores only the pairs that exist. */
@@ -248,4 +208,8 @@ static void absorb_bf16(mn_softmax_rows rows, float *s, const void *v, int n_row
 void mn_attend_init_avx512bf16(mn_attend_kernels *table) {
     table->fast =
         (mn_attend_ops){2, pack_q_bf16, pack_k_bf16, pack_v_bf16, scores_bf16, absorb_bf16, softcap_f32, add_slope_f32};
+    table->direct[MN_Q8_0] =
+        (mn_direct_ops){MAX_DIRECT_ROWS, mn_attend_pack_q_q8_0, mn_attend_scores_q8_0, mn_attend_absorb_q8_0};
+    table->direct[MN_Q4_0] =
+        (mn_direct_ops){MAX_DIRECT_ROWS, mn_attend_pack_q_q4_0, mn_attend_scores_q4_0, mn_attend_absorb_q4_0};
 }

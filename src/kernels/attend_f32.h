@@ -222,16 +222,9 @@ static void absorb_f32(mn_softmax_rows rows, float *s, const void *v, int n_rows
 static const mn_attend_ops ops_f32 = {sizeof(float), pack_q_f32, pack_k_f32,  pack_v_f32,
                                       scores_f32,    absorb_f32, softcap_f32, add_slope_f32};
 
-__attribute__((unused)) static int never_direct(mn_dtype type, int dim) {
-    (void)type;
-    (void)dim;
-    return 0;
-}
-
 __attribute__((unused)) static void use_f32(mn_attend_kernels *table) {
     table->f32 = ops_f32;
     table->fast = ops_f32;
-    table->direct.max_rows = never_direct;
 }
 
 #endif
