@@ -4,6 +4,7 @@
 #ifndef MN_ATTENTION_ATTENTION_H
 #define MN_ATTENTION_ATTENTION_H
 
+#include "base/technique.h"
 #include "kernels/compute.h"
 #include "tensor/dtype.h"
 
@@ -77,5 +78,6 @@ void mn_attend_merge(const mn_compute *c, float *out, float *lse, const float *p
                      int64_t n_rows, int n_heads, int v_dim);
 /* Whether the geometry, the types and the block lists can be executed; all three above begin with it. */
 mn_status mn_attend_check(const mn_attend *a, mn_error *err);
+extern const mn_technique mn_flash_about, mn_decode_about;
 
 #endif

@@ -102,3 +102,11 @@ mn_status mn_decode(const mn_compute *c, const mn_attend *batch, int n_batch, mn
     if (!d.scratch) return mn_fail(err, MN_ERR_MEMORY, "memory has ended while splitting %d sequences.", n_batch);
     return MN_OK;
 }
+
+const mn_technique mn_decode_about = {
+    .name = "split-KV decoding (writing an answer)",
+    .paper = "Dao et al. 2023, Flash-Decoding",
+    .file = "src/attention/decode.c",
+    .test = "tests/attention/decode_test.c",
+    .exact = true,
+};

@@ -70,3 +70,11 @@ mn_status mn_flash(const mn_compute *c, const mn_attend *a, mn_error *err) {
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;
 }
+
+const mn_technique mn_flash_about = {
+    .name = "flash attention (reading a text)",
+    .paper = "Dao 2023 (arXiv:2307.08691)",
+    .file = "src/attention/flash.c",
+    .test = "tests/attention/flash_test.c",
+    .exact = true,
+};

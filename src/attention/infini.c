@@ -179,3 +179,11 @@ void mn_infini_mix(const mn_compute *c, const mn_infini *shape, float *out, cons
         vec->axpy(out + i * shape->v_dim, mem + i * shape->v_dim, g, shape->v_dim);
     }
 }
+
+const mn_technique mn_infini_about = {
+    .name = "Infini-attention (memory: linear, delta, delta-exact)",
+    .paper = "Munkhdalai et al. 2024 (arXiv:2404.07143)",
+    .file = "src/attention/infini.c",
+    .test = "tests/attention/infini_test.c",
+    .training = MN_TRAINING_NEEDED,
+};

@@ -20,6 +20,7 @@
 #ifndef MN_ATTENTION_INFINI_H
 #define MN_ATTENTION_INFINI_H
 
+#include "base/technique.h"
 #include "kernels/compute.h"
 
 #include <stddef.h>
@@ -66,5 +67,6 @@ void mn_infini_write_gates(const mn_compute *c, const mn_infini *shape, float *g
  * [n_heads]. */
 void mn_infini_mix(const mn_compute *c, const mn_infini *shape, float *out, const float *mem, const float *gate,
                    int64_t n_rows);
+extern const mn_technique mn_infini_about;
 
 #endif

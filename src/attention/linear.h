@@ -8,6 +8,7 @@
 #ifndef MN_ATTENTION_LINEAR_H
 #define MN_ATTENTION_LINEAR_H
 
+#include "base/technique.h"
 #include "kernels/compute.h"
 
 #include <stddef.h>
@@ -27,5 +28,6 @@ size_t mn_linear_state_bytes(const mn_linear *shape);
  * token and head. MN_ERR_FORMAT when the state cannot be one, MN_ERR_MEMORY when scratch ends. */
 mn_status mn_linear_step(const mn_compute *c, const mn_linear *shape, void *state, float *out, const float *q,
                          const float *k, const float *v, int64_t n_rows, mn_error *err);
+extern const mn_technique mn_linear_about;
 
 #endif

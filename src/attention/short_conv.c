@@ -57,3 +57,12 @@ void mn_short_conv_advance(float *history, const float *x, int n_taps, int n_cha
     memmove(history, history + n_new * n_channels, (size_t)n_kept * row_bytes);
     memcpy(history + n_kept * n_channels, x + (n_rows - n_new) * n_channels, (size_t)n_new * row_bytes);
 }
+
+const mn_technique mn_short_conv_about = {
+    .name = "short convolution on queries and keys",
+    .paper = "Yang et al. 2024 (arXiv:2412.06464)",
+    .file = "src/attention/short_conv.c",
+    .test = "tests/attention/short_conv_test.c",
+    .exact = true,
+    .training = MN_TRAINING_DONE,
+};

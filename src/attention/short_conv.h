@@ -6,6 +6,8 @@
 #ifndef MN_ATTENTION_SHORT_CONV_H
 #define MN_ATTENTION_SHORT_CONV_H
 
+#include "base/technique.h"
+
 #include <stdint.h>
 
 /* out, x: [n_rows, n_channels], not overlapping; taps: [n_channels, n_taps], tap 0 = the row itself.
@@ -16,5 +18,6 @@ void mn_short_conv(float *out, const float *x, const float *history, const float
 
 /* Moves history past the rows of x: afterwards it holds the last n_taps - 1 rows of (history, x). */
 void mn_short_conv_advance(float *history, const float *x, int n_taps, int n_channels, int64_t n_rows);
+extern const mn_technique mn_short_conv_about;
 
 #endif

@@ -2,6 +2,7 @@
 #include "cli/human.h"
 #include "cli/info_rope.h"
 #include "cli/info_scaling.h"
+#include "cli/info_techniques.h"
 #include "cli/model_facts.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
@@ -277,7 +278,7 @@ static json_t *json_summary(const mn_gguf *gguf, const mn_model_facts *f) {
 
 typedef struct info_args {
     const char *path;
-    bool cpu, keys, tensors, rope, json;
+    bool cpu, techniques, archs, keys, tensors, rope, json;
     mn_info_rope_args rope_args;
 } info_args;
 
@@ -339,6 +340,8 @@ int cmd_info(int argc, char **argv) {
         {"keys", MN_OPT_FLAG, &args.keys, NULL, "list the metadata", 0, 0},
         {"tensors", MN_OPT_FLAG, &args.tensors, NULL, "list the tensors, shapes outermost first", 0, 0},
         {"cpu", MN_OPT_FLAG, &args.cpu, NULL, "which instruction sets this processor has, and which is used", 0, 0},
+        {"archs", MN_OPT_FLAG, &args.archs, NULL, "the architectures that run", 0, 0},
+        {"techniques", MN_OPT_FLAG, &args.techniques, NULL, "the table of techniques, as Markdown", 0, 0},
         {"rope", MN_OPT_FLAG, &args.rope, NULL, "the wavelength of each pair of dimensions under each RoPE scaling", 0, 0},
         {"c ctx-size", MN_OPT_INT, &args.rope_args.n_ctx, "N", "the window that --rope scales to", 1, 1e12},
         {"svg", MN_OPT_TEXT, &args.rope_args.svg, "FILE", "draw what --rope prints", 0, 0},
@@ -346,12 +349,15 @@ int cmd_info(int argc, char **argv) {
         {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
     };
     const mn_usage usage = {
-        "info", "MODEL [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu",
+        "info", "MODEL [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu | --archs | --techniques",
         "Says what a model file holds, without running it.", "mnemo info model.gguf", options, 0, 1};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
     if (paths.n) args.path = paths.items[0];
-    if (!args.path && !args.cpu) return mn_cli_wrong(&usage, "needs a MODEL, or --cpu.");
+    if (args.archs) mn_info_archs(args.json);
+    if (args.techniques) mn_info_techniques(args.json);
+    if (args.archs || args.techniques) return MN_EXIT_DONE;
+    if (!args.path && !args.cpu) return mn_cli_wrong(&usage, "needs a MODEL, or one of --cpu, --archs and --techniques.");
     args.rope_args.json = args.json;
     mn_status status = args.cpu ? show_cpu(args.json, &err) : show_model(&args, &err);
     return status ? mn_cli_fail("info", &err) : MN_EXIT_DONE;

@@ -269,3 +269,10 @@ size_t mn_kvcache_bytes(const mn_kvcache *cache) {
     for (int layer = 0; layer < cache->shape.n_layers; layer++) bytes += cache->summaries[layer].bytes;
     return bytes;
 }
+
+const mn_technique mn_kvcache_about = {
+    .name = "cached rows in f16, bf16, q8_0 or q4_0",
+    .flag = "-ctk TYPE -ctv TYPE",
+    .file = "src/kvcache/kvcache.c",
+    .test = "tests/session/session_test.c",
+};

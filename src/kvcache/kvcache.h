@@ -53,5 +53,6 @@ void mn_kvcache_mark(mn_kvcache *cache, int64_t first_page, int64_t end_page);
 const mn_kv_shape *mn_kvcache_shape(const mn_kvcache *cache);
 /* Memory in use: slabs written and not dropped, and key summaries. */
 size_t mn_kvcache_bytes(const mn_kvcache *cache);
+extern const mn_technique mn_kvcache_about;
 
 #endif

@@ -112,3 +112,12 @@ mn_status mn_moe(const mn_compute *c, const mn_experts *experts, float *out, con
     mn_arena_rewind(c->scratch, mark);
     return status;
 }
+
+const mn_technique mn_moe_about = {
+    .name = "mixture of experts",
+    .paper = "Shazeer et al. 2017 (arXiv:1701.06538)",
+    .file = "src/mlp/moe.c",
+    .test = "tests/mlp/moe_test.c",
+    .exact = true,
+    .training = MN_TRAINING_DONE,
+};

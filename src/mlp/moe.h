@@ -5,6 +5,7 @@
 #ifndef MN_MLP_MOE_H
 #define MN_MLP_MOE_H
 
+#include "base/technique.h"
 #include "kernels/compute.h"
 #include "tensor/tensor.h"
 
@@ -21,5 +22,6 @@ typedef struct mn_experts {
  * ends. */
 mn_status mn_moe(const mn_compute *c, const mn_experts *experts, float *out, const float *x, const int32_t *ids,
                  const float *weights, int n_used, int64_t n_rows, mn_error *err);
+extern const mn_technique mn_moe_about;
 
 #endif

@@ -14,4 +14,4 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     mn_family_gpt2.bind_layer(b, c, layer, l);
 }
 
-const mn_family mn_family_bloom = {"bloom", configure, bind_layer};
+const mn_family mn_family_bloom = {"bloom", "Bloom: ALiBi", configure, bind_layer};

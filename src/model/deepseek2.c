@@ -74,4 +74,5 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     else mn_bind_swiglu(b, c, l);
 }
 
-const mn_family mn_family_deepseek2 = {"deepseek2", configure, bind_layer};
+const mn_family mn_family_deepseek2 = {"deepseek2", "DeepSeek V2 and V3: latent attention, shared and routed experts",
+                                   configure, bind_layer};

@@ -2,11 +2,13 @@
 #ifndef MN_MODEL_FAMILY_H
 #define MN_MODEL_FAMILY_H
 
+#include "base/technique.h"
 #include "model/config.h"
 #include "model/weights.h"
 
 typedef struct mn_family {
-    const char *arch; /* general.architecture */
+    const char *arch;    /* general.architecture */
+    const char *summary; /* which models, in a line */
     /* Completes config, whose shared keys are filled and whose defaults are Llama's. */
     mn_status (*configure)(const mn_gguf *gguf, mn_config *config, mn_error *err);
     /* Binds one layer's tensors through the binder (weights.h). */
@@ -21,5 +23,6 @@ extern const mn_family mn_family_llama, mn_family_qwen2, mn_family_qwen3, mn_fam
 const mn_family *mn_family_find(const char *arch);
 /* All of them in order, ended by NULL. */
 const mn_family *const *mn_family_list(void);
+extern const mn_technique mn_learned_about; /* positions */
 
 #endif

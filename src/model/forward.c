@@ -288,3 +288,15 @@ mn_status mn_forward(const mn_compute *c, const mn_ops *ops, const mn_model *mod
     for (int i = 0; i < batch->n_spans; i++) batch->spans[i].timeline->n_tokens += batch->spans[i].n_rows;
     return MN_OK;
 }
+
+const mn_technique mn_head_techniques[] = {
+    {"multi-head attention (MHA)", "Vaswani et al. 2017 (arXiv:1706.03762)", NULL, "src/model/forward.c",
+     "tests/session/golden_test.c", true, MN_TRAINING_DONE},
+    {"grouped-query attention (GQA)", "Ainslie et al. 2023 (arXiv:2305.13245)", NULL, "src/model/forward.c",
+     "tests/session/golden_test.c", true, MN_TRAINING_DONE},
+    {"multi-query attention (MQA)", "Shazeer 2019 (arXiv:1911.02150)", NULL, "src/model/forward.c",
+     "tests/attention/decode_test.c", true, MN_TRAINING_DONE},
+    {"multi-head latent attention (MLA), absorbed", "DeepSeek-AI 2024 (arXiv:2405.04434)", NULL, "src/model/forward.c",
+     "tests/session/golden_test.c", true, MN_TRAINING_DONE},
+    {0},
+};

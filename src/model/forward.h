@@ -2,6 +2,7 @@
 #ifndef MN_MODEL_FORWARD_H
 #define MN_MODEL_FORWARD_H
 
+#include "base/technique.h"
 #include "model/ops.h"
 
 typedef struct mn_batch {
@@ -18,5 +19,7 @@ typedef struct mn_batch {
  * timelines keep their length. */
 mn_status mn_forward(const mn_compute *c, const mn_ops *ops, const mn_model *model, const mn_batch *batch,
                      mn_error *err);
+/* Layouts of heads: what n_kv_heads and latent rows make of one attention; ends with a NULL name. */
+extern const mn_technique mn_head_techniques[];
 
 #endif

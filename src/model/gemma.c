@@ -45,5 +45,5 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     mn_bind_swiglu(b, c, l);
 }
 
-const mn_family mn_family_gemma2 = {"gemma2", configure2, bind_layer};
-const mn_family mn_family_gemma3 = {"gemma3", configure3, bind_layer};
+const mn_family mn_family_gemma2 = {"gemma2", "Gemma 2: windowed layers, capped scores", configure2, bind_layer};
+const mn_family mn_family_gemma3 = {"gemma3", "Gemma 3: windowed layers with a base of their own", configure3, bind_layer};

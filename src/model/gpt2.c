@@ -18,4 +18,13 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     mn_bind_projection(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
 }
 
-const mn_family mn_family_gpt2 = {"gpt2", configure, bind_layer};
+const mn_family mn_family_gpt2 = {"gpt2", "GPT-2: learned positions", configure, bind_layer};
+
+const mn_technique mn_learned_about = {
+    .name = "learned positions",
+    .paper = "Radford et al. 2019",
+    .file = "src/model/gpt2.c",
+    .test = "tests/session/golden_test.c",
+    .exact = true,
+    .training = MN_TRAINING_DONE,
+};

@@ -17,4 +17,4 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     else mn_bind_swiglu(b, c, l);
 }
 
-const mn_family mn_family_llama = {"llama", configure, bind_layer};
+const mn_family mn_family_llama = {"llama", "Llama 1 to 3, Mistral; Mixtral with its experts", configure, bind_layer};

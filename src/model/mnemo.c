@@ -65,4 +65,5 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     l->infini_write_k = bind_matrix(b, "infini_write_k", c->head_dim_k, c->n_kv_heads);
 }
 
-const mn_family mn_family_mnemo = {"mnemo", configure, bind_layer};
+const mn_family mn_family_mnemo = {"mnemo", "Llama with a short convolution on q and k, and optionally a compressive memory",
+                                   configure, bind_layer};

@@ -18,4 +18,4 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     mn_bind_projection(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
 }
 
-const mn_family mn_family_phi3 = {"phi3", configure, bind_layer};
+const mn_family mn_family_phi3 = {"phi3", "Phi-3 and 3.5, with LongRoPE", configure, bind_layer};

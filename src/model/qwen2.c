@@ -15,4 +15,4 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     mn_bind_swiglu(b, c, l);
 }
 
-const mn_family mn_family_qwen2 = {"qwen2", configure, bind_layer};
+const mn_family mn_family_qwen2 = {"qwen2", "Qwen 1.5, 2 and 2.5", configure, bind_layer};

@@ -18,5 +18,5 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     else mn_bind_swiglu(b, c, l);
 }
 
-const mn_family mn_family_qwen3 = {"qwen3", configure, bind_layer};
-const mn_family mn_family_qwen3moe = {"qwen3moe", configure, bind_layer};
+const mn_family mn_family_qwen3 = {"qwen3", "Qwen 3", configure, bind_layer};
+const mn_family mn_family_qwen3moe = {"qwen3moe", "Qwen 3 with experts", configure, bind_layer};

@@ -13,3 +13,12 @@ void mn_alibi_slopes(int n_heads, double max_bias, float *slopes) {
         slopes[h] = (float)exp2(-max_bias * exponent);
     }
 }
+
+const mn_technique mn_alibi_about = {
+    .name = "ALiBi",
+    .paper = "Press et al. 2021 (arXiv:2108.12409)",
+    .file = "src/position/alibi.c",
+    .test = "tests/position/bias_test.c",
+    .exact = true,
+    .training = MN_TRAINING_DONE,
+};

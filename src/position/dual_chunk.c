@@ -43,6 +43,11 @@ static int64_t reach(const mn_posmap *map, int64_t original_ctx) {
 const mn_posmap_scheme mn_posmap_dual_chunk = {
     .name = "dca",
     .usage = "dca:C,L",
+    .about = {.name = "Dual Chunk Attention",
+              .paper = "An et al. 2024 (arXiv:2402.17463)",
+              .flag = "--pos dca:C,L",
+              .file = "src/position/dual_chunk.c",
+              .test = "tests/position/posmap_test.c"},
     .n_parts = 3,
     .n_planes = 1,
     .defaults = defaults,

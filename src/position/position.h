@@ -6,6 +6,7 @@
 #define MN_POSITION_POSITION_H
 
 #include "base/status.h"
+#include "base/technique.h"
 
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ typedef enum mn_rope_scaling {
 /* "none" "linear" "ntk" "dynamic" "ntk-parts" "yarn" "longrope" "llama3"; -1 when unknown */
 int mn_rope_scaling_find(const char *name);
 const char *mn_rope_scaling_name(mn_rope_scaling scaling);
+const mn_technique *mn_rope_scaling_about(mn_rope_scaling scaling);
 
 /* Everything that decides the frequencies. Zeroed fields take the default named. The divisors of the file come first
  * and the scheme works on what they give, so that a model whose file already holds a scaling can be scaled further. */
@@ -68,9 +70,11 @@ void mn_rope_angles(const mn_rope_table *table, const int64_t *positions, int64_
  * distance, for head h of n_heads >= 1. With c the largest power of two <= n_heads, the first c heads have
  * 2^(-max_bias (h + 1) / c), the others every other slope of the series for 2c heads. max_bias is 8 in the paper. */
 void mn_alibi_slopes(int n_heads, double max_bias, float *slopes);
+extern const mn_technique mn_alibi_about;
 
 /* The row that is added to the embedding of a token (Vaswani et al. 2017, arXiv:1706.03762, sec. 3.5):
  * row[2i] = sin(position / 10000^(2i / n_embd)), row[2i + 1] = the same cosine. Angles in double. */
 void mn_sinusoidal(int64_t position, int n_embd, float *row);
+extern const mn_technique mn_sinusoidal_about;
 
 #endif

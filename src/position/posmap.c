@@ -8,9 +8,14 @@
 
 static const mn_posmap_scheme *const schemes[] = {&mn_posmap_self_extend, &mn_posmap_dual_chunk, &mn_posmap_string,
                                                   &mn_posmap_streaming};
+enum { N_SCHEMES = sizeof schemes / sizeof *schemes };
+
+const mn_posmap_scheme *mn_posmap_scheme_at(int index) {
+    return index >= 0 && index < N_SCHEMES ? schemes[index] : NULL;
+}
 
 static const mn_posmap_scheme *find(const char *name, size_t bytes) {
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+    for (int i = 0; i < N_SCHEMES; i++)
         if (strlen(schemes[i]->name) == bytes && !memcmp(schemes[i]->name, name, bytes)) return schemes[i];
     return NULL;
 }

@@ -12,6 +12,7 @@
 #define MN_POSITION_POSMAP_H
 
 #include "base/status.h"
+#include "base/technique.h"
 
 #include <stdint.h>
 
@@ -34,6 +35,8 @@ typedef struct mn_posmap_part {
 /* Reads "self-extend:G,W", "dca:C,L", "string:S,W" or "sinks:S,W". A bare name takes the paper's defaults for a window
  * of original_ctx trained tokens. Errors name what is known, and the limit that a number breaks. */
 mn_status mn_posmap_parse(const char *text, int64_t original_ctx, mn_posmap *out, mn_error *err);
+/* The index-th scheme of the registry, NULL behind the last. */
+const mn_posmap_scheme *mn_posmap_scheme_at(int index);
 /* The part-th range of query i. Its keys are those of plane mn_posmap_plane(map, part). */
 mn_posmap_part mn_posmap_at(const mn_posmap *map, int part, int64_t i);
 int mn_posmap_plane(const mn_posmap *map, int part);
@@ -45,6 +48,7 @@ int64_t mn_posmap_reach(const mn_posmap *map, int64_t original_ctx);
 /* One scheme, for posmap.c: a row of its registry. */
 struct mn_posmap_scheme {
     const char *name, *usage; /* "dca", "dca:C,L" */
+    mn_technique about;
     int n_parts, n_planes;
     void (*defaults)(mn_posmap *map, int64_t original_ctx);
     const char *(*wrong)(const mn_posmap *map); /* what is wrong with the numbers, or NULL */

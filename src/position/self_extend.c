@@ -35,6 +35,11 @@ static int64_t reach(const mn_posmap *map, int64_t original_ctx) {
 const mn_posmap_scheme mn_posmap_self_extend = {
     .name = "self-extend",
     .usage = "self-extend:G,W",
+    .about = {.name = "Self-Extend",
+              .paper = "Jin et al. 2024 (arXiv:2401.01325)",
+              .flag = "--pos self-extend:G,W",
+              .file = "src/position/self_extend.c",
+              .test = "tests/position/posmap_test.c"},
     .n_parts = 2,
     .n_planes = 2,
     .defaults = defaults,

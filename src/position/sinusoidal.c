@@ -9,3 +9,12 @@ void mn_sinusoidal(int64_t position, int n_embd, float *row) {
         row[i] = (float)(i & 1 ? cos(angle) : sin(angle));
     }
 }
+
+const mn_technique mn_sinusoidal_about = {
+    .name = "sinusoidal positions (library only)",
+    .paper = "Vaswani et al. 2017 (arXiv:1706.03762)",
+    .file = "src/position/sinusoidal.c",
+    .test = "tests/position/bias_test.c",
+    .exact = true,
+    .training = MN_TRAINING_DONE,
+};

@@ -33,6 +33,11 @@ static int64_t reach(const mn_posmap *map, int64_t original_ctx) {
 const mn_posmap_scheme mn_posmap_streaming = {
     .name = "sinks",
     .usage = "sinks:S,W",
+    .about = {.name = "positions within the cache",
+              .paper = "Xiao et al. 2023 (arXiv:2309.17453)",
+              .flag = "--attn sinks:S,W",
+              .file = "src/position/streaming.c",
+              .test = "tests/position/posmap_test.c"},
     .n_parts = 2,
     .n_planes = 1,
     .defaults = defaults,

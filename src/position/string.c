@@ -34,6 +34,11 @@ static int64_t reach(const mn_posmap *map, int64_t original_ctx) {
 const mn_posmap_scheme mn_posmap_string = {
     .name = "string",
     .usage = "string:S,W",
+    .about = {.name = "STRING",
+              .paper = "An et al. 2024 (arXiv:2410.18745)",
+              .flag = "--pos string:S,W",
+              .file = "src/position/string.c",
+              .test = "tests/position/posmap_test.c"},
     .n_parts = 2,
     .n_planes = 1,
     .defaults = defaults,

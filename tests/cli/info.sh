@@ -26,9 +26,9 @@ done
 [ "$(MNEMO_CPU=generic "$mnemo" info --cpu | grep -c '(used)$')" = 1 ]
 MNEMO_CPU=generic "$mnemo" info --cpu | grep -q '^generic (used)$'
 
-usage='usage: mnemo info MODEL [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu
+usage='usage: mnemo info MODEL [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu | --archs | --techniques
 try: mnemo info --help'
-expect 2 "mnemo info: needs a MODEL, or --cpu.
+expect 2 "mnemo info: needs a MODEL, or one of --cpu, --archs and --techniques.
 $usage" "$mnemo" info
 expect 2 "mnemo info: does not know what to do with \"b\".
 $usage" "$mnemo" info a b

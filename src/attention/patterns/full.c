@@ -21,6 +21,8 @@ const mn_pattern_kind mn_pattern_full = {
     .usage = "full",
     .meaning = "every key; in a decoder every key up to the query",
     .paper = "Vaswani et al. 2017 (arXiv:1706.03762)",
+    .file = "src/attention/patterns/full.c",
+    .test = "tests/attention/patterns_test.c",
     .traits = MN_PATTERN_EXACT | MN_PATTERN_TRAINING_FREE,
     .sees = sees_all,
 };
@@ -30,6 +32,8 @@ const mn_pattern_kind mn_pattern_causal = {
     .usage = "causal",
     .meaning = "every key up to the query",
     .paper = "Vaswani et al. 2017 (arXiv:1706.03762)",
+    .file = "src/attention/patterns/full.c",
+    .test = "tests/attention/patterns_test.c",
     .traits = MN_PATTERN_EXACT | MN_PATTERN_TRAINING_FREE,
     .list = list_past,
     .sees = sees_past,

@@ -65,6 +65,7 @@ struct mn_pattern_kind {
     const char *name, *usage; /* "window", "window:W" */
     const char *meaning;      /* one line of help */
     const char *paper;        /* "Child et al. 2019 (arXiv:1904.10509)" */
+    const char *file, *test;  /* where it is, and what holds it to its definition; from the root of the repository */
     unsigned traits;
     int min_args, max_args;
     int64_t defaults[MN_PATTERN_ARGS]; /* for numbers left out */
