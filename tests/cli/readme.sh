@@ -27,6 +27,12 @@ for page in "${pages[@]}"; do
     done < <(grep -oE '`(src|tests|tools|docs|models|include)/[A-Za-z0-9_./*-]+`' "$page" | tr -d '`' | grep -v '[A-Z][A-Z][A-Z]' | sort -u)
 done
 
+# Flags of the table, by the help of run.
+help=$("$mnemo" run --help)
+while read -r flag; do
+    grep -qF -- "$flag" <<<"$help" || fail "the table names $flag, which run --help does not"
+done < <("$mnemo" info --techniques --json | sed -nE 's/.*"flag": "(-[a-z-]+).*/\1/p' | sort -u)
+
 # Verbs that the pages use, in backquotes and in blocks of code.
 verbs=$("$mnemo" --help | awk '/^  [a-z]/ { print $1 }')
 while read -r verb; do
