@@ -55,7 +55,7 @@ static void pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, voi
         size_t stride = mn_tensor_row_bytes(part->w);
         if (part->n_outputs < first + MN_HALF_OUTPUTS || part->n_inputs % 8) {
             for (int o = 0; o < MN_HALF_OUTPUTS; o++) {
-                p->rows[o][part->n_inputs & ~1] = p->rows[o][part->n_inputs | 1] = 0;
+                if (part->n_inputs % 2) p->rows[o][part->n_inputs] = 0;
                 memcpy(p->rows[o], mn_matmul_row(part, first + o), (size_t)part->n_inputs * sizeof(uint16_t));
             }
             rows = (const char *)p->rows;

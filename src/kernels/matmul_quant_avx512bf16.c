@@ -68,8 +68,9 @@ MN_ALWAYS_INLINE void tile_sub_block(const int n_rows, const form f, const mn_pa
     for (int r = 0; r < n_rows; r++)
         acc[r][0] = acc[r][1] = f.has_min ? _mm512_setzero_si512() :
                                             _mm512_slli_epi32(broadcast(number(x, r, sums)), (unsigned)f.offset_bits);
+    const int n_columns = 8 / f.sub_blocks;
 #pragma GCC unroll 8
-    for (int k = 0; k < 8 / f.sub_blocks; k++) {
+    for (int k = 0; k < n_columns; k++) {
         __m512i w0 = column[k].half[0], w1 = column[k].half[1];
 #pragma GCC unroll 6
         for (int r = 0; r < n_rows; r++) {
