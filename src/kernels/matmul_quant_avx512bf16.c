@@ -10,6 +10,9 @@ static size_t x_row_bytes(int64_t n_in) {
     return mn_odd_lines((size_t)((n_in + MN_QUANT_INPUTS - 1) / MN_QUANT_INPUTS) * sizeof(mn_quant_x));
 }
 
+/* A NaN becomes 0. */
+MN_ALWAYS_INLINE __m512i to_steps(__m512 v) { return _mm512_maskz_cvtps_epi32(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q), v); }
+
 /* To the nearest of -127 .. 127 steps of the block's largest magnitude / 127; halves to even. The scale of a block with
  * an infinity or a NaN is one, and so is what comes of it. */
 static void prepare_block(const float *x, mn_quant_x *out, int b) {
@@ -17,7 +20,7 @@ static void prepare_block(const float *x, mn_quant_x *out, int b) {
     float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x0), _mm512_abs_ps(x1)));
     if (_mm512_cmp_ps_mask(x0, x1, _CMP_UNORD_Q)) max = NAN;
     float inverse = max > 0x1p-120f ? 127 / max : 0; /* less is nothing that could be seen in a sum */
-    __m512i q0 = _mm512_cvtps_epi32(x0 * inverse), q1 = _mm512_cvtps_epi32(x1 * inverse);
+    __m512i q0 = to_steps(x0 * inverse), q1 = to_steps(x1 * inverse);
     out->d[b] = max / 127;
     out->minus_half[0][b] = -_mm512_reduce_add_epi32(q0);
     out->minus_half[1][b] = -_mm512_reduce_add_epi32(q1);
