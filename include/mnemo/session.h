@@ -25,6 +25,10 @@ typedef struct mn_session_params {
     int64_t n_ctx;   /* 0 = the window the model was made for */
     int32_t n_batch; /* rows per step, 0 = 512 */
     const char *type_k, *type_v; /* "f32" "f16" "bf16" "q8_0" "q4_0"; NULL = f16 (f32 in an exact engine) */
+    /* Cached rows beyond kv_ram_bytes go to a file without a name in this directory; both or neither. Answers stay the
+     * same to the bit, and reading the file takes its time for every token. */
+    const char *kv_disk;
+    int64_t kv_ram_bytes;
     mn_position_params position;
     const char *attn; /* attention pattern of the layers without a window of their own, "window:4096"; NULL = causal */
     const char *attn_layers; /* patterns of single layers, over both: "0-3=causal,4-=window:4096"; NULL = none */
@@ -62,7 +66,15 @@ int64_t mn_session_n_ctx(const mn_session *session);
 const char *mn_session_note(const mn_session *session, int index);
 /* [n_vocab] after the last token; NULL when there is none (empty, or just rewound). */
 const float *mn_session_logits(const mn_session *session);
+/* Memory taken by cached rows and state. */
 size_t mn_session_kv_bytes(const mn_session *session);
+
+/* What kv_disk holds now, and what went through it since the session was opened; zeros without it. */
+typedef struct mn_disk_figures {
+    uint64_t held_bytes, read_bytes, written_bytes;
+    double read_seconds; /* in the calls that read */
+} mn_disk_figures;
+mn_disk_figures mn_session_disk(const mn_session *session);
 
 /* The whole state, in one file (docs/formats/session.md). A restored session continues as one never stopped; a file
  * of another model, type or position scheme is refused with the difference named. */

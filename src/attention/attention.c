@@ -1,7 +1,6 @@
 #include "attention/attention.h"
 
-#include "attention/visible.h"
-#include "kernels/attend.h"
+#include "attention/tile.h"
 
 static bool is_cache_type(mn_dtype type) {
     return type == MN_F32 || type == MN_F16 || type == MN_BF16 || type == MN_Q8_0 || type == MN_Q4_0;
@@ -39,6 +38,9 @@ mn_status mn_attend_check(const mn_attend *a, mn_error *err) {
     if (a->n_rows < 0 || a->first_token < 0 || kv->n_tokens < 0)
         return mn_fail(err, MN_ERR_ARGUMENT, "attention over %lld rows from token %lld with %lld cached.",
                        (long long)a->n_rows, (long long)a->first_token, (long long)kv->n_tokens);
+    if (a->first_key % MN_RANGE_KEYS || (a->end_key % MN_RANGE_KEYS && a->end_key < kv->n_tokens))
+        return mn_fail(err, MN_ERR_ARGUMENT, "keys %lld to %lld of a call are no whole ranges of %d.", (long long)a->first_key,
+                       (long long)a->end_key, MN_RANGE_KEYS);
     return a->blocks && a->n_rows > 0 ? check_blocks(a, err) : MN_OK;
 }
 

@@ -61,6 +61,11 @@ typedef struct mn_attend {
     const mn_block_list *blocks;
     const int64_t *key_begin, *key_end; /* [n_rows], neither falling from row to row, or both NULL */
     float *lse; /* [n_rows, n_heads] or NULL: log2 of the sum of exp(score), -INFINITY for a row that saw nothing */
+    /* Attention in several calls over keys that follow each other, when they are not in memory together: the last gives
+     * the bits that one call gives. Keys outside [first_key, end_key) are not looked at; both are multiples of
+     * MN_RANGE_KEYS (tile.h), end_key 0 or past the last row is no end. */
+    int64_t first_key, end_key;
+    float *sums; /* running softmaxes, which each call continues (mn_attend_sums); out is what they give so far. Or NULL */
     mn_kv_view kv;
 } mn_attend;
 
@@ -76,7 +81,9 @@ mn_status mn_decode(const mn_compute *c, const mn_attend *batch, int n_batch, mn
  * by their exp2(lse). out, part [n_rows, n_heads, v_dim] without gaps. What saw nothing changes no bit. */
 void mn_attend_merge(const mn_compute *c, float *out, float *lse, const float *part, const float *part_lse,
                      int64_t n_rows, int n_heads, int v_dim);
-/* Whether the geometry, the types and the block lists can be executed; all three above begin with it. */
+/* Memory for `sums`, cleared, of the rows of a; NULL when the arena has none. */
+float *mn_attend_sums(mn_arena *arena, const mn_attend *a);
+/* Whether the geometry, the types and the block lists can be executed; mn_attention, mn_flash and mn_decode begin with it. */
 mn_status mn_attend_check(const mn_attend *a, mn_error *err);
 extern const mn_technique mn_flash_about, mn_decode_about;
 

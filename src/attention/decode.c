@@ -44,7 +44,7 @@ static void run_ranges(void *arg, int64_t begin, int64_t end, int thread_index) 
     }
 }
 
-/* The first range's partial becomes the total of its head. */
+/* The first range's partial becomes the total of its head, unless earlier calls left one. */
 static void run_merges(void *arg, int64_t begin, int64_t end, int thread_index) {
     const decode *d = arg;
     const sequence *s = d->sequences;
@@ -54,7 +54,8 @@ static void run_merges(void *arg, int64_t begin, int64_t end, int thread_index) 
         mn_row_tile tile = mn_row_tile_init(s->a, s->by, (int)head, 0, (int)s->a->n_rows,
                                             d->scratch + (size_t)thread_index * d->thread_bytes);
         mn_softmax_rows total = mn_softmax_view(partial_of(s, head, 0), s->n_rows, tile.v_pad);
-        for (int64_t range = 1; range < s->n_ranges; range++)
+        if (s->a->sums) total = mn_attend_sums_of(s->a, (int)head);
+        for (int64_t range = s->a->sums ? 0 : 1; range < s->n_ranges; range++)
             mn_softmax_merge(total, mn_softmax_view(partial_of(s, head, range), s->n_rows, tile.v_pad), s->n_rows,
                              tile.v_pad);
         mn_row_tile_write(&tile, total);

@@ -146,10 +146,6 @@ static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int6
     }
 }
 
-static mn_softmax_rows skip_rows(mn_softmax_rows rows, int n, int v_pad) {
-    return (mn_softmax_rows){rows.m + n, rows.l + n, rows.o + (size_t)n * (size_t)v_pad};
-}
-
 static bool must_edit(const mn_row_tile *tile, sight seen) {
     return seen == SEES_SOME || tile->a->slopes || tile->a->softcap > 0;
 }
@@ -169,7 +165,7 @@ static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const m
         ops->scores(tile->s, tile->q + (size_t)row * q_row_bytes(tile->a, tile->by), tile->k, tile->factor, n,
                     tile->k_pad);
         if (must_edit(tile, seen)) edit_scores(tile, row, n, tile_begin, seen);
-        ops->absorb(skip_rows(rows, row, tile->v_pad), tile->s, tile->v, n, tile->v_pad);
+        ops->absorb(mn_softmax_skip(rows, row, tile->v_pad), tile->s, tile->v, n, tile->v_pad);
     }
 }
 
@@ -195,7 +191,10 @@ void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t b
 mn_key_range mn_row_tile_range(const mn_attend *a, int64_t first_row, int64_t n_tokens) {
     mn_key_range low = mn_visible_range(a, a->first_token + first_row);
     mn_key_range high = mn_visible_range(a, a->first_token + first_row + n_tokens - 1);
-    return (mn_key_range){a->n_sinks > 0 ? 0 : low.begin, high.end};
+    mn_key_range keys = {a->n_sinks > 0 ? 0 : low.begin, high.end};
+    if (a->end_key > 0) keys.end = MN_MIN(keys.end, a->end_key);
+    keys.begin = MN_MAX(keys.begin, a->first_key);
+    return keys;
 }
 
 size_t mn_softmax_floats(int64_t n_rows, int v_pad) {
@@ -205,6 +204,30 @@ size_t mn_softmax_floats(int64_t n_rows, int v_pad) {
 mn_softmax_rows mn_softmax_view(float *memory, int64_t n_rows, int v_pad) {
     float *o = memory, *m = o + (size_t)n_rows * (size_t)v_pad;
     return (mn_softmax_rows){m, m + align64((size_t)n_rows * sizeof(float)) / sizeof(float), o};
+}
+
+mn_softmax_rows mn_softmax_skip(mn_softmax_rows rows, int64_t first, int v_pad) {
+    return (mn_softmax_rows){rows.m + first, rows.l + first, rows.o + (size_t)first * (size_t)v_pad};
+}
+
+/* Floats of one KV head's rows; heads begin on whole cache lines. */
+static size_t head_sums_floats(const mn_attend *a) {
+    int64_t n_rows = a->n_rows * (a->n_heads / a->kv.n_kv_heads);
+    return align64(mn_softmax_floats(n_rows, mn_attend_pad(a->kv.v_dim)) * sizeof(float)) / sizeof(float);
+}
+
+mn_softmax_rows mn_attend_sums_of(const mn_attend *a, int kv_head) {
+    return mn_softmax_view(a->sums + (size_t)kv_head * head_sums_floats(a), a->n_rows * (a->n_heads / a->kv.n_kv_heads),
+                           mn_attend_pad(a->kv.v_dim));
+}
+
+float *mn_attend_sums(mn_arena *arena, const mn_attend *a) {
+    mn_attend filled = *a;
+    filled.sums = mn_arena_alloc(arena, (size_t)a->kv.n_kv_heads, head_sums_floats(a) * sizeof(float));
+    for (int h = 0; filled.sums && h < a->kv.n_kv_heads; h++)
+        mn_softmax_clear(mn_attend_sums_of(&filled, h), a->n_rows * (a->n_heads / a->kv.n_kv_heads),
+                         mn_attend_pad(a->kv.v_dim));
+    return filled.sums;
 }
 
 void mn_softmax_clear(mn_softmax_rows rows, int64_t n_rows, int v_pad) {

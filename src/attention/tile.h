@@ -44,13 +44,17 @@ mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, 
  * cleared: mn_softmax_clear). */
 void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end);
 
-/* Keys that any row of the tile may see. */
+/* Keys that any row of the tile may see, of those that the call looks at. */
 mn_key_range mn_row_tile_range(const mn_attend *a, int64_t first_row, int64_t n_tokens);
+/* The running softmaxes of a KV head's rows in a->sums. */
+mn_softmax_rows mn_attend_sums_of(const mn_attend *a, int kv_head);
 
 /* Floats of n_rows running softmaxes, and a view of them in memory of that size, 64-byte aligned. */
 size_t mn_softmax_floats(int64_t n_rows, int v_pad);
 mn_softmax_rows mn_softmax_view(float *memory, int64_t n_rows, int v_pad);
 void mn_softmax_clear(mn_softmax_rows rows, int64_t n_rows, int v_pad);
+/* The rows from the first-th on. */
+mn_softmax_rows mn_softmax_skip(mn_softmax_rows rows, int64_t first, int v_pad);
 /* total += part for n_rows rows, by log-sum-exp: both are brought to the larger maximum. */
 void mn_softmax_merge(mn_softmax_rows total, mn_softmax_rows part, int64_t n_rows, int v_pad);
 /* out = o / l for the rows of tile, zeros for rows that saw nothing. */

@@ -3,6 +3,9 @@
 #include "base/checked.h"
 #include "kernels/attend.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 mn_key_range mn_visible_range(const mn_attend *a, int64_t token) {
     mn_key_range keys = {0, MN_MIN(token + 1, a->kv.n_tokens)};
     if (a->window > 0) keys.begin = MN_MAX(keys.begin, token + 1 - a->window);
@@ -71,4 +74,33 @@ int64_t mn_next_visible_tile(const mn_attend *a, int h, int64_t first_token, int
             next = MN_MIN(next, MN_MAX(tile_begin, key / MN_TILE_KEYS * MN_TILE_KEYS));
         }
     return next;
+}
+
+/* The pages of all blocks that any list of the call's rows names. */
+static void mark_listed(const mn_attend *a, uint8_t *seen, int64_t n_pages) {
+    const mn_block_list *lists = a->blocks;
+    int query_tokens = mn_query_block_tokens(lists);
+    int64_t first = a->first_token / query_tokens, last = (a->first_token + a->n_rows - 1) / query_tokens;
+    memset(seen, 0, (size_t)n_pages);
+    for (int h = 0; h < a->n_heads; h += a->n_heads / lists->n_lists)
+        for (int64_t query_block = first; query_block <= last; query_block++) {
+            block_range list = find_list(a, h, query_block);
+            for (const int32_t *block = list.begin; block < list.end; block++) {
+                int64_t begin = *block * (int64_t)lists->block_tokens, end = begin + lists->block_tokens;
+                for (int64_t page = begin / MN_PAGE_TOKENS; page < n_pages && page * MN_PAGE_TOKENS < end; page++)
+                    seen[page] = 1;
+            }
+        }
+}
+
+void mn_visible_pages(const mn_attend *a, uint8_t *seen) {
+    int64_t n_pages = (a->kv.n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
+    int64_t begin = mn_visible_range(a, a->first_token).begin, end = mn_visible_range(a, a->first_token + a->n_rows - 1).end;
+    if (a->blocks) mark_listed(a, seen, n_pages);
+    else memset(seen, 1, (size_t)n_pages);
+    for (int64_t page = 0; page < n_pages; page++) {
+        int64_t first_key = page * MN_PAGE_TOKENS;
+        bool before = first_key + MN_PAGE_TOKENS <= begin && first_key >= a->n_sinks;
+        if (before || first_key >= end) seen[page] = 0;
+    }
 }

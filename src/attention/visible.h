@@ -29,4 +29,8 @@ unsigned mn_visible_granules(const mn_attend *a, int h, int64_t token, int64_t t
  * [first_token, last_token] may see a part by a list of KV head h; INT64_MAX when there is none. */
 int64_t mn_next_visible_tile(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin);
 
+/* seen[p] = 1 for the pages of the kv.n_tokens rows of which any row of the call may see a key, 0 for the others, which
+ * are then never read. */
+void mn_visible_pages(const mn_attend *a, uint8_t *seen);
+
 #endif

@@ -110,6 +110,15 @@ static json_t *rate_json(json_t *row, const char *name, mn_rate rate) {
     return row;
 }
 
+static double disk_rate(const mn_disk_figures *d) { return d->read_seconds > 0 ? (double)d->read_bytes / d->read_seconds : 0; }
+
+static void disk_json(json_t *row, const mn_disk_figures *d) {
+    json_object_set_new(row, "disk_held_bytes", json_integer((json_int_t)d->held_bytes));
+    json_object_set_new(row, "disk_read_bytes", json_integer((json_int_t)d->read_bytes));
+    json_object_set_new(row, "disk_written_bytes", json_integer((json_int_t)d->written_bytes));
+    json_object_set_new(row, "disk_read_bytes_per_s", json_real(disk_rate(d)));
+}
+
 static json_t *rows_json(const job *j) {
     json_t *rows = json_array();
     for (int i = 0; i < j->n_depths; i++) {
@@ -123,6 +132,7 @@ static json_t *rows_json(const job *j) {
         json_object_set_new(row, "attention_decode_ms", json_real(s->attention_decode_s * 1e3));
         json_object_set_new(row, "attention_decode_bytes_per_s", json_real(s->attention_bytes_per_s));
         json_object_set_new(row, "attention_decode_percent_of_bandwidth", json_real(percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s)));
+        if (model_options.kv_disk) disk_json(row, &s->disk);
         json_array_append_new(rows, row);
     }
     return rows;
@@ -131,7 +141,7 @@ static json_t *rows_json(const job *j) {
 static void print_json(const job *j) {
     mn_model_info info = mn_engine_info(j->engine);
     json_t *object = json_pack(
-        "{s:o, s:{s:s, s:i, s:f, s:f, s:f, s:f}, s:{s:s, s:s, s:I, s:I, s:s}, s:{s:I, s:I, s:I, s:s, s:s}, s:f}", "rows",
+        "{s:o, s:{s:s, s:i, s:f, s:f, s:f, s:f}, s:{s:s, s:s, s:I, s:I, s:s}, s:{s:I, s:I, s:I, s:s, s:s, s:s?, s:I}, s:f}", "rows",
         rows_json(j), "machine", "level", mn_cpu_level_name(j->engine->compute.kernels->level), "threads",
         mn_pool_threads(j->engine->pool), "f32_flops_per_s", j->peaks.f32_flops_per_s, "bf16_flops_per_s",
         j->peaks.bf16_flops_per_s, "int8_ops_per_s", j->peaks.int8_ops_per_s, "read_bytes_per_s", j->peaks.read_bytes_per_s,
@@ -139,7 +149,8 @@ static void print_json(const job *j) {
         (json_int_t)info.weight_bytes, "weight_type", info.weight_type, "settings", "n_prompt", (json_int_t)n_prompt, "n_gen",
         (json_int_t)n_generated, "repetitions", (json_int_t)n_repeats, "cache_type_k",
         mn_dtype_get(mn_kvcache_shape(j->session->timeline.cache)->k_type)->name, "cache_type_v",
-        mn_dtype_get(mn_kvcache_shape(j->session->timeline.cache)->v_type)->name, "peak_rss_bytes", peak_rss_bytes());
+        mn_dtype_get(mn_kvcache_shape(j->session->timeline.cache)->v_type)->name, "kv_disk", model_options.kv_disk, "kv_ram_bytes",
+        (json_int_t)model_options.kv_ram, "peak_rss_bytes", peak_rss_bytes());
     json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(object);
@@ -159,6 +170,11 @@ static void print_table(const job *j) {
                s->prefill.median, s->prefill.min, s->prefill.max, s->decode.median, s->decode.min, s->decode.max,
                s->attention_flops_per_s / 1e9, percent(s->attention_flops_per_s, best_flops(&j->peaks)),
                s->attention_bytes_per_s / 1e9, percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s));
+    }
+    for (int i = 0; model_options.kv_disk && i < j->n_depths; i++) {
+        const mn_disk_figures *d = &j->speeds[i].disk;
+        printf("%8lld  disk: %.2f GiB held, %.2f GiB read at %.2f GB/s\n", (long long)j->depths[i], (double)d->held_bytes / 0x1p30,
+               (double)d->read_bytes / 0x1p30, disk_rate(d) / 1e9);
     }
     printf("\npeak memory %.0f MiB\n", peak_rss_bytes() / 0x1p20);
 }

@@ -11,6 +11,8 @@ typedef struct mn_model_options {
     int64_t n_threads, n_ctx, n_batch, n_ubatch;
     const char *attn, *attn_layers, *map;
     const char *type_k, *type_v;
+    const char *kv_disk;
+    int64_t kv_ram;
     const char *rope_scaling;
     double rope_scale, rope_freq_base, rope_freq_scale;
     int64_t yarn_orig_ctx;
@@ -32,6 +34,8 @@ typedef struct mn_model_options {
         {"attn", MN_OPT_TEXT, &(o).attn, "PATTERN", "which keys a query sees, as window:4096; mnemo attn list", 0, 0}, \
         {"attn-layers", MN_OPT_TEXT, &(o).attn_layers, "LIST",                                                         \
          "the same for some layers, as 0-3=causal,4-=window:4096", 0, 0},                                              \
+        {"kv-disk", MN_OPT_TEXT, &(o).kv_disk, "DIR", "a file here takes the cached rows that --kv-ram has no room for", 0, 0}, \
+        {"kv-ram", MN_OPT_INT, &(o).kv_ram, "BYTES", "memory for cached rows (k, m, g); the rest goes to --kv-disk", 1, 1e18},     \
         {"positions", MN_OPT_HEADING, NULL, NULL, NULL, 0, 0},                                                         \
         {"pos", MN_OPT_TEXT, &(o).map, "MAP", "read further without training: self-extend:G,W dca:C,L string:S,W", 0, 0}, \
         {"rope-scaling", MN_OPT_TEXT, &(o).rope_scaling, "NAME",                                                       \

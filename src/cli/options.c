@@ -73,7 +73,8 @@ static bool read_int(const mn_option *o, const char *text) {
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (end == text || errno) return false;
-    long long unit = *end == 'k' || *end == 'K' ? 1024 : *end == 'm' || *end == 'M' ? 1048576 : 1;
+    long long unit = *end == 'k' || *end == 'K' ? 1024 : *end == 'm' || *end == 'M' ? 1048576
+                     : *end == 'g' || *end == 'G' ? 1073741824 : 1;
     if (unit > 1) end++;
     if (*end || __builtin_mul_overflow(value, unit, &value) || !in_range(o, (double)value)) return false;
     *(int64_t *)o->target = value;

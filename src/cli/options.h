@@ -16,7 +16,7 @@ typedef enum mn_option_kind {
     MN_OPT_FLAG,    /* bool: set to true */
     MN_OPT_TEXT,    /* const char * */
     MN_OPT_TEXTS,   /* mn_text_list: may be given often */
-    MN_OPT_INT,     /* int64_t; suffixes k and m (1024, 1024^2) are read */
+    MN_OPT_INT,     /* int64_t; suffixes k, m and g (1024, 1024^2, 1024^3) are read */
     MN_OPT_NUMBER,  /* double */
     MN_OPT_AMOUNT,  /* double; suffixes k M B T, large or small, are read as 1e3 1e6 1e9 1e12 */
     MN_OPT_HEADING  /* a line of help between groups */

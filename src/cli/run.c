@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/strbuf.h"
+#include "cli/human.h"
 #include "cli/model_options.h"
 #include "cli/sample_options.h"
 #include "cli/verbs.h"
@@ -136,13 +137,21 @@ static void print_ends(const job *j, int64_t n_read) {
             rate((double)(n_read - j->n_before_last), j->read_seconds - j->before_last_seconds));
 }
 
+static void print_disk(const mn_disk_figures *d) {
+    mn_human read, written;
+    fprintf(stderr, "disk: %s read, %.2f GB/s; %s written\n", mn_human_bytes(read, d->read_bytes),
+            rate((double)d->read_bytes / 1e9, d->read_seconds), mn_human_bytes(written, d->written_bytes));
+}
+
 static void print_figures(const job *j) {
+    mn_disk_figures disk = mn_session_disk(j->session);
     int64_t n_read = (int64_t)j->tokens.n - j->n_reused;
     fprintf(stderr, "prompt %zu tokens (%lld reused), %.1f tokens/s; answer %lld tokens, %.1f tokens/s; KV %.2f MiB; window %lld\n",
             j->tokens.n, (long long)j->n_reused, rate((double)n_read, j->read_seconds), (long long)j->answer.n_tokens,
             rate((double)j->answer.n_tokens, j->answer_seconds), (double)mn_session_kv_bytes(j->session) / 0x1p20,
             (long long)mn_session_n_ctx(j->session));
     print_ends(j, n_read);
+    if (model_options.kv_disk) print_disk(&disk);
     if (j->answer.finish == MN_FINISH_LENGTH)
         fprintf(stderr, "the answer was cut after %lld tokens; a larger -n lets it go on\n", (long long)j->answer.n_tokens);
     if (j->answer.finish == MN_FINISH_WINDOW)

@@ -1,6 +1,5 @@
-#include "kvcache/kvcache.h"
+#include "kvcache/cache.h"
 
-#include "attention/key_summary.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
 
@@ -10,19 +9,6 @@
 #include <unistd.h>
 
 enum { MAX_ROW_ELEMS = 1 << 14 };
-
-struct mn_kvcache {
-    mn_kv_shape shape;
-    size_t k_row_bytes, v_row_bytes;
-    size_t k_page_bytes, v_page_bytes; /* one layer */
-    size_t slab_bytes;                 /* a multiple of the system's page */
-    int64_t n_pages;
-    int64_t first_page, end_page; /* written and not dropped */
-    char *base;
-    size_t map_bytes;
-    const void **page_lists; /* per layer: n_pages key pages, then n_pages value pages */
-    mn_key_summary *summaries; /* [n_layers], empty until a pattern wants one */
-};
 
 /* Elements of a row in memory: quantised rows are whole blocks. */
 static int64_t padded_elems(mn_dtype type, int64_t n) {
@@ -108,6 +94,7 @@ mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvc
     cache->v_row_bytes = shape->v_in_k ? cache->k_row_bytes : row_bytes(shape->v_type, shape->v_dim);
     cache->k_page_bytes = page_bytes(shape, cache->k_row_bytes);
     cache->v_page_bytes = page_bytes(shape, cache->v_row_bytes);
+    cache->layer_bytes = cache->k_page_bytes + (shape->v_in_k ? 0 : cache->v_page_bytes);
     cache->slab_bytes = mn_kv_slab_bytes(shape);
     cache->n_pages = pages_of(max_tokens);
     mn_status status = reserve(cache, max_tokens, err);
@@ -121,6 +108,8 @@ mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvc
 
 void mn_kvcache_destroy(mn_kvcache *cache) {
     if (!cache) return;
+    mn_disk_close(cache->disk);
+    free(cache->staging);
     if (cache->base) munmap(cache->base, cache->map_bytes);
     for (int layer = 0; cache->summaries && layer < cache->shape.n_layers; layer++)
         mn_key_summary_release(&cache->summaries[layer]);
@@ -229,7 +218,7 @@ void mn_kvcache_gather(mn_kvcache *cache, const mn_compute *c, int layer, const 
     mn_key_summary_truncate(&cache->summaries[layer], 0);
 }
 
-static void give_back(mn_kvcache *cache, int64_t first_page, int64_t end_page) {
+void mn_kvcache_give_back(mn_kvcache *cache, int64_t first_page, int64_t end_page) {
     if (end_page <= first_page) return;
     madvise(cache->base + (size_t)first_page * cache->slab_bytes, (size_t)(end_page - first_page) * cache->slab_bytes,
             MADV_DONTNEED);
@@ -237,16 +226,20 @@ static void give_back(mn_kvcache *cache, int64_t first_page, int64_t end_page) {
 
 void mn_kvcache_drop_before(mn_kvcache *cache, int64_t token) {
     int64_t page = MN_MIN(token / MN_PAGE_TOKENS, cache->end_page);
-    give_back(cache, cache->first_page, page);
+    mn_kvcache_give_back(cache, cache->first_page, page);
     cache->first_page = MN_MAX(cache->first_page, page);
+    cache->cold_begin = MN_MAX(cache->cold_begin, cache->first_page);
+    cache->cold_end = MN_MAX(cache->cold_end, cache->cold_begin);
 }
 
 void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token) {
     int64_t page = MN_MIN((token + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS, cache->end_page);
-    give_back(cache, MN_MAX(page, cache->first_page), cache->end_page);
+    mn_kvcache_give_back(cache, MN_MAX(page, cache->first_page), cache->end_page);
     cache->end_page = page;
     cache->first_page = MN_MIN(cache->first_page, page);
     truncate_summaries(cache, token);
+    cache->cold_end = MN_MIN(cache->cold_end, page);
+    cache->cold_begin = MN_MIN(cache->cold_begin, cache->cold_end);
 }
 
 void mn_kvcache_pages(const mn_kvcache *cache, int64_t *first_page, int64_t *end_page) {
@@ -254,18 +247,17 @@ void mn_kvcache_pages(const mn_kvcache *cache, int64_t *first_page, int64_t *end
     *end_page = cache->end_page;
 }
 
-void *mn_kvcache_slab(const mn_kvcache *cache, int64_t page) { return cache->base + (size_t)page * cache->slab_bytes; }
-
-void mn_kvcache_mark(mn_kvcache *cache, int64_t first_page, int64_t end_page) {
-    cache->first_page = first_page;
-    cache->end_page = end_page;
-    truncate_summaries(cache, 0);
+void mn_kvcache_start_at(mn_kvcache *cache, int64_t page) {
+    mn_kvcache_drop_after(cache, 0);
+    cache->first_page = page;
+    cache->end_page = page;
 }
 
 const mn_kv_shape *mn_kvcache_shape(const mn_kvcache *cache) { return &cache->shape; }
 
 size_t mn_kvcache_bytes(const mn_kvcache *cache) {
-    size_t bytes = (size_t)(cache->end_page - cache->first_page) * cache->slab_bytes;
+    int64_t resident = cache->end_page - cache->first_page - (cache->cold_end - cache->cold_begin);
+    size_t bytes = (size_t)resident * cache->slab_bytes + 2 * (size_t)cache->staging_pages * cache->layer_bytes;
     for (int layer = 0; layer < cache->shape.n_layers; layer++) bytes += cache->summaries[layer].bytes;
     return bytes;
 }

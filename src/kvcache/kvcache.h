@@ -2,7 +2,8 @@
  *
  * Address space for max_tokens is reserved once, and the operating system gives memory page by page as rows are
  * written: nothing is allocated while decoding, and a short conversation in a large window costs what it holds.
- * Page p of all layers lies together (a slab), so that dropping or saving old tokens touches one range.
+ * Page p of all layers lies together (a slab), so that dropping or saving old tokens touches one range. When RAM ends,
+ * pages can move to a file (mn_kvcache_spill).
  */
 #ifndef MN_KVCACHE_KVCACHE_H
 #define MN_KVCACHE_KVCACHE_H
@@ -47,12 +48,31 @@ void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token);
 
 /* Slabs [first_page, end_page) are written and not dropped. */
 void mn_kvcache_pages(const mn_kvcache *cache, int64_t *first_page, int64_t *end_page);
-/* The slab of page p, for saving, and for restoring what is then marked as written. */
-void *mn_kvcache_slab(const mn_kvcache *cache, int64_t page);
-void mn_kvcache_mark(mn_kvcache *cache, int64_t first_page, int64_t end_page);
+/* Makes an empty cache begin at a page: what lies before was dropped. */
+void mn_kvcache_start_at(mn_kvcache *cache, int64_t page);
+/* Copies a written page, all layers, to or from memory of mn_kv_slab_bytes: for saving and restoring. A page is added
+ * behind the last. */
+mn_status mn_kvcache_read_slab(const mn_kvcache *cache, int64_t page, void *slab, mn_error *err);
+mn_status mn_kvcache_add_slab(mn_kvcache *cache, const void *slab, mn_error *err);
 const mn_kv_shape *mn_kvcache_shape(const mn_kvcache *cache);
-/* Memory in use: slabs written and not dropped, and key summaries. */
+/* Memory in use: slabs written, not dropped and not on disk, the buffers that these are read into, and key summaries. */
 size_t mn_kvcache_bytes(const mn_kvcache *cache);
 extern const mn_technique mn_kvcache_about;
+
+/* Keeps no more than ram_bytes in memory; pages beyond go to a file in dir. The oldest and the newest pages stay, those
+ * between are cold: written once, when they are full and the room is needed, and read whenever attention looks at them
+ * (stream.h). Steps of at most step_tokens rows must fit; less memory than that takes is an error that says how much.
+ * For an empty cache. */
+mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes, int64_t step_tokens, mn_error *err);
+/* To be called before rows [first_token, first_token + n_rows) are appended to any layer: forgets what lies after
+ * first_token, and writes pages out until there is room. After a failure the cache is as before. */
+mn_status mn_kvcache_prepare(mn_kvcache *cache, int64_t first_token, int64_t n_rows, mn_error *err);
+
+/* What a cache with a file holds there now, and what went through it so far. Zeros without one. */
+typedef struct mn_kv_traffic {
+    uint64_t disk_bytes, read_bytes, written_bytes;
+    double read_seconds;
+} mn_kv_traffic;
+mn_kv_traffic mn_kvcache_traffic(const mn_kvcache *cache);
 
 #endif

@@ -270,6 +270,8 @@ static mn_status run(mn_step *s, const mn_ops *ops, const mn_batch *batch, mn_er
     int64_t n_embd = s->model->config.n_embd;
     float *x = mn_step_floats(s, s->n_rows, n_embd);
     if (!x) return mn_no_scratch(err);
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++)
+        MN_TRY(mn_kvcache_prepare(span->timeline->cache, mn_timeline_n_rows(span->timeline), span->n_rows, err));
     MN_TRY(ops->embed(s, x, err));
     if (w->token_embd_norm.w) ops->norm(s, rows_of(x, n_embd), rows_of(x, n_embd), &w->token_embd_norm);
     MN_TRY(make_angles(s, err));

@@ -5,6 +5,7 @@
 #include "attention/short_conv.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
+#include "kvcache/stream.h"
 #include "mlp/moe.h"
 
 #include <math.h>
@@ -235,7 +236,7 @@ static mn_status attend(const mn_step *s, int layer, float *out, const float *q,
                        .kv = mn_kvcache_view(t->cache, layer, mn_timeline_n_rows(t) + span->n_rows)};
         if (s->part) restrict_to_part(s, span, layer, &a);
         else MN_TRY(restrict_keys(s, t, layer, &a, err));
-        MN_TRY(mn_attention(s->c, &a, err));
+        MN_TRY(mn_kvcache_attend(s->c, t->cache, layer, &a, err));
         if (t->evict_to) MN_TRY(evict(s, t, layer, &a, err));
     }
     return MN_OK;

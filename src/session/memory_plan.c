@@ -67,20 +67,24 @@ static size_t weights_bytes(const mn_model *m) {
     return bytes;
 }
 
+static size_t kept_bytes(const mn_window *w, size_t kv_bytes) {
+    return w->kv_ram_bytes ? MN_MIN(kv_bytes, w->kv_ram_bytes) : kv_bytes;
+}
+
 mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_plan *out, mn_error *err) {
     const mn_config *c = &e->model.config;
     mn_memory_plan p = {.weights_bytes = weights_bytes(&e->model)};
     mn_kv_shape shape = mn_timeline_kv_shape(c, w->k_type, w->v_type);
-    size_t slab = mn_kv_slab_bytes(&shape), lists = mn_kv_list_bytes(&shape, w->n_ctx), state, ids;
+    size_t slab = mn_kv_slab_bytes(&shape), lists = mn_kv_list_bytes(&shape, w->n_ctx), kv, state, ids;
     MN_TRY(mn_timeline_state_bytes(c, &state, err));
     MN_TRY(measure_scratch(e, w, &p.scratch_bytes, err));
     int64_t n_states = 1 + MN_MIN(MN_MAX_CHECKPOINTS, w->n_ctx / MN_FIRST_CHECKPOINT_TOKENS);
-    bool fits = slab && lists && mn_mul_size(slab, (size_t)held_pages(c, w), &p.kv_bytes) &&
+    bool fits = slab && lists && mn_mul_size(slab, (size_t)held_pages(c, w), &kv) &&
                 mn_mul_size(state, (size_t)n_states, &p.state_bytes) &&
                 mn_mul_size((size_t)w->n_ctx, sizeof(int32_t), &ids) &&
                 mn_add_size(p.scratch_bytes, ids, &p.work_bytes) &&
                 mn_add_size(p.work_bytes, lists + (size_t)c->n_vocab * sizeof(float), &p.work_bytes) &&
-                mn_add_size(p.weights_bytes, p.kv_bytes, &p.total_bytes) &&
+                mn_add_size(p.weights_bytes, p.kv_bytes = kept_bytes(w, kv), &p.total_bytes) &&
                 mn_add_size(p.total_bytes, p.state_bytes, &p.total_bytes) &&
                 mn_add_size(p.total_bytes, p.work_bytes, &p.total_bytes);
     if (!fits)
@@ -90,10 +94,10 @@ mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_
     return MN_OK;
 }
 
-/* What one more page costs: its rows, unless they are dropped, its places in the lists, its token ids. */
+/* What one more page costs: its rows, unless they are dropped or go to a file, its places in the lists, its token ids. */
 static size_t page_bytes(const mn_config *c, const mn_window *w) {
     mn_kv_shape shape = mn_timeline_kv_shape(c, w->k_type, w->v_type);
-    return (c->infini.segment ? 0 : mn_kv_slab_bytes(&shape)) + mn_kv_list_bytes(&shape, MN_PAGE_TOKENS) +
+    return (c->infini.segment || w->kv_ram_bytes ? 0 : mn_kv_slab_bytes(&shape)) + mn_kv_list_bytes(&shape, MN_PAGE_TOKENS) +
            MN_PAGE_TOKENS * sizeof(int32_t);
 }
 

@@ -47,6 +47,32 @@ static mn_status find_room(mn_session *s, const mn_session_params *p, mn_window 
     return mn_arena_reserve(&s->engine->scratch, plan.scratch_bytes) ? MN_OK : mn_no_scratch(err);
 }
 
+static mn_status check_disk(const mn_session *s, const mn_session_params *p, mn_error *err) {
+    if (!p->kv_disk && p->kv_ram_bytes)
+        return mn_fail(err, MN_ERR_ARGUMENT, "--kv-ram says what stays in memory; --kv-disk DIR says where the rest goes.");
+    if (p->kv_disk && p->kv_ram_bytes < 1)
+        return mn_fail(err, MN_ERR_ARGUMENT, "--kv-disk %s needs --kv-ram BYTES: what stays in memory, as 512m.", p->kv_disk);
+    if (p->kv_disk && s->engine->model.config.infini.segment)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "this model forgets the rows of all but one segment of %lld tokens: leave out --kv-disk.",
+                       (long long)s->engine->model.config.infini.segment);
+    if (p->kv_disk && s->map.scheme)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "position maps read all keys in memory: leave out --kv-disk, or the map.");
+    return MN_OK;
+}
+
+/* Patterns that choose by looking at keys, or move rows, would look at pages that are not there. */
+static mn_status use_disk(mn_session *s, const mn_session_params *p, mn_error *err) {
+    int64_t window;
+    if (mn_session_budget(s, &window) > 0)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "snapkv leaves few rows in memory and needs no --kv-disk; leave one of them out.");
+    for (int layer = 0; s->patterns && layer < s->engine->model.config.n_layers; layer++)
+        if (s->patterns[layer].kind && s->patterns[layer].kind->choose)
+            return mn_fail(err, MN_ERR_UNSUPPORTED,
+                           "%s looks at all keys, and --kv-disk keeps only some in memory; use a static pattern, as window or "
+                           "bigbird, or leave out --kv-disk.", s->patterns[layer].kind->name);
+    return mn_kvcache_spill(s->timeline.cache, p->kv_disk, (size_t)p->kv_ram_bytes, MN_MIN(s->n_batch, s->n_ctx), err);
+}
+
 static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error *err) {
     const mn_config *c = &s->engine->model.config;
     mn_dtype k_type = MN_F16, v_type = MN_F16;
@@ -58,10 +84,12 @@ static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error 
     MN_TRY(find_type(p->type_v, s->engine->compute.exact, &v_type, err));
     MN_TRY(mn_session_map(&s->engine->model, p, &s->map, err));
     MN_TRY(mn_session_positions(&s->engine->model, &p->position, &s->map, &s->n_ctx, &s->rope, err));
-    MN_TRY(find_room(s, p, (mn_window){s->n_ctx, s->n_batch, k_type, v_type}, err));
+    MN_TRY(check_disk(s, p, err));
+    MN_TRY(find_room(s, p, (mn_window){s->n_ctx, s->n_batch, k_type, v_type, (size_t)p->kv_ram_bytes}, err));
     MN_TRY(mn_timeline_init(&s->timeline, c, &s->rope, s->n_ctx, k_type, v_type, err));
     if (s->map.scheme) MN_TRY(mn_timeline_set_map(&s->timeline, c, &s->map, s->n_ctx, err));
     MN_TRY(mn_session_patterns(s, p, err));
+    if (p->kv_disk) MN_TRY(use_disk(s, p, err));
     s->tokens = calloc((size_t)s->n_ctx, sizeof *s->tokens);
     s->logits = calloc((size_t)c->n_vocab, sizeof *s->logits);
     if (!s->tokens || !s->logits) return mn_fail(err, MN_ERR_MEMORY, "no memory for a window of %lld tokens; lower -c.", (long long)s->n_ctx);
@@ -283,4 +311,9 @@ void mn_session_add_note(mn_session *s, const char *format, ...) {
 
 const char *mn_session_note(const mn_session *s, int index) {
     return index >= 0 && index < s->n_notes ? s->notes[index] : NULL;
+}
+
+mn_disk_figures mn_session_disk(const mn_session *s) {
+    mn_kv_traffic t = mn_kvcache_traffic(s->timeline.cache);
+    return (mn_disk_figures){t.disk_bytes, t.read_bytes, t.written_bytes, t.read_seconds};
 }

@@ -83,7 +83,19 @@ static void put(hashed_writer *w, const void *data, size_t bytes) {
     XXH3_64bits_update(w->hash, data, bytes);
 }
 
-static void put_all(hashed_writer *w, const mn_session *s) {
+static mn_status put_pages(hashed_writer *w, const mn_kvcache *cache, const snapshot_header *h, mn_error *err) {
+    size_t bytes = mn_kv_slab_bytes(mn_kvcache_shape(cache));
+    void *slab = malloc(bytes);
+    mn_status status = slab ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for a page of %zu bytes.", bytes);
+    for (int64_t page = h->first_page; page < h->end_page && status == MN_OK; page++) {
+        status = mn_kvcache_read_slab(cache, page, slab, err);
+        if (status == MN_OK) put(w, slab, bytes);
+    }
+    free(slab);
+    return status;
+}
+
+static mn_status put_all(hashed_writer *w, const mn_session *s, mn_error *err) {
     snapshot_header h = make_header(s);
     put(w, &h, sizeof h);
     put(w, s->tokens, (size_t)h.n_tokens * sizeof *s->tokens);
@@ -93,11 +105,11 @@ static void put_all(hashed_writer *w, const mn_session *s) {
         put(w, s->checkpoints[i].state, h.state_bytes);
     }
     if (h.has_logits) put(w, s->logits, (size_t)h.n_vocab * sizeof *s->logits);
-    for (int64_t page = h.first_page; page < h.end_page; page++) put(w, mn_kvcache_slab(s->timeline.cache, page), h.slab_bytes);
-    for (int64_t page = h.first_page; s->timeline.grouped && page < h.end_page; page++)
-        put(w, mn_kvcache_slab(s->timeline.grouped, page), h.grouped_slab_bytes);
+    MN_TRY(put_pages(w, s->timeline.cache, &h, err));
+    if (s->timeline.grouped) MN_TRY(put_pages(w, s->timeline.grouped, &h, err));
     uint64_t sum = XXH3_64bits_digest(w->hash);
     mn_writer_put(&w->writer, &sum, sizeof sum);
+    return MN_OK;
 }
 
 mn_status mn_session_save(const mn_session *s, const char *path, mn_error *err) {
@@ -110,8 +122,9 @@ mn_status mn_session_save(const mn_session *s, const char *path, mn_error *err) 
     XXH3_64bits_reset(w.hash);
     mn_status status = mn_writer_open(path, &w.writer, err);
     if (status == MN_OK) {
-        put_all(&w, s);
-        status = mn_writer_commit(&w.writer, err);
+        status = put_all(&w, s, err);
+        if (status == MN_OK) status = mn_writer_commit(&w.writer, err);
+        else mn_writer_abort(&w.writer);
     }
     XXH3_freeState(w.hash);
     return status;
@@ -198,6 +211,15 @@ static mn_status load_checkpoints(mn_session *s, reader *r, const snapshot_heade
     return MN_OK;
 }
 
+static mn_status load_pages(mn_kvcache *cache, reader *r, const snapshot_header *h, mn_error *err) {
+    mn_kvcache_start_at(cache, h->first_page);
+    for (int64_t page = h->first_page; page < h->end_page; page++) {
+        MN_TRY(mn_kvcache_add_slab(cache, r->at, err));
+        r->at += mn_kv_slab_bytes(mn_kvcache_shape(cache));
+    }
+    return MN_OK;
+}
+
 /* Copies everything out of a checked file; ids are looked at once more, since a checksum is no proof of good will. */
 static mn_status load(mn_session *s, const unsigned char *data, const snapshot_header *h, const char *path, mn_error *err) {
     mn_timeline *t = &s->timeline;
@@ -209,11 +231,8 @@ static mn_status load(mn_session *s, const unsigned char *data, const snapshot_h
     take(&r, t->state, h->state_bytes);
     if (h->state_bytes) MN_TRY(load_checkpoints(s, &r, h, path, err));
     take(&r, s->logits, h->has_logits ? (size_t)h->n_vocab * sizeof *s->logits : 0);
-    for (int64_t page = h->first_page; page < h->end_page; page++) take(&r, mn_kvcache_slab(t->cache, page), h->slab_bytes);
-    mn_kvcache_mark(t->cache, h->first_page, h->end_page);
-    for (int64_t page = h->first_page; t->grouped && page < h->end_page; page++)
-        take(&r, mn_kvcache_slab(t->grouped, page), h->grouped_slab_bytes);
-    if (t->grouped) mn_kvcache_mark(t->grouped, h->first_page, h->end_page);
+    MN_TRY(load_pages(t->cache, &r, h, err));
+    if (t->grouped) MN_TRY(load_pages(t->grouped, &r, h, err));
     t->n_tokens = h->n_tokens;
     s->has_logits = h->has_logits;
     return MN_OK;

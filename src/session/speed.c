@@ -19,12 +19,19 @@ static void fill_tokens(const mn_session *s, int32_t *tokens, int64_t n) {
     }
 }
 
-/* Fills pages up to n_pages with copies of the first n_real. */
-static void tile_pages(mn_kvcache *cache, int64_t n_real, int64_t n_pages) {
-    size_t slab_bytes = mn_kv_slab_bytes(mn_kvcache_shape(cache));
-    for (int64_t page = n_real; page < n_pages; page++)
-        memcpy(mn_kvcache_slab(cache, page), mn_kvcache_slab(cache, page % n_real), slab_bytes);
-    mn_kvcache_mark(cache, 0, n_pages);
+/* The pages held, again and again up to n_pages. */
+static mn_status repeat_pages(mn_kvcache *cache, int64_t n_pages, mn_error *err) {
+    int64_t first, n_real;
+    size_t bytes = mn_kv_slab_bytes(mn_kvcache_shape(cache));
+    void *slab = malloc(bytes);
+    mn_status status = slab ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for a page of %zu bytes.", bytes);
+    mn_kvcache_pages(cache, &first, &n_real);
+    for (int64_t page = n_real; page < n_pages && status == MN_OK; page++) {
+        status = mn_kvcache_read_slab(cache, page % n_real, slab, err);
+        if (status == MN_OK) status = mn_kvcache_add_slab(cache, slab, err);
+    }
+    free(slab);
+    return status;
 }
 
 mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
@@ -39,9 +46,8 @@ mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
     mn_session_clear(s);
     MN_TRY(mn_session_extend(s, tokens, n_real, NULL, NULL, NULL, NULL, err));
     if (s->engine->model.config.infini.segment == 0) {
-        int64_t n_real_pages = (n_real + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
-        tile_pages(t->cache, n_real_pages, n_pages);
-        if (t->grouped) tile_pages(t->grouped, n_real_pages, n_pages);
+        MN_TRY(repeat_pages(t->cache, n_pages, err));
+        if (t->grouped) MN_TRY(repeat_pages(t->grouped, n_pages, err));
     }
     for (int64_t i = n_real; i < depth; i++) s->tokens[i] = s->tokens[i % n_real];
     t->n_tokens = depth;
@@ -116,10 +122,15 @@ mn_status mn_speed_measure(mn_session *s, const mn_speed_shape *shape, mn_speed 
     if (shape->n_repeats < 1 || shape->n_repeats > MAX_REPEATS)
         return mn_fail(err, MN_ERR_ARGUMENT, "%d repeats is outside 1 to %d.", shape->n_repeats, MAX_REPEATS);
     MN_TRY(mn_session_tile(s, shape->depth, err));
+    mn_disk_figures before = mn_session_disk(s);
     if (shape->n_prompt > 0)
         MN_TRY(measure_rate(s, shape->depth, shape->n_prompt, 1, shape->n_repeats, &out->prefill, err));
     if (shape->n_generated > 0)
         MN_TRY(measure_rate(s, shape->depth, 1, shape->n_generated, shape->n_repeats, &out->decode, err));
     out->kv_bytes = mn_session_kv_bytes(s);
+    out->disk = mn_session_disk(s);
+    out->disk.read_bytes -= before.read_bytes;
+    out->disk.written_bytes -= before.written_bytes;
+    out->disk.read_seconds -= before.read_seconds;
     return measure_attention(s, shape, out, err);
 }

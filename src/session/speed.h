@@ -23,6 +23,7 @@ typedef struct mn_speed {
     double attention_prefill_s, attention_flops_per_s; /* n_prompt rows */
     double attention_decode_s, attention_bytes_per_s;  /* one row */
     size_t kv_bytes;
+    mn_disk_figures disk; /* held at the end, read and written during the measurement at this depth */
 } mn_speed;
 
 /* Sets the session to `depth` tokens by repeating the real rows of a short text, so that no quadratic prefill is paid.

@@ -1,0 +1,37 @@
+/* Inside a cache: what the files of this room share. */
+#ifndef MN_KVCACHE_CACHE_H
+#define MN_KVCACHE_CACHE_H
+
+#include "attention/key_summary.h"
+#include "kvcache/disk.h"
+#include "kvcache/kvcache.h"
+
+struct mn_kvcache {
+    mn_kv_shape shape;
+    size_t k_row_bytes, v_row_bytes;
+    size_t k_page_bytes, v_page_bytes; /* one layer */
+    size_t layer_bytes;                /* of both */
+    size_t slab_bytes;                 /* all layers; a multiple of the system's page */
+    int64_t n_pages;
+    int64_t first_page, end_page; /* written and not dropped */
+    char *base;
+    size_t map_bytes;
+    const void **page_lists; /* per layer: n_pages key pages, then n_pages value pages */
+    mn_key_summary *summaries; /* [n_layers], empty until a pattern wants one */
+    /* With a file (disk.h): pages [cold_begin, cold_end) are there and nowhere else. */
+    mn_disk *disk; /* NULL: all in RAM */
+    int64_t cold_begin, cold_end;
+    int64_t keep_pages, tail_pages; /* the oldest and the newest: what the RAM given holds */
+    int staging_pages;              /* of one layer, in each of two buffers */
+    char *staging;
+};
+
+/* The slab of a page in RAM. */
+static inline char *mn_kvcache_slab(const mn_kvcache *cache, int64_t page) {
+    return cache->base + (size_t)page * cache->slab_bytes;
+}
+
+/* Returns the memory of pages [first_page, end_page) to the system; they read as zeros then. */
+void mn_kvcache_give_back(mn_kvcache *cache, int64_t first_page, int64_t end_page);
+
+#endif
