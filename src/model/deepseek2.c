@@ -48,7 +48,17 @@ static mn_status configure_experts(const mn_gguf *g, mn_config *c, mn_error *err
     return mn_config_int(g, c->arch, "expert_group_used_count", false, 0, r->n_groups, &r->n_groups_used, err);
 }
 
+/* Files of before April 2025 hold W_UK and W_UV as one matrix, which absorption cannot use as it lies. */
+static mn_status check_split(const mn_gguf *gguf, mn_error *err) {
+    if (mn_gguf_tensor(gguf, "blk.0.attn_k_b.weight") || !mn_gguf_tensor(gguf, "blk.0.attn_kv_b.weight")) return MN_OK;
+    return mn_fail(err, MN_ERR_UNSUPPORTED,
+                   "%s: holds attn_kv_b where attn_k_b and attn_v_b are needed; convert the model again with a newer "
+                   "converter.",
+                   mn_gguf_path(gguf));
+}
+
 static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
+    MN_TRY(check_split(gguf, err));
     MN_TRY(configure_mla(gguf, c, err));
     MN_TRY(configure_temperature(gguf, c, err));
     return configure_experts(gguf, c, err);
