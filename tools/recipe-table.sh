@@ -6,7 +6,7 @@ set -euo pipefail
 [ $# -ge 3 ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 2; }
 mnemo=$1 model=$2 n=${4:-8}
 books=("$3"/[A-Za-z]*.txt)
-window=4096 room=64 # tokens for the needle, the question and the answer
+room=64 # tokens for the needle, the question and the answer
 lengths=(512 1024 2048 4096)
 schemes=(none ntk linear yarn)
 cities=(Boston Paris Lisbon Oslo Cairo Delhi Lima Rome Quebec Vienna Madrid Dublin Athens Warsaw Geneva Havana)
@@ -25,16 +25,17 @@ haystack() {
         at = int(length($0) * percent / 100)
         head = substr($0, 1, at); rest = substr($0, at + 1)
         if (match(rest, /[.!?][ \n]/)) { head = head substr(rest, 1, RSTART); rest = substr(rest, RSTART + 1) }
-        printf "%s %s%s", head, needle, rest
+        printf "%s %s%s\n", head, needle, rest
     }'
 }
 
-# share LENGTH SCHEME: of the questions about texts of that length, those answered with the very value.
+# share LENGTH SCHEME: of the questions about texts of that length, those answered with the very value. The window is the
+# length: a factor larger than needed costs answers.
 share() {
     local right=0 i
     for ((i = 0; i < n; i++)); do
         read -r city value <"$temp/needle-$i"
-        "$mnemo" run -q -m "$model" -c "$window" --rope-scaling "$2" -f "$temp/hay-$1-$i" -n 24 \
+        "$mnemo" run -q -m "$model" -c "$1" --rope-scaling "$2" -f "$temp/hay-$1-$i" -n 24 \
             -p "What is the secret number of $city?" >"$temp/answer"
         if grep -q "is $value\." "$temp/answer"; then right=$((right + 1)); fi
     done
@@ -50,7 +51,7 @@ for ((i = 0; i < n; i++)); do
     done
 done
 
-echo "| positions, -c $window |$(printf ' %s tokens |' "${lengths[@]}")"
+echo "| positions, -c as long as the text |$(printf ' %s tokens |' "${lengths[@]}")"
 echo "|---|---|---|---|---|"
 for scheme in "${schemes[@]}"; do
     printf '| %s |' "$scheme"
