@@ -21,7 +21,7 @@ typedef struct snapshot_header {
     char magic[8];
     uint32_t version, has_logits;
     uint64_t model_hash;    /* of the model's sizes, tensor names, types and first bytes */
-    uint64_t position_hash; /* of the frequency tables, the scale of scores and the position map */
+    uint64_t position_hash; /* of frequencies, the scale of scores, the position map, and patterns that leave keys out */
     int32_t k_type, v_type;
     int64_t n_tokens, first_page, end_page;
     uint64_t state_bytes, slab_bytes, grouped_slab_bytes, n_vocab;
@@ -36,6 +36,17 @@ static uint64_t hash_model(const mn_model *m) {
         hash = XXH3_64bits_withSeed(t->name, strlen(t->name), hash);
         hash = XXH3_64bits_withSeed(t->ne, sizeof t->ne, hash + (uint64_t)t->type);
         hash = XXH3_64bits_withSeed(t->data, MN_MIN(t->bytes, (size_t)256), hash);
+    }
+    return hash;
+}
+
+/* A layer's pattern decides what its rows saw, and so what the rows of the next layer are. */
+static uint64_t hash_patterns(const mn_timeline *t, int n_layers, uint64_t hash) {
+    for (int layer = 0; t->patterns && layer < n_layers; layer++) {
+        const mn_pattern *p = &t->patterns[layer];
+        if (!p->kind || p->kind->traits & MN_PATTERN_EXACT) continue;
+        hash = XXH3_64bits_withSeed(p->kind->name, strlen(p->kind->name), hash + (uint64_t)layer);
+        hash = XXH3_64bits_withSeed(p->args, sizeof p->args, hash);
     }
     return hash;
 }
@@ -57,7 +68,7 @@ static snapshot_header make_header(const mn_session *s) {
         .version = SNAPSHOT_VERSION,
         .has_logits = s->has_logits,
         .model_hash = hash_model(&s->engine->model),
-        .position_hash = hash_positions(&s->timeline),
+        .position_hash = hash_patterns(&s->timeline, shape->n_layers, hash_positions(&s->timeline)),
         .k_type = shape->k_type,
         .v_type = shape->v_type,
         .n_tokens = s->timeline.n_tokens,
@@ -157,7 +168,8 @@ static mn_status check_header(const mn_session *s, const snapshot_header *h, con
                        path, mn_dtype_get(h->k_type) ? mn_dtype_get(h->k_type)->name : "?",
                        mn_dtype_get(h->v_type) ? mn_dtype_get(h->v_type)->name : "?");
     if (h->position_hash != own.position_hash)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%s: was saved with other positions; use the same -c, --rope and --pos flags.", path);
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "%s: was saved with other positions or patterns; use the same -c, --rope, --pos and --attn flags.", path);
     if (h->n_tokens > s->n_ctx)
         return mn_fail(err, MN_ERR_LIMIT, "%s: holds %lld tokens; the window is %lld. Use a larger -c.", path,
                        (long long)h->n_tokens, (long long)s->n_ctx);

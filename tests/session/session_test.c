@@ -215,6 +215,34 @@ static void refuses_damaged_and_foreign_files(void **state) {
     mn_engine_close(other.engine);
 }
 
+/* Rows that saw less are other rows: a session goes on with the pattern it was saved with. */
+static void refuses_another_pattern(void **state) {
+    (void)state;
+    static fixture f;
+    mn_error err;
+    char path[4096];
+    if (!open_model(model_names[0], true, 1, &f)) return;
+    snprintf(path, sizeof path, "%s", temp_path("pattern"));
+    mn_session_params window = {.n_ctx = 1024, .attn = "window:32"}, causal = {.n_ctx = 1024, .attn = "causal"};
+    mn_session *narrow, *same, *full, *plain = open_session(&f, NULL);
+    assert_ok(mn_session_open(f.engine, &window, &narrow, &err), err);
+    assert_ok(mn_session_open(f.engine, &window, &same, &err), err);
+    assert_ok(mn_session_open(f.engine, &causal, &full, &err), err);
+    sync_to(narrow, f.tokens, 200, NULL);
+    assert_ok(mn_session_save(narrow, path, &err), err);
+    assert_ok(mn_session_restore(same, path, &err), err);
+    assert_int_equal(mn_session_restore(plain, path, &err), MN_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "--attn"));
+    sync_to(plain, f.tokens, 200, NULL);
+    assert_ok(mn_session_save(plain, path, &err), err);
+    assert_int_equal(mn_session_restore(narrow, path, &err), MN_ERR_ARGUMENT);
+    assert_ok(mn_session_restore(full, path, &err), err); /* causal is what the model does anyway */
+    remove(path);
+    mn_session *all[] = {narrow, same, full, plain};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) mn_session_close(all[i]);
+    mn_engine_close(f.engine);
+}
+
 static bool stop_at_128(void *arg, int64_t done, int64_t total) {
     (void)arg, (void)total;
     return done < 128;
@@ -326,6 +354,7 @@ int main(void) {
         cmocka_unit_test(rewinds),
         cmocka_unit_test(restored_equals_never_stopped),
         cmocka_unit_test(refuses_damaged_and_foreign_files),
+        cmocka_unit_test(refuses_another_pattern),
         cmocka_unit_test(stops_when_asked_and_keeps_what_was_done),
         cmocka_unit_test(refuses_what_does_not_fit),
         cmocka_unit_test(rows_of_fewer_bits_stay_close),
