@@ -28,7 +28,7 @@ test-asan: deps
 	@cmake -S . -B $(BUILD)-asan -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g" \
 	    -DMNEMO_SANITIZE=address,undefined >/dev/null
 	@cmake --build $(BUILD)-asan -j $(JOBS)
-	@ctest --test-dir $(BUILD)-asan -j $(JOBS) -LE slow --output-on-failure
+	@ASAN_OPTIONS=allocator_may_return_null=1 ctest --test-dir $(BUILD)-asan -j $(JOBS) -LE slow --output-on-failure
 
 bench: all
 	@tools/bench.sh $(BUILD)/mnemo
