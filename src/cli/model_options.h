@@ -39,7 +39,7 @@ typedef struct mn_model_options {
         {"positions", MN_OPT_HEADING, NULL, NULL, NULL, 0, 0},                                                         \
         {"pos", MN_OPT_TEXT, &(o).map, "MAP", "read further without training: self-extend:G,W dca:C,L string:S,W", 0, 0}, \
         {"rope-scaling", MN_OPT_TEXT, &(o).rope_scaling, "NAME",                                                       \
-         "none linear ntk dynamic yarn longrope llama3 (the model's own)", 0, 0},                                      \
+         "none linear ntk dynamic ntk-parts yarn longrope llama3 (the model's own)", 0, 0},                                      \
         {"rope-scale", MN_OPT_NUMBER, &(o).rope_scale, "S", "factor (the window asked for / the window trained)", 1,   \
          1e9},                                                                                                         \
         {"rope-freq-base", MN_OPT_NUMBER, &(o).rope_freq_base, "B", "base of the frequencies (the model's)", 1, 1e12}, \

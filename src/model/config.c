@@ -115,7 +115,7 @@ static mn_status read_rope_scaling(const mn_gguf *g, mn_config *c, mn_error *err
     snprintf(name, sizeof name, "%.*s", (int)(type.bytes < sizeof name ? type.bytes : sizeof name - 1), type.data);
     int scaling = mn_rope_scaling_find(name);
     if (scaling < 0)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: %s is \"%s\"; known: none linear ntk dynamic yarn longrope llama3.",
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: %s is \"%s\"; known: none linear ntk dynamic ntk-parts yarn longrope llama3.",
                        mn_gguf_path(g), key.text, name);
     c->rope.scaling = (mn_rope_scaling)scaling;
     return MN_OK;

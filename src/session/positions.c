@@ -63,7 +63,7 @@ static mn_status choose_scaling(const mn_position_params *p, mn_rope_spec *spec,
     if (!p->rope_scaling) return MN_OK;
     int scaling = mn_rope_scaling_find(p->rope_scaling);
     if (scaling < 0)
-        return mn_fail(err, MN_ERR_ARGUMENT, "there is no position scaling \"%s\"; known: none linear ntk dynamic yarn longrope llama3.",
+        return mn_fail(err, MN_ERR_ARGUMENT, "there is no position scaling \"%s\"; known: none linear ntk dynamic ntk-parts yarn longrope llama3.",
                        p->rope_scaling);
     spec->scaling = (mn_rope_scaling)scaling;
     spec->factor = 0;

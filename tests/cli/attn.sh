@@ -1,29 +1,19 @@
 #!/usr/bin/env bash
 # mnemo attn: figures of a pattern, its picture, and what it says of wrong ones.
-set -euo pipefail
-mnemo=$1
-temp=$(mktemp -d)
-trap 'rm -rf "$temp"' EXIT
+source "$(dirname "$0")/support.bash" "$1"
 
-expect() { # expect WANTED COMMAND...: the output, to the byte
-    local wanted=$1 got
-    shift
-    got=$("$@" 2>&1) || true
-    [ "$got" = "$wanted" ] || { printf 'wanted:\n%s\ngot:\n%s\nfrom: %s\n' "$wanted" "$got" "$*"; exit 1; }
-}
-
-expect 'window:W: the last W keys, the query'\''s own included (needs training)
+expect 0 'window:W: the last W keys, the query'\''s own included (needs training)
 Beltagy et al. 2020 (arXiv:2004.05150); Jiang et al. 2023 (arXiv:2310.06825)
 256 tokens in blocks of 64: 7 of 10 blocks kept (70.0 %)' "$mnemo" attn show window:65 -n 256
 
-expect 'sinks:S,W: the first S keys and the last W, positions counted among these (training-free)
+expect 0 'sinks:S,W: the first S keys and the last W, positions counted among these (training-free)
 Xiao et al. 2023 (arXiv:2309.17453)
 10 tokens in blocks of 64: 1 of 1 blocks kept (100.0 %)
 3.4 keys seen by a query, on average' "$mnemo" attn show sinks:1,3 -n 10
 
-expect 'mnemo attn: "windw:3" is no attention pattern. There are: full causal window:W global:G random:R,seed bigbird:block,w,g,r longformer:w,g,dilation sinks:S,W sinks-abs:S,W quest:page,budget xattention:stride,mass moba:block,topk snapkv:window,budget.' \
+expect 1 'mnemo attn: "windw:3" is no attention pattern. There are: full causal window:W global:G random:R,seed bigbird:block,w,g,r longformer:w,g,dilation sinks:S,W sinks-abs:S,W quest:page,budget xattention:stride,mass moba:block,topk snapkv:window,budget.' \
     "$mnemo" attn show windw:3
-expect 'mnemo attn: quest:16,512 has no picture of its own: what it keeps depends on the queries and keys of a text.' \
+expect 1 'mnemo attn: quest:16,512 has no picture of its own: what it keeps depends on the queries and keys of a text.' \
     "$mnemo" attn show quest:16,512
 "$mnemo" attn show window:0 2> /dev/null && exit 1 || [ $? = 1 ]
 "$mnemo" attn show 2> /dev/null && exit 1 || [ $? = 2 ]
