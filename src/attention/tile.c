@@ -28,7 +28,13 @@ static size_t q_row_bytes(const mn_attend *a, mn_arithmetic by) {
 }
 
 static size_t scores_bytes(mn_arithmetic by, int64_t n_rows) {
-    return (size_t)(by.direct_k ? n_rows : MN_TILE_ROWS) * MN_TILE_KEYS * sizeof(float);
+    return (size_t)(by.direct_k ? n_rows : by.ops->tile_rows) * MN_TILE_KEYS * sizeof(float);
+}
+
+/* All packed queries. Operations on packed rows may read up to a whole tile of them. */
+static size_t queries_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows) {
+    int64_t rows = by.direct_k ? n_rows : (n_rows + by.ops->tile_rows - 1) / by.ops->tile_rows * by.ops->tile_rows;
+    return align64((size_t)rows * q_row_bytes(a, by));
 }
 
 /* A key tile, or a value tile, packed. */
@@ -37,7 +43,7 @@ static size_t packed_bytes(mn_arithmetic by, int dim) {
 }
 
 size_t mn_row_tile_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows) {
-    return align64((size_t)n_rows * q_row_bytes(a, by)) + packed_bytes(by, a->kv.k_dim) +
+    return queries_bytes(a, by, n_rows) + packed_bytes(by, a->kv.k_dim) +
            packed_bytes(by, a->kv.v_dim) + scores_bytes(by, n_rows);
 }
 
@@ -63,7 +69,7 @@ mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, 
                         .first_token = a->first_token + first_row,
                         .n_tokens = n_tokens,
                         .q = scratch};
-    tile.k = tile.q + align64((size_t)n_tokens * (size_t)tile.group * q_row_bytes(a, by));
+    tile.k = tile.q + queries_bytes(a, by, (int64_t)n_tokens * tile.group);
     tile.v = tile.k + packed_bytes(by, a->kv.k_dim);
     tile.s = (float *)(void *)(tile.v + packed_bytes(by, a->kv.v_dim));
     pack_queries(&tile, first_row);
@@ -157,8 +163,12 @@ static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const m
     ops->pack_k(tile->k, k, tile->a->kv.k_dim);
     ops->pack_v(tile->v, v, tile->a->kv.v_dim);
     int n_rows = tile->n_tokens * tile->group;
-    for (int row = 0; row < n_rows; row += MN_TILE_ROWS) {
-        int n = MN_MIN(MN_TILE_ROWS, n_rows - row);
+    if (ops->attend && !must_edit(tile, tile_sight)) {
+        ops->attend(rows, tile->q, tile->k, tile->v, tile->factor, n_rows, tile->k_pad, tile->v_pad);
+        return;
+    }
+    for (int row = 0; row < n_rows; row += ops->tile_rows) {
+        int n = MN_MIN(ops->tile_rows, n_rows - row);
         sight seen = tile_sight;
         if (seen == SEES_SOME) seen = look(tile, row / tile->group, (row + n - 1) / tile->group, tile_begin);
         if (seen == SEES_NONE) continue;
@@ -179,6 +189,7 @@ static void absorb_direct(const mn_row_tile *tile, mn_softmax_rows rows, const m
 
 void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end) {
     int64_t last_token = tile->first_token + tile->n_tokens - 1;
+    if (!tile->by.direct_k && tile->by.ops->enter) tile->by.ops->enter();
     while ((begin = mn_next_visible_tile(tile->a, tile->kv_head, tile->first_token, last_token, begin)) < end) {
         sight seen = look(tile, 0, tile->n_tokens - 1, begin);
         mn_cached_rows k = find_rows(tile, false, begin), v = find_rows(tile, true, begin);
@@ -186,6 +197,7 @@ void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t b
             (tile->by.direct_k ? absorb_direct : absorb_packed)(tile, rows, &k, &v, begin, seen);
         begin += MN_TILE_KEYS;
     }
+    if (!tile->by.direct_k && tile->by.ops->leave) tile->by.ops->leave();
 }
 
 mn_key_range mn_row_tile_range(const mn_attend *a, int64_t first_row, int64_t n_tokens) {

@@ -13,7 +13,6 @@
 
 enum {
     MN_TILE_KEYS = 64,       /* keys of a tile */
-    MN_TILE_ROWS = 6,        /* query rows that one call takes at most: what the registers hold */
     MN_ATTEND_MAX_DIM = 1024 /* longest key or value row */
 };
 
@@ -47,14 +46,23 @@ typedef struct mn_cached_rows {
  * does not depend on which rows share its call. */
 typedef struct mn_attend_ops {
     int operand_bytes;
+    int tile_rows; /* query rows that one call takes at most: what the registers hold */
+    /* Before and after any of the calls below on a thread, where the processor has state to set up. NULL: nothing to do. */
+    void (*enter)(void);
+    void (*leave)(void);
     void (*pack_q)(void *packed, const float *q, int k_dim);
     /* Rows of f32, f16, bf16, q8_0 or q4_0; absent keys become zeros. */
     void (*pack_k)(void *packed, const mn_cached_rows *k, int k_dim);
     void (*pack_v)(void *packed, const mn_cached_rows *v, int v_dim);
-    /* s[r, j] = factor * q_r . k_j, s [n_rows, MN_TILE_KEYS], n_rows <= MN_TILE_ROWS */
+    /* s[r, j] = factor * q_r . k_j, s [tile_rows, MN_TILE_KEYS], n_rows <= tile_rows. Rows of q and s up to tile_rows are
+     * read and written. */
     void (*scores)(float *s, const void *q, const void *k, float factor, int n_rows, int k_pad);
     /* Adds a tile to the running softmax: p = 2^(s - m), l += sum p, o += p v. Overwrites s. Scores of -inf weigh 0. */
     void (*absorb)(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad);
+    /* Both for any number of rows that see the whole tile: the same bits, and the one's memory overlaps the other's
+     * arithmetic. NULL: there is nothing to win. */
+    void (*attend)(mn_softmax_rows rows, const void *q, const void *k, const void *v, float factor, int n_rows, int k_pad,
+                   int v_pad);
     /* s_i = cap tanh(s_i) for one row of a tile */
     void (*softcap)(float *s, float cap);
     /* s_j += slope * (offset + j) for one row of a tile (ALiBi, arXiv:2108.12409) */
@@ -89,6 +97,7 @@ void mn_attend_init_generic(mn_attend_kernels *table);
 void mn_attend_init_avx2(mn_attend_kernels *table);
 void mn_attend_init_avx512(mn_attend_kernels *table);
 void mn_attend_init_avx512bf16(mn_attend_kernels *table);
+void mn_attend_init_amx(mn_attend_kernels *table);
 void mn_attend_init_neon(mn_attend_kernels *table);
 
 #endif

@@ -37,6 +37,17 @@ __attribute__((unused)) static void weigh_rows(mn_softmax_rows rows, float *s, i
     }
 }
 
+/* 2^x = 2^floor(x) (1 + c1 f + c2 f^2 + c3 f^3), f = x - floor(x): FlashAttention-4's cubic, 9e-5, which rounding the
+ * weights to bf16 (2e-3) hides. */
+MN_INLINE __m512 exp2_cubic(__m512 x) {
+    __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF);
+    __m512 p = _mm512_set1_ps(0.077119089663028717f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.22756439447402943f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.69514614343643188f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+    return _mm512_scalef_ps(p, x);
+}
+
 /* Query rows at a time of those computed straight from the cache, and the most in all. */
 enum { BLOCK_ROWS = 4, MAX_DIRECT_ROWS = 8 };
 

@@ -128,7 +128,7 @@ static void pack_v_bf16(void *packed, const mn_cached_rows *v, int v_dim) {
  * apart. */
 MN_INLINE void dot_panel(float *out, int out_stride, const uint32_t *a, int a_stride, const uint32_t *b, int b_stride,
                          int n_pairs, int n_rows, int n_vectors, float factor, bool add) {
-    __m512 sums[MN_TILE_ROWS][MN_PANEL_VECTORS];
+    __m512 sums[TILE_ROWS][MN_PANEL_VECTORS];
     for (int r = 0; r < n_rows; r++)
         for (int w = 0; w < n_vectors; w++) sums[r][w] = _mm512_setzero_ps();
     for (int i = 0; i < n_pairs; i++) {
@@ -172,17 +172,6 @@ static void scores_bf16(float *s, const void *q, const void *k, float factor, in
     dot(s, q, k_pad / 2, k, k_pad / 2, MN_TILE_KEYS, n_rows, factor, false);
 }
 
-/* 2^x = 2^floor(x) (1 + c1 f + c2 f^2 + c3 f^3), f = x - floor(x): FlashAttention-4's cubic, 9e-5, which rounding the
- * weights to bf16 (2e-3) hides. */
-MN_INLINE __m512 exp2_cubic(__m512 x) {
-    __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF);
-    __m512 p = _mm512_set1_ps(0.077119089663028717f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.22756439447402943f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.69514614343643188f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-    return _mm512_scalef_ps(p, x);
-}
-
 /* Turns a row of scores into weights, rounded to bf16. */
 MN_INLINE void weigh_row(uint32_t *weights, float *m, float *l, float *o, const float *s, int v_pad) {
     __m512 x[4];
@@ -199,7 +188,7 @@ MN_INLINE void weigh_row(uint32_t *weights, float *m, float *l, float *o, const 
 }
 
 static void absorb_bf16(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad) {
-    uint32_t weights[MN_TILE_ROWS][MN_TILE_KEYS / 2] __attribute__((aligned(64)));
+    uint32_t weights[TILE_ROWS][MN_TILE_KEYS / 2] __attribute__((aligned(64)));
     for (int r = 0; r < n_rows; r++)
         weigh_row(weights[r], &rows.m[r], &rows.l[r], rows.o + (size_t)r * (size_t)v_pad, s + r * MN_TILE_KEYS, v_pad);
     dot(rows.o, weights[0], MN_TILE_KEYS / 2, v, MN_TILE_KEYS / 2, v_pad, n_rows, 1, true);
@@ -207,7 +196,15 @@ static void absorb_bf16(mn_softmax_rows rows, float *s, const void *v, int n_row
 
 void mn_attend_init_avx512bf16(mn_attend_kernels *table) {
     table->fast =
-        (mn_attend_ops){2, pack_q_bf16, pack_k_bf16, pack_v_bf16, scores_bf16, absorb_bf16, softcap_f32, add_slope_f32};
+        (mn_attend_ops){.operand_bytes = 2,
+                        .tile_rows = TILE_ROWS,
+                        .pack_q = pack_q_bf16,
+                        .pack_k = pack_k_bf16,
+                        .pack_v = pack_v_bf16,
+                        .scores = scores_bf16,
+                        .absorb = absorb_bf16,
+                        .softcap = softcap_f32,
+                        .add_slope = add_slope_f32};
     table->direct[MN_Q8_0] =
         (mn_direct_ops){MAX_DIRECT_ROWS, mn_attend_pack_q_q8_0, mn_attend_scores_q8_0, mn_attend_absorb_q8_0};
     table->direct[MN_Q4_0] =

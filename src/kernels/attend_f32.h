@@ -1,6 +1,6 @@
 /* The f32 arithmetic of attend.h, written once over a vector type. Each level's file defines, then includes this:
  *   MN_LANES                floats of a vector
- *   MN_PANEL_VECTORS        vectors of keys or values whose sums MN_TILE_ROWS rows keep in registers
+ *   MN_PANEL_VECTORS        vectors of keys or values whose sums TILE_ROWS rows keep in registers
  * and, after it, three functions over mn_vf:
  *   mn_vf_fma(a, b, c)      a * b + c
  *   mn_vf_max(a, b)         the larger of each
@@ -22,6 +22,8 @@ typedef int32_t mn_vi __attribute__((vector_size(4 * MN_LANES), may_alias));
 static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c);
 static inline mn_vf mn_vf_max(mn_vf a, mn_vf b);
 static inline mn_vf mn_vf_exp2(mn_vf x);
+
+enum { TILE_ROWS = 6 };
 
 #define MN_INLINE static inline __attribute__((always_inline))
 
@@ -123,7 +125,7 @@ static void pack_v_f32(void *packed, const mn_cached_rows *v, int v_dim) {
  * zero and is added to out once: rounding grows with the tile, not with the context. */
 MN_INLINE void multiply_panel(float *out, int out_stride, const float *a, int a_stride, const float *b, int b_stride,
                               int n, int n_rows, int n_vectors) {
-    mn_vf sums[MN_TILE_ROWS][MN_PANEL_VECTORS];
+    mn_vf sums[TILE_ROWS][MN_PANEL_VECTORS];
     for (int r = 0; r < n_rows; r++)
         for (int w = 0; w < n_vectors; w++) sums[r][w] = splat(0);
     for (int i = 0; i < n; i++)
@@ -219,8 +221,15 @@ static void absorb_f32(mn_softmax_rows rows, float *s, const void *v, int n_rows
     multiply(rows.o, s, MN_TILE_KEYS, v, MN_TILE_KEYS, v_pad, n_rows);
 }
 
-static const mn_attend_ops ops_f32 = {sizeof(float), pack_q_f32, pack_k_f32,  pack_v_f32,
-                                      scores_f32,    absorb_f32, softcap_f32, add_slope_f32};
+static const mn_attend_ops ops_f32 = {.operand_bytes = sizeof(float),
+                                      .tile_rows = TILE_ROWS,
+                                      .pack_q = pack_q_f32,
+                                      .pack_k = pack_k_f32,
+                                      .pack_v = pack_v_f32,
+                                      .scores = scores_f32,
+                                      .absorb = absorb_f32,
+                                      .softcap = softcap_f32,
+                                      .add_slope = add_slope_f32};
 
 __attribute__((unused)) static void use_f32(mn_attend_kernels *table) {
     table->f32 = ops_f32;

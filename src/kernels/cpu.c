@@ -1,16 +1,18 @@
 #include "kernels/cpu.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static const char *const names[MN_CPU_LEVEL_COUNT] = {
     [MN_CPU_GENERIC] = "generic", [MN_CPU_NEON] = "neon",
     [MN_CPU_AVX2] = "avx2",       [MN_CPU_AVX512] = "avx512",
-    [MN_CPU_AVX512BF16] = "avx512bf16",
+    [MN_CPU_AVX512BF16] = "avx512bf16", [MN_CPU_AMX] = "amx",
 };
 
 const char *mn_cpu_level_name(mn_cpu_level level) { return names[level]; }
@@ -20,6 +22,15 @@ const char *mn_cpu_level_name(mn_cpu_level level) { return names[level]; }
 static int has_f16c(void) {
     unsigned eax, ebx, ecx, edx;
     return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+
+/* Compilers do not know these by name either. Tiles are 8 KiB of state for each thread, which Linux saves only for processes
+ * that have asked. */
+static int has_amx(void) {
+    enum { BF16 = 1 << 22, TILE = 1 << 24, INT8 = 1 << 25, REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & (BF16 | TILE | INT8)) != (BF16 | TILE | INT8)) return 0;
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 #endif
 
@@ -38,6 +49,7 @@ int mn_cpu_supports(mn_cpu_level level) {
     case MN_CPU_AVX512BF16:
         return mn_cpu_supports(MN_CPU_AVX512) && __builtin_cpu_supports("avx512vnni") &&
                __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi");
+    case MN_CPU_AMX: return mn_cpu_supports(MN_CPU_AVX512BF16) && has_amx();
 #elif defined(__aarch64__)
     case MN_CPU_NEON: return 1; /* part of the base architecture */
 #endif

@@ -26,6 +26,9 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
         mn_matmul_init_avx512bf16(&table->matmul);
         mn_attend_init_avx512bf16(&table->attend);
     }
+    if (level >= MN_CPU_AMX) {
+        mn_attend_init_amx(&table->attend);
+    }
 #elif defined(__aarch64__)
     if (level == MN_CPU_NEON) {
         mn_vec_init_neon(&table->vec);
