@@ -4,8 +4,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGN_BYTES = 64, MIN_CHUNK_BYTES = 1 << 18 };
+enum { ALIGN_BYTES = 64, MIN_CHUNK_BYTES = 1 << 18, HUGE_PAGE_BYTES = 1 << 21 };
 
 struct mn_arena_chunk {
     mn_arena_chunk *next;
@@ -13,10 +14,19 @@ struct mn_arena_chunk {
     char *data;
 };
 
+/* Large chunks on large pages where the system has them: rows of a step lie a page and more apart, and each small page
+ * would have to be found anew. */
+static char *create_data(size_t capacity) {
+    if (capacity < 2 * HUGE_PAGE_BYTES) return aligned_alloc(ALIGN_BYTES, capacity);
+    char *data = aligned_alloc(HUGE_PAGE_BYTES, capacity);
+    if (data) madvise(data, capacity, MADV_HUGEPAGE);
+    return data;
+}
+
 static mn_arena_chunk *chunk_create(size_t capacity) {
     mn_arena_chunk *chunk = malloc(sizeof *chunk);
     if (!chunk) return NULL;
-    chunk->data = aligned_alloc(ALIGN_BYTES, capacity);
+    chunk->data = create_data(capacity);
     if (!chunk->data) {
         free(chunk);
         return NULL;

@@ -27,6 +27,7 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
         mn_attend_init_avx512bf16(&table->attend);
     }
     if (level >= MN_CPU_AMX) {
+        mn_matmul_init_amx(&table->matmul);
         mn_attend_init_amx(&table->attend);
     }
 #elif defined(__aarch64__)

@@ -45,29 +45,45 @@ static void prepare_rows(void *arg, int64_t begin, int64_t end, int thread_index
         p->path->prepare(p->x + r * p->x_stride, p->n_in, p->rows + (size_t)r * p->row_bytes);
 }
 
-static void run_item(const job *j, const product *p, int64_t item, char *panel) {
-    int64_t first_output = item / p->n_chunks * p->path->panel_outputs, first_row = item % p->n_chunks * p->rows_per_chunk;
-    int64_t n_in = p->w->ne[0], n_rows = MN_MIN(p->rows_per_chunk, j->n_rows - first_row);
-    mn_matmul_part part = {.w = p->w, .first_output = first_output};
-    part.n_outputs = (int)MN_MIN(p->path->panel_outputs, p->w->ne[1] - first_output);
+/* One panel and one chunk of rows, and the inputs of a block. */
+static mn_matmul_part part_of(const product *p, int64_t item, int64_t first_input) {
+    mn_matmul_part part = {.w = p->w, .first_output = item / p->n_chunks * p->path->panel_outputs, .first_input = first_input};
+    part.n_outputs = (int)MN_MIN(p->path->panel_outputs, p->w->ne[1] - part.first_output);
+    part.n_inputs = (int)MN_MIN(p->path->block_inputs, p->w->ne[0] - first_input);
+    return part;
+}
+
+static void run_block(const job *j, const product *p, int64_t item, int64_t first_input, char *panel) {
+    mn_matmul_part part = part_of(p, item, first_input);
+    int64_t first_row = item % p->n_chunks * p->rows_per_chunk, n_rows = MN_MIN(p->rows_per_chunk, j->n_rows - first_row);
+    p->path->pack(&part, j->vec, panel);
+    p->path->tile(&part, panel, p->x + (size_t)first_row * p->x_row_bytes, p->x_row_bytes, n_rows,
+                  p->out + first_row * p->out_stride + part.first_output, p->out_stride);
+}
+
+/* Items of one product, a block of inputs at a time: that block of x stays in the second-level cache for all of them. */
+static void run_items_of(const job *j, const product *p, int64_t begin, int64_t end, char *panel) {
+    if (p->path->enter) p->path->enter();
     if (j->n_rows == 1 && p->path->row) {
-        p->path->row(&part, p->x, panel, p->out + first_output);
-        return;
+        for (int64_t item = begin; item < end; item++) {
+            mn_matmul_part part = part_of(p, item, 0);
+            p->path->row(&part, p->x, panel, p->out + part.first_output);
+        }
+    } else {
+        for (int64_t first_input = 0; first_input < p->w->ne[0]; first_input += p->path->block_inputs)
+            for (int64_t item = begin; item < end; item++) run_block(j, p, item, first_input, panel);
     }
-    for (; part.first_input < n_in; part.first_input += p->path->block_inputs) {
-        part.n_inputs = (int)MN_MIN(p->path->block_inputs, n_in - part.first_input);
-        p->path->pack(&part, j->vec, panel);
-        p->path->tile(&part, panel, p->x + (size_t)first_row * p->x_row_bytes, p->x_row_bytes, n_rows,
-                      p->out + first_row * p->out_stride + first_output, p->out_stride);
-    }
+    if (p->path->leave) p->path->leave();
 }
 
 static void run_items(void *arg, int64_t begin, int64_t end, int thread_index) {
     const job *j = arg;
-    const product *p = j->products;
-    for (int64_t item = begin; item < end; item++) {
-        while (item >= p->first_item + p->n_items) p++;
-        run_item(j, p, item - p->first_item, j->panels + (size_t)thread_index * j->panel_bytes);
+    char *panel = j->panels + (size_t)thread_index * j->panel_bytes;
+    for (const product *p = j->products; begin < end; p++) {
+        int64_t last = MN_MIN(end, p->first_item + p->n_items);
+        if (begin >= last) continue;
+        run_items_of(j, p, begin - p->first_item, last - p->first_item, panel);
+        begin = last;
     }
 }
 
@@ -93,15 +109,20 @@ static void split(product *p, int64_t n_rows, int64_t n_threads) {
     p->n_items = n_panels * p->n_chunks;
 }
 
+static const mn_matmul_path *choose_path(const mn_compute *c, mn_dtype type, int64_t n_rows) {
+    const mn_matmul_kernels *kernels = &c->kernels->matmul;
+    if (c->exact) return kernels->exact;
+    return n_rows >= MN_MANY_ROWS && kernels->many[type] ? kernels->many[type] : kernels->fast[type];
+}
+
 static mn_status multiply(const mn_compute *c, job *j, float *const *outs, const int64_t *out_strides, const float *x,
                           int64_t x_stride, const mn_tensor *const *ws, mn_error *err) {
     int64_t n_threads = mn_pool_threads(c->pool), n_items = 0;
     j->products = mn_arena_alloc(c->scratch, (size_t)j->n_products, sizeof *j->products);
     if (!j->products) return mn_fail(err, MN_ERR_MEMORY, "no memory for a matrix product.");
     for (int i = 0; i < j->n_products; i++) {
-        const mn_matmul_kernels *kernels = &c->kernels->matmul;
         product *p = &j->products[i];
-        *p = (product){.path = c->exact ? kernels->exact : kernels->fast[ws[i]->type], .w = ws[i]};
+        *p = (product){.path = choose_path(c, ws[i]->type, j->n_rows), .w = ws[i]};
         p->out = outs[i];
         p->out_stride = out_strides[i];
         p->x_row_bytes = p->path->x_row_bytes(p->w->ne[0]);

@@ -7,8 +7,11 @@
  * quantised weights (an error of at most max|x_block| / 254 in each x_i), or rounded to bf16 for f16 and bf16 weights
  * (f16 weights too: 2^-9 relative in each factor); the other levels, and f32 weights, compute as in exact mode.
  *
+ * Levels with tiles (amx) round to bf16 in fast mode when there are MN_MANY_ROWS rows or more, activations and weights of
+ * every type but f32: 2^-9 relative in each factor, less than 8 bits per 32 cost.
+ *
  * In both modes every output is summed over i in one fixed order: a row's result does not depend on n_rows, on the
- * other rows, or on the number of threads, bit for bit.
+ * other rows, or on the number of threads, bit for bit; but for tiles, which are another arithmetic than that of few rows.
  *
  * How: W is cut into panels of a few vectors of outputs and a block of inputs. A panel is expanded once into the form
  * that the dot instructions want, small enough for the first-level cache, and all rows of x pass over it, a tile of
@@ -38,6 +41,9 @@ typedef struct mn_matmul_path {
     int panel_outputs; /* outputs of a panel */
     int block_inputs;  /* inputs of a panel: a multiple of 256, the largest block of a type */
     size_t panel_bytes; /* of an expanded panel, room to work included; 64-byte aligned */
+    /* Before and after any use of pack, tile and row on a thread, where the processor has state to set up. NULL: nothing to do. */
+    void (*enter)(void);
+    void (*leave)(void);
     /* Bytes of a prepared row of x, a multiple of 64. */
     size_t (*x_row_bytes)(int64_t n_in);
     /* One row of x, f32, into that form. */
@@ -52,15 +58,20 @@ typedef struct mn_matmul_path {
     void (*row)(const mn_matmul_part *part, const void *x, void *panel, float *out);
 } mn_matmul_path;
 
+enum { MN_MANY_ROWS = 8 };
+
 typedef struct mn_matmul_kernels {
     const mn_matmul_path *exact;
     const mn_matmul_path *fast[MN_DTYPE_COUNT];
+    /* Instead of fast from MN_MANY_ROWS rows on; NULL: fast does them as well. */
+    const mn_matmul_path *many[MN_DTYPE_COUNT];
 } mn_matmul_kernels;
 
 void mn_matmul_init_generic(mn_matmul_kernels *table);
 void mn_matmul_init_avx2(mn_matmul_kernels *table);
 void mn_matmul_init_avx512(mn_matmul_kernels *table);
 void mn_matmul_init_avx512bf16(mn_matmul_kernels *table);
+void mn_matmul_init_amx(mn_matmul_kernels *table);
 
 /* Rows of x and out are x_stride and out_stride floats apart. Scratch comes from c->scratch.
  * Returns MN_ERR_MEMORY when there is none left; shapes are the caller's promise. */

@@ -34,7 +34,7 @@ static void bf16_row_from_f16(const uint16_t *src, size_t stride, int n, uint16_
     }
 }
 
-static void pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+void mn_bf16_pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
     (void)vec;
     panel *p = dst;
     for (int half = 0; half < 2; half++) {
@@ -46,7 +46,7 @@ static void pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, void
 }
 
 /* Rows are packed from where they stand when that reads nothing beyond them. */
-static void pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+void mn_bf16_pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
     (void)vec;
     panel *p = dst;
     for (int half = 0; half < 2; half++) {
@@ -140,7 +140,7 @@ MN_ALWAYS_INLINE __m512 dot_pair(__m512 sum, __m512i w, const char *x) {
         .panel_bytes = sizeof(panel),                                                          \
         .x_row_bytes = x_row_bytes,                                                            \
         .prepare = prepare,                                                                    \
-        .pack = pack_##type,                                                                   \
+        .pack = mn_bf16_pack_##type,                                                                   \
         .tile = tile,                                                                          \
         .row = row_##type,                                                                     \
     };

@@ -39,6 +39,9 @@ mn_quant_pack_fn mn_quant_pack_q8_0, mn_quant_pack_q4_0, mn_quant_pack_q4_1, mn_
     mn_quant_pack_iq4_nl, mn_quant_pack_q2_k, mn_quant_pack_q3_k, mn_quant_pack_q4_k, mn_quant_pack_q5_k,
     mn_quant_pack_q6_k;
 
+/* The same for a part of a tensor. Rows that are not there are zeros: blocks of scale zero. */
+void mn_quant_pack_part(const mn_matmul_part *part, mn_quant_pack_fn *pack_rows, mn_quant_panel *panel);
+
 /* The `row` of a path (see mn_matmul_path). */
 typedef void mn_quant_row_fn(const mn_matmul_part *part, const void *x, void *panel, float *out);
 

@@ -140,8 +140,7 @@ MN_ALWAYS_INLINE void tile(const form f, const mn_matmul_part *part, const void 
 #undef TILE
 }
 
-/* Rows that are not there are zeros: blocks of scale zero. */
-static void pack(const mn_matmul_part *part, mn_quant_pack_fn *pack_rows, void *panel) {
+void mn_quant_pack_part(const mn_matmul_part *part, mn_quant_pack_fn *pack_rows, mn_quant_panel *panel) {
     size_t stride = mn_tensor_row_bytes(part->w), bytes = mn_dtype_row_bytes(part->w->type, part->n_inputs);
     char copy[MN_HALF_OUTPUTS * MN_QUANT_INPUTS * 2];
     for (int half = 0; half < 2; half++) {
@@ -174,7 +173,7 @@ FORM(halves_min, .sub_blocks = 2, .has_min = true)
 #define PATH(type, form_name, row_fn)                                                              \
     static void pack_##type(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel) { \
         (void)vec;                                                                            \
-        pack(part, mn_quant_pack_##type, panel);                                              \
+        mn_quant_pack_part(part, mn_quant_pack_##type, panel);                                \
     }                                                                                         \
     static const mn_matmul_path path_##type = {                                               \
         .panel_outputs = MN_PANEL_OUTPUTS,                                                    \

@@ -76,6 +76,10 @@ mn_status mn_peaks_measure(mn_cpu_level level, mn_pool *pool, double seconds, mn
         bursts[1].fn = mn_peak_bf16_avx512bf16;
         bursts[2].fn = mn_peak_int8_avx512bf16;
     }
+    if (level >= MN_CPU_AMX) {
+        bursts[1].fn = mn_peak_bf16_amx;
+        bursts[2].fn = mn_peak_int8_amx;
+    }
 #endif
     double best[N_RATES] = {0}, end = mn_clock_seconds() + seconds;
     do {

@@ -14,8 +14,8 @@
  * instruction. */
 typedef struct mn_peaks {
     double f32_flops_per_s;  /* fused multiply-add (portable C: product and sum) */
-    double bf16_flops_per_s; /* vdpbf16ps */
-    double int8_ops_per_s;   /* vpdpbusd */
+    double bf16_flops_per_s; /* vdpbf16ps, or tdpbf16ps where there are tiles */
+    double int8_ops_per_s;   /* vpdpbusd, or tdpbssd */
     double read_bytes_per_s; /* memory, read once: a buffer larger than the caches */
 } mn_peaks;
 
@@ -28,6 +28,6 @@ mn_status mn_peaks_measure(mn_cpu_level level, mn_pool *pool, double seconds, mn
 typedef double mn_peak_fn(int64_t n_steps, float *sink);
 
 mn_peak_fn mn_peak_f32_generic, mn_peak_f32_avx2, mn_peak_f32_avx512, mn_peak_bf16_avx512bf16,
-    mn_peak_int8_avx512bf16;
+    mn_peak_int8_avx512bf16, mn_peak_bf16_amx, mn_peak_int8_amx;
 
 #endif
