@@ -128,6 +128,8 @@ static void print_picture(const picture *p, const char *text, bool json) {
 static mn_status show(const char *text, const arguments *given, mn_error *err) {
     static picture p;
     MN_TRY(mn_pattern_parse(text, &p.pattern, err));
+    if (p.pattern.kind->traits & MN_PATTERN_ROWLESS)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s reads no keys, so that there is nothing to draw.", text);
     if (mn_pattern_is_dynamic(&p.pattern))
         return mn_fail(err, MN_ERR_UNSUPPORTED,
                        "%s has no picture of its own: what it keeps depends on the queries and keys of a text.", text);

@@ -44,7 +44,8 @@ static mn_status choose_window(const plan_args *args, const mn_engine *e, mn_win
     *out = (mn_window){.n_ctx = args->n_ctx, .n_batch = (int32_t)args->n_batch};
     MN_TRY(find_type(args->type_k, &out->k_type, err));
     MN_TRY(find_type(args->type_v, &out->v_type, err));
-    return mn_session_positions(&e->model, &positions, &(mn_posmap){0}, &out->n_ctx, &rope, err);
+    mn_reading own = mn_reading_of_model(&e->model.config);
+    return mn_session_positions(&e->model, &positions, &own, &out->n_ctx, &rope, err);
 }
 
 static mn_status fit(const findings *f, mn_dtype type, int64_t *n_ctx, mn_error *err) {

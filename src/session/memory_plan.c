@@ -8,9 +8,14 @@ static int64_t pages_of(int64_t n_tokens) {
     return (n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
 }
 
+static mn_reading reading_of(const mn_engine *e, const mn_window *w) {
+    return w->reading ? *w->reading : mn_reading_of_model(&e->model.config);
+}
+
 /* Pages that hold rows at once. Segments are dropped after the step that passes their end, in whole pages. */
-static int64_t held_pages(const mn_config *c, const mn_window *w) {
-    int64_t segment = c->infini.segment, all = pages_of(w->n_ctx);
+static int64_t held_pages(const mn_reading *r, const mn_config *c, const mn_window *w) {
+    int64_t segment = r->memory.shape.segment, all = pages_of(w->n_ctx);
+    if (mn_reading_n_row_layers(r, c) == 0) return 0;
     if (segment == 0) return all;
     int64_t before_first = segment % MN_PAGE_TOKENS ? MN_PAGE_TOKENS - 1 : 0;
     return MN_MIN(all, pages_of(before_first + segment - 1 + w->n_batch));
@@ -39,9 +44,9 @@ static mn_status run_dry(const mn_engine *e, const mn_compute *c, mn_timeline *t
 static mn_status measure_scratch(const mn_engine *e, const mn_window *w, size_t *out, mn_error *err) {
     mn_arena arena = MN_ARENA_INIT;
     mn_compute c = e->compute;
-    mn_timeline t = {0};
+    mn_timeline t = {.reading = reading_of(e, w)};
     mn_pool *pool = NULL;
-    mn_kv_shape shape = mn_timeline_kv_shape(&e->model.config, w->k_type, w->v_type);
+    mn_kv_shape shape = mn_timeline_row_shape(&e->model.config, &t.reading, w->k_type, w->v_type);
     mn_status status = mn_kvcache_create(&shape, 1, &t.cache, err);
     if (status == MN_OK) status = mn_pool_create_dry(mn_pool_threads(e->pool), &pool, err);
     c.scratch = &arena;
@@ -74,12 +79,13 @@ static size_t kept_bytes(const mn_window *w, size_t kv_bytes) {
 mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_plan *out, mn_error *err) {
     const mn_config *c = &e->model.config;
     mn_memory_plan p = {.weights_bytes = weights_bytes(&e->model)};
-    mn_kv_shape shape = mn_timeline_kv_shape(c, w->k_type, w->v_type);
+    mn_reading reading = reading_of(e, w);
+    mn_kv_shape shape = mn_timeline_row_shape(c, &reading, w->k_type, w->v_type);
     size_t slab = mn_kv_slab_bytes(&shape), lists = mn_kv_list_bytes(&shape, w->n_ctx), kv, state, ids;
-    MN_TRY(mn_timeline_state_bytes(c, &state, err));
+    MN_TRY(mn_timeline_state_bytes(c, &reading, &state, err));
     MN_TRY(measure_scratch(e, w, &p.scratch_bytes, err));
     int64_t n_states = 1 + MN_MIN(MN_MAX_CHECKPOINTS, w->n_ctx / MN_FIRST_CHECKPOINT_TOKENS);
-    bool fits = slab && lists && mn_mul_size(slab, (size_t)held_pages(c, w), &kv) &&
+    bool fits = slab && lists && mn_mul_size(slab, (size_t)held_pages(&reading, c, w), &kv) &&
                 mn_mul_size(state, (size_t)n_states, &p.state_bytes) &&
                 mn_mul_size((size_t)w->n_ctx, sizeof(int32_t), &ids) &&
                 mn_add_size(p.scratch_bytes, ids, &p.work_bytes) &&
@@ -95,9 +101,13 @@ mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_
 }
 
 /* What one more page costs: its rows, unless they are dropped or go to a file, its places in the lists, its token ids. */
-static size_t page_bytes(const mn_config *c, const mn_window *w) {
-    mn_kv_shape shape = mn_timeline_kv_shape(c, w->k_type, w->v_type);
-    return (c->infini.segment || w->kv_ram_bytes ? 0 : mn_kv_slab_bytes(&shape)) + mn_kv_list_bytes(&shape, MN_PAGE_TOKENS) +
+static size_t page_bytes(const mn_engine *e, const mn_window *w) {
+    mn_reading reading = reading_of(e, w);
+    mn_kv_shape shape = mn_timeline_row_shape(&e->model.config, &reading, w->k_type, w->v_type);
+    mn_window next = *w;
+    next.n_ctx = INT64_MAX / 2; /* far enough that what stays bounded has reached its bound */
+    bool grows = held_pages(&reading, &e->model.config, &next) == pages_of(next.n_ctx);
+    return (!grows || w->kv_ram_bytes ? 0 : mn_kv_slab_bytes(&shape)) + mn_kv_list_bytes(&shape, MN_PAGE_TOKENS) +
            MN_PAGE_TOKENS * sizeof(int32_t);
 }
 
@@ -110,7 +120,7 @@ mn_status mn_memory_plan_fit(const mn_engine *e, const mn_window *w, size_t byte
     int64_t fits = 0, too_many = 1;
     if (plan.total_bytes <= bytes) {
         fits = 1;
-        too_many = 2 + (int64_t)((bytes - plan.total_bytes) / page_bytes(&e->model.config, w));
+        too_many = 2 + (int64_t)((bytes - plan.total_bytes) / page_bytes(e, w));
     }
     while (too_many - fits > 1) {
         int64_t middle = fits + (too_many - fits) / 2;

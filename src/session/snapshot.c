@@ -9,7 +9,7 @@
 
 #include <xxhash.h>
 
-enum { SNAPSHOT_VERSION = 2 };
+enum { SNAPSHOT_VERSION = 3 };
 
 static const char magic[8] = {'M', 'N', 'S', 'E', 'S', 'S', 'N', 0};
 
@@ -21,7 +21,7 @@ typedef struct snapshot_header {
     char magic[8];
     uint32_t version, has_logits;
     uint64_t model_hash;    /* of the model's sizes, tensor names, types and first bytes */
-    uint64_t position_hash; /* of frequencies, the scale of scores, the position map, and patterns that leave keys out */
+    uint64_t position_hash; /* of frequencies, the scale of scores, position map, patterns that leave keys out, memory */
     int32_t k_type, v_type;
     int64_t n_tokens, first_page, end_page;
     uint64_t state_bytes, slab_bytes, grouped_slab_bytes, n_vocab;
@@ -40,11 +40,19 @@ static uint64_t hash_model(const mn_model *m) {
     return hash;
 }
 
+/* What stands before the rows of a segment, and how much of it went into the rows of the next layer. */
+static uint64_t hash_memory(const mn_memory *m, uint64_t hash) {
+    const int64_t numbers[] = {m->shape.segment, m->shape.rule, m->model_writes, m->model_mixes};
+    if (m->shape.segment == 0) return hash;
+    hash = XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
+    return XXH3_64bits_withSeed(&m->share, sizeof m->share, hash);
+}
+
 /* A layer's pattern decides what its rows saw, and so what the rows of the next layer are. */
-static uint64_t hash_patterns(const mn_timeline *t, int n_layers, uint64_t hash) {
-    for (int layer = 0; t->patterns && layer < n_layers; layer++) {
-        const mn_pattern *p = &t->patterns[layer];
-        if (!p->kind || p->kind->traits & MN_PATTERN_EXACT) continue;
+static uint64_t hash_patterns(const mn_reading *r, int n_layers, uint64_t hash) {
+    for (int layer = 0; r->patterns && layer < n_layers; layer++) {
+        const mn_pattern *p = &r->patterns[layer];
+        if (!p->kind || p->kind->traits & (MN_PATTERN_EXACT | MN_PATTERN_REMEMBERS)) continue;
         hash = XXH3_64bits_withSeed(p->kind->name, strlen(p->kind->name), hash + (uint64_t)layer);
         hash = XXH3_64bits_withSeed(p->args, sizeof p->args, hash);
     }
@@ -55,10 +63,15 @@ static uint64_t hash_positions(const mn_timeline *t) {
     XXH64_hash_t hash = XXH3_64bits(t->rope.freq, (size_t)t->rope.n_pairs * sizeof *t->rope.freq);
     hash = XXH3_64bits_withSeed(&t->rope.scale, sizeof t->rope.scale, hash);
     hash = XXH3_64bits_withSeed(&t->score_scale, sizeof t->score_scale, hash);
-    if (!t->map.scheme) return hash;
-    const int64_t numbers[] = {t->map.a, t->map.b};
-    hash = XXH3_64bits_withSeed(t->map.scheme->name, strlen(t->map.scheme->name), hash);
+    const mn_posmap *map = &t->reading.map;
+    if (!map->scheme) return hash;
+    const int64_t numbers[] = {map->a, map->b};
+    hash = XXH3_64bits_withSeed(map->scheme->name, strlen(map->scheme->name), hash);
     return XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
+}
+
+static uint64_t hash_reading(const mn_timeline *t, int n_layers) {
+    return hash_memory(&t->reading.memory, hash_patterns(&t->reading, n_layers, hash_positions(t)));
 }
 
 static snapshot_header make_header(const mn_session *s) {
@@ -68,7 +81,7 @@ static snapshot_header make_header(const mn_session *s) {
         .version = SNAPSHOT_VERSION,
         .has_logits = s->has_logits,
         .model_hash = hash_model(&s->engine->model),
-        .position_hash = hash_patterns(&s->timeline, shape->n_layers, hash_positions(&s->timeline)),
+        .position_hash = hash_reading(&s->timeline, s->engine->model.config.n_layers),
         .k_type = shape->k_type,
         .v_type = shape->v_type,
         .n_tokens = s->timeline.n_tokens,
@@ -173,7 +186,8 @@ static mn_status check_header(const mn_session *s, const snapshot_header *h, con
     if (h->n_tokens > s->n_ctx)
         return mn_fail(err, MN_ERR_LIMIT, "%s: holds %lld tokens; the window is %lld. Use a larger -c.", path,
                        (long long)h->n_tokens, (long long)s->n_ctx);
-    int64_t end_page = (h->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
+    bool has_rows = mn_reading_n_row_layers(&s->reading, &s->engine->model.config) > 0;
+    int64_t end_page = has_rows ? (h->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS : 0;
     if (h->slab_bytes != own.slab_bytes || h->grouped_slab_bytes != own.grouped_slab_bytes || h->state_bytes != own.state_bytes || h->end_page != end_page ||
         (h->state_bytes == 0 && h->n_checkpoints != 0))
         return mn_fail(err, MN_ERR_FORMAT, "%s: its sizes contradict each other; the file is damaged.", path);

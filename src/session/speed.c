@@ -45,7 +45,7 @@ mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
     fill_tokens(s, tokens, n_real);
     mn_session_clear(s);
     MN_TRY(mn_session_extend(s, tokens, n_real, NULL, NULL, NULL, NULL, err));
-    if (s->engine->model.config.infini.segment == 0) {
+    if (s->reading.memory.shape.segment == 0 && mn_reading_n_row_layers(&s->reading, &s->engine->model.config) > 0) {
         MN_TRY(repeat_pages(t->cache, n_pages, err));
         if (t->grouped) MN_TRY(repeat_pages(t->grouped, n_pages, err));
     }
@@ -98,6 +98,7 @@ static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, m
                          .n_kv_heads = kv->n_kv_heads, .k_dim = kv->k_dim, .v_dim = kv->v_dim, .depth = shape->depth};
     const mn_pattern *pattern = s->patterns ? &s->patterns[s->engine->model.config.n_layers - 1] : NULL;
     mn_attend_speed speed;
+    if (pattern && pattern->kind && pattern->kind->traits & MN_PATTERN_ROWLESS) return MN_OK; /* there is none */
     if (pattern && pattern->kind) {
         a.pattern = pattern;
         a.layer = s->engine->model.config.n_layers - 1;

@@ -26,15 +26,16 @@ static used_weights count_used(const mn_model *m) {
 }
 
 /* Keys that the last query of n tokens sees in a layer. */
-static double seen(const mn_config *c, int layer, int64_t n) {
-    int64_t limit = c->infini.segment ? c->infini.segment : mn_config_window(c, layer);
+static double seen(const mn_config *c, const mn_reading *r, int layer, int64_t n) {
+    int64_t segment = r->memory.shape.segment, limit = segment ? segment : mn_config_window(c, layer);
+    if (mn_reading_is_linear(r, layer)) return 0;
     return (double)(limit ? MN_MIN(n, limit) : n);
 }
 
 /* Pairs of a query and a key that it sees. Segments are on average half full. */
-static double pairs(const mn_config *c, int layer, int64_t n) {
-    double last = seen(c, layer, n), rest = (double)n - last;
-    return last * last / 2 + rest * (c->infini.segment ? last / 2 : last);
+static double pairs(const mn_config *c, const mn_reading *r, int layer, int64_t n) {
+    double last = seen(c, r, layer, n), rest = (double)n - last;
+    return last * last / 2 + rest * (r->memory.shape.segment ? last / 2 : last);
 }
 
 static double product_rate(mn_dtype type, const mn_peaks *p) {
@@ -46,14 +47,15 @@ static double product_rate(mn_dtype type, const mn_peaks *p) {
 
 mn_time_plan mn_time_plan_make(const mn_engine *e, const mn_window *w, const mn_peaks *peaks) {
     const mn_config *c = &e->model.config;
+    mn_reading reading = w->reading ? *w->reading : mn_reading_of_model(c);
     used_weights used = count_used(&e->model);
     mn_kv_shape shape = mn_timeline_kv_shape(c, w->k_type, w->v_type);
     double row_bytes = (double)mn_kv_slab_bytes(&shape) / MN_PAGE_TOKENS / c->n_layers;
     double pair_flops = 2.0 * (shape.k_dim + shape.v_dim) * c->n_heads;
     mn_time_plan p = {.prefill_flops = 2 * used.n * (double)w->n_ctx, .read_bytes = used.bytes};
     for (int layer = 0; layer < c->n_layers; layer++) {
-        p.attention_flops += pair_flops * pairs(c, layer, w->n_ctx);
-        p.read_bytes += row_bytes * seen(c, layer, w->n_ctx);
+        p.attention_flops += pair_flops * pairs(c, &reading, layer, w->n_ctx);
+        p.read_bytes += row_bytes * seen(c, &reading, layer, w->n_ctx);
     }
     double attention_peak = MN_MAX(peaks->bf16_flops_per_s, peaks->f32_flops_per_s);
     p.prefill_s = p.prefill_flops / product_rate(e->model.weights.layers[0].o.w.type, peaks) +

@@ -11,10 +11,10 @@
 static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf",
                                           "golden/tiny-gemma3.gguf", "golden/tiny-qwen3.gguf", "models/infini.gguf"};
 
-static const mn_window windows[] = {{1024, 256, MN_F16, MN_F16, 0},
-                                    {1000, 512, MN_Q8_0, MN_Q4_0, 0},
-                                    {640, 7, MN_F32, MN_BF16, 0},
-                                    {2048, 2048, MN_Q8_0, MN_Q8_0, 0}};
+static const mn_window windows[] = {{1024, 256, MN_F16, MN_F16, 0, NULL},
+                                    {1000, 512, MN_Q8_0, MN_Q4_0, 0, NULL},
+                                    {640, 7, MN_F32, MN_BF16, 0, NULL},
+                                    {2048, 2048, MN_Q8_0, MN_Q8_0, 0, NULL}};
 
 static mn_engine *open_engine(const char *name, int n_threads) {
     const char *path = data_path(name);
@@ -106,7 +106,7 @@ static void the_largest_window_fits_and_one_page_more_does_not(void **state) {
     mn_engine *engine = open_engine("golden/tiny-qwen3.gguf", 2);
     if (!engine) return;
     for (size_t bytes = (size_t)1 << 22; bytes <= (size_t)1 << 34; bytes *= 8) {
-        mn_window w = {0, 64, MN_F16, MN_Q8_0, 0};
+        mn_window w = {0, 64, MN_F16, MN_Q8_0, 0, NULL};
         mn_error err;
         assert_ok(mn_memory_plan_fit(engine, &w, bytes, &w.n_ctx, &err), err);
         assert_true(w.n_ctx > 0);
@@ -121,7 +121,7 @@ static void refusals_name_figures_and_remedies(void **state) {
     (void)state;
     mn_engine *engine = open_engine("golden/tiny-qwen3.gguf", 2);
     if (!engine) return;
-    mn_window w = {1 << 24, 512, MN_F16, MN_F16, 0};
+    mn_window w = {1 << 24, 512, MN_F16, MN_F16, 0, NULL};
     mn_memory_plan plan;
     mn_error err;
     assert_ok(mn_memory_plan_make(engine, &w, &plan, &err), err);
