@@ -21,6 +21,24 @@ int mn_reading_memory_layer(const mn_reading *r, int layer) {
     return r->memory.shape.segment ? layer : layer - mn_reading_row_layer(r, layer);
 }
 
+static mn_kept_keys layer_keeps(const mn_reading *r, const mn_config *c, int layer) {
+    const mn_pattern *p = r->patterns ? &r->patterns[layer] : NULL;
+    if (!p || !p->kind) return (mn_kept_keys){0, mn_config_window(c, layer)};
+    return p->kind->keeps ? p->kind->keeps(p) : (mn_kept_keys){0, 0};
+}
+
+mn_kept_keys mn_reading_keeps(const mn_reading *r, const mn_config *c) {
+    mn_kept_keys all = {0, 0};
+    for (int layer = 0; layer < c->n_layers; layer++) {
+        if (mn_reading_is_linear(r, layer)) continue;
+        mn_kept_keys k = layer_keeps(r, c, layer);
+        if (k.last == 0) return k;
+        all = (mn_kept_keys){MN_MAX(all.first, k.first), MN_MAX(all.last, k.last)};
+    }
+    bool by_other_rules = r->memory.shape.segment || (r->map.scheme && !r->patterns);
+    return by_other_rules ? (mn_kept_keys){0, 0} : all;
+}
+
 static mn_linear linear_shape(const mn_config *c) {
     return (mn_linear){c->n_heads, c->n_kv_heads, c->head_dim_k, c->head_dim_v};
 }

@@ -42,6 +42,9 @@ static inline int mn_reading_n_row_layers(const mn_reading *r, const mn_config *
     return mn_reading_row_layer(r, config->n_layers);
 }
 
+/* The cached rows that later tokens can see in any layer, segments of a memory aside; last 0: all. */
+mn_kept_keys mn_reading_keeps(const mn_reading *r, const mn_config *config);
+
 /* The position that a token is given: where segments restart, its place in the segment. */
 static inline int64_t mn_reading_position(const mn_reading *r, int64_t token) {
     return r->memory.shape.segment ? token % r->memory.shape.segment : token;

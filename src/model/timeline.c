@@ -91,7 +91,7 @@ static mn_status init_caches(mn_timeline *t, const mn_config *c, const mn_timeli
 }
 
 mn_status mn_timeline_init(mn_timeline *t, const mn_config *config, const mn_timeline_params *p, mn_error *err) {
-    *t = (mn_timeline){.reading = p->reading};
+    *t = (mn_timeline){.reading = p->reading, .kept = mn_reading_keeps(&p->reading, config)};
     mn_status status = mn_reading_check(&p->reading, config, err);
     if (status == MN_OK) status = init_positions(t, config, p->rope, mn_reading_n_positions(&p->reading, p->n_ctx), err);
     if (status == MN_OK) status = init_state(t, config, err);
@@ -103,6 +103,26 @@ mn_status mn_timeline_init(mn_timeline *t, const mn_config *config, const mn_tim
 void mn_timeline_drop_after(mn_timeline *t, int64_t n) {
     mn_kvcache_drop_after(t->cache, n);
     if (t->grouped) mn_kvcache_drop_after(t->grouped, n);
+}
+
+void mn_timeline_drop_unseen(mn_timeline *t) {
+    int64_t segment = t->reading.memory.shape.segment;
+    if (segment) mn_kvcache_drop_before(t->cache, t->n_tokens / segment * segment);
+    if (t->kept.last == 0) return;
+    mn_kvcache_drop_between(t->cache, t->kept.first, MN_MAX(t->n_tokens + 1 - t->kept.last - MN_SPARE_TOKENS, 0));
+}
+
+int64_t mn_timeline_resumable(const mn_timeline *t, int64_t n) {
+    int64_t first, begin, end;
+    if (t->kept.last == 0) return n;
+    mn_kvcache_gap(t->cache, &begin, &end);
+    if (begin == end) { /* nothing is missing between, perhaps before */
+        mn_kvcache_pages(t->cache, &first, &end);
+        begin = 0;
+        end = first;
+    }
+    bool before = n <= begin * MN_PAGE_TOKENS, behind = n + 1 - t->kept.last >= end * MN_PAGE_TOKENS;
+    return before || behind || end == 0 ? n : begin * MN_PAGE_TOKENS;
 }
 
 size_t mn_timeline_bytes(const mn_timeline *t) {

@@ -12,6 +12,7 @@ typedef struct mn_timeline {
     mn_rope_table rope, rope_local;
     float score_scale; /* of q.k: the model's, times YaRN's temperature where it belongs into the scores */
     mn_reading reading;
+    mn_kept_keys kept; /* rows that stay when mn_timeline_drop_unseen is asked; last 0: all */
     mn_kvcache *grouped; /* keys alone, as a position map's second plane has them; NULL without one */
     int64_t n_tokens;
     int64_t n_evicted; /* of these tokens, rows that each head has dropped; the others moved to the front */
@@ -36,6 +37,12 @@ mn_status mn_timeline_init(mn_timeline *t, const mn_config *config, const mn_tim
 void mn_timeline_release(mn_timeline *t);
 /* Gives back cached rows from n on; the memory in use. */
 void mn_timeline_drop_after(mn_timeline *t, int64_t n);
+/* Rows out of sight that stay all the same, so that a short way back needs no new start. */
+enum { MN_SPARE_TOKENS = 2 * MN_PAGE_TOKENS };
+/* Gives back whole pages of rows that no token after the n_tokens held can see, but for MN_SPARE_TOKENS of them. */
+void mn_timeline_drop_unseen(mn_timeline *t);
+/* The most tokens, at most n, from which the timeline can go on with the rows that it still has. */
+int64_t mn_timeline_resumable(const mn_timeline *t, int64_t n);
 size_t mn_timeline_bytes(const mn_timeline *t);
 
 /* Bytes of the fixed-size state that a timeline of this model carries. */

@@ -12,13 +12,17 @@ static mn_reading reading_of(const mn_engine *e, const mn_window *w) {
     return w->reading ? *w->reading : mn_reading_of_model(&e->model.config);
 }
 
-/* Pages that hold rows at once. Segments are dropped after the step that passes their end, in whole pages. */
+/* Pages that hold rows at once. What is out of sight is dropped after a step, in whole pages. */
 static int64_t held_pages(const mn_reading *r, const mn_config *c, const mn_window *w) {
     int64_t segment = r->memory.shape.segment, all = pages_of(w->n_ctx);
     if (mn_reading_n_row_layers(r, c) == 0) return 0;
-    if (segment == 0) return all;
-    int64_t before_first = segment % MN_PAGE_TOKENS ? MN_PAGE_TOKENS - 1 : 0;
-    return MN_MIN(all, pages_of(before_first + segment - 1 + w->n_batch));
+    mn_kept_keys kept = mn_reading_keeps(r, c);
+    if (segment) {
+        int64_t before_first = segment % MN_PAGE_TOKENS ? MN_PAGE_TOKENS - 1 : 0;
+        return MN_MIN(all, pages_of(before_first + segment - 1 + w->n_batch));
+    }
+    if (kept.last == 0 || w->kv_ram_bytes) return all;
+    return MN_MIN(all, pages_of(kept.first) + pages_of(MN_PAGE_TOKENS - 1 + kept.last - 1 + MN_SPARE_TOKENS + w->n_batch));
 }
 
 /* Takes from c->scratch what a step of n_rows takes when it is the last of the window. */

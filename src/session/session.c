@@ -72,6 +72,7 @@ static mn_status use_disk(mn_session *s, const mn_session_params *p, mn_error *e
             return mn_fail(err, MN_ERR_UNSUPPORTED,
                            "%s looks at all keys, and --kv-disk keeps only some in memory; use a static pattern, as window or "
                            "bigbird, or leave out --kv-disk.", s->patterns[layer].kind->name);
+    s->timeline.kept = (mn_kept_keys){0, 0}; /* the file has room */
     return mn_kvcache_spill(s->timeline.cache, p->kv_disk, (size_t)p->kv_ram_bytes, MN_MIN(s->n_batch, s->n_ctx), err);
 }
 
@@ -168,21 +169,18 @@ static mn_status take_checkpoint(mn_session *s, mn_error *err) {
     return MN_OK;
 }
 
-/* Goes back to n tokens, or, where state of fixed size cannot be undone, to the last checkpoint before. */
+/* Goes back to n tokens, or, where rows are gone or state of fixed size cannot be undone, to where it can go on from. */
 static void retreat(mn_session *s, int64_t n) {
     mn_timeline *t = &s->timeline;
     if (n >= t->n_tokens) return;
     s->has_logits = false;
+    n = mn_timeline_resumable(t, n);
     if (t->state_bytes) {
         while (s->n_checkpoints && s->checkpoints[s->n_checkpoints - 1].n_tokens > n) s->n_checkpoints--;
-        if (s->n_checkpoints == 0) {
-            mn_session_clear(s);
-            return;
-        }
-        n = s->checkpoints[s->n_checkpoints - 1].n_tokens;
-        memcpy(t->state, s->checkpoints[s->n_checkpoints - 1].state, t->state_bytes);
+        n = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
+        if (n > 0) memcpy(t->state, s->checkpoints[s->n_checkpoints - 1].state, t->state_bytes);
     }
-    if (t->n_evicted && n < s->prompt_end) {
+    if (n == 0 || mn_timeline_resumable(t, n) < n || (t->n_evicted && n < s->prompt_end)) {
         mn_session_clear(s);
         return;
     }
@@ -241,7 +239,6 @@ static void finish_eviction(mn_session *s) {
 mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, mn_logits_fn *logits,
                             mn_progress_fn *progress, void *arg, mn_error *err) {
     mn_timeline *t = &s->timeline;
-    int64_t segment = s->reading.memory.shape.segment;
     if (n < 0 || n > s->n_ctx - t->n_tokens)
         return mn_fail(err, MN_ERR_LIMIT, "%lld more tokens after %lld do not fit into the window of %lld; use a larger -c.",
                        (long long)n, (long long)t->n_tokens, (long long)s->n_ctx);
@@ -261,7 +258,7 @@ mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, con
         s->has_logits = last;
         memmove(s->tokens + t->n_tokens - rows, tokens + done, (size_t)rows * sizeof *tokens);
         done += rows;
-        if (segment) mn_kvcache_drop_before(t->cache, t->n_tokens / segment * segment);
+        mn_timeline_drop_unseen(t);
         MN_TRY(take_checkpoint(s, err));
         if (progress && !progress(arg, done, n))
             return mn_fail(err, MN_ERR_CANCELLED, "stopped after %lld of %lld tokens.", (long long)done, (long long)n);

@@ -32,6 +32,12 @@ typedef enum mn_pattern_trait {
 
 typedef struct mn_pattern_kind mn_pattern_kind;
 
+/* The keys that any later query can see: the first `first` of the text, and the last `last`, the query's own included.
+ * last 0: all of them. */
+typedef struct mn_kept_keys {
+    int64_t first, last;
+} mn_kept_keys;
+
 typedef struct mn_pattern {
     const mn_pattern_kind *kind;
     int64_t args[MN_PATTERN_ARGS]; /* in the order of kind->usage; shares in parts of MN_PATTERN_WHOLE */
@@ -84,6 +90,8 @@ struct mn_pattern_kind {
     bool (*sees)(const mn_pattern *p, int64_t i, int64_t j);
     /* The same as fields of the call. NULL: none. */
     void (*mask)(const mn_pattern *p, mn_attend *a);
+    /* Which keys stay in sight of a decoder, by these numbers. NULL: all. */
+    mn_kept_keys (*keeps)(const mn_pattern *p);
     /* Instead of list: the lists of a call by what its queries and keys say, in c->scratch; keys: a summary of a->kv to
      * be used as it likes. Leaves out as it is where the call is to see everything. NULL: a static pattern. */
     mn_status (*choose)(const mn_pattern *p, const mn_compute *c, int layer, const mn_attend *a, mn_key_summary *keys,
