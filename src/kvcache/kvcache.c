@@ -73,7 +73,9 @@ static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %lld cache pages.", (long long)cache->n_pages);
     fill_page_lists(cache);
     cache->summaries = calloc((size_t)cache->shape.n_layers, sizeof *cache->summaries);
-    return cache->summaries ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for %d layers.", cache->shape.n_layers);
+    if (!cache->summaries) return mn_fail(err, MN_ERR_MEMORY, "no memory for %d layers.", cache->shape.n_layers);
+    for (int layer = 0; layer < cache->shape.n_layers; layer++) cache->summaries[layer].max_tokens = max_tokens;
+    return MN_OK;
 }
 
 /* Of all layers: rows from `token` on are no longer what they were. */
@@ -283,7 +285,10 @@ size_t mn_kvcache_bytes(const mn_kvcache *cache) {
     int64_t resident = cache->end_page - cache->first_page - (cache->gap_end - cache->gap_begin) -
                        (cache->cold_end - cache->cold_begin);
     size_t bytes = (size_t)resident * cache->slab_bytes + 2 * (size_t)cache->staging_pages * cache->layer_bytes;
-    for (int layer = 0; layer < cache->shape.n_layers; layer++) bytes += cache->summaries[layer].bytes;
+    for (int layer = 0; layer < cache->shape.n_layers; layer++) {
+        const mn_key_summary *s = &cache->summaries[layer];
+        if (s->n_tokens > 0) bytes += mn_key_summary_bytes(s->kind, s->block_tokens, s->n_kv_heads, s->k_dim, s->n_tokens);
+    }
     return bytes;
 }
 

@@ -25,10 +25,25 @@ static used_weights count_used(const mn_model *m) {
     return used;
 }
 
+/* Keys in the blocks that a pattern lists for the last of n queries; all where it chooses by looking. */
+static double listed(const mn_pattern *p, int64_t n) {
+    mn_arena arena = MN_ARENA_INIT;
+    mn_block_list lists;
+    mn_error err;
+    double keys = (double)n;
+    if (p->kind->traits & MN_PATTERN_EXACT || mn_pattern_is_dynamic(p)) return keys;
+    if (mn_pattern_blocks(p, n - 1, 1, n, &arena, &lists, &err) == MN_OK)
+        keys = MN_MIN(keys, (double)lists.offsets[1] * lists.block_tokens);
+    mn_arena_release(&arena);
+    return keys;
+}
+
 /* Keys that the last query of n tokens sees in a layer. */
 static double seen(const mn_config *c, const mn_reading *r, int layer, int64_t n) {
     int64_t segment = r->memory.shape.segment, limit = segment ? segment : mn_config_window(c, layer);
+    const mn_pattern *p = r->patterns ? &r->patterns[layer] : NULL;
     if (mn_reading_is_linear(r, layer)) return 0;
+    if (!segment && p && p->kind) return listed(p, n);
     return (double)(limit ? MN_MIN(n, limit) : n);
 }
 
@@ -56,6 +71,10 @@ mn_time_plan mn_time_plan_make(const mn_engine *e, const mn_window *w, const mn_
     for (int layer = 0; layer < c->n_layers; layer++) {
         p.attention_flops += pair_flops * pairs(c, &reading, layer, w->n_ctx);
         p.read_bytes += row_bytes * seen(c, &reading, layer, w->n_ctx);
+        if (!reading.memory.shape.segment && !mn_reading_is_linear(&reading, layer)) continue;
+        double products = (double)c->n_heads * c->head_dim_k * c->head_dim_v; /* of a read, as many of a write */
+        p.attention_flops += 2 * 2 * products * (double)w->n_ctx;
+        p.read_bytes += (double)sizeof(float) * c->n_kv_heads * c->head_dim_k * c->head_dim_v;
     }
     double attention_peak = MN_MAX(peaks->bf16_flops_per_s, peaks->f32_flops_per_s);
     p.prefill_s = p.prefill_flops / product_rate(e->model.weights.layers[0].o.w.type, peaks) +
