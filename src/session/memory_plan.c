@@ -64,14 +64,15 @@ static mn_status run_eviction(const mn_engine *e, const mn_compute *c, mn_timeli
     return status;
 }
 
-/* Steps where rows see the most keys, or keys in the most ranges: at the window's end, at that of a whole segment, and
- * where the last range has one key. */
+/* Steps where rows see the most keys, or keys in the most ranges, or lie in the most blocks: at the window's end, at that
+ * of a whole segment, where the last range has one key, and between the borders of blocks. */
 static mn_status run_all_steps(const mn_engine *e, const mn_compute *c, mn_timeline *t, const mn_window *w, mn_error *err) {
     int64_t segment = t->reading.memory.shape.segment;
     bool bounded = mn_reading_keeps(&t->reading, &e->model.config).last > 0;
     MN_TRY(run_steps(e, c, t, w, w->n_ctx, err));
     if (segment && w->n_ctx > segment) MN_TRY(run_steps(e, c, t, w, w->n_ctx / segment * segment, err));
     if (bounded) MN_TRY(run_steps(e, c, t, w, (w->n_ctx - 1) / MN_RANGE_KEYS * MN_RANGE_KEYS + 1, err));
+    if (t->reading.patterns && w->n_ctx > 1) MN_TRY(run_steps(e, c, t, w, w->n_ctx - 1, err));
     return run_eviction(e, c, t, w, err);
 }
 
