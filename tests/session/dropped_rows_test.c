@@ -154,6 +154,17 @@ static void one_full_layer_keeps_all(void **state) {
     mn_engine_close(engine);
 }
 
+/* As in Mistral: the file gives every layer a window, and nobody asks for a pattern. */
+static void windows_of_the_model_drop_as_well(void **state) {
+    (void)state;
+    mn_engine *engine = open_engine("golden/tiny-llama-yarn.gguf");
+    engine->model.config.window = 65;
+    engine->model.config.window_period = 1;
+    check_growth(engine, NULL);
+    check_return(engine, NULL);
+    mn_engine_close(engine);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_is_constant_and_bits_are_the_same),
@@ -161,6 +172,7 @@ int main(void) {
         cmocka_unit_test(a_short_way_back_reads_nothing_again),
         cmocka_unit_test(restored_equals_never_stopped),
         cmocka_unit_test(one_full_layer_keeps_all),
+        cmocka_unit_test(windows_of_the_model_drop_as_well),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
