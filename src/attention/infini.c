@@ -24,8 +24,16 @@ int mn_infini_find_feature(const char *name) {
     return find_name(feature_names, 2, name);
 }
 
+const char *mn_infini_rule_name(mn_infini_rule rule) {
+    return rule_names[rule];
+}
+
+mn_infini_feature mn_infini_feature_of(mn_infini_rule rule) {
+    return rule == MN_INFINI_DELTA_EXACT ? MN_INFINI_SILU_L2 : MN_INFINI_ELU1;
+}
+
 mn_status mn_infini_check(const mn_infini *shape, mn_error *err) {
-    mn_infini_feature wanted = shape->rule == MN_INFINI_DELTA_EXACT ? MN_INFINI_SILU_L2 : MN_INFINI_ELU1;
+    mn_infini_feature wanted = mn_infini_feature_of(shape->rule);
     if (shape->feature != wanted)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "the memory's update rule %s works on %s features, not on %s.",
                        rule_names[shape->rule], feature_names[wanted], feature_names[shape->feature]);
@@ -171,19 +179,12 @@ void mn_infini_write_gates(const mn_compute *c, const mn_infini *shape, float *g
 }
 
 void mn_infini_mix(const mn_compute *c, const mn_infini *shape, float *out, const float *mem, const float *gate,
-                   int64_t n_rows) {
+                   float share, int64_t n_rows) {
     const mn_vec_kernels *vec = &c->kernels->vec;
+    if (!gate && share == 0) return;
     for (int64_t i = 0; i < n_rows * shape->n_heads; i++) {
-        float g = sigmoid(gate[i % shape->n_heads]);
+        float g = gate ? sigmoid(gate[i % shape->n_heads]) : share;
         vec->scale(out + i * shape->v_dim, out + i * shape->v_dim, 1 - g, shape->v_dim);
         vec->axpy(out + i * shape->v_dim, mem + i * shape->v_dim, g, shape->v_dim);
     }
 }
-
-const mn_technique mn_infini_about = {
-    .name = "Infini-attention (memory: linear, delta, delta-exact)",
-    .paper = "Munkhdalai et al. 2024 (arXiv:2404.07143)",
-    .file = "src/attention/infini.c",
-    .test = "tests/attention/infini_test.c",
-    .training = MN_TRAINING_NEEDED,
-};

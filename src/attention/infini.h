@@ -20,7 +20,6 @@
 #ifndef MN_ATTENTION_INFINI_H
 #define MN_ATTENTION_INFINI_H
 
-#include "base/technique.h"
 #include "kernels/compute.h"
 
 #include <stddef.h>
@@ -40,6 +39,9 @@ typedef struct mn_infini {
 /* GGUF's names (mnemo.infini.update, mnemo.infini.feature), or -1: "linear" "delta" "delta-exact"; "elu1" "silu-l2". */
 int mn_infini_find_rule(const char *name);
 int mn_infini_find_feature(const char *name);
+const char *mn_infini_rule_name(mn_infini_rule rule);
+/* The features that a rule works on. */
+mn_infini_feature mn_infini_feature_of(mn_infini_rule rule);
 /* Refuses sizes that are not positive, heads that do not divide, and features that the rule cannot use: the normaliser
  * of linear and delta needs positive ones, delta-exact diverges with keys longer than 1. */
 mn_status mn_infini_check(const mn_infini *shape, mn_error *err);
@@ -64,9 +66,8 @@ void mn_infini_write_gates(const mn_compute *c, const mn_infini *shape, float *g
                            const float *w_key, const float *k, float threshold, int64_t n_rows);
 
 /* out = (1 - sigmoid(gate)) out + sigmoid(gate) mem; out (holding local) and mem [n_rows, n_heads, v_dim], gate
- * [n_heads]. */
+ * [n_heads]. gate NULL: `share` in the place of every head's sigmoid(gate); a share of 0 leaves every bit of out. */
 void mn_infini_mix(const mn_compute *c, const mn_infini *shape, float *out, const float *mem, const float *gate,
-                   int64_t n_rows);
-extern const mn_technique mn_infini_about;
+                   float share, int64_t n_rows);
 
 #endif

@@ -61,12 +61,19 @@ static void take_in_blocks(void *arg, int64_t begin, int64_t end, int thread_ind
     }
 }
 
-/* Room for n_blocks, doubling, so that a growing text moves it rarely. */
-static mn_status grow(mn_key_summary *s, int64_t n_blocks, mn_error *err) {
-    size_t need = (size_t)(n_blocks * s->n_kv_heads * mn_key_summary_width(s)) * sizeof *s->blocks;
+size_t mn_key_summary_bytes(mn_summary_kind kind, int block_tokens, int n_kv_heads, int k_dim, int64_t n_tokens) {
+    mn_key_summary s = {.kind = kind, .k_dim = k_dim};
+    size_t n_blocks = (size_t)((n_tokens + block_tokens - 1) / block_tokens), bytes;
+    size_t block = (size_t)n_kv_heads * (size_t)mn_key_summary_width(&s) * sizeof *s.blocks;
+    return mn_mul_size(n_blocks, block, &bytes) ? bytes : 0;
+}
+
+static mn_status grow(mn_key_summary *s, int64_t n_tokens, mn_error *err) {
+    size_t need = mn_key_summary_bytes(s->kind, s->block_tokens, s->n_kv_heads, s->k_dim, n_tokens);
     if (need <= s->bytes) return MN_OK;
-    size_t bytes = MN_MAX(need, 2 * s->bytes);
-    float *blocks = realloc(s->blocks, bytes);
+    int64_t max_tokens = MN_MAX(n_tokens, s->max_tokens);
+    size_t bytes = mn_key_summary_bytes(s->kind, s->block_tokens, s->n_kv_heads, s->k_dim, max_tokens);
+    float *blocks = bytes ? realloc(s->blocks, bytes) : NULL;
     if (!blocks)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes that summarise cached keys; use larger blocks.",
                        bytes);
@@ -85,7 +92,7 @@ mn_status mn_key_summary_update(mn_key_summary *s, mn_summary_kind kind, int blo
     s->k_dim = kv->k_dim;
     if (s->n_tokens >= kv->n_tokens) return MN_OK;
     int64_t n_blocks = (kv->n_tokens + block_tokens - 1) / block_tokens;
-    MN_TRY(grow(s, n_blocks, err));
+    MN_TRY(grow(s, kv->n_tokens, err));
     take_in job = {s, c, kv, s->n_tokens / block_tokens};
     mn_pool_run(c->pool, (n_blocks - job.first_block) * s->n_kv_heads, 1, take_in_blocks, &job);
     s->n_tokens = kv->n_tokens;

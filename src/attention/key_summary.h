@@ -20,7 +20,8 @@ typedef struct mn_key_summary {
     int block_tokens, n_kv_heads, k_dim;
     int64_t n_tokens; /* rows [0, n_tokens) are taken in; the last block may be incomplete */
     float *blocks;    /* [block, n_kv_heads, 1 or 2, k_dim] */
-    size_t bytes;     /* held */
+    size_t bytes;     /* room; what no block was written to yet is not taken from the machine */
+    int64_t max_tokens; /* room for so many is taken at once, so that none is sought while decoding; 0 = as needed */
 } mn_key_summary;
 
 /* Takes in the rows of kv that are missing, all of them where the summary was of another kind or block. Cost: the new
@@ -30,6 +31,9 @@ mn_status mn_key_summary_update(mn_key_summary *s, mn_summary_kind kind, int blo
 /* Rows from n_tokens on are no longer what they were. */
 void mn_key_summary_truncate(mn_key_summary *s, int64_t n_tokens);
 void mn_key_summary_release(mn_key_summary *s);
+
+/* Bytes of the blocks of n_tokens; 0 when that overflows. */
+size_t mn_key_summary_bytes(mn_summary_kind kind, int block_tokens, int n_kv_heads, int k_dim, int64_t n_tokens);
 
 /* Floats of one block of one KV head. */
 static inline int64_t mn_key_summary_width(const mn_key_summary *s) {

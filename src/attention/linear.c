@@ -59,11 +59,3 @@ mn_status mn_linear_step(const mn_compute *c, const mn_linear *shape, void *stat
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;
 }
-
-const mn_technique mn_linear_about = {
-    .name = "linear attention (library only)",
-    .paper = "Katharopoulos et al. 2020 (arXiv:2006.16236)",
-    .file = "src/attention/linear.c",
-    .test = "tests/attention/linear_test.c",
-    .training = MN_TRAINING_NEEDED,
-};

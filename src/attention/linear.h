@@ -4,11 +4,14 @@
  *   S_t = S_{t-1} + phi(k_t) v_t^T,  z_t = z_{t-1} + phi(k_t),  out_t = S_t^T phi(q_t) / (z_t . phi(q_t) + 1e-6)
  *
  * with phi(x) = elu(x) + 1. There is no 1 / sqrt(d).
+ *
+ * Queries and keys come here without rotation (RoPE), as to the memory of Infini-attention: a rotated vector changes
+ * its signs with its position, so phi(R_i q).phi(R_j k) is no function of i - j and says nothing that a model learned.
+ * The paper adds positions to embeddings, and hybrids that were trained leave the rotation to their softmax layers.
  */
 #ifndef MN_ATTENTION_LINEAR_H
 #define MN_ATTENTION_LINEAR_H
 
-#include "base/technique.h"
 #include "kernels/compute.h"
 
 #include <stddef.h>
@@ -28,6 +31,5 @@ size_t mn_linear_state_bytes(const mn_linear *shape);
  * token and head. MN_ERR_FORMAT when the state cannot be one, MN_ERR_MEMORY when scratch ends. */
 mn_status mn_linear_step(const mn_compute *c, const mn_linear *shape, void *state, float *out, const float *q,
                          const float *k, const float *v, int64_t n_rows, mn_error *err);
-extern const mn_technique mn_linear_about;
 
 #endif

@@ -104,6 +104,12 @@ static const char *trait_text(unsigned traits) {
     return traits & MN_PATTERN_EXACT ? "exact" : traits & MN_PATTERN_TRAINING_FREE ? "training-free" : "needs training";
 }
 
+/* When it leaves keys out. */
+static const char *when_text(unsigned traits) {
+    if (traits & MN_PATTERN_EVICTS) return "after prompt";
+    return traits & MN_PATTERN_DECODE_ONLY ? "decode only" : traits & MN_PATTERN_PREFILL_ONLY ? "prefill only" : "always";
+}
+
 static void print_json(json_t *json) {
     json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');
@@ -128,6 +134,8 @@ static void print_picture(const picture *p, const char *text, bool json) {
 static mn_status show(const char *text, const arguments *given, mn_error *err) {
     static picture p;
     MN_TRY(mn_pattern_parse(text, &p.pattern, err));
+    if (p.pattern.kind->traits & MN_PATTERN_ROWLESS)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s reads no keys, so that there is nothing to draw.", text);
     if (mn_pattern_is_dynamic(&p.pattern))
         return mn_fail(err, MN_ERR_UNSUPPORTED,
                        "%s has no picture of its own: what it keeps depends on the queries and keys of a text.", text);
@@ -144,10 +152,10 @@ static void list(bool json) {
     json_t *rows = json_array();
     const mn_pattern_kind *kind;
     for (int i = 0; (kind = mn_pattern_kind_at(i)); i++) {
-        if (!json) printf("%-24s %-15s %s\n", kind->usage, trait_text(kind->traits), kind->meaning);
+        if (!json) printf("%-24s %-15s %-13s %s\n", kind->usage, trait_text(kind->traits), when_text(kind->traits), kind->meaning);
         json_array_append_new(rows,
-                              json_pack("{ssssssssss}", "name", kind->name, "usage", kind->usage, "trait",
-                                        trait_text(kind->traits), "meaning", kind->meaning, "paper", kind->paper));
+                              json_pack("{ssssssssssss}", "name", kind->name, "usage", kind->usage, "trait",
+                                        trait_text(kind->traits), "when", when_text(kind->traits), "meaning", kind->meaning, "paper", kind->paper));
     }
     if (json)
         print_json(rows);

@@ -1,7 +1,5 @@
 #include "cli/info_techniques.h"
 
-#include "attention/infini.h"
-#include "attention/linear.h"
 #include "attention/patterns/pattern.h"
 #include "attention/short_conv.h"
 #include "kvcache/kvcache.h"
@@ -22,8 +20,7 @@ typedef void row_fn(json_t *rows, const mn_technique *t);
 /* Techniques that stand alone in their files. */
 static const mn_technique *const computing[] = {&mn_flash_about, &mn_decode_about, &mn_kvcache_about, NULL};
 static const mn_technique *const positions[] = {&mn_sinusoidal_about, &mn_learned_about, &mn_alibi_about, NULL};
-static const mn_technique *const layers[] = {&mn_linear_about, &mn_infini_about, &mn_short_conv_about, &mn_moe_about,
-                                             NULL};
+static const mn_technique *const layers[] = {&mn_short_conv_about, &mn_moe_about, NULL};
 
 static void each(const mn_technique *const *list, row_fn *row, json_t *rows) {
     for (; *list; list++) row(rows, *list);

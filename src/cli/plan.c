@@ -9,11 +9,12 @@
 #include "session/time_plan.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static const double PEAK_SECONDS = 0.4;
 
 typedef struct plan_args {
-    const char *path, *type_k, *type_v;
+    const char *path, *type_k, *type_v, *attn, *attn_layers, *map;
     int64_t n_ctx, n_batch, n_threads;
     bool json;
 } plan_args;
@@ -21,6 +22,7 @@ typedef struct plan_args {
 /* Everything that is printed. */
 typedef struct findings {
     const mn_engine *engine;
+    const plan_args *args;
     mn_window window;
     mn_memory_plan memory;
     mn_time_plan time;
@@ -29,22 +31,22 @@ typedef struct findings {
     int64_t fits_f16, fits_q8_0; /* largest windows, 0 = none */
 } findings;
 
-static mn_status find_type(const char *name, mn_dtype *out, mn_error *err) {
-    int type = mn_dtype_find(name);
-    if (type < 0)
-        return mn_fail(err, MN_ERR_ARGUMENT, "\"%s\" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.",
-                       name);
-    *out = (mn_dtype)type;
+/* A session that takes no memory: it only decides what one with these flags would be. The caller closes it. */
+static mn_status choose_window(const plan_args *args, mn_engine *e, mn_session **session, mn_window *out, mn_error *err) {
+    mn_session_params params = {.n_ctx = args->n_ctx,
+                                .n_batch = (int32_t)args->n_batch,
+                                .type_k = args->type_k,
+                                .type_v = args->type_v,
+                                .attn = args->attn,
+                                .attn_layers = args->attn_layers,
+                                .position = {.map = args->map, .beyond = true}};
+    mn_session *s = calloc(1, sizeof *s);
+    if (!s) return mn_fail(err, MN_ERR_MEMORY, "no memory for a plan.");
+    *session = s;
+    s->engine = e;
+    MN_TRY(mn_session_resolve(s, &params, out, err));
+    for (int i = 0; mn_session_note(s, i); i++) fprintf(stderr, "mnemo: %s\n", mn_session_note(s, i));
     return MN_OK;
-}
-
-static mn_status choose_window(const plan_args *args, const mn_engine *e, mn_window *out, mn_error *err) {
-    mn_rope_spec rope;
-    mn_position_params positions = {.beyond = true};
-    *out = (mn_window){.n_ctx = args->n_ctx, .n_batch = (int32_t)args->n_batch};
-    MN_TRY(find_type(args->type_k, &out->k_type, err));
-    MN_TRY(find_type(args->type_v, &out->v_type, err));
-    return mn_session_positions(&e->model, &positions, &(mn_posmap){0}, &out->n_ctx, &rope, err);
 }
 
 static mn_status fit(const findings *f, mn_dtype type, int64_t *n_ctx, mn_error *err) {
@@ -53,9 +55,8 @@ static mn_status fit(const findings *f, mn_dtype type, int64_t *n_ctx, mn_error 
     return mn_memory_plan_fit(f->engine, &w, f->free_bytes, n_ctx, err);
 }
 
-static mn_status find(const plan_args *args, findings *f, mn_error *err) {
+static mn_status find(findings *f, mn_error *err) {
     mn_cpu_level level;
-    MN_TRY(choose_window(args, f->engine, &f->window, err));
     MN_TRY(mn_memory_plan_make(f->engine, &f->window, &f->memory, err));
     f->free_bytes = mn_ram_free();
     MN_TRY(fit(f, MN_F16, &f->fits_f16, err));
@@ -74,8 +75,11 @@ static void advise(const findings *f, char *out, size_t out_bytes) {
                      fits ? "it fits." : "it does not fit.");
     if (f->fits_q8_0 == 0)
         snprintf(out + n, out_bytes - (size_t)n, "No window fits; use smaller weights (mnemo convert --type q4_0).");
-    else if (f->engine->model.config.infini.segment)
-        snprintf(out + n, out_bytes - (size_t)n, "The compressive memory keeps that constant at any length.");
+    else if (mn_memory_plan_is_bounded(f->engine, &f->window))
+        snprintf(out + n, out_bytes - (size_t)n, "Cached rows stop growing there: %s.",
+                 f->window.reading->memory.shape.segment ? "a compressive memory stands for what lies behind a segment"
+                 : f->memory.kv_bytes == 0               ? "a state of fixed size stands in their place"
+                                                         : "what no later token sees is dropped");
     else
         snprintf(out + n, out_bytes - (size_t)n, "Largest window here: -c %lld, or -c %lld with -ctk q8_0 -ctv q8_0.",
                  (long long)f->fits_f16, (long long)f->fits_q8_0);
@@ -86,13 +90,21 @@ static void print_bytes(const char *label, size_t bytes, const char *what) {
     printf("%-10s %12s  %s\n", label, mn_human_bytes(text, bytes), what);
 }
 
+static void print_choice(const char *label, const char *text) {
+    if (text) printf(", %s %s", label, text);
+}
+
 static void print_text(const findings *f) {
     char advice[320];
     const mn_window *w = &f->window;
     size_t spare = f->free_bytes > f->memory.weights_bytes ? f->free_bytes - f->memory.weights_bytes : 0;
     advise(f, advice, sizeof advice);
-    printf("%s: a window of %lld tokens, keys %s, values %s\n\n", mn_gguf_path(f->engine->model.gguf),
+    printf("%s: a window of %lld tokens, keys %s, values %s", mn_gguf_path(f->engine->model.gguf),
            (long long)w->n_ctx, mn_dtype_get(w->k_type)->name, mn_dtype_get(w->v_type)->name);
+    print_choice("attention", f->args->attn);
+    print_choice("layers", f->args->attn_layers);
+    print_choice("positions", f->args->map);
+    puts("\n");
     print_bytes("weights", f->memory.weights_bytes, "mapped from the file");
     print_bytes("KV", f->memory.kv_bytes, "cached keys and values, taken as they are written");
     print_bytes("state", f->memory.state_bytes, "of fixed size, with its checkpoints");
@@ -108,6 +120,10 @@ static void print_text(const findings *f) {
     printf("\n%s\n", advice);
 }
 
+static void put_choice(json_t *root, const char *key, const char *text) {
+    if (text) json_object_set_new(root, key, json_string(text));
+}
+
 static void print_json(const findings *f) {
     char advice[320];
     size_t spare = f->free_bytes > f->memory.weights_bytes ? f->free_bytes - f->memory.weights_bytes : 0;
@@ -121,6 +137,9 @@ static void print_json(const findings *f) {
     json_t *root =
         json_pack("{s:I,s:I,s:s,s:s}", "n_ctx", (json_int_t)f->window.n_ctx, "n_batch", (json_int_t)f->window.n_batch,
                   "type_k", mn_dtype_get(f->window.k_type)->name, "type_v", mn_dtype_get(f->window.v_type)->name);
+    put_choice(root, "attn", f->args->attn);
+    put_choice(root, "attn_layers", f->args->attn_layers);
+    put_choice(root, "pos", f->args->map);
     for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++)
         json_object_set_new(root, bytes[i].name, json_integer((json_int_t)MN_MIN(bytes[i].value, (size_t)INT64_MAX)));
     json_object_set_new(root, "max_ctx_f16", json_integer(f->fits_f16));
@@ -138,9 +157,12 @@ static mn_status plan(const plan_args *args, mn_error *err) {
     mn_engine *engine = NULL;
     mn_engine_params params = {.n_threads = (int)args->n_threads};
     MN_TRY(mn_engine_open(args->path, &params, &engine, err));
-    findings f = {.engine = engine};
-    mn_status status = find(args, &f, err);
+    findings f = {.engine = engine, .args = args};
+    mn_session *session = NULL;
+    mn_status status = choose_window(args, engine, &session, &f.window, err);
+    if (status == MN_OK) status = find(&f, err);
     if (status == MN_OK) (args->json ? print_json : print_text)(&f);
+    mn_session_close(session);
     mn_engine_close(engine);
     return status;
 }
@@ -155,17 +177,20 @@ int cmd_plan(int argc, char **argv) {
         {"b batch-size", MN_OPT_INT, &args.n_batch, "N", "tokens per step of a long text (512)", 1, 65536},
         {"ctk cache-type-k", MN_OPT_TEXT, &args.type_k, "TYPE", "cached keys: f32 f16 bf16 q8_0 q4_0 (f16)", 0, 0},
         {"ctv cache-type-v", MN_OPT_TEXT, &args.type_v, "TYPE", "cached values, likewise (f16)", 0, 0},
+        {"attn", MN_OPT_TEXT, &args.attn, "PATTERN", "which keys a query sees, as window:4096; mnemo attn list", 0, 0},
+        {"attn-layers", MN_OPT_TEXT, &args.attn_layers, "LIST", "the same for some layers, as 0-3=causal,4-=window:4096", 0, 0},
+        {"pos", MN_OPT_TEXT, &args.map, "MAP", "a position map: self-extend:G,W dca:C,L string:S,W", 0, 0},
         {"t threads", MN_OPT_INT, &args.n_threads, "N", "threads (0: one per core)", 0, 1024},
         {"json", MN_OPT_FLAG, &args.json, NULL, "print one JSON object", 0, 0},
         {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
     };
     const mn_usage usage = {"plan",
-                            "MODEL -c N [-ctk TYPE] [-ctv TYPE] [-b N] [--json]",
+                            "MODEL -c N [-ctk TYPE] [-ctv TYPE] [-b N] [--attn PATTERN] [--pos MAP] [--json]",
                             "Says what a window costs in memory, to the byte, and about how long it takes; what other "
                             "heads, types of cached\n"
                             "rows and attention would cost; and the largest window that fits this machine.\n\n"
                             "Time of reading N tokens: (2 N weights) / rate of products + (2 (k_dim + v_dim) heads N^2 "
-                            "/ 2 per layer) / rate of\n"
+                            "/ 2 per layer, or what the pattern lists) / rate of\n"
                             "attention; of one more token: (bytes of weights + bytes of cached rows) / rate of "
                             "reading. The rates are the shares\n"
                             "of this machine's peaks, measured now, that docs/performance.md reports.",

@@ -14,6 +14,7 @@ struct mn_kvcache {
     size_t slab_bytes;                 /* all layers; a multiple of the system's page */
     int64_t n_pages;
     int64_t first_page, end_page; /* written and not dropped */
+    int64_t gap_begin, gap_end;   /* but for these, dropped between */
     char *base;
     size_t map_bytes;
     const void **page_lists; /* per layer: n_pages key pages, then n_pages value pages */

@@ -73,7 +73,9 @@ static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %lld cache pages.", (long long)cache->n_pages);
     fill_page_lists(cache);
     cache->summaries = calloc((size_t)cache->shape.n_layers, sizeof *cache->summaries);
-    return cache->summaries ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for %d layers.", cache->shape.n_layers);
+    if (!cache->summaries) return mn_fail(err, MN_ERR_MEMORY, "no memory for %d layers.", cache->shape.n_layers);
+    for (int layer = 0; layer < cache->shape.n_layers; layer++) cache->summaries[layer].max_tokens = max_tokens;
+    return MN_OK;
 }
 
 /* Of all layers: rows from `token` on are no longer what they were. */
@@ -232,11 +234,25 @@ void mn_kvcache_drop_before(mn_kvcache *cache, int64_t token) {
     cache->cold_end = MN_MAX(cache->cold_end, cache->cold_begin);
 }
 
+void mn_kvcache_drop_between(mn_kvcache *cache, int64_t begin, int64_t end) {
+    int64_t from = (begin + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS, to = MN_MIN(end / MN_PAGE_TOKENS, cache->end_page);
+    if (from == 0) {
+        mn_kvcache_drop_before(cache, end);
+        return;
+    }
+    if (cache->gap_begin == cache->gap_end) cache->gap_begin = cache->gap_end = from;
+    if (to <= cache->gap_end) return;
+    mn_kvcache_give_back(cache, cache->gap_end, to);
+    cache->gap_end = to;
+}
+
 void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token) {
     int64_t page = MN_MIN((token + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS, cache->end_page);
     mn_kvcache_give_back(cache, MN_MAX(page, cache->first_page), cache->end_page);
     cache->end_page = page;
     cache->first_page = MN_MIN(cache->first_page, page);
+    cache->gap_begin = MN_MIN(cache->gap_begin, page);
+    cache->gap_end = MN_MIN(cache->gap_end, page);
     truncate_summaries(cache, token);
     cache->cold_end = MN_MIN(cache->cold_end, page);
     cache->cold_begin = MN_MIN(cache->cold_begin, cache->cold_end);
@@ -245,6 +261,16 @@ void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token) {
 void mn_kvcache_pages(const mn_kvcache *cache, int64_t *first_page, int64_t *end_page) {
     *first_page = cache->first_page;
     *end_page = cache->end_page;
+}
+
+void mn_kvcache_gap(const mn_kvcache *cache, int64_t *begin_page, int64_t *end_page) {
+    *begin_page = cache->gap_begin;
+    *end_page = cache->gap_end;
+}
+
+void mn_kvcache_skip_to(mn_kvcache *cache, int64_t page) {
+    cache->gap_begin = cache->end_page;
+    cache->gap_end = cache->end_page = page;
 }
 
 void mn_kvcache_start_at(mn_kvcache *cache, int64_t page) {
@@ -256,9 +282,13 @@ void mn_kvcache_start_at(mn_kvcache *cache, int64_t page) {
 const mn_kv_shape *mn_kvcache_shape(const mn_kvcache *cache) { return &cache->shape; }
 
 size_t mn_kvcache_bytes(const mn_kvcache *cache) {
-    int64_t resident = cache->end_page - cache->first_page - (cache->cold_end - cache->cold_begin);
+    int64_t resident = cache->end_page - cache->first_page - (cache->gap_end - cache->gap_begin) -
+                       (cache->cold_end - cache->cold_begin);
     size_t bytes = (size_t)resident * cache->slab_bytes + 2 * (size_t)cache->staging_pages * cache->layer_bytes;
-    for (int layer = 0; layer < cache->shape.n_layers; layer++) bytes += cache->summaries[layer].bytes;
+    for (int layer = 0; layer < cache->shape.n_layers; layer++) {
+        const mn_key_summary *s = &cache->summaries[layer];
+        if (s->n_tokens > 0) bytes += mn_key_summary_bytes(s->kind, s->block_tokens, s->n_kv_heads, s->k_dim, s->n_tokens);
+    }
     return bytes;
 }
 

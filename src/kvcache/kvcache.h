@@ -45,11 +45,17 @@ void mn_kvcache_gather(mn_kvcache *cache, const mn_compute *c, int layer, const 
 /* Gives back the memory of all slabs that lie wholly before `token`, or wholly at or after it. */
 void mn_kvcache_drop_before(mn_kvcache *cache, int64_t token);
 void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token);
+/* Gives back all slabs that lie wholly in tokens [begin, end). Called again, begin must be the same: there is one gap. */
+void mn_kvcache_drop_between(mn_kvcache *cache, int64_t begin, int64_t end);
 
-/* Slabs [first_page, end_page) are written and not dropped. */
+/* Slabs [first_page, end_page) are written and not dropped, but for a gap. */
 void mn_kvcache_pages(const mn_kvcache *cache, int64_t *first_page, int64_t *end_page);
+/* The slabs dropped between others; begin_page = end_page: none. */
+void mn_kvcache_gap(const mn_kvcache *cache, int64_t *begin_page, int64_t *end_page);
 /* Makes an empty cache begin at a page: what lies before was dropped. */
 void mn_kvcache_start_at(mn_kvcache *cache, int64_t page);
+/* Makes a cache without a gap go on at a page behind its last: what lies between was dropped. */
+void mn_kvcache_skip_to(mn_kvcache *cache, int64_t page);
 /* Copies a written page, all layers, to or from memory of mn_kv_slab_bytes: for saving and restoring. A page is added
  * behind the last. */
 mn_status mn_kvcache_read_slab(const mn_kvcache *cache, int64_t page, void *slab, mn_error *err);

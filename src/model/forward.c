@@ -82,8 +82,9 @@ static mn_status attention_heads(const layer_run *r, float **out, const float *y
     float *mixed = mn_step_floats(r->s, n, (int64_t)c->n_heads * c->head_dim_v);
     if (!q || !k || !v || !mixed) return mn_no_scratch(err);
     MN_TRY(make_qkv(r, y, q, k, v, err));
+    bool remembers = mn_step_remembers(r->s, r->layer);
     float *plain_q = q, *plain_k = k;
-    if (c->infini.segment) { /* the memory wants q and k without positions */
+    if (remembers) { /* a memory wants q and k without positions */
         plain_q = mn_step_floats(r->s, n, (int64_t)c->n_heads * c->head_dim_k);
         plain_k = mn_step_floats(r->s, n, (int64_t)c->n_kv_heads * c->head_dim_k);
         if (!plain_q || !plain_k) return mn_no_scratch(err);
@@ -97,7 +98,7 @@ static mn_status attention_heads(const layer_run *r, float **out, const float *y
         r->ops->append(r->s, r->layer, k, v);
         MN_TRY(r->ops->attend(r->s, r->layer, mixed, q, err));
     }
-    if (c->infini.segment) MN_TRY(r->ops->remember(r->s, r->layer, mixed, y, plain_q, plain_k, v, err));
+    if (remembers) MN_TRY(r->ops->remember(r->s, r->layer, mixed, y, plain_q, plain_k, v, err));
     *out = mixed;
     return MN_OK;
 }
@@ -225,10 +226,7 @@ static mn_status make_angles(mn_step *s, mn_error *err) {
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
         const mn_timeline *t = span->timeline;
         int64_t at = span->first_row * n_pairs;
-        for (int64_t i = 0; i < span->n_rows; i++) {
-            int64_t token = t->n_tokens + i;
-            positions[i] = c->infini.segment ? token % c->infini.segment : token;
-        }
+        for (int64_t i = 0; i < span->n_rows; i++) positions[i] = mn_reading_position(&t->reading, t->n_tokens + i);
         mn_rope_angles(&t->rope, positions, span->n_rows, s->angles.cos + at, s->angles.sin + at);
         if (all[1])
             mn_rope_angles(&t->rope_local, positions, span->n_rows, s->angles_local.cos + at, s->angles_local.sin + at);

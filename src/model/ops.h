@@ -64,13 +64,16 @@ typedef struct mn_ops {
     void (*rotate)(const mn_step *s, mn_heads x, const mn_angles *angles);
     /* The short convolution of the layer on q [.., n_heads, head_dim_k] and k, through each timeline's history. */
     mn_status (*convolve)(const mn_step *s, int layer, float *q, float *k, mn_error *err);
-    /* Stores the layer's keys and values (v NULL: inside the keys) as the next rows of each timeline. */
+    /* Stores the layer's keys and values (v NULL: inside the keys) as the next rows of each timeline that caches rows
+     * in this layer. */
     void (*append)(const mn_step *s, int layer, const float *k, const float *v);
-    /* Causal attention of q [.., n_heads, k_dim] over what is stored: out [.., n_heads, v_dim]. */
+    /* Causal attention of q [.., n_heads, k_dim] over what is stored: out [.., n_heads, v_dim]. Rows of timelines that
+     * store nothing in this layer are left as they are. */
     mn_status (*attend)(const mn_step *s, int layer, float *out, const float *q, mn_error *err);
     /* Joins attention over other keys into out, see mn_attend_merge. */
     void (*merge)(const mn_step *s, float *out, float *lse, const float *part, const float *part_lse);
-    /* Mixes what the layer's compressive memory says into out; y is the layer's normed input; q, k unrotated. */
+    /* For timelines with a memory of fixed size in this layer (mn_step_remembers): mixes what a compressive memory says
+     * into out, or writes what linear attention gives; y is the layer's normed input; q, k unrotated. */
     mn_status (*remember)(const mn_step *s, int layer, float *out, const float *y, const float *q, const float *k,
                           const float *v, mn_error *err);
     /* up = activation(gate) * up, or activation(up) without gate; n values per row */
@@ -88,6 +91,15 @@ extern const mn_ops mn_ops_cpu;
  * a cache, of any size, whose rows are not touched, and no state. Where the amount depends on values (tokens routed to
  * experts), it is the most that can be. */
 mn_ops mn_ops_dry(void);
+
+/* Whether a timeline of the step has a memory of fixed size in this layer. */
+static inline bool mn_step_remembers(const mn_step *s, int layer) {
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        const mn_reading *r = &span->timeline->reading;
+        if (r->memory.shape.segment || mn_reading_is_linear(r, layer)) return true;
+    }
+    return false;
+}
 
 /* [n_rows * n] floats of step scratch, or NULL. */
 static inline float *mn_step_floats(const mn_step *s, int64_t n_rows, int64_t n) {

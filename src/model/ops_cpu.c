@@ -1,6 +1,7 @@
 /* The operations of a layer on the CPU: rows are split over threads, each row's arithmetic stays on one. */
 #include "model/ops.h"
 
+#include "attention/linear.h"
 #include "attention/patterns/snapkv.h"
 #include "attention/short_conv.h"
 #include "base/checked.h"
@@ -51,7 +52,8 @@ static mn_status embed(const mn_step *s, float *x, mn_error *err) {
     int64_t *positions = mn_arena_alloc(s->c->scratch, (size_t)s->n_rows, sizeof *positions);
     if (!positions) return mn_no_scratch(err);
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++)
-        for (int64_t i = 0; i < span->n_rows; i++) positions[span->first_row + i] = span->timeline->n_tokens + i;
+        for (int64_t i = 0; i < span->n_rows; i++)
+            positions[span->first_row + i] = mn_reading_position(&span->timeline->reading, span->timeline->n_tokens + i);
     embed_job job = {s, x, positions};
     mn_pool_run(s->c->pool, s->n_rows, grain_of(s->model->config.n_embd), embed_rows, &job);
     return MN_OK;
@@ -175,6 +177,9 @@ static mn_status convolve(const mn_step *s, int layer, float *q, float *k, mn_er
     return convolve_rows(s, layer, k, w->k_conv, c->n_kv_heads * c->head_dim_k, mn_timeline_k_history, err);
 }
 
+/* The layer's place in the cache, which holds only the layers that keep rows. */
+static int row_layer(const mn_timeline *t, int layer) { return mn_reading_row_layer(&t->reading, layer); }
+
 static void append(const mn_step *s, int layer, const float *k, const float *v) {
     const mn_config *c = &s->model->config;
     int64_t k_row = (int64_t)mn_config_cache_heads(c) * mn_config_cache_k_dim(c);
@@ -182,15 +187,17 @@ static void append(const mn_step *s, int layer, const float *k, const float *v) 
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
         mn_kvcache *cache = s->part && s->part->plane > 0 ? span->timeline->grouped : span->timeline->cache;
         if (!cache) continue; /* this timeline's map has one plane, another's two */
-        mn_kvcache_append(cache, s->c, layer, mn_timeline_n_rows(span->timeline), span->n_rows, k + span->first_row * k_row, k_row,
+        if (mn_reading_is_linear(&span->timeline->reading, layer)) continue;
+        mn_kvcache_append(cache, s->c, row_layer(span->timeline, layer), mn_timeline_n_rows(span->timeline), span->n_rows, k + span->first_row * k_row, k_row,
                           v ? v + span->first_row * v_row : NULL, v_row);
     }
 }
 
-/* What a layer sees: the pattern asked for, else the model's own window. */
+/* What a layer sees: the pattern asked for, else the model's own window; of these the query's segment, behind a memory. */
 static mn_status restrict_keys(const mn_step *s, const mn_timeline *t, int layer, mn_attend *a, mn_error *err) {
-    const mn_pattern *pattern = t->patterns ? &t->patterns[layer] : NULL;
-    if (pattern && pattern->kind) return mn_pattern_apply(pattern, s->c, layer, a, err);
+    const mn_pattern *pattern = t->reading.patterns ? &t->reading.patterns[layer] : NULL;
+    a->segment = t->reading.memory.shape.segment;
+    if (pattern && pattern->kind && !a->segment) return mn_pattern_apply(pattern, s->c, layer, a, err);
     a->window = mn_config_window(&s->model->config, layer);
     return MN_OK;
 }
@@ -201,7 +208,7 @@ static mn_status evict(const mn_step *s, const mn_timeline *t, int layer, const 
     int32_t *kept = mn_arena_alloc(s->c->scratch, (size_t)a->kv.n_kv_heads * (size_t)t->evict_to, sizeof *kept);
     if (!kept) return mn_no_scratch(err);
     MN_TRY(mn_snapkv_choose(s->c, a, t->evict_to, kept, err));
-    mn_kvcache_gather(t->cache, s->c, layer, kept, t->evict_to);
+    mn_kvcache_gather(t->cache, s->c, row_layer(t, layer), kept, t->evict_to);
     mn_arena_rewind(s->c->scratch, mark);
     return MN_OK;
 }
@@ -212,7 +219,7 @@ static void restrict_to_part(const mn_step *s, const mn_span *span, int layer, m
     a->key_end = s->part->key_end + span->first_row;
     a->lse = s->part->lse + span->first_row * a->n_heads;
     if (s->part->plane == 0 || !span->timeline->grouped) return;
-    mn_kv_view keys = mn_kvcache_view(span->timeline->grouped, layer, a->kv.n_tokens);
+    mn_kv_view keys = mn_kvcache_view(span->timeline->grouped, row_layer(span->timeline, layer), a->kv.n_tokens);
     a->kv.k_pages = keys.k_pages;
 }
 
@@ -222,6 +229,7 @@ static mn_status attend(const mn_step *s, int layer, float *out, const float *q,
     int64_t q_row = (int64_t)c->n_heads * mn_config_cache_k_dim(c), out_row = (int64_t)c->n_heads * mn_config_cache_v_dim(c);
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
         const mn_timeline *t = span->timeline;
+        if (mn_reading_is_linear(&t->reading, layer)) continue;
         mn_attend a = {.q = q + span->first_row * q_row,
                        .out = out + span->first_row * out_row,
                        .q_stride = q_row,
@@ -231,12 +239,11 @@ static mn_status attend(const mn_step *s, int layer, float *out, const float *q,
                        .n_heads = c->n_heads,
                        .scale = t->score_scale,
                        .softcap = c->attention_softcap,
-                       .segment = c->infini.segment,
                        .slopes = m->alibi_slopes,
-                       .kv = mn_kvcache_view(t->cache, layer, mn_timeline_n_rows(t) + span->n_rows)};
+                       .kv = mn_kvcache_view(t->cache, row_layer(t, layer), mn_timeline_n_rows(t) + span->n_rows)};
         if (s->part) restrict_to_part(s, span, layer, &a);
         else MN_TRY(restrict_keys(s, t, layer, &a, err));
-        MN_TRY(mn_kvcache_attend(s->c, t->cache, layer, &a, err));
+        MN_TRY(mn_kvcache_attend(s->c, t->cache, row_layer(t, layer), &a, err));
         if (t->evict_to) MN_TRY(evict(s, t, layer, &a, err));
     }
     return MN_OK;
@@ -247,27 +254,55 @@ static void merge(const mn_step *s, float *out, float *lse, const float *part, c
     mn_attend_merge(s->c, out, lse, part, part_lse, s->n_rows, c->n_heads, c->head_dim_v);
 }
 
+/* Write gates [n_rows, n_kv_heads] of a span: the layer's own, or 1 for all. */
+static mn_status make_write_gates(const mn_step *s, const mn_span *span, int layer, float *gates, const float *y,
+                                  const float *k, mn_error *err) {
+    const mn_config *c = &s->model->config;
+    const mn_layer *w = &s->model->weights.layers[layer];
+    const mn_memory *m = &span->timeline->reading.memory;
+    mn_projection unbiased = {.w = w->infini_write.w}; /* mn_infini_write_gates adds the bias */
+    const mn_projection *const ws[] = {&unbiased};
+    for (int64_t i = 0; i < span->n_rows * c->n_kv_heads; i++) gates[i] = 1;
+    if (!m->model_writes || m->shape.rule != MN_INFINI_DELTA_EXACT) return MN_OK;
+    MN_TRY(project(s, &gates, ws, 1, y + span->first_row * c->n_embd, span->n_rows, err));
+    mn_infini_write_gates(s->c, &m->shape, gates, w->infini_write.b, w->infini_write_k, k, m->write_threshold, span->n_rows);
+    return MN_OK;
+}
+
+/* Rows of one span, q, k, v and out its own. */
+static mn_status remember_span(const mn_step *s, const mn_span *span, int layer, float *out, const float *y, const float *q,
+                               const float *k, const float *v, mn_error *err) {
+    const mn_config *c = &s->model->config;
+    const mn_timeline *t = span->timeline;
+    const mn_memory *m = &t->reading.memory;
+    void *state = mn_timeline_memory(t, layer);
+    if (mn_reading_is_linear(&t->reading, layer)) {
+        mn_linear shape = {c->n_heads, c->n_kv_heads, c->head_dim_k, c->head_dim_v};
+        return mn_linear_step(s->c, &shape, state, out, q, k, v, span->n_rows, err);
+    }
+    float *mem = mn_step_floats(s, span->n_rows, (int64_t)c->n_heads * c->head_dim_v);
+    float *gates = mn_step_floats(s, span->n_rows, c->n_kv_heads);
+    if (!mem || !gates) return mn_no_scratch(err);
+    MN_TRY(make_write_gates(s, span, layer, gates, y, k, err));
+    MN_TRY(mn_infini_step(s->c, &m->shape, state, mem, q, k, v, gates, span->n_rows, t->n_tokens, err));
+    const float *mixing = m->model_mixes ? s->model->weights.layers[layer].infini_gate : NULL;
+    mn_infini_mix(s->c, &m->shape, out, mem, mixing, m->share, span->n_rows);
+    return MN_OK;
+}
+
 static mn_status remember(const mn_step *s, int layer, float *out, const float *y, const float *q, const float *k,
                           const float *v, mn_error *err) {
     const mn_config *c = &s->model->config;
-    const mn_layer *w = &s->model->weights.layers[layer];
-    const mn_projection *write = &w->infini_write;
-    mn_infini shape = mn_config_infini_shape(c);
     int64_t q_row = (int64_t)c->n_heads * c->head_dim_k, k_row = (int64_t)c->n_kv_heads * c->head_dim_k;
     int64_t v_row = (int64_t)c->n_kv_heads * c->head_dim_v, out_row = (int64_t)c->n_heads * c->head_dim_v;
-    float *gates = mn_step_floats(s, s->n_rows, c->n_kv_heads), *mem = mn_step_floats(s, s->n_rows, out_row);
-    mn_projection unbiased = {.w = write->w}; /* mn_infini_write_gates adds the bias */
-    const mn_projection *const ws[] = {&unbiased};
-    if (!gates || !mem) return mn_no_scratch(err);
-    MN_TRY(project(s, &gates, ws, 1, y, s->n_rows, err));
-    mn_infini_write_gates(s->c, &shape, gates, write->b, w->infini_write_k, k, c->infini.write_threshold, s->n_rows);
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        const mn_reading *reading = &span->timeline->reading;
         int64_t r = span->first_row;
-        MN_TRY(mn_infini_step(s->c, &shape, mn_timeline_infini(span->timeline, layer), mem + r * out_row, q + r * q_row,
-                              k + r * k_row, v + r * v_row, gates + r * c->n_kv_heads, span->n_rows,
-                              span->timeline->n_tokens, err));
+        if (!reading->memory.shape.segment && !mn_reading_is_linear(reading, layer)) continue;
+        mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
+        MN_TRY(remember_span(s, span, layer, out + r * out_row, y, q + r * q_row, k + r * k_row, v + r * v_row, err));
+        mn_arena_rewind(s->c->scratch, mark);
     }
-    mn_infini_mix(s->c, &shape, out, mem, w->infini_gate, s->n_rows);
     return MN_OK;
 }
 

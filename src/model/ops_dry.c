@@ -2,6 +2,7 @@
  * takes it. */
 #include "model/ops.h"
 
+#include "attention/patterns/snapkv.h"
 #include "base/checked.h"
 #include "mlp/moe.h"
 
@@ -26,36 +27,80 @@ static mn_status convolve(const mn_step *s, int layer, float *q, float *k, mn_er
     return out ? MN_OK : mn_no_scratch(err);
 }
 
+/* Lists of a pattern take what they take; a summary that is complete already reads no keys. */
+static mn_status restrict_keys(const mn_step *s, const mn_timeline *t, int layer, mn_attend *a, mn_key_summary *keys,
+                               mn_error *err) {
+    const mn_pattern *pattern = t->reading.patterns ? &t->reading.patterns[layer] : NULL;
+    a->segment = t->reading.memory.shape.segment;
+    a->window = mn_config_window(&s->model->config, layer);
+    if (!pattern || !pattern->kind || a->segment) return MN_OK;
+    a->window = 0;
+    *keys = (mn_key_summary){.block_tokens = pattern->block_tokens, .n_kv_heads = a->kv.n_kv_heads, .k_dim = a->kv.k_dim,
+                             .n_tokens = a->kv.n_tokens};
+    mn_pattern_summarises(pattern, layer, &keys->kind);
+    a->kv.summary = keys;
+    return mn_pattern_apply(pattern, s->c, layer, a, err);
+}
+
+static mn_status evict(const mn_step *s, const mn_timeline *t, const mn_attend *a, mn_error *err) {
+    mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
+    int32_t *kept = mn_arena_alloc(s->c->scratch, (size_t)a->kv.n_kv_heads * (size_t)t->evict_to, sizeof *kept);
+    mn_status status = kept ? mn_snapkv_reserve(s->c, a, err) : mn_no_scratch(err);
+    mn_arena_rewind(s->c->scratch, mark);
+    return status;
+}
+
 static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
     const mn_config *c = &s->model->config;
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
         const mn_timeline *t = span->timeline;
+        mn_key_summary keys;
+        if (mn_reading_is_linear(&t->reading, layer)) continue;
         mn_attend a = {.q = q,
                        .out = out,
                        .n_rows = span->n_rows,
-                       .first_token = t->n_tokens,
+                       .first_token = mn_timeline_n_rows(t),
                        .n_heads = c->n_heads,
-                       .window = mn_config_window(c, layer),
-                       .segment = c->infini.segment,
-                       .kv = mn_kvcache_view(t->cache, layer, t->n_tokens + span->n_rows)};
+                       .kv = mn_kvcache_view(t->cache, mn_reading_row_layer(&t->reading, layer),
+                                             mn_timeline_n_rows(t) + span->n_rows)};
+        if (s->part) {
+            a.key_begin = s->part->key_begin + span->first_row;
+            a.key_end = s->part->key_end + span->first_row;
+        } else {
+            MN_TRY(restrict_keys(s, t, layer, &a, &keys, err));
+        }
         MN_TRY(mn_attention(s->c, &a, err));
+        if (t->evict_to) MN_TRY(evict(s, t, &a, err));
     }
     return MN_OK;
+}
+
+static mn_status remember_span(const mn_step *s, const mn_span *span, int layer, const float *y, mn_error *err) {
+    const mn_config *c = &s->model->config;
+    const mn_memory *m = &span->timeline->reading.memory;
+    const mn_projection *const ws[] = {&s->model->weights.layers[layer].infini_write};
+    bool linear = mn_reading_is_linear(&span->timeline->reading, layer);
+    if (!linear) {
+        float *mem = mn_step_floats(s, span->n_rows, (int64_t)c->n_heads * c->head_dim_v);
+        float *gates = mn_step_floats(s, span->n_rows, c->n_kv_heads);
+        if (!gates || !mem) return mn_no_scratch(err);
+        bool projects = m->model_writes && m->shape.rule == MN_INFINI_DELTA_EXACT;
+        if (projects) MN_TRY(mn_ops_cpu.project(s, &gates, ws, 1, y, span->n_rows, err));
+    }
+    return mn_step_floats(s, c->n_kv_heads, c->head_dim_k + (linear ? 0 : c->head_dim_v)) ? MN_OK : mn_no_scratch(err);
 }
 
 static mn_status remember(const mn_step *s, int layer, float *out, const float *y, const float *q, const float *k,
                           const float *v, mn_error *err) {
     (void)out, (void)q, (void)k, (void)v;
-    const mn_config *c = &s->model->config;
-    const mn_projection *const ws[] = {&s->model->weights.layers[layer].infini_write};
-    float *gates = mn_step_floats(s, s->n_rows, c->n_kv_heads);
-    float *mem = mn_step_floats(s, s->n_rows, (int64_t)c->n_heads * c->head_dim_v);
-    if (!gates || !mem) return mn_no_scratch(err);
-    MN_TRY(mn_ops_cpu.project(s, &gates, ws, 1, y, s->n_rows, err));
-    mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
-    float *features = mn_step_floats(s, c->n_kv_heads, c->head_dim_k + c->head_dim_v);
-    mn_arena_rewind(s->c->scratch, mark);
-    return features ? MN_OK : mn_no_scratch(err);
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        const mn_reading *reading = &span->timeline->reading;
+        if (!reading->memory.shape.segment && !mn_reading_is_linear(reading, layer)) continue;
+        mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
+        MN_TRY(remember_span(s, span, layer, y, err));
+        mn_arena_rewind(s->c->scratch, mark);
+    }
+    return MN_OK;
 }
 
 /* Every row goes to the same experts: the largest group that one of them can get. */

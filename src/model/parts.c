@@ -35,7 +35,7 @@ static mn_status make_part(const mn_step *s, int index, int n_planes, int64_t *p
     if (!begin || !end || !out->angles.cos || !out->angles.sin || !out->lse) return mn_no_scratch(err);
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
         for (int64_t r = 0; r < span->n_rows; r++) {
-            mn_posmap_part part = part_at(&span->timeline->map, index, span->timeline->n_tokens + r);
+            mn_posmap_part part = part_at(&span->timeline->reading.map, index, span->timeline->n_tokens + r);
             positions[r] = part.q_position;
             begin[span->first_row + r] = part.key_begin;
             end[span->first_row + r] = part.key_end;
@@ -49,7 +49,7 @@ static mn_status make_keys(const mn_step *s, int plane, int64_t *positions, mn_a
     *out = new_angles(s);
     if (!out->cos || !out->sin) return mn_no_scratch(err);
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        const mn_posmap *map = &span->timeline->map;
+        const mn_posmap *map = &span->timeline->reading.map;
         for (int64_t r = 0; r < span->n_rows; r++) {
             int64_t token = span->timeline->n_tokens + r;
             positions[r] = plane < map->n_planes ? mn_posmap_key(map, plane, token) : token;
@@ -62,8 +62,8 @@ static mn_status make_keys(const mn_step *s, int plane, int64_t *positions, mn_a
 mn_status mn_parts_make(const mn_step *s, mn_parts *out, mn_error *err) {
     *out = (mn_parts){0};
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        out->n_parts = MN_MAX(out->n_parts, span->timeline->map.n_parts);
-        out->n_planes = MN_MAX(out->n_planes, span->timeline->map.n_planes);
+        out->n_parts = MN_MAX(out->n_parts, span->timeline->reading.map.n_parts);
+        out->n_planes = MN_MAX(out->n_planes, span->timeline->reading.map.n_planes);
     }
     if (out->n_parts == 0) return MN_OK;
     int64_t *positions = new_indices(s);

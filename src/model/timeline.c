@@ -18,6 +18,19 @@ mn_kv_shape mn_timeline_kv_shape(const mn_config *c, mn_dtype k_type, mn_dtype v
                          .v_type = v_type};
 }
 
+mn_kv_shape mn_timeline_row_shape(const mn_config *c, const mn_reading *reading, mn_dtype k_type, mn_dtype v_type) {
+    mn_kv_shape shape = mn_timeline_kv_shape(c, k_type, v_type);
+    shape.n_layers = MN_MAX(mn_reading_n_row_layers(reading, c), 1);
+    return shape;
+}
+
+mn_kv_shape mn_timeline_plane_shape(const mn_kv_shape *rows) {
+    mn_kv_shape keys = *rows;
+    keys.v_in_k = true;
+    keys.v_dim = keys.k_dim;
+    return keys;
+}
+
 /* DeepSeek multiplies scores by the square of 1 + m ln s and leaves cos and sin as they are. */
 static void move_temperature(mn_timeline *t, const mn_config *c, const mn_rope_spec *rope) {
     if (c->mla.kv_rank == 0 || rope->scaling != MN_ROPE_YARN) return;
@@ -39,28 +52,24 @@ static mn_status init_positions(mn_timeline *t, const mn_config *c, const mn_rop
     return mn_rope_init(&local, n_ctx, &t->rope_local, err);
 }
 
-/* One layer's state: q history, k history, memory. MN_ERR_LIMIT when a size overflows. */
+/* q and k histories of every layer, then the memories. MN_ERR_LIMIT when a size overflows. */
 static mn_status lay_out_state(mn_timeline *t, const mn_config *c, mn_error *err) {
     size_t history = c->n_conv_taps ? (size_t)(c->n_conv_taps - 1) * sizeof(float) : 0;
-    size_t q = 0, k = 0, infini = 0;
+    size_t q = 0, k = 0, memories;
     mn_align_size(history * (size_t)c->n_heads * (size_t)c->head_dim_k, STATE_ALIGN, &q);
     mn_align_size(history * (size_t)c->n_kv_heads * (size_t)c->head_dim_k, STATE_ALIGN, &k);
-    if (c->infini.segment) {
-        mn_infini shape = mn_config_infini_shape(c);
-        infini = mn_infini_state_bytes(&shape);
-        if (infini == 0 || !mn_align_size(infini, STATE_ALIGN, &infini))
-            return mn_fail(err, MN_ERR_LIMIT, "the compressive memory's size overflows.");
-    }
+    MN_TRY(mn_reading_memory_bytes(&t->reading, c, &t->memory_bytes, err));
     t->k_history_at = q;
-    t->infini_at = q + k;
-    t->layer_state_bytes = q + k + infini;
-    if (!mn_mul_size(t->layer_state_bytes, (size_t)c->n_layers, &t->state_bytes))
+    t->history_bytes = q + k;
+    if (!mn_mul_size(t->history_bytes, (size_t)c->n_layers, &t->memories_at) ||
+        !mn_mul_size(t->memory_bytes, (size_t)mn_reading_memory_layer(&t->reading, c->n_layers), &memories) ||
+        !mn_add_size(t->memories_at, memories, &t->state_bytes))
         return mn_fail(err, MN_ERR_LIMIT, "the state of %d layers overflows.", c->n_layers);
     return MN_OK;
 }
 
-mn_status mn_timeline_state_bytes(const mn_config *config, size_t *out, mn_error *err) {
-    mn_timeline t = {0};
+mn_status mn_timeline_state_bytes(const mn_config *config, const mn_reading *reading, size_t *out, mn_error *err) {
+    mn_timeline t = {.reading = *reading};
     MN_TRY(lay_out_state(&t, config, err));
     *out = t.state_bytes;
     return MN_OK;
@@ -75,37 +84,45 @@ static mn_status init_state(mn_timeline *t, const mn_config *c, mn_error *err) {
     return MN_OK;
 }
 
-mn_status mn_timeline_init(mn_timeline *t, const mn_config *config, const mn_rope_spec *rope, int64_t n_ctx,
-                           mn_dtype k_type, mn_dtype v_type, mn_error *err) {
-    *t = (mn_timeline){0};
-    mn_kv_shape shape = mn_timeline_kv_shape(config, k_type, v_type);
-    mn_status status = init_positions(t, config, rope, n_ctx, err);
-    if (status == MN_OK) status = init_state(t, config, err);
-    if (status == MN_OK) status = mn_kvcache_create(&shape, n_ctx, &t->cache, err);
-    if (status != MN_OK) mn_timeline_release(t);
-    return status;
+static mn_status init_caches(mn_timeline *t, const mn_config *c, const mn_timeline_params *p, mn_error *err) {
+    mn_kv_shape rows = mn_timeline_row_shape(c, &p->reading, p->k_type, p->v_type), keys = mn_timeline_plane_shape(&rows);
+    MN_TRY(mn_kvcache_create(&rows, p->n_ctx, &t->cache, err));
+    return p->reading.map.n_planes > 1 ? mn_kvcache_create(&keys, p->n_ctx, &t->grouped, err) : MN_OK;
 }
 
-mn_status mn_timeline_set_map(mn_timeline *t, const mn_config *c, const mn_posmap *map, int64_t n_ctx, mn_error *err) {
-    const char *name = map->scheme->name;
-    if (c->rope_style == MN_ROPE_STYLE_NONE)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s moves rotary positions, and %s models have none; leave it out.", name, c->arch);
-    if (c->mla.kv_rank)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s does not run with the latent attention of %s models; leave it out.", name, c->arch);
-    if (c->infini.segment)
-        return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "%s does not run with a compressive memory, whose segments count positions of their own; leave it out.", name);
-    t->map = *map;
-    if (map->n_planes == 1) return MN_OK;
-    mn_kv_shape keys = *mn_kvcache_shape(t->cache);
-    keys.v_in_k = true;
-    keys.v_dim = keys.k_dim;
-    return mn_kvcache_create(&keys, n_ctx, &t->grouped, err);
+mn_status mn_timeline_init(mn_timeline *t, const mn_config *config, const mn_timeline_params *p, mn_error *err) {
+    *t = (mn_timeline){.reading = p->reading, .kept = mn_reading_keeps(&p->reading, config)};
+    mn_status status = mn_reading_check(&p->reading, config, err);
+    if (status == MN_OK) status = init_positions(t, config, p->rope, mn_reading_n_positions(&p->reading, p->n_ctx), err);
+    if (status == MN_OK) status = init_state(t, config, err);
+    if (status == MN_OK) status = init_caches(t, config, p, err);
+    if (status != MN_OK) mn_timeline_release(t);
+    return status;
 }
 
 void mn_timeline_drop_after(mn_timeline *t, int64_t n) {
     mn_kvcache_drop_after(t->cache, n);
     if (t->grouped) mn_kvcache_drop_after(t->grouped, n);
+}
+
+void mn_timeline_drop_unseen(mn_timeline *t) {
+    int64_t segment = t->reading.memory.shape.segment;
+    if (segment) mn_kvcache_drop_before(t->cache, t->n_tokens / segment * segment);
+    if (t->kept.last == 0) return;
+    mn_kvcache_drop_between(t->cache, t->kept.first, MN_MAX(t->n_tokens + 1 - t->kept.last - MN_SPARE_TOKENS, 0));
+}
+
+int64_t mn_timeline_resumable(const mn_timeline *t, int64_t n) {
+    int64_t first, begin, end;
+    if (t->kept.last == 0) return n;
+    mn_kvcache_gap(t->cache, &begin, &end);
+    if (begin == end) { /* nothing is missing between, perhaps before */
+        mn_kvcache_pages(t->cache, &first, &end);
+        begin = 0;
+        end = first;
+    }
+    bool before = n <= begin * MN_PAGE_TOKENS, behind = n + 1 - t->kept.last >= end * MN_PAGE_TOKENS;
+    return before || behind || end == 0 ? n : begin * MN_PAGE_TOKENS;
 }
 
 size_t mn_timeline_bytes(const mn_timeline *t) {

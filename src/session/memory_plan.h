@@ -10,13 +10,15 @@ typedef struct mn_window {
     int32_t n_batch; /* rows per step */
     mn_dtype k_type, v_type;
     size_t kv_ram_bytes; /* cached rows beyond it go to a file; 0 = all stay in memory */
+    const mn_reading *reading; /* borrowed; NULL = the model's own */
 } mn_window;
 
 /* Bytes when the window is full. Cached rows and scratch are taken from the machine as they are used, not before. */
 typedef struct mn_memory_plan {
     size_t weights_bytes; /* tensors in the mapped file, and vectors expanded to f32 when it is opened */
-    size_t kv_bytes;      /* pages of cached rows; behind a compressive memory only those of one segment and one step */
-    size_t state_bytes;   /* state of fixed size (convolution histories, compressive memory) and its checkpoints */
+    size_t kv_bytes;      /* pages of cached rows, of every plane of a position map, and what patterns keep of their keys; where
+                           * rows leave sight, of those in sight, some to spare, and one step's */
+    size_t state_bytes;   /* state of fixed size (convolution histories, memories) and its checkpoints */
     size_t work_bytes;    /* scratch of a step, logits of one row, token ids, page lists */
     size_t scratch_bytes; /* of these, the scratch: what the engine's arena has to hold */
     size_t total_bytes;
@@ -29,6 +31,9 @@ enum { MN_MAX_CHECKPOINTS = 16, MN_FIRST_CHECKPOINT_TOKENS = 512 };
  * MN_ERR_LIMIT when a size overflows, MN_ERR_MEMORY when the work alone cannot be reserved. Cost: a forward step that
  * computes nothing, some milliseconds. */
 mn_status mn_memory_plan_make(const mn_engine *engine, const mn_window *window, mn_memory_plan *out, mn_error *err);
+
+/* Whether cached rows stop growing with the text: they leave sight, or a state of fixed size stands in their place. */
+bool mn_memory_plan_is_bounded(const mn_engine *engine, const mn_window *window);
 
 /* The largest n_ctx, in whole pages, whose plan is at most `bytes`; window->n_ctx is not read. 0: not one page. */
 mn_status mn_memory_plan_fit(const mn_engine *engine, const mn_window *window, size_t bytes, int64_t *n_ctx,

@@ -4,20 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The pattern for all layers but those that the model itself gives a window. */
+/* The pattern for all layers but those that the model itself gives a window; a memory's segments are every layer's. */
 static mn_status fill_layers(const mn_config *c, const char *text, mn_pattern *patterns, mn_error *err) {
     mn_pattern pattern;
     MN_TRY(mn_pattern_parse(text, &pattern, err));
     for (int layer = 0; layer < c->n_layers; layer++)
-        if (mn_config_window(c, layer) == 0) patterns[layer] = pattern;
+        if (mn_config_window(c, layer) == 0 || pattern.kind->traits & MN_PATTERN_REMEMBERS) patterns[layer] = pattern;
     return MN_OK;
 }
 
-/* One sentence for all layers: what the model was not trained for. */
+/* One sentence for all layers: what the model was not trained for. A memory has a sentence of its own. */
 static void note_training(mn_session *s, int n_layers) {
     for (int layer = 0; layer < n_layers; layer++) {
         const mn_pattern_kind *kind = s->patterns[layer].kind;
-        if (!kind || !(kind->traits & MN_PATTERN_NEEDS_TRAINING)) continue;
+        if (!kind || !(kind->traits & MN_PATTERN_NEEDS_TRAINING) || kind->traits & MN_PATTERN_REMEMBERS) continue;
         mn_session_add_note(s, "this model was not trained with %s attention, which needs training; expect worse answers than with "
                             "full attention.", kind->name);
         return;
@@ -31,7 +31,10 @@ static mn_status resolve(mn_session *s, const mn_session_params *p, mn_error *er
     for (int layer = 0; layer < c->n_layers; layer++) {
         const mn_pattern_kind *kind = s->patterns[layer].kind;
         s->patterns[layer].seed += layer; /* every layer draws its own random blocks, as in BigBird's code */
-        if (kind && (kind->traits & MN_PATTERN_REPOSITIONS) && !s->map.scheme)
+        if (kind && kind->traits & MN_PATTERN_REMEMBERS && p->attn_layers)
+            return mn_fail(err, MN_ERR_ARGUMENT,
+                           "%s restarts positions with each segment, so it holds for all layers: use --attn alone.", kind->usage);
+        if (kind && (kind->traits & MN_PATTERN_REPOSITIONS) && !s->reading.map.scheme)
             return mn_fail(err, MN_ERR_ARGUMENT,
                            "%s counts positions within the cache, so it holds for all layers: use --attn, or sinks-abs:S,W for some.",
                            kind->usage);
@@ -69,15 +72,11 @@ static mn_status check_eviction(const mn_session *s, mn_error *err) {
 mn_status mn_session_patterns(mn_session *s, const mn_session_params *p, mn_error *err) {
     const mn_config *c = &s->engine->model.config;
     if (!p->attn && !p->attn_layers) return MN_OK;
-    if (c->infini.segment)
-        return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "this model reads its text in segments of %lld tokens with a compressive memory, and takes no other "
-                       "attention pattern; leave --attn out.", (long long)c->infini.segment);
     s->patterns = calloc((size_t)c->n_layers, sizeof *s->patterns);
     if (!s->patterns) return mn_fail(err, MN_ERR_MEMORY, "no memory for the patterns of %d layers.", c->n_layers);
     MN_TRY(resolve(s, p, err));
     MN_TRY(check_eviction(s, err));
-    if (!s->map.scheme) s->timeline.patterns = s->patterns; /* a map's ranges say which keys are seen */
+    s->reading.patterns = s->patterns;
     note_training(s, c->n_layers);
     return MN_OK;
 }

@@ -4,17 +4,25 @@
 #include <math.h>
 #include <string.h>
 
-/* A memory of fixed size has no window; this many tokens of text are let through when nobody says. */
+/* A memory of fixed size in every layer has no window; this many tokens of text are let through when nobody says. */
 enum { UNBOUNDED_CTX = 1 << 21 };
 
 static bool has_rope(const mn_config *c) { return c->rope_style != MN_ROPE_STYLE_NONE; }
 
 /* The window the file was made for, its own scaling included. */
 static int64_t made_for(const mn_config *c) {
-    if (c->infini.segment) return UNBOUNDED_CTX;
     double scaled = (double)c->rope.original_ctx * (c->rope.factor > 1 ? c->rope.factor : 1);
     bool is_scaled = has_rope(c) && c->rope.scaling != MN_ROPE_NONE;
     return is_scaled && scaled > (double)c->n_ctx_train ? (int64_t)scaled : c->n_ctx_train;
+}
+
+/* No layer of a model without learned positions looks at keys: there is no distance. */
+static bool has_no_distance(const mn_model *m, const mn_reading *r) {
+    return mn_reading_n_row_layers(r, &m->config) == 0 && !m->weights.position_embd.data;
+}
+
+static int64_t default_ctx(const mn_model *m, const mn_reading *r) {
+    return r->memory.shape.segment || has_no_distance(m, r) ? UNBOUNDED_CTX : m->config.n_ctx_train;
 }
 
 static bool asks_for_scaling(const mn_position_params *p) { return p->rope_scaling || p->rope_scale > 0 || p->rope_freq_base > 0; }
@@ -42,15 +50,25 @@ static mn_status check_reach(const mn_posmap *map, int64_t limit, int64_t n_ctx,
                    (long long)n_ctx, (long long)reach, map->scheme->name, (long long)map->a, (long long)map->b, (long long)limit);
 }
 
-static mn_status check_window(const mn_model *m, const mn_position_params *p, const mn_posmap *map, int64_t n_ctx,
+/* A segment in which positions reach further than a window that the model was made for. */
+static mn_status fail_segment(int64_t segment, int64_t limit, mn_error *err) {
+    return mn_fail(err, MN_ERR_LIMIT, "segments of %lld tokens are beyond the window of %lld that this model was made for; use --attn infini:%lld.",
+                   (long long)segment, (long long)limit, (long long)limit);
+}
+
+static mn_status check_window(const mn_model *m, const mn_position_params *p, const mn_reading *reading, int64_t n_ctx,
                               mn_error *err) {
     const mn_config *c = &m->config;
-    int64_t limit = made_for(c);
+    const mn_posmap *map = &reading->map;
+    int64_t limit = made_for(c), n_positions = mn_reading_n_positions(reading, n_ctx);
+    bool segmented = n_positions < n_ctx, learned = m->weights.position_embd.data;
     if (n_ctx < 1) return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens is too small; -c takes 1 or more.", (long long)n_ctx);
-    if (m->weights.position_embd.data && n_ctx > c->n_ctx_train)
+    if (learned && segmented && n_positions > c->n_ctx_train) return fail_segment(n_positions, c->n_ctx_train, err);
+    if (learned && n_positions > c->n_ctx_train)
         return mn_fail(err, MN_ERR_LIMIT, "context %lld is beyond the %lld positions that this model has learned; lower -c.",
                        (long long)n_ctx, (long long)c->n_ctx_train);
-    if (n_ctx <= limit || !has_rope(c) || asks_for_scaling(p) || p->beyond) return MN_OK;
+    if (n_positions <= limit || !has_rope(c) || asks_for_scaling(p) || p->beyond || has_no_distance(m, reading)) return MN_OK;
+    if (segmented) return fail_segment(n_positions, limit, err);
     if (map->scheme) return check_reach(map, limit, n_ctx, err);
     return mn_fail(err, MN_ERR_LIMIT,
                    "context %lld is beyond the %lld this model was made for; quality is not assured. Add --rope-scaling "
@@ -71,14 +89,14 @@ static mn_status choose_scaling(const mn_position_params *p, mn_rope_spec *spec,
     return MN_OK;
 }
 
-mn_status mn_session_positions(const mn_model *model, const mn_position_params *p, const mn_posmap *map, int64_t *n_ctx,
+mn_status mn_session_positions(const mn_model *model, const mn_position_params *p, const mn_reading *reading, int64_t *n_ctx,
                                mn_rope_spec *out, mn_error *err) {
     const mn_config *c = &model->config;
     mn_rope_spec spec = c->rope;
-    if (*n_ctx == 0) *n_ctx = c->infini.segment ? UNBOUNDED_CTX : c->n_ctx_train;
+    if (*n_ctx == 0) *n_ctx = default_ctx(model, reading);
     if (!has_rope(c) && asks_for_scaling(p))
         return mn_fail(err, MN_ERR_ARGUMENT, "%s models have no rotary positions to scale; leave the --rope flags out.", c->arch);
-    MN_TRY(check_window(model, p, map, *n_ctx, err));
+    MN_TRY(check_window(model, p, reading, *n_ctx, err));
     MN_TRY(choose_scaling(p, &spec, err));
     if (p->rope_scale > 0) {
         spec.factor = p->rope_scale;

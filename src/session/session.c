@@ -30,7 +30,7 @@ static mn_status lower_window(mn_session *s, const mn_position_params *positions
     mn_session_add_note(s, "the window is %lld tokens instead of the model's %lld: that %s", (long long)fits,
                         (long long)window->n_ctx, why->text);
     s->n_ctx = window->n_ctx = fits;
-    return mn_session_positions(&s->engine->model, positions, &s->map, &s->n_ctx, &s->rope, err);
+    return mn_session_positions(&s->engine->model, positions, &s->reading, &s->n_ctx, &s->rope, err);
 }
 
 /* A window that was asked for must fit into memory. Scratch for its steps is then taken once. */
@@ -52,10 +52,12 @@ static mn_status check_disk(const mn_session *s, const mn_session_params *p, mn_
         return mn_fail(err, MN_ERR_ARGUMENT, "--kv-ram says what stays in memory; --kv-disk DIR says where the rest goes.");
     if (p->kv_disk && p->kv_ram_bytes < 1)
         return mn_fail(err, MN_ERR_ARGUMENT, "--kv-disk %s needs --kv-ram BYTES: what stays in memory, as 512m.", p->kv_disk);
-    if (p->kv_disk && s->engine->model.config.infini.segment)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "this model forgets the rows of all but one segment of %lld tokens: leave out --kv-disk.",
-                       (long long)s->engine->model.config.infini.segment);
-    if (p->kv_disk && s->map.scheme)
+    if (p->kv_disk && s->reading.memory.shape.segment)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "a compressive memory forgets the rows of all but one segment of %lld tokens: leave out --kv-disk.",
+                       (long long)s->reading.memory.shape.segment);
+    if (p->kv_disk && mn_reading_n_row_layers(&s->reading, &s->engine->model.config) == 0)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "linear attention in every layer caches no rows: leave out --kv-disk.");
+    if (p->kv_disk && s->reading.map.scheme)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "position maps read all keys in memory: leave out --kv-disk, or the map.");
     return MN_OK;
 }
@@ -70,25 +72,36 @@ static mn_status use_disk(mn_session *s, const mn_session_params *p, mn_error *e
             return mn_fail(err, MN_ERR_UNSUPPORTED,
                            "%s looks at all keys, and --kv-disk keeps only some in memory; use a static pattern, as window or "
                            "bigbird, or leave out --kv-disk.", s->patterns[layer].kind->name);
+    s->timeline.kept = (mn_kept_keys){0, 0}; /* the file has room */
     return mn_kvcache_spill(s->timeline.cache, p->kv_disk, (size_t)p->kv_ram_bytes, MN_MIN(s->n_batch, s->n_ctx), err);
+}
+
+mn_status mn_session_resolve(mn_session *s, const mn_session_params *p, mn_window *out, mn_error *err) {
+    const mn_model *m = &s->engine->model;
+    mn_window w = {.kv_ram_bytes = (size_t)p->kv_ram_bytes, .reading = &s->reading};
+    s->n_ctx = p->n_ctx;
+    s->n_batch = w.n_batch = p->n_batch ? p->n_batch : DEFAULT_BATCH;
+    if (s->n_batch < 1 || s->n_batch > 1 << 16)
+        return mn_fail(err, MN_ERR_ARGUMENT, "a batch of %d rows is outside 1 to %d.", s->n_batch, 1 << 16);
+    MN_TRY(find_type(p->type_k, s->engine->compute.exact, &w.k_type, err));
+    MN_TRY(find_type(p->type_v, s->engine->compute.exact, &w.v_type, err));
+    MN_TRY(mn_session_map(m, p, &s->reading.map, err));
+    MN_TRY(mn_session_patterns(s, p, err));
+    mn_session_memory(s);
+    MN_TRY(mn_reading_check(&s->reading, &m->config, err));
+    MN_TRY(mn_session_positions(m, &p->position, &s->reading, &s->n_ctx, &s->rope, err));
+    w.n_ctx = s->n_ctx;
+    *out = w;
+    return check_disk(s, p, err);
 }
 
 static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error *err) {
     const mn_config *c = &s->engine->model.config;
-    mn_dtype k_type = MN_F16, v_type = MN_F16;
-    s->n_ctx = p->n_ctx;
-    s->n_batch = p->n_batch ? p->n_batch : DEFAULT_BATCH;
-    if (s->n_batch < 1 || s->n_batch > 1 << 16)
-        return mn_fail(err, MN_ERR_ARGUMENT, "a batch of %d rows is outside 1 to %d.", s->n_batch, 1 << 16);
-    MN_TRY(find_type(p->type_k, s->engine->compute.exact, &k_type, err));
-    MN_TRY(find_type(p->type_v, s->engine->compute.exact, &v_type, err));
-    MN_TRY(mn_session_map(&s->engine->model, p, &s->map, err));
-    MN_TRY(mn_session_positions(&s->engine->model, &p->position, &s->map, &s->n_ctx, &s->rope, err));
-    MN_TRY(check_disk(s, p, err));
-    MN_TRY(find_room(s, p, (mn_window){s->n_ctx, s->n_batch, k_type, v_type, (size_t)p->kv_ram_bytes}, err));
-    MN_TRY(mn_timeline_init(&s->timeline, c, &s->rope, s->n_ctx, k_type, v_type, err));
-    if (s->map.scheme) MN_TRY(mn_timeline_set_map(&s->timeline, c, &s->map, s->n_ctx, err));
-    MN_TRY(mn_session_patterns(s, p, err));
+    mn_window w;
+    MN_TRY(mn_session_resolve(s, p, &w, err));
+    MN_TRY(find_room(s, p, w, err));
+    mn_timeline_params timeline = {&s->rope, s->reading, s->n_ctx, w.k_type, w.v_type};
+    MN_TRY(mn_timeline_init(&s->timeline, c, &timeline, err));
     if (p->kv_disk) MN_TRY(use_disk(s, p, err));
     s->tokens = calloc((size_t)s->n_ctx, sizeof *s->tokens);
     s->logits = calloc((size_t)c->n_vocab, sizeof *s->logits);
@@ -143,7 +156,7 @@ static void thin_checkpoints(mn_session *s) {
 static mn_status take_checkpoint(mn_session *s, mn_error *err) {
     const mn_timeline *t = &s->timeline;
     int64_t last = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
-    int64_t segment = s->engine->model.config.infini.segment;
+    int64_t segment = s->reading.memory.shape.segment;
     if (t->state_bytes == 0 || t->n_tokens - last < s->checkpoint_interval) return MN_OK;
     if (segment && t->n_tokens % segment) return MN_OK;
     if (s->n_checkpoints == MN_MAX_CHECKPOINTS) thin_checkpoints(s);
@@ -156,21 +169,18 @@ static mn_status take_checkpoint(mn_session *s, mn_error *err) {
     return MN_OK;
 }
 
-/* Goes back to n tokens, or, where state of fixed size cannot be undone, to the last checkpoint before. */
+/* Goes back to n tokens, or, where rows are gone or state of fixed size cannot be undone, to where it can go on from. */
 static void retreat(mn_session *s, int64_t n) {
     mn_timeline *t = &s->timeline;
     if (n >= t->n_tokens) return;
     s->has_logits = false;
+    n = mn_timeline_resumable(t, n);
     if (t->state_bytes) {
         while (s->n_checkpoints && s->checkpoints[s->n_checkpoints - 1].n_tokens > n) s->n_checkpoints--;
-        if (s->n_checkpoints == 0) {
-            mn_session_clear(s);
-            return;
-        }
-        n = s->checkpoints[s->n_checkpoints - 1].n_tokens;
-        memcpy(t->state, s->checkpoints[s->n_checkpoints - 1].state, t->state_bytes);
+        n = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
+        if (n > 0) memcpy(t->state, s->checkpoints[s->n_checkpoints - 1].state, t->state_bytes);
     }
-    if (t->n_evicted && n < s->prompt_end) {
+    if (n == 0 || mn_timeline_resumable(t, n) < n || (t->n_evicted && n < s->prompt_end)) {
         mn_session_clear(s);
         return;
     }
@@ -229,7 +239,6 @@ static void finish_eviction(mn_session *s) {
 mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, mn_logits_fn *logits,
                             mn_progress_fn *progress, void *arg, mn_error *err) {
     mn_timeline *t = &s->timeline;
-    int64_t segment = s->engine->model.config.infini.segment;
     if (n < 0 || n > s->n_ctx - t->n_tokens)
         return mn_fail(err, MN_ERR_LIMIT, "%lld more tokens after %lld do not fit into the window of %lld; use a larger -c.",
                        (long long)n, (long long)t->n_tokens, (long long)s->n_ctx);
@@ -249,7 +258,7 @@ mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, con
         s->has_logits = last;
         memmove(s->tokens + t->n_tokens - rows, tokens + done, (size_t)rows * sizeof *tokens);
         done += rows;
-        if (segment) mn_kvcache_drop_before(t->cache, t->n_tokens / segment * segment);
+        mn_timeline_drop_unseen(t);
         MN_TRY(take_checkpoint(s, err));
         if (progress && !progress(arg, done, n))
             return mn_fail(err, MN_ERR_CANCELLED, "stopped after %lld of %lld tokens.", (long long)done, (long long)n);

@@ -17,8 +17,8 @@ typedef struct mn_checkpoint {
 struct mn_session {
     mn_engine *engine;
     mn_timeline timeline;
-    mn_rope_spec rope; /* as it was decided for this window */
-    mn_posmap map;     /* scheme NULL = none */
+    mn_rope_spec rope;  /* as it was decided for this window */
+    mn_reading reading; /* and how it is read; the timeline holds a copy */
     int64_t n_ctx;
     int32_t n_batch;
     int32_t *tokens; /* [n_ctx], timeline.n_tokens of them held */
@@ -29,7 +29,7 @@ struct mn_session {
     mn_checkpoint checkpoints[MN_MAX_CHECKPOINTS];
     int n_checkpoints;
     int64_t checkpoint_interval; /* tokens; doubles when the list is full */
-    mn_pattern *patterns;        /* [n_layers] when any was asked for; the timeline reads them */
+    mn_pattern *patterns;        /* [n_layers] when any was asked for; reading and the timeline borrow them */
     char notes[MN_MAX_NOTES][MN_NOTE_BYTES];
     int n_notes; /* what the user did not ask for and should know */
 };
@@ -42,15 +42,20 @@ void mn_session_add_note(mn_session *s, const char *format, ...) __attribute__((
 
 /* The rows that stay after a prompt and how many of its last ones choose them, when the patterns evict; else 0. */
 int64_t mn_session_budget(const mn_session *s, int64_t *window);
+/* Decides from the parameters everything that a session is before it takes memory: n_ctx, n_batch, rope, reading and
+ * patterns, with notes. *out, which a plan is made from, borrows s->reading. s is zeroed but for its engine. */
+mn_status mn_session_resolve(mn_session *s, const mn_session_params *params, mn_window *out, mn_error *err);
 /* Resolves params->attn and attn_layers into s->patterns, with notes; the caller frees them. */
 mn_status mn_session_patterns(mn_session *s, const mn_session_params *params, mn_error *err);
+/* The compressive memory under these patterns, with notes where it is not as the model was trained. */
+void mn_session_memory(mn_session *s);
 
 /* The position map asked for, by position.map or by an attn of "sinks:S,W"; scheme NULL = none. */
 mn_status mn_session_map(const mn_model *model, const mn_session_params *params, mn_posmap *out, mn_error *err);
 
 /* Decides positions for a window of *n_ctx tokens (0 = the model's own, which is filled in). The rules of
- * mn_position_params and the error for windows that neither scaling nor the map covers. */
-mn_status mn_session_positions(const mn_model *model, const mn_position_params *params, const mn_posmap *map,
+ * mn_position_params and the error for windows that neither scaling nor a map nor a memory covers. */
+mn_status mn_session_positions(const mn_model *model, const mn_position_params *params, const mn_reading *reading,
                                int64_t *n_ctx, mn_rope_spec *out, mn_error *err);
 
 #endif

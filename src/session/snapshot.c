@@ -9,21 +9,20 @@
 
 #include <xxhash.h>
 
-enum { SNAPSHOT_VERSION = 2 };
+enum { SNAPSHOT_VERSION = 3 };
 
 static const char magic[8] = {'M', 'N', 'S', 'E', 'S', 'S', 'N', 0};
 
 /* All little-endian. After it: tokens int32 [n_tokens], state [state_bytes], n_checkpoints times (int64 n_tokens, state
- * [state_bytes]), logits f32 [n_vocab] if has_logits, slabs of pages [first_page, end_page), those of the keys' second plane
- * if there is one (position maps), and the XXH3 hash of
- * everything before, 8 bytes. */
+ * [state_bytes]), logits f32 [n_vocab] if has_logits, slabs of pages [first_page, gap_begin) and [gap_end, end_page), those of
+ * the keys' second plane if there is one (position maps), and the XXH3 hash of everything before, 8 bytes. */
 typedef struct snapshot_header {
     char magic[8];
     uint32_t version, has_logits;
     uint64_t model_hash;    /* of the model's sizes, tensor names, types and first bytes */
-    uint64_t position_hash; /* of frequencies, the scale of scores, the position map, and patterns that leave keys out */
+    uint64_t position_hash; /* of frequencies, the scale of scores, position map, patterns that leave keys out, memory */
     int32_t k_type, v_type;
-    int64_t n_tokens, first_page, end_page;
+    int64_t n_tokens, first_page, gap_begin, gap_end, end_page;
     uint64_t state_bytes, slab_bytes, grouped_slab_bytes, n_vocab;
     int64_t n_checkpoints, checkpoint_interval;
 } snapshot_header;
@@ -40,11 +39,19 @@ static uint64_t hash_model(const mn_model *m) {
     return hash;
 }
 
+/* What stands before the rows of a segment, and how much of it went into the rows of the next layer. */
+static uint64_t hash_memory(const mn_memory *m, uint64_t hash) {
+    const int64_t numbers[] = {m->shape.segment, m->shape.rule, m->model_writes, m->model_mixes};
+    if (m->shape.segment == 0) return hash;
+    hash = XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
+    return XXH3_64bits_withSeed(&m->share, sizeof m->share, hash);
+}
+
 /* A layer's pattern decides what its rows saw, and so what the rows of the next layer are. */
-static uint64_t hash_patterns(const mn_timeline *t, int n_layers, uint64_t hash) {
-    for (int layer = 0; t->patterns && layer < n_layers; layer++) {
-        const mn_pattern *p = &t->patterns[layer];
-        if (!p->kind || p->kind->traits & MN_PATTERN_EXACT) continue;
+static uint64_t hash_patterns(const mn_reading *r, int n_layers, uint64_t hash) {
+    for (int layer = 0; r->patterns && layer < n_layers; layer++) {
+        const mn_pattern *p = &r->patterns[layer];
+        if (!p->kind || p->kind->traits & (MN_PATTERN_EXACT | MN_PATTERN_REMEMBERS)) continue;
         hash = XXH3_64bits_withSeed(p->kind->name, strlen(p->kind->name), hash + (uint64_t)layer);
         hash = XXH3_64bits_withSeed(p->args, sizeof p->args, hash);
     }
@@ -55,10 +62,15 @@ static uint64_t hash_positions(const mn_timeline *t) {
     XXH64_hash_t hash = XXH3_64bits(t->rope.freq, (size_t)t->rope.n_pairs * sizeof *t->rope.freq);
     hash = XXH3_64bits_withSeed(&t->rope.scale, sizeof t->rope.scale, hash);
     hash = XXH3_64bits_withSeed(&t->score_scale, sizeof t->score_scale, hash);
-    if (!t->map.scheme) return hash;
-    const int64_t numbers[] = {t->map.a, t->map.b};
-    hash = XXH3_64bits_withSeed(t->map.scheme->name, strlen(t->map.scheme->name), hash);
+    const mn_posmap *map = &t->reading.map;
+    if (!map->scheme) return hash;
+    const int64_t numbers[] = {map->a, map->b};
+    hash = XXH3_64bits_withSeed(map->scheme->name, strlen(map->scheme->name), hash);
     return XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
+}
+
+static uint64_t hash_reading(const mn_timeline *t, int n_layers) {
+    return hash_memory(&t->reading.memory, hash_patterns(&t->reading, n_layers, hash_positions(t)));
 }
 
 static snapshot_header make_header(const mn_session *s) {
@@ -68,7 +80,7 @@ static snapshot_header make_header(const mn_session *s) {
         .version = SNAPSHOT_VERSION,
         .has_logits = s->has_logits,
         .model_hash = hash_model(&s->engine->model),
-        .position_hash = hash_patterns(&s->timeline, shape->n_layers, hash_positions(&s->timeline)),
+        .position_hash = hash_reading(&s->timeline, s->engine->model.config.n_layers),
         .k_type = shape->k_type,
         .v_type = shape->v_type,
         .n_tokens = s->timeline.n_tokens,
@@ -81,6 +93,8 @@ static snapshot_header make_header(const mn_session *s) {
     };
     memcpy(h.magic, magic, sizeof magic);
     mn_kvcache_pages(s->timeline.cache, &h.first_page, &h.end_page);
+    mn_kvcache_gap(s->timeline.cache, &h.gap_begin, &h.gap_end);
+    if (h.gap_begin == h.gap_end) h.gap_begin = h.gap_end = h.first_page;
     return h;
 }
 
@@ -99,6 +113,7 @@ static mn_status put_pages(hashed_writer *w, const mn_kvcache *cache, const snap
     void *slab = malloc(bytes);
     mn_status status = slab ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for a page of %zu bytes.", bytes);
     for (int64_t page = h->first_page; page < h->end_page && status == MN_OK; page++) {
+        if (page >= h->gap_begin && page < h->gap_end) continue;
         status = mn_kvcache_read_slab(cache, page, slab, err);
         if (status == MN_OK) put(w, slab, bytes);
     }
@@ -141,12 +156,19 @@ mn_status mn_session_save(const mn_session *s, const char *path, mn_error *err) 
     return status;
 }
 
+/* Pages that the file holds, or -1 when they contradict each other. */
+static int64_t n_saved_pages(const snapshot_header *h) {
+    bool ordered = 0 <= h->first_page && h->first_page <= h->gap_begin && h->gap_begin <= h->gap_end && h->gap_end <= h->end_page;
+    return ordered ? h->end_page - h->first_page - (h->gap_end - h->gap_begin) : -1;
+}
+
 /* Bytes that a file with this header must have; false when they overflow. */
 static bool expected_bytes(const snapshot_header *h, size_t *out) {
     size_t pages, grouped, total = sizeof *h + sizeof(uint64_t);
-    if (h->n_tokens < 0 || h->first_page < 0 || h->end_page < h->first_page) return false;
-    if (!mn_mul_size((size_t)(h->end_page - h->first_page), h->slab_bytes, &pages)) return false;
-    if (!mn_mul_size((size_t)(h->end_page - h->first_page), h->grouped_slab_bytes, &grouped)) return false;
+    int64_t n_pages = n_saved_pages(h);
+    if (h->n_tokens < 0 || n_pages < 0) return false;
+    if (!mn_mul_size((size_t)n_pages, h->slab_bytes, &pages)) return false;
+    if (!mn_mul_size((size_t)n_pages, h->grouped_slab_bytes, &grouped)) return false;
     if (h->n_checkpoints < 0 || h->n_checkpoints > MN_MAX_CHECKPOINTS) return false;
     size_t checkpoints = (size_t)h->n_checkpoints * (sizeof(int64_t) + h->state_bytes); /* state_bytes is the model's own */
     size_t logits = h->has_logits ? h->n_vocab * sizeof(float) : 0;
@@ -155,6 +177,18 @@ static bool expected_bytes(const snapshot_header *h, size_t *out) {
         if (!mn_add_size(total, parts[i], &total)) return false;
     *out = total;
     return true;
+}
+
+/* Whether the rows that the file lacks are such as no later token sees. */
+static bool lacks_only_unseen(const mn_session *s, const snapshot_header *h) {
+    int64_t segment = s->reading.memory.shape.segment, from = h->gap_begin, to = h->gap_end;
+    mn_kept_keys kept = s->timeline.kept;
+    if (h->first_page > 0 && h->gap_begin < h->gap_end) return false;
+    if (h->first_page > 0) from = 0, to = h->first_page;
+    if (from >= to) return true;
+    if (segment) return from == 0 && to <= h->n_tokens / segment * segment / MN_PAGE_TOKENS;
+    return kept.last && from >= (kept.first + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS &&
+           to <= (h->n_tokens + 1 - kept.last) / MN_PAGE_TOKENS;
 }
 
 static mn_status check_header(const mn_session *s, const snapshot_header *h, const char *path, mn_error *err) {
@@ -173,10 +207,13 @@ static mn_status check_header(const mn_session *s, const snapshot_header *h, con
     if (h->n_tokens > s->n_ctx)
         return mn_fail(err, MN_ERR_LIMIT, "%s: holds %lld tokens; the window is %lld. Use a larger -c.", path,
                        (long long)h->n_tokens, (long long)s->n_ctx);
-    int64_t end_page = (h->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
+    bool has_rows = mn_reading_n_row_layers(&s->reading, &s->engine->model.config) > 0;
+    int64_t end_page = has_rows ? (h->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS : 0;
     if (h->slab_bytes != own.slab_bytes || h->grouped_slab_bytes != own.grouped_slab_bytes || h->state_bytes != own.state_bytes || h->end_page != end_page ||
         (h->state_bytes == 0 && h->n_checkpoints != 0))
         return mn_fail(err, MN_ERR_FORMAT, "%s: its sizes contradict each other; the file is damaged.", path);
+    if (!lacks_only_unseen(s, h))
+        return mn_fail(err, MN_ERR_FORMAT, "%s: lacks rows that its next tokens look at; leave out --kv-disk, or read the text again.", path);
     return MN_OK;
 }
 
@@ -226,6 +263,11 @@ static mn_status load_checkpoints(mn_session *s, reader *r, const snapshot_heade
 static mn_status load_pages(mn_kvcache *cache, reader *r, const snapshot_header *h, mn_error *err) {
     mn_kvcache_start_at(cache, h->first_page);
     for (int64_t page = h->first_page; page < h->end_page; page++) {
+        if (page == h->gap_begin && h->gap_begin < h->gap_end) {
+            mn_kvcache_skip_to(cache, h->gap_end);
+            page = h->gap_end;
+        }
+        if (page == h->end_page) break;
         MN_TRY(mn_kvcache_add_slab(cache, r->at, err));
         r->at += mn_kv_slab_bytes(mn_kvcache_shape(cache));
     }

@@ -19,14 +19,16 @@ static void fill_tokens(const mn_session *s, int32_t *tokens, int64_t n) {
     }
 }
 
-/* The pages held, again and again up to n_pages. */
-static mn_status repeat_pages(mn_kvcache *cache, int64_t n_pages, mn_error *err) {
-    int64_t first, n_real;
+/* The pages held, again and again up to n_pages, but for those that nothing would see: kept is of n_pages whole pages. */
+static mn_status repeat_pages(mn_kvcache *cache, int64_t n_pages, mn_kept_keys kept, mn_error *err) {
+    int64_t first, n_real, n_first = (kept.first + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
+    int64_t unseen = kept.last ? n_pages - 2 - (kept.last + MN_SPARE_TOKENS) / MN_PAGE_TOKENS : 0;
     size_t bytes = mn_kv_slab_bytes(mn_kvcache_shape(cache));
     void *slab = malloc(bytes);
     mn_status status = slab ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for a page of %zu bytes.", bytes);
     mn_kvcache_pages(cache, &first, &n_real);
     for (int64_t page = n_real; page < n_pages && status == MN_OK; page++) {
+        if (page < unseen && page >= n_first) mn_kvcache_skip_to(cache, page = unseen);
         status = mn_kvcache_read_slab(cache, page % n_real, slab, err);
         if (status == MN_OK) status = mn_kvcache_add_slab(cache, slab, err);
     }
@@ -45,9 +47,9 @@ mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
     fill_tokens(s, tokens, n_real);
     mn_session_clear(s);
     MN_TRY(mn_session_extend(s, tokens, n_real, NULL, NULL, NULL, NULL, err));
-    if (s->engine->model.config.infini.segment == 0) {
-        MN_TRY(repeat_pages(t->cache, n_pages, err));
-        if (t->grouped) MN_TRY(repeat_pages(t->grouped, n_pages, err));
+    if (s->reading.memory.shape.segment == 0 && mn_reading_n_row_layers(&s->reading, &s->engine->model.config) > 0) {
+        MN_TRY(repeat_pages(t->cache, n_pages, t->kept, err));
+        if (t->grouped) MN_TRY(repeat_pages(t->grouped, n_pages, t->kept, err));
     }
     for (int64_t i = n_real; i < depth; i++) s->tokens[i] = s->tokens[i % n_real];
     t->n_tokens = depth;
@@ -98,6 +100,7 @@ static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, m
                          .n_kv_heads = kv->n_kv_heads, .k_dim = kv->k_dim, .v_dim = kv->v_dim, .depth = shape->depth};
     const mn_pattern *pattern = s->patterns ? &s->patterns[s->engine->model.config.n_layers - 1] : NULL;
     mn_attend_speed speed;
+    if (pattern && pattern->kind && pattern->kind->traits & MN_PATTERN_ROWLESS) return MN_OK; /* there is none */
     if (pattern && pattern->kind) {
         a.pattern = pattern;
         a.layer = s->engine->model.config.n_layers - 1;

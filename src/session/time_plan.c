@@ -25,16 +25,32 @@ static used_weights count_used(const mn_model *m) {
     return used;
 }
 
+/* Keys in the blocks that a pattern lists for the last of n queries; all where it chooses by looking. */
+static double listed(const mn_pattern *p, int64_t n) {
+    mn_arena arena = MN_ARENA_INIT;
+    mn_block_list lists;
+    mn_error err;
+    double keys = (double)n;
+    if (p->kind->traits & MN_PATTERN_EXACT || mn_pattern_is_dynamic(p)) return keys;
+    if (mn_pattern_blocks(p, n - 1, 1, n, &arena, &lists, &err) == MN_OK)
+        keys = MN_MIN(keys, (double)lists.offsets[1] * lists.block_tokens);
+    mn_arena_release(&arena);
+    return keys;
+}
+
 /* Keys that the last query of n tokens sees in a layer. */
-static double seen(const mn_config *c, int layer, int64_t n) {
-    int64_t limit = c->infini.segment ? c->infini.segment : mn_config_window(c, layer);
+static double seen(const mn_config *c, const mn_reading *r, int layer, int64_t n) {
+    int64_t segment = r->memory.shape.segment, limit = segment ? segment : mn_config_window(c, layer);
+    const mn_pattern *p = r->patterns ? &r->patterns[layer] : NULL;
+    if (mn_reading_is_linear(r, layer)) return 0;
+    if (!segment && p && p->kind) return listed(p, n);
     return (double)(limit ? MN_MIN(n, limit) : n);
 }
 
 /* Pairs of a query and a key that it sees. Segments are on average half full. */
-static double pairs(const mn_config *c, int layer, int64_t n) {
-    double last = seen(c, layer, n), rest = (double)n - last;
-    return last * last / 2 + rest * (c->infini.segment ? last / 2 : last);
+static double pairs(const mn_config *c, const mn_reading *r, int layer, int64_t n) {
+    double last = seen(c, r, layer, n), rest = (double)n - last;
+    return last * last / 2 + rest * (r->memory.shape.segment ? last / 2 : last);
 }
 
 static double product_rate(mn_dtype type, const mn_peaks *p) {
@@ -46,14 +62,19 @@ static double product_rate(mn_dtype type, const mn_peaks *p) {
 
 mn_time_plan mn_time_plan_make(const mn_engine *e, const mn_window *w, const mn_peaks *peaks) {
     const mn_config *c = &e->model.config;
+    mn_reading reading = w->reading ? *w->reading : mn_reading_of_model(c);
     used_weights used = count_used(&e->model);
     mn_kv_shape shape = mn_timeline_kv_shape(c, w->k_type, w->v_type);
     double row_bytes = (double)mn_kv_slab_bytes(&shape) / MN_PAGE_TOKENS / c->n_layers;
     double pair_flops = 2.0 * (shape.k_dim + shape.v_dim) * c->n_heads;
     mn_time_plan p = {.prefill_flops = 2 * used.n * (double)w->n_ctx, .read_bytes = used.bytes};
     for (int layer = 0; layer < c->n_layers; layer++) {
-        p.attention_flops += pair_flops * pairs(c, layer, w->n_ctx);
-        p.read_bytes += row_bytes * seen(c, layer, w->n_ctx);
+        p.attention_flops += pair_flops * pairs(c, &reading, layer, w->n_ctx);
+        p.read_bytes += row_bytes * seen(c, &reading, layer, w->n_ctx);
+        if (!reading.memory.shape.segment && !mn_reading_is_linear(&reading, layer)) continue;
+        double products = (double)c->n_heads * c->head_dim_k * c->head_dim_v; /* of a read, as many of a write */
+        p.attention_flops += 2 * 2 * products * (double)w->n_ctx;
+        p.read_bytes += (double)sizeof(float) * c->n_kv_heads * c->head_dim_k * c->head_dim_v;
     }
     double attention_peak = MN_MAX(peaks->bf16_flops_per_s, peaks->f32_flops_per_s);
     p.prefill_s = p.prefill_flops / product_rate(e->model.weights.layers[0].o.w.type, peaks) +

@@ -79,7 +79,8 @@ static void equals_a_dense_mask(void **state) {
                               "longformer:0,100",
                               "sinks:4,100",
                               "sinks-abs:70,64",
-                              "sinks:129,1"};
+                              "sinks:129,1",
+                              "infini:100"};
     double *want = malloc(sizeof *want * N_TOKENS * N_KV_HEADS * GROUP * DIM);
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
         for (int64_t first = 0; first < N_TOKENS; first += 599) { /* a whole prompt, and one decoded token */
@@ -98,7 +99,7 @@ static void enough_budget_is_full_to_the_bit(void **state) {
     (void)state;
     const char *patterns[] = {"causal",        "window:600",        "global:600",
                               "random:64,1",   "bigbird:64,21,0,0", "longformer:1200,0",
-                              "sinks:300,300", "sinks:600,1",       "longformer:2,600,9"};
+                              "sinks:300,300", "sinks:600,1",       "longformer:2,600,9", "infini:600"};
     for (int64_t first = 0; first < N_TOKENS; first += 599) {
         attend_case full = case_of(first);
         mn_pattern p;

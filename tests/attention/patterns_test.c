@@ -35,6 +35,9 @@ static const char *const all[] = {
     "sinks:0,64",
     "sinks-abs:65,1",
     "sinks-abs:4,128",
+    "infini:1",
+    "infini:70",
+    "infini:128,delta-exact,0.5",
 };
 enum { N_ALL = sizeof all / sizeof *all };
 
@@ -49,6 +52,7 @@ static bool listed(const mn_block_list *lists, int64_t i, int64_t j) {
 /* The rule in attention.h, word for word. */
 static bool call_sees(const mn_attend *a, int64_t i, int64_t j) {
     return j <= i && j < a->kv.n_tokens && (a->window == 0 || i - j < a->window || j < a->n_sinks) &&
+           (a->segment == 0 || i / a->segment == j / a->segment) &&
            (a->dilation <= 1 || (i - j) % a->dilation == 0 || j < a->n_sinks) &&
            (!a->blocks || listed(a->blocks, i, j));
 }
@@ -275,6 +279,13 @@ static void bad_patterns_are_refused(void **state) {
                          "longformer:4,0,0",
                          "sinks:4",
                          "sinks:4,0",
+                         "linear:1",
+                         "infini",
+                         "infini:0",
+                         "infini:64,deltas",
+                         "infini:64,0.5",
+                         "infini:64,delta,2",
+                         "infini:64,delta,0.5,1",
                          "bigbird:64,3,2,3,1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mn_pattern p;

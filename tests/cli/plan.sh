@@ -39,3 +39,33 @@ has "$temp/refusal" 'GiB free. Fits: -c '
 has "$temp/type" 'mnemo plan: "q3" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.'
 "$mnemo" plan "$model" -ctk Q4_K 2> "$temp/type" && exit 1
 has "$temp/type" 'cached rows cannot be'
+
+# What patterns, position maps and memories change: 384 KiB a page of 128 tokens, 96 MiB for all of 32768.
+kv() { # kv MIB FLAGS...
+    local wanted=$1
+    shift
+    "$mnemo" plan "$model" -c 32k "$@" > "$temp/text" 2> "$temp/notes"
+    grep -qE "^KV +$wanted +cached keys" "$temp/text" || { printf '%s: wanted KV %s, got:\n' "$*" "$wanted"; cat "$temp/text"; exit 1; }
+}
+kv '4.50 MiB' --attn sinks:4,508 # 1 page of sinks, 11 of 508 keys, 256 to spare and a step of 512
+has "$temp/text" 'values f16, attention sinks:4,508'
+has "$temp/text" 'Cached rows stop growing there: what no later token sees is dropped.'
+kv '4.12 MiB' --attn window:508
+has "$temp/notes" 'mnemo: this model was not trained with window attention'
+kv '3.00 MiB' --attn infini:512 # a segment and a step
+has "$temp/text" 'a compressive memory stands for what lies behind a segment.'
+has "$temp/notes" 'segments of 512 tokens, update linear'
+kv '0 bytes' --attn linear
+kv '48.0 MiB' --attn-layers 2-=linear
+kv '144 MiB' --pos self-extend:8,128 # a second plane of keys
+kv '96.0 MiB' --pos dca:384,64
+kv '102 MiB' --attn quest:16,1024 # two layers of 2048 pages, 3 heads, 2 bounds of 64 floats
+kv '96.0 MiB' --attn bigbird
+"$mnemo" plan "$model" -c 32k --attn sinks:4,508 --json > "$temp/json"
+has "$temp/json" '"attn": "sinks:4,508"'
+has "$temp/json" '"kv_bytes": 4718592'
+"$mnemo" plan "$model" --attn windw:4 2> "$temp/bad" && exit 1
+has "$temp/bad" 'mnemo plan: "windw:4" is no attention pattern.'
+
+# A window that memory would not hold is run, where most of it leaves sight.
+"$mnemo" run -q -m "$model" -c 100000k --attn sinks:4,508 -p 'She was' -n 1 > /dev/null

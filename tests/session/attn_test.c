@@ -7,7 +7,7 @@
 
 static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-gemma3.gguf", "models/default.gguf"};
 static const char *const patterns[] = {"window:65",         "global:70",      "random:1,5",  "bigbird:64,1,1,1",
-                                       "longformer:60,3,2", "sinks-abs:4,60", "bigbird:16,3,1,2"};
+                                       "longformer:60,3,2", "sinks-abs:4,60", "bigbird:16,3,1,2", "infini:70,delta,0"};
 enum { N_MODELS = sizeof model_names / sizeof *model_names, N_PATTERNS = sizeof patterns / sizeof *patterns };
 
 static session_rows run_with(mn_engine *engine, const char *attn, int32_t n_batch, const int32_t *tokens) {
@@ -24,8 +24,9 @@ static mn_session *open_session(mn_engine *engine, const char *attn, const char 
 
 static bool sees(const mn_timeline *t, const mn_config *c, int layer, int64_t i, int64_t j) {
     int64_t window = mn_config_window(c, layer);
-    if (t->patterns && t->patterns[layer].kind) return mn_pattern_sees(&t->patterns[layer], ROWS_TOKENS, i, j);
-    return j <= i && (window == 0 || i - j < window);
+    bool in_window = j <= i && (window == 0 || i - j < window), segments = t->reading.memory.shape.segment > 0;
+    if (!t->reading.patterns || !t->reading.patterns[layer].kind) return in_window;
+    return (in_window || !segments) && mn_pattern_sees(&t->reading.patterns[layer], ROWS_TOKENS, i, j);
 }
 
 static void attend_row(const mn_timeline *t, const mn_config *c, int layer, int head, int64_t i, const float *q, float *out) {

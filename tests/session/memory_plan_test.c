@@ -11,10 +11,10 @@
 static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf",
                                           "golden/tiny-gemma3.gguf", "golden/tiny-qwen3.gguf", "models/infini.gguf"};
 
-static const mn_window windows[] = {{1024, 256, MN_F16, MN_F16, 0},
-                                    {1000, 512, MN_Q8_0, MN_Q4_0, 0},
-                                    {640, 7, MN_F32, MN_BF16, 0},
-                                    {2048, 2048, MN_Q8_0, MN_Q8_0, 0}};
+static const mn_window windows[] = {{1024, 256, MN_F16, MN_F16, 0, NULL},
+                                    {1000, 512, MN_Q8_0, MN_Q4_0, 0, NULL},
+                                    {640, 7, MN_F32, MN_BF16, 0, NULL},
+                                    {2048, 2048, MN_Q8_0, MN_Q8_0, 0, NULL}};
 
 static mn_engine *open_engine(const char *name, int n_threads) {
     const char *path = data_path(name);
@@ -94,6 +94,115 @@ static void plans_are_what_sessions_take(void **state) {
             }
 }
 
+/* What --attn, --attn-layers and --pos add, for a text that fills the window. */
+static const struct { const char *attn, *attn_layers, *map; } ways[] = {
+    {"sinks:4,60", NULL, NULL},       {"sinks-abs:200,90", NULL, NULL}, {"window:1100", NULL, NULL}, {"longformer:60,3,2", NULL, NULL},
+    {"bigbird:64,3,2,3", NULL, NULL}, {"global:70", NULL, NULL},        {"random:2", NULL, NULL},    {"quest:16,256", NULL, NULL},
+    {"moba:64,3", NULL, NULL},        {"xattention:8,1", NULL, NULL},   {"snapkv:32,256", NULL, NULL}, {"linear", NULL, NULL},
+    {"infini:250", NULL, NULL},       {"infini:1280,delta-exact,0.3", NULL, NULL}, {NULL, "0=linear", NULL},
+    {NULL, NULL, "self-extend:4,64"}, {NULL, NULL, "dca:256,64"},       {NULL, NULL, "string:256,64"}};
+enum { WAY_TOKENS = 2560, WAY_BATCH = 256 };
+
+/* Rows held are at their most when a step has run and what has left sight is not dropped yet: when logits are handed out. */
+typedef struct peak {
+    const mn_session *s;
+    size_t bytes;
+} peak;
+
+static void look(void *arg, int64_t index, const float *logits) {
+    (void)index, (void)logits;
+    peak *p = arg;
+    p->bytes = MN_MAX(p->bytes, mn_session_kv_bytes(p->s) - p->s->timeline.state_bytes);
+}
+
+static void extend_looking(mn_session *s, int64_t n, peak *p) {
+    int32_t *tokens = calloc((size_t)n, sizeof *tokens);
+    uint8_t *want = calloc((size_t)n, 1);
+    mn_error err;
+    for (int64_t i = 0; i < n; i++) tokens[i] = (int32_t)(i * 7 % s->engine->model.config.n_vocab);
+    want[n - 1] = 1;
+    assert_ok(mn_session_extend(s, tokens, n, want, look, NULL, p, &err), err);
+    free(tokens);
+    free(want);
+}
+
+/* A prompt at once where its end evicts; else full batches from many places in a page, few rows, and one. */
+static void fill_way(mn_session *s, peak *p) {
+    int64_t few = MN_FLASH_MIN_ROWS - 1, window;
+    if (mn_session_budget(s, &window)) {
+        static int32_t tokens[WAY_TOKENS];
+        mn_error err;
+        assert_ok(mn_session_sync(s, tokens, WAY_TOKENS, NULL, NULL, NULL, &err), err);
+        return;
+    }
+    while (mn_session_n_tokens(s) + WAY_BATCH + 45 + few + 1 <= WAY_TOKENS) {
+        extend_looking(s, WAY_BATCH, p);
+        extend_looking(s, 45, p);
+    }
+    while (mn_session_n_tokens(s) + few + 1 < WAY_TOKENS) /* the last batch is a full one */
+        extend_looking(s, MN_MIN((int64_t)WAY_BATCH, WAY_TOKENS - few - 1 - mn_session_n_tokens(s)), p);
+    extend_looking(s, few, p);
+    extend_looking(s, 1, p);
+}
+
+static void assert_within_2_percent(size_t taken, size_t planned, const char *what, const char *way) {
+    if (taken > planned || (double)taken < 0.98 * (double)planned)
+        fail_msg("%s of %s: %zu bytes taken, %zu planned", what, way, taken, planned);
+}
+
+static void check_way(const char *model, size_t i) {
+    mn_engine *engine = open_engine(model, 2);
+    mn_session *s;
+    mn_error err;
+    mn_memory_plan plan;
+    mn_session_params params = {.n_ctx = WAY_TOKENS, .n_batch = WAY_BATCH, .attn = ways[i].attn, .attn_layers = ways[i].attn_layers,
+                                .position = {.map = ways[i].map, .beyond = true}};
+    const char *way = ways[i].attn ? ways[i].attn : ways[i].map ? ways[i].map : ways[i].attn_layers;
+    assert_ok(mn_session_open(engine, &params, &s, &err), err);
+    mn_window w = {WAY_TOKENS, WAY_BATCH, MN_F16, MN_F16, 0, &s->reading};
+    assert_ok(mn_memory_plan_make(engine, &w, &plan, &err), err);
+    peak p = {.s = s};
+    int64_t window;
+    fill_way(s, &p);
+    if (!mn_session_budget(s, &window)) assert_within_2_percent(p.bytes, plan.kv_bytes, "cached rows", way);
+    assert_within_2_percent(engine->scratch.most_bytes, plan.scratch_bytes, "scratch", way);
+    assert_true((size_t)(1 + s->n_checkpoints) * s->timeline.state_bytes <= plan.state_bytes);
+    assert_true(plan.state_bytes <= (1 + MN_MAX_CHECKPOINTS) * s->timeline.state_bytes);
+    mn_session_close(s);
+    mn_engine_close(engine);
+}
+
+static void plans_count_what_flags_add(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) check_way("golden/tiny-llama-yarn.gguf", i);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) check_way("golden/tiny-qwen3.gguf", i);
+}
+
+/* A bounded memory is planned for any window, and so is a window that would not fit otherwise. */
+static void what_leaves_sight_needs_no_room(void **state) {
+    (void)state;
+    mn_engine *engine = open_engine("golden/tiny-llama-yarn.gguf", 2);
+    mn_session *s;
+    mn_error err;
+    size_t row = 2 * sizeof(uint16_t) * (size_t)(engine->model.config.n_kv_heads * engine->model.config.head_dim_k) *
+                 (size_t)engine->model.config.n_layers;
+    int64_t too_long = (int64_t)(2 * mn_ram_free() / row);
+    mn_session_params params = {.n_ctx = too_long, .position.beyond = true};
+    assert_int_equal(mn_session_open(engine, &params, &s, &err), MN_ERR_MEMORY);
+    params.n_ctx = 10000000;
+    params.attn = "sinks:4,60";
+    assert_ok(mn_session_open(engine, &params, &s, &err), err);
+    mn_memory_plan short_plan, long_plan;
+    mn_window w = {4096, 512, MN_F16, MN_F16, 0, &s->reading};
+    assert_ok(mn_memory_plan_make(engine, &w, &short_plan, &err), err);
+    w.n_ctx = params.n_ctx;
+    assert_ok(mn_memory_plan_make(engine, &w, &long_plan, &err), err);
+    assert_int_equal(short_plan.kv_bytes, long_plan.kv_bytes);
+    assert_true(mn_memory_plan_is_bounded(engine, &w));
+    mn_session_close(s);
+    mn_engine_close(engine);
+}
+
 static bool fits(const mn_engine *engine, const mn_window *w, size_t bytes) {
     mn_memory_plan plan;
     mn_error err;
@@ -106,7 +215,7 @@ static void the_largest_window_fits_and_one_page_more_does_not(void **state) {
     mn_engine *engine = open_engine("golden/tiny-qwen3.gguf", 2);
     if (!engine) return;
     for (size_t bytes = (size_t)1 << 22; bytes <= (size_t)1 << 34; bytes *= 8) {
-        mn_window w = {0, 64, MN_F16, MN_Q8_0, 0};
+        mn_window w = {0, 64, MN_F16, MN_Q8_0, 0, NULL};
         mn_error err;
         assert_ok(mn_memory_plan_fit(engine, &w, bytes, &w.n_ctx, &err), err);
         assert_true(w.n_ctx > 0);
@@ -121,7 +230,7 @@ static void refusals_name_figures_and_remedies(void **state) {
     (void)state;
     mn_engine *engine = open_engine("golden/tiny-qwen3.gguf", 2);
     if (!engine) return;
-    mn_window w = {1 << 24, 512, MN_F16, MN_F16, 0};
+    mn_window w = {1 << 24, 512, MN_F16, MN_F16, 0, NULL};
     mn_memory_plan plan;
     mn_error err;
     assert_ok(mn_memory_plan_make(engine, &w, &plan, &err), err);
@@ -146,6 +255,8 @@ static void refusals_name_figures_and_remedies(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_are_what_sessions_take),
+        cmocka_unit_test(plans_count_what_flags_add),
+        cmocka_unit_test(what_leaves_sight_needs_no_room),
         cmocka_unit_test(the_largest_window_fits_and_one_page_more_does_not),
         cmocka_unit_test(refusals_name_figures_and_remedies),
     };

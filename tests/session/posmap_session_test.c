@@ -58,7 +58,7 @@ static void attend_row(const mn_timeline *t, const mn_config *c, int layer, int 
     int kv_head = head / (c->n_heads / kv.n_kv_heads);
     double scores[ROWS_TOKENS], max = -INFINITY, sums[ROWS_MAX_DIM] = {0}, total = 0;
     for (int64_t j = 0; j <= i; j++) {
-        int64_t far = distance(&t->map, i, j);
+        int64_t far = distance(&t->reading.map, i, j);
         const float *k = rows_cached(kv.k_pages, kv.k_row_bytes, kv_head, j);
         scores[j] = far < 0 ? -INFINITY : turned_product(t, c, q, k, far) * t->score_scale;
         max = fmax(max, scores[j]);

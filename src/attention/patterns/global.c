@@ -21,6 +21,10 @@ static void mask(const mn_pattern *p, mn_attend *a) {
     a->kv.n_tokens = MN_MIN(a->kv.n_tokens, p->args[0]);
 }
 
+static mn_kept_keys keeps(const mn_pattern *p) {
+    return (mn_kept_keys){p->args[0], 1};
+}
+
 const mn_pattern_kind mn_pattern_global = {
     .name = "global",
     .usage = "global:G",
@@ -35,4 +39,5 @@ const mn_pattern_kind mn_pattern_global = {
     .list = list,
     .sees = sees,
     .mask = mask,
+    .keeps = keeps,
 };

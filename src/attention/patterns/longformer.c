@@ -32,6 +32,10 @@ static void mask(const mn_pattern *p, mn_attend *a) {
     a->dilation = p->args[2];
 }
 
+static mn_kept_keys keeps(const mn_pattern *p) {
+    return (mn_kept_keys){p->args[1], reach(p) + 1};
+}
+
 const mn_pattern_kind mn_pattern_longformer = {
     .name = "longformer",
     .usage = "longformer:w,g,dilation",
@@ -47,4 +51,5 @@ const mn_pattern_kind mn_pattern_longformer = {
     .list = list,
     .sees = sees,
     .mask = mask,
+    .keeps = keeps,
 };

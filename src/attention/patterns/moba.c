@@ -80,4 +80,6 @@ const mn_pattern_kind mn_pattern_moba = {
     .defaults = {512, 3},
     .check = check,
     .choose = choose,
+    .summary = MN_SUMMARY_SUM,
+    .has_summary = true,
 };

@@ -55,6 +55,11 @@ bool mn_pattern_is_dynamic(const mn_pattern *p) {
     return p->kind->choose || p->kind->traits & MN_PATTERN_EVICTS;
 }
 
+bool mn_pattern_summarises(const mn_pattern *p, int layer, mn_summary_kind *kind) {
+    *kind = p->kind->summary;
+    return p->kind->has_summary && layer >= p->kind->summary_from;
+}
+
 static mn_status choose(const mn_pattern *p, const mn_compute *c, int layer, const mn_attend *a, mn_block_list *list,
                         mn_error *err) {
     if (a->kv.summary) return p->kind->choose(p, c, layer, a, a->kv.summary, list, err);

@@ -16,7 +16,7 @@
 
 #include <stdbool.h>
 
-enum { MN_PATTERN_ARGS = 4, MN_PATTERN_BLOCK = 64, MN_PATTERN_MAX_RANDOM = 64, MN_PATTERN_WHOLE = 1000000 };
+enum { MN_PATTERN_ARGS = 4, MN_PATTERN_BLOCK = 64, MN_PATTERN_MAX_RANDOM = 64, MN_PATTERN_WHOLE = 1000000, MN_PATTERN_UNSAID = -1 };
 
 typedef enum mn_pattern_trait {
     MN_PATTERN_EXACT = 1,          /* computes what full attention computes */
@@ -25,10 +25,18 @@ typedef enum mn_pattern_trait {
     MN_PATTERN_REPOSITIONS = 8,    /* positions count what is kept: run it with the position map of the same text */
     MN_PATTERN_DECODE_ONLY = 16,   /* one row at a time; a prompt's rows see everything */
     MN_PATTERN_PREFILL_ONLY = 32,  /* many rows at a time; a single row sees everything */
-    MN_PATTERN_EVICTS = 64         /* a session drops keys for good; calls see all that are left */
+    MN_PATTERN_EVICTS = 64,        /* a session drops keys for good; calls see all that are left */
+    MN_PATTERN_REMEMBERS = 128,    /* beside what calls see, a memory of fixed size carries the rest (Infini-attention) */
+    MN_PATTERN_ROWLESS = 256       /* no call at all: a state of fixed size in the place of rows (linear attention) */
 } mn_pattern_trait;
 
 typedef struct mn_pattern_kind mn_pattern_kind;
+
+/* The keys that any later query can see: the first `first` of the text, and the last `last`, the query's own included.
+ * last 0: all of them. */
+typedef struct mn_kept_keys {
+    int64_t first, last;
+} mn_kept_keys;
 
 typedef struct mn_pattern {
     const mn_pattern_kind *kind;
@@ -55,6 +63,8 @@ mn_status mn_pattern_blocks(const mn_pattern *pattern, int64_t first_query, int6
                             mn_arena *arena, mn_block_list *out, mn_error *err);
 /* Whether what it keeps depends on queries and keys, so that only a text has a picture of it. */
 bool mn_pattern_is_dynamic(const mn_pattern *pattern);
+/* Whether the pattern keeps a summary of a layer's keys (of blocks of pattern->block_tokens), and of which kind. */
+bool mn_pattern_summarises(const mn_pattern *pattern, int layer, mn_summary_kind *kind);
 /* Puts a causal pattern into an attention call of a layer: its token-exact fields and, unless it keeps everything, its
  * lists (in c->scratch). A static pattern's call then sees exactly what mn_pattern_sees says. Dynamic ones read the
  * queries and a->kv.summary, which they bring up to date; without one they read all keys. */
@@ -63,13 +73,15 @@ mn_status mn_pattern_apply(const mn_pattern *pattern, const mn_compute *c, int l
 /* One pattern, in one file. */
 struct mn_pattern_kind {
     const char *name, *usage; /* "window", "window:W" */
+    const char *takes;        /* what usage's letters stand for; NULL: whole numbers */
     const char *meaning;      /* one line of help */
     const char *paper;        /* "Child et al. 2019 (arXiv:1904.10509)" */
     const char *file, *test;  /* where it is, and what holds it to its definition; from the root of the repository */
     unsigned traits;
     int min_args, max_args;
-    int64_t defaults[MN_PATTERN_ARGS]; /* for numbers left out */
+    int64_t defaults[MN_PATTERN_ARGS]; /* for numbers left out; MN_PATTERN_UNSAID: who runs it decides */
     bool is_share[MN_PATTERN_ARGS];    /* which are shares, written 0.9 */
+    int (*find_word[MN_PATTERN_ARGS])(const char *word); /* which are words: the number of one, or -1 */
     /* What is wrong with the numbers, or NULL. May set block_tokens and seed. */
     const char *(*check)(mn_pattern *p);
     /* Adds the blocks of one query block; what lies after the query is clipped by the caller. NULL: all blocks. */
@@ -78,10 +90,15 @@ struct mn_pattern_kind {
     bool (*sees)(const mn_pattern *p, int64_t i, int64_t j);
     /* The same as fields of the call. NULL: none. */
     void (*mask)(const mn_pattern *p, mn_attend *a);
+    /* Which keys stay in sight of a decoder, by these numbers. NULL: all. */
+    mn_kept_keys (*keeps)(const mn_pattern *p);
     /* Instead of list: the lists of a call by what its queries and keys say, in c->scratch; keys: a summary of a->kv to
      * be used as it likes. Leaves out as it is where the call is to see everything. NULL: a static pattern. */
     mn_status (*choose)(const mn_pattern *p, const mn_compute *c, int layer, const mn_attend *a, mn_key_summary *keys,
                         mn_block_list *out, mn_error *err);
+    mn_summary_kind summary; /* what choose keeps in `keys`, in layers from summary_from on */
+    bool has_summary;
+    int summary_from;
 };
 
 #endif

@@ -88,4 +88,7 @@ const mn_pattern_kind mn_pattern_quest = {
     .defaults = {16, 2048},
     .check = check,
     .choose = choose,
+    .summary = MN_SUMMARY_BOUNDS,
+    .has_summary = true,
+    .summary_from = DENSE_LAYERS,
 };

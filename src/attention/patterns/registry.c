@@ -13,9 +13,9 @@
 static const mn_pattern_kind *const kinds[] = {
     &mn_pattern_full,    &mn_pattern_causal,     &mn_pattern_window, &mn_pattern_global,    &mn_pattern_random,
     &mn_pattern_bigbird, &mn_pattern_longformer, &mn_pattern_sinks,  &mn_pattern_sinks_abs, &mn_pattern_quest,
-    &mn_pattern_xattention, &mn_pattern_moba,     &mn_pattern_snapkv,
+    &mn_pattern_xattention, &mn_pattern_moba,     &mn_pattern_snapkv, &mn_pattern_linear,    &mn_pattern_infini,
 };
-enum { N_KINDS = sizeof kinds / sizeof *kinds, MAX_TEXT = 128 };
+enum { N_KINDS = sizeof kinds / sizeof *kinds, MAX_TEXT = 128, MAX_WORD = 32 };
 
 const mn_pattern_kind *mn_pattern_kind_at(int index) {
     return index >= 0 && index < N_KINDS ? kinds[index] : NULL;
@@ -28,7 +28,7 @@ static const mn_pattern_kind *find(const char *name, size_t bytes) {
 }
 
 static mn_status fail_unknown(const char *text, mn_error *err) {
-    char known[400];
+    char known[512];
     size_t used = 0;
     for (int i = 0; i < N_KINDS; i++)
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? " " : "", kinds[i]->usage);
@@ -45,11 +45,24 @@ static bool read_number(const char *text, bool is_share, int64_t *number, char *
     return true;
 }
 
+/* One of a kind's words. */
+static bool read_word(const char *text, int (*find_word)(const char *), int64_t *number, char **end) {
+    char word[MAX_WORD];
+    size_t bytes = strcspn(text, ",");
+    if (bytes >= sizeof word) return false;
+    snprintf(word, sizeof word, "%.*s", (int)bytes, text);
+    *number = find_word(word);
+    *end = (char *)text + bytes;
+    return *number >= 0;
+}
+
 /* "1,2,3" into args; the count, or -1 when it is not that. */
 static int read_args(const mn_pattern_kind *kind, const char *text, int64_t args[MN_PATTERN_ARGS]) {
     for (int n = 0; n < MN_PATTERN_ARGS; n++) {
         char *end;
-        if (!read_number(text, kind->is_share[n], &args[n], &end)) return -1;
+        bool good = kind->find_word[n] ? read_word(text, kind->find_word[n], &args[n], &end)
+                                       : read_number(text, kind->is_share[n], &args[n], &end);
+        if (!good) return -1;
         if (!*end) return n + 1;
         if (*end != ',') return -1;
         text = end + 1;
@@ -66,7 +79,7 @@ mn_status mn_pattern_parse(const char *text, mn_pattern *out, mn_error *err) {
     int n_args = text[bytes] ? read_args(kind, text + bytes + 1, out->args) : 0;
     if (n_args < kind->min_args || n_args > kind->max_args)
         return mn_fail(err, MN_ERR_ARGUMENT, "\"%.100s\" is not %s with %s.", text, kind->usage,
-                       kind->is_share[1] ? "a whole number and a share from 0 to 1" : "whole numbers below 2^31");
+                       kind->takes ? kind->takes : "whole numbers below 2^31");
     const char *wrong = kind->check ? kind->check(out) : NULL;
     return wrong ? mn_fail(err, MN_ERR_ARGUMENT, "\"%.100s\" is not %s: %s.", text, kind->usage, wrong) : MN_OK;
 }

@@ -26,6 +26,10 @@ static void mask(const mn_pattern *p, mn_attend *a) {
     a->window = p->args[1];
 }
 
+static mn_kept_keys keeps(const mn_pattern *p) {
+    return (mn_kept_keys){p->args[0], p->args[1]};
+}
+
 const mn_pattern_kind mn_pattern_sinks = {
     .name = "sinks",
     .usage = "sinks:S,W",
@@ -40,6 +44,7 @@ const mn_pattern_kind mn_pattern_sinks = {
     .list = list,
     .sees = sees,
     .mask = mask,
+    .keeps = keeps,
 };
 
 const mn_pattern_kind mn_pattern_sinks_abs = {
@@ -56,4 +61,5 @@ const mn_pattern_kind mn_pattern_sinks_abs = {
     .list = list,
     .sees = sees,
     .mask = mask,
+    .keeps = keeps,
 };

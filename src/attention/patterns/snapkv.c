@@ -83,16 +83,29 @@ static void elect(election *e, int64_t n_kept, int32_t *kept) {
     for (int64_t j = n_earlier; j < e->n_keys; j++) kept[n++] = (int32_t)j;
 }
 
-mn_status mn_snapkv_choose(const mn_compute *c, const mn_attend *a, int64_t n_kept, int32_t *kept, mn_error *err) {
+static mn_status begin(const mn_compute *c, const mn_attend *a, election *e, mn_error *err) {
     int64_t n = a->first_token + a->n_rows;
-    election e = {.c = c, .a = a, .n_keys = n};
+    *e = (election){.c = c, .a = a, .n_keys = n};
+    e->weights = mn_arena_alloc(c->scratch, (size_t)a->n_rows, (size_t)n * sizeof(float));
+    e->votes = mn_arena_alloc(c->scratch, (size_t)n, sizeof(float));
+    e->pooled = mn_arena_alloc(c->scratch, (size_t)n, sizeof(float));
+    if (e->weights && e->votes && e->pooled) return MN_OK;
+    return mn_fail(err, MN_ERR_MEMORY, "no memory for the votes of %lld rows on %lld keys.", (long long)a->n_rows,
+                   (long long)n);
+}
+
+mn_status mn_snapkv_reserve(const mn_compute *c, const mn_attend *a, mn_error *err) {
+    election e;
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
-    e.weights = mn_arena_alloc(c->scratch, (size_t)a->n_rows, (size_t)n * sizeof(float));
-    e.votes = mn_arena_alloc(c->scratch, (size_t)n, sizeof(float));
-    e.pooled = mn_arena_alloc(c->scratch, (size_t)n, sizeof(float));
-    if (!e.weights || !e.votes || !e.pooled)
-        return mn_fail(err, MN_ERR_MEMORY, "no memory for the votes of %lld rows on %lld keys.", (long long)a->n_rows,
-                       (long long)n);
+    mn_status status = begin(c, a, &e, err);
+    mn_arena_rewind(c->scratch, mark);
+    return status;
+}
+
+mn_status mn_snapkv_choose(const mn_compute *c, const mn_attend *a, int64_t n_kept, int32_t *kept, mn_error *err) {
+    election e;
+    mn_arena_mark mark = mn_arena_get_mark(c->scratch);
+    MN_TRY(begin(c, a, &e, err));
     for (e.kv_head = 0; e.kv_head < a->kv.n_kv_heads; e.kv_head++) elect(&e, n_kept, kept + e.kv_head * n_kept);
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;

@@ -19,6 +19,10 @@ static void mask(const mn_pattern *p, mn_attend *a) {
     a->window = p->args[0];
 }
 
+static mn_kept_keys keeps(const mn_pattern *p) {
+    return (mn_kept_keys){0, p->args[0]};
+}
+
 const mn_pattern_kind mn_pattern_window = {
     .name = "window",
     .usage = "window:W",
@@ -33,4 +37,5 @@ const mn_pattern_kind mn_pattern_window = {
     .list = list,
     .sees = sees,
     .mask = mask,
+    .keeps = keeps,
 };

@@ -183,6 +183,7 @@ static mn_status choose(const mn_pattern *p, const mn_compute *c, int layer, con
 const mn_pattern_kind mn_pattern_xattention = {
     .name = "xattention",
     .usage = "xattention:stride,mass",
+    .takes = "a whole number and a share from 0 to 1",
     .meaning = "in a prompt, per head the fewest blocks of 128 keys that hold this share of the weight",
     .paper = "Xu et al. 2025 (arXiv:2503.16428)",
     .file = "src/attention/patterns/xattention.c",
