@@ -239,7 +239,7 @@ MN_ALWAYS_INLINE __m512 terms_q6_k(const char *w, const mn_quant_x *x) {
 MN_ALWAYS_INLINE void row_terms(terms_fn *terms_of, size_t chunk_bytes, const char *w, const mn_quant_x *x, int n,
                                 float *terms) {
     for (; n >= MN_QUANT_INPUTS; n -= MN_QUANT_INPUTS, w += chunk_bytes, x++, terms += MN_QUANT_BLOCKS) {
-        for (size_t at = 0; at < chunk_bytes; at += 64) _mm_prefetch(w + AHEAD_BYTES + at, _MM_HINT_T0);
+        for (size_t at = 0; at < chunk_bytes; at += 64) _mm_prefetch(w + 32768 + at, _MM_HINT_T1);
         _mm512_storeu_ps(terms, terms_of(w, x));
     }
     if (n == 0) return;
@@ -252,7 +252,7 @@ MN_ALWAYS_INLINE void row_terms(terms_fn *terms_of, size_t chunk_bytes, const ch
 static __m512 add_terms(const float (*term)[TERM_STRIDE], const mn_quant_x *x, int n, const char *next, __m512 sum) {
     for (int b = 0; b < n; b += 4) {
         __m512i v[4];
-        for (int line = 0; line < 4; line++) _mm_prefetch(next + 64 * (b + line), _MM_HINT_T0);
+        for (int line = 0; line < 4; line++) _mm_prefetch(next + 64 * (b + line), _MM_HINT_T1);
         mn_load_dwords((const char *)&term[0][b], sizeof *term, v);
         const float *d = &x[b / MN_QUANT_BLOCKS].d[b % MN_QUANT_BLOCKS];
         for (int k = 0; k < 4 && b + k < n; k++)
@@ -273,7 +273,7 @@ MN_ALWAYS_INLINE void half_row(terms_fn *terms_of, const mn_matmul_part *part, i
         n = left < ROW_INPUTS ? (int)left : ROW_INPUTS;
         for (int o = 0; o < MN_HALF_OUTPUTS && o < n_outputs; o++)
             row_terms(terms_of, chunk_bytes, w + (size_t)o * stride, x, n, term[o]);
-        const char *next = w + MN_HALF_OUTPUTS * stride + AHEAD_BYTES;
+        const char *next = w + MN_HALF_OUTPUTS * stride + 32768;
         sum = add_terms((const float(*)[TERM_STRIDE])term, x, n / MN_BLOCK, next, sum);
         w += (size_t)(n / MN_QUANT_INPUTS) * chunk_bytes;
     }
