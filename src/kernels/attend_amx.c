@@ -81,8 +81,8 @@ MN_INLINE void multiply_values(float *o, const void *weights, const char *v, int
         multiply_tiles(o + i, o_row_bytes, a, (operand){v + 4 * i, v_row_bytes}, MN_TILE_KEYS / 2, 1, true);
 }
 
-/* Turns a row of scores, times factor, into weights, rounded to bf16. */
-MN_INLINE void weigh_row(char *weights, float *m, float *l, float *o, const float *s, __m512 factor, int v_pad) {
+/* Turns a row of scores, times factor, into weights, rounded to bf16. Returns sixteen parts of their sum. */
+MN_INLINE __m512 weigh_row(char *weights, float *m, float *l, float *o, const float *s, __m512 factor, int v_pad) {
     __m512 x[4];
     for (int i = 0; i < 4; i++) x[i] = _mm512_mul_ps(_mm512_load_ps(s + 16 * i), factor);
     __m512 top = _mm512_max_ps(_mm512_max_ps(x[0], x[1]), _mm512_max_ps(x[2], x[3]));
@@ -92,19 +92,47 @@ MN_INLINE void weigh_row(char *weights, float *m, float *l, float *o, const floa
     for (int i = 0; i < 4; i++) x[i] = exp2_cubic(_mm512_sub_ps(x[i], shift));
     _mm512_store_si512(weights, (__m512i)_mm512_cvtne2ps_pbh(x[1], x[0]));
     _mm512_store_si512(weights + 64, (__m512i)_mm512_cvtne2ps_pbh(x[3], x[2]));
-    *l += _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(x[0], x[1]), _mm512_add_ps(x[2], x[3])));
+    return _mm512_add_ps(_mm512_add_ps(x[0], x[1]), _mm512_add_ps(x[2], x[3]));
+}
+
+/* Lane r: the sum over x[r], every row's in the same order. */
+MN_INLINE __m512 sum_rows(__m512 x[ROWS]) {
+    __m512 pairs[8], fours[4], halves[2];
+    for (int i = 0; i < 8; i++) {
+        __m512 a = x[i], b = x[i + 8];
+        pairs[i] = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)); /* a b a b in each place */
+    }
+    for (int i = 0; i < 4; i++) {
+        __m512d a = _mm512_castps_pd(pairs[i]), b = _mm512_castps_pd(pairs[i + 4]);
+        fours[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+    }
+    for (int i = 0; i < 2; i++)
+        halves[i] = _mm512_add_ps(_mm512_shuffle_f32x4(fours[i], fours[i + 2], 0x88),
+                                  _mm512_shuffle_f32x4(fours[i], fours[i + 2], 0xdd));
+    __m512 sums = _mm512_add_ps(_mm512_shuffle_f32x4(halves[0], halves[1], 0x88),
+                                _mm512_shuffle_f32x4(halves[0], halves[1], 0xdd));
+    
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15), sums);
+}
+
+/* n_rows rows of a group; meanwhile their outputs, which are wanted next, come closer. */
+MN_INLINE void weigh_group(char *weights, mn_softmax_rows rows, const float *s, float factor, int n_rows, int v_pad) {
+    __m512 parts[ROWS];
+    for (int r = 0; r < n_rows; r++) {
+        float *o = rows.o + (size_t)r * (size_t)v_pad;
+        for (int i = 0; i < v_pad; i += 16) _mm_prefetch((const char *)(o + i), _MM_HINT_T0);
+        parts[r] = weigh_row(weights + r * WEIGHT_BYTES, &rows.m[r], &rows.l[r], o, s + r * MN_TILE_KEYS,
+                             _mm512_set1_ps(factor), v_pad);
+    }
+    for (int r = n_rows; r < ROWS; r++) parts[r] = _mm512_setzero_ps();
+    __mmask16 mask = (__mmask16)((1u << n_rows) - 1);
+    _mm512_mask_storeu_ps(rows.l, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(mask, rows.l), sum_rows(parts)));
 }
 
 static void scores_amx(float *s, const void *q, const void *k, float factor, int n_rows, int k_pad) {
     multiply_keys(s, q, k, k_pad);
     for (int i = 0; i < n_rows * MN_TILE_KEYS; i += 16)
         _mm512_store_ps(s + i, _mm512_mul_ps(_mm512_load_ps(s + i), _mm512_set1_ps(factor)));
-}
-
-MN_INLINE void weigh_rows_amx(char *weights, mn_softmax_rows rows, const float *s, float factor, int n_rows, int v_pad) {
-    for (int r = 0; r < n_rows; r++)
-        weigh_row(weights + r * WEIGHT_BYTES, &rows.m[r], &rows.l[r], rows.o + (size_t)r * (size_t)v_pad,
-                  s + r * MN_TILE_KEYS, _mm512_set1_ps(factor), v_pad);
 }
 
 /* Tiles have 16 rows: fewer are copied, a panel at a time. */
@@ -120,7 +148,7 @@ static void multiply_few_values(float *o, const void *weights, const char *v, in
 
 static void absorb_amx(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad) {
     char weights[ROWS * WEIGHT_BYTES] __attribute__((aligned(64)));
-    weigh_rows_amx(weights, rows, s, 1, n_rows, v_pad);
+    weigh_group(weights, rows, s, 1, n_rows, v_pad);
     if (n_rows == ROWS) {
         multiply_values(rows.o, weights, v, v_pad);
         return;
@@ -129,28 +157,21 @@ static void absorb_amx(mn_softmax_rows rows, float *s, const void *v, int n_rows
     multiply_few_values(rows.o, weights, v, n_rows, v_pad);
 }
 
-/* While the rows of one group are weighed, the tiles multiply the next group's keys and the last one's values. */
+/* Group by group, so that scores, weights and outputs of one are in the first-level cache. */
 static void attend_amx(mn_softmax_rows rows, const void *q, const void *k, const void *v, float factor, int n_rows,
                        int k_pad, int v_pad) {
-    float s[2][ROWS * MN_TILE_KEYS] __attribute__((aligned(64)));
-    char weights[2][ROWS * WEIGHT_BYTES] __attribute__((aligned(64)));
+    float s[ROWS * MN_TILE_KEYS] __attribute__((aligned(64)));
+    char weights[ROWS * WEIGHT_BYTES] __attribute__((aligned(64)));
     const char *queries = q;
-    size_t group_bytes = (size_t)ROWS * (size_t)k_pad * 2;
-    int n_groups = n_rows / ROWS;
-    if (n_groups > 0) multiply_keys(s[0], queries, k, k_pad);
-    for (int g = 0; g < n_groups; g++) {
-        mn_softmax_rows at = {rows.m + g * ROWS, rows.l + g * ROWS, rows.o + (size_t)g * ROWS * (size_t)v_pad};
-        if (g + 1 < n_groups) multiply_keys(s[(g + 1) % 2], queries + (size_t)(g + 1) * group_bytes, k, k_pad);
-        weigh_rows_amx(weights[g % 2], at, s[g % 2], factor, ROWS, v_pad);
-        if (g > 0) multiply_values(at.o - (size_t)ROWS * (size_t)v_pad, weights[(g + 1) % 2], v, v_pad);
+    for (; n_rows >= ROWS; n_rows -= ROWS, queries += (size_t)ROWS * (size_t)k_pad * 2) {
+        multiply_keys(s, queries, k, k_pad);
+        weigh_group(weights, rows, s, factor, ROWS, v_pad);
+        multiply_values(rows.o, weights, v, v_pad);
+        rows = (mn_softmax_rows){rows.m + ROWS, rows.l + ROWS, rows.o + (size_t)ROWS * (size_t)v_pad};
     }
-    if (n_groups > 0)
-        multiply_values(rows.o + (size_t)(n_groups - 1) * ROWS * (size_t)v_pad, weights[(n_groups + 1) % 2], v, v_pad);
-    int done = n_groups * ROWS;
-    if (done == n_rows) return;
-    scores_amx(s[0], queries + (size_t)n_groups * group_bytes, k, factor, n_rows - done, k_pad);
-    absorb_amx((mn_softmax_rows){rows.m + done, rows.l + done, rows.o + (size_t)done * (size_t)v_pad}, s[0], v,
-               n_rows - done, v_pad);
+    if (n_rows == 0) return;
+    scores_amx(s, queries, k, factor, n_rows, k_pad);
+    absorb_amx(rows, s, v, n_rows, v_pad);
 }
 
 void mn_attend_init_amx(mn_attend_kernels *table) {
