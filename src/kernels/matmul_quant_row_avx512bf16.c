@@ -11,7 +11,7 @@
 enum {
     ROW_INPUTS = 8192, /* terms of 16 outputs: 17 KiB, within the first-level cache */
     TERM_STRIDE = ROW_INPUTS / MN_BLOCK + 16,
-    AHEAD_BYTES = 2048 /* what the processor's own prefetcher does not reach */
+    AHEAD_BYTES = 8192 /* into the second-level cache: more reads are under way there than the first waits for */
 };
 
 _Static_assert(sizeof(float[MN_HALF_OUTPUTS][TERM_STRIDE]) <= sizeof(mn_quant_panel), "terms go where panels would");
@@ -239,7 +239,7 @@ MN_ALWAYS_INLINE __m512 terms_q6_k(const char *w, const mn_quant_x *x) {
 MN_ALWAYS_INLINE void row_terms(terms_fn *terms_of, size_t chunk_bytes, const char *w, const mn_quant_x *x, int n,
                                 float *terms) {
     for (; n >= MN_QUANT_INPUTS; n -= MN_QUANT_INPUTS, w += chunk_bytes, x++, terms += MN_QUANT_BLOCKS) {
-        for (size_t at = 0; at < chunk_bytes; at += 64) _mm_prefetch(w + 32768 + at, _MM_HINT_T1);
+        for (size_t at = 0; at < chunk_bytes; at += 64) _mm_prefetch(w + AHEAD_BYTES + at, _MM_HINT_T1);
         _mm512_storeu_ps(terms, terms_of(w, x));
     }
     if (n == 0) return;
@@ -273,7 +273,7 @@ MN_ALWAYS_INLINE void half_row(terms_fn *terms_of, const mn_matmul_part *part, i
         n = left < ROW_INPUTS ? (int)left : ROW_INPUTS;
         for (int o = 0; o < MN_HALF_OUTPUTS && o < n_outputs; o++)
             row_terms(terms_of, chunk_bytes, w + (size_t)o * stride, x, n, term[o]);
-        const char *next = w + MN_HALF_OUTPUTS * stride + 32768;
+        const char *next = w + MN_HALF_OUTPUTS * stride + AHEAD_BYTES;
         sum = add_terms((const float(*)[TERM_STRIDE])term, x, n / MN_BLOCK, next, sum);
         w += (size_t)(n / MN_QUANT_INPUTS) * chunk_bytes;
     }
