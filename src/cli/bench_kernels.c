@@ -42,21 +42,21 @@ static void report(bench *b, const result *r) {
     fflush(stdout);
 }
 
-/* The peak of the instructions that a weight type's products use at this level. */
+/* The peak of the instructions that a weight type's products of many rows use at this level. */
 static double product_peak(const bench *b, mn_dtype type, const char **name) {
+    bool halves = type == MN_F16 || type == MN_BF16 || b->c.kernels->matmul.many[type];
+    if (halves && b->peaks.bf16_flops_per_s > 0) {
+        *name = "bf16 peak";
+        return b->peaks.bf16_flops_per_s;
+    }
     if (mn_dtype_get(type)->quantised && b->peaks.int8_ops_per_s > 0) {
         *name = "int8 peak";
         return b->peaks.int8_ops_per_s;
-    }
-    if (type == MN_BF16 && b->peaks.bf16_flops_per_s > 0) {
-        *name = "bf16 peak";
-        return b->peaks.bf16_flops_per_s;
     }
     *name = "f32 peak";
     return b->peaks.f32_flops_per_s;
 }
 
-/* Weights are copied so often that a single row reads them from memory, as decoding does. */
 static mn_status bench_matmul(bench *b, mn_dtype type, int64_t n_rows, mn_error *err) {
     enum { N_COPIES = 8 };
     mn_arena_mark mark = mn_arena_get_mark(b->c.scratch);
@@ -89,13 +89,19 @@ static mn_status bench_matmul(bench *b, mn_dtype type, int64_t n_rows, mn_error 
     return MN_OK;
 }
 
-static mn_status bench_attention(bench *b, mn_dtype type, int head_dim, int64_t n_rows, mn_error *err) {
-    mn_attend_shape shape = {.k_type = type, .v_type = type, .n_heads = 16, .n_kv_heads = 8, .k_dim = head_dim, .v_dim = head_dim,
-                             .depth = 16384, .n_rows = n_rows};
+/* Heads as models have them. MLA's two: as keys and values are made for many rows, and absorbed. */
+typedef struct heads {
+    int n_heads, n_kv_heads, k_dim, v_dim;
+} heads;
+
+static mn_status bench_attention(bench *b, mn_dtype type, heads h, int64_t n_rows, mn_error *err) {
+    mn_attend_shape shape = {.k_type = type, .v_type = type, .n_heads = h.n_heads, .n_kv_heads = h.n_kv_heads,
+                             .k_dim = h.k_dim, .v_dim = h.v_dim, .depth = 16384, .n_rows = n_rows};
     mn_attend_speed s;
     char name[32];
     MN_TRY(mn_attend_measure(&b->c, &shape, n_rows > 1 ? 3 : 20, &s, err));
-    snprintf(name, sizeof name, "attention %d", head_dim);
+    if (h.k_dim == h.v_dim) snprintf(name, sizeof name, "attention %d", h.k_dim);
+    else snprintf(name, sizeof name, "attention %d/%d", h.k_dim, h.v_dim);
     bool wide = b->peaks.bf16_flops_per_s > 0;
     double flops = s.flops / s.seconds, bytes = s.bytes / s.seconds;
     double peak = wide ? b->peaks.bf16_flops_per_s : b->peaks.f32_flops_per_s;
@@ -109,15 +115,23 @@ static mn_status bench_attention(bench *b, mn_dtype type, int head_dim, int64_t 
 static mn_status bench_level(bench *b, mn_error *err) {
     static const mn_dtype weights[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0, MN_Q4_0, MN_Q4_K, MN_Q6_K};
     static const mn_dtype caches[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0, MN_Q4_0};
+    static const heads common[] = {{16, 8, 64, 64}, {16, 8, 128, 128}};
+    static const heads others[] = {{16, 8, 32, 32},   {16, 8, 80, 80},    {16, 8, 96, 96},
+                                   {16, 8, 256, 256}, {16, 16, 192, 128}, {16, 1, 576, 512}};
+    int64_t many = b->c.kernels->level == MN_CPU_GENERIC ? 16 : 512;
     for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
         MN_TRY(bench_matmul(b, weights[i], 1, err));
-        MN_TRY(bench_matmul(b, weights[i], b->c.kernels->level == MN_CPU_GENERIC ? 16 : 512, err));
+        MN_TRY(bench_matmul(b, weights[i], many, err));
     }
     for (size_t i = 0; i < sizeof caches / sizeof *caches; i++)
-        for (int head_dim = 64; head_dim <= 128; head_dim *= 2) {
-            MN_TRY(bench_attention(b, caches[i], head_dim, 1, err));
-            MN_TRY(bench_attention(b, caches[i], head_dim, b->c.kernels->level == MN_CPU_GENERIC ? 16 : 512, err));
+        for (size_t h = 0; h < sizeof common / sizeof *common; h++) {
+            MN_TRY(bench_attention(b, caches[i], common[h], 1, err));
+            MN_TRY(bench_attention(b, caches[i], common[h], many, err));
         }
+    for (size_t h = 0; h < sizeof others / sizeof *others; h++) {
+        MN_TRY(bench_attention(b, MN_F16, others[h], 1, err));
+        MN_TRY(bench_attention(b, MN_F16, others[h], many, err));
+    }
     return MN_OK;
 }
 
