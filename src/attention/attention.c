@@ -1,5 +1,6 @@
 #include "attention/attention.h"
 
+#include "attention/mla.h"
 #include "attention/tile.h"
 
 static bool is_cache_type(mn_dtype type) {
@@ -24,8 +25,19 @@ static mn_status check_blocks(const mn_attend *a, mn_error *err) {
     return MN_OK;
 }
 
+/* Rows that keys can be made from. */
+static mn_status check_latents(const mn_attend *a, mn_error *err) {
+    const mn_kv_view *kv = &a->kv;
+    int row = a->mla->kv_rank + a->mla->n_rot;
+    if (kv->n_kv_heads != 1 || kv->k_dim != row)
+        return mn_fail(err, MN_ERR_ARGUMENT, "latent attention caches one row of %d elements per token, not %d of %d.", row,
+                       kv->n_kv_heads, kv->k_dim);
+    return MN_OK;
+}
+
 mn_status mn_attend_check(const mn_attend *a, mn_error *err) {
     const mn_kv_view *kv = &a->kv;
+    if (a->mla) MN_TRY(check_latents(a, err));
     if (kv->n_kv_heads < 1 || a->n_heads < 1 || a->n_heads % kv->n_kv_heads)
         return mn_fail(err, MN_ERR_ARGUMENT, "%d query heads do not share %d KV heads evenly.", a->n_heads,
                        kv->n_kv_heads);
@@ -45,5 +57,6 @@ mn_status mn_attend_check(const mn_attend *a, mn_error *err) {
 }
 
 mn_status mn_attention(const mn_compute *c, const mn_attend *a, mn_error *err) {
+    if (a->mla) return mn_mla_attend(c, a, err);
     return a->n_rows < MN_FLASH_MIN_ROWS ? mn_decode(c, a, 1, err) : mn_flash(c, a, err);
 }

@@ -66,13 +66,15 @@ typedef struct mn_attend {
      * MN_RANGE_KEYS (tile.h), end_key 0 or past the last row is no end. */
     int64_t first_key, end_key;
     float *sums; /* running softmaxes, which each call continues (mn_attend_sums); out is what they give so far. Or NULL */
+    const struct mn_mla *mla; /* keys and values are made from kv's rows, and q and out have their widths (mla.h). NULL: kv's */
     mn_kv_view kv;
 } mn_attend;
 
-/* Chooses flash (many rows) or split-KV decode (few rows). c->exact: f32 products, f32 softmax. Scratch from
- * c->scratch; MN_ERR_MEMORY when it ends. */
+/* Chooses flash (many rows) or split-KV decode (few rows), or mn_mla_attend where keys are to be made. c->exact: f32
+ * products, f32 softmax. Scratch from c->scratch; MN_ERR_MEMORY when it ends. */
 mn_status mn_attention(const mn_compute *c, const mn_attend *a, mn_error *err);
-/* FlashAttention-2 forward (arXiv:2307.08691, alg. 1) over the listed blocks, split over heads and row tiles. */
+/* FlashAttention-2 forward (arXiv:2307.08691, alg. 1) over the listed blocks, split over heads and row tiles. a->mla is
+ * NULL here and below. */
 mn_status mn_flash(const mn_compute *c, const mn_attend *a, mn_error *err);
 /* Flash-decoding: few rows, keys split between threads in ranges that do not depend on their number, merged by
  * log-sum-exp. Several sequences in one call. */

@@ -1,5 +1,6 @@
 #include "cli/info_techniques.h"
 
+#include "attention/mla.h"
 #include "attention/patterns/pattern.h"
 #include "attention/short_conv.h"
 #include "kvcache/kvcache.h"
@@ -18,7 +19,7 @@ enum { MAX_TEXT = 160 };
 typedef void row_fn(json_t *rows, const mn_technique *t);
 
 /* Techniques that stand alone in their files. */
-static const mn_technique *const computing[] = {&mn_flash_about, &mn_decode_about, &mn_kvcache_about, NULL};
+static const mn_technique *const computing[] = {&mn_mla_absorbed_about, &mn_mla_materialised_about, &mn_flash_about, &mn_decode_about, &mn_kvcache_about, NULL};
 static const mn_technique *const positions[] = {&mn_sinusoidal_about, &mn_learned_about, &mn_alibi_about, NULL};
 static const mn_technique *const layers[] = {&mn_short_conv_about, &mn_moe_about, NULL};
 

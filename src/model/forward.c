@@ -114,33 +114,24 @@ static mn_status mla_queries(const layer_run *r, float *q, const float *y, mn_er
     return project(r, q, &r->w->q_b, latent, err);
 }
 
-/* MLA, absorbed (DeepSeek-V2, arXiv:2405.04434, sec. 2.1): the key up-projection moves to the query and the value
- * up-projection to the output, so that attention is MQA over the cached latent rows, whose head is also the value:
- *   q'_h = [W_UK,h^T q_nope,h ; rope(q_rot,h)]   k' = [c ; rope(k_rot)]   o_h = W_UV,h sum_t p_t c_t */
+/* MLA (DeepSeek-V2, arXiv:2405.04434, sec. 2.1): a token leaves one latent row and one rotated key behind for all heads,
+ * [c ; rope(k_rot)], c = norm(W_DKV y); what attention makes of them is in attention/mla.h. */
 static mn_status attention_mla(const layer_run *r, float **out, const float *y, mn_error *err) {
     const mn_config *c = r->config;
     const mn_mla_config *m = &c->mla;
-    int64_t n = r->s->n_rows;
-    int row = m->kv_rank + m->n_rot;
+    int64_t n = r->s->n_rows, row = m->kv_rank + m->n_rot;
     float *q = mn_step_floats(r->s, n, (int64_t)c->n_heads * (m->n_nope + m->n_rot));
-    float *absorbed = mn_step_floats(r->s, n, (int64_t)c->n_heads * row);
     float *k = mn_step_floats(r->s, n, row);
-    float *latent = mn_step_floats(r->s, n, (int64_t)c->n_heads * m->kv_rank);
     float *mixed = mn_step_floats(r->s, n, (int64_t)c->n_heads * m->v_dim);
-    if (!q || !absorbed || !k || !latent || !mixed) return mn_no_scratch(err);
-    mn_heads q_heads = heads_of(q, c->n_heads, m->n_nope + m->n_rot), wide = heads_of(absorbed, c->n_heads, row);
+    if (!q || !k || !mixed) return mn_no_scratch(err);
     MN_TRY(mla_queries(r, q, y, err));
     MN_TRY(project(r, k, &r->w->kv_a, y, err));
     r->ops->norm(r->s, slice(rows_of(k, row), 0, m->kv_rank), slice(rows_of(k, row), 0, m->kv_rank), &r->w->kv_a_norm);
-    MN_TRY(r->ops->project_heads(r->s, slice(wide, 0, m->kv_rank), slice(q_heads, 0, m->n_nope), &r->w->k_b, err));
-    r->ops->copy(r->s, slice(wide, m->kv_rank, m->n_rot), slice(q_heads, m->n_nope, m->n_rot));
-    r->ops->rotate(r->s, slice(wide, m->kv_rank, m->n_rot), angles_of(r));
+    r->ops->rotate(r->s, slice(heads_of(q, c->n_heads, m->n_nope + m->n_rot), m->n_nope, m->n_rot), angles_of(r));
     r->ops->rotate(r->s, slice(rows_of(k, row), m->kv_rank, m->n_rot), angles_of(r));
     r->ops->append(r->s, r->layer, k, NULL);
-    MN_TRY(r->ops->attend(r->s, r->layer, latent, absorbed, err));
     *out = mixed;
-    return r->ops->project_heads(r->s, heads_of(mixed, c->n_heads, m->v_dim), heads_of(latent, c->n_heads, m->kv_rank),
-                                 &r->w->v_b, err);
+    return r->ops->attend_latent(r->s, r->layer, mixed, q, err);
 }
 
 /* out = down(activation(gate x) * up x), or without gate down(activation(up x)). */
@@ -296,7 +287,5 @@ const mn_technique mn_head_techniques[] = {
      "tests/session/golden_test.c", true, MN_TRAINING_DONE},
     {"multi-query attention (MQA)", "Shazeer 2019 (arXiv:1911.02150)", NULL, "src/model/forward.c",
      "tests/attention/decode_test.c", true, MN_TRAINING_DONE},
-    {"multi-head latent attention (MLA), absorbed", "DeepSeek-AI 2024 (arXiv:2405.04434)", NULL, "src/model/forward.c",
-     "tests/session/golden_test.c", true, MN_TRAINING_DONE},
     {0},
 };

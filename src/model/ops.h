@@ -54,10 +54,6 @@ typedef struct mn_ops {
     /* outs[i] = W_i x + b_i, outs[i] [n_rows, n_out_i] */
     mn_status (*project)(const mn_step *s, float *const *outs, const mn_projection *const *ws, int n_ws, const float *x,
                          int64_t n_rows, mn_error *err);
-    /* Head by head: out.head h = W_h x.head h, W [n_heads][out.n][x.n] */
-    mn_status (*project_heads)(const mn_step *s, mn_heads out, mn_heads x, const mn_tensor *w, mn_error *err);
-    /* out = x, of the same shape of heads */
-    void (*copy)(const mn_step *s, mn_heads out, mn_heads x);
     /* x = min(max(x, -limit), limit), n values per row */
     void (*clamp)(const mn_step *s, float *x, int64_t n, float limit);
     /* Rotates each head's vector (RoPE); x.n is the number of dimensions rotated. */
@@ -70,6 +66,10 @@ typedef struct mn_ops {
     /* Causal attention of q [.., n_heads, k_dim] over what is stored: out [.., n_heads, v_dim]. Rows of timelines that
      * store nothing in this layer are left as they are. */
     mn_status (*attend)(const mn_step *s, int layer, float *out, const float *q, mn_error *err);
+    /* The same by MLA over stored latents: q [.., n_heads, n_nope + n_rot], rotated, out [.., n_heads, v_dim]. Each timeline's
+     * rows run absorbed or over materialised keys, whichever takes fewer products (mn_mla_deepest); always absorbed in
+     * exact mode, where how a text was cut must not change a bit, and where the timeline says so. */
+    mn_status (*attend_latent)(const mn_step *s, int layer, float *out, const float *q, mn_error *err);
     /* Joins attention over other keys into out, see mn_attend_merge. */
     void (*merge)(const mn_step *s, float *out, float *lse, const float *part, const float *part_lse);
     /* For timelines with a memory of fixed size in this layer (mn_step_remembers): mixes what a compressive memory says

@@ -2,6 +2,7 @@
 #include "model/ops.h"
 
 #include "attention/linear.h"
+#include "attention/mla.h"
 #include "attention/patterns/snapkv.h"
 #include "attention/short_conv.h"
 #include "base/checked.h"
@@ -115,19 +116,6 @@ static mn_status project(const mn_step *s, float *const *outs, const mn_projecti
     return MN_OK;
 }
 
-static mn_status project_heads(const mn_step *s, mn_heads out, mn_heads x, const mn_tensor *w, mn_error *err) {
-    for (int h = 0; h < x.n_heads; h++) {
-        mn_tensor matrix = mn_tensor_matrix(w, h);
-        MN_TRY(mn_matmul(s->c, head_at(out, 0, h), out.row_stride, head_at(x, 0, h), x.row_stride, s->n_rows, &matrix, err));
-    }
-    return MN_OK;
-}
-
-static void copy(const mn_step *s, mn_heads out, mn_heads x) {
-    for (int64_t r = 0; r < s->n_rows; r++)
-        for (int h = 0; h < x.n_heads; h++) memcpy(head_at(out, r, h), head_at(x, r, h), (size_t)x.n * sizeof(float));
-}
-
 static void clamp(const mn_step *s, float *x, int64_t n, float limit) {
     for (int64_t i = 0; i < s->n_rows * n; i++) x[i] = fminf(fmaxf(x[i], -limit), limit);
 }
@@ -223,14 +211,12 @@ static void restrict_to_part(const mn_step *s, const mn_span *span, int layer, m
     a->kv.k_pages = keys.k_pages;
 }
 
-static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
-    const mn_model *m = s->model;
-    const mn_config *c = &m->config;
-    int64_t q_row = (int64_t)c->n_heads * mn_config_cache_k_dim(c), out_row = (int64_t)c->n_heads * mn_config_cache_v_dim(c);
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        const mn_timeline *t = span->timeline;
-        if (mn_reading_is_linear(&t->reading, layer)) continue;
-        mn_attend a = {.q = q + span->first_row * q_row,
+/* A span's attention over its timeline's rows, q_row and out_row floats per row of q and out; all keys are seen. */
+static mn_attend span_call(const mn_step *s, const mn_span *span, int layer, float *out, int64_t out_row, const float *q,
+                           int64_t q_row) {
+    const mn_config *c = &s->model->config;
+    const mn_timeline *t = span->timeline;
+    return (mn_attend){.q = q + span->first_row * q_row,
                        .out = out + span->first_row * out_row,
                        .q_stride = q_row,
                        .out_stride = out_row,
@@ -239,12 +225,57 @@ static mn_status attend(const mn_step *s, int layer, float *out, const float *q,
                        .n_heads = c->n_heads,
                        .scale = t->score_scale,
                        .softcap = c->attention_softcap,
-                       .slopes = m->alibi_slopes,
+                       .slopes = s->model->alibi_slopes,
                        .kv = mn_kvcache_view(t->cache, row_layer(t, layer), mn_timeline_n_rows(t) + span->n_rows)};
-        if (s->part) restrict_to_part(s, span, layer, &a);
-        else MN_TRY(restrict_keys(s, t, layer, &a, err));
-        MN_TRY(mn_kvcache_attend(s->c, t->cache, row_layer(t, layer), &a, err));
-        if (t->evict_to) MN_TRY(evict(s, t, layer, &a, err));
+}
+
+static mn_status attend_span(const mn_step *s, const mn_span *span, int layer, mn_attend *a, mn_error *err) {
+    const mn_timeline *t = span->timeline;
+    if (s->part) restrict_to_part(s, span, layer, a);
+    else MN_TRY(restrict_keys(s, t, layer, a, err));
+    MN_TRY(mn_kvcache_attend(s->c, t->cache, row_layer(t, layer), a, err));
+    return t->evict_to ? evict(s, t, layer, a, err) : MN_OK;
+}
+
+static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
+    const mn_config *c = &s->model->config;
+    int64_t q_row = (int64_t)c->n_heads * c->head_dim_k, out_row = (int64_t)c->n_heads * c->head_dim_v;
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        if (mn_reading_is_linear(&span->timeline->reading, layer)) continue;
+        mn_attend a = span_call(s, span, layer, out, out_row, q, q_row);
+        MN_TRY(attend_span(s, span, layer, &a, err));
+    }
+    return MN_OK;
+}
+
+/* Queries that meet the latents as they are cached. */
+static mn_status attend_absorbed(const mn_step *s, const mn_span *span, int layer, const mn_attend *a, mn_error *err) {
+    int64_t row = (int64_t)a->n_heads * a->kv.k_dim, latent_row = (int64_t)a->n_heads * a->kv.v_dim;
+    mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
+    float *wide = mn_step_floats(s, span->n_rows, row), *latent = mn_step_floats(s, span->n_rows, latent_row);
+    if (!wide || !latent) return mn_no_scratch(err);
+    MN_TRY(mn_mla_absorb(s->c, a, wide, err));
+    mn_attend over = *a;
+    over.mla = NULL;
+    over.q = wide;
+    over.q_stride = row;
+    over.out = latent;
+    over.out_stride = latent_row;
+    MN_TRY(attend_span(s, span, layer, &over, err));
+    MN_TRY(mn_mla_output(s->c, a, latent, err));
+    mn_arena_rewind(s->c->scratch, mark);
+    return MN_OK;
+}
+
+static mn_status attend_latent(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
+    const mn_config *c = &s->model->config;
+    mn_mla mla = mn_layer_mla(c, &s->model->weights.layers[layer]);
+    int64_t q_row = (int64_t)c->n_heads * c->head_dim_k, out_row = (int64_t)c->n_heads * c->head_dim_v;
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        mn_attend a = span_call(s, span, layer, out, out_row, q, q_row);
+        bool absorbs = s->c->exact || span->timeline->reading.absorbs || a.first_token > mn_mla_deepest(&mla, a.n_rows);
+        a.mla = &mla;
+        MN_TRY((absorbs ? attend_absorbed(s, span, layer, &a, err) : attend_span(s, span, layer, &a, err)));
     }
     return MN_OK;
 }
@@ -371,13 +402,12 @@ const mn_ops mn_ops_cpu = {
     .embed = embed,
     .norm = norm,
     .project = project,
-    .project_heads = project_heads,
-    .copy = copy,
     .clamp = clamp,
     .rotate = rotate,
     .convolve = convolve,
     .append = append,
     .attend = attend,
+    .attend_latent = attend_latent,
     .merge = merge,
     .remember = remember,
     .activate = activate,

@@ -2,13 +2,10 @@
  * takes it. */
 #include "model/ops.h"
 
+#include "attention/mla.h"
 #include "attention/patterns/snapkv.h"
 #include "base/checked.h"
 #include "mlp/moe.h"
-
-static void copy(const mn_step *s, mn_heads out, mn_heads x) {
-    (void)s, (void)out, (void)x;
-}
 
 static void clamp(const mn_step *s, float *x, int64_t n, float limit) {
     (void)s, (void)x, (void)n, (void)limit;
@@ -50,27 +47,66 @@ static mn_status evict(const mn_step *s, const mn_timeline *t, const mn_attend *
     return status;
 }
 
-static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
-    const mn_config *c = &s->model->config;
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        const mn_timeline *t = span->timeline;
-        mn_key_summary keys;
-        if (mn_reading_is_linear(&t->reading, layer)) continue;
-        mn_attend a = {.q = q,
+static mn_attend span_call(const mn_step *s, const mn_span *span, int layer, int64_t depth, float *out, const float *q) {
+    const mn_timeline *t = span->timeline;
+    return (mn_attend){.q = q,
                        .out = out,
                        .n_rows = span->n_rows,
-                       .first_token = mn_timeline_n_rows(t),
-                       .n_heads = c->n_heads,
-                       .kv = mn_kvcache_view(t->cache, mn_reading_row_layer(&t->reading, layer),
-                                             mn_timeline_n_rows(t) + span->n_rows)};
-        if (s->part) {
-            a.key_begin = s->part->key_begin + span->first_row;
-            a.key_end = s->part->key_end + span->first_row;
-        } else {
-            MN_TRY(restrict_keys(s, t, layer, &a, &keys, err));
-        }
-        MN_TRY(mn_attention(s->c, &a, err));
-        if (t->evict_to) MN_TRY(evict(s, t, &a, err));
+                       .first_token = depth,
+                       .n_heads = s->model->config.n_heads,
+                       .kv = mn_kvcache_view(t->cache, mn_reading_row_layer(&t->reading, layer), depth + span->n_rows)};
+}
+
+static mn_status attend_span(const mn_step *s, const mn_span *span, int layer, mn_attend *a, mn_error *err) {
+    const mn_timeline *t = span->timeline;
+    mn_key_summary keys;
+    if (s->part) {
+        a->key_begin = s->part->key_begin + span->first_row;
+        a->key_end = s->part->key_end + span->first_row;
+    } else {
+        MN_TRY(restrict_keys(s, t, layer, a, &keys, err));
+    }
+    MN_TRY(mn_attention(s->c, a, err));
+    return t->evict_to ? evict(s, t, a, err) : MN_OK;
+}
+
+static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        if (mn_reading_is_linear(&span->timeline->reading, layer)) continue;
+        mn_attend a = span_call(s, span, layer, mn_timeline_n_rows(span->timeline), out, q);
+        MN_TRY(attend_span(s, span, layer, &a, err));
+    }
+    return MN_OK;
+}
+
+/* Queries that meet the latents as they are cached, with the products before and after. */
+static mn_status attend_absorbed(const mn_step *s, const mn_span *span, int layer, const mn_mla *mla, float *out, const float *q,
+                                 mn_error *err) {
+    mn_attend a = span_call(s, span, layer, mn_timeline_n_rows(span->timeline), out, q), over = a;
+    mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
+    a.mla = mla;
+    over.q = mn_step_floats(s, span->n_rows, (int64_t)a.n_heads * a.kv.k_dim);
+    over.out = mn_step_floats(s, span->n_rows, (int64_t)a.n_heads * a.kv.v_dim);
+    if (!over.q || !over.out) return mn_no_scratch(err);
+    MN_TRY(mn_mla_absorb(s->c, &a, (float *)over.q, err));
+    MN_TRY(attend_span(s, span, layer, &over, err));
+    MN_TRY(mn_mla_output(s->c, &a, over.out, err));
+    mn_arena_rewind(s->c->scratch, mark);
+    return MN_OK;
+}
+
+/* The same by MLA. A step is absorbed from some depth on and materialised before, or one of the two always: what the step at
+ * this depth can be, or an earlier one of as many rows could have been. */
+static mn_status attend_latent(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
+    mn_mla mla = mn_layer_mla(&s->model->config, &s->model->weights.layers[layer]);
+    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
+        const mn_timeline *t = span->timeline;
+        int64_t deepest = s->c->exact || t->reading.absorbs ? -1 : mn_mla_deepest(&mla, span->n_rows), depth = mn_timeline_n_rows(t);
+        if (deepest < depth) MN_TRY(attend_absorbed(s, span, layer, &mla, out, q, err));
+        if (deepest < 0) continue;
+        mn_attend a = span_call(s, span, layer, MN_MIN(depth, deepest), out, q);
+        a.mla = &mla;
+        MN_TRY(attend_span(s, span, layer, &a, err));
     }
     return MN_OK;
 }
@@ -124,10 +160,10 @@ static mn_status experts(const mn_step *s, int layer, float *out, const float *x
 
 mn_ops mn_ops_dry(void) {
     mn_ops ops = mn_ops_cpu; /* the rest leaves its work to the pool */
-    ops.copy = copy;
     ops.clamp = clamp;
     ops.convolve = convolve;
     ops.attend = attend;
+    ops.attend_latent = attend_latent;
     ops.remember = remember;
     ops.experts = experts;
     ops.cap = cap;

@@ -20,6 +20,7 @@ typedef struct mn_memory {
 
 typedef struct mn_reading {
     const mn_pattern *patterns; /* [n_layers], borrowed; NULL, or kind NULL in a layer: the model's own attention */
+    bool absorbs;               /* MLA runs absorbed, whatever takes fewer products: patterns look at rows as they are cached */
     mn_posmap map;              /* scheme NULL: every key by its distance */
     mn_memory memory;
 } mn_reading;

@@ -2,6 +2,7 @@
 #ifndef MN_MODEL_WEIGHTS_H
 #define MN_MODEL_WEIGHTS_H
 
+#include "attention/mla.h"
 #include "base/arena.h"
 #include "model/config.h"
 
@@ -36,6 +37,11 @@ typedef struct mn_layer {
     mn_projection infini_write;   /* [n_kv_heads, n_embd] */
     const float *infini_write_k;  /* [n_kv_heads][head_dim_k] */
 } mn_layer;
+
+/* The up-projections of a layer with MLA. */
+static inline mn_mla mn_layer_mla(const mn_config *c, const mn_layer *l) {
+    return (mn_mla){l->k_b, l->v_b, c->mla.kv_rank, c->mla.n_nope, c->mla.n_rot, c->mla.v_dim};
+}
 
 typedef struct mn_weights {
     mn_tensor token_embd;     /* [n_vocab, n_embd] */

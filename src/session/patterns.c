@@ -77,6 +77,7 @@ mn_status mn_session_patterns(mn_session *s, const mn_session_params *p, mn_erro
     MN_TRY(resolve(s, p, err));
     MN_TRY(check_eviction(s, err));
     s->reading.patterns = s->patterns;
+    s->reading.absorbs = true;
     note_training(s, c->n_layers);
     return MN_OK;
 }

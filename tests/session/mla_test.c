@@ -1,0 +1,235 @@
+/* DeepSeek models in ordinary arithmetic, where a prompt's keys and values are materialised: against reference logits and
+ * against the absorbed way; which of the two a session takes; and the scratch that the plan counts for both. */
+#include "support/golden.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "kernels/cpu.h"
+#include "session/session.h"
+
+static const char *const models[] = {"golden/tiny-deepseek2", "golden/tiny-deepseek3", "golden/tiny-deepseek2-yarn"};
+enum { N_MODELS = sizeof models / sizeof *models };
+
+typedef struct way {
+    bool exact;
+    int32_t n_batch; /* below MN_FLASH_MIN_ROWS: absorbed; 0: the whole text at once */
+    const char *attn, *cache;
+} way;
+
+typedef struct collected {
+    const golden *g;
+    float *rows;
+} collected;
+
+static void collect(void *arg, int64_t index, const float *logits) {
+    collected *c = arg;
+    for (int64_t r = 0; r < c->g->n_rows; r++)
+        if (c->g->rows[r] == index) memcpy(c->rows + r * c->g->n_vocab, logits, (size_t)c->g->n_vocab * sizeof *logits);
+}
+
+/* The golden rows as a session computes them; the caller frees them. */
+static float *compute(const golden *g, way w) {
+    mn_engine *engine;
+    mn_session *session;
+    mn_error err;
+    mn_engine_params params = {.n_threads = 2, .exact = w.exact};
+    mn_session_params session_params = {.n_ctx = g->n_tokens, .n_batch = w.n_batch, .type_k = w.cache, .type_v = w.cache, .attn = w.attn,
+                                        .position.beyond = true};
+    assert_ok(mn_engine_open(g->model_path, &params, &engine, &err), err);
+    assert_ok(mn_session_open(engine, &session_params, &session, &err), err);
+    uint8_t *want = calloc((size_t)g->n_tokens, 1);
+    for (int64_t r = 0; r < g->n_rows; r++) want[g->rows[r]] = 1;
+    collected c = {g, calloc((size_t)(g->n_rows * g->n_vocab), sizeof(float))};
+    assert_ok(mn_session_extend(session, g->tokens, g->n_tokens, want, collect, NULL, &c, &err), err);
+    free(want);
+    mn_session_close(session);
+    mn_engine_close(engine);
+    return c.rows;
+}
+
+static void each_model(void (*check)(const golden *g, const char *name)) {
+    int n_checked = 0;
+    for (int i = 0; i < N_MODELS; i++) {
+        golden g;
+        if (golden_load(models[i], &g)) {
+            check(&g, models[i]);
+            n_checked++;
+        } else {
+            leave_out("latent attention", models[i]);
+        }
+        golden_free(&g);
+    }
+    assert_true(n_checked >= 1);
+}
+
+static void each_level(mn_cpu_level end, void (*check)(const golden *g, const char *name)) {
+    for (mn_cpu_level level = 0; level < end; level++) {
+        if (!mn_cpu_supports(level)) continue;
+        setenv("MNEMO_CPU", mn_cpu_level_name(level), 1);
+        each_model(check);
+    }
+    unsetenv("MNEMO_CPU");
+}
+
+static bool same(const golden *g, const float *a, const float *b) {
+    return memcmp(a, b, (size_t)(g->n_rows * g->n_vocab) * sizeof *a) == 0;
+}
+
+/* These levels multiply in f32 for f32 weights, in ordinary arithmetic too: what is left is the way. */
+static void check_f32(const golden *g, const char *name) {
+    assert_true(g->n_tokens >= 20);
+    float *absorbed = compute(g, (way){.exact = true, .cache = "f32"});
+    float *made = compute(g, (way){.cache = "f32"}), *in_parts = compute(g, (way){.n_batch = 17, .cache = "f32"});
+    golden_compare(g, made, 1e-3, name);
+    golden_compare(g, in_parts, 1e-3, name);
+    assert_false(same(g, made, absorbed)); /* or the keys were not made */
+    float *exact_parts = compute(g, (way){.exact = true, .n_batch = 17, .cache = "f32"});
+    float *patterned = compute(g, (way){.attn = "window:100000", .cache = "f32"});
+    assert_true(same(g, exact_parts, absorbed));
+    assert_true(same(g, patterned, absorbed)); /* a pattern keeps a session absorbed */
+    free(absorbed);
+    free(made);
+    free(in_parts);
+    free(exact_parts);
+    free(patterned);
+}
+
+static void materialised_meets_the_reference(void **state) {
+    (void)state;
+    each_level(MN_CPU_AVX512BF16, check_f32);
+}
+
+/* The largest difference of two logits, as a share of the deviation. */
+static double apart(const golden *g, const float *a, const float *b) {
+    double worst = 0;
+    for (int64_t i = 0; i < g->n_rows * g->n_vocab; i++) worst = fmax(worst, fabs((double)a[i] - b[i]));
+    return worst / g->std;
+}
+
+/* Both ways read the same cached rows; a difference in the last bit may fall on the other side when the next layer's rows
+ * are rounded to the cache's type. */
+static void check_caches(const golden *g, const char *name) {
+    static const struct { const char *cache; double share; } ways[] = {{"f32", 2e-5}, {"f16", 1e-3}, {"q8_0", 3e-3}};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        float *made = compute(g, (way){.cache = ways[i].cache}), *absorbed = compute(g, (way){.exact = true, .cache = ways[i].cache});
+        double worst = apart(g, made, absorbed);
+        if (!(worst <= ways[i].share)) fail_msg("%s, cache %s: ways are %g of the deviation apart", name, ways[i].cache, worst);
+        free(made);
+        free(absorbed);
+    }
+}
+
+static void every_cache_meets_the_absorbed_way(void **state) {
+    (void)state;
+    each_level(MN_CPU_AVX512BF16, check_caches);
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median over the rows of their root mean square difference, as a share of the deviation. A row in which rounding made
+ * the router choose another expert is far off whichever way attention went, and so no measure of the way. */
+static double typical(const golden *g, const float *a, const float *b) {
+    double rows[64];
+    assert_in_range(g->n_rows, 4, 64);
+    for (int64_t r = 0; r < g->n_rows; r++) {
+        double squares = 0;
+        for (int64_t i = r * g->n_vocab; i < (r + 1) * g->n_vocab; i++) squares += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        rows[r] = sqrt(squares / (double)g->n_vocab) / g->std;
+    }
+    qsort(rows, (size_t)g->n_rows, sizeof *rows, by_size);
+    return rows[g->n_rows / 2];
+}
+
+/* With bf16 products both ways are as far from f32. */
+static void check_bf16(const golden *g, const char *name) {
+    static const char *const caches[] = {"f32", "f16", "q8_0"};
+    for (size_t i = 0; i < sizeof caches / sizeof *caches; i++) {
+        float *want = compute(g, (way){.exact = true, .cache = caches[i]}), *made = compute(g, (way){.cache = caches[i]});
+        float *absorbed = compute(g, (way){.n_batch = MN_FLASH_MIN_ROWS - 1, .cache = caches[i]});
+        double off = typical(g, made, want), absorbed_off = typical(g, absorbed, want);
+        if (!(off <= 3e-2 && off <= 2 * absorbed_off)) fail_msg("%s, cache %s: off by %g, absorbed %g", name, caches[i], off, absorbed_off);
+        free(want);
+        free(made);
+        free(absorbed);
+    }
+}
+
+static void bf16_rounds_both_ways_alike(void **state) {
+    (void)state;
+    if (!mn_cpu_supports(MN_CPU_AVX512BF16)) return;
+    setenv("MNEMO_CPU", mn_cpu_level_name(MN_CPU_AVX512BF16), 1);
+    each_model(check_bf16);
+    unsetenv("MNEMO_CPU");
+}
+
+/* Bytes of scratch that attention of n_rows after depth takes, with these operations and this pool. */
+static size_t scratch_of(const mn_session *s, mn_pool *pool, const mn_ops *ops, int64_t depth, int64_t n_rows) {
+    const mn_config *c = &s->engine->model.config;
+    mn_arena arena = MN_ARENA_INIT;
+    mn_compute compute = s->engine->compute;
+    mn_timeline t = s->timeline;
+    mn_error err;
+    compute.scratch = &arena;
+    compute.pool = pool;
+    t.n_tokens = depth;
+    mn_span span = {&t, 0, n_rows};
+    mn_step step = {.c = &compute, .model = &s->engine->model, .n_rows = n_rows, .spans = &span, .n_spans = 1};
+    float *q = calloc((size_t)(n_rows * c->n_heads * c->head_dim_k), sizeof *q);
+    float *out = calloc((size_t)(n_rows * c->n_heads * c->head_dim_v), sizeof *out);
+    assert_ok(ops->attend_latent(&step, 0, out, q, &err), err);
+    size_t bytes = arena.most_bytes;
+    mn_arena_release(&arena);
+    free(q);
+    free(out);
+    return bytes;
+}
+
+/* The dry step takes the larger of what this step takes and what one at the deepest place of the other way took. */
+static void scratch_is_what_was_planned(void **state) {
+    (void)state;
+    golden g;
+    mn_engine *engine;
+    mn_session *s;
+    mn_pool *dry;
+    mn_error err;
+    assert_true(golden_load("golden/tiny-deepseek3", &g));
+    static const char *const types[] = {"f32", "q8_0"};
+    for (int exact = 0; exact < 2; exact++)
+        for (int type = 0; type < 2; type++) {
+            assert_ok(mn_engine_open(g.model_path, &(mn_engine_params){.n_threads = 3, .exact = exact}, &engine, &err), err);
+            mn_session_params params = {.n_ctx = 6000, .type_k = types[type], .type_v = types[type], .position.beyond = true};
+            assert_ok(mn_session_open(engine, &params, &s, &err), err);
+            assert_ok(mn_pool_create_dry(3, &dry, &err), err);
+            mn_mla m = mn_layer_mla(&engine->model.config, &engine->model.weights.layers[0]);
+            static const int64_t rows[] = {1, 15, 16, 40, 53, 54, 300, 900}, depths[] = {0, 1, 130, 1000, 3000, 5000};
+            for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+                for (size_t j = 0; j < sizeof depths / sizeof *depths; j++) {
+                    mn_ops planned = mn_ops_dry();
+                    size_t plan = scratch_of(s, dry, &planned, depths[j], rows[i]);
+                    size_t here = scratch_of(s, engine->pool, &mn_ops_cpu, depths[j], rows[i]), before = 0;
+                    int64_t deepest = exact ? -1 : mn_mla_deepest(&m, rows[i]);
+                    if (deepest >= 0 && deepest < depths[j]) before = scratch_of(s, engine->pool, &mn_ops_cpu, deepest, rows[i]);
+                    assert_int_equal(plan, MN_MAX(here, before));
+                }
+            mn_pool_destroy(dry);
+            mn_session_close(s);
+            mn_engine_close(engine);
+        }
+    golden_free(&g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(materialised_meets_the_reference),
+        cmocka_unit_test(every_cache_meets_the_absorbed_way),
+        cmocka_unit_test(bf16_rounds_both_ways_alike),
+        cmocka_unit_test(scratch_is_what_was_planned),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
