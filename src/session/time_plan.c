@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 
+#include <math.h>
 #include <string.h>
 
 static const double INT8_SHARE = 0.45, BF16_SHARE = 0.67, F32_SHARE = 0.75, ATTENTION_SHARE = 0.64, READ_SHARE = 0.7;
@@ -60,6 +61,18 @@ static double product_rate(mn_dtype type, const mn_peaks *p) {
     return F32_SHARE * p->f32_flops_per_s;
 }
 
+/* What MLA saves in a layer while it materialises: steps of n_batch rows up to the depth where that pays. Half of the
+ * square are pairs; every step makes the keys before it anew. */
+static double saved_by_materialising(const mn_engine *e, const mn_reading *r, const mn_window *w) {
+    const mn_mla_config *c = &e->model.config.mla;
+    mn_mla m = mn_layer_mla(&e->model.config, &e->model.weights.layers[0]);
+    int64_t deepest = e->compute.exact || r->absorbs || c->kv_rank == 0 ? -1 : mn_mla_deepest(&m, w->n_batch);
+    if (deepest < 0) return 0;
+    double n = (double)(deepest < w->n_ctx ? deepest : w->n_ctx), steps = n / w->n_batch;
+    double pair = 2.0 * c->kv_rank - c->n_nope - c->v_dim, made = (double)c->kv_rank * (c->n_nope + c->v_dim);
+    return 2.0 * e->model.config.n_heads * (n * n / 2 * pair - n * fmax(steps - 1, 0) / 2 * made);
+}
+
 mn_time_plan mn_time_plan_make(const mn_engine *e, const mn_window *w, const mn_peaks *peaks) {
     const mn_config *c = &e->model.config;
     mn_reading reading = w->reading ? *w->reading : mn_reading_of_model(c);
@@ -69,7 +82,7 @@ mn_time_plan mn_time_plan_make(const mn_engine *e, const mn_window *w, const mn_
     double pair_flops = 2.0 * (shape.k_dim + shape.v_dim) * c->n_heads;
     mn_time_plan p = {.prefill_flops = 2 * used.n * (double)w->n_ctx, .read_bytes = used.bytes};
     for (int layer = 0; layer < c->n_layers; layer++) {
-        p.attention_flops += pair_flops * pairs(c, &reading, layer, w->n_ctx);
+        p.attention_flops += pair_flops * pairs(c, &reading, layer, w->n_ctx) - saved_by_materialising(e, &reading, w);
         p.read_bytes += row_bytes * seen(c, &reading, layer, w->n_ctx);
         if (!reading.memory.shape.segment && !mn_reading_is_linear(&reading, layer)) continue;
         double products = (double)c->n_heads * c->head_dim_k * c->head_dim_v; /* of a read, as many of a write */

@@ -16,6 +16,7 @@ enum { N_CTX = 4096, N_TOKENS = 4000, N_BATCH = 64 };
 static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf", "golden/tiny-gemma3.gguf"};
 static char dir[4096];
 static int32_t tokens[N_CTX];
+static const char *cache_type; /* of the sessions opened; NULL: what the engine's arithmetic takes by itself */
 
 static int make_dir(void **state) {
     (void)state;
@@ -51,6 +52,7 @@ static mn_session *open_session(mn_engine *engine, size_t kv_ram) {
     mn_session *s;
     mn_error err;
     mn_session_params params = {.n_ctx = N_CTX, .n_batch = N_BATCH, .position.beyond = true, .kv_disk = kv_ram ? dir : NULL,
+                                .type_k = cache_type, .type_v = cache_type,
                                 .kv_ram_bytes = (int64_t)kv_ram};
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
     return s;
@@ -67,11 +69,14 @@ static void assert_same(const mn_session *a, const mn_session *b, mn_engine *eng
 
 static void each_model(void (*check)(mn_engine *engine)) {
     size_t n_models = sizeof model_names / sizeof *model_names;
-    for (size_t i = 0; i < 2 * n_models; i++) { /* in ordinary arithmetic too, where keys of MLA are made from waves of rows */
-        mn_engine *engine = open_engine(model_names[i % n_models], i < n_models);
+    static const struct { bool exact; const char *type; } ways[] = {{true, "f32"}, {false, "f16"}, {false, "q8_0"}};
+    for (size_t i = 0; i < 3 * n_models; i++) { /* in ordinary arithmetic keys of MLA are made from waves of rows */
+        mn_engine *engine = open_engine(model_names[i % n_models], ways[i / n_models].exact);
         if (!engine) continue;
+        cache_type = ways[i / n_models].type;
         check(engine);
         mn_engine_close(engine);
+        cache_type = NULL;
     }
 }
 
