@@ -145,12 +145,12 @@ static void fill_way(mn_session *s, peak *p) {
     extend_looking(s, 1, p);
 }
 
-static void assert_within_2_percent(size_t taken, size_t planned, const char *what, const char *way) {
-    if (taken > planned || (double)taken < 0.98 * (double)planned)
+static void assert_within_percent(int slack, size_t taken, size_t planned, const char *what, const char *way) {
+    if (taken > planned || 100 * taken < (size_t)(100 - slack) * planned)
         fail_msg("%s of %s: %zu bytes taken, %zu planned", what, way, taken, planned);
 }
 
-static void check_way(const char *model, size_t i) {
+static void check_way(const char *model, size_t i, int slack) {
     mn_engine *engine = open_engine(model, 2);
     mn_session *s;
     mn_error err;
@@ -164,8 +164,8 @@ static void check_way(const char *model, size_t i) {
     peak p = {.s = s};
     int64_t window;
     fill_way(s, &p);
-    if (!mn_session_budget(s, &window)) assert_within_2_percent(p.bytes, plan.kv_bytes, "cached rows", way);
-    assert_within_2_percent(engine->scratch.most_bytes, plan.scratch_bytes, "scratch", way);
+    if (!mn_session_budget(s, &window)) assert_within_percent(2, p.bytes, plan.kv_bytes, "cached rows", way);
+    assert_within_percent(slack, engine->scratch.most_bytes, plan.scratch_bytes, "scratch", way);
     assert_true((size_t)(1 + s->n_checkpoints) * s->timeline.state_bytes <= plan.state_bytes);
     assert_true(plan.state_bytes <= (1 + MN_MAX_CHECKPOINTS) * s->timeline.state_bytes);
     mn_session_close(s);
@@ -174,8 +174,11 @@ static void check_way(const char *model, size_t i) {
 
 static void plans_count_what_flags_add(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) check_way("golden/tiny-llama-yarn.gguf", i);
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) check_way("golden/tiny-qwen3.gguf", i);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) check_way("golden/tiny-llama-yarn.gguf", i, 2);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) check_way("golden/tiny-qwen3.gguf", i, 2);
+    /* Latent attention takes no map and no memory. A step that begins between XAttention's groups of queries has one more,
+     * 2.5 % of the scratch of its many wide heads; the last batch does not. */
+    for (size_t i = 1; ways[i].attn && strcmp(ways[i].attn, "linear"); i++) check_way("golden/tiny-deepseek3.gguf", i, 3);
 }
 
 /* A bounded memory is planned for any window, and so is a window that would not fit otherwise. */
