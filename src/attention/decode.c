@@ -5,6 +5,9 @@
 #include "base/checked.h"
 #include "kernels/kernels.h"
 
+/* Ranges are handed out several at a time: what is asked for at the end of one is the beginning of the next. */
+enum { RUNS_PER_THREAD = 8 };
+
 /* One sequence's share of the work: ranges [first_range, first_range + n_ranges) for each of its KV heads. */
 typedef struct sequence {
     const mn_attend *a;
@@ -96,7 +99,7 @@ mn_status mn_decode(const mn_compute *c, const mn_attend *batch, int n_batch, mn
     if (d.sequences) n_items = plan(&d, c, batch, n_batch, &n_heads);
     if (n_items >= 0) d.scratch = mn_arena_alloc(c->scratch, (size_t)n_threads, d.thread_bytes);
     if (d.scratch) {
-        mn_pool_run(c->pool, n_items, 1, run_ranges, &d);
+        mn_pool_run(c->pool, n_items, MN_MAX(1, n_items / (RUNS_PER_THREAD * n_threads)), run_ranges, &d);
         mn_pool_run(c->pool, n_heads, 1, run_merges, &d);
     }
     mn_arena_rewind(c->scratch, mark);

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { AHEAD_KEYS = 2 * MN_TILE_KEYS }; /* tiles of 64 dims are 8 KiB: as far as lone rows of weights look */
+
 static const float LOG2_E = 1.44269504f;
 
 static size_t align64(size_t bytes) {
@@ -78,7 +80,7 @@ mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, 
 }
 
 /* The cached rows of a key tile; pages hold whole tiles. rows is NULL when the page was dropped. What is ahead is the
- * tile that follows in this KV head, or the same one at the end. */
+ * second next tile of this KV head, or the same one at the end. */
 static mn_cached_rows find_rows(const mn_row_tile *tile, bool values, int64_t tile_begin) {
     const mn_kv_view *kv = &tile->a->kv;
     const void *const *pages = values ? kv->v_pages : kv->k_pages;
@@ -86,7 +88,7 @@ static mn_cached_rows find_rows(const mn_row_tile *tile, bool values, int64_t ti
                             .n_keys = (int)MN_MIN((int64_t)MN_TILE_KEYS, kv->n_tokens - tile_begin),
                             .row_bytes = values ? kv->v_row_bytes : kv->k_row_bytes};
     const char *page = pages[tile_begin / MN_PAGE_TOKENS], *next = page;
-    int64_t ahead = tile_begin + MN_TILE_KEYS < kv->n_tokens ? tile_begin + MN_TILE_KEYS : tile_begin;
+    int64_t ahead = tile_begin + AHEAD_KEYS < kv->n_tokens ? tile_begin + AHEAD_KEYS : tile_begin;
     if (!page) return found;
     if (pages[ahead / MN_PAGE_TOKENS]) next = pages[ahead / MN_PAGE_TOKENS];
     size_t head = (size_t)tile->kv_head * MN_PAGE_TOKENS;

@@ -38,7 +38,7 @@ typedef struct mn_cached_rows {
     const char *rows; /* of the first key */
     size_t row_bytes;
     int n_keys;        /* <= MN_TILE_KEYS */
-    const char *ahead; /* rows of the tile that comes next, to be fetched meanwhile; or the same rows */
+    const char *ahead; /* rows of a tile that comes soon, to be fetched meanwhile; or the same rows */
 } mn_cached_rows;
 
 /* One arithmetic over tiles. Operands ("packed") are opaque to the caller: per row of q k_pad, per key tile k_pad *

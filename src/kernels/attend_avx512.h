@@ -51,10 +51,10 @@ MN_INLINE __m512 exp2_cubic(__m512 x) {
 /* Query rows at a time of those computed straight from the cache, and the most in all. */
 enum { BLOCK_ROWS = 4, MAX_DIRECT_ROWS = 8 };
 
-/* Asks for keys [first, first + n) of the tile ahead. */
+/* Asks for keys [first, first + n) of the tile ahead; into the second-level cache, where more reads can be under way. */
 MN_INLINE void fetch_ahead(const mn_cached_rows *x, int first, int n) {
     const char *begin = x->ahead + (size_t)first * x->row_bytes, *end = begin + (size_t)n * x->row_bytes;
-    for (const char *line = begin; line < end; line += 64) _mm_prefetch(line, _MM_HINT_T0);
+    for (const char *line = begin; line < end; line += 64) _mm_prefetch(line, _MM_HINT_T1);
 }
 
 /* 16 x 16 dwords, rows to columns: pairs, then quads, then the 128-bit lanes twice. */
