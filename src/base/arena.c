@@ -18,8 +18,9 @@ struct mn_arena_chunk {
  * would have to be found anew. */
 static char *create_data(size_t capacity) {
     if (capacity < 2 * HUGE_PAGE_BYTES) return aligned_alloc(ALIGN_BYTES, capacity);
-    char *data = aligned_alloc(HUGE_PAGE_BYTES, capacity);
-    if (data) madvise(data, capacity, MADV_HUGEPAGE);
+    void *data;
+    if (posix_memalign(&data, HUGE_PAGE_BYTES, capacity)) return NULL;
+    madvise(data, capacity, MADV_HUGEPAGE);
     return data;
 }
 
