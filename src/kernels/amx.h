@@ -18,6 +18,18 @@ typedef struct mn_amx_shapes {
 
 _Static_assert(sizeof(mn_amx_shapes) == 64, "what ldtilecfg reads");
 
-enum { MN_AMX_ROWS = 16, MN_AMX_LANES = 16 };
+enum { MN_AMX_ROWS = 16 };
+
+/* All tiles whole: 16 rows of 64 bytes. */
+static inline void mn_amx_enter_whole(void) {
+    static const mn_amx_shapes shapes = {
+        .palette = 1,
+        .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+        .rows = {16, 16, 16, 16, 16, 16, 16, 16},
+    };
+    _tile_loadconfig(&shapes);
+}
+
+static inline void mn_amx_leave(void) { _tile_release(); }
 
 #endif

@@ -59,8 +59,8 @@ typedef struct mn_attend_ops {
     void (*scores)(float *s, const void *q, const void *k, float factor, int n_rows, int k_pad);
     /* Adds a tile to the running softmax: p = 2^(s - m), l += sum p, o += p v. Overwrites s. Scores of -inf weigh 0. */
     void (*absorb)(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad);
-    /* Both for any number of rows that see the whole tile: the same bits, and the one's memory overlaps the other's
-     * arithmetic. NULL: there is nothing to win. */
+    /* Both for any number of rows that see the whole tile, with the same bits, a few rows after the other. NULL: there is
+     * nothing to win. */
     void (*attend)(mn_softmax_rows rows, const void *q, const void *k, const void *v, float factor, int n_rows, int k_pad,
                    int v_pad);
     /* s_i = cap tanh(s_i) for one row of a tile */

@@ -18,8 +18,6 @@ static void enter(void) {
     _tile_loadconfig(&shapes);
 }
 
-static void leave(void) { _tile_release(); }
-
 typedef struct operand {
     const char *data;
     size_t row_bytes; /* from a row to the next */
@@ -111,7 +109,7 @@ MN_INLINE __m512 sum_rows(__m512 x[ROWS]) {
                                   _mm512_shuffle_f32x4(fours[i], fours[i + 2], 0xdd));
     __m512 sums = _mm512_add_ps(_mm512_shuffle_f32x4(halves[0], halves[1], 0x88),
                                 _mm512_shuffle_f32x4(halves[0], halves[1], 0xdd));
-    
+    /* lane i holds row 0, 8, 4, 12, ... : the bits of i in another order, which is its own inverse */
     return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15), sums);
 }
 
@@ -178,7 +176,7 @@ void mn_attend_init_amx(mn_attend_kernels *table) {
     mn_attend_ops *ops = &table->fast;
     ops->tile_rows = ROWS;
     ops->enter = enter;
-    ops->leave = leave;
+    ops->leave = mn_amx_leave;
     ops->scores = scores_amx;
     ops->absorb = absorb_amx;
     ops->attend = attend_amx;

@@ -15,17 +15,6 @@ typedef struct panel {
     char room[sizeof(mn_quant_panel)]; /* for the packers of the level below */
 } panel;
 
-static void enter(void) {
-    static const mn_amx_shapes shapes = {
-        .palette = 1,
-        .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-        .rows = {16, 16, 16, 16, 16, 16, 16, 16},
-    };
-    _tile_loadconfig(&shapes);
-}
-
-static void leave(void) { _tile_release(); }
-
 static int64_t whole_steps(int64_t n_in) { return (n_in + STEP_INPUTS - 1) / STEP_INPUTS * STEP_INPUTS; }
 
 static size_t x_row_bytes(int64_t n_in) { return mn_odd_lines((size_t)whole_steps(n_in) * sizeof(uint16_t)); }
@@ -48,7 +37,8 @@ typedef struct sums {
     bool old; /* to add to, else to overwrite */
 } sums;
 
-/* Rows of out are further apart than the processor's own prefetcher looks: those of the next 32 are asked for, two a step. */
+/* Rows of out are further apart than the processor's own prefetcher looks: those of the next 32 are asked for, two a step;
+ * beyond the last it asks in vain. */
 MN_ALWAYS_INLINE void fetch_sums(const sums *out, int step) {
     const char *next = (const char *)out->rows[1] + (size_t)(ROWS + 2 * step) * out->row_bytes;
     for (int i = 0; i < 2; i++, next += out->row_bytes) {
@@ -163,8 +153,8 @@ static void expand(const mn_quant_panel *in, panel *out, int n_inputs, int unit_
         .panel_outputs = MN_PANEL_OUTPUTS,            \
         .block_inputs = INPUTS,                       \
         .panel_bytes = sizeof(panel),                 \
-        .enter = enter,                               \
-        .leave = leave,                               \
+        .enter = mn_amx_enter_whole,                  \
+        .leave = mn_amx_leave,                        \
         .x_row_bytes = x_row_bytes,                   \
         .prepare = prepare,                           \
         .pack = pack_fn,                              \
