@@ -19,34 +19,10 @@ static const char *const models[] = {
 
 enum { N_MODELS = sizeof models / sizeof *models };
 
-typedef struct collected {
-    const golden *g;
-    float *rows;
-} collected;
-
-static void collect(void *arg, int64_t index, const float *logits) {
-    collected *c = arg;
-    for (int64_t r = 0; r < c->g->n_rows; r++)
-        if (c->g->rows[r] == index) memcpy(c->rows + r * c->g->n_vocab, logits, (size_t)c->g->n_vocab * sizeof *logits);
-}
-
-/* The golden rows as this engine computes them, n_batch rows per step; the caller frees them. */
+/* In exact arithmetic, n_batch rows per step; the caller frees them. */
 static float *compute(const golden *g, int n_threads, int32_t n_batch) {
-    mn_engine *engine;
-    mn_session *session;
-    mn_error err;
-    mn_engine_params params = {.n_threads = n_threads, .exact = true};
-    mn_session_params session_params = {.n_ctx = g->n_tokens, .n_batch = n_batch, .position.beyond = true};
-    assert_ok(mn_engine_open(g->model_path, &params, &engine, &err), err);
-    assert_ok(mn_session_open(engine, &session_params, &session, &err), err);
-    uint8_t *want = calloc((size_t)g->n_tokens, 1);
-    for (int64_t r = 0; r < g->n_rows; r++) want[g->rows[r]] = 1;
-    collected c = {g, calloc((size_t)(g->n_rows * g->n_vocab), sizeof(float))};
-    assert_ok(mn_session_extend(session, g->tokens, g->n_tokens, want, collect, NULL, &c, &err), err);
-    free(want);
-    mn_session_close(session);
-    mn_engine_close(engine);
-    return c.rows;
+    return golden_compute(g, &(mn_engine_params){.n_threads = n_threads, .exact = true},
+                          (mn_session_params){.n_batch = n_batch});
 }
 
 static void each_model(void (*check)(const golden *g, const char *name)) {

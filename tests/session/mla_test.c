@@ -19,35 +19,9 @@ typedef struct way {
     const char *attn, *cache;
 } way;
 
-typedef struct collected {
-    const golden *g;
-    float *rows;
-} collected;
-
-static void collect(void *arg, int64_t index, const float *logits) {
-    collected *c = arg;
-    for (int64_t r = 0; r < c->g->n_rows; r++)
-        if (c->g->rows[r] == index) memcpy(c->rows + r * c->g->n_vocab, logits, (size_t)c->g->n_vocab * sizeof *logits);
-}
-
-/* The golden rows as a session computes them; the caller frees them. */
 static float *compute(const golden *g, way w) {
-    mn_engine *engine;
-    mn_session *session;
-    mn_error err;
-    mn_engine_params params = {.n_threads = 2, .exact = w.exact};
-    mn_session_params session_params = {.n_ctx = g->n_tokens, .n_batch = w.n_batch, .type_k = w.cache, .type_v = w.cache, .attn = w.attn,
-                                        .position.beyond = true};
-    assert_ok(mn_engine_open(g->model_path, &params, &engine, &err), err);
-    assert_ok(mn_session_open(engine, &session_params, &session, &err), err);
-    uint8_t *want = calloc((size_t)g->n_tokens, 1);
-    for (int64_t r = 0; r < g->n_rows; r++) want[g->rows[r]] = 1;
-    collected c = {g, calloc((size_t)(g->n_rows * g->n_vocab), sizeof(float))};
-    assert_ok(mn_session_extend(session, g->tokens, g->n_tokens, want, collect, NULL, &c, &err), err);
-    free(want);
-    mn_session_close(session);
-    mn_engine_close(engine);
-    return c.rows;
+    return golden_compute(g, &(mn_engine_params){.n_threads = 2, .exact = w.exact},
+                          (mn_session_params){.n_batch = w.n_batch, .type_k = w.cache, .type_v = w.cache, .attn = w.attn});
 }
 
 static void each_model(void (*check)(const golden *g, const char *name)) {

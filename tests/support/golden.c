@@ -88,3 +88,32 @@ void golden_compare(const golden *g, const float *logits, double max_share, cons
             fail_msg("%s: after token %lld, another token is the likeliest", what, (long long)g->rows[r]);
     }
 }
+
+typedef struct collected {
+    const golden *g;
+    float *rows;
+} collected;
+
+static void collect(void *arg, int64_t index, const float *logits) {
+    collected *c = arg;
+    for (int64_t r = 0; r < c->g->n_rows; r++)
+        if (c->g->rows[r] == index) memcpy(c->rows + r * c->g->n_vocab, logits, (size_t)c->g->n_vocab * sizeof *logits);
+}
+
+float *golden_compute(const golden *g, const mn_engine_params *engine_params, mn_session_params params) {
+    mn_engine *engine;
+    mn_session *session;
+    mn_error err;
+    params.n_ctx = g->n_tokens;
+    params.position.beyond = true;
+    assert_ok(mn_engine_open(g->model_path, engine_params, &engine, &err), err);
+    assert_ok(mn_session_open(engine, &params, &session, &err), err);
+    uint8_t *want = calloc((size_t)g->n_tokens, 1);
+    for (int64_t r = 0; r < g->n_rows; r++) want[g->rows[r]] = 1;
+    collected c = {g, calloc((size_t)(g->n_rows * g->n_vocab), sizeof(float))};
+    assert_ok(mn_session_extend(session, g->tokens, g->n_tokens, want, collect, NULL, &c, &err), err);
+    free(want);
+    mn_session_close(session);
+    mn_engine_close(engine);
+    return c.rows;
+}
