@@ -59,7 +59,7 @@ static void run_merges(void *arg, int64_t begin, int64_t end, int thread_index) 
         mn_softmax_rows total = mn_softmax_view(partial_of(s, head, 0), s->n_rows, tile.v_pad);
         if (s->a->sums) total = mn_attend_sums_of(s->a, (int)head);
         for (int64_t range = s->a->sums ? 0 : 1; range < s->n_ranges; range++)
-            mn_softmax_merge(total, mn_softmax_view(partial_of(s, head, range), s->n_rows, tile.v_pad), s->n_rows,
+            s->by.ops->merge(total, mn_softmax_view(partial_of(s, head, range), s->n_rows, tile.v_pad), s->n_rows,
                              tile.v_pad);
         mn_row_tile_write(&tile, total);
     }

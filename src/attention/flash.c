@@ -46,7 +46,7 @@ static void run_tiles(void *arg, int64_t begin, int64_t end, int thread_index) {
         for (int64_t range = keys.begin / MN_RANGE_KEYS; range * MN_RANGE_KEYS < keys.end; range++) {
             mn_softmax_clear(part, n_rows, tile.v_pad);
             mn_row_tile_absorb(&tile, part, range * MN_RANGE_KEYS, MN_MIN((range + 1) * MN_RANGE_KEYS, keys.end));
-            mn_softmax_merge(total, part, n_rows, tile.v_pad);
+            f->by.ops->merge(total, part, n_rows, tile.v_pad);
         }
         mn_row_tile_write(&tile, total);
     }

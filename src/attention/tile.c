@@ -25,9 +25,14 @@ mn_arithmetic mn_choose_arithmetic(const mn_attend_kernels *kernels, bool exact,
     return by;
 }
 
+static int padded_k(const mn_attend *a, mn_arithmetic by) {
+    int dims = by.direct_k ? 16 : by.ops->k_dims;
+    return (a->kv.k_dim + dims - 1) / dims * dims;
+}
+
 static size_t q_row_bytes(const mn_attend *a, mn_arithmetic by) {
     if (by.direct_k) return mn_direct_q_bytes(a->kv.k_dim);
-    return (size_t)mn_attend_pad(a->kv.k_dim) * (size_t)by.ops->operand_bytes;
+    return (size_t)padded_k(a, by) * (size_t)by.ops->operand_bytes;
 }
 
 static size_t scores_bytes(mn_arithmetic by, int64_t n_rows) {
@@ -40,14 +45,25 @@ static size_t queries_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows
     return align64((size_t)rows * q_row_bytes(a, by));
 }
 
+/* Key tiles at a time. */
+static int run_tiles(mn_arithmetic by) {
+    return by.direct_k ? 0 : by.ops->attend ? MN_RUN_TILES : 1;
+}
+
 /* A key tile, or a value tile, packed. */
-static size_t packed_bytes(mn_arithmetic by, int dim) {
-    return by.direct_k ? 0 : MN_TILE_KEYS * (size_t)mn_attend_pad(dim) * (size_t)by.ops->operand_bytes;
+static size_t packed_bytes(mn_arithmetic by, int pad) {
+    return MN_TILE_KEYS * (size_t)pad * (size_t)by.ops->operand_bytes;
+}
+
+/* What a run takes besides packed tiles: who sees what, and the level's own room. */
+static size_t run_bytes(mn_arithmetic by, int64_t n_rows) {
+    if (by.direct_k || !by.ops->attend) return 0;
+    return align64(MN_RUN_TILES * (size_t)n_rows * sizeof(uint64_t)) + by.ops->run_bytes;
 }
 
 size_t mn_row_tile_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows) {
-    return queries_bytes(a, by, n_rows) + packed_bytes(by, a->kv.k_dim) +
-           packed_bytes(by, a->kv.v_dim) + scores_bytes(by, n_rows);
+    size_t tile = packed_bytes(by, padded_k(a, by)) + packed_bytes(by, mn_attend_pad(a->kv.v_dim));
+    return queries_bytes(a, by, n_rows) + (size_t)run_tiles(by) * tile + scores_bytes(by, n_rows) + run_bytes(by, n_rows);
 }
 
 static void pack_queries(const mn_row_tile *tile, int64_t first_row) {
@@ -66,15 +82,16 @@ mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, 
                         .by = by,
                         .kv_head = kv_head,
                         .group = a->n_heads / a->kv.n_kv_heads,
-                        .k_pad = mn_attend_pad(a->kv.k_dim),
+                        .k_pad = padded_k(a, by),
                         .v_pad = mn_attend_pad(a->kv.v_dim),
                         .factor = a->softcap > 0 ? a->scale / a->softcap : a->scale * LOG2_E,
                         .first_token = a->first_token + first_row,
                         .n_tokens = n_tokens,
                         .q = scratch};
     tile.k = tile.q + queries_bytes(a, by, (int64_t)n_tokens * tile.group);
-    tile.v = tile.k + packed_bytes(by, a->kv.k_dim);
-    tile.s = (float *)(void *)(tile.v + packed_bytes(by, a->kv.v_dim));
+    tile.v = tile.k + (size_t)run_tiles(by) * packed_bytes(by, tile.k_pad);
+    tile.s = (float *)(void *)(tile.v + (size_t)run_tiles(by) * packed_bytes(by, tile.v_pad));
+    tile.seen = (uint64_t *)(void *)((char *)tile.s + scores_bytes(by, (int64_t)n_tokens * tile.group));
     pack_queries(&tile, first_row);
     return tile;
 }
@@ -101,17 +118,28 @@ static int within_tile(int64_t key, int64_t tile_begin) {
     return (int)MN_MAX(0, MN_MIN(MN_TILE_KEYS, key - tile_begin));
 }
 
-/* Takes from one row of scores what its token does not see. */
-static void mask_row(float *s, const mn_attend *a, int64_t token, unsigned granules, int64_t tile_begin) {
+/* The first n of 64 bits. */
+static uint64_t first_bits(int n) {
+    return n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
+}
+
+/* Bit j: query head `head` of the token sees key tile_begin + j. */
+static uint64_t seen_keys(const mn_attend *a, int head, int64_t token, int64_t tile_begin) {
     mn_key_range keys = mn_visible_range(a, token);
+    unsigned granules = mn_visible_granules(a, head, token, tile_begin);
     int sinks = within_tile(a->n_sinks, tile_begin);
     int begin = MN_MAX(sinks, within_tile(keys.begin, tile_begin)), end = within_tile(keys.end, tile_begin);
-    for (int j = sinks; j < begin; j++) s[j] = -INFINITY;
-    for (int j = end; j < MN_TILE_KEYS; j++) s[j] = -INFINITY;
-    for (int j = 0; j < MN_TILE_KEYS; j++)
-        if (!(granules >> j / 16 & 1)) s[j] = -INFINITY;
+    uint64_t seen = first_bits(end) & (first_bits(sinks) | ~first_bits(begin));
+    for (int i = 0; i < MN_TILE_KEYS / 16; i++)
+        if (!(granules >> i & 1)) seen &= ~((uint64_t)0xffff << 16 * i);
     for (int j = begin; a->dilation > 1 && j < end; j++)
-        if ((token - tile_begin - j) % a->dilation) s[j] = -INFINITY;
+        if ((token - tile_begin - j) % a->dilation) seen &= ~((uint64_t)1 << j);
+    return seen;
+}
+
+static void mask_row(float *s, uint64_t seen) {
+    for (int j = 0; j < MN_TILE_KEYS; j++)
+        if (!(seen >> j & 1)) s[j] = -INFINITY;
 }
 
 typedef enum sight { SEES_NONE, SEES_SOME, SEES_ALL } sight;
@@ -138,26 +166,33 @@ static sight look(const mn_row_tile *tile, int64_t first, int64_t last, int64_t 
     return any == 0 ? SEES_NONE : all == full ? seen : SEES_SOME;
 }
 
+static int64_t token_of(const mn_row_tile *tile, int row) {
+    return tile->first_token + row / tile->group;
+}
+
+static int head_of(const mn_row_tile *tile, int row) {
+    return tile->kv_head * tile->group + row % tile->group;
+}
+
 /* What is not a plain product: soft-cap, ALiBi and masks, row by row. */
 static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int64_t tile_begin, sight seen) {
     const mn_attend *a = tile->a;
     for (int r = 0; r < n_rows; r++) {
         float *s = tile->s + r * MN_TILE_KEYS;
-        int64_t token = tile->first_token + (first_row + r) / tile->group;
-        int head = tile->kv_head * tile->group + (first_row + r) % tile->group;
+        int64_t token = token_of(tile, first_row + r);
+        int head = head_of(tile, first_row + r);
         if (a->softcap > 0) tile->by.ops->softcap(s, a->softcap * LOG2_E);
         if (a->slopes) {
             float slope = a->slopes[head] * LOG2_E;
             tile->by.ops->add_slope(s, slope, (float)(tile_begin - token));
         }
-        if (seen == SEES_SOME)
-            mask_row(s, a, token, mn_visible_granules(a, head, token, tile_begin), tile_begin);
+        if (seen == SEES_SOME) mask_row(s, seen_keys(a, head, token, tile_begin));
     }
 }
 
-static bool must_edit(const mn_row_tile *tile, sight seen) {
-    return seen == SEES_SOME || tile->a->slopes || tile->a->softcap > 0;
-}
+static bool has_bias(const mn_attend *a) { return a->slopes || a->softcap > 0; }
+
+static bool must_edit(const mn_row_tile *tile, sight seen) { return seen == SEES_SOME || has_bias(tile->a); }
 
 /* seen: what the row tile as a whole sees of the key tile; k, v: the tile's cached rows. */
 static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const mn_cached_rows *k,
@@ -166,10 +201,6 @@ static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const m
     ops->pack_k(tile->k, k, tile->a->kv.k_dim);
     ops->pack_v(tile->v, v, tile->a->kv.v_dim);
     int n_rows = tile->n_tokens * tile->group;
-    if (ops->attend && !must_edit(tile, tile_sight)) {
-        ops->attend(rows, tile->q, tile->k, tile->v, tile->factor, n_rows, tile->k_pad, tile->v_pad);
-        return;
-    }
     for (int row = 0; row < n_rows; row += ops->tile_rows) {
         int n = MN_MIN(ops->tile_rows, n_rows - row);
         sight seen = tile_sight;
@@ -190,16 +221,56 @@ static void absorb_direct(const mn_row_tile *tile, mn_softmax_rows rows, const m
     tile->by.direct_v->absorb(rows, tile->s, v, n_rows, tile->v_pad);
 }
 
-void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end) {
+/* Key tiles that wait to be attended to together. */
+static mn_attend_run start_run(const mn_row_tile *tile) {
+    return (mn_attend_run){.q = tile->q,
+                           .k = tile->k,
+                           .v = tile->v,
+                           .n_rows = tile->n_tokens * tile->group,
+                           .k_pad = tile->k_pad,
+                           .v_pad = tile->v_pad,
+                           .factor = tile->factor,
+                           .room = (char *)tile->seen + run_bytes(tile->by, tile->n_tokens * tile->group) -
+                                   tile->by.ops->run_bytes};
+}
+
+static void end_run(const mn_row_tile *tile, mn_softmax_rows rows, mn_attend_run *run) {
+    if (run->n_tiles > 0) tile->by.ops->attend(rows, run);
+    run->n_tiles = 0;
+}
+
+static void add_to_run(const mn_row_tile *tile, mn_softmax_rows rows, mn_attend_run *run, const mn_cached_rows *k,
+                       const mn_cached_rows *v, int64_t tile_begin, sight tile_sight) {
+    int t = run->n_tiles++;
+    tile->by.ops->pack_k(tile->k + (size_t)t * packed_bytes(tile->by, tile->k_pad), k, tile->a->kv.k_dim);
+    tile->by.ops->pack_v(tile->v + (size_t)t * packed_bytes(tile->by, tile->v_pad), v, tile->a->kv.v_dim);
+    uint64_t *seen = tile->seen + (size_t)t * (size_t)run->n_rows;
+    for (int row = 0; tile_sight == SEES_SOME && row < run->n_rows; row++)
+        seen[row] = seen_keys(tile->a, head_of(tile, row), token_of(tile, row), tile_begin);
+    run->seen[t] = tile_sight == SEES_SOME ? seen : NULL;
+    if (run->n_tiles == MN_RUN_TILES) end_run(tile, rows, run);
+}
+
+static void absorb_tiles(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end) {
     int64_t last_token = tile->first_token + tile->n_tokens - 1;
-    if (!tile->by.direct_k && tile->by.ops->enter) tile->by.ops->enter();
+    bool runs = !tile->by.direct_k && tile->by.ops->attend && !has_bias(tile->a) && tile->factor > 0;
+    mn_attend_run run = {0};
+    if (runs) run = start_run(tile);
     while ((begin = mn_next_visible_tile(tile->a, tile->kv_head, tile->first_token, last_token, begin)) < end) {
         sight seen = look(tile, 0, tile->n_tokens - 1, begin);
         mn_cached_rows k = find_rows(tile, false, begin), v = find_rows(tile, true, begin);
-        if (seen != SEES_NONE && k.rows && v.rows)
-            (tile->by.direct_k ? absorb_direct : absorb_packed)(tile, rows, &k, &v, begin, seen);
+        if (seen != SEES_NONE && k.rows && v.rows) {
+            if (runs) add_to_run(tile, rows, &run, &k, &v, begin, seen);
+            else (tile->by.direct_k ? absorb_direct : absorb_packed)(tile, rows, &k, &v, begin, seen);
+        }
         begin += MN_TILE_KEYS;
     }
+    if (runs) end_run(tile, rows, &run);
+}
+
+void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end) {
+    if (!tile->by.direct_k && tile->by.ops->enter) tile->by.ops->enter();
+    absorb_tiles(tile, rows, begin, end);
     if (!tile->by.direct_k && tile->by.ops->leave) tile->by.ops->leave();
 }
 
@@ -255,19 +326,6 @@ void mn_softmax_clear(mn_softmax_rows rows, int64_t n_rows, int v_pad) {
         rows.l[r] = 0;
     }
     memset(rows.o, 0, (size_t)n_rows * (size_t)v_pad * sizeof(float));
-}
-
-void mn_softmax_merge(mn_softmax_rows total, mn_softmax_rows part, int64_t n_rows, int v_pad) {
-    for (int64_t r = 0; r < n_rows; r++) {
-        if (part.l[r] == 0) continue;
-        float m = MN_MAX(total.m[r], part.m[r]);
-        float keep = exp2f(total.m[r] - m), add = exp2f(part.m[r] - m);
-        total.m[r] = m;
-        total.l[r] = total.l[r] * keep + part.l[r] * add;
-        float *o = total.o + r * v_pad;
-        const float *more = part.o + r * v_pad;
-        for (int i = 0; i < v_pad; i++) o[i] = o[i] * keep + more[i] * add;
-    }
 }
 
 void mn_row_tile_write(const mn_row_tile *tile, mn_softmax_rows total) {

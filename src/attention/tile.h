@@ -22,7 +22,7 @@ typedef struct mn_arithmetic {
 /* exact: f32 tiles, so that a row comes out the same whatever its chunk. Few rows may be computed directly. */
 mn_arithmetic mn_choose_arithmetic(const mn_attend_kernels *kernels, bool exact, const mn_attend *a, int64_t n_tokens);
 
-/* The packed operands of some rows of one KV head's group, and room for one tile of keys and values. A row of the tile
+/* The packed operands of some rows of one KV head's group, and room for the keys and values of a tile or a run of them. A row of the tile
  * is a (token, query head) pair, tokens slowest. */
 typedef struct mn_row_tile {
     const mn_attend *a;
@@ -33,6 +33,7 @@ typedef struct mn_row_tile {
     int n_tokens;
     char *q, *k, *v;
     float *s;
+    uint64_t *seen; /* of the key tiles of a run */
 } mn_row_tile;
 
 /* Bytes of scratch for n_rows rows; a multiple of 64. */
@@ -55,8 +56,6 @@ mn_softmax_rows mn_softmax_view(float *memory, int64_t n_rows, int v_pad);
 void mn_softmax_clear(mn_softmax_rows rows, int64_t n_rows, int v_pad);
 /* The rows from the first-th on. */
 mn_softmax_rows mn_softmax_skip(mn_softmax_rows rows, int64_t first, int v_pad);
-/* total += part for n_rows rows, by log-sum-exp: both are brought to the larger maximum. */
-void mn_softmax_merge(mn_softmax_rows total, mn_softmax_rows part, int64_t n_rows, int v_pad);
 /* out = o / l for the rows of tile, zeros for rows that saw nothing. */
 void mn_row_tile_write(const mn_row_tile *tile, mn_softmax_rows total);
 

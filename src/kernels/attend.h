@@ -16,7 +16,7 @@ enum {
     MN_ATTEND_MAX_DIM = 1024 /* longest key or value row */
 };
 
-/* Rows are padded with zeros to whole vectors of 16: dims named *_pad below. */
+/* Rows are padded with zeros to whole vectors of 16, those of queries and keys to k_dims: dims named *_pad below. */
 static inline int mn_attend_pad(int dim) {
     return (dim + 15) & ~15;
 }
@@ -41,11 +41,23 @@ typedef struct mn_cached_rows {
     const char *ahead; /* rows of a tile that comes soon, to be fetched meanwhile; or the same rows */
 } mn_cached_rows;
 
+/* Some key tiles and all the rows that may see a part of them, in one go. */
+enum { MN_RUN_TILES = 4 };
+typedef struct mn_attend_run {
+    const char *q;    /* packed rows */
+    const char *k, *v; /* [n_tiles] packed tiles */
+    const uint64_t *seen[MN_RUN_TILES]; /* of a tile, [n_rows]: bit j is set where the row sees key j. NULL: all do, all of it */
+    int n_tiles, n_rows, k_pad, v_pad;
+    float factor; /* > 0 */
+    char *room;   /* run_bytes of the arithmetic, 64-byte aligned */
+} mn_attend_run;
+
 /* One arithmetic over tiles. Operands ("packed") are opaque to the caller: per row of q k_pad, per key tile k_pad *
  * MN_TILE_KEYS, per value tile v_pad * MN_TILE_KEYS elements of operand_bytes, 64-byte aligned. What a row receives
  * does not depend on which rows share its call. */
 typedef struct mn_attend_ops {
     int operand_bytes;
+    int k_dims; /* query and key rows are padded with zeros to a multiple of so many dims, 16 or 32: k_pad */
     int tile_rows; /* query rows that one call takes at most: what the registers hold */
     /* Before and after any of the calls below on a thread, where the processor has state to set up. NULL: nothing to do. */
     void (*enter)(void);
@@ -59,10 +71,12 @@ typedef struct mn_attend_ops {
     void (*scores)(float *s, const void *q, const void *k, float factor, int n_rows, int k_pad);
     /* Adds a tile to the running softmax: p = 2^(s - m), l += sum p, o += p v. Overwrites s. Scores of -inf weigh 0. */
     void (*absorb)(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad);
-    /* Both for any number of rows that see the whole tile, with the same bits, a few rows after the other. NULL: there is
-     * nothing to win. */
-    void (*attend)(mn_softmax_rows rows, const void *q, const void *k, const void *v, float factor, int n_rows, int k_pad,
-                   int v_pad);
+    /* Both for a run, where masks are all that must be done to scores. Which tiles share a run changes no bit; scores and
+     * absorb may round otherwise. NULL: there is nothing to win. */
+    void (*attend)(mn_softmax_rows rows, const mn_attend_run *run);
+    size_t run_bytes;
+    /* total += part for n_rows rows, by log-sum-exp: both are brought to the larger maximum. */
+    void (*merge)(mn_softmax_rows total, mn_softmax_rows part, int64_t n_rows, int v_pad);
     /* s_i = cap tanh(s_i) for one row of a tile */
     void (*softcap)(float *s, float cap);
     /* s_j += slope * (offset + j) for one row of a tile (ALiBi, arXiv:2108.12409) */

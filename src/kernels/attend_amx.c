@@ -1,183 +1,349 @@
-/* Attention tiles multiplied by tdpbf16ps: 16 query rows by 16 keys (or value elements) by 32 products at a time. Packed as
- * for vdpbf16ps (attend_avx512bf16.c), whose pairs are what the tiles want.
+/* Attention tiles multiplied by tdpbf16ps: 16 query rows (a group) by 16 keys or value elements by 32 products at a time.
  *
- * Of tiles 0 to 3 each holds 16 columns of sums, 4 and 6 the factors, 5 and 7 factors of half the depth: dims are multiples
- * of 16, and a product takes 32.
+ * A run of key tiles meets a few groups in two passes. First keys: while tiles multiply one group's queries with the
+ * keys, the vector units turn the scores of the group before into weights. Then values, all weights of a group at once:
+ * moving outputs into tiles and back costs as much as multiplying 64 keys.
+ *
+ * Packed: q [k_pad]; k [k_pad / 2][MN_TILE_KEYS] pairs of dims; v in panels of 64 elements (the last may be narrower), in each
+ * [MN_TILE_KEYS / 2][width] pairs of keys in the order of the weights.
  */
-#include "kernels/amx.h"
-#include "kernels/attend_avx512.h"
+#include "kernels/attend_amx_weigh.h"
+#include "kernels/attend_bf16.h"
 
-enum { ROWS = MN_AMX_ROWS, PANEL = 64, PAIRS = 16, WEIGHT_BYTES = MN_TILE_KEYS * 2 };
+enum {
+    K_DIMS = 32,       /* of a product */
+    PANEL = 64,        /* value elements of four tiles */
+    CHUNK_GROUPS = 16, /* whose weights stay in the second-level cache until the values come */
+    PAIR_ROWS = MN_TILE_KEYS / 2
+};
 
-static void enter(void) {
-    static const mn_amx_shapes shapes = {
-        .palette = 1,
-        .row_bytes = {64, 64, 64, 64, 64, 32, 64, 64},
-        .rows = {16, 16, 16, 16, 16, 16, 16, 8},
-    };
-    _tile_loadconfig(&shapes);
-}
-
-typedef struct operand {
-    const char *data;
-    size_t row_bytes; /* from a row to the next */
-} operand;
-
-/* c [16, 16 n_vectors] = (or +=) a [16, 2 n_pairs] b. tilezero between products would stall them. */
-MN_INLINE void multiply_tiles(float *c, size_t c_row_bytes, operand a, operand b, int n_pairs, int n_vectors, bool add) {
-    if (add) {
-        _tile_loadd(0, c, c_row_bytes);
-        if (n_vectors > 1) _tile_loadd(1, c + 16, c_row_bytes);
-        if (n_vectors > 2) _tile_loadd(2, c + 32, c_row_bytes);
-        if (n_vectors > 3) _tile_loadd(3, c + 48, c_row_bytes);
-    } else {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    }
-#define COLUMN(i, a_tile, b_tile)                                \
-    if (n_vectors > i) {                                         \
-        _tile_loadd(b_tile, b.data + 64 * i, b.row_bytes);       \
-        _tile_dpbf16ps(i, a_tile, b_tile);                       \
-    }
-#define STEP(a_tile, b_tile)                       \
-    do {                                           \
-        _tile_loadd(a_tile, a.data, a.row_bytes);  \
-        COLUMN(0, a_tile, b_tile)                  \
-        COLUMN(1, a_tile, b_tile)                  \
-        COLUMN(2, a_tile, b_tile)                  \
-        COLUMN(3, a_tile, b_tile)                  \
+/* Both passes have all tiles whole: 0 to 2 and 4 are sums, 5 and 6 factors. */
+#define LOAD_TILE(tile, from, row_bytes)        \
+    do {                                        \
+        __asm__ volatile("" ::: "memory");      \
+        _tile_loadd(tile, from, row_bytes);     \
     } while (0)
-    for (; n_pairs >= PAIRS; n_pairs -= PAIRS, a.data += 4 * PAIRS, b.data += PAIRS * b.row_bytes) {
-        STEP(4, 6);
+
+static const uint16_t ones[ROWS * 32] __attribute__((aligned(64))) = {[0 ... ROWS * 32 - 1] = 0x3f80};
+
+/* A group's products with a key tile, to be made little by little. */
+typedef struct key_products {
+    float *s; /* [ROWS, MN_TILE_KEYS] */
+    const char *q, *k;
+    size_t q_row_bytes;
+    int n_steps; /* of K_DIMS dims */
+} key_products;
+
+#define KEY_STEPS(sum)                                                                                              \
+    for (int i = first; i < last; i++) {                                                                           \
+        LOAD_TILE(5, p->q + 64 * i, p->q_row_bytes);                                                               \
+        LOAD_TILE(6, p->k + 64 * column + (size_t)i * (K_DIMS / 2) * MN_TILE_KEYS * 4, MN_TILE_KEYS * 4);          \
+        _tile_dpbf16ps(sum, 5, 6);                                                                                 \
     }
-    if (n_pairs > 0) {
-        STEP(5, 7);
+#define STORE_SCORES(sum, column) _tile_stored(sum, p->s + 16 * (column), MN_TILE_KEYS * 4)
+
+/* Quarter `part` of 16. Sixteen keys take four of them; their scores are fetched in the middle of the next four, when no
+ * instruction waits for them any more. */
+MN_INLINE void multiply_some_keys(const key_products *p, const int part) {
+    const int column = part / 4, first = part % 4 * p->n_steps / 4, last = (part % 4 + 1) * p->n_steps / 4;
+    if (column % 2) {
+        if (part % 4 == 0) _tile_zero(1);
+        KEY_STEPS(1)
+        if (part % 4 == 2) STORE_SCORES(0, column - 1);
+    } else {
+        if (part % 4 == 0) _tile_zero(0);
+        KEY_STEPS(0)
+        if (part % 4 == 2 && column) STORE_SCORES(1, column - 1);
     }
-#undef STEP
-#undef COLUMN
-    _tile_stored(0, c, c_row_bytes);
-    if (n_vectors > 1) _tile_stored(1, c + 16, c_row_bytes);
-    if (n_vectors > 2) _tile_stored(2, c + 32, c_row_bytes);
-    if (n_vectors > 3) _tile_stored(3, c + 48, c_row_bytes);
+    if (part == ROWS - 1) STORE_SCORES(1, column);
 }
 
-/* Raw products of 16 rows with the keys of a tile. */
-MN_INLINE void multiply_keys(float *s, const void *q, const void *k, int k_pad) {
-    multiply_tiles(s, MN_TILE_KEYS * sizeof *s, (operand){q, (size_t)k_pad * 2}, (operand){k, MN_TILE_KEYS * 4}, k_pad / 2,
-                   4, false);
+static void multiply_keys(const key_products *p) {
+#pragma GCC unroll 16
+    for (int part = 0; part < ROWS; part++) multiply_some_keys(p, part);
 }
 
-MN_INLINE void multiply_values(float *o, const void *weights, const char *v, int v_pad) {
-    operand a = {weights, WEIGHT_BYTES};
-    size_t o_row_bytes = (size_t)v_pad * sizeof *o, v_row_bytes = (size_t)v_pad * 4;
-    int i = 0;
-    for (; i + PANEL <= v_pad; i += PANEL)
-        multiply_tiles(o + i, o_row_bytes, a, (operand){v + 4 * i, v_row_bytes}, MN_TILE_KEYS / 2, 4, true);
-    for (; i < v_pad; i += 16)
-        multiply_tiles(o + i, o_row_bytes, a, (operand){v + 4 * i, v_row_bytes}, MN_TILE_KEYS / 2, 1, true);
-}
-
-/* Turns a row of scores, times factor, into weights, rounded to bf16. Returns sixteen parts of their sum. */
-MN_INLINE __m512 weigh_row(char *weights, float *m, float *l, float *o, const float *s, __m512 factor, int v_pad) {
-    __m512 x[4];
-    for (int i = 0; i < 4; i++) x[i] = _mm512_mul_ps(_mm512_load_ps(s + 16 * i), factor);
-    __m512 top = _mm512_max_ps(_mm512_max_ps(x[0], x[1]), _mm512_max_ps(x[2], x[3]));
-    if (_mm512_cmp_ps_mask(top, _mm512_set1_ps(*m + MN_RESCALE_THRESHOLD), _CMP_GT_OQ))
-        raise_max(m, l, o, _mm512_reduce_max_ps(top), v_pad);
-    __m512 shift = _mm512_set1_ps(*m == -INFINITY ? 0 : *m);
-    for (int i = 0; i < 4; i++) x[i] = exp2_cubic(_mm512_sub_ps(x[i], shift));
-    _mm512_store_si512(weights, (__m512i)_mm512_cvtne2ps_pbh(x[1], x[0]));
-    _mm512_store_si512(weights + 64, (__m512i)_mm512_cvtne2ps_pbh(x[3], x[2]));
-    return _mm512_add_ps(_mm512_add_ps(x[0], x[1]), _mm512_add_ps(x[2], x[3]));
-}
-
-/* Lane r: the sum over x[r], every row's in the same order. */
-MN_INLINE __m512 sum_rows(__m512 x[ROWS]) {
-    __m512 pairs[8], fours[4], halves[2];
-    for (int i = 0; i < 8; i++) {
-        __m512 a = x[i], b = x[i + 8];
-        pairs[i] = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)); /* a b a b in each place */
+/* Weighs one group's scores, and multiplies those of the next meanwhile (if next). */
+MN_INLINE void weigh_group(weigher *w, group *g, char *weights, const float *s, const uint64_t *seen,
+                           const key_products *next) {
+    start_group(w, g->m);
+    weigh_constants c = hold_constants(w);
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; r++) {
+        if (next) multiply_some_keys(next, r);
+        weigh_row(w, g, weights, s, r, seen, &c);
     }
-    for (int i = 0; i < 4; i++) {
-        __m512d a = _mm512_castps_pd(pairs[i]), b = _mm512_castps_pd(pairs[i + 4]);
-        fours[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
-    }
-    for (int i = 0; i < 2; i++)
-        halves[i] = _mm512_add_ps(_mm512_shuffle_f32x4(fours[i], fours[i + 2], 0x88),
-                                  _mm512_shuffle_f32x4(fours[i], fours[i + 2], 0xdd));
-    __m512 sums = _mm512_add_ps(_mm512_shuffle_f32x4(halves[0], halves[1], 0x88),
-                                _mm512_shuffle_f32x4(halves[0], halves[1], 0xdd));
-    /* lane i holds row 0, 8, 4, 12, ... : the bits of i in another order, which is its own inverse */
-    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15), sums);
 }
 
-/* n_rows rows of a group; meanwhile their outputs, which are wanted next, come closer. */
-MN_INLINE void weigh_group(char *weights, mn_softmax_rows rows, const float *s, float factor, int n_rows, int v_pad) {
-    __m512 parts[ROWS];
-    for (int r = 0; r < n_rows; r++) {
-        float *o = rows.o + (size_t)r * (size_t)v_pad;
-        for (int i = 0; i < v_pad; i += 16) _mm_prefetch((const char *)(o + i), _MM_HINT_T0);
-        parts[r] = weigh_row(weights + r * WEIGHT_BYTES, &rows.m[r], &rows.l[r], o, s + r * MN_TILE_KEYS,
-                             _mm512_set1_ps(factor), v_pad);
+static void weigh_all(weigher *w, group *g, char *weights, const float *s, const key_products *next) {
+    weigh_group(w, g, weights, s, NULL, next);
+}
+
+static void weigh_seen(weigher *w, group *g, char *weights, const float *s, const uint64_t *seen, const key_products *next) {
+    weigh_group(w, g, weights, s, seen, next);
+}
+
+static void weigh_last(weigher *w, group *g, char *weights, const float *s, const uint64_t *seen) {
+    weigh_group(w, g, weights, s, seen, NULL);
+}
+
+/* One panel of a group's outputs += weights v; with it the sum of weights, as products with ones, if sums. */
+MN_INLINE void multiply_panel_values(const group *g, float *o, size_t o_row_bytes, const char *v, size_t v_tile_bytes,
+                                     float *sums, const int n_vectors) {
+    size_t v_row_bytes = (size_t)n_vectors * 64;
+#define FOR_VECTORS(do_with)                  \
+    do_with(0, 0);                            \
+    if (n_vectors > 1) do_with(1, 1);         \
+    if (n_vectors > 2) do_with(2, 2);         \
+    if (n_vectors > 3) do_with(4, 3)
+#define LOAD_OUT(tile, i) LOAD_TILE(tile, o + 16 * (i), o_row_bytes)
+#define STORE_OUT(tile, i) _tile_stored(tile, o + 16 * (i), o_row_bytes)
+#define MULTIPLY(tile, i) LOAD_TILE(6, rows + 64 * (i), v_row_bytes); _tile_dpbf16ps(tile, 5, 6)
+    FOR_VECTORS(LOAD_OUT);
+    if (sums) _tile_zero(7);
+    for (int t = 0; t < g->n_tiles; t++)
+        for (int half = 0; half < 2; half++) {
+            const char *rows = v + g->tiles[t] * v_tile_bytes + (size_t)half * ROWS * v_row_bytes;
+            LOAD_TILE(5, g->weights + t * WEIGHT_BYTES + 64 * half, WEIGHT_ROW_BYTES);
+            MULTIPLY(0, 0);
+            if (n_vectors > 1) { MULTIPLY(1, 1); }
+            if (n_vectors > 2) { MULTIPLY(2, 2); }
+            if (n_vectors > 3) { MULTIPLY(4, 3); }
+            if (sums) _tile_dpbf16ps(7, 5, 3);
+        }
+    FOR_VECTORS(STORE_OUT);
+    if (sums) _tile_stored(7, sums, 64);
+#undef MULTIPLY
+#undef STORE_OUT
+#undef LOAD_OUT
+#undef FOR_VECTORS
+}
+
+static void multiply_values(const group *g, int first, const char *v, int v_pad, float *sums) {
+    float *o = g->o + first;
+    size_t o_bytes = (size_t)v_pad * sizeof *o, v_bytes = (size_t)v_pad * MN_TILE_KEYS * 2;
+    v += (size_t)first * MN_TILE_KEYS * 2;
+    switch (v_pad - first) {
+    case 16: multiply_panel_values(g, o, o_bytes, v, v_bytes, sums, 1); break;
+    case 32: multiply_panel_values(g, o, o_bytes, v, v_bytes, sums, 2); break;
+    case 48: multiply_panel_values(g, o, o_bytes, v, v_bytes, sums, 3); break;
+    default: multiply_panel_values(g, o, o_bytes, v, v_bytes, sums, 4); break;
     }
-    for (int r = n_rows; r < ROWS; r++) parts[r] = _mm512_setzero_ps();
-    __mmask16 mask = (__mmask16)((1u << n_rows) - 1);
-    _mm512_mask_storeu_ps(rows.l, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(mask, rows.l), sum_rows(parts)));
+}
+
+/* The panels of v one after the other, so that each stays in the first-level cache for all groups. */
+static void absorb_values(group *groups, int n_groups, const char *v, int v_pad) {
+    float sums[ROWS * 16] __attribute__((aligned(64)));
+    LOAD_TILE(3, ones, 64);
+    for (int first = 0; first < v_pad; first += PANEL)
+        for (group *g = groups; g < groups + n_groups; g++) {
+            if (g->n_tiles == 0) continue;
+            multiply_values(g, first, v, v_pad, first ? NULL : sums);
+            if (first) continue;
+            __asm__ volatile("" ::: "memory");
+            for (int r = 0; r < ROWS; r++) g->l[r] += sums[16 * r];
+        }
+}
+
+/* Rows that do not fill a group, copied. Of those that are absent nothing is kept. */
+typedef struct few_rows {
+    float m[ROWS], l[ROWS], o[ROWS * MN_ATTEND_MAX_DIM];
+} few_rows;
+
+static void copy_few(few_rows *few, mn_softmax_rows rows, int n_rows, int v_pad) {
+    size_t n_floats = (size_t)n_rows * (size_t)v_pad;
+    for (int r = 0; r < ROWS; r++) {
+        few->m[r] = r < n_rows ? rows.m[r] : -INFINITY;
+        few->l[r] = r < n_rows ? rows.l[r] : 0;
+    }
+    memcpy(few->o, rows.o, n_floats * sizeof *few->o);
+    memset(few->o + n_floats, 0, ((size_t)ROWS * (size_t)v_pad - n_floats) * sizeof *few->o);
+}
+
+static void write_few(mn_softmax_rows rows, const few_rows *few, int n_rows, int v_pad) {
+    memcpy(rows.m, few->m, (size_t)n_rows * sizeof *few->m);
+    memcpy(rows.l, few->l, (size_t)n_rows * sizeof *few->l);
+    memcpy(rows.o, few->o, (size_t)n_rows * (size_t)v_pad * sizeof *few->o);
+}
+
+/* Of the memory of a run. */
+typedef struct room {
+    float s[2][ROWS * MN_TILE_KEYS];
+    char weights[CHUNK_GROUPS][MN_RUN_TILES * WEIGHT_BYTES];
+    few_rows few;
+    uint64_t few_seen[MN_RUN_TILES][ROWS];
+    weigher w;
+} room;
+
+static bool sees_any(const uint64_t *seen) {
+    uint64_t any = 0;
+    for (int r = 0; r < ROWS; r++) any |= seen[r];
+    return any != 0;
+}
+
+/* A product of a group with a key tile. */
+typedef struct item {
+    group *g;
+    int tile;
+} item;
+
+static int list_items(item *items, group *groups, int n_groups, int n_tiles) {
+    int n = 0;
+    for (int t = 0; t < n_tiles; t++)
+        for (group *g = groups; g < groups + n_groups; g++)
+            if (!g->seen[t] || sees_any(g->seen[t])) items[n++] = (item){g, t};
+    return n;
+}
+
+static key_products products_of(const mn_attend_run *run, const item *it, float *s) {
+    return (key_products){s, it->g->q, run->k + (size_t)it->tile * (size_t)run->k_pad * MN_TILE_KEYS * 2,
+                          (size_t)run->k_pad * 2, run->k_pad / K_DIMS};
+}
+
+static void attend_groups(const mn_attend_run *run, room *m, group *groups, int n_groups) {
+    item items[CHUNK_GROUPS * MN_RUN_TILES];
+    int n = list_items(items, groups, n_groups, run->n_tiles);
+    if (n == 0) return;
+    key_products products = products_of(run, items, m->s[0]);
+    multiply_keys(&products);
+    for (int i = 0; i < n; i++) {
+        group *g = items[i].g;
+        const uint64_t *seen = g->seen[items[i].tile];
+        char *weights = g->weights + g->n_tiles * WEIGHT_BYTES;
+        if (i + 1 < n) products = products_of(run, &items[i + 1], m->s[(i + 1) % 2]);
+        if (i + 1 == n) weigh_last(&m->w, g, weights, m->s[i % 2], seen);
+        else if (seen) weigh_seen(&m->w, g, weights, m->s[i % 2], seen, &products);
+        else weigh_all(&m->w, g, weights, m->s[i % 2], &products);
+        g->tiles[g->n_tiles++] = (uint8_t)items[i].tile;
+    }
+    absorb_values(groups, n_groups, run->v, run->v_pad);
+}
+
+static group group_at(const mn_attend_run *run, mn_softmax_rows rows, int row, char *weights) {
+    group g = {.q = run->q + (size_t)row * (size_t)run->k_pad * 2,
+               .m = rows.m + row,
+               .l = rows.l + row,
+               .o = rows.o + (size_t)row * (size_t)run->v_pad,
+               .weights = weights};
+    for (int t = 0; t < run->n_tiles; t++) g.seen[t] = run->seen[t] ? run->seen[t] + row : NULL;
+    return g;
+}
+
+/* The last n_rows rows. */
+static void attend_few(const mn_attend_run *run, room *m, mn_softmax_rows rows, int row, int n_rows) {
+    group g = group_at(run, rows, row, m->weights[0]);
+    mn_softmax_rows last = {g.m, g.l, g.o};
+    copy_few(&m->few, last, n_rows, run->v_pad);
+    g.m = m->few.m;
+    g.l = m->few.l;
+    g.o = m->few.o;
+    for (int t = 0; t < run->n_tiles; t++) {
+        for (int r = 0; r < ROWS; r++) m->few_seen[t][r] = r >= n_rows ? 0 : g.seen[t] ? g.seen[t][r] : ~(uint64_t)0;
+        g.seen[t] = m->few_seen[t];
+    }
+    attend_groups(run, m, &g, 1);
+    write_few(last, &m->few, n_rows, run->v_pad);
+}
+
+static void attend_amx(mn_softmax_rows rows, const mn_attend_run *run) {
+    room *m = (room *)(void *)run->room;
+    group groups[CHUNK_GROUPS];
+    start_weigher(&m->w, run->factor, run->v_pad);
+    int row = 0;
+    while (run->n_rows - row >= ROWS) {
+        int n = 0;
+        for (; n < CHUNK_GROUPS && run->n_rows - row >= ROWS; n++, row += ROWS)
+            groups[n] = group_at(run, rows, row, m->weights[n]);
+        attend_groups(run, m, groups, n);
+    }
+    if (row < run->n_rows) attend_few(run, m, rows, row, run->n_rows - row);
 }
 
 static void scores_amx(float *s, const void *q, const void *k, float factor, int n_rows, int k_pad) {
-    multiply_keys(s, q, k, k_pad);
+    const key_products products = {s, q, k, (size_t)k_pad * 2, k_pad / K_DIMS};
+    multiply_keys(&products);
     for (int i = 0; i < n_rows * MN_TILE_KEYS; i += 16)
         _mm512_store_ps(s + i, _mm512_mul_ps(_mm512_load_ps(s + i), _mm512_set1_ps(factor)));
 }
 
-/* Tiles have 16 rows: fewer are copied, a panel at a time. */
-static void multiply_few_values(float *o, const void *weights, const char *v, int n_rows, int v_pad) {
-    float copy[ROWS * 16] __attribute__((aligned(64))) = {0};
-    for (int i = 0; i < v_pad; i += 16) {
-        for (int r = 0; r < n_rows; r++) _mm512_store_ps(copy + 16 * r, _mm512_load_ps(o + (size_t)r * (size_t)v_pad + i));
-        multiply_tiles(copy, 64, (operand){weights, WEIGHT_BYTES}, (operand){v + 4 * i, (size_t)v_pad * 4}, MN_TILE_KEYS / 2, 1,
-                       true);
-        for (int r = 0; r < n_rows; r++) _mm512_store_ps(o + (size_t)r * (size_t)v_pad + i, _mm512_load_ps(copy + 16 * r));
-    }
-}
-
 static void absorb_amx(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad) {
-    char weights[ROWS * WEIGHT_BYTES] __attribute__((aligned(64)));
-    weigh_group(weights, rows, s, 1, n_rows, v_pad);
-    if (n_rows == ROWS) {
-        multiply_values(rows.o, weights, v, v_pad);
-        return;
-    }
-    memset(weights + n_rows * WEIGHT_BYTES, 0, (size_t)(ROWS - n_rows) * WEIGHT_BYTES);
-    multiply_few_values(rows.o, weights, v, n_rows, v_pad);
+    few_rows few;
+    weigher w;
+    char weights[WEIGHT_BYTES] __attribute__((aligned(64)));
+    group g = {.m = few.m, .l = few.l, .o = few.o, .weights = weights};
+    copy_few(&few, rows, n_rows, v_pad);
+    for (int i = n_rows * MN_TILE_KEYS; i < ROWS * MN_TILE_KEYS; i++) s[i] = -INFINITY;
+    start_weigher(&w, 1, v_pad);
+    weigh_last(&w, &g, weights, s, NULL);
+    g.n_tiles = 1;
+    absorb_values(&g, 1, v, v_pad);
+    write_few(rows, &few, n_rows, v_pad);
 }
 
-/* Group by group, so that scores, weights and outputs of one are in the first-level cache. */
-static void attend_amx(mn_softmax_rows rows, const void *q, const void *k, const void *v, float factor, int n_rows,
-                       int k_pad, int v_pad) {
-    float s[ROWS * MN_TILE_KEYS] __attribute__((aligned(64)));
-    char weights[ROWS * WEIGHT_BYTES] __attribute__((aligned(64)));
-    const char *queries = q;
-    for (; n_rows >= ROWS; n_rows -= ROWS, queries += (size_t)ROWS * (size_t)k_pad * 2) {
-        multiply_keys(s, queries, k, k_pad);
-        weigh_group(weights, rows, s, factor, ROWS, v_pad);
-        multiply_values(rows.o, weights, v, v_pad);
-        rows = (mn_softmax_rows){rows.m + ROWS, rows.l + ROWS, rows.o + (size_t)ROWS * (size_t)v_pad};
+static void pack_q_amx(void *packed, const float *q, int k_dim) {
+    char *out = packed;
+    for (int i = 0; i < k_dim; i += K_DIMS, out += 64) {
+        __mmask32 mask = dims_mask(k_dim, i / 32);
+        _mm512_store_si512(out, load_bf16(MN_F32, (const char *)q, i / 32, mask));
     }
-    if (n_rows == 0) return;
-    scores_amx(s, queries, k, factor, n_rows, k_pad);
-    absorb_amx(rows, s, v, n_rows, v_pad);
+}
+
+static int whole_steps(int dim) { return (dim + K_DIMS - 1) / K_DIMS * K_DIMS; }
+
+/* Pair j of 16 in the order of weigh_row. */
+static int place_of_pair(int j) { return j / 2 % 4 * 4 + j / 8 * 2 + j % 2; }
+
+MN_INLINE void pack_v_type(char *out, mn_dtype type, const mn_cached_rows *v, int v_dim) {
+    const char *rows = v->rows;
+    int v_pad = mn_attend_pad(v_dim);
+    for (int j = 0; j < PAIR_ROWS; j++, rows += 2 * v->row_bytes) {
+        fetch_ahead(v, 2 * j, 2);
+        for (int i = 0; 32 * i < v_pad; i++) {
+            int panel = i / 2 * PANEL, width = v_pad - panel < PANEL ? v_pad - panel : PANEL;
+            char *row = out + panel * MN_TILE_KEYS * 2 + (j / 16 * 16 + place_of_pair(j % 16)) * width * 4;
+            __mmask32 mask = dims_mask(v_dim, i);
+            __m512i a = 2 * j < v->n_keys ? load_bf16(type, rows, i, mask) : _mm512_setzero_si512();
+            __m512i b = 2 * j + 1 < v->n_keys ? load_bf16(type, rows + v->row_bytes, i, mask) : _mm512_setzero_si512();
+            pack_v_pair(row + i % 2 * 128, a, b, v_pad - 32 * i);
+        }
+    }
+}
+
+static void pack_k_amx(void *packed, const mn_cached_rows *k, int k_dim) {
+    int k_pad = whole_steps(k_dim);
+    switch (k->type) {
+    case MN_F16: pack_k_type(packed, MN_F16, k, k_dim, k_pad); break;
+    case MN_BF16: pack_k_type(packed, MN_BF16, k, k_dim, k_pad); break;
+    case MN_Q8_0: pack_k_type(packed, MN_Q8_0, k, k_dim, k_pad); break;
+    case MN_Q4_0: pack_k_type(packed, MN_Q4_0, k, k_dim, k_pad); break;
+    default: pack_k_type(packed, MN_F32, k, k_dim, k_pad); break;
+    }
+}
+
+static void pack_v_amx(void *packed, const mn_cached_rows *v, int v_dim) {
+    switch (v->type) {
+    case MN_F16: pack_v_type(packed, MN_F16, v, v_dim); break;
+    case MN_BF16: pack_v_type(packed, MN_BF16, v, v_dim); break;
+    case MN_Q8_0: pack_v_type(packed, MN_Q8_0, v, v_dim); break;
+    case MN_Q4_0: pack_v_type(packed, MN_Q4_0, v, v_dim); break;
+    default: pack_v_type(packed, MN_F32, v, v_dim); break;
+    }
 }
 
 void mn_attend_init_amx(mn_attend_kernels *table) {
-    mn_attend_ops *ops = &table->fast;
-    ops->tile_rows = ROWS;
-    ops->enter = enter;
-    ops->leave = mn_amx_leave;
-    ops->scores = scores_amx;
-    ops->absorb = absorb_amx;
-    ops->attend = attend_amx;
+    table->fast = (mn_attend_ops){.operand_bytes = 2,
+                                  .k_dims = K_DIMS,
+                                  .tile_rows = ROWS,
+                                  .enter = mn_amx_enter_whole,
+                                  .leave = mn_amx_leave,
+                                  .pack_q = pack_q_amx,
+                                  .pack_k = pack_k_amx,
+                                  .pack_v = pack_v_amx,
+                                  .scores = scores_amx,
+                                  .absorb = absorb_amx,
+                                  .merge = table->fast.merge,
+                                  .attend = attend_amx,
+                                  .run_bytes = sizeof(room),
+                                  .softcap = table->fast.softcap,
+                                  .add_slope = table->fast.add_slope};
 }

@@ -221,13 +221,32 @@ static void absorb_f32(mn_softmax_rows rows, float *s, const void *v, int n_rows
     multiply(rows.o, s, MN_TILE_KEYS, v, MN_TILE_KEYS, v_pad, n_rows);
 }
 
+/* 2^(m - top), which is often 1 */
+MN_INLINE float scale_to(float top, float m) {
+    return m == top ? 1 : mn_vf_exp2(splat(m - top))[0];
+}
+
+static void merge_f32(mn_softmax_rows total, mn_softmax_rows part, int64_t n_rows, int v_pad) {
+    for (int64_t r = 0; r < n_rows; r++, total.o += v_pad, part.o += v_pad) {
+        if (part.l[r] == 0) continue;
+        float top = total.m[r] > part.m[r] ? total.m[r] : part.m[r];
+        float keep = scale_to(top, total.m[r]), add = scale_to(top, part.m[r]);
+        total.m[r] = top;
+        total.l[r] = total.l[r] * keep + part.l[r] * add;
+        for (int i = 0; i < v_pad; i += MN_LANES)
+            store(total.o + i, mn_vf_fma(load(total.o + i), splat(keep), load(part.o + i) * splat(add)));
+    }
+}
+
 static const mn_attend_ops ops_f32 = {.operand_bytes = sizeof(float),
+                                      .k_dims = 16,
                                       .tile_rows = TILE_ROWS,
                                       .pack_q = pack_q_f32,
                                       .pack_k = pack_k_f32,
                                       .pack_v = pack_v_f32,
                                       .scores = scores_f32,
                                       .absorb = absorb_f32,
+                                      .merge = merge_f32,
                                       .softcap = softcap_f32,
                                       .add_slope = add_slope_f32};
 
