@@ -87,7 +87,8 @@ static void weigh_last(weigher *w, group *g, char *weights, const float *s, cons
     weigh_group(w, g, weights, s, seen, NULL);
 }
 
-/* One panel of a group's outputs += weights v; with it the sum of weights, as products with ones, if sums. */
+/* One panel of a group's outputs += weights v; with it column 0 of sums += weights, as products with ones. Each goes on from
+ * what it was, weight by weight: which tiles came together does not show. */
 MN_INLINE void multiply_panel_values(const group *g, float *o, size_t o_row_bytes, const char *v, size_t v_tile_bytes,
                                      float *sums, const int n_vectors) {
     size_t v_row_bytes = (size_t)n_vectors * 64;
@@ -100,7 +101,7 @@ MN_INLINE void multiply_panel_values(const group *g, float *o, size_t o_row_byte
 #define STORE_OUT(tile, i) _tile_stored(tile, o + 16 * (i), o_row_bytes)
 #define MULTIPLY(tile, i) LOAD_TILE(6, rows + 64 * (i), v_row_bytes); _tile_dpbf16ps(tile, 5, 6)
     FOR_VECTORS(LOAD_OUT);
-    if (sums) _tile_zero(7);
+    if (sums) LOAD_TILE(7, sums, 64);
     for (int t = 0; t < g->n_tiles; t++)
         for (int half = 0; half < 2; half++) {
             const char *rows = v + g->tiles[t] * v_tile_bytes + (size_t)half * ROWS * v_row_bytes;
@@ -133,15 +134,13 @@ static void multiply_values(const group *g, int first, const char *v, int v_pad,
 
 /* The panels of v one after the other, so that each stays in the first-level cache for all groups. */
 static void absorb_values(group *groups, int n_groups, const char *v, int v_pad) {
-    float sums[ROWS * 16] __attribute__((aligned(64)));
+    float sums[ROWS * 16] __attribute__((aligned(64))) = {0};
     LOAD_TILE(3, ones, 64);
     for (int first = 0; first < v_pad; first += PANEL)
         for (group *g = groups; g < groups + n_groups; g++) {
-            if (g->n_tiles == 0) continue;
+            for (int r = 0; r < ROWS; r++) sums[16 * r] = g->l[r];
             multiply_values(g, first, v, v_pad, first ? NULL : sums);
-            if (first) continue;
-            __asm__ volatile("" ::: "memory");
-            for (int r = 0; r < ROWS; r++) g->l[r] += sums[16 * r];
+            for (int r = 0; r < ROWS; r++) g->l[r] = sums[16 * r];
         }
 }
 

@@ -101,6 +101,31 @@ static void bf16_operands(void **state) {
     }
 }
 
+/* Scores that climb by 2^10 in weight every 16 tokens: the maximum is raised again and again, in the middle of what a level
+ * takes at a time. */
+static void climbing_scores(void **state) {
+    (void)state;
+    attend_spec spec = {MN_BF16, MN_BF16, 1, 3, 64, 64, 700, 600, 100, .window = 0};
+    attend_case c = attend_case_create(&spec, 5);
+    for (int64_t t = 0; t < spec.n_tokens; t++) {
+        uint16_t *k = (uint16_t *)(void *)((char *)c.pages[t / MN_PAGE_TOKENS] +
+                                           (size_t)(t % MN_PAGE_TOKENS) * c.call.kv.k_row_bytes);
+        k[0] = mn_bf16_from_f32((float)(t / 16 % 23) * 6);
+    }
+    for (int64_t i = 0; i < spec.n_rows * c.call.q_stride; i++) c.q[i] = mn_bf16_to_f32(mn_bf16_from_f32(c.q[i] / 4));
+    for (int64_t r = 0; r < spec.n_rows; r++)
+        for (int h = 0; h < 3; h++) c.q[r * c.call.q_stride + h * spec.k_dim] = (float)(10 * h);
+    double *want = malloc((size_t)(spec.n_rows * c.call.n_heads * 64) * sizeof *want);
+    attend_oracle(&c.call, want);
+    EACH_LEVEL(level) {
+        attend_run(&c.call, mn_flash, level, 2, false);
+        assert_true(attend_error(&c.call, want) <= 4e-3);
+        assert_true(total_error(&c.call, want) <= 2e-3);
+    }
+    free(want);
+    attend_case_free(&c);
+}
+
 static void assert_same_rows(const mn_attend *a, const mn_attend *b, int64_t rows) {
     for (int64_t r = 0; r < rows; r++)
         assert_memory_equal(a->out + r * a->out_stride, b->out + r * b->out_stride,
@@ -124,6 +149,31 @@ static void chunks_equal_one_shot(void **state) {
                 part.n_rows = MN_MIN((int64_t)chunks[i], spec.n_rows - r);
                 part.kv.n_tokens = part.first_token + part.n_rows;
                 attend_run(&part, mn_attention, level, 1, true);
+            }
+            assert_same_rows(&whole.call, &parts.call, spec.n_rows);
+        }
+    }
+    attend_case_free(&whole);
+    attend_case_free(&parts);
+}
+
+/* In fast mode as well, as long as rows are packed: other rows, other tiles at a time, the same bits. */
+static void fast_chunks_equal_one_shot(void **state) {
+    (void)state;
+    static const int chunks[] = {3, 16, 37, 100};
+    attend_spec spec = {MN_F16, MN_F16, 2, 3, 64, 48, 1300, 1000, 300, .window = 600, .outliers = true};
+    attend_case whole = attend_case_create(&spec, 1), parts = attend_case_create(&spec, 1);
+    EACH_LEVEL(level) {
+        attend_run(&whole.call, mn_flash, level, 2, false);
+        for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+            for (int64_t r = 0; r < spec.n_rows; r += chunks[i]) {
+                mn_attend part = parts.call;
+                part.q += r * part.q_stride;
+                part.out += r * part.out_stride;
+                part.first_token += r;
+                part.n_rows = MN_MIN((int64_t)chunks[i], spec.n_rows - r);
+                part.kv.n_tokens = part.first_token + part.n_rows;
+                attend_run(&part, mn_flash, level, 1, false);
             }
             assert_same_rows(&whole.call, &parts.call, spec.n_rows);
         }
@@ -273,7 +323,9 @@ int main(void) {
         cmocka_unit_test(every_length),
         cmocka_unit_test(outliers),
         cmocka_unit_test(bf16_operands),
+        cmocka_unit_test(climbing_scores),
         cmocka_unit_test(chunks_equal_one_shot),
+        cmocka_unit_test(fast_chunks_equal_one_shot),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(later_keys_change_nothing),
         cmocka_unit_test(all_blocks_equal_none),
