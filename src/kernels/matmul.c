@@ -5,9 +5,14 @@
 #include "kernels/kernels.h"
 
 enum {
-    RANGES_PER_THREAD = 8,  /* of panels: enough to even out, few enough to read memory in long runs */
-    ITEMS_PER_THREAD = 4,   /* rows are split as well when there are fewer panels than this */
-    MIN_ROWS_PER_CHUNK = 48 /* below this, expanding a panel again costs more than it wins */
+    RANGES_PER_THREAD = 8,   /* of panels: enough to even out, few enough to read memory in long runs */
+    GROUPS_PER_THREAD = 2,   /* the same of many rows: each group reads all of x */
+    ITEMS_PER_THREAD = 4,    /* rows are split as well when there are fewer panels than this */
+    MIN_ROWS_PER_CHUNK = 48, /* below this, expanding a panel again costs more than it wins */
+    ROWS_STEP = 32,          /* rows of a chunk come in multiples of this: whole tiles */
+    LINE_BYTES = 64,
+    STREAM_BYTES = 1 << 20,  /* results of this size are gone from the second-level cache before they are read */
+    SUMS_BYTES = 1 << 19     /* a group's sums while its inputs are in work: beside a block of x in the second-level cache */
 };
 
 typedef struct product {
@@ -15,10 +20,12 @@ typedef struct product {
     const mn_tensor *w;
     float *out;
     int64_t out_stride;
+    bool stream;   /* see mn_matmul_sums */
     const char *x; /* prepared rows */
     size_t x_row_bytes;
     int64_t rows_per_chunk, n_chunks;
-    int64_t first_item, n_items; /* item = panel * n_chunks + chunk of rows */
+    int64_t n_panels, panels_per_group;
+    int64_t first_item, n_items; /* item = group of panels * n_chunks + chunk of rows */
 } product;
 
 typedef struct job {
@@ -26,8 +33,8 @@ typedef struct job {
     product *products;
     int n_products;
     int64_t n_rows;
-    char *panels; /* [n_threads, panel_bytes] */
-    size_t panel_bytes;
+    char *work; /* [n_threads, work_bytes]: two panels of panel_bytes, then sums */
+    size_t panel_bytes, work_bytes;
 } job;
 
 typedef struct prepare_job {
@@ -45,44 +52,95 @@ static void prepare_rows(void *arg, int64_t begin, int64_t end, int thread_index
         p->path->prepare(p->x + r * p->x_stride, p->n_in, p->rows + (size_t)r * p->row_bytes);
 }
 
-/* One panel and one chunk of rows, and the inputs of a block. */
-static mn_matmul_part part_of(const product *p, int64_t item, int64_t first_input) {
-    mn_matmul_part part = {.w = p->w, .first_output = item / p->n_chunks * p->path->panel_outputs, .first_input = first_input};
+/* An item: some panels and a chunk of rows. Steps: panels of the first block of inputs, then those of the next. */
+typedef struct group {
+    const product *p;
+    int64_t first_panel, n_panels, n_steps, first_row, n_rows;
+    float *sums; /* [n_panels, n_rows, panel_outputs], while there are inputs to come */
+} group;
+
+static group group_of(const job *j, const product *p, int64_t item, float *sums) {
+    group g = {.p = p, .sums = sums};
+    g.first_panel = item / p->n_chunks * p->panels_per_group;
+    g.n_panels = MN_MIN(p->panels_per_group, p->n_panels - g.first_panel);
+    g.n_steps = g.n_panels * ((p->w->ne[0] + p->path->block_inputs - 1) / p->path->block_inputs);
+    g.first_row = item % p->n_chunks * p->rows_per_chunk;
+    g.n_rows = MN_MIN(p->rows_per_chunk, j->n_rows - g.first_row);
+    return g;
+}
+
+static mn_matmul_part part_of(const group *g, int64_t step) {
+    const product *p = g->p;
+    mn_matmul_part part = {.w = p->w};
+    part.first_output = (g->first_panel + step % g->n_panels) * p->path->panel_outputs;
+    part.first_input = step / g->n_panels * p->path->block_inputs;
     part.n_outputs = (int)MN_MIN(p->path->panel_outputs, p->w->ne[1] - part.first_output);
-    part.n_inputs = (int)MN_MIN(p->path->block_inputs, p->w->ne[0] - first_input);
+    part.n_inputs = (int)MN_MIN(p->path->block_inputs, p->w->ne[0] - part.first_input);
     return part;
 }
 
-static void run_block(const job *j, const product *p, int64_t item, int64_t first_input, char *panel) {
-    mn_matmul_part part = part_of(p, item, first_input);
-    int64_t first_row = item % p->n_chunks * p->rows_per_chunk, n_rows = MN_MIN(p->rows_per_chunk, j->n_rows - first_row);
-    p->path->pack(&part, j->vec, panel);
-    p->path->tile(&part, panel, p->x + (size_t)first_row * p->x_row_bytes, p->x_row_bytes, n_rows,
-                  p->out + first_row * p->out_stride + part.first_output, p->out_stride);
+/* Sums of the last inputs leave for out; the others wait one row after the other, where the rows of out may lie a power of
+ * two apart and fall into few sets of the caches. */
+static mn_matmul_sums sums_of(const group *g, const mn_matmul_part *part, int64_t step) {
+    const product *p = g->p;
+    float *out = p->out + g->first_row * p->out_stride + part->first_output;
+    float *waiting = g->sums + step % g->n_panels * g->n_rows * p->path->panel_outputs;
+    mn_matmul_sums sums = {part->first_input > 0, false, waiting, p->path->panel_outputs, waiting, p->path->panel_outputs};
+    if (part->first_input + part->n_inputs == p->w->ne[0]) {
+        sums.stream = p->stream && part->n_outputs == p->path->panel_outputs;
+        sums.out = out;
+        sums.out_stride = p->out_stride;
+    }
+    if (!sums.add) {
+        sums.old = sums.out;
+        sums.old_stride = sums.out_stride;
+    }
+    return sums;
 }
 
-/* Items of one product, a block of inputs at a time: that block of x stays in the second-level cache for all of them. */
-static void run_items_of(const job *j, const product *p, int64_t begin, int64_t end, char *panel) {
+/* A block of inputs at a time, which stays in the second-level cache for all panels. The next panel is ready, but for what a
+ * tile finishes, while one is in use. */
+static void run_group(const job *j, const group *g, char *panel, char *next) {
+    const mn_matmul_path *path = g->p->path;
+    const char *x = g->p->x + (size_t)g->first_row * g->p->x_row_bytes;
+    mn_matmul_part part = part_of(g, 0), next_part;
+    path->pack(&part, j->vec, panel);
+    if (path->finish) path->finish(panel);
+    for (int64_t step = 0; step < g->n_steps; step++, part = next_part) {
+        bool last = step + 1 == g->n_steps;
+        next_part = part_of(g, last ? step : step + 1);
+        if (!last) path->pack(&next_part, j->vec, next);
+        path->tile(&part, panel, last ? NULL : next, x, g->p->x_row_bytes, g->n_rows, sums_of(g, &part, step));
+        char *used = panel;
+        panel = next;
+        next = used;
+    }
+}
+
+static void run_lone_row(const group *g, void *panel) {
+    for (int64_t i = 0; i < g->n_panels; i++) {
+        mn_matmul_part part = part_of(g, i);
+        g->p->path->row(&part, g->p->x, panel, g->p->out + part.first_output);
+    }
+}
+
+static void run_items_of(const job *j, const product *p, int64_t begin, int64_t end, char *work) {
     if (p->path->enter) p->path->enter();
-    if (j->n_rows == 1 && p->path->row) {
-        for (int64_t item = begin; item < end; item++) {
-            mn_matmul_part part = part_of(p, item, 0);
-            p->path->row(&part, p->x, panel, p->out + part.first_output);
-        }
-    } else {
-        for (int64_t first_input = 0; first_input < p->w->ne[0]; first_input += p->path->block_inputs)
-            for (int64_t item = begin; item < end; item++) run_block(j, p, item, first_input, panel);
+    for (int64_t item = begin; item < end; item++) {
+        group g = group_of(j, p, item, (float *)(work + 2 * j->panel_bytes));
+        if (j->n_rows == 1 && p->path->row) run_lone_row(&g, work);
+        else run_group(j, &g, work, work + j->panel_bytes);
     }
     if (p->path->leave) p->path->leave();
 }
 
 static void run_items(void *arg, int64_t begin, int64_t end, int thread_index) {
     const job *j = arg;
-    char *panel = j->panels + (size_t)thread_index * j->panel_bytes;
+    char *work = j->work + (size_t)thread_index * j->work_bytes;
     for (const product *p = j->products; begin < end; p++) {
         int64_t last = MN_MIN(end, p->first_item + p->n_items);
         if (begin >= last) continue;
-        run_items_of(j, p, begin - p->first_item, last - p->first_item, panel);
+        run_items_of(j, p, begin - p->first_item, last - p->first_item, work);
         begin = last;
     }
 }
@@ -94,19 +152,37 @@ static const char *prepared_x(const mn_compute *c, const product *earlier, int n
         if (earlier[i].path->prepare == path->prepare) return earlier[i].x;
     }
     prepare_job p = {path, x, x_stride, n_in, NULL, path->x_row_bytes(n_in)};
-    p.rows = mn_arena_alloc(c->scratch, (size_t)n_rows, p.row_bytes);
+    int64_t tile_rows = MN_MAX(path->tile_rows, 1);
+    p.rows = mn_arena_alloc(c->scratch, (size_t)((n_rows + tile_rows - 1) / tile_rows * tile_rows), p.row_bytes);
     if (p.rows) mn_pool_run(c->pool, n_rows, 8, prepare_rows, &p);
     return p.rows;
 }
 
+/* Results that no cache near the processor holds until they are read. Their lines would be fetched before they are written. */
+static bool wants_stream(const product *p, int64_t n_rows) {
+    size_t bytes = (size_t)(n_rows * p->w->ne[1]) * sizeof(float);
+    bool whole_lines = ((uintptr_t)p->out | (uintptr_t)p->out_stride * sizeof(float)) % LINE_BYTES == 0 &&
+                       (size_t)p->path->panel_outputs * sizeof(float) % LINE_BYTES == 0;
+    return whole_lines && bytes >= STREAM_BYTES;
+}
+
+static size_t sums_bytes(const product *p, int64_t n_panels) {
+    bool one_block = p->w->ne[0] <= p->path->block_inputs;
+    return one_block ? 0 : (size_t)(n_panels * p->rows_per_chunk * p->path->panel_outputs) * sizeof(float);
+}
+
 static void split(product *p, int64_t n_rows, int64_t n_threads) {
-    int64_t n_panels = (p->w->ne[1] + p->path->panel_outputs - 1) / p->path->panel_outputs;
-    int64_t wanted = (ITEMS_PER_THREAD * n_threads + n_panels - 1) / MN_MAX(n_panels, 1);
+    p->n_panels = (p->w->ne[1] + p->path->panel_outputs - 1) / p->path->panel_outputs;
+    int64_t wanted = (ITEMS_PER_THREAD * n_threads + p->n_panels - 1) / MN_MAX(p->n_panels, 1);
     int64_t most = MN_MAX(n_rows / MIN_ROWS_PER_CHUNK, 1);
     int64_t n_chunks = n_threads > 1 ? MN_MIN(wanted, most) : 1;
     p->rows_per_chunk = (n_rows + n_chunks - 1) / n_chunks;
+    if (n_chunks > 1) p->rows_per_chunk = (p->rows_per_chunk + ROWS_STEP - 1) / ROWS_STEP * ROWS_STEP;
     p->n_chunks = (n_rows + p->rows_per_chunk - 1) / p->rows_per_chunk;
-    p->n_items = n_panels * p->n_chunks;
+    int64_t groups = (n_rows < MIN_ROWS_PER_CHUNK ? RANGES_PER_THREAD : GROUPS_PER_THREAD) * n_threads;
+    p->panels_per_group = MN_MAX(p->n_panels / groups, 1);
+    while (p->panels_per_group > 1 && sums_bytes(p, p->panels_per_group) > SUMS_BYTES) p->panels_per_group--;
+    p->n_items = (p->n_panels + p->panels_per_group - 1) / p->panels_per_group * p->n_chunks;
 }
 
 static const mn_matmul_path *choose_path(const mn_compute *c, mn_dtype type, int64_t n_rows) {
@@ -130,13 +206,16 @@ static mn_status multiply(const mn_compute *c, job *j, float *const *outs, const
         if (!p->x)
             return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld rows of %lld activations; lower -b.",
                            (long long)j->n_rows, (long long)p->w->ne[0]);
+        p->stream = wants_stream(p, j->n_rows);
         split(p, j->n_rows, n_threads);
         p->first_item = n_items;
         n_items += p->n_items;
         j->panel_bytes = MN_MAX(j->panel_bytes, (p->path->panel_bytes + 63) & ~(size_t)63);
+        j->work_bytes = MN_MAX(j->work_bytes, (sums_bytes(p, p->panels_per_group) + 63) & ~(size_t)63);
     }
-    j->panels = mn_arena_alloc(c->scratch, (size_t)n_threads, j->panel_bytes);
-    if (!j->panels) return mn_fail(err, MN_ERR_MEMORY, "no memory for the panels of a matrix product.");
+    j->work_bytes += 2 * j->panel_bytes;
+    j->work = mn_arena_alloc(c->scratch, (size_t)n_threads, j->work_bytes);
+    if (!j->work) return mn_fail(err, MN_ERR_MEMORY, "no memory for the panels of a matrix product.");
     mn_pool_run(c->pool, n_items, MN_MAX(1, n_items / (RANGES_PER_THREAD * n_threads)), run_items, j);
     return MN_OK;
 }

@@ -25,6 +25,7 @@
 #include "kernels/vec.h"
 #include "tensor/tensor.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The part of W that one panel holds. */
@@ -36,12 +37,25 @@ typedef struct mn_matmul_part {
     int n_inputs; /* 1 .. block_inputs of the path; all but the last block of a row are full */
 } mn_matmul_part;
 
+/* Where the sums of a block of inputs go: out[r, o] = sum, or old[r, o] + sum when there are inputs before (add). old may be
+ * out, and is when nothing is added. Strides in floats. stream: out is whole lines of the cache that will not be read soon,
+ * better written around the caches. */
+typedef struct mn_matmul_sums {
+    bool add, stream;
+    const float *old;
+    int64_t old_stride;
+    float *out;
+    int64_t out_stride;
+} mn_matmul_sums;
+
 /* One way to multiply: in which form it wants x and W, and the tile that multiplies them. */
 typedef struct mn_matmul_path {
     int panel_outputs; /* outputs of a panel */
     int block_inputs;  /* inputs of a panel: a multiple of 256, the largest block of a type */
     size_t panel_bytes; /* of an expanded panel, room to work included; 64-byte aligned */
-    /* Before and after any use of pack, tile and row on a thread, where the processor has state to set up. NULL: nothing to do. */
+    int tile_rows; /* tile reads rows of x (and ignores them) up to a multiple of this; 0: none but its own */
+    /* Before and after any use of pack, tile and row on a thread, where the processor has state to set up. NULL: nothing to do.
+     * A path that heeds stream sees to it in leave that its results have arrived. */
     void (*enter)(void);
     void (*leave)(void);
     /* Bytes of a prepared row of x, a multiple of 64. */
@@ -50,9 +64,12 @@ typedef struct mn_matmul_path {
     void (*prepare)(const float *x, int64_t n_in, void *row);
     /* Expands a part of W. Outputs that are not there are whatever is cheap. */
     void (*pack)(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
-    /* out[r, 0 .. n_outputs) = (or +=, when part->first_input > 0) x[r, part's inputs] . panel; x: prepared rows. */
-    void (*tile)(const mn_matmul_part *part, const void *panel, const char *x, size_t x_row_bytes, int64_t n_rows,
-                 float *out, int64_t out_stride);
+    /* What pack left to be done before a tile may use the panel. NULL: nothing. */
+    void (*finish)(void *panel);
+    /* sums[r, 0 .. n_outputs) of x[r, part's inputs] . panel; x: prepared rows. next: a panel that was packed and that the
+     * tile finishes meanwhile; NULL: there is none. */
+    void (*tile)(const mn_matmul_part *part, const void *panel, void *next, const char *x, size_t x_row_bytes,
+                 int64_t n_rows, mn_matmul_sums sums);
     /* The same for a lone row and all inputs (first_input = 0), bit for bit, where memory is the limit; panel is room to
      * work. NULL: pack and tile do it. */
     void (*row)(const mn_matmul_part *part, const void *x, void *panel, float *out);

@@ -7,13 +7,28 @@
 #include "kernels/matmul_panel_avx512.h"
 #include "kernels/matmul_quant.h"
 
-enum { ROWS = MN_AMX_ROWS, INPUTS = MN_QUANT_INPUTS, PAIRS = INPUTS / 2, STEP_PAIRS = 16, STEP_INPUTS = 32 };
+enum {
+    INPUTS = MN_QUANT_INPUTS,
+    PAIRS = INPUTS / 2,
+    STEP_INPUTS = 32, /* what one product of tiles takes */
+    STEP_PAIRS = STEP_INPUTS / 2,
+    GROUP_ROWS = 2 * MN_AMX_ROWS
+};
 
-/* Pairs of inputs of 16 outputs are what a tile wants from memory; whole steps, filled up with zeros. */
+/* Pairs of inputs of 16 outputs are what a tile wants from memory; whole steps, filled up with zeros. Quantised weights stand
+ * in bytes as bytes at first, and become pairs a half column of bytes at a time. */
 typedef struct panel {
     mn_panel_column column[PAIRS];
-    char room[sizeof(mn_quant_panel)]; /* for the packers of the level below */
+    mn_quant_panel bytes; /* or room for the packers of the level below */
+    int n_halves, n_done; /* half columns of bytes */
+    int unit_shift;       /* 2^unit_shift columns share a scale */
+    int offset_bits;      /* 0: the type has minima */
 } panel;
+
+static void leave(void) {
+    mn_sums_leave();
+    mn_amx_leave();
+}
 
 static int64_t whole_steps(int64_t n_in) { return (n_in + STEP_INPUTS - 1) / STEP_INPUTS * STEP_INPUTS; }
 
@@ -28,94 +43,6 @@ static void prepare(const float *x, int64_t n_in, void *row) {
         __m512 high = _mm512_maskz_loadu_ps(inputs_mask(n_in - i - 16), x + i + 16);
         _mm512_storeu_si512(out + i, (__m512i)_mm512_cvtne2ps_pbh(high, low));
     }
-}
-
-/* c0 .. c3 [16, 16]: rows 0-15 and 16-31 by outputs 0-15 and 16-31; c_row_bytes apart. The second 16 rows may be absent. */
-typedef struct sums {
-    float *rows[2];
-    size_t row_bytes;
-    bool old; /* to add to, else to overwrite */
-} sums;
-
-/* Rows of out are further apart than the processor's own prefetcher looks: those of the next 32 are asked for, two a step;
- * beyond the last it asks in vain. */
-MN_ALWAYS_INLINE void fetch_sums(const sums *out, int step) {
-    const char *next = (const char *)out->rows[1] + (size_t)(ROWS + 2 * step) * out->row_bytes;
-    for (int i = 0; i < 2; i++, next += out->row_bytes) {
-        __builtin_prefetch(next, 1);
-        __builtin_prefetch(next + 64, 1);
-    }
-}
-
-MN_ALWAYS_INLINE void multiply_steps(sums out, const mn_panel_column *w, const char *x0, const char *x1, size_t x_bytes,
-                                     int n_steps, const bool both) {
-    const int stride = sizeof *w;
-    if (out.old) {
-        _tile_loadd(0, out.rows[0], out.row_bytes);
-        _tile_loadd(1, out.rows[0] + 16, out.row_bytes);
-        if (both) {
-            _tile_loadd(2, out.rows[1], out.row_bytes);
-            _tile_loadd(3, out.rows[1] + 16, out.row_bytes);
-        }
-    } else {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    }
-    for (int step = 0; step < n_steps; step++, w += STEP_PAIRS, x0 += 64, x1 += 64) {
-        if (both) fetch_sums(&out, step);
-        _tile_loadd(4, x0, x_bytes);
-        _tile_loadd(6, &w->half[0], stride);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(7, &w->half[1], stride);
-        _tile_dpbf16ps(1, 4, 7);
-        if (!both) continue;
-        _tile_loadd(5, x1, x_bytes);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
-    }
-    _tile_stored(0, out.rows[0], out.row_bytes);
-    _tile_stored(1, out.rows[0] + 16, out.row_bytes);
-    if (!both) return;
-    _tile_stored(2, out.rows[1], out.row_bytes);
-    _tile_stored(3, out.rows[1] + 16, out.row_bytes);
-}
-
-static int steps_of(const mn_matmul_part *part) { return (part->n_inputs + STEP_INPUTS - 1) / STEP_INPUTS; }
-
-/* Up to 16 rows of which some are absent, or outputs are: through copies. */
-static void tile_of_few(const mn_matmul_part *part, const panel *p, const char *x, size_t x_bytes, int n_rows, float *out,
-                        int64_t out_stride) {
-    float sum[ROWS][MN_PANEL_OUTPUTS] __attribute__((aligned(64)));
-    char rows[ROWS][INPUTS * 2] __attribute__((aligned(64))) = {{0}};
-    int n_steps = steps_of(part);
-    for (int r = 0; r < n_rows; r++) {
-        memcpy(rows[r], x + (size_t)r * x_bytes, (size_t)n_steps * 64);
-        memcpy(sum[r], out + r * out_stride, (size_t)part->n_outputs * sizeof *out);
-    }
-    multiply_steps((sums){{sum[0]}, sizeof sum[0], part->first_input > 0}, p->column, rows[0], NULL, sizeof rows[0], n_steps,
-                   false);
-    for (int r = 0; r < n_rows; r++) memcpy(out + r * out_stride, sum[r], (size_t)part->n_outputs * sizeof *out);
-}
-
-static void tile(const mn_matmul_part *part, const void *p, const char *x, size_t x_bytes, int64_t n_rows, float *out,
-                 int64_t out_stride) {
-    const panel *w = p;
-    x += (size_t)part->first_input * sizeof(uint16_t);
-    if (part->n_outputs == MN_PANEL_OUTPUTS) {
-        for (; n_rows >= 2 * ROWS; n_rows -= 2 * ROWS, x += 2 * ROWS * x_bytes, out += 2 * ROWS * out_stride)
-            multiply_steps((sums){{out, out + ROWS * out_stride}, (size_t)out_stride * sizeof *out, part->first_input > 0},
-                           w->column, x, x + ROWS * x_bytes, x_bytes, steps_of(part), true);
-    }
-    for (; n_rows > 0; n_rows -= ROWS, x += ROWS * x_bytes, out += ROWS * out_stride)
-        tile_of_few(part, w, x, x_bytes, (int)(n_rows < ROWS ? n_rows : ROWS), out, out_stride);
-}
-
-/* The last step's pairs that are not there. */
-static void fill_up(panel *p, int n_inputs) {
-    const mn_panel_column none = {{_mm512_setzero_si512(), _mm512_setzero_si512()}};
-    for (int i = (n_inputs + 1) / 2; i < whole_steps(n_inputs) / 2; i++) p->column[i] = none;
 }
 
 /* Bytes 0 to 3 of every lane, as floats. */
@@ -133,19 +60,128 @@ MN_ALWAYS_INLINE __m512i join_pair(__m512 low, __m512 high) {
 }
 
 /* w = scale u + base of each block (or half of one), base = -min or -2^offset_bits scale. */
-static void expand(const mn_quant_panel *in, panel *out, int n_inputs, int unit_columns, int offset_bits) {
-    __m512 offset = _mm512_set1_ps((float)-(1 << offset_bits));
-    for (int k = 0; k < n_inputs / 4; k++)
-        for (int h = 0; h < 2; h++) {
-            int unit = k / unit_columns;
-            __m512i bytes = in->column[k].half[h];
-            __m512 scale = in->scale[unit][h], base = offset_bits ? _mm512_mul_ps(offset, scale) : -in->min[unit][h];
-            __m512 w[4];
+MN_ALWAYS_INLINE void expand_half(panel *p) {
+    int k = p->n_done / 2, h = p->n_done % 2, unit = k >> p->unit_shift;
+    __m512i bytes = p->bytes.column[k].half[h];
+    __m512 scale = p->bytes.scale[unit][h], w[4];
+    __m512 base = p->offset_bits ? _mm512_mul_ps(_mm512_set1_ps((float)-(1 << p->offset_bits)), scale) : -p->bytes.min[unit][h];
 #pragma GCC unroll 4
-            for (int i = 0; i < 4; i++) w[i] = _mm512_fmadd_ps(byte_floats(bytes, i), scale, base);
-            out->column[2 * k].half[h] = join_pair(w[0], w[1]);
-            out->column[2 * k + 1].half[h] = join_pair(w[2], w[3]);
-        }
+    for (int i = 0; i < 4; i++) w[i] = _mm512_fmadd_ps(byte_floats(bytes, i), scale, base);
+    p->column[2 * k].half[h] = join_pair(w[0], w[1]);
+    p->column[2 * k + 1].half[h] = join_pair(w[2], w[3]);
+    p->n_done++;
+}
+
+static void finish(void *panel_) {
+    panel *p = panel_;
+    while (p->n_done < p->n_halves) expand_half(p);
+}
+
+/* Sums of a group of rows on their way out of the tiles. Products of tiles leave the vector units idle: these sums, and bytes
+ * of the next panel, pass through them while the next group is multiplied, a few at each step. */
+typedef struct leaving {
+    float sum[GROUP_ROWS][MN_PANEL_OUTPUTS];
+    const float (*next)[MN_PANEL_OUTPUTS]; /* the row that goes next, of n_rows that still have to */
+    int n_rows;
+    mn_matmul_sums to;
+    __mmask16 mask[2];
+} leaving;
+
+MN_ALWAYS_INLINE void let_row_go(leaving *l) {
+    __m512 low = _mm512_load_ps(*l->next), high = _mm512_load_ps(*l->next + 16);
+    if (l->to.add) {
+        low = _mm512_add_ps(low, _mm512_maskz_loadu_ps(l->mask[0], l->to.old));
+        high = _mm512_add_ps(high, _mm512_maskz_loadu_ps(l->mask[1], l->to.old + 16));
+    }
+    mn_store_sums(&l->to, l->to.out, l->mask, low, high);
+    mn_sums_advance(&l->to, 1);
+    l->next++;
+    l->n_rows--;
+}
+
+/* Stores a tile of sums and makes room for the next ones. */
+#define RENEW(tile, row, output)                                        \
+    _tile_stored(tile, &l->sum[row][output], sizeof l->sum[0]);         \
+    _tile_zero(tile)
+
+/* One step of a group: tiles 0 to 3 are rows 0-15 and 16-31 by outputs 0-15 and 16-31. At the first one the last group's sums
+ * leave one by one, each when its successor is about to be begun: stored together they would wait for the last product. x is
+ * used once for each panel and must not push the panel out of the first-level cache (stream). */
+MN_ALWAYS_INLINE void multiply_step(const bool first, const bool both, leaving *l, const mn_panel_column *w, const char *x,
+                                    size_t x_bytes) {
+    const int stride = sizeof *w;
+    _tile_stream_loadd(4, x, x_bytes);
+    _tile_loadd(6, &w->half[0], stride);
+    if (first) { RENEW(0, 0, 0); }
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, &w->half[1], stride);
+    if (first) { RENEW(1, 0, 16); }
+    _tile_dpbf16ps(1, 4, 7);
+    if (both) _tile_stream_loadd(5, x + MN_AMX_ROWS * x_bytes, x_bytes);
+    if (first) { RENEW(2, 16, 0); }
+    if (both) _tile_dpbf16ps(2, 5, 6);
+    if (first) { RENEW(3, 16, 16); }
+    if (both) _tile_dpbf16ps(3, 5, 7);
+}
+
+/* What a step takes along: rows of sums that leave, half columns of the next panel. */
+typedef struct load {
+    int n_rows, n_halves;
+} load;
+
+/* All steps of a group, and what can be done beside them. */
+MN_ALWAYS_INLINE void multiply_group(const bool both, leaving *l, const mn_panel_column *w, const char *x, size_t x_bytes,
+                                     int n_steps, panel *next, load each) {
+#pragma GCC unroll 1
+    for (int step = 0; step < n_steps; step++, w += STEP_PAIRS, x += 64) {
+        if (step == 0) multiply_step(true, both, l, w, x, x_bytes);
+        else multiply_step(false, both, l, w, x, x_bytes);
+        for (int i = 0; i < each.n_rows && l->n_rows > 0; i++) let_row_go(l);
+        for (int i = 0; i < each.n_halves && next->n_done < next->n_halves; i++) expand_half(next);
+    }
+}
+
+static void begin_leaving(leaving *l, const mn_matmul_sums *sums, int64_t n_rows) {
+    l->next = (const float(*)[MN_PANEL_OUTPUTS])l->sum;
+    l->n_rows = n_rows < GROUP_ROWS ? (int)n_rows : GROUP_ROWS;
+    l->to = *sums;
+}
+
+/* Of the last group. */
+static void let_all_go(leaving *l) {
+    _tile_stored(0, &l->sum[0][0], sizeof l->sum[0]);
+    _tile_stored(1, &l->sum[0][16], sizeof l->sum[0]);
+    _tile_stored(2, &l->sum[16][0], sizeof l->sum[0]);
+    _tile_stored(3, &l->sum[16][16], sizeof l->sum[0]);
+    while (l->n_rows > 0) let_row_go(l);
+}
+
+static void tile(const mn_matmul_part *part, const void *p, void *next, const char *x, size_t x_bytes, int64_t n_rows,
+                 mn_matmul_sums sums) {
+    leaving l __attribute__((aligned(64)));
+    l.n_rows = 0;
+    for (int h = 0; h < 2; h++) l.mask[h] = mn_half_mask(part->n_outputs, h);
+    const mn_panel_column *w = ((const panel *)p)->column;
+    int n_steps = (part->n_inputs + STEP_INPUTS - 1) / STEP_INPUTS;
+    load each = {(GROUP_ROWS + n_steps - 1) / n_steps, 0};
+    if (next) {
+        int n_all = (int)((n_rows + GROUP_ROWS - 1) / GROUP_ROWS) * n_steps;
+        each.n_halves = (((panel *)next)->n_halves + n_all - 1) / n_all;
+    }
+    x += (size_t)part->first_input * sizeof(uint16_t);
+    for (; n_rows > 0; n_rows -= GROUP_ROWS, x += GROUP_ROWS * x_bytes, mn_sums_advance(&sums, GROUP_ROWS)) {
+        if (n_rows > MN_AMX_ROWS) multiply_group(true, &l, w, x, x_bytes, n_steps, next, each);
+        else multiply_group(false, &l, w, x, x_bytes, n_steps, next, each);
+        begin_leaving(&l, &sums, n_rows);
+    }
+    let_all_go(&l);
+    if (next) finish(next);
+}
+
+/* The last step's pairs that are not there. */
+static void fill_up(panel *p, int n_inputs) {
+    const mn_panel_column none = {{_mm512_setzero_si512(), _mm512_setzero_si512()}};
+    for (int i = (n_inputs + 1) / 2; i < whole_steps(n_inputs) / 2; i++) p->column[i] = none;
 }
 
 #define PATH(type, pack_fn)                           \
@@ -153,23 +189,26 @@ static void expand(const mn_quant_panel *in, panel *out, int n_inputs, int unit_
         .panel_outputs = MN_PANEL_OUTPUTS,            \
         .block_inputs = INPUTS,                       \
         .panel_bytes = sizeof(panel),                 \
+        .tile_rows = GROUP_ROWS,                      \
         .enter = mn_amx_enter_whole,                  \
-        .leave = mn_amx_leave,                        \
+        .leave = leave,                               \
         .x_row_bytes = x_row_bytes,                   \
         .prepare = prepare,                           \
         .pack = pack_fn,                              \
+        .finish = finish,                             \
         .tile = tile,                                 \
     }
 
-/* offset_bits 0: the type has minima. */
-#define QUANT(type, sub_blocks, offset_bits)                                                              \
-    static void pack_##type(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {          \
-        (void)vec;                                                                                        \
-        panel *p = dst;                                                                                   \
-        mn_quant_panel *bytes = (mn_quant_panel *)(void *)p->room;                                        \
-        mn_quant_pack_part(part, mn_quant_pack_##type, bytes);                                            \
-        expand(bytes, p, part->n_inputs, 8 / sub_blocks, offset_bits);                                    \
-    }                                                                                                     \
+#define QUANT(type, sub_blocks, offset)                                                                \
+    static void pack_##type(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {        \
+        (void)vec;                                                                                      \
+        panel *p = dst;                                                                                 \
+        mn_quant_pack_part(part, mn_quant_pack_##type, &p->bytes);                                      \
+        p->n_halves = part->n_inputs / 2;                                                               \
+        p->n_done = 0;                                                                                  \
+        p->unit_shift = 4 - sub_blocks;                                                                 \
+        p->offset_bits = offset;                                                                        \
+    }                                                                                                   \
     PATH(type, pack_##type)
 QUANT(q8_0, 1, 7);
 QUANT(q4_0, 1, 3);
@@ -187,11 +226,13 @@ QUANT(q6_k, 2, 5);
 static void pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
     mn_bf16_pack_f16(part, vec, dst);
     fill_up(dst, part->n_inputs);
+    ((panel *)dst)->n_halves = ((panel *)dst)->n_done = 0;
 }
 
 static void pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
     mn_bf16_pack_bf16(part, vec, dst);
     fill_up(dst, part->n_inputs);
+    ((panel *)dst)->n_halves = ((panel *)dst)->n_done = 0;
 }
 PATH(f16, pack_f16);
 PATH(bf16, pack_bf16);

@@ -83,17 +83,18 @@ static void tile_some(int n_rows, int n_inputs, const panel *p, const char *x, s
 }
 
 /* Tiles go through a buffer of full width, so that the last panel of a matrix needs no kernel of its own. */
-static void tile(const mn_matmul_part *part, const void *p, const char *x, size_t x_row_bytes, int64_t n_rows,
-                 float *out, int64_t out_stride) {
+static void tile(const mn_matmul_part *part, const void *p, void *next, const char *x, size_t x_row_bytes, int64_t n_rows,
+                 mn_matmul_sums sums) {
+    (void)next;
     x += (size_t)part->first_input * sizeof(float);
     for (int64_t first = 0; first < n_rows; first += 6) {
         int n = (int)(n_rows - first < 6 ? n_rows - first : 6);
         float sum[6][OUTPUTS] = {{0}};
-        for (int r = 0; part->first_input > 0 && r < n; r++)
-            memcpy(sum[r], out + (first + r) * out_stride, (size_t)part->n_outputs * sizeof(float));
+        for (int r = 0; sums.add && r < n; r++)
+            memcpy(sum[r], sums.old + (first + r) * sums.old_stride, (size_t)part->n_outputs * sizeof(float));
         tile_some(n, part->n_inputs, p, x + (size_t)first * x_row_bytes, x_row_bytes, sum[0], OUTPUTS);
         for (int r = 0; r < n; r++)
-            memcpy(out + (first + r) * out_stride, sum[r], (size_t)part->n_outputs * sizeof(float));
+            memcpy(sums.out + (first + r) * sums.out_stride, sum[r], (size_t)part->n_outputs * sizeof(float));
     }
 }
 

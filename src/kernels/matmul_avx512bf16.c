@@ -72,14 +72,14 @@ MN_ALWAYS_INLINE __m512bh broadcast_pair(const char *pair) {
 }
 
 MN_ALWAYS_INLINE void tile_rows(const int n_rows, const mn_matmul_part *part, const panel *p, const char *x,
-                                size_t row_bytes, float *out, int64_t out_stride) {
+                                size_t row_bytes, mn_matmul_sums sums) {
     __m512 sum[12][2];
     __mmask16 mask[2] = {mn_half_mask(part->n_outputs, 0), mn_half_mask(part->n_outputs, 1)};
-    __mmask16 old[2] = {part->first_input ? mask[0] : 0, part->first_input ? mask[1] : 0};
+    __mmask16 old[2] = {sums.add ? mask[0] : 0, sums.add ? mask[1] : 0};
 #pragma GCC unroll 12
     for (int r = 0; r < n_rows; r++) {
-        sum[r][0] = _mm512_maskz_loadu_ps(old[0], out + r * out_stride);
-        sum[r][1] = _mm512_maskz_loadu_ps(old[1], out + r * out_stride + 16);
+        sum[r][0] = _mm512_maskz_loadu_ps(old[0], sums.old + r * sums.old_stride);
+        sum[r][1] = _mm512_maskz_loadu_ps(old[1], sums.old + r * sums.old_stride + 16);
     }
     mn_tile_rows rows = mn_tile_rows_at(x + (size_t)part->first_input * sizeof(uint16_t), row_bytes);
     for (int i = 0; i < (part->n_inputs + 1) / 2; i++, mn_tile_advance(&rows, 4)) {
@@ -92,17 +92,16 @@ MN_ALWAYS_INLINE void tile_rows(const int n_rows, const mn_matmul_part *part, co
         }
     }
 #pragma GCC unroll 12
-    for (int r = 0; r < n_rows; r++) {
-        _mm512_mask_storeu_ps(out + r * out_stride, mask[0], sum[r][0]);
-        _mm512_mask_storeu_ps(out + r * out_stride + 16, mask[1], sum[r][1]);
-    }
+    for (int r = 0; r < n_rows; r++)
+        mn_store_sums(&sums, sums.out + r * sums.out_stride, mask, sum[r][0], sum[r][1]);
 }
 
-static void tile(const mn_matmul_part *part, const void *p, const char *x, size_t row_bytes, int64_t n_rows, float *out,
-                 int64_t out_stride) {
+static void tile(const mn_matmul_part *part, const void *p, void *next, const char *x, size_t row_bytes, int64_t n_rows,
+                 mn_matmul_sums sums) {
+    (void)next;
 #define TILE(n)                                                                    \
-    for (; n_rows >= n; n_rows -= n, x += n * row_bytes, out += n * out_stride) \
-    tile_rows(n, part, p, x, row_bytes, out, out_stride)
+    for (; n_rows >= n; n_rows -= n, x += n * row_bytes, mn_sums_advance(&sums, n)) \
+    tile_rows(n, part, p, x, row_bytes, sums)
     TILE(12);
     TILE(6);
     TILE(4);
@@ -138,6 +137,7 @@ MN_ALWAYS_INLINE __m512 dot_pair(__m512 sum, __m512i w, const char *x) {
         .panel_outputs = MN_PANEL_OUTPUTS,                                                     \
         .block_inputs = INPUTS,                                                                \
         .panel_bytes = sizeof(panel),                                                          \
+        .leave = mn_sums_leave,                                                                   \
         .x_row_bytes = x_row_bytes,                                                            \
         .prepare = prepare,                                                                    \
         .pack = mn_bf16_pack_##type,                                                                   \

@@ -16,9 +16,9 @@ static void pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *ds
     }
 }
 
-static void tile_row(const mn_matmul_part *part, const panel *p, const float *x, float *out) {
+static void tile_row(const mn_matmul_part *part, const panel *p, const float *x, const float *old, float *out) {
     float sum[OUTPUTS] = {0};
-    if (part->first_input > 0) memcpy(sum, out, (size_t)part->n_outputs * sizeof *sum);
+    if (old) memcpy(sum, old, (size_t)part->n_outputs * sizeof *sum);
     for (int i = 0; i < part->n_inputs; i++) {
         for (int o = 0; o < OUTPUTS; o++) sum[o] += x[i] * p->w[i][o];
     }
@@ -36,23 +36,25 @@ static void tile_rows(const panel *p, int n_inputs, const float *const x[ROWS], 
     memcpy(sum, s, sizeof s);
 }
 
-static void tile(const mn_matmul_part *part, const void *src, const char *x, size_t x_row_bytes, int64_t n_rows,
-                 float *out, int64_t out_stride) {
+static void tile(const mn_matmul_part *part, const void *src, void *next, const char *x, size_t x_row_bytes, int64_t n_rows,
+                 mn_matmul_sums sums) {
+    (void)next;
     int64_t r = 0;
     for (; r + ROWS <= n_rows; r += ROWS) {
         float sum[ROWS][OUTPUTS] = {{0}};
         const float *rows[ROWS];
         for (int k = 0; k < ROWS; k++) {
             rows[k] = (const float *)(x + (size_t)(r + k) * x_row_bytes) + part->first_input;
-            if (part->first_input > 0)
-                memcpy(sum[k], out + (r + k) * out_stride, (size_t)part->n_outputs * sizeof(float));
+            if (sums.add)
+                memcpy(sum[k], sums.old + (r + k) * sums.old_stride, (size_t)part->n_outputs * sizeof(float));
         }
         tile_rows(src, part->n_inputs, rows, sum);
         for (int k = 0; k < ROWS; k++)
-            memcpy(out + (r + k) * out_stride, sum[k], (size_t)part->n_outputs * sizeof(float));
+            memcpy(sums.out + (r + k) * sums.out_stride, sum[k], (size_t)part->n_outputs * sizeof(float));
     }
     for (; r < n_rows; r++)
-        tile_row(part, src, (const float *)(x + (size_t)r * x_row_bytes) + part->first_input, out + r * out_stride);
+        tile_row(part, src, (const float *)(x + (size_t)r * x_row_bytes) + part->first_input,
+                 sums.add ? sums.old + r * sums.old_stride : NULL, sums.out + r * sums.out_stride);
 }
 
 static const mn_matmul_path f32_path = {

@@ -83,6 +83,26 @@ MN_ALWAYS_INLINE void mn_tile_advance(mn_tile_rows *rows, size_t bytes) {
     __asm__("" : "+r"(rows->stride));
 }
 
+/* Moves to the sums of the rows after n. */
+MN_ALWAYS_INLINE void mn_sums_advance(mn_matmul_sums *sums, int n) {
+    sums->old += n * sums->old_stride;
+    sums->out += n * sums->out_stride;
+}
+
+/* A row's sums of a panel to where they belong. */
+MN_ALWAYS_INLINE void mn_store_sums(const mn_matmul_sums *sums, float *out, const __mmask16 mask[2], __m512 low, __m512 high) {
+    if (sums->stream) {
+        _mm512_stream_ps(out, low);
+        _mm512_stream_ps(out + 16, high);
+    } else {
+        _mm512_mask_storeu_ps(out, mask[0], low);
+        _mm512_mask_storeu_ps(out + 16, mask[1], high);
+    }
+}
+
+/* `leave` of the paths that store by mn_store_sums. */
+static inline void mn_sums_leave(void) { _mm_sfence(); }
+
 /* Outputs [16 half, 16 half + 16) that exist, of n. */
 MN_ALWAYS_INLINE __mmask16 mn_half_mask(int n_outputs, int half) {
     int n = n_outputs - half * MN_HALF_OUTPUTS;

@@ -95,14 +95,14 @@ MN_ALWAYS_INLINE void tile_sub_block(const int n_rows, const form f, const mn_pa
 }
 
 MN_ALWAYS_INLINE void tile_rows(const int n_rows, const form f, const mn_matmul_part *part, const mn_quant_panel *p,
-                                const char *x, size_t x_row_bytes, float *out, int64_t out_stride) {
+                                const char *x, size_t x_row_bytes, mn_matmul_sums sums) {
     __m512 sum[6][2], term[6][2];
     __mmask16 mask[2] = {mn_half_mask(part->n_outputs, 0), mn_half_mask(part->n_outputs, 1)};
-    __mmask16 old[2] = {part->first_input ? mask[0] : 0, part->first_input ? mask[1] : 0};
+    __mmask16 old[2] = {sums.add ? mask[0] : 0, sums.add ? mask[1] : 0};
 #pragma GCC unroll 6
     for (int r = 0; r < n_rows; r++) {
-        sum[r][0] = _mm512_maskz_loadu_ps(old[0], out + r * out_stride);
-        sum[r][1] = _mm512_maskz_loadu_ps(old[1], out + r * out_stride + 16);
+        sum[r][0] = _mm512_maskz_loadu_ps(old[0], sums.old + r * sums.old_stride);
+        sum[r][1] = _mm512_maskz_loadu_ps(old[1], sums.old + r * sums.old_stride + 16);
     }
     tile_x at = {mn_tile_rows_at(x, x_row_bytes), mn_tile_rows_at(x + offsetof(mn_quant_x, d), x_row_bytes)};
     for (int b = 0; b < part->n_inputs / MN_BLOCK; b++) {
@@ -121,18 +121,16 @@ MN_ALWAYS_INLINE void tile_rows(const int n_rows, const form f, const mn_matmul_
         mn_tile_advance(&at.numbers, sizeof(float));
     }
 #pragma GCC unroll 6
-    for (int r = 0; r < n_rows; r++) {
-        _mm512_mask_storeu_ps(out + r * out_stride, mask[0], sum[r][0]);
-        _mm512_mask_storeu_ps(out + r * out_stride + 16, mask[1], sum[r][1]);
-    }
+    for (int r = 0; r < n_rows; r++)
+        mn_store_sums(&sums, sums.out + r * sums.out_stride, mask, sum[r][0], sum[r][1]);
 }
 
 MN_ALWAYS_INLINE void tile(const form f, const mn_matmul_part *part, const void *p, const char *x, size_t row_bytes,
-                           int64_t n_rows, float *out, int64_t out_stride) {
+                           int64_t n_rows, mn_matmul_sums sums) {
     x += (size_t)part->first_input / MN_QUANT_INPUTS * sizeof(mn_quant_x);
 #define TILE(n)                                                                 \
-    for (; n_rows >= n; n_rows -= n, x += n * row_bytes, out += n * out_stride) \
-    tile_rows(n, f, part, p, x, row_bytes, out, out_stride)
+    for (; n_rows >= n; n_rows -= n, x += n * row_bytes, mn_sums_advance(&sums, n)) \
+    tile_rows(n, f, part, p, x, row_bytes, sums)
     TILE(6);
     TILE(4);
     TILE(2);
@@ -157,10 +155,11 @@ void mn_quant_pack_part(const mn_matmul_part *part, mn_quant_pack_fn *pack_rows,
 }
 
 /* A tile for each form, a path for each type. */
-#define FORM(name, ...)                                                                                               \
-    static void tile_##name(const mn_matmul_part *part, const void *panel, const char *x, size_t row_bytes,          \
-                            int64_t n_rows, float *out, int64_t out_stride) {                                         \
-        tile((form){__VA_ARGS__}, part, panel, x, row_bytes, n_rows, out, out_stride);                                \
+#define FORM(name, ...)                                                                                         \
+    static void tile_##name(const mn_matmul_part *part, const void *panel, void *next, const char *x,          \
+                            size_t row_bytes, int64_t n_rows, mn_matmul_sums sums) {                            \
+        (void)next;                                                                                             \
+        tile((form){__VA_ARGS__}, part, panel, x, row_bytes, n_rows, sums);                                     \
     }
 FORM(offset_3, .sub_blocks = 1, .offset_bits = 3)
 FORM(offset_4, .sub_blocks = 1, .offset_bits = 4)
@@ -179,6 +178,7 @@ FORM(halves_min, .sub_blocks = 2, .has_min = true)
         .panel_outputs = MN_PANEL_OUTPUTS,                                                    \
         .block_inputs = MN_QUANT_INPUTS,                                                      \
         .panel_bytes = sizeof(mn_quant_panel),                                                \
+        .leave = mn_sums_leave,                                                                  \
         .x_row_bytes = x_row_bytes,                                                           \
         .prepare = prepare,                                                                   \
         .pack = pack_##type,                                                                  \

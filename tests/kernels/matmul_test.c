@@ -172,6 +172,42 @@ static void rows_are_split_when_outputs_are_few(void **state) {
     }
 }
 
+/* Groups of panels with several blocks of inputs, whose sums wait between them, and results so large that they are written
+ * around the caches: the same bits as in small pieces, whose rows are no whole lines. */
+static void check_large(const mn_kernels *kernels, mn_dtype type, shape s) {
+    enum { CHUNK = 40 };
+    mn_random rng;
+    mn_random_seed(&rng, 11, (uint64_t)type);
+    mn_tensor w = make_weights(type, s.n_in, s.n_out, &rng);
+    float *x = random_floats((size_t)(s.n_in * s.n_rows), &rng);
+    float *out = aligned_alloc(64, (size_t)(s.n_out * s.n_rows) * sizeof *out);
+    float *piece = malloc((size_t)((s.n_out + 1) * CHUNK) * sizeof *piece);
+    memset(out, 0xff, (size_t)(s.n_out * s.n_rows) * sizeof *out);
+    multiply(kernels, 2, false, &w, x, s.n_in, s.n_rows, out, s.n_out);
+    for (int r = 0; r < s.n_rows; r += CHUNK) {
+        int n = s.n_rows - r < CHUNK ? s.n_rows - r : CHUNK;
+        multiply(kernels, 1, false, &w, x + r * s.n_in, s.n_in, n, piece, s.n_out + 1);
+        for (int i = 0; i < n; i++)
+            assert_memory_equal(out + (r + i) * s.n_out, piece + i * (s.n_out + 1), (size_t)s.n_out * sizeof *out);
+    }
+    free((void *)(uintptr_t)w.data);
+    free(x);
+    free(out);
+    free(piece);
+}
+
+static void large_products_are_those_of_their_pieces(void **state) {
+    (void)state;
+    static const mn_dtype some[] = {MN_F32, MN_BF16, MN_Q8_0, MN_Q4_K};
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        for (size_t t = 0; t < sizeof some / sizeof *some; t++) {
+            check_large(mn_kernels_get((mn_cpu_level)level), some[t], (shape){1280, 1040, 258});
+            check_large(mn_kernels_get((mn_cpu_level)level), some[t], (shape){256, 2064, 144});
+        }
+    }
+}
+
 static void several_weights_share_one_input(void **state) {
     (void)state;
     enum { N_IN = 512, N_ROWS = 5, N_WS = 4 };
@@ -243,6 +279,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_right_and_do_not_depend_on_the_cut),
         cmocka_unit_test(rows_are_split_when_outputs_are_few),
+        cmocka_unit_test(large_products_are_those_of_their_pieces),
         cmocka_unit_test(several_weights_share_one_input),
         cmocka_unit_test(infinities_stay_in_their_row),
     };
