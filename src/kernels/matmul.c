@@ -98,23 +98,37 @@ static mn_matmul_sums sums_of(const group *g, const mn_matmul_part *part, int64_
     return sums;
 }
 
-/* A block of inputs at a time, which stays in the second-level cache for all panels. The next panel is ready, but for what a
- * tile finishes, while one is in use. */
-static void run_group(const job *j, const group *g, char *panel, char *next) {
+static void run_tile(const group *g, const mn_matmul_part *part, int64_t step, const void *panel, void *next) {
+    const product *p = g->p;
+    const char *x = p->x + (size_t)g->first_row * p->x_row_bytes;
+    p->path->tile(part, panel, next, x, p->x_row_bytes, g->n_rows, sums_of(g, part, step));
+}
+
+/* A block of inputs at a time, which stays in the second-level cache for all panels. */
+static void run_group(const job *j, const group *g, void *panel) {
+    for (int64_t step = 0; step < g->n_steps; step++) {
+        mn_matmul_part part = part_of(g, step);
+        g->p->path->pack(&part, j->vec, panel);
+        run_tile(g, &part, step, panel, NULL);
+    }
+}
+
+/* The same where a tile finishes the next panel while one is in use. */
+static void run_group_ahead(const job *j, const group *g, char *panel, char *next) {
     const mn_matmul_path *path = g->p->path;
-    const char *x = g->p->x + (size_t)g->first_row * g->p->x_row_bytes;
-    mn_matmul_part part = part_of(g, 0), next_part;
+    mn_matmul_part part = part_of(g, 0);
     path->pack(&part, j->vec, panel);
-    if (path->finish) path->finish(panel);
-    for (int64_t step = 0; step < g->n_steps; step++, part = next_part) {
-        bool last = step + 1 == g->n_steps;
-        next_part = part_of(g, last ? step : step + 1);
-        if (!last) path->pack(&next_part, j->vec, next);
-        path->tile(&part, panel, last ? NULL : next, x, g->p->x_row_bytes, g->n_rows, sums_of(g, &part, step));
+    path->finish(panel);
+    for (int64_t step = 0; step + 1 < g->n_steps; step++) {
+        mn_matmul_part next_part = part_of(g, step + 1);
+        path->pack(&next_part, j->vec, next);
+        run_tile(g, &part, step, panel, next);
+        part = next_part;
         char *used = panel;
         panel = next;
         next = used;
     }
+    run_tile(g, &part, g->n_steps - 1, panel, NULL);
 }
 
 static void run_lone_row(const group *g, void *panel) {
@@ -129,7 +143,8 @@ static void run_items_of(const job *j, const product *p, int64_t begin, int64_t 
     for (int64_t item = begin; item < end; item++) {
         group g = group_of(j, p, item, (float *)(work + 2 * j->panel_bytes));
         if (j->n_rows == 1 && p->path->row) run_lone_row(&g, work);
-        else run_group(j, &g, work, work + j->panel_bytes);
+        else if (p->path->finish) run_group_ahead(j, &g, work, work + j->panel_bytes);
+        else run_group(j, &g, work);
     }
     if (p->path->leave) p->path->leave();
 }
