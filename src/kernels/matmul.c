@@ -11,8 +11,8 @@ enum {
     MIN_ROWS_PER_CHUNK = 48, /* below this, expanding a panel again costs more than it wins */
     ROWS_STEP = 32,          /* rows of a chunk come in multiples of this: whole tiles */
     LINE_BYTES = 64,
-    STREAM_BYTES = 1 << 20,  /* results of this size are gone from the second-level cache before they are read */
-    SUMS_BYTES = 1 << 19     /* a group's sums while its inputs are in work: beside a block of x in the second-level cache */
+    STREAM_BYTES = 1 << 20,  /* results of this size leave the second-level cache before they are read */
+    SUMS_BYTES = 1 << 19     /* a group's sums, which share the second-level cache with a block of x */
 };
 
 typedef struct product {
@@ -85,7 +85,8 @@ static mn_matmul_sums sums_of(const group *g, const mn_matmul_part *part, int64_
     const product *p = g->p;
     float *out = p->out + g->first_row * p->out_stride + part->first_output;
     float *waiting = g->sums + step % g->n_panels * g->n_rows * p->path->panel_outputs;
-    mn_matmul_sums sums = {part->first_input > 0, false, waiting, p->path->panel_outputs, waiting, p->path->panel_outputs};
+    int64_t stride = p->path->panel_outputs;
+    mn_matmul_sums sums = {part->first_input > 0, false, waiting, stride, waiting, stride};
     if (part->first_input + part->n_inputs == p->w->ne[0]) {
         sums.stream = p->stream && part->n_outputs == p->path->panel_outputs;
         sums.out = out;
@@ -173,7 +174,7 @@ static const char *prepared_x(const mn_compute *c, const product *earlier, int n
     return p.rows;
 }
 
-/* Results that no cache near the processor holds until they are read. Their lines would be fetched before they are written. */
+/* Results that no near cache holds until they are read. Their lines would be fetched only to be overwritten. */
 static bool wants_stream(const product *p, int64_t n_rows) {
     size_t bytes = (size_t)(n_rows * p->w->ne[1]) * sizeof(float);
     bool whole_lines = ((uintptr_t)p->out | (uintptr_t)p->out_stride * sizeof(float)) % LINE_BYTES == 0 &&

@@ -38,8 +38,8 @@ typedef struct mn_matmul_part {
 } mn_matmul_part;
 
 /* Where the sums of a block of inputs go: out[r, o] = sum, or old[r, o] + sum when there are inputs before (add). old may be
- * out, and is when nothing is added. Strides in floats. stream: out is whole lines of the cache that will not be read soon,
- * better written around the caches. */
+ * out, and is when nothing is added. Strides in floats. stream: out is whole lines of the cache that are not read soon, better
+ * written around the caches. */
 typedef struct mn_matmul_sums {
     bool add, stream;
     const float *old;
@@ -54,8 +54,8 @@ typedef struct mn_matmul_path {
     int block_inputs;  /* inputs of a panel: a multiple of 256, the largest block of a type */
     size_t panel_bytes; /* of an expanded panel, room to work included; 64-byte aligned */
     int tile_rows; /* tile reads rows of x (and ignores them) up to a multiple of this; 0: none but its own */
-    /* Before and after any use of pack, tile and row on a thread, where the processor has state to set up. NULL: nothing to do.
-     * A path that heeds stream sees to it in leave that its results have arrived. */
+    /* Before and after any use of pack, finish, tile and row on a thread: state of the processor to set up and give back.
+     * leave of a path that heeds stream sees to it that other threads find the results. NULL: nothing to do. */
     void (*enter)(void);
     void (*leave)(void);
     /* Bytes of a prepared row of x, a multiple of 64. */

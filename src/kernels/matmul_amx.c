@@ -15,8 +15,8 @@ enum {
     GROUP_ROWS = 2 * MN_AMX_ROWS
 };
 
-/* Pairs of inputs of 16 outputs are what a tile wants from memory; whole steps, filled up with zeros. Quantised weights stand
- * in bytes as bytes at first, and become pairs a half column of bytes at a time. */
+/* Pairs of inputs of 16 outputs are what a tile wants from memory; whole steps, filled up with zeros. Quantised weights are
+ * bytes at first, and become pairs a half column of bytes at a time. */
 typedef struct panel {
     mn_panel_column column[PAIRS];
     mn_quant_panel bytes; /* or room for the packers of the level below */
@@ -64,7 +64,8 @@ MN_ALWAYS_INLINE void expand_half(panel *p) {
     int k = p->n_done / 2, h = p->n_done % 2, unit = k >> p->unit_shift;
     __m512i bytes = p->bytes.column[k].half[h];
     __m512 scale = p->bytes.scale[unit][h], w[4];
-    __m512 base = p->offset_bits ? _mm512_mul_ps(_mm512_set1_ps((float)-(1 << p->offset_bits)), scale) : -p->bytes.min[unit][h];
+    __m512 base = -p->bytes.min[unit][h];
+    if (p->offset_bits) base = _mm512_mul_ps(_mm512_set1_ps((float)-(1 << p->offset_bits)), scale);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) w[i] = _mm512_fmadd_ps(byte_floats(bytes, i), scale, base);
     p->column[2 * k].half[h] = join_pair(w[0], w[1]);
@@ -104,9 +105,9 @@ MN_ALWAYS_INLINE void let_row_go(leaving *l) {
     _tile_stored(tile, &l->sum[row][output], sizeof l->sum[0]);         \
     _tile_zero(tile)
 
-/* One step of a group: tiles 0 to 3 are rows 0-15 and 16-31 by outputs 0-15 and 16-31. At the first one the last group's sums
- * leave one by one, each when its successor is about to be begun: stored together they would wait for the last product. x is
- * used once for each panel and must not push the panel out of the first-level cache (stream). */
+/* One step of a group: tiles 0 to 3 are rows 0-15 and 16-31 by outputs 0-15 and 16-31. At the first one the sums of the
+ * group before leave one by one, each when its successor is about to be begun: stored together they would wait for the last
+ * product. x is used once for each panel and must not push the panel out of the first-level cache (stream). */
 MN_ALWAYS_INLINE void multiply_step(const bool first, const bool both, leaving *l, const mn_panel_column *w, const char *x,
                                     size_t x_bytes) {
     const int stride = sizeof *w;
@@ -125,13 +126,13 @@ MN_ALWAYS_INLINE void multiply_step(const bool first, const bool both, leaving *
 }
 
 /* What a step takes along: rows of sums that leave, half columns of the next panel. */
-typedef struct load {
+typedef struct beside {
     int n_rows, n_halves;
-} load;
+} beside;
 
 /* All steps of a group, and what can be done beside them. */
 MN_ALWAYS_INLINE void multiply_group(const bool both, leaving *l, const mn_panel_column *w, const char *x, size_t x_bytes,
-                                     int n_steps, panel *next, load each) {
+                                     int n_steps, panel *next, beside each) {
 #pragma GCC unroll 1
     for (int step = 0; step < n_steps; step++, w += STEP_PAIRS, x += 64) {
         if (step == 0) multiply_step(true, both, l, w, x, x_bytes);
@@ -163,7 +164,7 @@ static void tile(const mn_matmul_part *part, const void *p, void *next, const ch
     for (int h = 0; h < 2; h++) l.mask[h] = mn_half_mask(part->n_outputs, h);
     const mn_panel_column *w = ((const panel *)p)->column;
     int n_steps = (part->n_inputs + STEP_INPUTS - 1) / STEP_INPUTS;
-    load each = {(GROUP_ROWS + n_steps - 1) / n_steps, 0};
+    beside each = {(GROUP_ROWS + n_steps - 1) / n_steps, 0};
     if (next) {
         int n_all = (int)((n_rows + GROUP_ROWS - 1) / GROUP_ROWS) * n_steps;
         each.n_halves = (((panel *)next)->n_halves + n_all - 1) / n_all;
