@@ -1,5 +1,6 @@
 /* f32 with 256-bit FMA: tiles of up to 6 rows by 16 outputs, 12 accumulators. */
 #include "kernels/matmul_f32.h"
+#include "kernels/matmul_few_avx2.h"
 
 #include <immintrin.h>
 
@@ -110,5 +111,8 @@ static const mn_matmul_path f32_path = {
 
 void mn_matmul_init_avx2(mn_matmul_kernels *table) {
     table->exact = &f32_path;
-    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->fast[type] = &f32_path;
+    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->fast[type] = table->many[type] = &f32_path;
+    mn_matmul_init_few_blocks_avx2(table);
+    mn_matmul_init_few_super_blocks_avx2(table);
+    mn_matmul_init_few_floats_avx2(table);
 }

@@ -96,6 +96,7 @@ PATH(path_f32, row)
 
 void mn_matmul_init_avx512(mn_matmul_kernels *table) {
     table->exact = &path_any;
-    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->fast[type] = &path_any;
+    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->many[type] = &path_any;
     table->fast[MN_F32] = &path_f32;
+    table->many[MN_F32] = NULL;
 }

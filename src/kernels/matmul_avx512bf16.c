@@ -148,6 +148,7 @@ PATH(f16)
 PATH(bf16)
 
 void mn_matmul_init_avx512bf16(mn_matmul_kernels *table) {
+    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->many[type] = NULL;
     table->fast[MN_F16] = &path_f16;
     table->fast[MN_BF16] = &path_bf16;
     mn_matmul_init_quant_avx512bf16(table);

@@ -1,0 +1,167 @@
+/* Quantised weights times a few rows of 8-bit activations, with 256-bit registers and no dot product of bytes (VNNI).
+ *
+ * Memory is the limit, so W is read as it lies, one of its rows after the other. 256 weights at a time become bytes u
+ * in registers, and
+ *
+ *   sum x w = sum_b d_b scale_b (sum_j q_j u_j - offset sum_j q_j)    or    sum_b d_b (scale_b sum_j q_j u_j - min_b sum_j q_j)
+ *
+ * over blocks b of 32, x_j = d_b q_j. Sums within a block are integers, exact. Lane b % 8 of an output's sum takes block b, and
+ * the lanes are added last: a row of x comes out with the same bits alone and among others.
+ *
+ * Products of bytes are added in pairs, in 16 bits: 2 x 128 x 127 is the most that they come to.
+ */
+#ifndef MN_KERNELS_MATMUL_FEW_AVX2_H
+#define MN_KERNELS_MATMUL_FEW_AVX2_H
+
+#include "kernels/matmul_f32.h"
+#include "tensor/blocks.h"
+
+#include <immintrin.h>
+#include <limits.h>
+
+#define MN_ALWAYS_INLINE static inline __attribute__((always_inline))
+
+enum {
+    MN_FEW_OUTPUTS = 16, /* of a part: what a thread takes at once */
+    MN_FEW_ALL_INPUTS = INT_MAX / MN_SUPER_BLOCK * MN_SUPER_BLOCK,
+    MN_FEW_INPUTS = 256,
+    MN_FEW_BLOCKS = MN_FEW_INPUTS / MN_BLOCK,
+    MN_FEW_AHEAD_BYTES = 8192 /* into the second-level cache: more reads are under way there than the first waits for */
+};
+
+/* 256 activations: x_j = d[j / 32] q_j, |q_j| <= 127. sum[b]: of q over block b; half_sum: over each half of a block. What a
+ * row does not fill is zero. */
+typedef struct mn_few_x {
+    int8_t q[MN_FEW_INPUTS];
+    float d[MN_FEW_BLOCKS];
+    int32_t sum[MN_FEW_BLOCKS];
+    int16_t half_sum[2 * MN_FEW_BLOCKS];
+} mn_few_x;
+
+/* What differs between the types. */
+typedef struct mn_few_form {
+    bool is_signed;  /* u in -128 .. 127, else in 0 .. 127 */
+    bool has_halves; /* scales (and minima) of 16 inputs, small integers beside one scale of the block of 256 */
+    bool has_min;    /* w = scale u - min, else w = scale (u - 2^offset_bits), or scale u where offset_bits is 0 */
+    int offset_bits;
+} mn_few_form;
+
+/* 256 weights. With halves, factor[b] holds the integers of block b, each eight times, and half[] what multiplies the sums of
+ * the halves: the integer scales, or the minima. */
+typedef struct mn_few_w {
+    __m256i u[MN_FEW_BLOCKS];
+    __m256i factor[MN_FEW_BLOCKS], half;
+    __m256 scale, min;
+} mn_few_w;
+
+/* From 256 weights as they are stored; reads their bytes and none beyond. */
+typedef void mn_few_expand_fn(const char *src, mn_few_w *w);
+
+/* One row of x, f32, into mn_few_x, and the bytes of it (mn_matmul_path). */
+void mn_few_prepare(const float *x, int64_t n_in, void *row);
+size_t mn_few_x_row_bytes(int64_t n_in);
+/* There is no panel: the tile reads W. */
+void mn_few_pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
+
+/* Enter the paths of quantised blocks of 32, of 256, and of floats. */
+void mn_matmul_init_few_blocks_avx2(mn_matmul_kernels *table);
+void mn_matmul_init_few_super_blocks_avx2(mn_matmul_kernels *table);
+void mn_matmul_init_few_floats_avx2(mn_matmul_kernels *table);
+
+MN_ALWAYS_INLINE __m256i mn_load_256(const void *p) { return _mm256_loadu_si256(p); }
+
+/* Dword (and lane) b of the result: the sum of the eight dwords of v[b]. */
+MN_ALWAYS_INLINE __m256i mn_sum_each(const __m256i v[8]) {
+    __m256i low = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+    __m256i high = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
+    return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31));
+}
+
+MN_ALWAYS_INLINE float mn_sum_lanes(__m256 v) {
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+/* Products of block b, added up to eight dwords. */
+MN_ALWAYS_INLINE __m256i mn_few_block(const mn_few_form f, const mn_few_w *w, const mn_few_x *x, int b) {
+    __m256i u = w->u[b], q = mn_load_256(x->q + b * MN_BLOCK);
+    __m256i pairs = f.is_signed ? _mm256_maddubs_epi16(_mm256_abs_epi8(u), _mm256_sign_epi8(q, u)) :
+                                  _mm256_maddubs_epi16(u, q);
+    return _mm256_madd_epi16(pairs, f.has_halves ? w->factor[b] : _mm256_set1_epi16(1));
+}
+
+/* sum + w . x; lane b: block b */
+MN_ALWAYS_INLINE __m256 mn_few_dot(const mn_few_form f, const mn_few_w *w, const mn_few_x *x, __m256 sum) {
+    __m256i v[MN_FEW_BLOCKS];
+#pragma GCC unroll 8
+    for (int b = 0; b < MN_FEW_BLOCKS; b++) v[b] = mn_few_block(f, w, x, b);
+    __m256i dots = mn_sum_each(v);
+    __m256i q_sums = f.has_halves ? _mm256_madd_epi16(w->half, mn_load_256(x->half_sum)) : mn_load_256(x->sum);
+    if (f.offset_bits) dots = _mm256_sub_epi32(dots, _mm256_slli_epi32(q_sums, f.offset_bits));
+    __m256 term = _mm256_mul_ps(_mm256_cvtepi32_ps(dots), w->scale);
+    if (f.has_min) term = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(q_sums), w->min, term);
+    return _mm256_fmadd_ps(term, _mm256_loadu_ps(x->d), sum);
+}
+
+/* sum[r] += w . x[r], for 256 inputs */
+MN_ALWAYS_INLINE void mn_few_chunk(const mn_few_form f, mn_few_expand_fn *expand, const int n_rows, const char *src,
+                                   const char *x, size_t x_row_bytes, __m256 *sum) {
+    mn_few_w w;
+    expand(src, &w);
+    for (int r = 0; r < n_rows; r++) sum[r] = mn_few_dot(f, &w, (const mn_few_x *)(x + (size_t)r * x_row_bytes), sum[r]);
+}
+
+/* One output of fewer than MN_MANY_ROWS rows; src: a row of W. A rest of fewer than 256 inputs is filled up with zeros. */
+MN_ALWAYS_INLINE void mn_few_output(const mn_few_form f, mn_few_expand_fn *expand, const size_t chunk_bytes, int64_t n_in,
+                                    const int n_rows, const char *src, const char *x, size_t x_row_bytes, float *out,
+                                    int64_t out_stride) {
+    __m256 sum[MN_MANY_ROWS];
+    for (int r = 0; r < n_rows; r++) sum[r] = _mm256_setzero_ps();
+    for (; n_in >= MN_FEW_INPUTS; n_in -= MN_FEW_INPUTS, src += chunk_bytes, x += sizeof(mn_few_x)) {
+        for (size_t at = 0; at < chunk_bytes; at += 64) _mm_prefetch(src + MN_FEW_AHEAD_BYTES + at, _MM_HINT_T1);
+        mn_few_chunk(f, expand, n_rows, src, x, x_row_bytes, sum);
+    }
+    if (n_in > 0) {
+        char rest[MN_FEW_INPUTS * 2] = {0};
+        memcpy(rest, src, chunk_bytes * (size_t)n_in / MN_FEW_INPUTS);
+        mn_few_chunk(f, expand, n_rows, rest, x, x_row_bytes, sum);
+    }
+    for (int r = 0; r < n_rows; r++) out[r * out_stride] = mn_sum_lanes(sum[r]);
+}
+
+/* The tile of a path. One row is a case of its own, whose sum stays in a register. */
+MN_ALWAYS_INLINE void mn_few_tile(const mn_few_form f, mn_few_expand_fn *expand, const size_t chunk_bytes,
+                                  const mn_matmul_part *part, const char *x, size_t x_row_bytes, int64_t n_rows, float *out,
+                                  int64_t out_stride) {
+    const char *src = mn_matmul_row(part, 0);
+    size_t stride = mn_tensor_row_bytes(part->w);
+    for (int o = 0; o < part->n_outputs; o++, src += stride, out++) {
+        if (n_rows == 1) mn_few_output(f, expand, chunk_bytes, part->n_inputs, 1, src, x, x_row_bytes, out, out_stride);
+        else mn_few_output(f, expand, chunk_bytes, part->n_inputs, (int)n_rows, src, x, x_row_bytes, out, out_stride);
+    }
+}
+
+/* A path that reads W without packing it. */
+#define MN_FEW_PATH(name, tile_fn, prepare_fn, x_row_bytes_fn) \
+    static const mn_matmul_path name = {                       \
+        .panel_outputs = MN_FEW_OUTPUTS,                       \
+        .block_inputs = MN_FEW_ALL_INPUTS,                     \
+        .panel_bytes = 64, /* none is used */                  \
+        .x_row_bytes = x_row_bytes_fn,                         \
+        .prepare = prepare_fn,                                 \
+        .pack = mn_few_pack,                                   \
+        .tile = tile_fn,                                       \
+    };
+
+/* Tile and path of a quantised type of `block_type`s of block_elems, expanded by expand_##type; then its form. */
+#define MN_FEW_QUANT_PATH(type, block_type, block_elems, ...)                                                              \
+    static void tile_##type(const mn_matmul_part *part, const void *panel, const char *x, size_t x_row_bytes,            \
+                            int64_t n_rows, float *out, int64_t out_stride) {                                             \
+        (void)panel;                                                                                                      \
+        mn_few_tile((mn_few_form){__VA_ARGS__}, expand_##type, MN_FEW_INPUTS / (block_elems) * sizeof(block_type), part, \
+                    x, x_row_bytes, n_rows, out, out_stride);                                                             \
+    }                                                                                                                     \
+    MN_FEW_PATH(path_##type, tile_##type, mn_few_prepare, mn_few_x_row_bytes)
+
+#endif
