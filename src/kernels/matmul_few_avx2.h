@@ -5,10 +5,11 @@
  *
  *   sum x w = sum_b d_b scale_b (sum_j q_j u_j - offset sum_j q_j)    or    sum_b d_b (scale_b sum_j q_j u_j - min_b sum_j q_j)
  *
- * over blocks b of 32, x_j = d_b q_j. Sums within a block are integers, exact. Lane b % 8 of an output's sum takes block b, and
- * the lanes are added last: a row of x comes out with the same bits alone and among others.
+ * over blocks b of 32, x_j = d_b q_j. Sums within a block are integers, exact. Each of eight lanes of an output's sum takes one
+ * block of every eight, and the lanes are added last: a row of x comes out with the same bits alone and among others.
  *
- * Products of bytes are added in pairs, in 16 bits: 2 x 128 x 127 is the most that they come to.
+ * Products of bytes are added in pairs, in 16 bits: 2 x 128 x 127 is the most that they come to. A vector holds halves of two
+ * blocks, so that both halves of a block are added without moving anything about.
  */
 #ifndef MN_KERNELS_MATMUL_FEW_AVX2_H
 #define MN_KERNELS_MATMUL_FEW_AVX2_H
@@ -29,8 +30,9 @@ enum {
     MN_FEW_AHEAD_BYTES = 8192 /* into the second-level cache: more reads are under way there than the first waits for */
 };
 
-/* 256 activations: x_j = d[j / 32] q_j, |q_j| <= 127. sum[b]: of q over block b; half_sum: over each half of a block. What a
- * row does not fill is zero. */
+/* 256 activations: x_j = d[j / 32] q_j, |q_j| <= 127. Vector 2 p + h of q: half h of block 2 p, then half h of block 2 p + 1.
+ * Blocks of all other members stand in the order 0, 2, 4, 6, 1, 3, 5, 7. sum: of q over a block; half_sum: over each half of
+ * it. What a row does not fill is zero. */
 typedef struct mn_few_x {
     int8_t q[MN_FEW_INPUTS];
     float d[MN_FEW_BLOCKS];
@@ -40,14 +42,14 @@ typedef struct mn_few_x {
 
 /* What differs between the types. */
 typedef struct mn_few_form {
-    bool is_signed;  /* u in -128 .. 127, else in 0 .. 127 */
+    int u_bits;      /* 8: u in -128 .. 127, else 0 <= u < 2^u_bits */
     bool has_halves; /* scales (and minima) of 16 inputs, small integers beside one scale of the block of 256 */
     bool has_min;    /* w = scale u - min, else w = scale (u - 2^offset_bits), or scale u where offset_bits is 0 */
     int offset_bits;
 } mn_few_form;
 
-/* 256 weights. With halves, factor[b] holds the integers of block b, each eight times, and half[] what multiplies the sums of
- * the halves: the integer scales, or the minima. */
+/* 256 weights, u in the order of mn_few_x.q, scale and min in that of d. With halves, `half` holds what multiplies half_sum, the
+ * integer scales or the minima, and factor[] the integer scales for the products of u. */
 typedef struct mn_few_w {
     __m256i u[MN_FEW_BLOCKS];
     __m256i factor[MN_FEW_BLOCKS], half;
@@ -70,11 +72,20 @@ void mn_matmul_init_few_floats_avx2(mn_matmul_kernels *table);
 
 MN_ALWAYS_INLINE __m256i mn_load_256(const void *p) { return _mm256_loadu_si256(p); }
 
-/* Dword (and lane) b of the result: the sum of the eight dwords of v[b]. */
-MN_ALWAYS_INLINE __m256i mn_sum_each(const __m256i v[8]) {
-    __m256i low = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
-    __m256i high = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
-    return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31));
+/* 32 bytes from two places. */
+MN_ALWAYS_INLINE __m256i mn_load_two(const void *low, const void *high) {
+    __m256i v = _mm256_castsi128_si256(_mm_loadu_si128(low));
+    return _mm256_inserti128_si256(v, _mm_loadu_si128(high), 1);
+}
+
+/* 16 bytes, twice. */
+MN_ALWAYS_INLINE __m256i mn_load_twice(const void *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128(p)); }
+
+MN_ALWAYS_INLINE __m256i mn_and_all(__m256i v, int byte) { return _mm256_and_si256(v, _mm256_set1_epi8((char)byte)); }
+
+/* Both halves of v shifted right, each by its own number of bits. Bits cross bytes. */
+MN_ALWAYS_INLINE __m256i mn_shift_halves(__m256i v, int low_bits, int high_bits) {
+    return _mm256_srlv_epi64(v, _mm256_setr_epi64x(low_bits, low_bits, high_bits, high_bits));
 }
 
 MN_ALWAYS_INLINE float mn_sum_lanes(__m256 v) {
@@ -83,20 +94,45 @@ MN_ALWAYS_INLINE float mn_sum_lanes(__m256 v) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-/* Products of block b, added up to eight dwords. */
-MN_ALWAYS_INLINE __m256i mn_few_block(const mn_few_form f, const mn_few_w *w, const mn_few_x *x, int b) {
-    __m256i u = w->u[b], q = mn_load_256(x->q + b * MN_BLOCK);
-    __m256i pairs = f.is_signed ? _mm256_maddubs_epi16(_mm256_abs_epi8(u), _mm256_sign_epi8(q, u)) :
-                                  _mm256_maddubs_epi16(u, q);
-    return _mm256_madd_epi16(pairs, f.has_halves ? w->factor[b] : _mm256_set1_epi16(1));
+/* Sixteen sums of two products. */
+MN_ALWAYS_INLINE __m256i mn_few_pairs(const mn_few_form f, const mn_few_w *w, const mn_few_x *x, int i) {
+    __m256i u = w->u[i], q = mn_load_256(x->q + i * MN_BLOCK);
+    if (f.u_bits == 8) return _mm256_maddubs_epi16(_mm256_abs_epi8(u), _mm256_sign_epi8(q, u));
+    return _mm256_maddubs_epi16(u, q);
 }
 
-/* sum + w . x; lane b: block b */
+/* Words, or dwords, of a and b that stand two (four) apart in a half are added; those of a and b alternate as dwords (qwords). */
+MN_ALWAYS_INLINE __m256i mn_add_dwords(const bool words, __m256i a, __m256i b) {
+    __m256i low = _mm256_unpacklo_epi32(a, b), high = _mm256_unpackhi_epi32(a, b);
+    return words ? _mm256_add_epi16(low, high) : _mm256_add_epi32(low, high);
+}
+
+MN_ALWAYS_INLINE __m256i mn_add_qwords(const bool words, __m256i a, __m256i b) {
+    __m256i low = _mm256_unpacklo_epi64(a, b), high = _mm256_unpackhi_epi64(a, b);
+    return words ? _mm256_add_epi16(low, high) : _mm256_add_epi32(low, high);
+}
+
+/* sum_j q_j u_j of eight blocks. 16 bits hold 16 products of 4-bit numbers, or 8 of 5-bit ones. */
+MN_ALWAYS_INLINE __m256i mn_few_dots(const mn_few_form f, const mn_few_w *w, const mn_few_x *x) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    const bool words = f.u_bits <= 5 && !f.has_halves;
+    __m256i v[4];
+#pragma GCC unroll 4
+    for (int p = 0; p < 4; p++) {
+        __m256i first = mn_few_pairs(f, w, x, 2 * p), second = mn_few_pairs(f, w, x, 2 * p + 1);
+        v[p] = words ? _mm256_add_epi16(first, second) :
+                       _mm256_add_epi32(_mm256_madd_epi16(first, f.has_halves ? w->factor[2 * p] : ones),
+                                        _mm256_madd_epi16(second, f.has_halves ? w->factor[2 * p + 1] : ones));
+    }
+    __m256i a = mn_add_dwords(words, v[0], v[1]), b = mn_add_dwords(words, v[2], v[3]);
+    if (!words) return mn_add_qwords(false, a, b);
+    if (f.u_bits == 5) return mn_add_qwords(false, _mm256_madd_epi16(a, ones), _mm256_madd_epi16(b, ones));
+    return _mm256_madd_epi16(mn_add_qwords(true, a, b), ones);
+}
+
+/* sum + w . x */
 MN_ALWAYS_INLINE __m256 mn_few_dot(const mn_few_form f, const mn_few_w *w, const mn_few_x *x, __m256 sum) {
-    __m256i v[MN_FEW_BLOCKS];
-#pragma GCC unroll 8
-    for (int b = 0; b < MN_FEW_BLOCKS; b++) v[b] = mn_few_block(f, w, x, b);
-    __m256i dots = mn_sum_each(v);
+    __m256i dots = mn_few_dots(f, w, x);
     __m256i q_sums = f.has_halves ? _mm256_madd_epi16(w->half, mn_load_256(x->half_sum)) : mn_load_256(x->sum);
     if (f.offset_bits) dots = _mm256_sub_epi32(dots, _mm256_slli_epi32(q_sums, f.offset_bits));
     __m256 term = _mm256_mul_ps(_mm256_cvtepi32_ps(dots), w->scale);
