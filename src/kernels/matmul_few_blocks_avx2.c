@@ -80,101 +80,74 @@ MN_ALWAYS_INLINE __m128i pick_dwords(const char *p, size_t block_bytes, int firs
 }
 
 /* The scales of eight blocks that begin with them. */
-MN_ALWAYS_INLINE __m256 block_scales(const char *src, size_t block_bytes) {
+MN_ALWAYS_INLINE void block_scales(const char *src, size_t block_bytes, mn_few_scales *w) {
     __m128i low = pick_dwords(src, block_bytes, 0), high = pick_dwords(src - 2, block_bytes, 2);
-    return _mm256_cvtph_ps(_mm_blend_epi16(low, high, 0xaa));
+    w->scale = _mm256_cvtph_ps(_mm_blend_epi16(low, high, 0xaa));
 }
 
 /* Of eight blocks that begin with a scale and with what is added to scaled weights. */
-MN_ALWAYS_INLINE void block_scales_and_minima(const char *src, size_t block_bytes, mn_few_w *w) {
+MN_ALWAYS_INLINE void block_scales_and_minima(const char *src, size_t block_bytes, mn_few_scales *w) {
     __m128i low = pick_dwords(src, block_bytes, 0), high = pick_dwords(src, block_bytes, 2);
     w->scale = _mm256_cvtph_ps(_mm_blend_epi16(low, _mm_slli_epi32(high, 16), 0xaa));
     __m256 added = _mm256_cvtph_ps(_mm_blend_epi16(_mm_srli_epi32(low, 16), high, 0xaa));
     w->min = _mm256_xor_ps(added, _mm256_set1_ps(-0.0f));
 }
 
-/* 16 bytes of nibbles in each of two blocks: first halves are low ones, second halves high ones. */
-MN_ALWAYS_INLINE void nibbles(const void *q0, const void *q1, __m256i u[2]) {
+/* 16 bytes of nibbles in each of two blocks: half 0 is the low ones, half 1 the high ones. */
+MN_ALWAYS_INLINE __m256i nibbles(const void *q0, const void *q1, const int half) {
     __m256i v = mn_load_two(q0, q1);
-    u[0] = mn_and_all(v, 15);
-    u[1] = mn_and_all(_mm256_srli_epi16(v, 4), 15);
+    return mn_and_all(half ? _mm256_srli_epi16(v, 4) : v, 15);
 }
 
-/* Bits 0 to 15 (16 to 31) of four bytes of two blocks, as 16 in the bytes of u[0] (u[1]). */
-MN_ALWAYS_INLINE void add_fifth_bits(const void *high0, const void *high1, __m256i u[2]) {
+/* Bits 0 to 15 (half 0) or 16 to 31 of four bytes of two blocks, as 16 in bytes. */
+MN_ALWAYS_INLINE __m256i fifth_bits(const void *high0, const void *high1, const int half) {
     const __m256i bit = _mm256_set1_epi64x((int64_t)0x8040201008040201);
-    __m256i high = mn_load_two(high0, high1);
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; h++) {
-        const int64_t first = h * 0x0202020202020202, second = first + 0x0101010101010101;
-        __m256i bits = _mm256_shuffle_epi8(high, _mm256_setr_epi64x(first, second, first, second));
-        bits = _mm256_cmpeq_epi8(_mm256_and_si256(bits, bit), bit);
-        u[h] = _mm256_or_si256(u[h], mn_and_all(bits, 16));
-    }
+    const int64_t first = half * 0x0202020202020202, second = first + 0x0101010101010101;
+    __m256i bits = _mm256_shuffle_epi8(mn_load_two(high0, high1), _mm256_setr_epi64x(first, second, first, second));
+    return mn_and_all(_mm256_cmpeq_epi8(_mm256_and_si256(bits, bit), bit), 16);
 }
 
-MN_ALWAYS_INLINE void expand_q8_0(const char *src, mn_few_w *w) {
-    const mn_q8_0 *block = (const mn_q8_0 *)src;
-#pragma GCC unroll 8
-    for (int i = 0; i < MN_FEW_BLOCKS; i++) {
-        const mn_q8_0 *pair = block + i / 2 * 2;
-        w->u[i] = mn_load_two(pair[0].q + i % 2 * 16, pair[1].q + i % 2 * 16);
-    }
-    w->scale = block_scales(src, sizeof *block);
+MN_ALWAYS_INLINE __m256i u_of_q8_0(const char *src, const int i) {
+    const mn_q8_0 *pair = (const mn_q8_0 *)src + i / 2 * 2;
+    return mn_load_two(pair[0].q + i % 2 * 16, pair[1].q + i % 2 * 16);
 }
 
-MN_ALWAYS_INLINE void expand_q4_0(const char *src, mn_few_w *w) {
-    const mn_q4_0 *block = (const mn_q4_0 *)src;
-#pragma GCC unroll 4
-    for (int b = 0; b < MN_FEW_BLOCKS; b += 2) nibbles(block[b].q, block[b + 1].q, w->u + b);
-    w->scale = block_scales(src, sizeof *block);
+MN_ALWAYS_INLINE __m256i u_of_q4_0(const char *src, const int i) {
+    const mn_q4_0 *pair = (const mn_q4_0 *)src + i / 2 * 2;
+    return nibbles(pair[0].q, pair[1].q, i % 2);
 }
 
-MN_ALWAYS_INLINE void expand_q4_1(const char *src, mn_few_w *w) {
-    const mn_q4_1 *block = (const mn_q4_1 *)src;
-#pragma GCC unroll 4
-    for (int b = 0; b < MN_FEW_BLOCKS; b += 2) nibbles(block[b].q, block[b + 1].q, w->u + b);
-    block_scales_and_minima(src, sizeof *block, w);
+MN_ALWAYS_INLINE __m256i u_of_q4_1(const char *src, const int i) {
+    const mn_q4_1 *pair = (const mn_q4_1 *)src + i / 2 * 2;
+    return nibbles(pair[0].q, pair[1].q, i % 2);
 }
 
-MN_ALWAYS_INLINE void expand_q5_0(const char *src, mn_few_w *w) {
-    const mn_q5_0 *block = (const mn_q5_0 *)src;
-#pragma GCC unroll 4
-    for (int b = 0; b < MN_FEW_BLOCKS; b += 2) {
-        nibbles(block[b].q, block[b + 1].q, w->u + b);
-        add_fifth_bits(block[b].high, block[b + 1].high, w->u + b);
-    }
-    w->scale = block_scales(src, sizeof *block);
+MN_ALWAYS_INLINE __m256i u_of_q5_0(const char *src, const int i) {
+    const mn_q5_0 *pair = (const mn_q5_0 *)src + i / 2 * 2;
+    return _mm256_or_si256(nibbles(pair[0].q, pair[1].q, i % 2), fifth_bits(pair[0].high, pair[1].high, i % 2));
 }
 
-MN_ALWAYS_INLINE void expand_q5_1(const char *src, mn_few_w *w) {
-    const mn_q5_1 *block = (const mn_q5_1 *)src;
-#pragma GCC unroll 4
-    for (int b = 0; b < MN_FEW_BLOCKS; b += 2) {
-        nibbles(block[b].q, block[b + 1].q, w->u + b);
-        add_fifth_bits(block[b].high, block[b + 1].high, w->u + b);
-    }
-    block_scales_and_minima(src, sizeof *block, w);
+MN_ALWAYS_INLINE __m256i u_of_q5_1(const char *src, const int i) {
+    const mn_q5_1 *pair = (const mn_q5_1 *)src + i / 2 * 2;
+    return _mm256_or_si256(nibbles(pair[0].q, pair[1].q, i % 2), fifth_bits(pair[0].high, pair[1].high, i % 2));
 }
 
-MN_ALWAYS_INLINE void expand_iq4_nl(const char *src, mn_few_w *w) {
-    const mn_iq4_nl *block = (const mn_iq4_nl *)src;
-    __m256i values = mn_load_twice(mn_iq4_nl_values);
-#pragma GCC unroll 4
-    for (int b = 0; b < MN_FEW_BLOCKS; b += 2) {
-        nibbles(block[b].q, block[b + 1].q, w->u + b);
-        w->u[b] = _mm256_shuffle_epi8(values, w->u[b]);
-        w->u[b + 1] = _mm256_shuffle_epi8(values, w->u[b + 1]);
-    }
-    w->scale = block_scales(src, sizeof *block);
+MN_ALWAYS_INLINE __m256i u_of_iq4_nl(const char *src, const int i) {
+    const mn_iq4_nl *pair = (const mn_iq4_nl *)src + i / 2 * 2;
+    return _mm256_shuffle_epi8(mn_load_twice(mn_iq4_nl_values), nibbles(pair[0].q, pair[1].q, i % 2));
 }
 
-MN_FEW_QUANT_PATH(q8_0, mn_q8_0, MN_BLOCK, .u_bits = 8)
-MN_FEW_QUANT_PATH(q4_0, mn_q4_0, MN_BLOCK, .u_bits = 4, .offset_bits = 3)
-MN_FEW_QUANT_PATH(q4_1, mn_q4_1, MN_BLOCK, .u_bits = 4, .has_min = true)
-MN_FEW_QUANT_PATH(q5_0, mn_q5_0, MN_BLOCK, .u_bits = 5, .offset_bits = 4)
-MN_FEW_QUANT_PATH(q5_1, mn_q5_1, MN_BLOCK, .u_bits = 5, .has_min = true)
-MN_FEW_QUANT_PATH(iq4_nl, mn_iq4_nl, MN_BLOCK, .u_bits = 8)
+#define PATH(type, scales, ...)                                                                  \
+    MN_ALWAYS_INLINE void scales_of_##type(const char *src, mn_few_scales *w) {                  \
+        scales(src, sizeof(mn_##type), w);                                                       \
+    }                                                                                            \
+    MN_FEW_QUANT_PATH(type, scales_of_##type, .chunk_bytes = MN_FEW_BLOCKS * sizeof(mn_##type), __VA_ARGS__)
+PATH(q8_0, block_scales, .u_bits = 8)
+PATH(q4_0, block_scales, .u_bits = 4, .offset_bits = 3)
+PATH(q4_1, block_scales_and_minima, .u_bits = 4, .has_min = true)
+PATH(q5_0, block_scales, .u_bits = 5, .offset_bits = 4)
+PATH(q5_1, block_scales_and_minima, .u_bits = 5, .has_min = true)
+PATH(iq4_nl, block_scales, .u_bits = 8)
 
 void mn_matmul_init_few_blocks_avx2(mn_matmul_kernels *table) {
     table->fast[MN_Q8_0] = &path_q8_0;
