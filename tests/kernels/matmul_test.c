@@ -104,17 +104,17 @@ static void check_against_double(const mn_kernels *kernels, bool exact, const mn
     free(row);
 }
 
-/* Each row alone, in chunks, and at other thread counts where there is much to share, into rows that stand apart. Where many
- * rows have an arithmetic of their own, chunks of fewer are left out. */
+/* Each row alone, in chunks, and at other thread counts (more of them where there is much to share), into rows that stand apart.
+ * Where many rows have an arithmetic of their own, chunks of fewer are left out. */
 static void check_same_bits(const mn_kernels *kernels, bool exact, const mn_tensor *w, const float *x, int n_rows,
                             const float *want) {
     int64_t n_in = w->ne[0], n_out = w->ne[1], stride = n_out + 3;
     static const struct {
         int n_threads, chunk;
-    } cuts[] = {{1, 1}, {1, 5}, {2, 1000}, {3, 1000}, {7, 6}, {2, 8}, {1, 17}, {3, 40}};
+    } cuts[] = {{1, 1}, {1, 5}, {3, 1000}, {2, 1000}, {7, 6}, {2, 8}, {1, 17}, {3, 40}};
     bool apart = !exact && n_rows >= MN_MANY_ROWS && kernels->matmul.many[w->type];
     float *out = malloc((size_t)(stride * n_rows) * sizeof *out);
-    for (int cut = 0; cut < (n_rows >= 12 ? 8 : 2); cut++) {
+    for (int cut = 0; cut < (n_rows >= 12 ? 8 : 3); cut++) {
         if (apart && (cuts[cut].chunk < MN_MANY_ROWS || (n_rows % cuts[cut].chunk > 0 && n_rows % cuts[cut].chunk < MN_MANY_ROWS)))
             continue;
         memset(out, 0xff, (size_t)(stride * n_rows) * sizeof *out);
@@ -159,6 +159,58 @@ static void products_are_right_and_do_not_depend_on_the_cut(void **state) {
         for (int t = 0; t < N_TYPES; t++) {
             for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
                 check_shape(mn_kernels_get((mn_cpu_level)level), types[t], shapes[i]);
+        }
+    }
+}
+
+/* The scales of one block of any quantised type: d, and much less for what stands beside it. */
+static void set_scales(mn_dtype type, void *block) {
+    const mn_half d = 0x2c00, small = 0x0c00;
+    switch (type) {
+    case MN_Q4_1: ((mn_q4_1 *)block)->m = small; break;
+    case MN_Q5_1: ((mn_q5_1 *)block)->m = small; break;
+    case MN_Q2_K: ((mn_q2_k *)block)->d = d, ((mn_q2_k *)block)->d_min = small; return;
+    case MN_Q3_K: ((mn_q3_k *)block)->d = d; return;
+    case MN_Q4_K: ((mn_q4_k *)block)->d_min = small; break;
+    case MN_Q5_K: ((mn_q5_k *)block)->d_min = small; break;
+    case MN_Q6_K: ((mn_q6_k *)block)->d = d; return;
+    default: break;
+    }
+    memcpy(block, &d, sizeof d); /* all others begin with it */
+}
+
+/* The largest weights and activations that there are, of every sign: sums in few bits must hold them. */
+static void check_extremes(const mn_kernels *kernels, mn_dtype type) {
+    enum { N_IN = 512, N_OUT = 5, N_ROWS = 9 };
+    static const unsigned char patterns[N_OUT] = {0x00, 0xff, 0x80, 0x7f, 0x0f};
+    const mn_dtype_info *info = mn_dtype_get(type);
+    mn_tensor w = {.name = "w", .type = type, .n_dims = 2, .ne = {N_IN, N_OUT, 1, 1}};
+    size_t row_bytes = mn_tensor_row_bytes(&w);
+    w.bytes = row_bytes * N_OUT;
+    unsigned char *data = malloc(w.bytes);
+    for (int o = 0; o < N_OUT; o++) {
+        memset(data + (size_t)o * row_bytes, patterns[o], row_bytes);
+        for (int b = 0; b < N_IN / info->block_elems; b++)
+            set_scales(type, data + (size_t)o * row_bytes + (size_t)(b * info->block_bytes));
+    }
+    w.data = data;
+    float x[N_ROWS * N_IN], out[N_ROWS * N_OUT];
+    for (int r = 0; r < N_ROWS; r++) {
+        for (int i = 0; i < N_IN; i++) x[r * N_IN + i] = r < 2 ? (float)(1 - 2 * r) : (i >> (r - 2)) % 2 ? 1.0f : -1.0f;
+    }
+    for (int n_rows = 1; n_rows <= N_ROWS; n_rows += 4) {
+        multiply(kernels, 1, false, &w, x, N_IN, n_rows, out, N_OUT);
+        check_against_double(kernels, false, &w, x, n_rows, out);
+    }
+    free(data);
+}
+
+static void extremes_fit(void **state) {
+    (void)state;
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        for (int t = 0; t < N_TYPES; t++) {
+            if (mn_dtype_get(types[t])->quantised) check_extremes(mn_kernels_get((mn_cpu_level)level), types[t]);
         }
     }
 }
@@ -279,6 +331,7 @@ static int close_pools(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_right_and_do_not_depend_on_the_cut),
+        cmocka_unit_test(extremes_fit),
         cmocka_unit_test(rows_are_split_when_outputs_are_few),
         cmocka_unit_test(large_products_are_those_of_their_pieces),
         cmocka_unit_test(several_weights_share_one_input),
