@@ -7,16 +7,20 @@
  * quantised weights (an error of at most max|x_block| / 254 in each x_i), or rounded to bf16 for f16 and bf16 weights
  * (f16 weights too: 2^-9 relative in each factor); the other levels, and f32 weights, compute as in exact mode.
  *
+ * Levels with SIMD but no dot products of bytes (avx2, avx512) quantise activations when there are fewer than MN_MANY_ROWS rows,
+ * which wait for memory; more rows wait for products, f32 multiplies them no slower, and they are computed as in exact mode.
+ *
  * Levels with tiles (amx) round to bf16 in fast mode when there are MN_MANY_ROWS rows or more, activations and weights of
  * every type but f32: 2^-9 relative in each factor, less than 8 bits per 32 cost.
  *
  * In both modes every output is summed over i in one fixed order: a row's result does not depend on n_rows, on the
- * other rows, or on the number of threads, bit for bit; but for tiles, which are another arithmetic than that of few rows.
+ * other rows, or on the number of threads, bit for bit; but where the two paragraphs above say so, and for f32, f16 and bf16
+ * weights on avx2 (f16 and bf16 on avx512), n_rows below MN_MANY_ROWS give other bits than n_rows from there on.
  *
  * How: W is cut into panels of a few vectors of outputs and a block of inputs. A panel is expanded once into the form
  * that the dot instructions want, small enough for the first-level cache, and all rows of x pass over it, a tile of
  * accumulators in registers at a time. One row goes the same way, or where that does not keep up with memory, by a kernel
- * of its own that adds up in the same order.
+ * of its own that adds up in the same order. Few rows on avx2 have a tile that reads W as it lies.
  */
 #ifndef MN_KERNELS_MATMUL_H
 #define MN_KERNELS_MATMUL_H
@@ -51,7 +55,7 @@ typedef struct mn_matmul_sums {
 /* One way to multiply: in which form it wants x and W, and the tile that multiplies them. */
 typedef struct mn_matmul_path {
     int panel_outputs; /* outputs of a panel */
-    int block_inputs;  /* inputs of a panel: a multiple of 256, the largest block of a type */
+    int block_inputs;  /* inputs of a panel: a multiple of 256, the largest block of a type; more than a row has: all */
     size_t panel_bytes; /* of an expanded panel, room to work included; 64-byte aligned */
     int tile_rows; /* tile reads rows of x (and ignores them) up to a multiple of this; 0: none but its own */
     /* Before and after any use of pack, finish, tile and row on a thread: state of the processor to set up and give back.
@@ -62,7 +66,7 @@ typedef struct mn_matmul_path {
     size_t (*x_row_bytes)(int64_t n_in);
     /* One row of x, f32, into that form. */
     void (*prepare)(const float *x, int64_t n_in, void *row);
-    /* Expands a part of W. Outputs that are not there are whatever is cheap. */
+    /* Expands a part of W. Outputs that are not there are whatever is cheap. Does nothing where the tile reads W. */
     void (*pack)(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
     /* What pack left to be done before a tile may use the panel. NULL: nothing. */
     void (*finish)(void *panel);

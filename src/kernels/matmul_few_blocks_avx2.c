@@ -70,10 +70,9 @@ void mn_few_pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *pa
 
 MN_ALWAYS_INLINE __m128i load_128(const void *p) { return _mm_loadu_si128(p); }
 
-/* The dwords at p in blocks first, first + 4, first + 1 and first + 5. Each is loaded with what stands before it, at the place
- * where it goes. */
-MN_ALWAYS_INLINE __m128i pick_dwords(const char *p, size_t block_bytes, int first) {
-    p += (size_t)first * block_bytes;
+/* The dwords at p in a block and in the fourth, the first and the fifth after it. Each is loaded with what stands before it, at
+ * the place where it goes. */
+MN_ALWAYS_INLINE __m128i pick_dwords(const char *p, size_t block_bytes) {
     __m128i v = _mm_blend_epi32(load_128(p), load_128(p + 4 * block_bytes - 4), 2);
     v = _mm_blend_epi32(v, load_128(p + block_bytes - 8), 4);
     return _mm_blend_epi32(v, load_128(p + 5 * block_bytes - 12), 8);
@@ -81,13 +80,13 @@ MN_ALWAYS_INLINE __m128i pick_dwords(const char *p, size_t block_bytes, int firs
 
 /* The scales of eight blocks that begin with them. */
 MN_ALWAYS_INLINE void block_scales(const char *src, size_t block_bytes, mn_few_scales *w) {
-    __m128i low = pick_dwords(src, block_bytes, 0), high = pick_dwords(src - 2, block_bytes, 2);
+    __m128i low = pick_dwords(src, block_bytes), high = pick_dwords(src + 2 * block_bytes - 2, block_bytes);
     w->scale = _mm256_cvtph_ps(_mm_blend_epi16(low, high, 0xaa));
 }
 
 /* Of eight blocks that begin with a scale and with what is added to scaled weights. */
 MN_ALWAYS_INLINE void block_scales_and_minima(const char *src, size_t block_bytes, mn_few_scales *w) {
-    __m128i low = pick_dwords(src, block_bytes, 0), high = pick_dwords(src, block_bytes, 2);
+    __m128i low = pick_dwords(src, block_bytes), high = pick_dwords(src + 2 * block_bytes, block_bytes);
     w->scale = _mm256_cvtph_ps(_mm_blend_epi16(low, _mm_slli_epi32(high, 16), 0xaa));
     __m256 added = _mm256_cvtph_ps(_mm_blend_epi16(_mm_srli_epi32(low, 16), high, 0xaa));
     w->min = _mm256_xor_ps(added, _mm256_set1_ps(-0.0f));

@@ -17,7 +17,7 @@ MN_ALWAYS_INLINE void k4_scales(const char *src, mn_few_scales *w) {
     memcpy(&both, src, sizeof both);
     uint64_t first = words & low_6, second = ((last | (uint64_t)last << 28) & low_4) | (words >> 2 & high_2);
     __m256i bytes = _mm256_broadcastsi128_si256(_mm_set_epi64x((int64_t)second, (int64_t)first));
-    const __m256i scales = _mm256_setr_epi32(0x80808000, 0x80808002, 0x80808008, 0x8080800a, 0x80808001, 0x80808003, 0x80808009, 0x8080800b);
+    const __m256i scales = _mm256_or_si256(_mm256_set1_epi32((int)0x80808000), _mm256_setr_epi32(0, 2, 8, 10, 1, 3, 9, 11));
     __m256i mins = _mm256_or_si256(scales, _mm256_set1_epi32(4));
     __m256 d = _mm256_cvtph_ps(_mm_set1_epi32((int)both)); /* and d_min, alternating */
     w->scale = _mm256_mul_ps(_mm256_moveldup_ps(d), _mm256_cvtepi32_ps(_mm256_shuffle_epi8(bytes, scales)));
