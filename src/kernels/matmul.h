@@ -14,13 +14,14 @@
  * every type but f32: 2^-9 relative in each factor, less than 8 bits per 32 cost.
  *
  * In both modes every output is summed over i in one fixed order: a row's result does not depend on n_rows, on the
- * other rows, or on the number of threads, bit for bit; but where the two paragraphs above say so, and for f32, f16 and bf16
- * weights on avx2 (f16 and bf16 on avx512), n_rows below MN_MANY_ROWS give other bits than n_rows from there on.
+ * other rows, or on the number of threads, bit for bit; but where the two paragraphs above say so, and for f16 and bf16
+ * weights on avx2 and avx512, n_rows below MN_MANY_ROWS give other bits than n_rows from there on.
  *
  * How: W is cut into panels of a few vectors of outputs and a block of inputs. A panel is expanded once into the form
  * that the dot instructions want, small enough for the first-level cache, and all rows of x pass over it, a tile of
  * accumulators in registers at a time. One row goes the same way, or where that does not keep up with memory, by a kernel
- * of its own that adds up in the same order. Few rows on avx2 have a tile that reads W as it lies.
+ * of its own that adds up in the same order. Few rows on avx2, but for f32 weights, have a tile that
+ * reads W as it lies.
  */
 #ifndef MN_KERNELS_MATMUL_H
 #define MN_KERNELS_MATMUL_H

@@ -99,20 +99,26 @@ static void tile(const mn_matmul_part *part, const void *p, void *next, const ch
     }
 }
 
-static const mn_matmul_path f32_path = {
-    .panel_outputs = OUTPUTS,
-    .block_inputs = INPUTS,
-    .panel_bytes = sizeof(panel),
-    .x_row_bytes = mn_f32_x_row_bytes,
-    .prepare = mn_f32_prepare,
-    .pack = pack,
-    .tile = tile,
-};
+#define PATH(name, row_fn)                 \
+    static const mn_matmul_path name = {   \
+        .panel_outputs = OUTPUTS,          \
+        .block_inputs = INPUTS,            \
+        .panel_bytes = sizeof(panel),      \
+        .x_row_bytes = mn_f32_x_row_bytes, \
+        .prepare = mn_f32_prepare,         \
+        .pack = pack,                      \
+        .tile = tile,                      \
+        .row = row_fn,                     \
+    };
+PATH(path_any, NULL)
+PATH(path_f32, mn_row_f32_avx2)
 
 void mn_matmul_init_avx2(mn_matmul_kernels *table) {
-    table->exact = &f32_path;
-    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->fast[type] = table->many[type] = &f32_path;
+    table->exact = &path_any;
+    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->fast[type] = table->many[type] = &path_any;
+    table->fast[MN_F32] = &path_f32;
+    table->many[MN_F32] = NULL;
     mn_matmul_init_few_blocks_avx2(table);
     mn_matmul_init_few_super_blocks_avx2(table);
-    mn_matmul_init_few_floats_avx2(table);
+    mn_matmul_init_few_halves_avx2(table);
 }

@@ -98,5 +98,5 @@ void mn_matmul_init_avx512(mn_matmul_kernels *table) {
     table->exact = &path_any;
     for (int type = 0; type < MN_DTYPE_COUNT; type++) table->many[type] = &path_any;
     table->fast[MN_F32] = &path_f32;
-    table->many[MN_F32] = NULL;
+    table->many[MN_F32] = NULL; /* the tile's sums, as those of the row */
 }

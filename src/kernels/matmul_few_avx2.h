@@ -67,10 +67,13 @@ size_t mn_few_x_row_bytes(int64_t n_in);
 /* There is no panel: the tile reads W. */
 void mn_few_pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
 
-/* Enter the paths of quantised blocks of 32, of 256, and of floats. */
+/* The `row` of f32 weights (mn_matmul_path). */
+void mn_row_f32_avx2(const mn_matmul_part *part, const void *x, void *panel, float *out);
+
+/* Enter the paths of quantised blocks of 32, of 256, and of 16-bit floats. */
 void mn_matmul_init_few_blocks_avx2(mn_matmul_kernels *table);
 void mn_matmul_init_few_super_blocks_avx2(mn_matmul_kernels *table);
-void mn_matmul_init_few_floats_avx2(mn_matmul_kernels *table);
+void mn_matmul_init_few_halves_avx2(mn_matmul_kernels *table);
 
 MN_ALWAYS_INLINE __m256i mn_load_256(const void *p) { return _mm256_loadu_si256(p); }
 
