@@ -118,7 +118,6 @@ void mn_matmul_init_avx2(mn_matmul_kernels *table) {
     for (int type = 0; type < MN_DTYPE_COUNT; type++) table->fast[type] = table->many[type] = &path_any;
     table->fast[MN_F32] = &path_f32;
     table->many[MN_F32] = NULL;
-    mn_matmul_init_few_blocks_avx2(table);
-    mn_matmul_init_few_super_blocks_avx2(table);
+    mn_matmul_init_few_quant_avx2(table);
     mn_matmul_init_few_halves_avx2(table);
 }
