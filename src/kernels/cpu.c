@@ -11,7 +11,7 @@
 
 static const char *const names[MN_CPU_LEVEL_COUNT] = {
     [MN_CPU_GENERIC] = "generic", [MN_CPU_NEON] = "neon",
-    [MN_CPU_AVX2] = "avx2",       [MN_CPU_AVX512] = "avx512",
+    [MN_CPU_AVX2] = "avx2",       [MN_CPU_AVXVNNI] = "avxvnni", [MN_CPU_AVX512] = "avx512",
     [MN_CPU_AVX512BF16] = "avx512bf16", [MN_CPU_AMX] = "amx",
 };
 
@@ -22,6 +22,14 @@ const char *mn_cpu_level_name(mn_cpu_level level) { return names[level]; }
 static int has_f16c(void) {
     unsigned eax, ebx, ecx, edx;
     return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+
+/* Nor this one. */
+static int has_avxvnni(void) {
+    enum { AVX_VNNI = 1 << 4 };
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) &&
+           (eax & AVX_VNNI);
 }
 
 /* Compilers do not know these by name either. Tiles are 8 KiB of state for each thread, which Linux saves only for processes
@@ -42,6 +50,7 @@ int mn_cpu_supports(mn_cpu_level level) {
     case MN_CPU_AVX2:
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
                has_f16c();
+    case MN_CPU_AVXVNNI: return mn_cpu_supports(MN_CPU_AVX2) && has_avxvnni();
     case MN_CPU_AVX512:
         return mn_cpu_supports(MN_CPU_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&

@@ -4,18 +4,19 @@
 
 #include "base/status.h"
 
-/* Each level includes those before it in its family. */
+/* Each level includes those before it in its family, but for AVX-VNNI, which levels after it do without. */
 typedef enum mn_cpu_level {
     MN_CPU_GENERIC,    /* portable C */
     MN_CPU_NEON,       /* aarch64: Advanced SIMD */
     MN_CPU_AVX2,       /* x86-64-v3: AVX2, FMA, F16C */
+    MN_CPU_AVXVNNI,    /* AVX-VNNI beside it: Alder Lake and later Intel processors without AVX-512 */
     MN_CPU_AVX512,     /* x86-64-v4: F, BW, CD, DQ, VL */
     MN_CPU_AVX512BF16, /* AVX-512 with VNNI and BF16: Zen 4, Zen 5, Cooper Lake */
     MN_CPU_AMX,        /* tiles of bf16 and of bytes beside it: Sapphire Rapids and later */
     MN_CPU_LEVEL_COUNT
 } mn_cpu_level;
 
-/* "generic", "neon", "avx2", "avx512", "avx512bf16", "amx" */
+/* "generic", "neon", "avx2", "avxvnni", "avx512", "avx512bf16", "amx" */
 const char *mn_cpu_level_name(mn_cpu_level level);
 /* The highest level that the processor and the operating system support. */
 mn_cpu_level mn_cpu_detect(void);

@@ -5,7 +5,7 @@
 static mn_kernels tables[MN_CPU_LEVEL_COUNT];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* From portable C upward: a level keeps what it does not do better. */
+/* From portable C upward: a level keeps what it does not do better. Not all that have AVX-512 have AVX-VNNI. */
 static void fill(mn_kernels *table, mn_cpu_level level) {
     table->level = level;
     mn_vec_init_generic(&table->vec);
@@ -17,6 +17,7 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
         mn_matmul_init_avx2(&table->matmul);
         mn_attend_init_avx2(&table->attend);
     }
+    if (level == MN_CPU_AVXVNNI) mn_matmul_init_avxvnni(&table->matmul);
     if (level >= MN_CPU_AVX512) {
         mn_vec_init_avx512(&table->vec);
         mn_matmul_init_avx512(&table->matmul);

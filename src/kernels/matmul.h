@@ -91,6 +91,7 @@ typedef struct mn_matmul_kernels {
 
 void mn_matmul_init_generic(mn_matmul_kernels *table);
 void mn_matmul_init_avx2(mn_matmul_kernels *table);
+void mn_matmul_init_avxvnni(mn_matmul_kernels *table);
 void mn_matmul_init_avx512(mn_matmul_kernels *table);
 void mn_matmul_init_avx512bf16(mn_matmul_kernels *table);
 void mn_matmul_init_amx(mn_matmul_kernels *table);

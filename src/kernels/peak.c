@@ -104,6 +104,7 @@ mn_status mn_peaks_measure(mn_cpu_level level, mn_pool *pool, double seconds, mn
                              {.buffer = buffer, .buffer_bytes = bytes},
                              {.buffer = buffer, .buffer_bytes = bytes, .ask_ahead = true}};
 #if defined(__x86_64__)
+    if (level == MN_CPU_AVXVNNI) bursts[2].fn = mn_peak_int8_avxvnni;
     if (level >= MN_CPU_AVX512BF16) {
         bursts[1].fn = mn_peak_bf16_avx512bf16;
         bursts[2].fn = mn_peak_int8_avx512bf16;
