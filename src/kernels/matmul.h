@@ -9,6 +9,7 @@
  *
  * Levels with SIMD but no dot products of bytes (avx2, avx512) quantise activations when there are fewer than MN_MANY_ROWS rows,
  * which wait for memory; more rows wait for products, f32 multiplies them no slower, and they are computed as in exact mode.
+ * With AVX-VNNI (avxvnni) more rows are quantised as well, and summed in another order.
  *
  * Levels with tiles (amx) round to bf16 in fast mode when there are MN_MANY_ROWS rows or more, activations and weights of
  * every type but f32: 2^-9 relative in each factor, less than 8 bits per 32 cost.
@@ -20,8 +21,7 @@
  * How: W is cut into panels of a few vectors of outputs and a block of inputs. A panel is expanded once into the form
  * that the dot instructions want, small enough for the first-level cache, and all rows of x pass over it, a tile of
  * accumulators in registers at a time. One row goes the same way, or where that does not keep up with memory, by a kernel
- * of its own that adds up in the same order. Few rows on avx2, but for f32 weights, have a tile that
- * reads W as it lies.
+ * of its own that adds up in the same order. Few rows on avx2, but for f32 weights, have a tile that reads W as it lies.
  */
 #ifndef MN_KERNELS_MATMUL_H
 #define MN_KERNELS_MATMUL_H
