@@ -153,7 +153,8 @@ static void products_are_right_and_do_not_depend_on_the_cut(void **state) {
     (void)state;
     static const shape shapes[] = {{256, 1, 1},   {256, 16, 2},  {256, 33, 13}, {512, 31, 12}, {768, 40, 7},
                                    {1280, 64, 3}, {1, 1, 1},     {7, 5, 3},     {33, 17, 25},  {96, 47, 6},
-                                   {544, 19, 4},  {301, 34, 30}, {257, 8, 5},  {1280, 64, 40}, {512, 96, 57}};
+                                   {544, 19, 4},  {301, 34, 30}, {257, 8, 5},  {1280, 64, 40}, {512, 96, 57},
+                                   {544, 35, 14}};
     for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
         if (!mn_cpu_supports((mn_cpu_level)level)) continue;
         for (int t = 0; t < N_TYPES; t++) {
