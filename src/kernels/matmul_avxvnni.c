@@ -176,20 +176,17 @@ MN_ALWAYS_INLINE void tile_some(int n_rows, const mn_unpack_form f, int n_chunks
     }
 }
 
-/* Rows of fewer than 16 outputs go through a buffer of full width, and so does a first sum, of zeros. */
 MN_ALWAYS_INLINE void tile(const mn_unpack_form f, const mn_matmul_part *part, const void *p, const char *x,
-                           size_t x_row_bytes, int64_t n_rows, float *out, int64_t out_stride) {
+                           size_t x_row_bytes, int64_t n_rows, mn_matmul_sums sums) {
     const int n_chunks = (part->n_inputs + MN_FEW_INPUTS - 1) / MN_FEW_INPUTS;
     const size_t bytes = (size_t)part->n_outputs * sizeof(float);
     x += (size_t)part->first_input / MN_FEW_INPUTS * sizeof(mn_few_x);
-    for (; n_rows > 0; n_rows -= ROWS, x += ROWS * x_row_bytes, out += ROWS * out_stride) {
-        const int n = n_rows < ROWS ? (int)n_rows : ROWS;
+    for (int64_t first = 0; first < n_rows; first += ROWS, x += ROWS * x_row_bytes) {
+        const int n = n_rows - first < ROWS ? (int)(n_rows - first) : ROWS;
         float sum[ROWS][OUTPUTS] = {{0}};
-        bool direct = part->n_outputs == OUTPUTS;
-        for (int r = 0; r < n && direct && part->first_input == 0; r++) memset(out + r * out_stride, 0, sizeof *sum);
-        for (int r = 0; r < n && !direct && part->first_input > 0; r++) memcpy(sum[r], out + r * out_stride, bytes);
-        tile_some(n, f, n_chunks, p, x, x_row_bytes, direct ? out : sum[0], direct ? out_stride : OUTPUTS);
-        for (int r = 0; r < n && !direct; r++) memcpy(out + r * out_stride, sum[r], bytes);
+        for (int r = 0; r < n && sums.add; r++) memcpy(sum[r], sums.old + (first + r) * sums.old_stride, bytes);
+        tile_some(n, f, n_chunks, p, x, x_row_bytes, sum[0], OUTPUTS);
+        for (int r = 0; r < n; r++) memcpy(sums.out + (first + r) * sums.out_stride, sum[r], bytes);
     }
 }
 
@@ -199,9 +196,10 @@ MN_ALWAYS_INLINE void tile(const mn_unpack_form f, const mn_matmul_part *part, c
         (void)vec;                                                                                                    \
         pack((mn_unpack_form){__VA_ARGS__}, mn_u_of_##type, mn_scales_of_##type, part, panel);                        \
     }                                                                                                                 \
-    static void tile_##type(const mn_matmul_part *part, const void *panel, const char *x, size_t x_row_bytes,        \
-                            int64_t n_rows, float *out, int64_t out_stride) {                                         \
-        tile((mn_unpack_form){__VA_ARGS__}, part, panel, x, x_row_bytes, n_rows, out, out_stride);                    \
+    static void tile_##type(const mn_matmul_part *part, const void *panel, void *next, const char *x,                \
+                            size_t x_row_bytes, int64_t n_rows, mn_matmul_sums sums) {                                \
+        (void)next;                                                                                                   \
+        tile((mn_unpack_form){__VA_ARGS__}, part, panel, x, x_row_bytes, n_rows, sums);                               \
     }                                                                                                                 \
     static const mn_matmul_path path_##type = {                                                                       \
         .panel_outputs = OUTPUTS,                                                                                     \

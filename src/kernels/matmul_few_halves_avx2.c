@@ -74,11 +74,13 @@ MN_ALWAYS_INLINE void tile(load_fn *load, const mn_matmul_part *part, const char
     }
 }
 
+/* All inputs at once: there are no old sums. */
 #define PATH(type)                                                                                                   \
-    static void tile_##type(const mn_matmul_part *part, const void *panel, const char *x, size_t x_row_bytes,       \
-                            int64_t n_rows, float *out, int64_t out_stride) {                                        \
+    static void tile_##type(const mn_matmul_part *part, const void *panel, void *next, const char *x,               \
+                            size_t x_row_bytes, int64_t n_rows, mn_matmul_sums sums) {                               \
         (void)panel;                                                                                                 \
-        tile(load_##type, part, x, x_row_bytes, n_rows, out, out_stride);                                            \
+        (void)next;                                                                                                  \
+        tile(load_##type, part, x, x_row_bytes, n_rows, sums.out, sums.out_stride);                                  \
     }                                                                                                                \
     MN_FEW_PATH(path_##type, tile_##type, prepare, x_row_bytes_of)
 PATH(f16)

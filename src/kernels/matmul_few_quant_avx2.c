@@ -168,14 +168,15 @@ MN_ALWAYS_INLINE void tile(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpa
     }
 }
 
-/* Tile and path of a type. */
-#define PATH(type, dtype, ...)                                                                                            \
-    static void tile_##type(const mn_matmul_part *part, const void *panel, const char *x, size_t x_row_bytes,            \
-                            int64_t n_rows, float *out, int64_t out_stride) {                                             \
-        (void)panel;                                                                                                      \
-        tile((mn_unpack_form){__VA_ARGS__}, mn_u_of_##type, mn_scales_of_##type, part, x, x_row_bytes, n_rows, out,      \
-             out_stride);                                                                                                 \
-    }                                                                                                                     \
+/* Tile and path of a type. All inputs at once: there are no old sums. */
+#define PATH(type, dtype, ...)                                                                                           \
+    static void tile_##type(const mn_matmul_part *part, const void *panel, void *next, const char *x,                   \
+                            size_t x_row_bytes, int64_t n_rows, mn_matmul_sums sums) {                                   \
+        (void)panel;                                                                                                     \
+        (void)next;                                                                                                      \
+        tile((mn_unpack_form){__VA_ARGS__}, mn_u_of_##type, mn_scales_of_##type, part, x, x_row_bytes, n_rows, sums.out, \
+             sums.out_stride);                                                                                           \
+    }                                                                                                                    \
     MN_FEW_PATH(path_##type, tile_##type, mn_few_prepare, mn_few_x_row_bytes)
 MN_UNPACK_TYPES(PATH)
 
