@@ -1,19 +1,25 @@
-#define MN_LANES 8
-#define MN_PANEL_VECTORS 2
-#include "kernels/attend_f32.h"
+/* Attention tiles in AVX2, and decode straight from cached rows. */
+#include "kernels/attend_avx2.h"
 
-#include <immintrin.h>
+MN_INLINE mn_vf load_elements(mn_dtype type, const char *row, int i) {
+    switch (type) {
+    case MN_F16: return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(row + 2 * i)));
+    case MN_BF16: {
+        const __m256i spread = _mm256_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7, -1, -1, 8, 9, -1,
+                                                -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15);
+        __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i_u *)(row + 2 * i)));
+        return (mn_vf)_mm256_shuffle_epi8(twice, spread);
+    }
+    default: return _mm256_loadu_ps((const float *)(const void *)row + i);
+    }
+}
 
-static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) {
-    return _mm256_fmadd_ps(a, b, c);
-}
-static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) {
-    return _mm256_max_ps(a, b);
-}
-static inline mn_vf mn_vf_exp2(mn_vf x) {
-    return exp2_by_bits(x);
-}
+#include "kernels/attend_direct.h"
+
+enum { MAX_DIRECT_ROWS = 24 };
 
 void mn_attend_init_avx2(mn_attend_kernels *table) {
     use_f32(table);
+    const mn_direct_ops direct = {MAX_DIRECT_ROWS, pack_q_f32, direct_scores, direct_absorb};
+    table->direct[MN_F32] = table->direct[MN_F16] = table->direct[MN_BF16] = direct;
 }
