@@ -7,15 +7,10 @@
 #ifndef MN_KERNELS_ATTEND_DIRECT_H
 #define MN_KERNELS_ATTEND_DIRECT_H
 
+#include "kernels/attend_ahead.h"
 #include "kernels/attend_f32.h"
 
 enum { BLOCK_ROWS = 4, BLOCK_SUMS = 12 }; /* sums in flight: two multiply-adds each of four cycles */
-
-/* Asks for n bytes of the tile ahead, from byte `first` on; into the second-level cache, where more reads can be under
- * way. Little at a time: what exceeds the requests that a core can have under way stops it. */
-MN_INLINE void fetch_ahead(const mn_cached_rows *x, size_t first, size_t n) {
-    for (const char *line = x->ahead + first, *end = line + n; line < end; line += 64) __builtin_prefetch(line, 0, 2);
-}
 
 MN_INLINE size_t q_row_floats(int k_dim) {
     return mn_direct_q_bytes(k_dim) / sizeof(float);
@@ -47,7 +42,7 @@ MN_INLINE void dot_keys(mn_vf sums[BLOCK_ROWS][MN_LANES], int first, mn_dtype ty
 MN_INLINE void dot_some(mn_vf sums[BLOCK_ROWS][MN_LANES], mn_dtype type, const float *q, const mn_cached_rows *k,
                         int first, int j, int n_rows, int n_keys, int k_dim) {
     size_t at = (size_t)(first + j) * k->row_bytes;
-    fetch_ahead(k, at, (size_t)n_keys * k->row_bytes);
+    mn_fetch_ahead(k, at, (size_t)n_keys * k->row_bytes);
     dot_keys(sums, j, type, q, k->rows + at, k->row_bytes, n_rows, n_keys, k_dim);
 }
 
@@ -97,9 +92,10 @@ MN_INLINE void add_values(float *o, mn_dtype type, const float *p, const mn_cach
 #pragma GCC unroll 8
         for (int w = 0; w < n_vectors; w++) sums[r][w] = splat(0);
     const char *row = v->rows;
-    size_t share = v->row_bytes * (size_t)(n_vectors * MN_LANES) / (size_t)v_dim, ahead = (size_t)i * (v->row_bytes / (size_t)v_dim) * MN_TILE_KEYS;
+    size_t share = v->row_bytes * (size_t)(n_vectors * MN_LANES) / (size_t)v_dim;
+    size_t ahead = v->row_bytes * (size_t)(i * MN_TILE_KEYS) / (size_t)v_dim;
     for (int j = 0; j < v->n_keys; j++, row += v->row_bytes, ahead += share) {
-        fetch_ahead(v, ahead, share);
+        mn_fetch_ahead(v, ahead, share);
 #pragma GCC unroll 8
         for (int w = 0; w < n_vectors; w++) {
             mn_vf x = load_elements(type, row, i + w * MN_LANES);

@@ -23,7 +23,7 @@ static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c);
 static inline mn_vf mn_vf_max(mn_vf a, mn_vf b);
 static inline mn_vf mn_vf_exp2(mn_vf x);
 
-enum { TILE_ROWS = 6 };
+enum { TILE_ROWS = 6, CHAINS = 4 };
 
 #define MN_INLINE static inline __attribute__((always_inline))
 
@@ -171,22 +171,35 @@ static void scores_f32(float *s, const void *q, const void *k, float factor, int
     for (int j = 0; j < n_rows * MN_TILE_KEYS; j += MN_LANES) store(s + j, splat(factor) * load(s + j));
 }
 
-/* Lane i receives lane i + by, around the end. */
-MN_INLINE mn_vf turn(mn_vf v, int by) {
-    mn_vi from;
-    for (int i = 0; i < MN_LANES; i++) from[i] = (i + by) % MN_LANES;
-    return __builtin_shuffle(v, from);
-}
+/* Lane i receives lane i + by, around the end. by is a constant: with a variable, indices would be put together lane by
+ * lane in each call. */
+#define MN_LANE(i, by) (((i) + (by)) % MN_LANES)
+#define MN_FOUR_LANES(by) MN_LANE(0, by), MN_LANE(1, by), MN_LANE(2, by), MN_LANE(3, by)
+#if MN_LANES == 4
+#define MN_TURNED(by) MN_FOUR_LANES(by)
+#elif MN_LANES == 8
+#define MN_TURNED(by) MN_FOUR_LANES(by), MN_FOUR_LANES((by) + 4)
+#else
+#define MN_TURNED(by) MN_FOUR_LANES(by), MN_FOUR_LANES((by) + 4), MN_FOUR_LANES((by) + 8), MN_FOUR_LANES((by) + 12)
+#endif
+#ifdef __clang__
+#define MN_TURN(v, by) __builtin_shufflevector(v, v, MN_TURNED(by))
+#else
+#define MN_TURN(v, by) __builtin_shuffle(v, (mn_vi){MN_TURNED(by)})
+#endif
 
 MN_INLINE float reduce_max(mn_vf v) {
-#pragma GCC unroll 4
-    for (int by = MN_LANES / 2; by > 0; by /= 2) v = mn_vf_max(turn(v, by), v);
-    return v[0];
+    if (MN_LANES > 8) v = mn_vf_max(MN_TURN(v, 8), v);
+    if (MN_LANES > 4) v = mn_vf_max(MN_TURN(v, 4), v);
+    v = mn_vf_max(MN_TURN(v, 2), v);
+    return mn_vf_max(MN_TURN(v, 1), v)[0];
 }
 
 MN_INLINE float reduce_sum(mn_vf v) {
-#pragma GCC unroll 4
-    for (int by = MN_LANES / 2; by > 0; by /= 2) v += turn(v, by);
+    if (MN_LANES > 8) v += MN_TURN(v, 8);
+    if (MN_LANES > 4) v += MN_TURN(v, 4);
+    v += MN_TURN(v, 2);
+    v += MN_TURN(v, 1);
     return v[0];
 }
 
@@ -200,19 +213,24 @@ MN_INLINE float raise_max(float *m, float *l, float *o, float tile_max, int v_pa
     return tile_max;
 }
 
-/* Scores to weights: the first half of absorb. */
+/* Scores to weights: the first half of absorb. Maxima and sums in chains, which need not wait for each other. */
 static void weigh_f32(mn_softmax_rows rows, float *s, int n_rows, int v_pad) {
     for (int r = 0; r < n_rows; r++) {
         float *row = s + r * MN_TILE_KEYS;
-        mn_vf top = load(row), sum = splat(0);
-        for (int j = MN_LANES; j < MN_TILE_KEYS; j += MN_LANES) top = mn_vf_max(load(row + j), top);
-        mn_vf m = splat(raise_max(&rows.m[r], &rows.l[r], rows.o + (size_t)r * v_pad, reduce_max(top), v_pad));
-        for (int j = 0; j < MN_TILE_KEYS; j += MN_LANES) {
-            mn_vf p = mn_vf_exp2(load(row + j) - m);
-            store(row + j, p);
-            sum += p;
-        }
-        rows.l[r] += reduce_sum(sum);
+        mn_vf top[CHAINS], sum[CHAINS];
+        for (int c = 0; c < CHAINS; c++) top[c] = load(row + c * MN_LANES);
+        for (int j = CHAINS * MN_LANES; j < MN_TILE_KEYS; j += CHAINS * MN_LANES)
+            for (int c = 0; c < CHAINS; c++) top[c] = mn_vf_max(load(row + j + c * MN_LANES), top[c]);
+        float tile_max = reduce_max(mn_vf_max(mn_vf_max(top[0], top[1]), mn_vf_max(top[2], top[3])));
+        mn_vf m = splat(raise_max(&rows.m[r], &rows.l[r], rows.o + (size_t)r * v_pad, tile_max, v_pad));
+        for (int c = 0; c < CHAINS; c++) sum[c] = splat(0);
+        for (int j = 0; j < MN_TILE_KEYS; j += CHAINS * MN_LANES)
+            for (int c = 0; c < CHAINS; c++) {
+                mn_vf p = mn_vf_exp2(load(row + j + c * MN_LANES) - m);
+                store(row + j + c * MN_LANES, p);
+                sum[c] += p;
+            }
+        rows.l[r] += reduce_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
     }
 }
 
