@@ -16,12 +16,9 @@ MN_INLINE mn_vf load_elements(mn_dtype type, const char *row, int i) {
 
 #include "kernels/attend_direct.h"
 
-enum { MAX_DIRECT_ROWS = 48 };
-
 void mn_attend_init_avx2(mn_attend_kernels *table) {
     use_f32(table);
-    const mn_direct_ops direct = {MAX_DIRECT_ROWS, pack_q_f32, direct_scores, direct_absorb};
-    table->direct[MN_F32] = table->direct[MN_F16] = table->direct[MN_BF16] = direct;
+    use_direct(table, MN_MAX_DIRECT_ROWS_AVX2);
     table->direct[MN_Q8_0] = mn_attend_q8_0_avx2;
     table->direct[MN_Q4_0] = mn_attend_q4_0_avx2;
 }

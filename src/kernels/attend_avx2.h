@@ -18,6 +18,9 @@ static inline mn_vf mn_vf_exp2(mn_vf x) {
     return exp2_by_bits(x);
 }
 
+/* Packing, and products of packed rows, are no faster than reading rows of 64 dims as they are cached up to here. */
+enum { MN_MAX_DIRECT_ROWS_AVX2 = 48 };
+
 /* Straight from quantised rows as they are cached. */
 extern const mn_direct_ops mn_attend_q8_0_avx2, mn_attend_q4_0_avx2;
 

@@ -143,4 +143,9 @@ static void direct_absorb(mn_softmax_rows rows, float *s, const mn_cached_rows *
     }
 }
 
+static void use_direct(mn_attend_kernels *table, int max_rows) {
+    const mn_direct_ops direct = {max_rows, pack_q_f32, direct_scores, direct_absorb};
+    table->direct[MN_F32] = table->direct[MN_F16] = table->direct[MN_BF16] = direct;
+}
+
 #endif

@@ -8,7 +8,7 @@
 #include "kernels/attend_avx2.h"
 #include "tensor/blocks.h"
 
-enum { BLOCK_ROWS = 4, MAX_DIRECT_ROWS = 48 };
+enum { BLOCK_ROWS = 4 };
 
 #define TOP 32512.0f /* four products with 127 are below 2^24: floats hold their sums */
 
@@ -247,5 +247,5 @@ static void absorb_q4_0(mn_softmax_rows rows, float *s, const mn_cached_rows *v,
     absorb_type(rows, s, MN_Q4_0, v, n_rows, v_dim);
 }
 
-const mn_direct_ops mn_attend_q8_0_avx2 = {MAX_DIRECT_ROWS, pack_query, scores_q8_0, absorb_q8_0};
-const mn_direct_ops mn_attend_q4_0_avx2 = {MAX_DIRECT_ROWS, pack_query, scores_q4_0, absorb_q4_0};
+const mn_direct_ops mn_attend_q8_0_avx2 = {MN_MAX_DIRECT_ROWS_AVX2, pack_query, scores_q8_0, absorb_q8_0};
+const mn_direct_ops mn_attend_q4_0_avx2 = {MN_MAX_DIRECT_ROWS_AVX2, pack_query, scores_q4_0, absorb_q4_0};
