@@ -34,7 +34,7 @@ static void expect(const attend_spec *spec, int level, bool exact) {
                  spec->group, spec->k_dim, spec->v_dim, (long long)spec->n_tokens, error);
 }
 
-/* Up to 8 rows of a KV head are computed straight from the cache, in f32 on every level. */
+/* Few rows of a KV head are computed straight from the cache, in f32 on every level. */
 static void every_type(void **state) {
     (void)state;
     EACH_LEVEL(level)
@@ -80,6 +80,19 @@ static void masks_and_biases(void **state) {
     }
     EACH_LEVEL(level)
     expect(&(attend_spec){MN_F32, MN_F32, 1, 16, 576, 512, 1100, 1099, 1, .shared_values = true}, level, true);
+}
+
+/* Absorbed latents have as many rows as the model has heads; AVX2 takes 48 straight from the cache. */
+static void many_rows(void **state) {
+    (void)state;
+    for (int group = 16; group <= 48; group += 16)
+        for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+            attend_spec spec = {types[i], types[i], 1, group, 576, 512, 300, 299, 1, .shared_values = true};
+            expect(&spec, MN_CPU_GENERIC, true);
+            if (mn_cpu_supports(MN_CPU_AVX2)) expect(&spec, MN_CPU_AVX2, false);
+        }
+    attend_spec spec = {MN_F16, MN_F16, 1, 7, 64, 64, 300, 293, 7, .window = 0};
+    if (mn_cpu_supports(MN_CPU_AVX2)) expect(&spec, MN_CPU_AVX2, false);
 }
 
 static void batches_and_threads_change_nothing(void **state) {
@@ -144,6 +157,7 @@ int main(void) {
         cmocka_unit_test(every_group_and_dim),
         cmocka_unit_test(every_length),
         cmocka_unit_test(masks_and_biases),
+        cmocka_unit_test(many_rows),
         cmocka_unit_test(batches_and_threads_change_nothing),
         cmocka_unit_test(dropped_pages),
     };
