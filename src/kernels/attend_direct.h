@@ -10,7 +10,7 @@
 #include "kernels/attend_ahead.h"
 #include "kernels/attend_f32.h"
 
-enum { BLOCK_ROWS = 4, BLOCK_SUMS = 12 }; /* sums in flight: two multiply-adds each of four cycles */
+enum { BLOCK_ROWS = 4, BLOCK_SUMS = 12 }; /* what 16 registers hold beside operands */
 
 MN_INLINE size_t q_row_floats(int k_dim) {
     return mn_direct_q_bytes(k_dim) / sizeof(float);
