@@ -21,7 +21,8 @@ static bool quantised(mn_dtype type) {
 
 /* Quantised rows are dotted as bytes, with queries and, but for AVX2, weights rounded to 16 bits. */
 static double limit_of(const attend_spec *spec, int level, bool exact) {
-    bool bytes = !exact && ((level == MN_CPU_AVX2 && quantised(spec->k_type)) ||
+    bool avx2 = level == MN_CPU_AVX2 || level == MN_CPU_AVXVNNI;
+    bool bytes = !exact && ((avx2 && quantised(spec->k_type)) ||
                             (level >= MN_CPU_AVX512BF16 && (quantised(spec->k_type) || quantised(spec->v_type))));
     return bytes ? 1e-4 : 1e-6;
 }
