@@ -28,6 +28,17 @@ MN_INLINE __m512 load_elements(mn_dtype type, const char *row, int i) {
     }
 }
 
+/* Bytes of 16 elements of a row. */
+MN_INLINE int bytes_of_16(mn_dtype type) {
+    switch (type) {
+    case MN_F16:
+    case MN_BF16: return 32;
+    case MN_Q8_0: return 17;
+    case MN_Q4_0: return 9;
+    default: return 64;
+    }
+}
+
 /* [sum a, sum b, sum c, sum d] within each 128-bit lane. */
 MN_INLINE __m512 sum_in_lanes(__m512 a, __m512 b, __m512 c, __m512 d) {
     __m512d ab = (__m512d)_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
@@ -46,22 +57,26 @@ static inline size_t q_row_floats(int k_dim) {
     return mn_direct_q_bytes(k_dim) / sizeof(float);
 }
 
-/* Products of n_rows queries with 4 keys, summed within 128-bit lanes. */
-MN_INLINE void score_quad(__m512 *sums_in_lanes, mn_dtype type, const float *q, const char *keys, size_t row_bytes,
+/* Products of n_rows queries with 4 keys, summed within 128-bit lanes. Asks for as many keys ahead, a little at every
+ * step: requests that come in bursts wait for each other while nothing is computed. */
+MN_INLINE void score_quad(__m512 *sums_in_lanes, mn_dtype type, const float *q, const mn_cached_rows *k, int first,
                           int n_rows, int k_dim) {
+    const char *keys = k->rows + (size_t)first * k->row_bytes, *ahead = k->ahead + (size_t)first * k->row_bytes;
     __m512 sums[BLOCK_ROWS][4];
 #pragma GCC unroll 4
     for (int r = 0; r < n_rows; r++)
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++) sums[r][j] = _mm512_setzero_ps();
-    for (int i = 0; i < k_dim / 16; i++)
+    for (int i = 0; i < k_dim / 16; i++, ahead += 4 * bytes_of_16(type)) {
+        fetch_bytes(ahead, 4 * bytes_of_16(type));
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++) {
-            __m512 x = load_elements(type, keys + (size_t)j * row_bytes, i);
+            __m512 x = load_elements(type, keys + (size_t)j * k->row_bytes, i);
 #pragma GCC unroll 4
             for (int r = 0; r < n_rows; r++)
                 sums[r][j] = _mm512_fmadd_ps(x, _mm512_load_ps(q + (size_t)r * q_row_floats(k_dim) + 16 * i), sums[r][j]);
         }
+    }
 #pragma GCC unroll 4
     for (int r = 0; r < n_rows; r++) sums_in_lanes[r] = sum_in_lanes(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
 }
@@ -71,11 +86,7 @@ MN_INLINE void score_keys(float *s, mn_dtype type, const float *q, const mn_cach
                           int n_rows, int k_dim) {
     __m512 quads[4][BLOCK_ROWS];
 #pragma GCC unroll 4
-    for (int quad = 0; quad < 4; quad++) {
-        fetch_ahead(k, first + 4 * quad, 4);
-        score_quad(quads[quad], type, q, k->rows + (size_t)(first + 4 * quad) * k->row_bytes, k->row_bytes, n_rows,
-                   k_dim);
-    }
+    for (int quad = 0; quad < 4; quad++) score_quad(quads[quad], type, q, k, first + 4 * quad, n_rows, k_dim);
 #pragma GCC unroll 4
     for (int r = 0; r < n_rows; r++) {
         __m512 sum = sum_lanes(quads[0][r], quads[1][r], quads[2][r], quads[3][r]);

@@ -51,10 +51,14 @@ MN_INLINE __m512 exp2_cubic(__m512 x) {
 /* Query rows at a time of those computed straight from the cache, and the most in all. */
 enum { BLOCK_ROWS = 4, MAX_DIRECT_ROWS = 8 };
 
-/* Asks for keys [first, first + n) of the tile ahead; into the second-level cache, where more reads can be under way. */
+/* Asks for what will be read soon; into the second-level cache, where more reads can be under way. */
+MN_INLINE void fetch_bytes(const char *begin, int n) {
+    for (int i = 0; i < n; i += 64) _mm_prefetch(begin + i, _MM_HINT_T1);
+}
+
+/* Asks for keys [first, first + n) of the tile ahead. */
 MN_INLINE void fetch_ahead(const mn_cached_rows *x, int first, int n) {
-    const char *begin = x->ahead + (size_t)first * x->row_bytes, *end = begin + (size_t)n * x->row_bytes;
-    for (const char *line = begin; line < end; line += 64) _mm_prefetch(line, _MM_HINT_T1);
+    fetch_bytes(x->ahead + (size_t)first * x->row_bytes, n * (int)x->row_bytes);
 }
 
 /* 16 x 16 dwords, rows to columns: pairs, then quads, then the 128-bit lanes twice. */
