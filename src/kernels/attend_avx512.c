@@ -107,6 +107,8 @@ MN_INLINE void score_rows(float *s, mn_dtype type, const float *q, const mn_cach
 static void direct_scores(float *s, const void *packed, const mn_cached_rows *k, float factor, int n_rows, int k_dim) {
     const float *q = packed;
     size_t block_floats = BLOCK_ROWS * q_row_floats(k_dim);
+    touch_ahead(k);
+    pull_tile(k);
     for (int r = 0; r < n_rows; r += BLOCK_ROWS, s += BLOCK_ROWS * MN_TILE_KEYS, q += block_floats) {
         int n = n_rows - r < BLOCK_ROWS ? n_rows - r : BLOCK_ROWS;
         switch (k->type) {
@@ -159,6 +161,8 @@ MN_INLINE void add_type(float *o, mn_dtype type, const float *p, const mn_cached
 }
 
 static void direct_absorb(mn_softmax_rows rows, float *s, const mn_cached_rows *v, int n_rows, int v_dim) {
+    touch_ahead(v);
+    pull_tile(v);
     weigh_rows(rows, s, n_rows, v_dim);
     for (int r = 0; r < n_rows; r += BLOCK_ROWS) {
         int n = n_rows - r < BLOCK_ROWS ? n_rows - r : BLOCK_ROWS;

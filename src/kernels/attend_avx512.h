@@ -61,6 +61,21 @@ MN_INLINE void fetch_ahead(const mn_cached_rows *x, int first, int n) {
     fetch_bytes(x->ahead + (size_t)first * x->row_bytes, n * (int)x->row_bytes);
 }
 
+/* Asks for one line of each page of the tile ahead, all at once: looking up where pages lie takes as long as reading, and
+ * is done side by side so. */
+MN_INLINE void touch_ahead(const mn_cached_rows *x) {
+    enum { PAGE = 4096 }; /* a virtual machine's large pages may be such to its host */
+    const char *end = x->ahead + MN_TILE_KEYS * x->row_bytes;
+    for (const char *p = x->ahead; p < end; p += PAGE - (uintptr_t)p % PAGE) _mm_prefetch(p, _MM_HINT_T1);
+}
+
+/* Brings a tile to the first-level cache. Requests for the second level are dropped while its queue is full, and what is
+ * missing then is missed here, all at once. */
+MN_INLINE void pull_tile(const mn_cached_rows *x) {
+    const char *end = x->rows + (size_t)x->n_keys * x->row_bytes;
+    for (const char *line = x->rows; line < end; line += 64) _mm_prefetch(line, _MM_HINT_T0);
+}
+
 /* 16 x 16 dwords, rows to columns: pairs, then quads, then the 128-bit lanes twice. */
 MN_INLINE void transpose(__m512i x[16]) {
     __m512i t[16];

@@ -53,24 +53,22 @@ MN_INLINE int block_offset(mn_dtype type) {
     return type == MN_Q8_0 ? 128 : 8;
 }
 
-/* The scales of blocks [block, block + n_blocks) of a tile's keys, two at most; those of absent keys are zeros. Copied
- * one by one, by integer units that have nothing else to do; then vectors of keys can be scaled at once. */
-typedef struct block_scales {
-    uint16_t halves[2][MN_TILE_KEYS] __attribute__((aligned(64)));
-} block_scales;
-
-MN_INLINE void copy_scales(block_scales *scales, mn_dtype type, const mn_cached_rows *rows, int block, int n_blocks) {
-    if (rows->n_keys < MN_TILE_KEYS || n_blocks < 2) memset(scales, 0, sizeof *scales);
-    const char *row = rows->rows + (size_t)block * block_bytes(type);
-#pragma GCC unroll 8
-    for (int j = 0; j < rows->n_keys; j++, row += rows->row_bytes)
-#pragma GCC unroll 2
-        for (int b = 0; b < n_blocks; b++)
-            memcpy(&scales->halves[b][j], row + (size_t)b * block_bytes(type), sizeof scales->halves[b][j]);
+/* Asks for keys [first, first + n) of the tile ahead, in as many calls as their blocks take: each asks for its share. */
+MN_INLINE void fetch_blocks(const mn_cached_rows *x, mn_dtype type, int first, int n, int block, int n_blocks) {
+    int bytes = n * (int)block_bytes(type);
+    fetch_bytes(x->ahead + (size_t)first * x->row_bytes + (size_t)(block * bytes), n_blocks * bytes);
 }
 
-MN_INLINE __m512 load_scales(const block_scales *scales, int b, int first) {
-    return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(const void *)(scales->halves[b] + first)));
+/* The scales of one block of keys [first, first + 16); those of absent keys are zeros. What a scale lies beside is
+ * gathered with it, and nothing behind the last row is touched. */
+MN_INLINE __m512 load_scales(mn_dtype type, const mn_cached_rows *rows, int block, int first) {
+    const char *at = rows->rows + (size_t)first * rows->row_bytes + (size_t)block * block_bytes(type);
+    int n = MN_MAX(0, MN_MIN(16, rows->n_keys - first));
+    __mmask16 present = (__mmask16)((1u << n) - 1);
+    __m512i places = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                                        _mm512_set1_epi32((int)rows->row_bytes));
+    __m512i halves = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), present, places, at, 1);
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(halves));
 }
 
 /* The unsigned bytes of one or two blocks. */

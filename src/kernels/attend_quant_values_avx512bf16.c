@@ -42,14 +42,14 @@ MN_INLINE __m512i split_bytes(__m512i a, __m512i b) {
     return _mm512_permutex2var_epi8(a, _mm512_or_si512(lane, from), b);
 }
 
-static void round_weights(byte_weights *out, const float *p, const block_scales *scales, int offset) {
+static void round_weights(byte_weights *out, const float *p, const float *scales, int offset) {
     const __m512i half = _mm512_set1_epi32(MN_QUANT_HALF);
     const __m512i low_signs = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi8(-128), 1);
     __m512 weights[2][4];
     __m512i size = _mm512_setzero_si512(), sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     for (int b = 0; b < 2; b++)
         for (int g = 0; g < 4; g++) {
-            weights[b][g] = _mm512_mul_ps(load_scales(scales, b, 16 * g), _mm512_load_ps(p + 16 * g));
+            weights[b][g] = _mm512_mul_ps(_mm512_load_ps(scales + MN_TILE_KEYS * b + 16 * g), _mm512_load_ps(p + 16 * g));
             size = larger_size(size, weights[b][g]);
         }
     float top = reduce_size(size);
@@ -106,16 +106,20 @@ static void add_pair(float *o, const byte_weights *weights, const value_tile *ti
 MN_INLINE void absorb_pair(mn_softmax_rows rows, const float *p, mn_dtype type, const mn_cached_rows *v, int i,
                            int n_blocks, int n_rows, int v_dim) {
     value_tile tile;
-    block_scales scales;
+    float scales[2 * MN_TILE_KEYS] __attribute__((aligned(64))) = {0};
     byte_weights weights[MAX_DIRECT_ROWS];
-    copy_scales(&scales, type, v, 2 * i, n_blocks);
+    for (int b = 0; b < n_blocks; b++)
+        for (int first = 0; first < MN_TILE_KEYS; first += 16)
+            _mm512_store_ps(scales + MN_TILE_KEYS * b + first, load_scales(type, v, 2 * i + b, first));
     interleave(&tile, type, v, 2 * i, n_blocks);
-    for (int r = 0; r < n_rows; r++) round_weights(&weights[r], p + r * MN_TILE_KEYS, &scales, block_offset(type));
+    for (int r = 0; r < n_rows; r++) round_weights(&weights[r], p + r * MN_TILE_KEYS, scales, block_offset(type));
     for (int r = 0; r < n_rows; r++)
         add_pair(rows.o + r * v_dim + 64 * i, &weights[r], &tile, v->n_keys, MN_MIN(4, (v_dim - 64 * i) / 16));
 }
 
 MN_INLINE void absorb(mn_softmax_rows rows, float *s, mn_dtype type, const mn_cached_rows *v, int n_rows, int v_dim) {
+    touch_ahead(v);
+    pull_tile(v);
     weigh_rows(rows, s, n_rows, v_dim);
     for (int i = 0; 64 * i < v_dim; i++) {
         if (v_dim - 64 * i > 32)
