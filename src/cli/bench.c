@@ -29,7 +29,7 @@ static const mn_option options[] = {
     {"p n-prompt", MN_OPT_INT, &n_prompt, "N", "tokens read together at each depth (512; 0: skip)", 0, 65536},
     {"n n-gen", MN_OPT_INT, &n_generated, "N", "tokens generated one by one at each depth (32; 0: skip)", 0, 65536},
     {"r repetitions", MN_OPT_INT, &n_repeats, "N", "repeats; medians are shown (5)", 1, 1000},
-    {"kernels", MN_OPT_FLAG, &kernels_only, NULL, "measure the table of kernels instead, at every level", 0, 0},
+    {"kernels", MN_OPT_FLAG, &kernels_only, NULL, "measure the table of kernels instead, at every level or at that of MNEMO_CPU", 0, 0},
     {"json", MN_OPT_FLAG, &as_json, NULL, "one JSON object", 0, 0},
     {"svg", MN_OPT_TEXT, &svg_path, "OUT", "draw speed by depth", 0, 0},
     MN_MODEL_OPTION_ROWS(model_options),

@@ -8,6 +8,7 @@
 #include "kernels/peak.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -136,9 +137,10 @@ static mn_status bench_level(bench *b, mn_error *err) {
 }
 
 static mn_status bench_all(bench *b, mn_error *err) {
-    mn_cpu_level top;
-    MN_TRY(mn_cpu_choose(&top, err));
-    for (mn_cpu_level level = MN_CPU_GENERIC; level <= top; level++) {
+    mn_cpu_level chosen;
+    MN_TRY(mn_cpu_choose(&chosen, err));
+    bool only = getenv("MNEMO_CPU") != NULL;
+    for (mn_cpu_level level = only ? chosen : MN_CPU_GENERIC; level <= chosen; level++) {
         if (!mn_cpu_supports(level)) continue;
         b->c.kernels = mn_kernels_get(level);
         MN_TRY(mn_peaks_measure(level, b->c.pool, 0.5, &b->peaks, err));

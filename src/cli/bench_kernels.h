@@ -1,4 +1,5 @@
-/* mnemo bench --kernels: every kernel that the tests check, timed at every level this machine has. */
+/* mnemo bench --kernels: every kernel that the tests check, timed at every level this machine has, or at that of
+ * MNEMO_CPU alone. */
 #ifndef MN_CLI_BENCH_KERNELS_H
 #define MN_CLI_BENCH_KERNELS_H
 

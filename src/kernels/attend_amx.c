@@ -17,7 +17,8 @@ enum {
     PAIR_ROWS = MN_TILE_KEYS / 2
 };
 
-/* Both passes have all tiles whole: 0 to 2 and 4 are sums, 5 and 6 factors. */
+/* Tiles, all whole: 5 and 6 factors; 0 and 1 scores; 0, 1, 2 and 4 outputs, 7 the sums of weights, 3 ones. The compiler does
+ * not know that loading a tile reads memory. */
 #define LOAD_TILE(tile, from, row_bytes)        \
     do {                                        \
         __asm__ volatile("" ::: "memory");      \
@@ -75,6 +76,7 @@ MN_INLINE void weigh_group(weigher *w, group *g, char *weights, const float *s, 
     }
 }
 
+/* Three cases, each compiled for itself. */
 static void weigh_all(weigher *w, group *g, char *weights, const float *s, const key_products *next) {
     weigh_group(w, g, weights, s, NULL, next);
 }
@@ -330,6 +332,7 @@ static void pack_v_amx(void *packed, const mn_cached_rows *v, int v_dim) {
 }
 
 void mn_attend_init_amx(mn_attend_kernels *table) {
+    table->direct[MN_F32].max_rows = table->direct[MN_F16].max_rows = table->direct[MN_BF16].max_rows = MAX_DIRECT_ROWS_AMX;
     table->fast = (mn_attend_ops){.operand_bytes = 2,
                                   .k_dims = K_DIMS,
                                   .tile_rows = ROWS,

@@ -107,7 +107,7 @@ MN_INLINE void absorb_pair(mn_softmax_rows rows, const float *p, mn_dtype type, 
                            int n_blocks, int n_rows, int v_dim) {
     value_tile tile;
     float scales[2 * MN_TILE_KEYS] __attribute__((aligned(64))) = {0};
-    byte_weights weights[MAX_DIRECT_ROWS];
+    byte_weights weights[MAX_DIRECT_ROWS_BYTES];
     for (int b = 0; b < n_blocks; b++)
         for (int first = 0; first < MN_TILE_KEYS; first += 16)
             _mm512_store_ps(scales + MN_TILE_KEYS * b + first, load_scales(type, v, 2 * i + b, first));
