@@ -33,6 +33,11 @@ MN_INLINE mn_vf splat(float x) {
 MN_INLINE mn_vf load(const float *x) {
     return *(const mn_vf *)x;
 }
+/* From where nothing is known of the alignment: queries of a caller, cached rows. */
+MN_INLINE mn_vf load_any(const void *x) {
+    typedef float any_vf __attribute__((vector_size(4 * MN_LANES), may_alias, aligned(1)));
+    return *(const any_vf *)x;
+}
 MN_INLINE void store(float *x, mn_vf v) {
     *(mn_vf *)x = v;
 }

@@ -35,7 +35,7 @@ MN_INLINE mn_vf f16_to_vf(mn_vi half) {
 }
 
 MN_INLINE mn_vf load_elements(mn_dtype type, const char *row, int i) {
-    if (type == MN_F32) return load((const float *)(const void *)row + i);
+    if (type == MN_F32) return load_any(row + (size_t)i * sizeof(float));
     mn_vi half = load_halves(row + 2 * i);
     return type == MN_F16 ? f16_to_vf(half) : (mn_vf)half;
 }

@@ -16,7 +16,7 @@ static inline mn_vf mn_vf_exp2(mn_vf x) {
 }
 
 MN_INLINE mn_vf load_elements(mn_dtype type, const char *row, int i) {
-    if (type == MN_F32) return load((const float *)(const void *)row + i);
+    if (type == MN_F32) return load_any(row + (size_t)i * sizeof(float));
     uint16x4_t half = vld1_u16((const uint16_t *)(const void *)row + i);
     return type == MN_F16 ? vcvt_f32_f16(vreinterpret_f16_u16(half)) : vreinterpretq_f32_u32(vshll_n_u16(half, 16));
 }

@@ -44,7 +44,7 @@ static void pack_query(void *packed, const float *x, int k_dim) {
     q->scale = top / TOP;
     memset(q->words, 0, (size_t)(k_dim + 31) / 32 * 32 * sizeof *q->words);
     for (int i = 0; i < k_dim; i += 16) {
-        __m256i low = _mm256_cvtps_epi32(load(x + i) * inverse), high = _mm256_cvtps_epi32(load(x + i + 8) * inverse);
+        __m256i low = _mm256_cvtps_epi32(load_any(x + i) * inverse), high = _mm256_cvtps_epi32(load_any(x + i + 8) * inverse);
         __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
         _mm256_storeu_si256((__m256i_u *)(q->words + i), words);
     }

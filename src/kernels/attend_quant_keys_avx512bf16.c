@@ -25,7 +25,8 @@ static void pack_block(query_pair *pair, int b, __m512 x0, __m512 x1, int offset
         _mm_store_si128((__m128i *)(void *)(pair->low + 32 * b + 16 * i), _mm512_cvtepi32_epi8(q[i]));
     }
     pair->d[b] = top / MN_QUANT_TOP;
-    pair->offset_sum[b] = offset * _mm512_reduce_add_epi32(_mm512_add_epi32(q[0], q[1]));
+    /* a NaN's integers mean nothing, and may overflow */
+    pair->offset_sum[b] = (int32_t)((uint32_t)offset * (uint32_t)_mm512_reduce_add_epi32(_mm512_add_epi32(q[0], q[1])));
 }
 
 static void pack_query(void *packed, const float *q, int k_dim, int offset) {
