@@ -6,6 +6,8 @@
  * x = e + f, 0 <= f < 1, the bits of bf16 are 128 (e + 127 + (2^f - 1)), and 2^f - 1 - f is a cubic of v = f - 1/2. The
  * weights' error is 1.8e-3 rms, that of rounding to bf16 alone 1.7e-3; their sum is taken of the same weights.
  *
+ * A score that is not a number weighs 0; scores beyond 2^22, whose whole numbers floats no longer tell apart, mean nothing.
+ *
  * m is a whole number: moving it multiplies weights, sums and outputs by powers of two, which is exact, so that weights
  * made before and after may wait together for the values.
  */
