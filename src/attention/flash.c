@@ -5,10 +5,7 @@
 #include "base/checked.h"
 #include "kernels/kernels.h"
 
-/* A tile's queries and outputs stay in the second-level cache; its packed keys and values are shared by all of its
- * rows.
- */
-enum { TILE_BYTES = 512 << 10, MIN_TILES_PER_THREAD = 4, MIN_TILE_TOKENS = 16 };
+enum { MIN_TILES_PER_THREAD = 4, MIN_TILE_TOKENS = 16 };
 
 typedef struct flash {
     const mn_attend *a;
@@ -18,11 +15,11 @@ typedef struct flash {
     char *scratch; /* thread_bytes per thread */
 } flash;
 
-/* As many tokens as fit TILE_BYTES, fewer where threads would be left without work. Results do not depend on it. */
+/* As many tokens as fit row_tile_bytes, fewer where threads would be left without work. Results do not depend on it. */
 static int64_t choose_tile_tokens(const mn_attend *a, mn_arithmetic by, int n_threads) {
     int64_t group = a->n_heads / a->kv.n_kv_heads;
     int64_t row_bytes = mn_attend_pad(a->kv.k_dim) * by.ops->operand_bytes + mn_attend_pad(a->kv.v_dim) * 4;
-    int64_t fit = MN_MAX(TILE_BYTES / row_bytes / group, 1);
+    int64_t fit = MN_MAX((int64_t)by.ops->row_tile_bytes / row_bytes / group, 1);
     int64_t share = a->n_rows * a->kv.n_kv_heads / (MIN_TILES_PER_THREAD * (int64_t)n_threads);
     return MN_MIN(MN_MIN(fit, a->n_rows), MN_MAX(share, MIN_TILE_TOKENS));
 }

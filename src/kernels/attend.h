@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 enum {
+    MN_ROW_TILE_BYTES = 512 << 10, /* row_tile_bytes where the cache may have no more than a mebibyte */
     MN_TILE_KEYS = 64,       /* keys of a tile */
     MN_ATTEND_MAX_DIM = 1024 /* longest key or value row */
 };
@@ -59,6 +60,8 @@ typedef struct mn_attend_ops {
     int operand_bytes;
     int k_dims; /* query and key rows are padded with zeros to a multiple of so many dims, 16 or 32: k_pad */
     int tile_rows; /* query rows that one call takes at most: what the registers hold */
+    /* Queries and outputs of the rows that share packed keys and values: they stay in the second-level cache. */
+    size_t row_tile_bytes;
     /* Before and after any of the calls below on a thread, where the processor has state to set up. NULL: nothing to do. */
     void (*enter)(void);
     void (*leave)(void);

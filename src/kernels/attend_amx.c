@@ -336,6 +336,7 @@ void mn_attend_init_amx(mn_attend_kernels *table) {
     table->fast = (mn_attend_ops){.operand_bytes = 2,
                                   .k_dims = K_DIMS,
                                   .tile_rows = ROWS,
+                                  .row_tile_bytes = 2 * MN_ROW_TILE_BYTES, /* processors with tiles have 2 MiB */
                                   .enter = mn_amx_enter_whole,
                                   .leave = mn_amx_leave,
                                   .pack_q = pack_q_amx,

@@ -120,6 +120,7 @@ void mn_attend_init_avx512bf16(mn_attend_kernels *table) {
         (mn_attend_ops){.operand_bytes = 2,
                         .k_dims = 16,
                         .tile_rows = TILE_ROWS,
+                        .row_tile_bytes = MN_ROW_TILE_BYTES,
                         .pack_q = pack_q_bf16,
                         .pack_k = pack_k_bf16,
                         .pack_v = pack_v_bf16,

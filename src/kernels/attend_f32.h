@@ -264,6 +264,7 @@ static void merge_f32(mn_softmax_rows total, mn_softmax_rows part, int64_t n_row
 static const mn_attend_ops ops_f32 = {.operand_bytes = sizeof(float),
                                       .k_dims = 16,
                                       .tile_rows = TILE_ROWS,
+                                      .row_tile_bytes = MN_ROW_TILE_BYTES,
                                       .pack_q = pack_q_f32,
                                       .pack_k = pack_k_f32,
                                       .pack_v = pack_v_f32,
