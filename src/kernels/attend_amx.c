@@ -311,24 +311,11 @@ MN_INLINE void pack_v_type(char *out, mn_dtype type, const mn_cached_rows *v, in
 }
 
 static void pack_k_amx(void *packed, const mn_cached_rows *k, int k_dim) {
-    int k_pad = whole_steps(k_dim);
-    switch (k->type) {
-    case MN_F16: pack_k_type(packed, MN_F16, k, k_dim, k_pad); break;
-    case MN_BF16: pack_k_type(packed, MN_BF16, k, k_dim, k_pad); break;
-    case MN_Q8_0: pack_k_type(packed, MN_Q8_0, k, k_dim, k_pad); break;
-    case MN_Q4_0: pack_k_type(packed, MN_Q4_0, k, k_dim, k_pad); break;
-    default: pack_k_type(packed, MN_F32, k, k_dim, k_pad); break;
-    }
+    FOR_CACHED_TYPE(pack_k_type, packed, k, k_dim, whole_steps(k_dim))
 }
 
 static void pack_v_amx(void *packed, const mn_cached_rows *v, int v_dim) {
-    switch (v->type) {
-    case MN_F16: pack_v_type(packed, MN_F16, v, v_dim); break;
-    case MN_BF16: pack_v_type(packed, MN_BF16, v, v_dim); break;
-    case MN_Q8_0: pack_v_type(packed, MN_Q8_0, v, v_dim); break;
-    case MN_Q4_0: pack_v_type(packed, MN_Q4_0, v, v_dim); break;
-    default: pack_v_type(packed, MN_F32, v, v_dim); break;
-    }
+    FOR_CACHED_TYPE(pack_v_type, packed, v, v_dim)
 }
 
 void mn_attend_init_amx(mn_attend_kernels *table) {

@@ -26,23 +26,11 @@ MN_INLINE void pack_v_type(char *out, mn_dtype type, const mn_cached_rows *v, in
 }
 
 static void pack_k_bf16(void *packed, const mn_cached_rows *k, int k_dim) {
-    switch (k->type) {
-    case MN_F16: pack_k_type(packed, MN_F16, k, k_dim, mn_attend_pad(k_dim)); break;
-    case MN_BF16: pack_k_type(packed, MN_BF16, k, k_dim, mn_attend_pad(k_dim)); break;
-    case MN_Q8_0: pack_k_type(packed, MN_Q8_0, k, k_dim, mn_attend_pad(k_dim)); break;
-    case MN_Q4_0: pack_k_type(packed, MN_Q4_0, k, k_dim, mn_attend_pad(k_dim)); break;
-    default: pack_k_type(packed, MN_F32, k, k_dim, mn_attend_pad(k_dim)); break;
-    }
+    FOR_CACHED_TYPE(pack_k_type, packed, k, k_dim, mn_attend_pad(k_dim))
 }
 
 static void pack_v_bf16(void *packed, const mn_cached_rows *v, int v_dim) {
-    switch (v->type) {
-    case MN_F16: pack_v_type(packed, MN_F16, v, v_dim); break;
-    case MN_BF16: pack_v_type(packed, MN_BF16, v, v_dim); break;
-    case MN_Q8_0: pack_v_type(packed, MN_Q8_0, v, v_dim); break;
-    case MN_Q4_0: pack_v_type(packed, MN_Q4_0, v, v_dim); break;
-    default: pack_v_type(packed, MN_F32, v, v_dim); break;
-    }
+    FOR_CACHED_TYPE(pack_v_type, packed, v, v_dim)
 }
 
 /* out[r, panel] = factor * (sum over pairs of a[r, pair] . b[pair, panel]), or += the sum; a's rows are a_stride pairs

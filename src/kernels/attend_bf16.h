@@ -47,6 +47,16 @@ MN_INLINE __m512i load_bf16(mn_dtype type, const char *row, int i, __mmask32 mas
     }
 }
 
+/* pack(out, type, rows, ...) compiled for each type of rows. */
+#define FOR_CACHED_TYPE(pack, out, rows, ...)                             \
+    switch ((rows)->type) {                                               \
+    case MN_F16: pack(out, MN_F16, rows, __VA_ARGS__); break;             \
+    case MN_BF16: pack(out, MN_BF16, rows, __VA_ARGS__); break;           \
+    case MN_Q8_0: pack(out, MN_Q8_0, rows, __VA_ARGS__); break;           \
+    case MN_Q4_0: pack(out, MN_Q4_0, rows, __VA_ARGS__); break;           \
+    default: pack(out, MN_F32, rows, __VA_ARGS__); break;                 \
+    }
+
 static inline __mmask32 dims_mask(int dim, int i) {
     int n = dim - 32 * i;
     return n >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << n) - 1;

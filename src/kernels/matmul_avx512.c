@@ -84,7 +84,7 @@ static void row(const mn_matmul_part *part, const void *x, void *work, float *ou
         .panel_outputs = MN_PANEL_OUTPUTS,    \
         .block_inputs = INPUTS,               \
         .panel_bytes = sizeof(panel),         \
-        .leave = mn_sums_leave,                  \
+        .leave = mn_sums_leave,               \
         .x_row_bytes = mn_f32_x_row_bytes,    \
         .prepare = mn_f32_prepare,            \
         .pack = pack,                         \

@@ -132,29 +132,34 @@ static void assert_same_rows(const mn_attend *a, const mn_attend *b, int64_t row
                             (size_t)(a->n_heads * a->kv.v_dim) * sizeof *a->out);
 }
 
-static void chunks_equal_one_shot(void **state) {
-    (void)state;
-    static const int chunks[] = {1, 7, 64, 100};
-    attend_spec spec = {MN_F16, MN_Q8_0, 2, 3, 64, 48, 1300, 1000, 300, .window = 600};
-    attend_case whole = attend_case_create(&spec, 1), parts = attend_case_create(&spec, 1);
+/* All rows at once, and some at a time with no more keys than they need. */
+static void expect_chunks_equal(const attend_spec *spec, attend_fn *fn, bool exact, const int *chunks, size_t n_chunks) {
+    attend_case whole = attend_case_create(spec, 1), parts = attend_case_create(spec, 1);
     EACH_LEVEL(level) {
-        attend_run(&whole.call, mn_attention, level, 2, true);
-        for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
-            memset(parts.out, 0, (size_t)(spec.n_rows * parts.call.out_stride) * sizeof *parts.out);
-            for (int64_t r = 0; r < spec.n_rows; r += chunks[i]) {
+        attend_run(&whole.call, fn, level, 2, exact);
+        for (size_t i = 0; i < n_chunks; i++) {
+            memset(parts.out, 0, (size_t)(spec->n_rows * parts.call.out_stride) * sizeof *parts.out);
+            for (int64_t r = 0; r < spec->n_rows; r += chunks[i]) {
                 mn_attend part = parts.call;
                 part.q += r * part.q_stride;
                 part.out += r * part.out_stride;
                 part.first_token += r;
-                part.n_rows = MN_MIN((int64_t)chunks[i], spec.n_rows - r);
+                part.n_rows = MN_MIN((int64_t)chunks[i], spec->n_rows - r);
                 part.kv.n_tokens = part.first_token + part.n_rows;
-                attend_run(&part, mn_attention, level, 1, true);
+                attend_run(&part, fn, level, 1, exact);
             }
-            assert_same_rows(&whole.call, &parts.call, spec.n_rows);
+            assert_same_rows(&whole.call, &parts.call, spec->n_rows);
         }
     }
     attend_case_free(&whole);
     attend_case_free(&parts);
+}
+
+static void chunks_equal_one_shot(void **state) {
+    (void)state;
+    static const int chunks[] = {1, 7, 64, 100};
+    attend_spec spec = {MN_F16, MN_Q8_0, 2, 3, 64, 48, 1300, 1000, 300, .window = 600};
+    expect_chunks_equal(&spec, mn_attention, true, chunks, sizeof chunks / sizeof *chunks);
 }
 
 /* In fast mode as well, as long as rows are packed: other rows, other tiles at a time, the same bits. */
@@ -162,24 +167,7 @@ static void fast_chunks_equal_one_shot(void **state) {
     (void)state;
     static const int chunks[] = {3, 16, 37, 100};
     attend_spec spec = {MN_F16, MN_F16, 2, 3, 64, 48, 1300, 1000, 300, .window = 600, .outliers = true};
-    attend_case whole = attend_case_create(&spec, 1), parts = attend_case_create(&spec, 1);
-    EACH_LEVEL(level) {
-        attend_run(&whole.call, mn_flash, level, 2, false);
-        for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
-            for (int64_t r = 0; r < spec.n_rows; r += chunks[i]) {
-                mn_attend part = parts.call;
-                part.q += r * part.q_stride;
-                part.out += r * part.out_stride;
-                part.first_token += r;
-                part.n_rows = MN_MIN((int64_t)chunks[i], spec.n_rows - r);
-                part.kv.n_tokens = part.first_token + part.n_rows;
-                attend_run(&part, mn_flash, level, 1, false);
-            }
-            assert_same_rows(&whole.call, &parts.call, spec.n_rows);
-        }
-    }
-    attend_case_free(&whole);
-    attend_case_free(&parts);
+    expect_chunks_equal(&spec, mn_flash, false, chunks, sizeof chunks / sizeof *chunks);
 }
 
 static void threads_change_nothing(void **state) {
