@@ -39,11 +39,13 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
 #endif
 }
 
-static void fill_all(void) {
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) fill(&tables[level], (mn_cpu_level)level);
+/* The initialisers of a level are compiled with its instructions: they run only where the processor has them. */
+static void fill_supported(void) {
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++)
+        if (mn_cpu_supports((mn_cpu_level)level)) fill(&tables[level], (mn_cpu_level)level);
 }
 
 const mn_kernels *mn_kernels_get(mn_cpu_level level) {
-    pthread_once(&once, fill_all);
+    pthread_once(&once, fill_supported);
     return &tables[level];
 }
