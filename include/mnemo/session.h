@@ -16,22 +16,23 @@ typedef struct mn_position_params {
     double rope_scale;        /* 0 = n_ctx / trained window */
     double rope_freq_base;    /* 0 = the file's */
     int64_t yarn_orig_ctx;    /* 0 = the file's */
-    double yarn_ext_factor, yarn_attn_factor, yarn_beta_slow, yarn_beta_fast; /* 0 = default; ext_factor < 0 = no ramp: linear */
+    double yarn_ext_factor, yarn_attn_factor, yarn_beta_slow,
+        yarn_beta_fast; /* 0 = default; ext_factor < 0 = no ramp: linear */
     const char *map; /* a place for each range of keys: "self-extend:G,W" "dca:C,L" "string:S,W"; NULL = by distance */
-    bool beyond; /* go beyond the window that positions were made for, unscaled: to measure what happens there */
+    bool beyond;     /* go beyond the window that positions were made for, unscaled: to measure what happens there */
 } mn_position_params;
 
 typedef struct mn_session_params {
-    int64_t n_ctx;   /* 0 = the window the model was made for */
-    int32_t n_batch; /* rows per step, 0 = 512 */
+    int64_t n_ctx;               /* 0 = the window the model was made for */
+    int32_t n_batch;             /* rows per step, 0 = 512 */
     const char *type_k, *type_v; /* "f32" "f16" "bf16" "q8_0" "q4_0"; NULL = f16 (f32 in an exact engine) */
     /* Cached rows beyond kv_ram_bytes go to a file without a name in this directory; both or neither. Answers stay the
      * same to the bit, and reading the file takes its time for every token. */
     const char *kv_disk;
     int64_t kv_ram_bytes;
     mn_position_params position;
-    const char *attn; /* attention pattern of the layers without a window of their own, "window:4096" (of all
-                       * layers, "infini:2048"); NULL = the model's own: causal, or with the memory that it brings */
+    const char *attn;        /* attention pattern of the layers without a window of their own, "window:4096" (of all
+                              * layers, "infini:2048"); NULL = the model's own: causal, or with the memory that it brings */
     const char *attn_layers; /* patterns of single layers, over both: "0-3=causal,4-=window:4096"; NULL = none */
 } mn_session_params;
 
@@ -40,9 +41,10 @@ typedef bool mn_progress_fn(void *arg, int64_t done_tokens, int64_t total_tokens
 /* Receives the logits [n_vocab] after token `index` of the sequence; borrowed for the call. */
 typedef void mn_logits_fn(void *arg, int64_t index, const float *logits);
 
-/* Memory grows with use, never past the plan. An n_ctx that does not fit into the machine's free memory is MN_ERR_MEMORY
- * with figures and remedies; the model's own window (n_ctx 0) is lowered to what fits, see mn_session_note. n_ctx beyond what positions were made for, without scaling that covers
- * it, is an error that names the factor to use. The caller closes it before the engine. */
+/* Memory grows with use, never past the plan. An n_ctx that does not fit into the machine's free memory is
+ * MN_ERR_MEMORY with figures and remedies; the model's own window (n_ctx 0) is lowered to what fits, see
+ * mn_session_note. n_ctx beyond what positions were made for, without scaling that covers it, is an error that names
+ * the factor to use. The caller closes it before the engine. */
 mn_status mn_session_open(mn_engine *engine, const mn_session_params *params, mn_session **out, mn_error *err);
 void mn_session_close(mn_session *session);
 
@@ -63,7 +65,8 @@ int64_t mn_session_n_tokens(const mn_session *session);
 const int32_t *mn_session_tokens(const mn_session *session); /* borrowed until the next change */
 int64_t mn_session_n_ctx(const mn_session *session);
 /* What to show to the user where the session is not quite what was asked for or what the model was made for (its window
- * did not fit into memory, its attention pattern needs training): the index-th finished sentence, NULL behind the last. */
+ * did not fit into memory, its attention pattern needs training): the index-th finished sentence, NULL behind the last.
+ */
 const char *mn_session_note(const mn_session *session, int index);
 /* [n_vocab] after the last token; NULL when there is none (empty, or just rewound). */
 const float *mn_session_logits(const mn_session *session);

@@ -27,8 +27,8 @@ bool mn_tokenizer_is_end(const mn_tokenizer *tokenizer, int32_t id);
 
 /* Tokenises `bytes` bytes of text into *out (caller frees). Any bytes are accepted: invalid UTF-8 becomes byte tokens
  * where the vocabulary has them.
- * add_special: put BOS/EOS where the model wants them. parse_special: the spellings of control tokens in the text ("<|im_end|>")
- * become those tokens; otherwise they are ordinary text. Linear time. */
+ * add_special: put BOS/EOS where the model wants them. parse_special: the spellings of control tokens in the text
+ * ("<|im_end|>") become those tokens; otherwise they are ordinary text. Linear time. */
 mn_status mn_tokenize(const mn_tokenizer *tokenizer, const char *text, size_t bytes, bool add_special,
                       bool parse_special, int32_t **out, size_t *n_tokens, mn_error *err);
 

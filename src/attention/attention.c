@@ -13,8 +13,9 @@ static mn_status check_blocks(const mn_attend *a, mn_error *err) {
     if (block < 16 || (block & (block - 1)))
         return mn_fail(err, MN_ERR_ARGUMENT, "a block of %d tokens is not a power of two from 16.", block);
     if (lists->n_lists != 1 && lists->n_lists != a->kv.n_kv_heads && lists->n_lists != a->n_heads)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%d block lists fit neither all heads (1) nor each of %d KV or %d query heads.",
-                       lists->n_lists, a->kv.n_kv_heads, a->n_heads);
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "%d block lists fit neither all heads (1) nor each of %d KV or %d query heads.", lists->n_lists,
+                       a->kv.n_kv_heads, a->n_heads);
     int query_tokens = mn_query_block_tokens(lists);
     int64_t first = a->first_token / query_tokens, last = (a->first_token + a->n_rows - 1) / query_tokens;
     if (first < lists->first_query_block || last >= lists->first_query_block + lists->n_query_blocks)
@@ -30,8 +31,8 @@ static mn_status check_latents(const mn_attend *a, mn_error *err) {
     const mn_kv_view *kv = &a->kv;
     int row = a->mla->kv_rank + a->mla->n_rot;
     if (kv->n_kv_heads != 1 || kv->k_dim != row)
-        return mn_fail(err, MN_ERR_ARGUMENT, "latent attention caches one row of %d elements per token, not %d of %d.", row,
-                       kv->n_kv_heads, kv->k_dim);
+        return mn_fail(err, MN_ERR_ARGUMENT, "latent attention caches one row of %d elements per token, not %d of %d.",
+                       row, kv->n_kv_heads, kv->k_dim);
     return MN_OK;
 }
 
@@ -51,8 +52,8 @@ mn_status mn_attend_check(const mn_attend *a, mn_error *err) {
         return mn_fail(err, MN_ERR_ARGUMENT, "attention over %lld rows from token %lld with %lld cached.",
                        (long long)a->n_rows, (long long)a->first_token, (long long)kv->n_tokens);
     if (a->first_key % MN_RANGE_KEYS || (a->end_key % MN_RANGE_KEYS && a->end_key < kv->n_tokens))
-        return mn_fail(err, MN_ERR_ARGUMENT, "keys %lld to %lld of a call are no whole ranges of %d.", (long long)a->first_key,
-                       (long long)a->end_key, MN_RANGE_KEYS);
+        return mn_fail(err, MN_ERR_ARGUMENT, "keys %lld to %lld of a call are no whole ranges of %d.",
+                       (long long)a->first_key, (long long)a->end_key, MN_RANGE_KEYS);
     return a->blocks && a->n_rows > 0 ? check_blocks(a, err) : MN_OK;
 }
 

@@ -23,7 +23,7 @@ typedef struct mn_kv_view {
     mn_dtype k_type, v_type;
     size_t k_row_bytes, v_row_bytes; /* quantised rows are padded to whole blocks with zeros */
     int n_kv_heads, k_dim, v_dim;
-    int64_t n_tokens; /* rows filled */
+    int64_t n_tokens;               /* rows filled */
     struct mn_key_summary *summary; /* of these keys, kept by their cache; NULL: there is none */
 } mn_kv_view;
 
@@ -57,7 +57,7 @@ typedef struct mn_attend {
     float scale, softcap;
     int64_t window, segment;
     int64_t n_sinks, dilation; /* 0 = off */
-    const float *slopes; /* [n_heads] or NULL */
+    const float *slopes;       /* [n_heads] or NULL */
     const mn_block_list *blocks;
     const int64_t *key_begin, *key_end; /* [n_rows], neither falling from row to row, or both NULL */
     float *lse; /* [n_rows, n_heads] or NULL: log2 of the sum of exp(score), -INFINITY for a row that saw nothing */
@@ -65,8 +65,10 @@ typedef struct mn_attend {
      * the bits that one call gives. Keys outside [first_key, end_key) are not looked at; both are multiples of
      * MN_RANGE_KEYS (tile.h), end_key 0 or past the last row is no end. */
     int64_t first_key, end_key;
-    float *sums; /* running softmaxes, which each call continues (mn_attend_sums); out is what they give so far. Or NULL */
-    const struct mn_mla *mla; /* keys and values are made from kv's rows, and q and out have their widths (mla.h). NULL: kv's */
+    float *
+        sums; /* running softmaxes, which each call continues (mn_attend_sums); out is what they give so far. Or NULL */
+    const struct mn_mla
+        *mla; /* keys and values are made from kv's rows, and q and out have their widths (mla.h). NULL: kv's */
     mn_kv_view kv;
 } mn_attend;
 
@@ -85,7 +87,8 @@ void mn_attend_merge(const mn_compute *c, float *out, float *lse, const float *p
                      int64_t n_rows, int n_heads, int v_dim);
 /* Memory for `sums`, cleared, of the rows of a; NULL when the arena has none. */
 float *mn_attend_sums(mn_arena *arena, const mn_attend *a);
-/* Whether the geometry, the types and the block lists can be executed; mn_attention, mn_flash and mn_decode begin with it. */
+/* Whether the geometry, the types and the block lists can be executed; mn_attention, mn_flash and mn_decode begin with
+ * it. */
 mn_status mn_attend_check(const mn_attend *a, mn_error *err);
 extern const mn_technique mn_flash_about, mn_decode_about;
 

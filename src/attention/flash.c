@@ -37,8 +37,10 @@ static void run_tiles(void *arg, int64_t begin, int64_t end, int thread_index) {
         float *sums = (float *)(void *)(scratch + f->tile_bytes);
         mn_softmax_rows total = mn_softmax_view(sums, n_rows, tile.v_pad);
         mn_softmax_rows part = mn_softmax_view(sums + mn_softmax_floats(n_rows, tile.v_pad), n_rows, tile.v_pad);
-        if (a->sums) total = mn_softmax_skip(mn_attend_sums_of(a, tile.kv_head), first_row * tile.group, tile.v_pad);
-        else mn_softmax_clear(total, n_rows, tile.v_pad);
+        if (a->sums)
+            total = mn_softmax_skip(mn_attend_sums_of(a, tile.kv_head), first_row * tile.group, tile.v_pad);
+        else
+            mn_softmax_clear(total, n_rows, tile.v_pad);
         mn_key_range keys = mn_row_tile_range(a, first_row, n_tokens);
         for (int64_t range = keys.begin / MN_RANGE_KEYS; range * MN_RANGE_KEYS < keys.end; range++) {
             mn_softmax_clear(part, n_rows, tile.v_pad);

@@ -16,17 +16,11 @@ static int find_name(const char *const *names, int n, const char *name) {
     return -1;
 }
 
-int mn_infini_find_rule(const char *name) {
-    return find_name(rule_names, 3, name);
-}
+int mn_infini_find_rule(const char *name) { return find_name(rule_names, 3, name); }
 
-int mn_infini_find_feature(const char *name) {
-    return find_name(feature_names, 2, name);
-}
+int mn_infini_find_feature(const char *name) { return find_name(feature_names, 2, name); }
 
-const char *mn_infini_rule_name(mn_infini_rule rule) {
-    return rule_names[rule];
-}
+const char *mn_infini_rule_name(mn_infini_rule rule) { return rule_names[rule]; }
 
 mn_infini_feature mn_infini_feature_of(mn_infini_rule rule) {
     return rule == MN_INFINI_DELTA_EXACT ? MN_INFINI_SILU_L2 : MN_INFINI_ELU1;
@@ -50,9 +44,7 @@ mn_status mn_infini_check(const mn_infini *shape, mn_error *err) {
 }
 
 /* The paper's rules keep two memories a head: what is read, and what the current segment has written so far. */
-static int n_memories(const mn_infini *shape) {
-    return shape->rule == MN_INFINI_DELTA_EXACT ? 1 : 2;
-}
+static int n_memories(const mn_infini *shape) { return shape->rule == MN_INFINI_DELTA_EXACT ? 1 : 2; }
 
 size_t mn_infini_state_bytes(const mn_infini *shape) {
     size_t n, bytes;
@@ -164,9 +156,7 @@ mn_status mn_infini_step(const mn_compute *c, const mn_infini *shape, void *stat
     return MN_OK;
 }
 
-static float sigmoid(float x) {
-    return 1 / (1 + expf(-x));
-}
+static float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
 void mn_infini_write_gates(const mn_compute *c, const mn_infini *shape, float *gates, const float *bias,
                            const float *w_key, const float *k, float threshold, int64_t n_rows) {

@@ -18,9 +18,9 @@ typedef enum mn_summary_kind {
 typedef struct mn_key_summary {
     mn_summary_kind kind;
     int block_tokens, n_kv_heads, k_dim;
-    int64_t n_tokens; /* rows [0, n_tokens) are taken in; the last block may be incomplete */
-    float *blocks;    /* [block, n_kv_heads, 1 or 2, k_dim] */
-    size_t bytes;     /* room; what no block was written to yet is not taken from the machine */
+    int64_t n_tokens;   /* rows [0, n_tokens) are taken in; the last block may be incomplete */
+    float *blocks;      /* [block, n_kv_heads, 1 or 2, k_dim] */
+    size_t bytes;       /* room; what no block was written to yet is not taken from the machine */
     int64_t max_tokens; /* room for so many is taken at once, so that none is sought while decoding; 0 = as needed */
 } mn_key_summary;
 

@@ -86,7 +86,8 @@ static mn_status measure_call(const mn_compute *c, const mn_attend_shape *s, mn_
     double n_pairs = 0;
     for (int64_t r = 0; r < s->n_rows; r++) n_pairs += count_keys(a, s->depth + r);
     out->flops = 2.0 * (s->k_dim + s->v_dim) * s->n_heads * n_pairs;
-    out->bytes = (double)(a->kv.k_row_bytes + a->kv.v_row_bytes) * s->n_kv_heads * count_keys(a, s->depth + s->n_rows - 1);
+    out->bytes =
+        (double)(a->kv.k_row_bytes + a->kv.v_row_bytes) * s->n_kv_heads * count_keys(a, s->depth + s->n_rows - 1);
     return MN_OK;
 }
 

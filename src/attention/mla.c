@@ -35,15 +35,15 @@ typedef struct making {
     const mn_compute *c;
     const mn_attend *a; /* the cached rows */
     const mn_mla *m;
-    mn_attend call;     /* the keys and values made */
+    mn_attend call;       /* the keys and values made */
     mn_tensor k_up, v_up; /* [n_heads * n_nope, kv_rank], [n_heads * v_dim, kv_rank] */
     float *rows, *k, *v;  /* of one product: cached rows, W_UK c, W_UV c */
     int64_t row_floats;
     char *k_made, *v_made; /* pages of MN_MLA_KEYS tokens */
     size_t k_page_bytes, v_page_bytes;
     const void **k_pages, **v_pages; /* of all tokens */
-    int64_t first_key; /* of the MN_MLA_KEYS tokens under way */
-    int64_t first_row; /* of the product under way */
+    int64_t first_key;               /* of the MN_MLA_KEYS tokens under way */
+    int64_t first_row;               /* of the product under way */
 } making;
 
 /* W_UK,h from W_UK,h^T, head by head: products want the inputs of an output side by side. */
@@ -55,11 +55,13 @@ static void turn_heads(void *arg, int64_t begin, int64_t end, int thread_index) 
     int n_nope = w->m->n_nope;
     float rows[COLUMN][MN_ATTEND_MAX_DIM], column[COLUMN];
     for (int64_t item = begin; item < end; item++) {
-        int64_t n_columns = (w->m->kv_rank + COLUMN - 1) / COLUMN, head = item / n_columns, first = item % n_columns * COLUMN;
+        int64_t n_columns = (w->m->kv_rank + COLUMN - 1) / COLUMN, head = item / n_columns,
+                first = item % n_columns * COLUMN;
         int n = (int)MN_MIN((int64_t)COLUMN, w->m->kv_rank - first);
         const char *row = (const char *)from->data + (size_t)(head * w->m->kv_rank + first) * from_bytes;
         char *to = (char *)w->k_up.data + (size_t)(head * n_nope * w->m->kv_rank + first) * element;
-        for (int r = 0; r < n; r++) w->c->kernels->vec.to_f32(from->type, row + (size_t)r * from_bytes, rows[r], n_nope);
+        for (int r = 0; r < n; r++)
+            w->c->kernels->vec.to_f32(from->type, row + (size_t)r * from_bytes, rows[r], n_nope);
         for (int i = 0; i < n_nope; i++, to += (size_t)w->m->kv_rank * element) {
             for (int r = 0; r < n; r++) column[r] = rows[r][i];
             w->c->kernels->vec.from_f32(w->k_up.type, column, to, n);
@@ -76,8 +78,11 @@ static void read_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
         int64_t token = w->first_row + r;
         const char *page = kv->k_pages[token / MN_PAGE_TOKENS];
         float *row = w->rows + r * w->row_floats;
-        if (page) w->c->kernels->vec.to_f32(kv->k_type, page + (size_t)(token % MN_PAGE_TOKENS) * kv->k_row_bytes, row, w->row_floats);
-        else memset(row, 0, (size_t)w->row_floats * sizeof *row);
+        if (page)
+            w->c->kernels->vec.to_f32(kv->k_type, page + (size_t)(token % MN_PAGE_TOKENS) * kv->k_row_bytes, row,
+                                      w->row_floats);
+        else
+            memset(row, 0, (size_t)w->row_floats * sizeof *row);
     }
 }
 
@@ -90,11 +95,14 @@ static void store_rows(void *arg, int64_t begin, int64_t end, int thread_index) 
     for (int64_t r = begin; r < end; r++) {
         int64_t at = w->first_row + r - w->first_key;
         const float *rotated = w->rows + r * w->row_floats + m->kv_rank;
-        char *k = w->k_made + (size_t)(at / MN_PAGE_TOKENS) * w->k_page_bytes + (size_t)(at % MN_PAGE_TOKENS) * made->k_row_bytes;
-        char *v = w->v_made + (size_t)(at / MN_PAGE_TOKENS) * w->v_page_bytes + (size_t)(at % MN_PAGE_TOKENS) * made->v_row_bytes;
+        char *k = w->k_made + (size_t)(at / MN_PAGE_TOKENS) * w->k_page_bytes +
+                  (size_t)(at % MN_PAGE_TOKENS) * made->k_row_bytes;
+        char *v = w->v_made + (size_t)(at / MN_PAGE_TOKENS) * w->v_page_bytes +
+                  (size_t)(at % MN_PAGE_TOKENS) * made->v_row_bytes;
         for (int64_t head = r * made->n_kv_heads; head < (r + 1) * made->n_kv_heads; head++) {
             w->c->kernels->vec.from_f32(made->k_type, w->k + head * m->n_nope, k, m->n_nope);
-            w->c->kernels->vec.from_f32(made->k_type, rotated, k + mn_dtype_row_bytes(made->k_type, m->n_nope), m->n_rot);
+            w->c->kernels->vec.from_f32(made->k_type, rotated, k + mn_dtype_row_bytes(made->k_type, m->n_nope),
+                                        m->n_rot);
             w->c->kernels->vec.from_f32(made->v_type, w->v + head * m->v_dim, v, m->v_dim);
             k += MN_PAGE_TOKENS * made->k_row_bytes;
             v += MN_PAGE_TOKENS * made->v_row_bytes;
@@ -148,18 +156,21 @@ static void lay_out(making *w) {
     w->k_page_bytes = kv->k_row_bytes * (size_t)kv->n_kv_heads * MN_PAGE_TOKENS;
     w->v_page_bytes = kv->v_row_bytes * (size_t)kv->n_kv_heads * MN_PAGE_TOKENS;
     w->v_up = flat(&w->m->v_up);
-    w->k_up = (mn_tensor){.type = kv->k_type, .n_dims = 2, .ne = {w->m->kv_rank, (int64_t)kv->n_kv_heads * w->m->n_nope, 1, 1}};
+    w->k_up = (mn_tensor){
+        .type = kv->k_type, .n_dims = 2, .ne = {w->m->kv_rank, (int64_t)kv->n_kv_heads * w->m->n_nope, 1, 1}};
     w->k_up.bytes = mn_tensor_row_bytes(&w->k_up) * (size_t)w->k_up.ne[1];
     /* Quantised rows are padded to whole blocks. */
     const mn_dtype_info *cached = mn_dtype_get(w->a->kv.k_type);
-    w->row_floats = (int64_t)(w->a->kv.k_row_bytes / mn_dtype_row_bytes(w->a->kv.k_type, cached->block_elems)) * cached->block_elems;
+    w->row_floats = (int64_t)(w->a->kv.k_row_bytes / mn_dtype_row_bytes(w->a->kv.k_type, cached->block_elems)) *
+                    cached->block_elems;
 }
 
 /* Fewer tokens than a call makes at a time need fewer pages. */
 static mn_status take_scratch(making *w, mn_error *err) {
     mn_arena *scratch = w->c->scratch;
     size_t n_all = (size_t)(w->a->kv.n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
-    size_t n_pages = MN_MIN(n_all, (size_t)MN_MLA_KEYS / MN_PAGE_TOKENS), n_rows = MN_MIN(n_pages * MN_PAGE_TOKENS, (size_t)PRODUCT_ROWS);
+    size_t n_pages = MN_MIN(n_all, (size_t)MN_MLA_KEYS / MN_PAGE_TOKENS),
+           n_rows = MN_MIN(n_pages * MN_PAGE_TOKENS, (size_t)PRODUCT_ROWS);
     w->k_up.data = mn_arena_alloc(scratch, 1, w->k_up.bytes);
     w->rows = mn_arena_alloc(scratch, n_rows, (size_t)w->row_floats * sizeof *w->rows);
     w->k = mn_arena_alloc(scratch, n_rows, (size_t)w->k_up.ne[1] * sizeof *w->k);
@@ -169,8 +180,10 @@ static mn_status take_scratch(making *w, mn_error *err) {
     w->k_pages = mn_arena_zalloc(scratch, n_all, sizeof *w->k_pages);
     w->v_pages = mn_arena_zalloc(scratch, n_all, sizeof *w->v_pages);
     if (!w->call.sums) w->call.sums = mn_attend_sums(scratch, &w->call);
-    if (!w->k_up.data || !w->rows || !w->k || !w->v || !w->k_made || !w->v_made || !w->k_pages || !w->v_pages || !w->call.sums)
-        return mn_fail(err, MN_ERR_MEMORY, "no memory for the keys of %d tokens, %zu bytes each, beside a step's work; lower -b.",
+    if (!w->k_up.data || !w->rows || !w->k || !w->v || !w->k_made || !w->v_made || !w->k_pages || !w->v_pages ||
+        !w->call.sums)
+        return mn_fail(err, MN_ERR_MEMORY,
+                       "no memory for the keys of %d tokens, %zu bytes each, beside a step's work; lower -b.",
                        (int)(n_pages * MN_PAGE_TOKENS), (w->k_page_bytes + w->v_page_bytes) / MN_PAGE_TOKENS);
     w->call.kv.k_pages = w->k_pages;
     w->call.kv.v_pages = w->v_pages;
@@ -218,8 +231,8 @@ static void copy_rotated(void *arg, int64_t begin, int64_t end, int thread_index
     int64_t q_dim = m->n_nope + m->n_rot, row = m->kv_rank + m->n_rot;
     for (int64_t r = begin; r < end; r++)
         for (int64_t h = 0; h < job->a->n_heads; h++)
-            memcpy(job->wide + (r * job->a->n_heads + h) * row + m->kv_rank, job->a->q + r * job->a->q_stride + h * q_dim + m->n_nope,
-                   (size_t)m->n_rot * sizeof *job->wide);
+            memcpy(job->wide + (r * job->a->n_heads + h) * row + m->kv_rank,
+                   job->a->q + r * job->a->q_stride + h * q_dim + m->n_nope, (size_t)m->n_rot * sizeof *job->wide);
 }
 
 mn_status mn_mla_absorb(const mn_compute *c, const mn_attend *a, float *wide, mn_error *err) {
@@ -239,8 +252,8 @@ mn_status mn_mla_output(const mn_compute *c, const mn_attend *a, const float *la
     const mn_mla *m = a->mla;
     for (int64_t h = 0; h < a->n_heads; h++) {
         mn_tensor up = mn_tensor_matrix(&m->v_up, h);
-        MN_TRY(mn_matmul(c, a->out + h * m->v_dim, a->out_stride, latent + h * m->kv_rank, (int64_t)a->n_heads * m->kv_rank, a->n_rows,
-                         &up, err));
+        MN_TRY(mn_matmul(c, a->out + h * m->v_dim, a->out_stride, latent + h * m->kv_rank,
+                         (int64_t)a->n_heads * m->kv_rank, a->n_rows, &up, err));
     }
     return MN_OK;
 }

@@ -10,9 +10,7 @@ enum { AHEAD_KEYS = 2 * MN_TILE_KEYS }; /* tiles of 64 dims are 8 KiB: as far as
 
 static const float LOG2_E = 1.44269504f;
 
-static size_t align64(size_t bytes) {
-    return (bytes + 63) & ~(size_t)63;
-}
+static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
 mn_arithmetic mn_choose_arithmetic(const mn_attend_kernels *kernels, bool exact, const mn_attend *a, int64_t n_tokens) {
     mn_arithmetic by = {.ops = exact ? &kernels->f32 : &kernels->fast};
@@ -46,9 +44,7 @@ static size_t queries_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows
 }
 
 /* Key tiles at a time. */
-static int run_tiles(mn_arithmetic by) {
-    return by.direct_k ? 0 : by.ops->attend ? MN_RUN_TILES : 1;
-}
+static int run_tiles(mn_arithmetic by) { return by.direct_k ? 0 : by.ops->attend ? MN_RUN_TILES : 1; }
 
 /* A key tile, or a value tile, packed. */
 static size_t packed_bytes(mn_arithmetic by, int pad) {
@@ -63,7 +59,8 @@ static size_t run_bytes(mn_arithmetic by, int64_t n_rows) {
 
 size_t mn_row_tile_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows) {
     size_t tile = packed_bytes(by, padded_k(a, by)) + packed_bytes(by, mn_attend_pad(a->kv.v_dim));
-    return queries_bytes(a, by, n_rows) + (size_t)run_tiles(by) * tile + scores_bytes(by, n_rows) + run_bytes(by, n_rows);
+    return queries_bytes(a, by, n_rows) + (size_t)run_tiles(by) * tile + scores_bytes(by, n_rows) +
+           run_bytes(by, n_rows);
 }
 
 static void pack_queries(const mn_row_tile *tile, int64_t first_row) {
@@ -119,9 +116,7 @@ static int within_tile(int64_t key, int64_t tile_begin) {
 }
 
 /* The first n of 64 bits. */
-static uint64_t first_bits(int n) {
-    return n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
-}
+static uint64_t first_bits(int n) { return n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1; }
 
 /* Bit j: query head `head` of the token sees key tile_begin + j. */
 static uint64_t seen_keys(const mn_attend *a, int head, int64_t token, int64_t tile_begin) {
@@ -166,13 +161,9 @@ static sight look(const mn_row_tile *tile, int64_t first, int64_t last, int64_t 
     return any == 0 ? SEES_NONE : all == full ? seen : SEES_SOME;
 }
 
-static int64_t token_of(const mn_row_tile *tile, int row) {
-    return tile->first_token + row / tile->group;
-}
+static int64_t token_of(const mn_row_tile *tile, int row) { return tile->first_token + row / tile->group; }
 
-static int head_of(const mn_row_tile *tile, int row) {
-    return tile->kv_head * tile->group + row % tile->group;
-}
+static int head_of(const mn_row_tile *tile, int row) { return tile->kv_head * tile->group + row % tile->group; }
 
 /* What is not a plain product: soft-cap, ALiBi and masks, row by row. */
 static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int64_t tile_begin, sight seen) {
@@ -260,8 +251,10 @@ static void absorb_tiles(const mn_row_tile *tile, mn_softmax_rows rows, int64_t 
         sight seen = look(tile, 0, tile->n_tokens - 1, begin);
         mn_cached_rows k = find_rows(tile, false, begin), v = find_rows(tile, true, begin);
         if (seen != SEES_NONE && k.rows && v.rows) {
-            if (runs) add_to_run(tile, rows, &run, &k, &v, begin, seen);
-            else (tile->by.direct_k ? absorb_direct : absorb_packed)(tile, rows, &k, &v, begin, seen);
+            if (runs)
+                add_to_run(tile, rows, &run, &k, &v, begin, seen);
+            else
+                (tile->by.direct_k ? absorb_direct : absorb_packed)(tile, rows, &k, &v, begin, seen);
         }
         begin += MN_TILE_KEYS;
     }

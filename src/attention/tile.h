@@ -22,8 +22,8 @@ typedef struct mn_arithmetic {
 /* exact: f32 tiles, so that a row comes out the same whatever its chunk. Few rows may be computed directly. */
 mn_arithmetic mn_choose_arithmetic(const mn_attend_kernels *kernels, bool exact, const mn_attend *a, int64_t n_tokens);
 
-/* The packed operands of some rows of one KV head's group, and room for the keys and values of a tile or a run of them. A row of the tile
- * is a (token, query head) pair, tokens slowest. */
+/* The packed operands of some rows of one KV head's group, and room for the keys and values of a tile or a run of them.
+ * A row of the tile is a (token, query head) pair, tokens slowest. */
 typedef struct mn_row_tile {
     const mn_attend *a;
     mn_arithmetic by;

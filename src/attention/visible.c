@@ -95,9 +95,12 @@ static void mark_listed(const mn_attend *a, uint8_t *seen, int64_t n_pages) {
 
 void mn_visible_pages(const mn_attend *a, uint8_t *seen) {
     int64_t n_pages = (a->kv.n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
-    int64_t begin = mn_visible_range(a, a->first_token).begin, end = mn_visible_range(a, a->first_token + a->n_rows - 1).end;
-    if (a->blocks) mark_listed(a, seen, n_pages);
-    else memset(seen, 1, (size_t)n_pages);
+    int64_t begin = mn_visible_range(a, a->first_token).begin,
+            end = mn_visible_range(a, a->first_token + a->n_rows - 1).end;
+    if (a->blocks)
+        mark_listed(a, seen, n_pages);
+    else
+        memset(seen, 1, (size_t)n_pages);
     for (int64_t page = 0; page < n_pages; page++) {
         int64_t first_key = page * MN_PAGE_TOKENS;
         bool before = first_key + MN_PAGE_TOKENS <= begin && first_key >= a->n_sinks;

@@ -24,7 +24,8 @@ typedef struct mn_arena_mark {
     size_t offset, used_bytes;
 } mn_arena_mark;
 
-#define MN_ARENA_INIT {0}
+#define MN_ARENA_INIT                                                                                                  \
+    { 0 }
 
 /* n_items * item_bytes bytes, or NULL when memory ends or the product overflows. Arena owns the block. */
 void *mn_arena_alloc(mn_arena *arena, size_t n_items, size_t item_bytes);

@@ -16,14 +16,16 @@ static mn_status map_descriptor(int fd, const char *path, mn_mapfile *out, mn_er
     struct stat st;
     if (fstat(fd, &st)) return mn_fail(err, MN_ERR_IO, "%s: cannot be examined: %s.", path, strerror(errno));
     if (S_ISDIR(st.st_mode)) return mn_fail(err, MN_ERR_IO, "%s: is a directory; name a file.", path);
-    if (!S_ISREG(st.st_mode)) return mn_fail(err, MN_ERR_IO, "%s: is not a regular file, so it cannot be mapped.", path);
+    if (!S_ISREG(st.st_mode))
+        return mn_fail(err, MN_ERR_IO, "%s: is not a regular file, so it cannot be mapped.", path);
     *out = (mn_mapfile){.bytes = (size_t)st.st_size};
     if (st.st_size == 0) return MN_OK;
     void *data = mmap(NULL, out->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED)
         return mn_fail(err, MN_ERR_MEMORY, "%s: cannot map %zu bytes: %s.", path, out->bytes, strerror(errno));
-    /* Large pages, where the file system has them (ext4 and others since Linux 6.16) and the file is not cached in small ones
-     * already: beside a deep cache, finding small ones cost as much as reading them. Elsewhere the wish is refused. */
+    /* Large pages, where the file system has them (ext4 and others since Linux 6.16) and the file is not cached in
+     * small ones already: beside a deep cache, finding small ones cost as much as reading them. Elsewhere the wish is
+     * refused. */
     if (out->bytes >= LARGE_FILE_BYTES) madvise(data, out->bytes, MADV_HUGEPAGE);
     out->data = data;
     return MN_OK;
@@ -125,7 +127,9 @@ static int finish(mn_writer *writer) {
 mn_status mn_writer_commit(mn_writer *writer, mn_error *err) {
     mn_status status = MN_OK;
     int error = finish(writer);
-    if (error) status = mn_fail(err, MN_ERR_IO, "%s: cannot write: %s; nothing was left there.", writer->path, strerror(error));
+    if (error)
+        status =
+            mn_fail(err, MN_ERR_IO, "%s: cannot write: %s; nothing was left there.", writer->path, strerror(error));
     mn_writer_abort(writer);
     return status;
 }

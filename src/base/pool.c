@@ -21,10 +21,11 @@ typedef struct worker {
 
 /* A loop is open when the ticket's index is below n_items. A worker reads the loop's fields, then takes a range by
  * compare-and-swap on the ticket: the swap fails if the loop has changed, because the caller closes the ticket before
- * it writes the fields of the next loop. So the caller waits for ranges taken, never for a worker that has not woken. */
+ * it writes the fields of the next loop. So the caller waits for ranges taken, never for a worker that has not woken.
+ */
 struct mn_pool {
     int n_threads;
-    bool dry; /* no workers, no work */
+    bool dry;        /* no workers, no work */
     worker *workers; /* n_threads - 1 of them: the caller is thread 0 */
     mn_pool_fn *_Atomic fn;
     void *_Atomic arg;
@@ -49,7 +50,8 @@ static inline void cpu_relax(void) {
 static void take_ranges(mn_pool *pool, int thread_index) {
     uint64_t ticket = atomic_load(&pool->ticket);
     for (;;) {
-        int64_t begin = (int64_t)(ticket & index_mask), n_items = atomic_load_explicit(&pool->n_items, memory_order_relaxed);
+        int64_t begin = (int64_t)(ticket & index_mask),
+                n_items = atomic_load_explicit(&pool->n_items, memory_order_relaxed);
         int64_t end = MN_MIN(begin + atomic_load_explicit(&pool->grain, memory_order_relaxed), n_items);
         mn_pool_fn *fn = atomic_load_explicit(&pool->fn, memory_order_relaxed);
         void *arg = atomic_load_explicit(&pool->arg, memory_order_relaxed);
@@ -164,7 +166,9 @@ void mn_pool_run(mn_pool *pool, int64_t n_items, int64_t grain, mn_pool_fn *fn, 
     announce(pool);
     take_ranges(pool, 0);
     for (int spin = 0; atomic_load_explicit(&pool->n_done, memory_order_acquire) < n_items; spin++) {
-        if (spin < SPINS_BEFORE_SLEEP) cpu_relax();
-        else sched_yield();
+        if (spin < SPINS_BEFORE_SLEEP)
+            cpu_relax();
+        else
+            sched_yield();
     }
 }

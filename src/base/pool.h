@@ -18,7 +18,8 @@ typedef void mn_pool_fn(void *arg, int64_t begin, int64_t end, int thread_index)
 
 /* n_threads >= 1; 0 = one per online core. The caller closes it with mn_pool_destroy. */
 mn_status mn_pool_create(int n_threads, mn_pool **out, mn_error *err);
-/* A pool that counts as n_threads and runs nothing: what code allocates around its loops can be seen without the work. */
+/* A pool that counts as n_threads and runs nothing: what code allocates around its loops can be seen without the work.
+ */
 mn_status mn_pool_create_dry(int n_threads, mn_pool **out, mn_error *err);
 void mn_pool_destroy(mn_pool *pool);
 int mn_pool_threads(const mn_pool *pool);

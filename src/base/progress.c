@@ -12,9 +12,12 @@ void mn_progress_begin(mn_progress *progress, const char *label, const char *uni
 }
 
 static void print_duration(double seconds) {
-    if (seconds < 100) fprintf(stderr, "%.0f s", seconds);
-    else if (seconds < 6000) fprintf(stderr, "%.0f min", seconds / 60);
-    else fprintf(stderr, "%.1f h", seconds / 3600);
+    if (seconds < 100)
+        fprintf(stderr, "%.0f s", seconds);
+    else if (seconds < 6000)
+        fprintf(stderr, "%.0f min", seconds / 60);
+    else
+        fprintf(stderr, "%.1f h", seconds / 3600);
 }
 
 void mn_progress_at(mn_progress *progress, int64_t done) {

@@ -10,10 +10,10 @@ mn_status mn_fail(mn_error *err, mn_status status, const char *format, ...) __at
 /* Puts "prefix: " before the sentence already in err (a file name, a tensor's name). Returns err's status. */
 mn_status mn_fail_in(mn_error *err, mn_status status, const char *prefix);
 
-#define MN_TRY(expression)                            \
-    do {                                              \
-        mn_status mn_try_status = (expression);       \
-        if (mn_try_status != MN_OK) return mn_try_status; \
+#define MN_TRY(expression)                                                                                             \
+    do {                                                                                                               \
+        mn_status mn_try_status = (expression);                                                                        \
+        if (mn_try_status != MN_OK) return mn_try_status;                                                              \
     } while (0)
 
 #endif

@@ -17,7 +17,8 @@ typedef struct mn_strbuf {
 } mn_strbuf;
 
 extern char mn_strbuf_empty[1];
-#define MN_STRBUF_INIT {.data = mn_strbuf_empty}
+#define MN_STRBUF_INIT                                                                                                 \
+    { .data = mn_strbuf_empty }
 
 void mn_strbuf_put(mn_strbuf *buf, const void *data, size_t bytes);
 void mn_strbuf_puts(mn_strbuf *buf, const char *text);

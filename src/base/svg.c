@@ -66,9 +66,7 @@ void mn_svg_number(double value, char text[32]) {
 
 /* ---- axes ---- */
 
-static bool usable(const mn_svg_axis *axis, double value) {
-    return isfinite(value) && (!axis->log || value > 0);
-}
+static bool usable(const mn_svg_axis *axis, double value) { return isfinite(value) && (!axis->log || value > 0); }
 
 void mn_svg_axis_include(mn_svg_axis *axis, const double *values, size_t n) {
     bool empty = axis->min == 0 && axis->max == 0;
@@ -145,16 +143,10 @@ static int find_ticks(const mn_svg_axis *axis, double *ticks) {
     return axis->log ? log_ticks(low, high, ticks) : linear_ticks(low, high, ticks);
 }
 
-static double pixel_x(const mn_svg *svg, double value) {
-    return LEFT + svg->width * along(&svg->x, value);
-}
-static double pixel_y(const mn_svg *svg, double value) {
-    return TOP + svg->height * (1 - along(&svg->y, value));
-}
+static double pixel_x(const mn_svg *svg, double value) { return LEFT + svg->width * along(&svg->x, value); }
+static double pixel_y(const mn_svg *svg, double value) { return TOP + svg->height * (1 - along(&svg->y, value)); }
 
-static bool visible(const mn_svg *svg, double x, double y) {
-    return usable(&svg->x, x) && usable(&svg->y, y);
-}
+static bool visible(const mn_svg *svg, double x, double y) { return usable(&svg->x, x) && usable(&svg->y, y); }
 
 /* ---- drawing ---- */
 

@@ -107,7 +107,9 @@ static const char *trait_text(unsigned traits) {
 /* When it leaves keys out. */
 static const char *when_text(unsigned traits) {
     if (traits & MN_PATTERN_EVICTS) return "after prompt";
-    return traits & MN_PATTERN_DECODE_ONLY ? "decode only" : traits & MN_PATTERN_PREFILL_ONLY ? "prefill only" : "always";
+    return traits & MN_PATTERN_DECODE_ONLY    ? "decode only"
+           : traits & MN_PATTERN_PREFILL_ONLY ? "prefill only"
+                                              : "always";
 }
 
 static void print_json(json_t *json) {
@@ -152,10 +154,12 @@ static void list(bool json) {
     json_t *rows = json_array();
     const mn_pattern_kind *kind;
     for (int i = 0; (kind = mn_pattern_kind_at(i)); i++) {
-        if (!json) printf("%-24s %-15s %-13s %s\n", kind->usage, trait_text(kind->traits), when_text(kind->traits), kind->meaning);
-        json_array_append_new(rows,
-                              json_pack("{ssssssssssss}", "name", kind->name, "usage", kind->usage, "trait",
-                                        trait_text(kind->traits), "when", when_text(kind->traits), "meaning", kind->meaning, "paper", kind->paper));
+        if (!json)
+            printf("%-24s %-15s %-13s %s\n", kind->usage, trait_text(kind->traits), when_text(kind->traits),
+                   kind->meaning);
+        json_array_append_new(rows, json_pack("{ssssssssssss}", "name", kind->name, "usage", kind->usage, "trait",
+                                              trait_text(kind->traits), "when", when_text(kind->traits), "meaning",
+                                              kind->meaning, "paper", kind->paper));
     }
     if (json)
         print_json(rows);

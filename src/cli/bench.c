@@ -29,7 +29,8 @@ static const mn_option options[] = {
     {"p n-prompt", MN_OPT_INT, &n_prompt, "N", "tokens read together at each depth (512; 0: skip)", 0, 65536},
     {"n n-gen", MN_OPT_INT, &n_generated, "N", "tokens generated one by one at each depth (32; 0: skip)", 0, 65536},
     {"r repetitions", MN_OPT_INT, &n_repeats, "N", "repeats; medians are shown (5)", 1, 1000},
-    {"kernels", MN_OPT_FLAG, &kernels_only, NULL, "measure the table of kernels instead, at every level or at that of MNEMO_CPU", 0, 0},
+    {"kernels", MN_OPT_FLAG, &kernels_only, NULL,
+     "measure the table of kernels instead, at every level or at that of MNEMO_CPU", 0, 0},
     {"json", MN_OPT_FLAG, &as_json, NULL, "one JSON object", 0, 0},
     {"svg", MN_OPT_TEXT, &svg_path, "OUT", "draw speed by depth", 0, 0},
     MN_MODEL_OPTION_ROWS(model_options),
@@ -39,9 +40,10 @@ static const mn_option options[] = {
 static const mn_usage usage = {
     .verb = "bench",
     .synopsis = "-m MODEL [-d DEPTH,...] [options]",
-    .about = "Measures reading and writing at depths of context. The cache is filled with the repeated rows of a short\n"
-             "text, so a deep context costs nothing to reach. Figures are medians, next to the machine's own peaks,\n"
-             "measured in the same run.",
+    .about =
+        "Measures reading and writing at depths of context. The cache is filled with the repeated rows of a short\n"
+        "text, so a deep context costs nothing to reach. Figures are medians, next to the machine's own peaks,\n"
+        "measured in the same run.",
     .example = "mnemo bench -m model.gguf -d 0,16384 -ctk q8_0 -ctv q8_0 --json",
     .options = options,
 };
@@ -61,7 +63,8 @@ static mn_status parse_depths(job *j, mn_error *err) {
         errno = 0;
         long long depth = strtoll(p, &end, 10);
         if (end == p || errno || depth < 0 || (*end && *end != ',') || j->n_depths == MAX_DEPTHS)
-            return mn_fail(err, MN_ERR_ARGUMENT, "-d %s: wanted at most %d numbers from 0 up, separated by commas.", depth_list, MAX_DEPTHS);
+            return mn_fail(err, MN_ERR_ARGUMENT, "-d %s: wanted at most %d numbers from 0 up, separated by commas.",
+                           depth_list, MAX_DEPTHS);
         j->depths[j->n_depths++] = depth;
         p = end + (*end == ',');
     }
@@ -110,7 +113,9 @@ static json_t *rate_json(json_t *row, const char *name, mn_rate rate) {
     return row;
 }
 
-static double disk_rate(const mn_disk_figures *d) { return d->read_seconds > 0 ? (double)d->read_bytes / d->read_seconds : 0; }
+static double disk_rate(const mn_disk_figures *d) {
+    return d->read_seconds > 0 ? (double)d->read_bytes / d->read_seconds : 0;
+}
 
 static void disk_json(json_t *row, const mn_disk_figures *d) {
     json_object_set_new(row, "disk_held_bytes", json_integer((json_int_t)d->held_bytes));
@@ -128,10 +133,12 @@ static json_t *rows_json(const job *j) {
         if (n_generated) rate_json(row, "decode_tps", s->decode);
         json_object_set_new(row, "attention_prefill_ms", json_real(s->attention_prefill_s * 1e3));
         json_object_set_new(row, "attention_prefill_flops_per_s", json_real(s->attention_flops_per_s));
-        json_object_set_new(row, "attention_prefill_percent_of_peak", json_real(percent(s->attention_flops_per_s, best_flops(&j->peaks))));
+        json_object_set_new(row, "attention_prefill_percent_of_peak",
+                            json_real(percent(s->attention_flops_per_s, best_flops(&j->peaks))));
         json_object_set_new(row, "attention_decode_ms", json_real(s->attention_decode_s * 1e3));
         json_object_set_new(row, "attention_decode_bytes_per_s", json_real(s->attention_bytes_per_s));
-        json_object_set_new(row, "attention_decode_percent_of_bandwidth", json_real(percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s)));
+        json_object_set_new(row, "attention_decode_percent_of_bandwidth",
+                            json_real(percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s)));
         if (model_options.kv_disk) disk_json(row, &s->disk);
         json_array_append_new(rows, row);
     }
@@ -141,16 +148,17 @@ static json_t *rows_json(const job *j) {
 static void print_json(const job *j) {
     mn_model_info info = mn_engine_info(j->engine);
     json_t *object = json_pack(
-        "{s:o, s:{s:s, s:i, s:f, s:f, s:f, s:f}, s:{s:s, s:s, s:I, s:I, s:s}, s:{s:I, s:I, s:I, s:s, s:s, s:s?, s:I}, s:f}", "rows",
-        rows_json(j), "machine", "level", mn_cpu_level_name(j->engine->compute.kernels->level), "threads",
+        "{s:o, s:{s:s, s:i, s:f, s:f, s:f, s:f}, s:{s:s, s:s, s:I, s:I, s:s}, s:{s:I, s:I, s:I, s:s, s:s, s:s?, s:I}, "
+        "s:f}",
+        "rows", rows_json(j), "machine", "level", mn_cpu_level_name(j->engine->compute.kernels->level), "threads",
         mn_pool_threads(j->engine->pool), "f32_flops_per_s", j->peaks.f32_flops_per_s, "bf16_flops_per_s",
-        j->peaks.bf16_flops_per_s, "int8_ops_per_s", j->peaks.int8_ops_per_s, "read_bytes_per_s", j->peaks.read_bytes_per_s,
-        "model", "path", info.path, "architecture", info.architecture, "parameters", (json_int_t)info.n_params, "weight_bytes",
-        (json_int_t)info.weight_bytes, "weight_type", info.weight_type, "settings", "n_prompt", (json_int_t)n_prompt, "n_gen",
-        (json_int_t)n_generated, "repetitions", (json_int_t)n_repeats, "cache_type_k",
-        mn_dtype_get(mn_kvcache_shape(j->session->timeline.cache)->k_type)->name, "cache_type_v",
-        mn_dtype_get(mn_kvcache_shape(j->session->timeline.cache)->v_type)->name, "kv_disk", model_options.kv_disk, "kv_ram_bytes",
-        (json_int_t)model_options.kv_ram, "peak_rss_bytes", peak_rss_bytes());
+        j->peaks.bf16_flops_per_s, "int8_ops_per_s", j->peaks.int8_ops_per_s, "read_bytes_per_s",
+        j->peaks.read_bytes_per_s, "model", "path", info.path, "architecture", info.architecture, "parameters",
+        (json_int_t)info.n_params, "weight_bytes", (json_int_t)info.weight_bytes, "weight_type", info.weight_type,
+        "settings", "n_prompt", (json_int_t)n_prompt, "n_gen", (json_int_t)n_generated, "repetitions",
+        (json_int_t)n_repeats, "cache_type_k", mn_dtype_get(mn_kvcache_shape(j->session->timeline.cache)->k_type)->name,
+        "cache_type_v", mn_dtype_get(mn_kvcache_shape(j->session->timeline.cache)->v_type)->name, "kv_disk",
+        model_options.kv_disk, "kv_ram_bytes", (json_int_t)model_options.kv_ram, "peak_rss_bytes", peak_rss_bytes());
     json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(object);
@@ -158,23 +166,25 @@ static void print_json(const job *j) {
 
 static void print_table(const job *j) {
     mn_model_info info = mn_engine_info(j->engine);
-    printf("%s, %.0f M parameters, %s; %d threads, %s\n", info.architecture, (double)info.n_params / 1e6, info.weight_type,
-           mn_pool_threads(j->engine->pool), mn_cpu_level_name(j->engine->compute.kernels->level));
-    printf("machine: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.0f GOP/s int8, %.1f GB/s read\n\n", j->peaks.f32_flops_per_s / 1e9,
-           j->peaks.bf16_flops_per_s / 1e9, j->peaks.int8_ops_per_s / 1e9, j->peaks.read_bytes_per_s / 1e9);
-    printf("%8s  %26s  %26s  %18s  %16s\n", "depth", "prefill tokens/s (range)", "decode tokens/s (range)", "attention, prefill",
-           "attention, decode");
+    printf("%s, %.0f M parameters, %s; %d threads, %s\n", info.architecture, (double)info.n_params / 1e6,
+           info.weight_type, mn_pool_threads(j->engine->pool), mn_cpu_level_name(j->engine->compute.kernels->level));
+    printf("machine: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.0f GOP/s int8, %.1f GB/s read\n\n",
+           j->peaks.f32_flops_per_s / 1e9, j->peaks.bf16_flops_per_s / 1e9, j->peaks.int8_ops_per_s / 1e9,
+           j->peaks.read_bytes_per_s / 1e9);
+    printf("%8s  %26s  %26s  %18s  %16s\n", "depth", "prefill tokens/s (range)", "decode tokens/s (range)",
+           "attention, prefill", "attention, decode");
     for (int i = 0; i < j->n_depths; i++) {
         const mn_speed *s = &j->speeds[i];
-        printf("%8lld  %9.1f (%6.1f-%6.1f)  %10.1f (%6.1f-%6.1f)  %5.0f GFLOP/s %3.0f%%  %6.1f GB/s %3.0f%%\n", (long long)j->depths[i],
-               s->prefill.median, s->prefill.min, s->prefill.max, s->decode.median, s->decode.min, s->decode.max,
-               s->attention_flops_per_s / 1e9, percent(s->attention_flops_per_s, best_flops(&j->peaks)),
-               s->attention_bytes_per_s / 1e9, percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s));
+        printf("%8lld  %9.1f (%6.1f-%6.1f)  %10.1f (%6.1f-%6.1f)  %5.0f GFLOP/s %3.0f%%  %6.1f GB/s %3.0f%%\n",
+               (long long)j->depths[i], s->prefill.median, s->prefill.min, s->prefill.max, s->decode.median,
+               s->decode.min, s->decode.max, s->attention_flops_per_s / 1e9,
+               percent(s->attention_flops_per_s, best_flops(&j->peaks)), s->attention_bytes_per_s / 1e9,
+               percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s));
     }
     for (int i = 0; model_options.kv_disk && i < j->n_depths; i++) {
         const mn_disk_figures *d = &j->speeds[i].disk;
-        printf("%8lld  disk: %.2f GiB held, %.2f GiB read at %.2f GB/s\n", (long long)j->depths[i], (double)d->held_bytes / 0x1p30,
-               (double)d->read_bytes / 0x1p30, disk_rate(d) / 1e9);
+        printf("%8lld  disk: %.2f GiB held, %.2f GiB read at %.2f GB/s\n", (long long)j->depths[i],
+               (double)d->held_bytes / 0x1p30, (double)d->read_bytes / 0x1p30, disk_rate(d) / 1e9);
     }
     printf("\npeak memory %.0f MiB\n", peak_rss_bytes() / 0x1p20);
 }
@@ -204,8 +214,10 @@ static mn_status draw(const job *j, mn_error *err) {
 static mn_status run(job *j, mn_error *err) {
     if (kernels_only) return mn_bench_kernels((int)model_options.n_threads, as_json, err);
     MN_TRY(measure(j, err));
-    if (as_json) print_json(j);
-    else print_table(j);
+    if (as_json)
+        print_json(j);
+    else
+        print_table(j);
     return svg_path ? draw(j, err) : MN_OK;
 }
 

@@ -33,9 +33,10 @@ typedef struct bench {
 
 static void report(bench *b, const result *r) {
     if (b->as_json) {
-        json_array_append_new(b->rows, json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:s}", "level", r->level, "kernel", r->kernel,
-                                                 "type", r->type, "rows", (json_int_t)r->n_rows, "flops_per_s", r->flops_per_s,
-                                                 "bytes_per_s", r->bytes_per_s, "percent", r->percent, "floor", r->floor));
+        json_array_append_new(b->rows, json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:s}", "level", r->level,
+                                                 "kernel", r->kernel, "type", r->type, "rows", (json_int_t)r->n_rows,
+                                                 "flops_per_s", r->flops_per_s, "bytes_per_s", r->bytes_per_s,
+                                                 "percent", r->percent, "floor", r->floor));
         return;
     }
     printf("%-11s %-16s %-7s %5lld rows  %8.1f GFLOP/s  %7.1f GB/s  %4.0f%% of %s\n", r->level, r->kernel, r->type,
@@ -63,9 +64,11 @@ static mn_status bench_matmul(bench *b, mn_dtype type, int64_t n_rows, mn_error 
     mn_arena_mark mark = mn_arena_get_mark(b->c.scratch);
     size_t bytes = mn_dtype_row_bytes(type, N_IN) * N_OUT;
     char *weights = mn_arena_alloc(b->c.scratch, N_COPIES, bytes);
-    float *x = mn_arena_alloc(b->c.scratch, (size_t)n_rows * N_IN, sizeof *x), *row = mn_arena_alloc(b->c.scratch, N_IN, sizeof *row);
+    float *x = mn_arena_alloc(b->c.scratch, (size_t)n_rows * N_IN, sizeof *x),
+          *row = mn_arena_alloc(b->c.scratch, N_IN, sizeof *row);
     float *out = mn_arena_alloc(b->c.scratch, (size_t)n_rows * N_OUT, sizeof *out);
-    if (!weights || !x || !row || !out) return mn_fail(err, MN_ERR_MEMORY, "no memory for a product of %d by %d.", N_IN, N_OUT);
+    if (!weights || !x || !row || !out)
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for a product of %d by %d.", N_IN, N_OUT);
     mn_random rng;
     mn_random_seed(&rng, 1, 1);
     for (int64_t i = 0; i < n_rows * N_IN; i++) x[i] = (float)(mn_random_double(&rng) - 0.5);
@@ -75,7 +78,10 @@ static mn_status bench_matmul(bench *b, mn_dtype type, int64_t n_rows, mn_error 
     for (int64_t i = 1; i < (int64_t)N_COPIES * N_OUT; i++) memcpy(weights + (size_t)i * row_bytes, weights, row_bytes);
     double best = 1e30;
     for (int call = -1; call < N_CALLS; call++) {
-        mn_tensor w = {.type = type, .n_dims = 2, .ne = {N_IN, N_OUT, 1, 1}, .bytes = bytes,
+        mn_tensor w = {.type = type,
+                       .n_dims = 2,
+                       .ne = {N_IN, N_OUT, 1, 1},
+                       .bytes = bytes,
                        .data = weights + (size_t)((call + 1) % N_COPIES) * bytes};
         double started = mn_clock_seconds();
         MN_TRY(mn_matmul(&b->c, out, N_OUT, x, N_IN, n_rows, &w, err));
@@ -83,8 +89,14 @@ static mn_status bench_matmul(bench *b, mn_dtype type, int64_t n_rows, mn_error 
     }
     const char *floor = "bandwidth";
     double flops = 2.0 * N_IN * N_OUT * (double)n_rows / best, peak = n_rows > 1 ? product_peak(b, type, &floor) : 0;
-    result r = {"matmul", mn_dtype_get(type)->name, mn_cpu_level_name(b->c.kernels->level), n_rows, flops, (double)bytes / best,
-                n_rows > 1 ? 100 * flops / peak : 100 * (double)bytes / best / b->peaks.read_bytes_per_s, floor};
+    result r = {"matmul",
+                mn_dtype_get(type)->name,
+                mn_cpu_level_name(b->c.kernels->level),
+                n_rows,
+                flops,
+                (double)bytes / best,
+                n_rows > 1 ? 100 * flops / peak : 100 * (double)bytes / best / b->peaks.read_bytes_per_s,
+                floor};
     report(b, &r);
     mn_arena_rewind(b->c.scratch, mark);
     return MN_OK;
@@ -96,19 +108,34 @@ typedef struct heads {
 } heads;
 
 static mn_status bench_attention(bench *b, mn_dtype type, heads h, int64_t n_rows, mn_error *err) {
-    mn_attend_shape shape = {.k_type = type, .v_type = type, .n_heads = h.n_heads, .n_kv_heads = h.n_kv_heads,
-                             .k_dim = h.k_dim, .v_dim = h.v_dim, .depth = 16384, .n_rows = n_rows};
+    mn_attend_shape shape = {.k_type = type,
+                             .v_type = type,
+                             .n_heads = h.n_heads,
+                             .n_kv_heads = h.n_kv_heads,
+                             .k_dim = h.k_dim,
+                             .v_dim = h.v_dim,
+                             .depth = 16384,
+                             .n_rows = n_rows};
     mn_attend_speed s;
     char name[32];
     MN_TRY(mn_attend_measure(&b->c, &shape, n_rows > 1 ? 3 : 20, &s, err));
-    if (h.k_dim == h.v_dim) snprintf(name, sizeof name, "attention %d", h.k_dim);
-    else snprintf(name, sizeof name, "attention %d/%d", h.k_dim, h.v_dim);
+    if (h.k_dim == h.v_dim)
+        snprintf(name, sizeof name, "attention %d", h.k_dim);
+    else
+        snprintf(name, sizeof name, "attention %d/%d", h.k_dim, h.v_dim);
     bool wide = b->peaks.bf16_flops_per_s > 0;
     double flops = s.flops / s.seconds, bytes = s.bytes / s.seconds;
     double peak = wide ? b->peaks.bf16_flops_per_s : b->peaks.f32_flops_per_s;
-    result r = {name, mn_dtype_get(type)->name, mn_cpu_level_name(b->c.kernels->level), n_rows, flops, bytes,
+    result r = {name,
+                mn_dtype_get(type)->name,
+                mn_cpu_level_name(b->c.kernels->level),
+                n_rows,
+                flops,
+                bytes,
                 n_rows > 1 ? 100 * flops / peak : 100 * bytes / b->peaks.read_bytes_per_s,
-                n_rows == 1 ? "bandwidth" : wide ? "bf16 peak" : "f32 peak"};
+                n_rows == 1 ? "bandwidth"
+                : wide      ? "bf16 peak"
+                            : "f32 peak"};
     report(b, &r);
     return MN_OK;
 }
@@ -145,9 +172,9 @@ static mn_status bench_all(bench *b, mn_error *err) {
         b->c.kernels = mn_kernels_get(level);
         MN_TRY(mn_peaks_measure(level, b->c.pool, 0.5, &b->peaks, err));
         if (!b->as_json)
-            printf("\n%s: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.0f GOP/s int8, %.1f GB/s read\n", mn_cpu_level_name(level),
-                   b->peaks.f32_flops_per_s / 1e9, b->peaks.bf16_flops_per_s / 1e9, b->peaks.int8_ops_per_s / 1e9,
-                   b->peaks.read_bytes_per_s / 1e9);
+            printf("\n%s: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.0f GOP/s int8, %.1f GB/s read\n",
+                   mn_cpu_level_name(level), b->peaks.f32_flops_per_s / 1e9, b->peaks.bf16_flops_per_s / 1e9,
+                   b->peaks.int8_ops_per_s / 1e9, b->peaks.read_bytes_per_s / 1e9);
         MN_TRY(bench_level(b, err));
     }
     return MN_OK;

@@ -35,8 +35,9 @@ static const mn_option options[] = {
 static const mn_usage usage = {
     .verb = "chat",
     .synopsis = "-m MODEL [options]",
-    .about = "A conversation, with the model's chat template, or, for models without one, questions about what was read.\n"
-             "Lines that begin with / are commands; /help lists them. Ctrl-C stops an answer.",
+    .about =
+        "A conversation, with the model's chat template, or, for models without one, questions about what was read.\n"
+        "Lines that begin with / are commands; /help lists them. Ctrl-C stops an answer.",
     .example = "mnemo chat -m models/default.gguf -f book.txt",
     .options = options,
 };
@@ -80,7 +81,8 @@ static bool show_progress(void *arg, int64_t done, int64_t total) {
 static mn_status compose(const chat *c, mn_tokens *out, mn_error *err) {
     if (has_template(c)) return mn_compose_chat(c->engine, c->talk.messages, c->talk.n, out, err);
     const char *question = c->talk.messages[c->talk.n - 1].content;
-    return mn_compose_ask(c->engine, NULL, c->talk.document.bytes ? c->talk.document.data : NULL, question, false, out, err);
+    return mn_compose_ask(c->engine, NULL, c->talk.document.bytes ? c->talk.document.data : NULL, question, false, out,
+                          err);
 }
 
 static mn_status read_and_write(chat *c, const mn_tokens *tokens, mn_error *err) {
@@ -126,8 +128,10 @@ static mn_status say(chat *c, const char *line, mn_error *err) {
     mn_strbuf_release(&text);
     MN_TRY(status);
     status = answer(c, err);
-    if (status != MN_OK) mn_conversation_drop(&c->talk); /* what could not be answered was not said */
-    else if (has_template(c)) mn_strbuf_reset(&c->talk.document);
+    if (status != MN_OK)
+        mn_conversation_drop(&c->talk); /* what could not be answered was not said */
+    else if (has_template(c))
+        mn_strbuf_reset(&c->talk.document);
     return status;
 }
 
@@ -138,7 +142,8 @@ static mn_status read_text(chat *c, const char *path, mn_error *err) {
     size_t bytes, n;
     int32_t *ids;
     MN_TRY(mn_file_read(path, MAX_TEXT_BYTES, &text, &bytes, err));
-    mn_status status = strlen(text) == bytes ? MN_OK : mn_fail(err, MN_ERR_FORMAT, "%s: holds zero bytes, so it is no text.", path);
+    mn_status status =
+        strlen(text) == bytes ? MN_OK : mn_fail(err, MN_ERR_FORMAT, "%s: holds zero bytes, so it is no text.", path);
     if (status == MN_OK) status = mn_tokenize(mn_engine_tokenizer(c->engine), text, bytes, false, false, &ids, &n, err);
     if (status == MN_OK) {
         if (c->talk.document.bytes) mn_strbuf_putc(&c->talk.document, '\n');
@@ -184,8 +189,8 @@ static mn_status command_regen(chat *c, const char *argument, mn_error *err) {
 static mn_status command_ctx(chat *c, const char *argument, mn_error *err) {
     (void)argument, (void)err;
     int64_t used = mn_session_n_tokens(c->session), n_ctx = mn_session_n_ctx(c->session);
-    printf("%lld of %lld tokens (%.0f%%), made for %lld; cached rows %.1f MiB; %zu messages\n", (long long)used, (long long)n_ctx,
-           100.0 * (double)used / (double)n_ctx, (long long)mn_engine_info(c->engine).n_ctx_train,
+    printf("%lld of %lld tokens (%.0f%%), made for %lld; cached rows %.1f MiB; %zu messages\n", (long long)used,
+           (long long)n_ctx, 100.0 * (double)used / (double)n_ctx, (long long)mn_engine_info(c->engine).n_ctx_train,
            (double)mn_session_kv_bytes(c->session) / 0x1p20, c->talk.n);
     return MN_OK;
 }
@@ -225,7 +230,8 @@ static const struct command {
 static mn_status command_help(chat *c, const char *argument, mn_error *err) {
     (void)c, (void)argument, (void)err;
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        printf("  %-6s %-5s %s\n", commands[i].name, commands[i].argument ? commands[i].argument : "", commands[i].help);
+        printf("  %-6s %-5s %s\n", commands[i].name, commands[i].argument ? commands[i].argument : "",
+               commands[i].help);
     return MN_OK;
 }
 

@@ -45,13 +45,16 @@ void mn_conversation_release(mn_conversation *c) {
 mn_status mn_conversation_save(const mn_conversation *c, const char *path, mn_error *err) {
     json_t *messages = json_array(), *object = json_object();
     for (size_t i = 0; i < c->n; i++)
-        json_array_append_new(messages, json_pack("{s:s, s:s}", "role", c->messages[i].role, "content", c->messages[i].content));
+        json_array_append_new(messages,
+                              json_pack("{s:s, s:s}", "role", c->messages[i].role, "content", c->messages[i].content));
     bool packed = messages && object && json_array_size(messages) == c->n;
     json_object_set_new(object, "messages", messages);
     packed = packed && json_object_set_new(object, "document", json_stringn(c->document.data, c->document.bytes)) == 0;
     char *text = packed ? json_dumps(object, JSON_INDENT(1)) : NULL;
     json_decref(object);
-    if (!text) return mn_fail(err, MN_ERR_FORMAT, "%s: the conversation holds bytes that are no UTF-8, which JSON cannot store.", path);
+    if (!text)
+        return mn_fail(err, MN_ERR_FORMAT,
+                       "%s: the conversation holds bytes that are no UTF-8, which JSON cannot store.", path);
     mn_writer writer;
     mn_status status = mn_writer_open(path, &writer, err);
     if (status == MN_OK) {

@@ -13,7 +13,8 @@ typedef struct mn_conversation {
     mn_strbuf document; /* what was read, for models without chat template; else what goes before the next message */
 } mn_conversation;
 
-#define MN_CONVERSATION_INIT {.document = MN_STRBUF_INIT}
+#define MN_CONVERSATION_INIT                                                                                           \
+    { .document = MN_STRBUF_INIT }
 
 /* Appends a copy. role: "system", "user" or "assistant". */
 mn_status mn_conversation_add(mn_conversation *c, const char *role, const char *content, mn_error *err);

@@ -15,7 +15,7 @@ static void print_summary(const char *out, mn_dtype type, const mn_convert_summa
     for (int i = 0; i < MN_DTYPE_COUNT; i++)
         if (s->n_by_type[i]) fprintf(stderr, " %lld tensors %s,", (long long)s->n_by_type[i], mn_dtype_get(i)->name);
     fprintf(stderr, " %lld kept as they were; %s -> %s\n", (long long)s->n_kept, mn_human_bytes(before, s->bytes_in),
-           mn_human_bytes(after, s->bytes_out));
+            mn_human_bytes(after, s->bytes_out));
     if (s->n_fallback)
         fprintf(stderr,
                 "%lld tensors have rows that are no multiple of %d values, the block of %s, and took the next type "
@@ -53,11 +53,15 @@ int cmd_convert(int argc, char **argv) {
         {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
     };
     const mn_usage usage = {
-        "convert", "IN OUT --type TYPE",
+        "convert",
+        "IN OUT --type TYPE",
         "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they are;\n"
         "the token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks take one\n"
         "that fits.",
-        "mnemo convert model-f16.gguf model-q8.gguf --type q8_0", options, 2, 2};
+        "mnemo convert model-f16.gguf model-q8.gguf --type q8_0",
+        options,
+        2,
+        2};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
     if (!type_name) return mn_cli_wrong(&usage, "needs --type TYPE.");

@@ -25,9 +25,12 @@ static void print_safely(mn_gguf_string text, size_t max_chars) {
     for (; left > 0 && max_chars > 0; max_chars--) {
         utf8proc_int32_t c;
         utf8proc_ssize_t n = utf8proc_iterate(at, left, &c);
-        if (c == '\n') fputs("\\n", stdout);
-        else if (n < 1 || utf8proc_category(c) == UTF8PROC_CATEGORY_CC) putchar('?');
-        else fwrite(at, 1, (size_t)n, stdout);
+        if (c == '\n')
+            fputs("\\n", stdout);
+        else if (n < 1 || utf8proc_category(c) == UTF8PROC_CATEGORY_CC)
+            putchar('?');
+        else
+            fwrite(at, 1, (size_t)n, stdout);
         at += MN_MAX(n, 1);
         left -= MN_MAX(n, 1);
     }
@@ -215,10 +218,9 @@ static json_t *json_tensors(const mn_gguf *gguf) {
         const mn_tensor *t = mn_gguf_tensor_at(gguf, i);
         json_t *shape = json_array();
         for (int d = t->n_dims - 1; d >= 0; d--) json_array_append_new(shape, json_integer(t->ne[d]));
-        json_array_append_new(tensors, json_pack("{s:o,s:s,s:o,s:I}", "name",
-                                                 json_text((mn_gguf_string){t->name, strlen(t->name)}), "type",
-                                                 mn_dtype_get(t->type)->name, "shape", shape, "bytes",
-                                                 (json_int_t)t->bytes));
+        json_array_append_new(
+            tensors, json_pack("{s:o,s:s,s:o,s:I}", "name", json_text((mn_gguf_string){t->name, strlen(t->name)}),
+                               "type", mn_dtype_get(t->type)->name, "shape", shape, "bytes", (json_int_t)t->bytes));
     }
     return tensors;
 }
@@ -237,7 +239,10 @@ static json_t *json_int_or_null(int64_t value) { return value < 0 ? json_null() 
 
 static json_t *json_summary(const mn_gguf *gguf, const mn_model_facts *f) {
     json_t *root = json_object();
-    const struct { const char *name; int64_t value; } ints[] = {
+    const struct {
+        const char *name;
+        int64_t value;
+    } ints[] = {
         {"version", mn_gguf_version(gguf)},
         {"file_bytes", (int64_t)mn_gguf_file_bytes(gguf)},
         {"n_params", f->n_params},
@@ -258,9 +263,13 @@ static json_t *json_summary(const mn_gguf *gguf, const mn_model_facts *f) {
         {"n_ctx_original", f->n_ctx_original},
         {"rope_dims", f->rope_dims},
     };
-    const struct { const char *name; mn_gguf_string value; } strings[] = {
-        {"architecture", f->architecture}, {"name", f->name}, {"rope_scaling", f->rope_scaling},
-        {"tokenizer", f->tokenizer}, {"tokenizer_pre", f->tokenizer_pre},
+    const struct {
+        const char *name;
+        mn_gguf_string value;
+    } strings[] = {
+        {"architecture", f->architecture},   {"name", f->name},
+        {"rope_scaling", f->rope_scaling},   {"tokenizer", f->tokenizer},
+        {"tokenizer_pre", f->tokenizer_pre},
     };
     json_object_set_new(root, "path", json_text((mn_gguf_string){mn_gguf_path(gguf), strlen(mn_gguf_path(gguf))}));
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
@@ -311,8 +320,10 @@ static mn_status show_model(const info_args *args, mn_error *err) {
         return status;
     }
     mn_model_facts_read(gguf, &facts);
-    if (args->json) print_model_json(args, gguf, &facts);
-    else print_model(args, gguf, &facts);
+    if (args->json)
+        print_model_json(args, gguf, &facts);
+    else
+        print_model(args, gguf, &facts);
     mn_gguf_close(gguf);
     return MN_OK;
 }
@@ -342,22 +353,29 @@ int cmd_info(int argc, char **argv) {
         {"cpu", MN_OPT_FLAG, &args.cpu, NULL, "which instruction sets this processor has, and which is used", 0, 0},
         {"archs", MN_OPT_FLAG, &args.archs, NULL, "the architectures that run", 0, 0},
         {"techniques", MN_OPT_FLAG, &args.techniques, NULL, "the table of techniques, as Markdown", 0, 0},
-        {"rope", MN_OPT_FLAG, &args.rope, NULL, "the wavelength of each pair of dimensions under each RoPE scaling", 0, 0},
+        {"rope", MN_OPT_FLAG, &args.rope, NULL, "the wavelength of each pair of dimensions under each RoPE scaling", 0,
+         0},
         {"c ctx-size", MN_OPT_INT, &args.rope_args.n_ctx, "N", "the window that --rope scales to", 1, 1e12},
         {"svg", MN_OPT_TEXT, &args.rope_args.svg, "FILE", "draw what --rope prints", 0, 0},
         {"json", MN_OPT_FLAG, &args.json, NULL, "print one JSON object", 0, 0},
         {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
     };
     const mn_usage usage = {
-        "info", "MODEL [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu | --archs | --techniques",
-        "Says what a model file holds, without running it.", "mnemo info model.gguf", options, 0, 1};
+        "info",
+        "MODEL [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu | --archs | --techniques",
+        "Says what a model file holds, without running it.",
+        "mnemo info model.gguf",
+        options,
+        0,
+        1};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
     if (paths.n) args.path = paths.items[0];
     if (args.archs) mn_info_archs(args.json);
     if (args.techniques) mn_info_techniques(args.json);
     if (args.archs || args.techniques) return MN_EXIT_DONE;
-    if (!args.path && !args.cpu) return mn_cli_wrong(&usage, "needs a MODEL, or one of --cpu, --archs and --techniques.");
+    if (!args.path && !args.cpu)
+        return mn_cli_wrong(&usage, "needs a MODEL, or one of --cpu, --archs and --techniques.");
     args.rope_args.json = args.json;
     mn_status status = args.cpu ? show_cpu(args.json, &err) : show_model(&args, &err);
     return status ? mn_cli_fail("info", &err) : MN_EXIT_DONE;

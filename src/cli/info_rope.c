@@ -18,9 +18,7 @@ typedef struct comparison {
 } comparison;
 
 /* Tokens until the pair has turned once. */
-static double wavelength(const mn_rope_table *table, int pair) {
-    return 2 * M_PI / table->freq[pair];
-}
+static double wavelength(const mn_rope_table *table, int pair) { return 2 * M_PI / table->freq[pair]; }
 
 /* The divisors of a pair, where the file has them in a form that can be read as it lies. */
 static const float *find_divisors(const mn_gguf *gguf, const char *name, int n_rot) {

@@ -19,7 +19,8 @@ enum { MAX_TEXT = 160 };
 typedef void row_fn(json_t *rows, const mn_technique *t);
 
 /* Techniques that stand alone in their files. */
-static const mn_technique *const computing[] = {&mn_mla_absorbed_about, &mn_mla_materialised_about, &mn_flash_about, &mn_decode_about, &mn_kvcache_about, NULL};
+static const mn_technique *const computing[] = {&mn_mla_absorbed_about, &mn_mla_materialised_about, &mn_flash_about,
+                                                &mn_decode_about,       &mn_kvcache_about,          NULL};
 static const mn_technique *const positions[] = {&mn_sinusoidal_about, &mn_learned_about, &mn_alibi_about, NULL};
 static const mn_technique *const layers[] = {&mn_short_conv_about, &mn_moe_about, NULL};
 
@@ -85,8 +86,10 @@ static void print_paper(const char *paper) {
 
 static void print_link(const char *path) {
     const char *slash = path ? strrchr(path, '/') : NULL;
-    if (slash) printf(" | [%s](%s)", slash + 1, path);
-    else fputs(" | ?", stdout);
+    if (slash)
+        printf(" | [%s](%s)", slash + 1, path);
+    else
+        fputs(" | ?", stdout);
 }
 
 static void print_row(json_t *rows, const mn_technique *t) {

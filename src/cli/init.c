@@ -80,11 +80,14 @@ int cmd_init(int argc, char **argv) {
         {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
     };
     const mn_usage usage = {
-        "init", "--layers N --embd N --heads N --ff N --vocab-from MODEL -o OUT [options]",
+        "init",
+        "--layers N --embd N --heads N --ff N --vocab-from MODEL -o OUT [options]",
         "Writes a model of random weights that this and other engines load: where training, benches and tests start.",
         "mnemo init --arch llama --layers 16 --embd 1024 --heads 16 --kv-heads 8 --ff 4096 --vocab-from model.gguf "
         "--ctx 131072 --type q8_0 --seed 1 -o random.gguf",
-        options, 0, 0};
+        options,
+        0,
+        0};
     int code = mn_options_parse(&usage, argc, argv, &none);
     if (code < 0) code = complete(&usage, &args);
     if (code >= 0) return code;

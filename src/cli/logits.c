@@ -82,11 +82,13 @@ static mn_status read_tokens(job *j, mn_error *err) {
                                              : mn_fail(err, MN_ERR_FORMAT, "%s: is not text.", tokens_path);
     free(text);
     MN_TRY(status);
-    if (j->n_ids == 0) return mn_fail(err, MN_ERR_ARGUMENT, "%s: holds no token ids; at least one is needed.", tokens_path);
+    if (j->n_ids == 0)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s: holds no token ids; at least one is needed.", tokens_path);
     j->tokens = calloc((size_t)j->n_ids, sizeof *j->tokens);
     if (!j->tokens) return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld tokens.", (long long)j->n_ids);
     for (int64_t i = 0; i < j->n_ids; i++)
-        j->tokens[i] = j->ids[i] >= 0 && j->ids[i] <= INT32_MAX ? (int32_t)j->ids[i] : -1; /* refused with its place later */
+        j->tokens[i] =
+            j->ids[i] >= 0 && j->ids[i] <= INT32_MAX ? (int32_t)j->ids[i] : -1; /* refused with its place later */
     return MN_OK;
 }
 
@@ -115,7 +117,8 @@ static mn_status write_rows(const job *j, mn_error *err) {
 
 static mn_status run(job *j, mn_error *err) {
     if (!tokens_path || !out_path)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%s is missing; see mnemo logits --help.", tokens_path ? "-o OUT" : "--tokens FILE");
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s is missing; see mnemo logits --help.",
+                       tokens_path ? "-o OUT" : "--tokens FILE");
     MN_TRY(read_tokens(j, err));
     MN_TRY(read_places(j, err));
     if (model_options.n_ctx == 0) {

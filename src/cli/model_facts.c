@@ -33,12 +33,22 @@ static double get_number(const mn_gguf *gguf, const mn_model_facts *f, const cha
 }
 
 static void read_shape(const mn_gguf *gguf, mn_model_facts *f) {
-    const struct { int64_t *out; const char *suffix; } ints[] = {
-        {&f->n_layers, "block_count"}, {&f->n_embd, "embedding_length"}, {&f->n_ff, "feed_forward_length"},
-        {&f->n_heads, "attention.head_count"}, {&f->n_kv_heads, "attention.head_count_kv"},
-        {&f->head_dim_k, "attention.key_length"}, {&f->head_dim_v, "attention.value_length"},
-        {&f->n_vocab, "vocab_size"}, {&f->n_ctx, "context_length"}, {&f->n_experts, "expert_count"},
-        {&f->n_experts_used, "expert_used_count"}, {&f->rope_dims, "rope.dimension_count"},
+    const struct {
+        int64_t *out;
+        const char *suffix;
+    } ints[] = {
+        {&f->n_layers, "block_count"},
+        {&f->n_embd, "embedding_length"},
+        {&f->n_ff, "feed_forward_length"},
+        {&f->n_heads, "attention.head_count"},
+        {&f->n_kv_heads, "attention.head_count_kv"},
+        {&f->head_dim_k, "attention.key_length"},
+        {&f->head_dim_v, "attention.value_length"},
+        {&f->n_vocab, "vocab_size"},
+        {&f->n_ctx, "context_length"},
+        {&f->n_experts, "expert_count"},
+        {&f->n_experts_used, "expert_used_count"},
+        {&f->rope_dims, "rope.dimension_count"},
         {&f->n_ctx_original, "rope.scaling.original_context_length"},
     };
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) *ints[i].out = get_int(gguf, f, ints[i].suffix);

@@ -40,7 +40,9 @@ mn_status mn_model_options_session(const mn_model_options *o, mn_engine *engine,
         .kv_disk = o->kv_disk,
         .kv_ram_bytes = o->kv_ram,
         .position = {.rope_scaling = o->rope_scaling,
-                     .rope_scale = o->rope_scale > 0 ? o->rope_scale : o->rope_freq_scale > 0 ? 1 / o->rope_freq_scale : 0,
+                     .rope_scale = o->rope_scale > 0        ? o->rope_scale
+                                   : o->rope_freq_scale > 0 ? 1 / o->rope_freq_scale
+                                                            : 0,
                      .rope_freq_base = o->rope_freq_base,
                      .yarn_orig_ctx = o->yarn_orig_ctx,
                      .yarn_ext_factor = yarn_ext_factor,

@@ -32,24 +32,48 @@ typedef struct mn_model_options {
         {"ctk cache-type-k", MN_OPT_TEXT, &(o).type_k, "TYPE", "cached keys: f32 f16 bf16 q8_0 q4_0 (f16)", 0, 0},     \
         {"ctv cache-type-v", MN_OPT_TEXT, &(o).type_v, "TYPE", "cached values, likewise (f16)", 0, 0},                 \
         {"attn", MN_OPT_TEXT, &(o).attn, "PATTERN", "which keys a query sees, as window:4096; mnemo attn list", 0, 0}, \
-        {"attn-layers", MN_OPT_TEXT, &(o).attn_layers, "LIST",                                                         \
-         "the same for some layers, as 0-3=causal,4-=window:4096", 0, 0},                                              \
-        {"kv-disk", MN_OPT_TEXT, &(o).kv_disk, "DIR", "a file here takes the cached rows that --kv-ram has no room for", 0, 0}, \
-        {"kv-ram", MN_OPT_INT, &(o).kv_ram, "BYTES", "memory for cached rows (k, m, g); the rest goes to --kv-disk", 1, 1e18},     \
+        {"attn-layers",                                                                                                \
+         MN_OPT_TEXT,                                                                                                  \
+         &(o).attn_layers,                                                                                             \
+         "LIST",                                                                                                       \
+         "the same for some layers, as 0-3=causal,4-=window:4096",                                                     \
+         0,                                                                                                            \
+         0},                                                                                                           \
+        {"kv-disk",                                                                                                    \
+         MN_OPT_TEXT,                                                                                                  \
+         &(o).kv_disk,                                                                                                 \
+         "DIR",                                                                                                        \
+         "a file here takes the cached rows that --kv-ram has no room for",                                            \
+         0,                                                                                                            \
+         0},                                                                                                           \
+        {"kv-ram", MN_OPT_INT, &(o).kv_ram, "BYTES", "memory for cached rows (k, m, g); the rest goes to --kv-disk",   \
+         1,        1e18},                                                                                              \
         {"positions", MN_OPT_HEADING, NULL, NULL, NULL, 0, 0},                                                         \
-        {"pos", MN_OPT_TEXT, &(o).map, "MAP", "read further without training: self-extend:G,W dca:C,L string:S,W", 0, 0}, \
-        {"rope-scaling", MN_OPT_TEXT, &(o).rope_scaling, "NAME",                                                       \
-         "none linear ntk dynamic ntk-parts yarn longrope llama3 (the model's own)", 0, 0},                                      \
+        {"pos", MN_OPT_TEXT, &(o).map, "MAP", "read further without training: self-extend:G,W dca:C,L string:S,W", 0,  \
+         0},                                                                                                           \
+        {"rope-scaling",                                                                                               \
+         MN_OPT_TEXT,                                                                                                  \
+         &(o).rope_scaling,                                                                                            \
+         "NAME",                                                                                                       \
+         "none linear ntk dynamic ntk-parts yarn longrope llama3 (the model's own)",                                   \
+         0,                                                                                                            \
+         0},                                                                                                           \
         {"rope-scale", MN_OPT_NUMBER, &(o).rope_scale, "S", "factor (the window asked for / the window trained)", 1,   \
          1e9},                                                                                                         \
         {"rope-freq-base", MN_OPT_NUMBER, &(o).rope_freq_base, "B", "base of the frequencies (the model's)", 1, 1e12}, \
         {"rope-freq-scale", MN_OPT_NUMBER, &(o).rope_freq_scale, "F", "1 / rope-scale", 1e-9, 1},                      \
         {"yarn-orig-ctx", MN_OPT_INT, &(o).yarn_orig_ctx, "N", "window before scaling (the model's)", 1, 1e12},        \
         {"yarn-ext-factor", MN_OPT_TEXT, &(o).yarn_ext_factor, "X", "share of YaRN's ramp (1; 0: as linear)", 0, 0},   \
-        {"yarn-attn-factor", MN_OPT_NUMBER, &(o).yarn_attn_factor, "X", "scale of q and k on top of YaRN's (1)", 0,    \
+        {"yarn-attn-factor",                                                                                           \
+         MN_OPT_NUMBER,                                                                                                \
+         &(o).yarn_attn_factor,                                                                                        \
+         "X",                                                                                                          \
+         "scale of q and k on top of YaRN's (1)",                                                                      \
+         0,                                                                                                            \
          100},                                                                                                         \
-        {"yarn-beta-slow", MN_OPT_NUMBER, &(o).yarn_beta_slow, "X", "YaRN's low turn count (1)", 0, 1e6},              \
-        {"yarn-beta-fast", MN_OPT_NUMBER, &(o).yarn_beta_fast, "X", "YaRN's high turn count (32)", 0, 1e6}
+        {"yarn-beta-slow", MN_OPT_NUMBER, &(o).yarn_beta_slow, "X", "YaRN's low turn count (1)", 0, 1e6}, {            \
+        "yarn-beta-fast", MN_OPT_NUMBER, &(o).yarn_beta_fast, "X", "YaRN's high turn count (32)", 0, 1e6               \
+    }
 
 /* Opens the engine and a session as the options say. exact: f32 arithmetic. A missing -m is an error. The caller closes
  * both (mn_session_close, mn_engine_close), also after a failure: what was not opened is NULL. */

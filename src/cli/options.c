@@ -26,8 +26,10 @@ static void print_option(const mn_option *o) {
         name += n + (name[n] == ' ');
     }
     if (o->value) snprintf(left + used, sizeof left - used, " %s", o->value);
-    if (strlen(left) < 30) printf("  %-30s %s\n", left, o->help);
-    else printf("  %s\n  %-30s %s\n", left, "", o->help);
+    if (strlen(left) < 30)
+        printf("  %-30s %s\n", left, o->help);
+    else
+        printf("  %s\n  %-30s %s\n", left, "", o->help);
 }
 
 static void print_help(const mn_usage *u) {
@@ -73,8 +75,10 @@ static bool read_int(const mn_option *o, const char *text) {
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (end == text || errno) return false;
-    long long unit = *end == 'k' || *end == 'K' ? 1024 : *end == 'm' || *end == 'M' ? 1048576
-                     : *end == 'g' || *end == 'G' ? 1073741824 : 1;
+    long long unit = *end == 'k' || *end == 'K'   ? 1024
+                     : *end == 'm' || *end == 'M' ? 1048576
+                     : *end == 'g' || *end == 'G' ? 1073741824
+                                                  : 1;
     if (unit > 1) end++;
     if (*end || __builtin_mul_overflow(value, unit, &value) || !in_range(o, (double)value)) return false;
     *(int64_t *)o->target = value;

@@ -13,13 +13,13 @@
 #include <stdint.h>
 
 typedef enum mn_option_kind {
-    MN_OPT_FLAG,    /* bool: set to true */
-    MN_OPT_TEXT,    /* const char * */
-    MN_OPT_TEXTS,   /* mn_text_list: may be given often */
-    MN_OPT_INT,     /* int64_t; suffixes k, m and g (1024, 1024^2, 1024^3) are read */
-    MN_OPT_NUMBER,  /* double */
-    MN_OPT_AMOUNT,  /* double; suffixes k M B T, large or small, are read as 1e3 1e6 1e9 1e12 */
-    MN_OPT_HEADING  /* a line of help between groups */
+    MN_OPT_FLAG,   /* bool: set to true */
+    MN_OPT_TEXT,   /* const char * */
+    MN_OPT_TEXTS,  /* mn_text_list: may be given often */
+    MN_OPT_INT,    /* int64_t; suffixes k, m and g (1024, 1024^2, 1024^3) are read */
+    MN_OPT_NUMBER, /* double */
+    MN_OPT_AMOUNT, /* double; suffixes k M B T, large or small, are read as 1e3 1e6 1e9 1e12 */
+    MN_OPT_HEADING /* a line of help between groups */
 } mn_option_kind;
 
 typedef struct mn_text_list {
@@ -37,18 +37,18 @@ typedef struct mn_option {
 } mn_option;
 
 typedef struct mn_usage {
-    const char *verb;     /* "run" */
-    const char *synopsis; /* "-m MODEL [-f FILE]... -p PROMPT" */
-    const char *about;    /* one or two sentences */
-    const char *example;  /* a line that works */
+    const char *verb;         /* "run" */
+    const char *synopsis;     /* "-m MODEL [-f FILE]... -p PROMPT" */
+    const char *about;        /* one or two sentences */
+    const char *example;      /* a line that works */
     const mn_option *options; /* ends with a row whose names is NULL */
     int min_positional, max_positional;
 } mn_usage;
 
 enum { MN_EXIT_DONE = 0, MN_EXIT_FAILED = 1, MN_EXIT_USAGE = 2 };
 
-/* argv[0] is the verb. Fills the targets; positional arguments go to *positional. Returns -1 to go on, else the exit code
- * to leave with (0 after --help, 2 after a wrong usage, already explained on stderr). */
+/* argv[0] is the verb. Fills the targets; positional arguments go to *positional. Returns -1 to go on, else the exit
+ * code to leave with (0 after --help, 2 after a wrong usage, already explained on stderr). */
 int mn_options_parse(const mn_usage *usage, int argc, char **argv, mn_text_list *positional);
 /* Prints "mnemo VERB: sentence", the usage and where help is on stderr; returns MN_EXIT_USAGE. */
 int mn_cli_wrong(const mn_usage *usage, const char *sentence);

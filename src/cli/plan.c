@@ -32,7 +32,8 @@ typedef struct findings {
 } findings;
 
 /* A session that takes no memory: it only decides what one with these flags would be. The caller closes it. */
-static mn_status choose_window(const plan_args *args, mn_engine *e, mn_session **session, mn_window *out, mn_error *err) {
+static mn_status choose_window(const plan_args *args, mn_engine *e, mn_session **session, mn_window *out,
+                               mn_error *err) {
     mn_session_params params = {.n_ctx = args->n_ctx,
                                 .n_batch = (int32_t)args->n_batch,
                                 .type_k = args->type_k,
@@ -99,8 +100,8 @@ static void print_text(const findings *f) {
     const mn_window *w = &f->window;
     size_t spare = f->free_bytes > f->memory.weights_bytes ? f->free_bytes - f->memory.weights_bytes : 0;
     advise(f, advice, sizeof advice);
-    printf("%s: a window of %lld tokens, keys %s, values %s", mn_gguf_path(f->engine->model.gguf),
-           (long long)w->n_ctx, mn_dtype_get(w->k_type)->name, mn_dtype_get(w->v_type)->name);
+    printf("%s: a window of %lld tokens, keys %s, values %s", mn_gguf_path(f->engine->model.gguf), (long long)w->n_ctx,
+           mn_dtype_get(w->k_type)->name, mn_dtype_get(w->v_type)->name);
     print_choice("attention", f->args->attn);
     print_choice("layers", f->args->attn_layers);
     print_choice("positions", f->args->map);
@@ -178,7 +179,8 @@ int cmd_plan(int argc, char **argv) {
         {"ctk cache-type-k", MN_OPT_TEXT, &args.type_k, "TYPE", "cached keys: f32 f16 bf16 q8_0 q4_0 (f16)", 0, 0},
         {"ctv cache-type-v", MN_OPT_TEXT, &args.type_v, "TYPE", "cached values, likewise (f16)", 0, 0},
         {"attn", MN_OPT_TEXT, &args.attn, "PATTERN", "which keys a query sees, as window:4096; mnemo attn list", 0, 0},
-        {"attn-layers", MN_OPT_TEXT, &args.attn_layers, "LIST", "the same for some layers, as 0-3=causal,4-=window:4096", 0, 0},
+        {"attn-layers", MN_OPT_TEXT, &args.attn_layers, "LIST",
+         "the same for some layers, as 0-3=causal,4-=window:4096", 0, 0},
         {"pos", MN_OPT_TEXT, &args.map, "MAP", "a position map: self-extend:G,W dca:C,L string:S,W", 0, 0},
         {"t threads", MN_OPT_INT, &args.n_threads, "N", "threads (0: one per core)", 0, 1024},
         {"json", MN_OPT_FLAG, &args.json, NULL, "print one JSON object", 0, 0},

@@ -27,7 +27,8 @@ static const mn_option options[] = {
     {"p prompt", MN_OPT_TEXT, &prompt, "TEXT", "what to ask about it, or to continue", 0, 0},
     {"sys system-prompt", MN_OPT_TEXT, &system_prompt, "TEXT", "system message, for models with a chat template", 0, 0},
     {"raw", MN_OPT_FLAG, &raw, NULL, "join files and prompt as they are, without any template", 0, 0},
-    {"session", MN_OPT_TEXT, &session_path, "FILE", "start from this saved session if it is there, and save to it", 0, 0},
+    {"session", MN_OPT_TEXT, &session_path, "FILE", "start from this saved session if it is there, and save to it", 0,
+     0},
     {"q quiet", MN_OPT_FLAG, &quiet, NULL, "no line of figures", 0, 0},
     MN_MODEL_OPTION_ROWS(model_options),
     MN_SAMPLE_OPTION_ROWS(sample_options, "temperature (0.8; 0, the likeliest token, when -f asks about a text)"),
@@ -73,7 +74,8 @@ static mn_status read_files(mn_strbuf *document, mn_error *err) {
 }
 
 static mn_status compose(job *j, mn_error *err) {
-    if (!prompt && files.n == 0) return mn_fail(err, MN_ERR_ARGUMENT, "nothing to read: give -f FILE, -p PROMPT or both.");
+    if (!prompt && files.n == 0)
+        return mn_fail(err, MN_ERR_ARGUMENT, "nothing to read: give -f FILE, -p PROMPT or both.");
     MN_TRY(read_files(&j->document, err));
     return mn_compose_ask(j->engine, system_prompt, files.n ? j->document.data : NULL, prompt, raw, &j->tokens, err);
 }
@@ -97,7 +99,8 @@ static mn_status read_prompt(job *j, mn_error *err) {
     if (session_path && access(session_path, F_OK) == 0) MN_TRY(mn_session_restore(j->session, session_path, err));
     j->read_started = mn_clock_seconds();
     mn_progress_begin(&j->progress, "reading", "tokens", (int64_t)j->tokens.n);
-    mn_status status = mn_session_sync(j->session, j->tokens.data, (int64_t)j->tokens.n, show_progress, j, &j->n_reused, err);
+    mn_status status =
+        mn_session_sync(j->session, j->tokens.data, (int64_t)j->tokens.n, show_progress, j, &j->n_reused, err);
     mn_progress_end(&j->progress);
     j->read_seconds = mn_clock_seconds() - j->read_started;
     MN_TRY(status);
@@ -124,7 +127,8 @@ static mn_status answer(job *j, mn_error *err) {
     j->answer_seconds = mn_clock_seconds() - started;
     MN_TRY(status);
     putchar('\n');
-    if (fflush(stdout) || ferror(stdout)) return mn_fail(err, MN_ERR_IO, "the answer could not be written to standard output.");
+    if (fflush(stdout) || ferror(stdout))
+        return mn_fail(err, MN_ERR_IO, "the answer could not be written to standard output.");
     return MN_OK;
 }
 
@@ -133,7 +137,8 @@ static double rate(double n, double seconds) { return seconds > 0 ? n / seconds 
 /* Speed at both ends of a text that took enough steps to tell. */
 static void print_ends(const job *j, int64_t n_read) {
     if (n_read < MIN_TOKENS_FOR_ENDS) return;
-    fprintf(stderr, "reading: %.1f tokens/s in the first tenth, %.1f in the last\n", rate((double)j->n_first, j->first_seconds),
+    fprintf(stderr, "reading: %.1f tokens/s in the first tenth, %.1f in the last\n",
+            rate((double)j->n_first, j->first_seconds),
             rate((double)(n_read - j->n_before_last), j->read_seconds - j->before_last_seconds));
 }
 
@@ -146,14 +151,17 @@ static void print_disk(const mn_disk_figures *d) {
 static void print_figures(const job *j) {
     mn_disk_figures disk = mn_session_disk(j->session);
     int64_t n_read = (int64_t)j->tokens.n - j->n_reused;
-    fprintf(stderr, "prompt %zu tokens (%lld reused), %.1f tokens/s; answer %lld tokens, %.1f tokens/s; KV %.2f MiB; window %lld\n",
-            j->tokens.n, (long long)j->n_reused, rate((double)n_read, j->read_seconds), (long long)j->answer.n_tokens,
-            rate((double)j->answer.n_tokens, j->answer_seconds), (double)mn_session_kv_bytes(j->session) / 0x1p20,
-            (long long)mn_session_n_ctx(j->session));
+    fprintf(
+        stderr,
+        "prompt %zu tokens (%lld reused), %.1f tokens/s; answer %lld tokens, %.1f tokens/s; KV %.2f MiB; window %lld\n",
+        j->tokens.n, (long long)j->n_reused, rate((double)n_read, j->read_seconds), (long long)j->answer.n_tokens,
+        rate((double)j->answer.n_tokens, j->answer_seconds), (double)mn_session_kv_bytes(j->session) / 0x1p20,
+        (long long)mn_session_n_ctx(j->session));
     print_ends(j, n_read);
     if (model_options.kv_disk) print_disk(&disk);
     if (j->answer.finish == MN_FINISH_LENGTH)
-        fprintf(stderr, "the answer was cut after %lld tokens; a larger -n lets it go on\n", (long long)j->answer.n_tokens);
+        fprintf(stderr, "the answer was cut after %lld tokens; a larger -n lets it go on\n",
+                (long long)j->answer.n_tokens);
     if (j->answer.finish == MN_FINISH_WINDOW)
         fprintf(stderr, "the answer was cut: the window of %lld tokens is full; a larger -c holds more\n",
                 (long long)mn_session_n_ctx(j->session));

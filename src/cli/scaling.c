@@ -5,9 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool given(double value) {
-    return !isnan(value);
-}
+static bool given(double value) { return !isnan(value); }
 
 static int cmd_loss(int argc, char **argv) {
     scaling_request r = scaling_request_new();

@@ -20,16 +20,26 @@ typedef struct scaling_request {
 } scaling_request;
 
 /* Rows of the option table. */
-#define SCALING_PARAMS(r) {"params", MN_OPT_AMOUNT, &(r).params, "N", "size of the model: 70e9, 70B", 1, 1e18}
-#define SCALING_TOKENS(r) {"tokens", MN_OPT_AMOUNT, &(r).tokens, "D", "training text, tokens: 15e12, 15T", 1, 1e24}
-#define SCALING_LOSS(r) {"loss", MN_OPT_AMOUNT, &(r).loss, "L", "loss to reach, nats per token", 1e-3, 100}
-#define SCALING_FLOPS(r) {"flops", MN_OPT_AMOUNT, &(r).flops, "C", "budget of the whole training, FLOP", 1e3, 1e40}
-#define SCALING_COMMON(r) \
-    {"law", MN_OPT_TEXT, &(r).law_name, "LAW", \
-     "chinchilla (default), chinchilla-exact, kaplan, besiroglu, besiroglu-exact, or a file that fit wrote", 0, 0}, \
-        {"svg", MN_OPT_TEXT, &(r).svg, "FILE", "draw lines of equal loss, the best splits and the answer", 0, 0}, \
-        {"json", MN_OPT_FLAG, &(r).json, NULL, "answer with one JSON object", 0, 0}, \
-    { NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0 }
+#define SCALING_PARAMS(r)                                                                                              \
+    { "params", MN_OPT_AMOUNT, &(r).params, "N", "size of the model: 70e9, 70B", 1, 1e18 }
+#define SCALING_TOKENS(r)                                                                                              \
+    { "tokens", MN_OPT_AMOUNT, &(r).tokens, "D", "training text, tokens: 15e12, 15T", 1, 1e24 }
+#define SCALING_LOSS(r)                                                                                                \
+    { "loss", MN_OPT_AMOUNT, &(r).loss, "L", "loss to reach, nats per token", 1e-3, 100 }
+#define SCALING_FLOPS(r)                                                                                               \
+    { "flops", MN_OPT_AMOUNT, &(r).flops, "C", "budget of the whole training, FLOP", 1e3, 1e40 }
+#define SCALING_COMMON(r)                                                                                              \
+    {"law",                                                                                                            \
+     MN_OPT_TEXT,                                                                                                      \
+     &(r).law_name,                                                                                                    \
+     "LAW",                                                                                                            \
+     "chinchilla (default), chinchilla-exact, kaplan, besiroglu, besiroglu-exact, or a file that fit wrote",           \
+     0,                                                                                                                \
+     0},                                                                                                               \
+        {"svg", MN_OPT_TEXT, &(r).svg, "FILE", "draw lines of equal loss, the best splits and the answer", 0, 0},      \
+        {"json", MN_OPT_FLAG, &(r).json, NULL, "answer with one JSON object", 0, 0}, {                                 \
+        NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0                                                                      \
+    }
 
 scaling_request scaling_request_new(void);
 /* Parses, and finds the law. Returns -1 to go on, else the exit code. */

@@ -13,14 +13,12 @@
 
 enum {
     MN_ROW_TILE_BYTES = 512 << 10, /* row_tile_bytes where the cache may have no more than a mebibyte */
-    MN_TILE_KEYS = 64,       /* keys of a tile */
-    MN_ATTEND_MAX_DIM = 1024 /* longest key or value row */
+    MN_TILE_KEYS = 64,             /* keys of a tile */
+    MN_ATTEND_MAX_DIM = 1024       /* longest key or value row */
 };
 
 /* Rows are padded with zeros to whole vectors of 16, those of queries and keys to k_dims: dims named *_pad below. */
-static inline int mn_attend_pad(int dim) {
-    return (dim + 15) & ~15;
-}
+static inline int mn_attend_pad(int dim) { return (dim + 15) & ~15; }
 
 /* The running softmax of some query rows (Milakov and Gimelshein 2018; FlashAttention-2, arXiv:2307.08691, alg. 1).
  * The row's output so far is o / l. m may lag behind the true maximum by MN_RESCALE_THRESHOLD (FlashAttention-4's
@@ -45,9 +43,10 @@ typedef struct mn_cached_rows {
 /* Some key tiles and all the rows that may see a part of them, in one go. */
 enum { MN_RUN_TILES = 4 };
 typedef struct mn_attend_run {
-    const char *q;    /* packed rows */
+    const char *q;     /* packed rows */
     const char *k, *v; /* [n_tiles] packed tiles */
-    const uint64_t *seen[MN_RUN_TILES]; /* of a tile, [n_rows]: bit j is set where the row sees key j. NULL: all do, all of it */
+    const uint64_t
+        *seen[MN_RUN_TILES]; /* of a tile, [n_rows]: bit j is set where the row sees key j. NULL: all do, all of it */
     int n_tiles, n_rows, k_pad, v_pad;
     float factor; /* > 0 */
     char *room;   /* run_bytes of the arithmetic, 64-byte aligned */
@@ -58,24 +57,25 @@ typedef struct mn_attend_run {
  * does not depend on which rows share its call. */
 typedef struct mn_attend_ops {
     int operand_bytes;
-    int k_dims; /* query and key rows are padded with zeros to a multiple of so many dims, 16 or 32: k_pad */
+    int k_dims;    /* query and key rows are padded with zeros to a multiple of so many dims, 16 or 32: k_pad */
     int tile_rows; /* query rows that one call takes at most: what the registers hold */
     /* Queries and outputs of the rows that share packed keys and values: they stay in the second-level cache. */
     size_t row_tile_bytes;
-    /* Before and after any of the calls below on a thread, where the processor has state to set up. NULL: nothing to do. */
+    /* Before and after any of the calls below on a thread, where the processor has state to set up. NULL: nothing to
+     * do. */
     void (*enter)(void);
     void (*leave)(void);
     void (*pack_q)(void *packed, const float *q, int k_dim);
     /* Rows of f32, f16, bf16, q8_0 or q4_0; absent keys become zeros. */
     void (*pack_k)(void *packed, const mn_cached_rows *k, int k_dim);
     void (*pack_v)(void *packed, const mn_cached_rows *v, int v_dim);
-    /* s[r, j] = factor * q_r . k_j, s [tile_rows, MN_TILE_KEYS], n_rows <= tile_rows. Rows of q and s up to tile_rows are
-     * read and written. */
+    /* s[r, j] = factor * q_r . k_j, s [tile_rows, MN_TILE_KEYS], n_rows <= tile_rows. Rows of q and s up to tile_rows
+     * are read and written. */
     void (*scores)(float *s, const void *q, const void *k, float factor, int n_rows, int k_pad);
     /* Adds a tile to the running softmax: p = 2^(s - m), l += sum p, o += p v. Overwrites s. Scores of -inf weigh 0. */
     void (*absorb)(mn_softmax_rows rows, float *s, const void *v, int n_rows, int v_pad);
-    /* Both for a run, where masks are all that must be done to scores. Which tiles share a run changes no bit; scores and
-     * absorb may round otherwise. NULL: there is nothing to win. */
+    /* Both for a run, where masks are all that must be done to scores. Which tiles share a run changes no bit; scores
+     * and absorb may round otherwise. NULL: there is nothing to win. */
     void (*attend)(mn_softmax_rows rows, const mn_attend_run *run);
     size_t run_bytes;
     /* total += part for n_rows rows, by log-sum-exp: both are brought to the larger maximum. */
@@ -96,15 +96,13 @@ typedef struct mn_direct_ops {
     void (*absorb)(mn_softmax_rows rows, float *s, const mn_cached_rows *v, int n_rows, int v_dim);
 } mn_direct_ops;
 
-static inline size_t mn_direct_q_bytes(int k_dim) {
-    return (size_t)((k_dim + 63) & ~63) * sizeof(float);
-}
+static inline size_t mn_direct_q_bytes(int k_dim) { return (size_t)((k_dim + 63) & ~63) * sizeof(float); }
 
 /* Error against a softmax in double precision, relative to the norm, while |scores| <= 16 (beyond, float's rounding of
  * the scores themselves shows): f32 and direct 1e-6 in every row, but 1e-4 where q8_0 or q4_0 rows are dotted as bytes
- * (queries and, but for AVX2, weights are rounded to 16 bits then). fast: as f32, or where the level multiplies in bf16 2e-3 over all rows and
- * 4e-3 in the worst, for queries, keys and values that are bf16 already; rounding others costs up to 1e-2 in the worst
- * row. Sums and softmax stay f32. */
+ * (queries and, but for AVX2, weights are rounded to 16 bits then). fast: as f32, or where the level multiplies in bf16
+ * 2e-3 over all rows and 4e-3 in the worst, for queries, keys and values that are bf16 already; rounding others costs
+ * up to 1e-2 in the worst row. Sums and softmax stay f32. */
 typedef struct mn_attend_kernels {
     mn_attend_ops f32, fast;
     mn_direct_ops direct[MN_DTYPE_COUNT]; /* keys and values each by their own type */

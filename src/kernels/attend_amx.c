@@ -1,11 +1,12 @@
-/* Attention tiles multiplied by tdpbf16ps: 16 query rows (a group) by 16 keys or value elements by 32 products at a time.
+/* Attention tiles multiplied by tdpbf16ps: 16 query rows (a group) by 16 keys or value elements by 32 products at a
+ * time.
  *
  * A run of key tiles meets a few groups in two passes. First keys: while tiles multiply one group's queries with the
  * keys, the vector units turn the scores of the group before into weights. Then values, all weights of a group at once:
  * moving outputs into tiles and back costs as much as multiplying 64 keys.
  *
- * Packed: q [k_pad]; k [k_pad / 2][MN_TILE_KEYS] pairs of dims; v in panels of 64 elements (the last may be narrower), in each
- * [MN_TILE_KEYS / 2][width] pairs of keys in the order of the weights.
+ * Packed: q [k_pad]; k [k_pad / 2][MN_TILE_KEYS] pairs of dims; v in panels of 64 elements (the last may be narrower),
+ * in each [MN_TILE_KEYS / 2][width] pairs of keys in the order of the weights.
  */
 #include "kernels/attend_amx_weigh.h"
 #include "kernels/attend_bf16.h"
@@ -17,12 +18,12 @@ enum {
     PAIR_ROWS = MN_TILE_KEYS / 2
 };
 
-/* Tiles, all whole: 5 and 6 factors; 0 and 1 scores; 0, 1, 2 and 4 outputs, 7 the sums of weights, 3 ones. The compiler does
- * not know that loading a tile reads memory. */
-#define LOAD_TILE(tile, from, row_bytes)        \
-    do {                                        \
-        __asm__ volatile("" ::: "memory");      \
-        _tile_loadd(tile, from, row_bytes);     \
+/* Tiles, all whole: 5 and 6 factors; 0 and 1 scores; 0, 1, 2 and 4 outputs, 7 the sums of weights, 3 ones. The compiler
+ * does not know that loading a tile reads memory. */
+#define LOAD_TILE(tile, from, row_bytes)                                                                               \
+    do {                                                                                                               \
+        __asm__ volatile("" ::: "memory");                                                                             \
+        _tile_loadd(tile, from, row_bytes);                                                                            \
     } while (0)
 
 static const uint16_t ones[ROWS * 32] __attribute__((aligned(64))) = {[0 ... ROWS * 32 - 1] = 0x3f80};
@@ -35,16 +36,16 @@ typedef struct key_products {
     int n_steps; /* of K_DIMS dims */
 } key_products;
 
-#define KEY_STEPS(sum)                                                                                              \
-    for (int i = first; i < last; i++) {                                                                           \
-        LOAD_TILE(5, p->q + 64 * i, p->q_row_bytes);                                                               \
-        LOAD_TILE(6, p->k + 64 * column + (size_t)i * (K_DIMS / 2) * MN_TILE_KEYS * 4, MN_TILE_KEYS * 4);          \
-        _tile_dpbf16ps(sum, 5, 6);                                                                                 \
+#define KEY_STEPS(sum)                                                                                                 \
+    for (int i = first; i < last; i++) {                                                                               \
+        LOAD_TILE(5, p->q + 64 * i, p->q_row_bytes);                                                                   \
+        LOAD_TILE(6, p->k + 64 * column + (size_t)i * (K_DIMS / 2) * MN_TILE_KEYS * 4, MN_TILE_KEYS * 4);              \
+        _tile_dpbf16ps(sum, 5, 6);                                                                                     \
     }
 #define STORE_SCORES(sum, column) _tile_stored(sum, p->s + 16 * (column), MN_TILE_KEYS * 4)
 
-/* Quarter `part` of 16. Sixteen keys take four of them; their scores are fetched in the middle of the next four, when no
- * instruction waits for them any more. */
+/* Quarter `part` of 16. Sixteen keys take four of them; their scores are fetched in the middle of the next four, when
+ * no instruction waits for them any more. */
 MN_INLINE void multiply_some_keys(const key_products *p, const int part) {
     const int column = part / 4, first = part % 4 * p->n_steps / 4, last = (part % 4 + 1) * p->n_steps / 4;
     if (column % 2) {
@@ -81,7 +82,8 @@ static void weigh_all(weigher *w, group *g, char *weights, const float *s, const
     weigh_group(w, g, weights, s, NULL, next);
 }
 
-static void weigh_seen(weigher *w, group *g, char *weights, const float *s, const uint64_t *seen, const key_products *next) {
+static void weigh_seen(weigher *w, group *g, char *weights, const float *s, const uint64_t *seen,
+                       const key_products *next) {
     weigh_group(w, g, weights, s, seen, next);
 }
 
@@ -89,19 +91,21 @@ static void weigh_last(weigher *w, group *g, char *weights, const float *s, cons
     weigh_group(w, g, weights, s, seen, NULL);
 }
 
-/* One panel of a group's outputs += weights v; with it column 0 of sums += weights, as products with ones. Each goes on from
- * what it was, weight by weight: which tiles came together does not show. */
+/* One panel of a group's outputs += weights v; with it column 0 of sums += weights, as products with ones. Each goes on
+ * from what it was, weight by weight: which tiles came together does not show. */
 MN_INLINE void multiply_panel_values(const group *g, float *o, size_t o_row_bytes, const char *v, size_t v_tile_bytes,
                                      float *sums, const int n_vectors) {
     size_t v_row_bytes = (size_t)n_vectors * 64;
-#define FOR_VECTORS(do_with)                  \
-    do_with(0, 0);                            \
-    if (n_vectors > 1) do_with(1, 1);         \
-    if (n_vectors > 2) do_with(2, 2);         \
+#define FOR_VECTORS(do_with)                                                                                           \
+    do_with(0, 0);                                                                                                     \
+    if (n_vectors > 1) do_with(1, 1);                                                                                  \
+    if (n_vectors > 2) do_with(2, 2);                                                                                  \
     if (n_vectors > 3) do_with(4, 3)
 #define LOAD_OUT(tile, i) LOAD_TILE(tile, o + 16 * (i), o_row_bytes)
 #define STORE_OUT(tile, i) _tile_stored(tile, o + 16 * (i), o_row_bytes)
-#define MULTIPLY(tile, i) LOAD_TILE(6, rows + 64 * (i), v_row_bytes); _tile_dpbf16ps(tile, 5, 6)
+#define MULTIPLY(tile, i)                                                                                              \
+    LOAD_TILE(6, rows + 64 * (i), v_row_bytes);                                                                        \
+    _tile_dpbf16ps(tile, 5, 6)
     FOR_VECTORS(LOAD_OUT);
     if (sums) LOAD_TILE(7, sums, 64);
     for (int t = 0; t < g->n_tiles; t++)
@@ -109,9 +113,15 @@ MN_INLINE void multiply_panel_values(const group *g, float *o, size_t o_row_byte
             const char *rows = v + g->tiles[t] * v_tile_bytes + (size_t)half * ROWS * v_row_bytes;
             LOAD_TILE(5, g->weights + t * WEIGHT_BYTES + 64 * half, WEIGHT_ROW_BYTES);
             MULTIPLY(0, 0);
-            if (n_vectors > 1) { MULTIPLY(1, 1); }
-            if (n_vectors > 2) { MULTIPLY(2, 2); }
-            if (n_vectors > 3) { MULTIPLY(4, 3); }
+            if (n_vectors > 1) {
+                MULTIPLY(1, 1);
+            }
+            if (n_vectors > 2) {
+                MULTIPLY(2, 2);
+            }
+            if (n_vectors > 3) {
+                MULTIPLY(4, 3);
+            }
             if (sums) _tile_dpbf16ps(7, 5, 3);
         }
     FOR_VECTORS(STORE_OUT);
@@ -212,9 +222,12 @@ static void attend_groups(const mn_attend_run *run, room *m, group *groups, int 
         const uint64_t *seen = g->seen[items[i].tile];
         char *weights = g->weights + g->n_tiles * WEIGHT_BYTES;
         if (i + 1 < n) products = products_of(run, &items[i + 1], m->s[(i + 1) % 2]);
-        if (i + 1 == n) weigh_last(&m->w, g, weights, m->s[i % 2], seen);
-        else if (seen) weigh_seen(&m->w, g, weights, m->s[i % 2], seen, &products);
-        else weigh_all(&m->w, g, weights, m->s[i % 2], &products);
+        if (i + 1 == n)
+            weigh_last(&m->w, g, weights, m->s[i % 2], seen);
+        else if (seen)
+            weigh_seen(&m->w, g, weights, m->s[i % 2], seen, &products);
+        else
+            weigh_all(&m->w, g, weights, m->s[i % 2], &products);
         g->tiles[g->n_tiles++] = (uint8_t)items[i].tile;
     }
     absorb_values(groups, n_groups, run->v, run->v_pad);
@@ -319,7 +332,8 @@ static void pack_v_amx(void *packed, const mn_cached_rows *v, int v_dim) {
 }
 
 void mn_attend_init_amx(mn_attend_kernels *table) {
-    table->direct[MN_F32].max_rows = table->direct[MN_F16].max_rows = table->direct[MN_BF16].max_rows = MAX_DIRECT_ROWS_AMX;
+    table->direct[MN_F32].max_rows = table->direct[MN_F16].max_rows = table->direct[MN_BF16].max_rows =
+        MAX_DIRECT_ROWS_AMX;
     table->fast = (mn_attend_ops){.operand_bytes = 2,
                                   .k_dims = K_DIMS,
                                   .tile_rows = ROWS,

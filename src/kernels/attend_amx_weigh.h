@@ -1,12 +1,13 @@
 /* A row of scores to weights 2^(factor s - m) in bf16, by 16-bit integers: while tiles are in use one port is left to
- * floating-point instructions of 512 bits, so that eight of them for sixteen weights, as elsewhere, would take longer than
- * the products of keys and of values together.
+ * floating-point instructions of 512 bits, so that eight of them for sixteen weights, as elsewhere, would take longer
+ * than the products of keys and of values together.
  *
  * x = factor s - m is rounded to 1/1024 and packed to 16 bits, saturating at -32, where a weight is taken for 0. With
  * x = e + f, 0 <= f < 1, the bits of bf16 are 128 (e + 127 + (2^f - 1)), and 2^f - 1 - f is a cubic of v = f - 1/2. The
  * weights' error is 1.8e-3 rms, that of rounding to bf16 alone 1.7e-3; their sum is taken of the same weights.
  *
- * A score that is not a number weighs 0; scores beyond 2^22, whose whole numbers floats no longer tell apart, mean nothing.
+ * A score that is not a number weighs 0; scores beyond 2^22, whose whole numbers floats no longer tell apart, mean
+ * nothing.
  *
  * m is a whole number: moving it multiplies weights, sums and outputs by powers of two, which is exact, so that weights
  * made before and after may wait together for the values.
@@ -31,9 +32,9 @@ enum {
 /* Sixteen rows. Their weights of some tiles lie one after the other. */
 typedef struct group {
     const char *q;
-    float *m, *l, *o; /* [ROWS], [ROWS], [ROWS, v_pad] */
-    const uint64_t *seen[MN_RUN_TILES]; /* [ROWS]; NULL: every key */
-    char *weights;                      /* [MN_RUN_TILES][ROWS][MN_TILE_KEYS] bf16 */
+    float *m, *l, *o;                     /* [ROWS], [ROWS], [ROWS, v_pad] */
+    const uint64_t *seen[MN_RUN_TILES];   /* [ROWS]; NULL: every key */
+    char *weights;                        /* [MN_RUN_TILES][ROWS][MN_TILE_KEYS] bf16 */
     uint8_t n_tiles, tiles[MN_RUN_TILES]; /* that have weights */
 } group;
 

@@ -5,8 +5,8 @@ MN_INLINE mn_vf load_elements(mn_dtype type, const char *row, int i) {
     switch (type) {
     case MN_F16: return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(row + 2 * i)));
     case MN_BF16: {
-        const __m256i spread = _mm256_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7, -1, -1, 8, 9, -1,
-                                                -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15);
+        const __m256i spread = _mm256_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7, -1, -1, 8, 9,
+                                                -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15);
         __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i_u *)(row + 2 * i)));
         return (mn_vf)_mm256_shuffle_epi8(twice, spread);
     }

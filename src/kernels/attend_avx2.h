@@ -8,15 +8,9 @@
 
 #include <immintrin.h>
 
-static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) {
-    return _mm256_fmadd_ps(a, b, c);
-}
-static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) {
-    return _mm256_max_ps(a, b);
-}
-static inline mn_vf mn_vf_exp2(mn_vf x) {
-    return exp2_by_bits(x);
-}
+static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) { return _mm256_fmadd_ps(a, b, c); }
+static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) { return _mm256_max_ps(a, b); }
+static inline mn_vf mn_vf_exp2(mn_vf x) { return exp2_by_bits(x); }
 
 /* Packing, and products of packed rows, are no faster than reading rows of 64 dims as they are cached up to here. */
 enum { MN_MAX_DIRECT_ROWS_AVX2 = 48 };

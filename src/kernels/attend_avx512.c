@@ -53,9 +53,7 @@ MN_INLINE __m512 sum_lanes(__m512 a, __m512 b, __m512 c, __m512 d) {
     return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
 }
 
-static inline size_t q_row_floats(int k_dim) {
-    return mn_direct_q_bytes(k_dim) / sizeof(float);
-}
+static inline size_t q_row_floats(int k_dim) { return mn_direct_q_bytes(k_dim) / sizeof(float); }
 
 /* Products of n_rows queries with 4 keys, summed within 128-bit lanes. Asks for as many keys ahead, a little at every
  * step: requests that come in bursts wait for each other while nothing is computed. */
@@ -74,7 +72,8 @@ MN_INLINE void score_quad(__m512 *sums_in_lanes, mn_dtype type, const float *q, 
             __m512 x = load_elements(type, keys + (size_t)j * k->row_bytes, i);
 #pragma GCC unroll 4
             for (int r = 0; r < n_rows; r++)
-                sums[r][j] = _mm512_fmadd_ps(x, _mm512_load_ps(q + (size_t)r * q_row_floats(k_dim) + 16 * i), sums[r][j]);
+                sums[r][j] =
+                    _mm512_fmadd_ps(x, _mm512_load_ps(q + (size_t)r * q_row_floats(k_dim) + 16 * i), sums[r][j]);
         }
     }
 #pragma GCC unroll 4

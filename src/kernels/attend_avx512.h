@@ -8,12 +8,8 @@
 
 #include <immintrin.h>
 
-static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) {
-    return _mm512_fmadd_ps(a, b, c);
-}
-static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) {
-    return _mm512_max_ps(a, b);
-}
+static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) { return _mm512_max_ps(a, b); }
 static inline mn_vf mn_vf_exp2(mn_vf x) {
     /* the fraction of -inf is 0, and scaling by 2^-inf gives 0 */
     mn_vf fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT);
@@ -48,9 +44,15 @@ MN_INLINE __m512 exp2_cubic(__m512 x) {
     return _mm512_scalef_ps(p, x);
 }
 
-/* Query rows at a time of those computed straight from the cache, and the most in all: above, the products of what is packed are
- * so much faster that packing pays. */
-enum { BLOCK_ROWS = 4, MAX_DIRECT_ROWS = 24, MAX_DIRECT_ROWS_BF16 = 16, MAX_DIRECT_ROWS_BYTES = 8, MAX_DIRECT_ROWS_AMX = 8 };
+/* Query rows at a time of those computed straight from the cache, and the most in all: above, the products of what is
+ * packed are so much faster that packing pays. */
+enum {
+    BLOCK_ROWS = 4,
+    MAX_DIRECT_ROWS = 24,
+    MAX_DIRECT_ROWS_BF16 = 16,
+    MAX_DIRECT_ROWS_BYTES = 8,
+    MAX_DIRECT_ROWS_AMX = 8
+};
 
 /* Asks for what will be read soon; into the second-level cache, where more reads can be under way. */
 MN_INLINE void fetch_bytes(const char *begin, int n) {
@@ -62,16 +64,16 @@ MN_INLINE void fetch_ahead(const mn_cached_rows *x, int first, int n) {
     fetch_bytes(x->ahead + (size_t)first * x->row_bytes, n * (int)x->row_bytes);
 }
 
-/* Asks for one line of each page of the tile ahead, all at once: looking up where pages lie takes as long as reading, and
- * is done side by side so. */
+/* Asks for one line of each page of the tile ahead, all at once: looking up where pages lie takes as long as reading,
+ * and is done side by side so. */
 MN_INLINE void touch_ahead(const mn_cached_rows *x) {
     enum { PAGE = 4096 }; /* a virtual machine's large pages may be such to its host */
     const char *end = x->ahead + MN_TILE_KEYS * x->row_bytes;
     for (const char *p = x->ahead; p < end; p += PAGE - (uintptr_t)p % PAGE) _mm_prefetch(p, _MM_HINT_T1);
 }
 
-/* Brings a tile to the first-level cache. Requests for the second level are dropped while its queue is full, and what is
- * missing then is missed here, all at once. */
+/* Brings a tile to the first-level cache. Requests for the second level are dropped while its queue is full, and what
+ * is missing then is missed here, all at once. */
 MN_INLINE void pull_tile(const mn_cached_rows *x) {
     const char *end = x->rows + (size_t)x->n_keys * x->row_bytes;
     for (const char *line = x->rows; line < end; line += 64) _mm_prefetch(line, _MM_HINT_T0);

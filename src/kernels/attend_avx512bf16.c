@@ -29,9 +29,8 @@ static void pack_k_bf16(void *packed, const mn_cached_rows *k, int k_dim) {
     FOR_CACHED_TYPE(pack_k_type, packed, k, k_dim, mn_attend_pad(k_dim))
 }
 
-static void pack_v_bf16(void *packed, const mn_cached_rows *v, int v_dim) {
-    FOR_CACHED_TYPE(pack_v_type, packed, v, v_dim)
-}
+static void pack_v_bf16(void *packed, const mn_cached_rows *v,
+                        int v_dim){FOR_CACHED_TYPE(pack_v_type, packed, v, v_dim)}
 
 /* out[r, panel] = factor * (sum over pairs of a[r, pair] . b[pair, panel]), or += the sum; a's rows are a_stride pairs
  * apart. */
@@ -104,20 +103,20 @@ static void absorb_bf16(mn_softmax_rows rows, float *s, const void *v, int n_row
 }
 
 void mn_attend_init_avx512bf16(mn_attend_kernels *table) {
-    table->fast =
-        (mn_attend_ops){.operand_bytes = 2,
-                        .k_dims = 16,
-                        .tile_rows = TILE_ROWS,
-                        .row_tile_bytes = MN_ROW_TILE_BYTES,
-                        .pack_q = pack_q_bf16,
-                        .pack_k = pack_k_bf16,
-                        .pack_v = pack_v_bf16,
-                        .scores = scores_bf16,
-                        .absorb = absorb_bf16,
-                        .merge = merge_f32,
-                        .softcap = softcap_f32,
-                        .add_slope = add_slope_f32};
-    table->direct[MN_F32].max_rows = table->direct[MN_F16].max_rows = table->direct[MN_BF16].max_rows = MAX_DIRECT_ROWS_BF16;
+    table->fast = (mn_attend_ops){.operand_bytes = 2,
+                                  .k_dims = 16,
+                                  .tile_rows = TILE_ROWS,
+                                  .row_tile_bytes = MN_ROW_TILE_BYTES,
+                                  .pack_q = pack_q_bf16,
+                                  .pack_k = pack_k_bf16,
+                                  .pack_v = pack_v_bf16,
+                                  .scores = scores_bf16,
+                                  .absorb = absorb_bf16,
+                                  .merge = merge_f32,
+                                  .softcap = softcap_f32,
+                                  .add_slope = add_slope_f32};
+    table->direct[MN_F32].max_rows = table->direct[MN_F16].max_rows = table->direct[MN_BF16].max_rows =
+        MAX_DIRECT_ROWS_BF16;
     table->direct[MN_Q8_0] =
         (mn_direct_ops){MAX_DIRECT_ROWS_BYTES, mn_attend_pack_q_q8_0, mn_attend_scores_q8_0, mn_attend_absorb_q8_0};
     table->direct[MN_Q4_0] =

@@ -4,9 +4,7 @@
 
 #include "kernels/attend_avx512.h"
 
-static inline __m512i round_pair(__m512 low, __m512 high) {
-    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
+static inline __m512i round_pair(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
 
 static inline __m512 scaled_bytes(__m128i bytes, __m512 scale) {
     return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)), scale);
@@ -48,13 +46,13 @@ MN_INLINE __m512i load_bf16(mn_dtype type, const char *row, int i, __mmask32 mas
 }
 
 /* pack(out, type, rows, ...) compiled for each type of rows. */
-#define FOR_CACHED_TYPE(pack, out, rows, ...)                             \
-    switch ((rows)->type) {                                               \
-    case MN_F16: pack(out, MN_F16, rows, __VA_ARGS__); break;             \
-    case MN_BF16: pack(out, MN_BF16, rows, __VA_ARGS__); break;           \
-    case MN_Q8_0: pack(out, MN_Q8_0, rows, __VA_ARGS__); break;           \
-    case MN_Q4_0: pack(out, MN_Q4_0, rows, __VA_ARGS__); break;           \
-    default: pack(out, MN_F32, rows, __VA_ARGS__); break;                 \
+#define FOR_CACHED_TYPE(pack, out, rows, ...)                                                                          \
+    switch ((rows)->type) {                                                                                            \
+    case MN_F16: pack(out, MN_F16, rows, __VA_ARGS__); break;                                                          \
+    case MN_BF16: pack(out, MN_BF16, rows, __VA_ARGS__); break;                                                        \
+    case MN_Q8_0: pack(out, MN_Q8_0, rows, __VA_ARGS__); break;                                                        \
+    case MN_Q4_0: pack(out, MN_Q4_0, rows, __VA_ARGS__); break;                                                        \
+    default: pack(out, MN_F32, rows, __VA_ARGS__); break;                                                              \
     }
 
 static inline __mmask32 dims_mask(int dim, int i) {

@@ -1,5 +1,5 @@
-/* Decode straight from cached rows, written once over the vector of attend_f32.h: a cached element is converted once for
- * the few query rows that see it, and nothing is packed. A level's file includes attend_f32.h, defines
+/* Decode straight from cached rows, written once over the vector of attend_f32.h: a cached element is converted once
+ * for the few query rows that see it, and nothing is packed. A level's file includes attend_f32.h, defines
  *   load_elements(type, row, i)   elements [i, i + MN_LANES) of a cached row
  *   sum_each(sums)                lane j: the sum of the lanes of sums[j], MN_LANES of them
  * then includes this. Rows are taken BLOCK_ROWS at a time; what a row receives does not depend on the others.
@@ -12,9 +12,7 @@
 
 enum { BLOCK_ROWS = 4, BLOCK_SUMS = 12 }; /* what 16 registers hold beside operands */
 
-MN_INLINE size_t q_row_floats(int k_dim) {
-    return mn_direct_q_bytes(k_dim) / sizeof(float);
-}
+MN_INLINE size_t q_row_floats(int k_dim) { return mn_direct_q_bytes(k_dim) / sizeof(float); }
 
 /* sums[r][j] += q_r . k_j, lane by lane, for n_rows queries and n_keys keys. */
 MN_INLINE void dot_keys(mn_vf sums[BLOCK_ROWS][MN_LANES], int first, mn_dtype type, const float *q, const char *keys,
@@ -56,8 +54,7 @@ MN_INLINE void score_rows(float *s, mn_dtype type, const float *q, const mn_cach
         int j = 0;
         for (; j + n_keys <= MN_LANES; j += n_keys) dot_some(sums, type, q, k, first, j, n_rows, n_keys, k_dim);
         if (MN_LANES % n_keys) dot_some(sums, type, q, k, first, j, n_rows, MN_LANES % n_keys, k_dim);
-        for (int r = 0; r < n_rows; r++)
-            store(s + r * MN_TILE_KEYS + first, splat(factor) * sum_each(sums[r]));
+        for (int r = 0; r < n_rows; r++) store(s + r * MN_TILE_KEYS + first, splat(factor) * sum_each(sums[r]));
     }
 }
 
@@ -73,7 +70,8 @@ MN_INLINE void score_type(float *s, mn_dtype type, const float *q, const mn_cach
 
 static void direct_scores(float *s, const void *packed, const mn_cached_rows *k, float factor, int n_rows, int k_dim) {
     const float *q = packed;
-    for (int r = 0; r < n_rows; r += BLOCK_ROWS, s += BLOCK_ROWS * MN_TILE_KEYS, q += BLOCK_ROWS * q_row_floats(k_dim)) {
+    for (int r = 0; r < n_rows;
+         r += BLOCK_ROWS, s += BLOCK_ROWS * MN_TILE_KEYS, q += BLOCK_ROWS * q_row_floats(k_dim)) {
         int n = n_rows - r < BLOCK_ROWS ? n_rows - r : BLOCK_ROWS;
         switch (k->type) {
         case MN_F16: score_type(s, MN_F16, q, k, factor, n, k_dim); break;

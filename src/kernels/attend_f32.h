@@ -27,23 +27,15 @@ enum { TILE_ROWS = 6, CHAINS = 4 };
 
 #define MN_INLINE static inline __attribute__((always_inline))
 
-MN_INLINE mn_vf splat(float x) {
-    return x - (mn_vf){0};
-}
-MN_INLINE mn_vf load(const float *x) {
-    return *(const mn_vf *)x;
-}
+MN_INLINE mn_vf splat(float x) { return x - (mn_vf){0}; }
+MN_INLINE mn_vf load(const float *x) { return *(const mn_vf *)x; }
 /* From where nothing is known of the alignment: queries of a caller, cached rows. */
 MN_INLINE mn_vf load_any(const void *x) {
     typedef float any_vf __attribute__((vector_size(4 * MN_LANES), may_alias, aligned(1)));
     return *(const any_vf *)x;
 }
-MN_INLINE void store(float *x, mn_vf v) {
-    *(mn_vf *)x = v;
-}
-MN_INLINE mn_vf choose(mn_vi mask, mn_vf yes, mn_vf no) {
-    return (mn_vf)((mask & (mn_vi)yes) | (~mask & (mn_vi)no));
-}
+MN_INLINE void store(float *x, mn_vf v) { *(mn_vf *)x = v; }
+MN_INLINE mn_vf choose(mn_vi mask, mn_vf yes, mn_vf no) { return (mn_vf)((mask & (mn_vi)yes) | (~mask & (mn_vi)no)); }
 
 /* 2^f for f in [-1/2, 1/2]: fitted at Chebyshev nodes, 1e-8 before rounding. */
 MN_INLINE mn_vf exp2_fraction(mn_vf f) {
@@ -245,9 +237,7 @@ static void absorb_f32(mn_softmax_rows rows, float *s, const void *v, int n_rows
 }
 
 /* 2^(m - top), which is often 1 */
-MN_INLINE float scale_to(float top, float m) {
-    return m == top ? 1 : mn_vf_exp2(splat(m - top))[0];
-}
+MN_INLINE float scale_to(float top, float m) { return m == top ? 1 : mn_vf_exp2(splat(m - top))[0]; }
 
 static void merge_f32(mn_softmax_rows total, mn_softmax_rows part, int64_t n_rows, int v_pad) {
     for (int64_t r = 0; r < n_rows; r++, total.o += v_pad, part.o += v_pad) {

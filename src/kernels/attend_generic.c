@@ -3,15 +3,9 @@
 #define MN_PANEL_VECTORS 2
 #include "kernels/attend_f32.h"
 
-static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) {
-    return a * b + c;
-}
-static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) {
-    return choose(a > b, a, b);
-}
-static inline mn_vf mn_vf_exp2(mn_vf x) {
-    return exp2_by_bits(x);
-}
+static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) { return a * b + c; }
+static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) { return choose(a > b, a, b); }
+static inline mn_vf mn_vf_exp2(mn_vf x) { return exp2_by_bits(x); }
 
 typedef uint16_t halves __attribute__((vector_size(16)));
 typedef uint64_t words __attribute__((vector_size(16)));

@@ -5,15 +5,9 @@
 
 #include <arm_neon.h>
 
-static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) {
-    return vfmaq_f32(c, a, b);
-}
-static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) {
-    return vmaxq_f32(a, b);
-}
-static inline mn_vf mn_vf_exp2(mn_vf x) {
-    return exp2_by_bits(x);
-}
+static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c) { return vfmaq_f32(c, a, b); }
+static inline mn_vf mn_vf_max(mn_vf a, mn_vf b) { return vmaxq_f32(a, b); }
+static inline mn_vf mn_vf_exp2(mn_vf x) { return exp2_by_bits(x); }
 
 MN_INLINE mn_vf load_elements(mn_dtype type, const char *row, int i) {
     if (type == MN_F32) return load_any(row + (size_t)i * sizeof(float));

@@ -1,8 +1,8 @@
 /* Decode from q8_0 and q4_0 rows as they are cached, in AVX2.
  *
- * Keys are dotted by vpmaddwd: a query is rounded to 16 bits, so that a block's sum is an integer and exact; eight lanes of
- * it are scaled by the block's scale and added up over the row in f32. Values are converted, and a weight takes in the scale
- * of its key's block first: o += (p e) x.
+ * Keys are dotted by vpmaddwd: a query is rounded to 16 bits, so that a block's sum is an integer and exact; eight
+ * lanes of it are scaled by the block's scale and added up over the row in f32. Values are converted, and a weight
+ * takes in the scale of its key's block first: o += (p e) x.
  */
 #include "kernels/attend_ahead.h"
 #include "kernels/attend_avx2.h"
@@ -12,9 +12,7 @@ enum { BLOCK_ROWS = 4 };
 
 #define TOP 32512.0f /* four products with 127 are below 2^24: floats hold their sums */
 
-MN_INLINE size_t block_bytes(mn_dtype type) {
-    return type == MN_Q8_0 ? sizeof(mn_q8_0) : sizeof(mn_q4_0);
-}
+MN_INLINE size_t block_bytes(mn_dtype type) { return type == MN_Q8_0 ? sizeof(mn_q8_0) : sizeof(mn_q4_0); }
 
 /* A query: a scale, then words of whole blocks. */
 typedef struct query {
@@ -44,7 +42,8 @@ static void pack_query(void *packed, const float *x, int k_dim) {
     q->scale = top / TOP;
     memset(q->words, 0, (size_t)(k_dim + 31) / 32 * 32 * sizeof *q->words);
     for (int i = 0; i < k_dim; i += 16) {
-        __m256i low = _mm256_cvtps_epi32(load_any(x + i) * inverse), high = _mm256_cvtps_epi32(load_any(x + i + 8) * inverse);
+        __m256i low = _mm256_cvtps_epi32(load_any(x + i) * inverse),
+                high = _mm256_cvtps_epi32(load_any(x + i + 8) * inverse);
         __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
         _mm256_storeu_si256((__m256i_u *)(q->words + i), words);
     }
@@ -55,14 +54,16 @@ typedef struct key_scales {
     float of[MN_ATTEND_MAX_DIM / MN_BLOCK][MN_TILE_KEYS] __attribute__((aligned(32)));
 } key_scales;
 
-/* Copied one by one, by integer units that have nothing else to do, so that vectors of keys can be converted at once. */
+/* Copied one by one, by integer units that have nothing else to do, so that vectors of keys can be converted at once.
+ */
 MN_INLINE void load_scales(key_scales *scales, mn_dtype type, const mn_cached_rows *rows, int n_blocks) {
     mn_half halves[MN_ATTEND_MAX_DIM / MN_BLOCK][MN_TILE_KEYS] __attribute__((aligned(32)));
     for (int b = 0; b < n_blocks; b++) {
         if (rows->n_keys < MN_TILE_KEYS) memset(halves[b], 0, sizeof halves[b]);
         const char *block = rows->rows + (size_t)b * block_bytes(type);
 #pragma GCC unroll 8
-        for (int j = 0; j < rows->n_keys; j++, block += rows->row_bytes) memcpy(&halves[b][j], block, sizeof halves[b][j]);
+        for (int j = 0; j < rows->n_keys; j++, block += rows->row_bytes)
+            memcpy(&halves[b][j], block, sizeof halves[b][j]);
     }
     for (int b = 0; b < n_blocks; b++)
         for (int j = 0; j < MN_TILE_KEYS; j += 8)
@@ -225,7 +226,8 @@ MN_INLINE void add_rows(float *o, mn_dtype type, const float *p, const mn_cached
     for (int b = 0; 32 * b < v_dim; b++) add_block(o, type, p, v, scales, b, n_rows, v_dim);
 }
 
-MN_INLINE void absorb_type(mn_softmax_rows rows, float *s, mn_dtype type, const mn_cached_rows *v, int n_rows, int v_dim) {
+MN_INLINE void absorb_type(mn_softmax_rows rows, float *s, mn_dtype type, const mn_cached_rows *v, int n_rows,
+                           int v_dim) {
     key_scales scales;
     load_scales(&scales, type, v, (v_dim + 31) / 32);
     weigh_f32(rows, s, n_rows, v_dim);

@@ -49,8 +49,8 @@ void mn_attend_pack_q_q4_0(void *packed, const float *q, int k_dim) {
     pack_query(packed, q, k_dim, block_offset(MN_Q4_0));
 }
 
-/* 16 bytes of each of 16 keys, turned about: x[i] holds bytes 4 i .. 4 i + 3 of every key. Loading brings the keys to their
- * 128-bit lanes. */
+/* 16 bytes of each of 16 keys, turned about: x[i] holds bytes 4 i .. 4 i + 3 of every key. Loading brings the keys to
+ * their 128-bit lanes. */
 MN_INLINE void load_turned(__m512i x[4], const char *bytes, size_t row_bytes) {
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++, bytes += row_bytes) {
@@ -109,15 +109,16 @@ MN_INLINE lanes dot_block(const query_pair *q, int b, const lanes *keys) {
 
 /* Scores of 16 keys over blocks 2 i and 2 i + 1, added to s when i > 0. Of a tile that ends early the remaining rows
  * are read, and their scores mean nothing. */
-MN_INLINE void score_keys(float *s, mn_dtype type, const query_pair *q, size_t q_bytes, const mn_cached_rows *k, int first,
-                          int i, int n_blocks, float factor, int n_rows) {
+MN_INLINE void score_keys(float *s, mn_dtype type, const query_pair *q, size_t q_bytes, const mn_cached_rows *k,
+                          int first, int i, int n_blocks, float factor, int n_rows) {
     lanes keys[16];
     __m512 scales[2];
     fetch_blocks(k, type, first, 16, 2 * i, n_blocks);
 #pragma GCC unroll 2
     for (int b = 0; b < n_blocks; b++)
         scales[b] = _mm512_mul_ps(load_scales(type, k, 2 * i + b, first), _mm512_set1_ps(factor));
-    load_keys(keys, type, k->rows + (size_t)first * k->row_bytes + 2 * (size_t)i * block_bytes(type), k->row_bytes, n_blocks);
+    load_keys(keys, type, k->rows + (size_t)first * k->row_bytes + 2 * (size_t)i * block_bytes(type), k->row_bytes,
+              n_blocks);
     for (int r = 0; r < n_rows; r++, q = skip_bytes(q, q_bytes), s += MN_TILE_KEYS) {
         __m512 sum = i == 0 ? _mm512_setzero_ps() : _mm512_load_ps(s + first);
 #pragma GCC unroll 2

@@ -4,7 +4,8 @@
 
 enum { QUADS = MN_TILE_KEYS / 4 };
 
-/* A pair of blocks of a tile: quads[t][i] holds of keys 4 t .. 4 t + 3 the dims 4 i + 16 lane + 0 .. 3, four bytes each. */
+/* A pair of blocks of a tile: quads[t][i] holds of keys 4 t .. 4 t + 3 the dims 4 i + 16 lane + 0 .. 3, four bytes
+ * each. */
 typedef struct value_tile {
     __m512i quads[QUADS][4];
 } value_tile;
@@ -34,9 +35,10 @@ typedef struct byte_weights {
 
 /* Of two vectors of dwords the second bytes, then the first ones. */
 MN_INLINE __m512i split_bytes(__m512i a, __m512i b) {
-    const __m512i lane = _mm512_set_epi8(60, 56, 52, 48, 44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0, 60, 56, 52, 48, 44, 40,
-                                   36, 32, 28, 24, 20, 16, 12, 8, 4, 0, 60, 56, 52, 48, 44, 40, 36, 32, 28, 24, 20, 16,
-                                   12, 8, 4, 0, 60, 56, 52, 48, 44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0);
+    const __m512i lane =
+        _mm512_set_epi8(60, 56, 52, 48, 44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0, 60, 56, 52, 48, 44, 40, 36, 32, 28,
+                        24, 20, 16, 12, 8, 4, 0, 60, 56, 52, 48, 44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0, 60, 56,
+                        52, 48, 44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0);
     const __m512i from = _mm512_set_epi64(0x4040404040404040, 0x4040404040404040, 0, 0, 0x4141414141414141,
                                           0x4141414141414141, 0x0101010101010101, 0x0101010101010101);
     return _mm512_permutex2var_epi8(a, _mm512_or_si512(lane, from), b);
@@ -49,7 +51,8 @@ static void round_weights(byte_weights *out, const float *p, const float *scales
     __m512i size = _mm512_setzero_si512(), sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     for (int b = 0; b < 2; b++)
         for (int g = 0; g < 4; g++) {
-            weights[b][g] = _mm512_mul_ps(_mm512_load_ps(scales + MN_TILE_KEYS * b + 16 * g), _mm512_load_ps(p + 16 * g));
+            weights[b][g] =
+                _mm512_mul_ps(_mm512_load_ps(scales + MN_TILE_KEYS * b + 16 * g), _mm512_load_ps(p + 16 * g));
             size = larger_size(size, weights[b][g]);
         }
     float top = reduce_size(size);

@@ -10,9 +10,9 @@
 #endif
 
 static const char *const names[MN_CPU_LEVEL_COUNT] = {
-    [MN_CPU_GENERIC] = "generic", [MN_CPU_NEON] = "neon",
-    [MN_CPU_AVX2] = "avx2",       [MN_CPU_AVXVNNI] = "avxvnni", [MN_CPU_AVX512] = "avx512",
-    [MN_CPU_AVX512BF16] = "avx512bf16", [MN_CPU_AMX] = "amx",
+    [MN_CPU_GENERIC] = "generic", [MN_CPU_NEON] = "neon",     [MN_CPU_AVX2] = "avx2",
+    [MN_CPU_AVXVNNI] = "avxvnni", [MN_CPU_AVX512] = "avx512", [MN_CPU_AVX512BF16] = "avx512bf16",
+    [MN_CPU_AMX] = "amx",
 };
 
 const char *mn_cpu_level_name(mn_cpu_level level) { return names[level]; }
@@ -28,16 +28,17 @@ static int has_f16c(void) {
 static int has_avxvnni(void) {
     enum { AVX_VNNI = 1 << 4 };
     unsigned eax, ebx, ecx, edx;
-    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) &&
-           (eax & AVX_VNNI);
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && eax >= 1 &&
+           __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & AVX_VNNI);
 }
 
-/* Compilers do not know these by name either. Tiles are 8 KiB of state for each thread, which Linux saves only for processes
- * that have asked. */
+/* Compilers do not know these by name either. Tiles are 8 KiB of state for each thread, which Linux saves only for
+ * processes that have asked. */
 static int has_amx(void) {
     enum { BF16 = 1 << 22, TILE = 1 << 24, INT8 = 1 << 25, REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
     unsigned eax, ebx, ecx, edx;
-    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & (BF16 | TILE | INT8)) != (BF16 | TILE | INT8)) return 0;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & (BF16 | TILE | INT8)) != (BF16 | TILE | INT8))
+        return 0;
     return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 #endif

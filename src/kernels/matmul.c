@@ -11,8 +11,8 @@ enum {
     MIN_ROWS_PER_CHUNK = 48, /* below this, expanding a panel again costs more than it wins */
     ROWS_STEP = 32,          /* rows of a chunk come in multiples of this: whole tiles */
     LINE_BYTES = 64,
-    STREAM_BYTES = 1 << 20,  /* results of this size leave the second-level cache before they are read */
-    SUMS_BYTES = 1 << 19     /* a group's sums, which share the second-level cache with a block of x */
+    STREAM_BYTES = 1 << 20, /* results of this size leave the second-level cache before they are read */
+    SUMS_BYTES = 1 << 19    /* a group's sums, which share the second-level cache with a block of x */
 };
 
 typedef struct product {
@@ -79,8 +79,8 @@ static mn_matmul_part part_of(const group *g, int64_t step) {
     return part;
 }
 
-/* Sums of the last inputs leave for out; the others wait one row after the other, where the rows of out may lie a power of
- * two apart and fall into few sets of the caches. */
+/* Sums of the last inputs leave for out; the others wait one row after the other, where the rows of out may lie a power
+ * of two apart and fall into few sets of the caches. */
 static mn_matmul_sums sums_of(const group *g, const mn_matmul_part *part, int64_t step) {
     const product *p = g->p;
     float *out = p->out + g->first_row * p->out_stride + part->first_output;
@@ -143,9 +143,12 @@ static void run_items_of(const job *j, const product *p, int64_t begin, int64_t 
     if (p->path->enter) p->path->enter();
     for (int64_t item = begin; item < end; item++) {
         group g = group_of(j, p, item, (float *)(work + 2 * j->panel_bytes));
-        if (j->n_rows == 1 && p->path->row) run_lone_row(&g, work);
-        else if (p->path->finish) run_group_ahead(j, &g, work, work + j->panel_bytes);
-        else run_group(j, &g, work);
+        if (j->n_rows == 1 && p->path->row)
+            run_lone_row(&g, work);
+        else if (p->path->finish)
+            run_group_ahead(j, &g, work, work + j->panel_bytes);
+        else
+            run_group(j, &g, work);
     }
     if (p->path->leave) p->path->leave();
 }

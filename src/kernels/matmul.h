@@ -7,12 +7,12 @@
  * quantised weights (an error of at most max|x_block| / 254 in each x_i), or rounded to bf16 for f16 and bf16 weights
  * (f16 weights too: 2^-9 relative in each factor); the other levels, and f32 weights, compute as in exact mode.
  *
- * Levels with SIMD but no dot products of bytes (avx2, avx512) quantise activations when there are fewer than MN_MANY_ROWS rows,
- * which wait for memory; more rows wait for products, f32 multiplies them no slower, and they are computed as in exact mode.
- * With AVX-VNNI (avxvnni) more rows are quantised as well, and summed in another order.
+ * Levels with SIMD but no dot products of bytes (avx2, avx512) quantise activations when there are fewer than
+ * MN_MANY_ROWS rows, which wait for memory; more rows wait for products, f32 multiplies them no slower, and they are
+ * computed as in exact mode. With AVX-VNNI (avxvnni) more rows are quantised as well, and summed in another order.
  *
- * Levels with tiles (amx) round to bf16 in fast mode when there are MN_MANY_ROWS rows or more, activations and weights of
- * every type but f32: 2^-9 relative in each factor, less than 8 bits per 32 cost.
+ * Levels with tiles (amx) round to bf16 in fast mode when there are MN_MANY_ROWS rows or more, activations and weights
+ * of every type but f32: 2^-9 relative in each factor, less than 8 bits per 32 cost.
  *
  * In both modes every output is summed over i in one fixed order: a row's result does not depend on n_rows, on the
  * other rows, or on the number of threads, bit for bit; but where the two paragraphs above say so, and for f16 and bf16
@@ -20,8 +20,9 @@
  *
  * How: W is cut into panels of a few vectors of outputs and a block of inputs. A panel is expanded once into the form
  * that the dot instructions want, small enough for the first-level cache, and all rows of x pass over it, a tile of
- * accumulators in registers at a time. One row goes the same way, or where that does not keep up with memory, by a kernel
- * of its own that adds up in the same order. Few rows on avx2, but for f32 weights, have a tile that reads W as it lies.
+ * accumulators in registers at a time. One row goes the same way, or where that does not keep up with memory, by a
+ * kernel of its own that adds up in the same order. Few rows on avx2, but for f32 weights, have a tile that reads W as
+ * it lies.
  */
 #ifndef MN_KERNELS_MATMUL_H
 #define MN_KERNELS_MATMUL_H
@@ -42,9 +43,9 @@ typedef struct mn_matmul_part {
     int n_inputs; /* 1 .. block_inputs of the path; all but the last block of a row are full */
 } mn_matmul_part;
 
-/* Where the sums of a block of inputs go: out[r, o] = sum, or old[r, o] + sum when there are inputs before (add). old may be
- * out, and is when nothing is added. Strides in floats. stream: out is whole lines of the cache that are not read soon, better
- * written around the caches. */
+/* Where the sums of a block of inputs go: out[r, o] = sum, or old[r, o] + sum when there are inputs before (add). old
+ * may be out, and is when nothing is added. Strides in floats. stream: out is whole lines of the cache that are not
+ * read soon, better written around the caches. */
 typedef struct mn_matmul_sums {
     bool add, stream;
     const float *old;
@@ -58,9 +59,9 @@ typedef struct mn_matmul_path {
     int panel_outputs; /* outputs of a panel */
     int block_inputs;  /* inputs of a panel: a multiple of 256, the largest block of a type; more than a row has: all */
     size_t panel_bytes; /* of an expanded panel, room to work included; 64-byte aligned */
-    int tile_rows; /* tile reads rows of x (and ignores them) up to a multiple of this; 0: none but its own */
-    /* Before and after any use of pack, finish, tile and row on a thread: state of the processor to set up and give back.
-     * leave of a path that heeds stream sees to it that other threads find the results. NULL: nothing to do. */
+    int tile_rows;      /* tile reads rows of x (and ignores them) up to a multiple of this; 0: none but its own */
+    /* Before and after any use of pack, finish, tile and row on a thread: state of the processor to set up and give
+     * back. leave of a path that heeds stream sees to it that other threads find the results. NULL: nothing to do. */
     void (*enter)(void);
     void (*leave)(void);
     /* Bytes of a prepared row of x, a multiple of 64. */
@@ -71,12 +72,12 @@ typedef struct mn_matmul_path {
     void (*pack)(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
     /* What pack left to be done before a tile may use the panel. NULL: nothing. */
     void (*finish)(void *panel);
-    /* sums[r, 0 .. n_outputs) of x[r, part's inputs] . panel; x: prepared rows. next: a panel that was packed and that the
-     * tile finishes meanwhile; NULL: there is none. */
+    /* sums[r, 0 .. n_outputs) of x[r, part's inputs] . panel; x: prepared rows. next: a panel that was packed and that
+     * the tile finishes meanwhile; NULL: there is none. */
     void (*tile)(const mn_matmul_part *part, const void *panel, void *next, const char *x, size_t x_row_bytes,
                  int64_t n_rows, mn_matmul_sums sums);
-    /* The same for a lone row and all inputs (first_input = 0), bit for bit, where memory is the limit; panel is room to
-     * work. NULL: pack and tile do it. */
+    /* The same for a lone row and all inputs (first_input = 0), bit for bit, where memory is the limit; panel is room
+     * to work. NULL: pack and tile do it. */
     void (*row)(const mn_matmul_part *part, const void *x, void *panel, float *out);
 } mn_matmul_path;
 

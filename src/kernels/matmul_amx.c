@@ -1,6 +1,7 @@
-/* Many rows: 32 rows by 32 outputs, multiplied by tdpbf16ps in tiles of 16 by 16. Activations and weights of every type but
- * f32 are rounded to bf16, the quantised ones after they were scaled: one rounding of 2^-9 each, where the bytes of the
- * level below round an activation to 1/254 of the largest of 32. docs/decisions/tiles-of-bf16.md says why not tiles of bytes.
+/* Many rows: 32 rows by 32 outputs, multiplied by tdpbf16ps in tiles of 16 by 16. Activations and weights of every type
+ * but f32 are rounded to bf16, the quantised ones after they were scaled: one rounding of 2^-9 each, where the bytes of
+ * the level below round an activation to 1/254 of the largest of 32. docs/decisions/tiles-of-bf16.md says why not tiles
+ * of bytes.
  */
 #include "kernels/amx.h"
 #include "kernels/matmul_f32.h"
@@ -15,8 +16,8 @@ enum {
     GROUP_ROWS = 2 * MN_AMX_ROWS
 };
 
-/* Pairs of inputs of 16 outputs are what a tile wants from memory; whole steps, filled up with zeros. Quantised weights are
- * bytes at first, and become pairs a half column of bytes at a time. */
+/* Pairs of inputs of 16 outputs are what a tile wants from memory; whole steps, filled up with zeros. Quantised weights
+ * are bytes at first, and become pairs a half column of bytes at a time. */
 typedef struct panel {
     mn_panel_column column[PAIRS];
     mn_quant_panel bytes; /* or room for the packers of the level below */
@@ -54,8 +55,8 @@ MN_ALWAYS_INLINE __m512 byte_floats(__m512i bytes, const int k) {
 
 /* Rounds to bf16 and joins what belongs into the low and the high half of every lane. */
 MN_ALWAYS_INLINE __m512i join_pair(__m512 low, __m512 high) {
-    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
-                                           20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                           21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(high, low));
 }
 
@@ -78,8 +79,8 @@ static void finish(void *panel_) {
     while (p->n_done < p->n_halves) expand_half(p);
 }
 
-/* Sums of a group of rows on their way out of the tiles. Products of tiles leave the vector units idle: these sums, and bytes
- * of the next panel, pass through them while the next group is multiplied, a few at each step. */
+/* Sums of a group of rows on their way out of the tiles. Products of tiles leave the vector units idle: these sums, and
+ * bytes of the next panel, pass through them while the next group is multiplied, a few at each step. */
 typedef struct leaving {
     float sum[GROUP_ROWS][MN_PANEL_OUTPUTS];
     const float (*next)[MN_PANEL_OUTPUTS]; /* the row that goes next, of n_rows that still have to */
@@ -101,27 +102,35 @@ MN_ALWAYS_INLINE void let_row_go(leaving *l) {
 }
 
 /* Stores a tile of sums and makes room for the next ones. */
-#define RENEW(tile, row, output)                                        \
-    _tile_stored(tile, &l->sum[row][output], sizeof l->sum[0]);         \
+#define RENEW(tile, row, output)                                                                                       \
+    _tile_stored(tile, &l->sum[row][output], sizeof l->sum[0]);                                                        \
     _tile_zero(tile)
 
 /* One step of a group: tiles 0 to 3 are rows 0-15 and 16-31 by outputs 0-15 and 16-31. At the first one the sums of the
- * group before leave one by one, each when its successor is about to be begun: stored together they would wait for the last
- * product. x is used once for each panel and must not push the panel out of the first-level cache (stream). */
-MN_ALWAYS_INLINE void multiply_step(const bool first, const bool both, leaving *l, const mn_panel_column *w, const char *x,
-                                    size_t x_bytes) {
+ * group before leave one by one, each when its successor is about to be begun: stored together they would wait for the
+ * last product. x is used once for each panel and must not push the panel out of the first-level cache (stream). */
+MN_ALWAYS_INLINE void multiply_step(const bool first, const bool both, leaving *l, const mn_panel_column *w,
+                                    const char *x, size_t x_bytes) {
     const int stride = sizeof *w;
     _tile_stream_loadd(4, x, x_bytes);
     _tile_loadd(6, &w->half[0], stride);
-    if (first) { RENEW(0, 0, 0); }
+    if (first) {
+        RENEW(0, 0, 0);
+    }
     _tile_dpbf16ps(0, 4, 6);
     _tile_loadd(7, &w->half[1], stride);
-    if (first) { RENEW(1, 0, 16); }
+    if (first) {
+        RENEW(1, 0, 16);
+    }
     _tile_dpbf16ps(1, 4, 7);
     if (both) _tile_stream_loadd(5, x + MN_AMX_ROWS * x_bytes, x_bytes);
-    if (first) { RENEW(2, 16, 0); }
+    if (first) {
+        RENEW(2, 16, 0);
+    }
     if (both) _tile_dpbf16ps(2, 5, 6);
-    if (first) { RENEW(3, 16, 16); }
+    if (first) {
+        RENEW(3, 16, 16);
+    }
     if (both) _tile_dpbf16ps(3, 5, 7);
 }
 
@@ -131,12 +140,14 @@ typedef struct beside {
 } beside;
 
 /* All steps of a group, and what can be done beside them. */
-MN_ALWAYS_INLINE void multiply_group(const bool both, leaving *l, const mn_panel_column *w, const char *x, size_t x_bytes,
-                                     int n_steps, panel *next, beside each) {
+MN_ALWAYS_INLINE void multiply_group(const bool both, leaving *l, const mn_panel_column *w, const char *x,
+                                     size_t x_bytes, int n_steps, panel *next, beside each) {
 #pragma GCC unroll 1
     for (int step = 0; step < n_steps; step++, w += STEP_PAIRS, x += 64) {
-        if (step == 0) multiply_step(true, both, l, w, x, x_bytes);
-        else multiply_step(false, both, l, w, x, x_bytes);
+        if (step == 0)
+            multiply_step(true, both, l, w, x, x_bytes);
+        else
+            multiply_step(false, both, l, w, x, x_bytes);
         for (int i = 0; i < each.n_rows && l->n_rows > 0; i++) let_row_go(l);
         for (int i = 0; i < each.n_halves && next->n_done < next->n_halves; i++) expand_half(next);
     }
@@ -171,8 +182,10 @@ static void tile(const mn_matmul_part *part, const void *p, void *next, const ch
     }
     x += (size_t)part->first_input * sizeof(uint16_t);
     for (; n_rows > 0; n_rows -= GROUP_ROWS, x += GROUP_ROWS * x_bytes, mn_sums_advance(&sums, GROUP_ROWS)) {
-        if (n_rows > MN_AMX_ROWS) multiply_group(true, &l, w, x, x_bytes, n_steps, next, each);
-        else multiply_group(false, &l, w, x, x_bytes, n_steps, next, each);
+        if (n_rows > MN_AMX_ROWS)
+            multiply_group(true, &l, w, x, x_bytes, n_steps, next, each);
+        else
+            multiply_group(false, &l, w, x, x_bytes, n_steps, next, each);
         begin_leaving(&l, &sums, n_rows);
     }
     let_all_go(&l);
@@ -185,31 +198,31 @@ static void fill_up(panel *p, int n_inputs) {
     for (int i = (n_inputs + 1) / 2; i < whole_steps(n_inputs) / 2; i++) p->column[i] = none;
 }
 
-#define PATH(type, pack_fn)                           \
-    static const mn_matmul_path path_##type = {       \
-        .panel_outputs = MN_PANEL_OUTPUTS,            \
-        .block_inputs = INPUTS,                       \
-        .panel_bytes = sizeof(panel),                 \
-        .tile_rows = GROUP_ROWS,                      \
-        .enter = mn_amx_enter_whole,                  \
-        .leave = leave,                               \
-        .x_row_bytes = x_row_bytes,                   \
-        .prepare = prepare,                           \
-        .pack = pack_fn,                              \
-        .finish = finish,                             \
-        .tile = tile,                                 \
+#define PATH(type, pack_fn)                                                                                            \
+    static const mn_matmul_path path_##type = {                                                                        \
+        .panel_outputs = MN_PANEL_OUTPUTS,                                                                             \
+        .block_inputs = INPUTS,                                                                                        \
+        .panel_bytes = sizeof(panel),                                                                                  \
+        .tile_rows = GROUP_ROWS,                                                                                       \
+        .enter = mn_amx_enter_whole,                                                                                   \
+        .leave = leave,                                                                                                \
+        .x_row_bytes = x_row_bytes,                                                                                    \
+        .prepare = prepare,                                                                                            \
+        .pack = pack_fn,                                                                                               \
+        .finish = finish,                                                                                              \
+        .tile = tile,                                                                                                  \
     }
 
-#define QUANT(type, sub_blocks, offset)                                                                \
-    static void pack_##type(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {        \
-        (void)vec;                                                                                      \
-        panel *p = dst;                                                                                 \
-        mn_quant_pack_part(part, mn_quant_pack_##type, &p->bytes);                                      \
-        p->n_halves = part->n_inputs / 2;                                                               \
-        p->n_done = 0;                                                                                  \
-        p->unit_shift = 4 - sub_blocks;                                                                 \
-        p->offset_bits = offset;                                                                        \
-    }                                                                                                   \
+#define QUANT(type, sub_blocks, offset)                                                                                \
+    static void pack_##type(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {                        \
+        (void)vec;                                                                                                     \
+        panel *p = dst;                                                                                                \
+        mn_quant_pack_part(part, mn_quant_pack_##type, &p->bytes);                                                     \
+        p->n_halves = part->n_inputs / 2;                                                                              \
+        p->n_done = 0;                                                                                                 \
+        p->unit_shift = 4 - sub_blocks;                                                                                \
+        p->offset_bits = offset;                                                                                       \
+    }                                                                                                                  \
     PATH(type, pack_##type)
 QUANT(q8_0, 1, 7);
 QUANT(q4_0, 1, 3);

@@ -84,8 +84,8 @@ static void tile_some(int n_rows, int n_inputs, const panel *p, const char *x, s
 }
 
 /* Tiles go through a buffer of full width, so that the last panel of a matrix needs no kernel of its own. */
-static void tile(const mn_matmul_part *part, const void *p, void *next, const char *x, size_t x_row_bytes, int64_t n_rows,
-                 mn_matmul_sums sums) {
+static void tile(const mn_matmul_part *part, const void *p, void *next, const char *x, size_t x_row_bytes,
+                 int64_t n_rows, mn_matmul_sums sums) {
     (void)next;
     x += (size_t)part->first_input * sizeof(float);
     for (int64_t first = 0; first < n_rows; first += 6) {
@@ -99,16 +99,16 @@ static void tile(const mn_matmul_part *part, const void *p, void *next, const ch
     }
 }
 
-#define PATH(name, row_fn)                 \
-    static const mn_matmul_path name = {   \
-        .panel_outputs = OUTPUTS,          \
-        .block_inputs = INPUTS,            \
-        .panel_bytes = sizeof(panel),      \
-        .x_row_bytes = mn_f32_x_row_bytes, \
-        .prepare = mn_f32_prepare,         \
-        .pack = pack,                      \
-        .tile = tile,                      \
-        .row = row_fn,                     \
+#define PATH(name, row_fn)                                                                                             \
+    static const mn_matmul_path name = {                                                                               \
+        .panel_outputs = OUTPUTS,                                                                                      \
+        .block_inputs = INPUTS,                                                                                        \
+        .panel_bytes = sizeof(panel),                                                                                  \
+        .x_row_bytes = mn_f32_x_row_bytes,                                                                             \
+        .prepare = mn_f32_prepare,                                                                                     \
+        .pack = pack,                                                                                                  \
+        .tile = tile,                                                                                                  \
+        .row = row_fn,                                                                                                 \
     };
 PATH(path_any, NULL)
 PATH(path_f32, mn_row_f32_avx2)

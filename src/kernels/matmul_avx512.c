@@ -48,15 +48,14 @@ MN_ALWAYS_INLINE void tile_rows(const int n_rows, const mn_matmul_part *part, co
         }
     }
 #pragma GCC unroll 12
-    for (int r = 0; r < n_rows; r++)
-        mn_store_sums(&sums, sums.out + r * sums.out_stride, mask, sum[r][0], sum[r][1]);
+    for (int r = 0; r < n_rows; r++) mn_store_sums(&sums, sums.out + r * sums.out_stride, mask, sum[r][0], sum[r][1]);
 }
 
-static void tile(const mn_matmul_part *part, const void *p, void *next, const char *x, size_t x_row_bytes, int64_t n_rows,
-                 mn_matmul_sums sums) {
+static void tile(const mn_matmul_part *part, const void *p, void *next, const char *x, size_t x_row_bytes,
+                 int64_t n_rows, mn_matmul_sums sums) {
     (void)next;
-#define TILE(n)                                                                 \
-    for (; n_rows >= n; n_rows -= n, x += n * x_row_bytes, mn_sums_advance(&sums, n)) \
+#define TILE(n)                                                                                                        \
+    for (; n_rows >= n; n_rows -= n, x += n * x_row_bytes, mn_sums_advance(&sums, n))                                  \
     tile_rows(n, part, p, x, x_row_bytes, sums)
     TILE(12);
     TILE(6);
@@ -79,17 +78,17 @@ static void row(const mn_matmul_part *part, const void *x, void *work, float *ou
     mn_row_by_dwords(load_floats, dot_float, part, x, out);
 }
 
-#define PATH(name, row_fn)                    \
-    static const mn_matmul_path name = {      \
-        .panel_outputs = MN_PANEL_OUTPUTS,    \
-        .block_inputs = INPUTS,               \
-        .panel_bytes = sizeof(panel),         \
-        .leave = mn_sums_leave,               \
-        .x_row_bytes = mn_f32_x_row_bytes,    \
-        .prepare = mn_f32_prepare,            \
-        .pack = pack,                         \
-        .tile = tile,                         \
-        .row = row_fn,                        \
+#define PATH(name, row_fn)                                                                                             \
+    static const mn_matmul_path name = {                                                                               \
+        .panel_outputs = MN_PANEL_OUTPUTS,                                                                             \
+        .block_inputs = INPUTS,                                                                                        \
+        .panel_bytes = sizeof(panel),                                                                                  \
+        .leave = mn_sums_leave,                                                                                        \
+        .x_row_bytes = mn_f32_x_row_bytes,                                                                             \
+        .prepare = mn_f32_prepare,                                                                                     \
+        .pack = pack,                                                                                                  \
+        .tile = tile,                                                                                                  \
+        .row = row_fn,                                                                                                 \
     };
 PATH(path_any, NULL)
 PATH(path_f32, row)

@@ -92,15 +92,14 @@ MN_ALWAYS_INLINE void tile_rows(const int n_rows, const mn_matmul_part *part, co
         }
     }
 #pragma GCC unroll 12
-    for (int r = 0; r < n_rows; r++)
-        mn_store_sums(&sums, sums.out + r * sums.out_stride, mask, sum[r][0], sum[r][1]);
+    for (int r = 0; r < n_rows; r++) mn_store_sums(&sums, sums.out + r * sums.out_stride, mask, sum[r][0], sum[r][1]);
 }
 
 static void tile(const mn_matmul_part *part, const void *p, void *next, const char *x, size_t row_bytes, int64_t n_rows,
                  mn_matmul_sums sums) {
     (void)next;
-#define TILE(n)                                                                    \
-    for (; n_rows >= n; n_rows -= n, x += n * row_bytes, mn_sums_advance(&sums, n)) \
+#define TILE(n)                                                                                                        \
+    for (; n_rows >= n; n_rows -= n, x += n * row_bytes, mn_sums_advance(&sums, n))                                    \
     tile_rows(n, part, p, x, row_bytes, sums)
     TILE(12);
     TILE(6);
@@ -128,21 +127,21 @@ MN_ALWAYS_INLINE __m512 dot_pair(__m512 sum, __m512i w, const char *x) {
     return _mm512_dpbf16_ps(sum, (__m512bh)w, broadcast_pair(x));
 }
 
-#define PATH(type)                                                                             \
-    static void row_##type(const mn_matmul_part *part, const void *x, void *work, float *out) { \
-        (void)work;                                                                            \
-        mn_row_by_dwords(load_##type, dot_pair, part, x, out);                                 \
-    }                                                                                          \
-    static const mn_matmul_path path_##type = {                                                \
-        .panel_outputs = MN_PANEL_OUTPUTS,                                                     \
-        .block_inputs = INPUTS,                                                                \
-        .panel_bytes = sizeof(panel),                                                          \
-        .leave = mn_sums_leave,                                                                   \
-        .x_row_bytes = x_row_bytes,                                                            \
-        .prepare = prepare,                                                                    \
-        .pack = mn_bf16_pack_##type,                                                                   \
-        .tile = tile,                                                                          \
-        .row = row_##type,                                                                     \
+#define PATH(type)                                                                                                     \
+    static void row_##type(const mn_matmul_part *part, const void *x, void *work, float *out) {                        \
+        (void)work;                                                                                                    \
+        mn_row_by_dwords(load_##type, dot_pair, part, x, out);                                                         \
+    }                                                                                                                  \
+    static const mn_matmul_path path_##type = {                                                                        \
+        .panel_outputs = MN_PANEL_OUTPUTS,                                                                             \
+        .block_inputs = INPUTS,                                                                                        \
+        .panel_bytes = sizeof(panel),                                                                                  \
+        .leave = mn_sums_leave,                                                                                        \
+        .x_row_bytes = x_row_bytes,                                                                                    \
+        .prepare = prepare,                                                                                            \
+        .pack = mn_bf16_pack_##type,                                                                                   \
+        .tile = tile,                                                                                                  \
+        .row = row_##type,                                                                                             \
     };
 PATH(f16)
 PATH(bf16)

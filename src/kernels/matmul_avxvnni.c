@@ -1,12 +1,14 @@
-/* Quantised weights times many rows of 8-bit activations, with the 256-bit dot product of bytes: tiles of up to 3 rows by 16
- * outputs. A block of 32 inputs is eight dot instructions for each 8 outputs of a row, then one conversion, one product of
- * scales and one multiply-add in f32. Activations are those of few rows, mn_few_x, and a panel stands in their order.
+/* Quantised weights times many rows of 8-bit activations, with the 256-bit dot product of bytes: tiles of up to 3 rows
+ * by 16 outputs. A block of 32 inputs is eight dot instructions for each 8 outputs of a row, then one conversion, one
+ * product of scales and one multiply-add in f32. Activations are those of few rows, mn_few_x, and a panel stands in
+ * their order.
  */
 #include "kernels/matmul_unpack_avx2.h"
 
 enum { OUTPUTS = 16, GROUP = 8, ROWS = 3, INPUTS = 512, CHUNKS = INPUTS / MN_FEW_INPUTS, DWORDS = MN_FEW_INPUTS / 4 };
 
-/* 256 inputs of 16 outputs: u[k] multiplies dword k of mn_few_x.q; scale and min in the order of minus_sum, or of minus_half. */
+/* 256 inputs of 16 outputs: u[k] multiplies dword k of mn_few_x.q; scale and min in the order of minus_sum, or of
+ * minus_half. */
 typedef struct panel_chunk {
     __m256i u[DWORDS][2];
     __m256 scale[2 * MN_FEW_BLOCKS][2], min[2 * MN_FEW_BLOCKS][2];
@@ -51,8 +53,8 @@ MN_ALWAYS_INLINE void pack_scales(const mn_unpack_form f, mn_unpack_scales_fn *s
         }
     }
     for (int k = 0; k < (f.has_halves ? 2 : 1); k++) {
-        transpose(scale[k], (__m256i(*)[2])&p->scale[k * GROUP][group]);
-        if (f.has_min) transpose(min[k], (__m256i(*)[2])&p->min[k * GROUP][group]);
+        transpose(scale[k], (__m256i(*)[2]) & p->scale[k * GROUP][group]);
+        if (f.has_min) transpose(min[k], (__m256i(*)[2]) & p->min[k * GROUP][group]);
     }
 }
 
@@ -64,7 +66,7 @@ MN_ALWAYS_INLINE void pack_rows(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn
     for (int i = 0; i < MN_FEW_BLOCKS; i++) {
         __m256i v[GROUP];
         for (int o = 0; o < GROUP; o++) v[o] = _mm256_xor_si256(u_of(rows[o], i), up);
-        transpose(v, (__m256i(*)[2])&p->u[8 * i][group]);
+        transpose(v, (__m256i(*)[2]) & p->u[8 * i][group]);
     }
     pack_scales(f, scales_of, rows, p, group);
 }
@@ -138,8 +140,8 @@ MN_ALWAYS_INLINE void add_run(const int n_rows, const mn_unpack_form f, const __
 }
 
 /* sum: in out, of 16 outputs a row */
-MN_ALWAYS_INLINE void tile_rows(const int n_rows, const mn_unpack_form f, int n_chunks, const panel_chunk *p, const char *x,
-                                size_t x_row_bytes, float *out, int64_t out_stride) {
+MN_ALWAYS_INLINE void tile_rows(const int n_rows, const mn_unpack_form f, int n_chunks, const panel_chunk *p,
+                                const char *x, size_t x_row_bytes, float *out, int64_t out_stride) {
     __m256 sum[ROWS][2];
 #pragma GCC unroll 3
     for (int r = 0; r < n_rows; r++) {
@@ -191,24 +193,24 @@ MN_ALWAYS_INLINE void tile(const mn_unpack_form f, const mn_matmul_part *part, c
 }
 
 /* Tile and path of a type. */
-#define PATH(type, dtype, ...)                                                                                        \
-    static void pack_##type(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel) {                    \
-        (void)vec;                                                                                                    \
-        pack((mn_unpack_form){__VA_ARGS__}, mn_u_of_##type, mn_scales_of_##type, part, panel);                        \
-    }                                                                                                                 \
-    static void tile_##type(const mn_matmul_part *part, const void *panel, void *next, const char *x,                \
-                            size_t x_row_bytes, int64_t n_rows, mn_matmul_sums sums) {                                \
-        (void)next;                                                                                                   \
-        tile((mn_unpack_form){__VA_ARGS__}, part, panel, x, x_row_bytes, n_rows, sums);                               \
-    }                                                                                                                 \
-    static const mn_matmul_path path_##type = {                                                                       \
-        .panel_outputs = OUTPUTS,                                                                                     \
-        .block_inputs = INPUTS,                                                                                       \
-        .panel_bytes = sizeof(panel_chunk[CHUNKS]),                                                                   \
-        .x_row_bytes = mn_few_x_row_bytes,                                                                            \
-        .prepare = mn_few_prepare,                                                                                    \
-        .pack = pack_##type,                                                                                          \
-        .tile = tile_##type,                                                                                          \
+#define PATH(type, dtype, ...)                                                                                         \
+    static void pack_##type(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel) {                      \
+        (void)vec;                                                                                                     \
+        pack((mn_unpack_form){__VA_ARGS__}, mn_u_of_##type, mn_scales_of_##type, part, panel);                         \
+    }                                                                                                                  \
+    static void tile_##type(const mn_matmul_part *part, const void *panel, void *next, const char *x,                  \
+                            size_t x_row_bytes, int64_t n_rows, mn_matmul_sums sums) {                                 \
+        (void)next;                                                                                                    \
+        tile((mn_unpack_form){__VA_ARGS__}, part, panel, x, x_row_bytes, n_rows, sums);                                \
+    }                                                                                                                  \
+    static const mn_matmul_path path_##type = {                                                                        \
+        .panel_outputs = OUTPUTS,                                                                                      \
+        .block_inputs = INPUTS,                                                                                        \
+        .panel_bytes = sizeof(panel_chunk[CHUNKS]),                                                                    \
+        .x_row_bytes = mn_few_x_row_bytes,                                                                             \
+        .prepare = mn_few_prepare,                                                                                     \
+        .pack = pack_##type,                                                                                           \
+        .tile = tile_##type,                                                                                           \
     };
 MN_UNPACK_TYPES(PATH)
 

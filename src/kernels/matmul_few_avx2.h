@@ -3,13 +3,15 @@
  * Memory is the limit, so W is read as it lies, one of its rows after the other. 256 weights at a time become bytes u
  * in registers (matmul_unpack_avx2.h), and
  *
- *   sum x w = sum_b d_b scale_b (sum_j q_j u_j - offset sum_j q_j)    or    sum_b d_b (scale_b sum_j q_j u_j - min_b sum_j q_j)
+ *   sum x w = sum_b d_b scale_b (sum_j q_j u_j - offset sum_j q_j)    or    sum_b d_b (scale_b sum_j q_j u_j - min_b
+ * sum_j q_j)
  *
- * over blocks b of 32, x_j = d_b q_j. Sums within a block are integers, exact. Each of eight lanes of an output's sum takes one
- * block of every eight, and the lanes are added last: a row of x comes out with the same bits alone and among others.
+ * over blocks b of 32, x_j = d_b q_j. Sums within a block are integers, exact. Each of eight lanes of an output's sum
+ * takes one block of every eight, and the lanes are added last: a row of x comes out with the same bits alone and among
+ * others.
  *
- * Products of bytes are added in pairs, in 16 bits: 2 x 128 x 127 is the most that they come to. A vector holds halves of two
- * blocks, so that both halves of a block are added without moving anything about.
+ * Products of bytes are added in pairs, in 16 bits: 2 x 128 x 127 is the most that they come to. A vector holds halves
+ * of two blocks, so that both halves of a block are added without moving anything about.
  */
 #ifndef MN_KERNELS_MATMUL_FEW_AVX2_H
 #define MN_KERNELS_MATMUL_FEW_AVX2_H
@@ -30,8 +32,8 @@ enum {
     MN_FEW_AHEAD_BYTES = 8192 /* into the second-level cache: more reads are under way there than the first waits for */
 };
 
-/* 256 activations: x_j = d[j / 32] q_j, |q_j| <= 127. Vector 2 p + h of q: half h of block 2 p, then half h of block 2 p + 1.
- * Blocks of all other members stand in the order 0, 2, 4, 6, 1, 3, 5, 7. minus_sum: -(sum of q) over a block;
+/* 256 activations: x_j = d[j / 32] q_j, |q_j| <= 127. Vector 2 p + h of q: half h of block 2 p, then half h of block 2
+ * p + 1. Blocks of all other members stand in the order 0, 2, 4, 6, 1, 3, 5, 7. minus_sum: -(sum of q) over a block;
  * minus_half: over each half of it. What a row does not fill is zero. */
 typedef struct mn_few_x {
     int8_t q[MN_FEW_INPUTS];
@@ -60,15 +62,15 @@ MN_ALWAYS_INLINE float mn_sum_lanes(__m256 v) {
 }
 
 /* A path that reads W without packing it. */
-#define MN_FEW_PATH(name, tile_fn, prepare_fn, x_row_bytes_fn) \
-    static const mn_matmul_path name = {                       \
-        .panel_outputs = MN_FEW_OUTPUTS,                       \
-        .block_inputs = MN_FEW_ALL_INPUTS,                     \
-        .panel_bytes = 64, /* none is used */                  \
-        .x_row_bytes = x_row_bytes_fn,                         \
-        .prepare = prepare_fn,                                 \
-        .pack = mn_few_pack,                                   \
-        .tile = tile_fn,                                       \
+#define MN_FEW_PATH(name, tile_fn, prepare_fn, x_row_bytes_fn)                                                         \
+    static const mn_matmul_path name = {                                                                               \
+        .panel_outputs = MN_FEW_OUTPUTS,                                                                               \
+        .block_inputs = MN_FEW_ALL_INPUTS,                                                                             \
+        .panel_bytes = 64, /* none is used */                                                                          \
+        .x_row_bytes = x_row_bytes_fn,                                                                                 \
+        .prepare = prepare_fn,                                                                                         \
+        .pack = mn_few_pack,                                                                                           \
+        .tile = tile_fn,                                                                                               \
     };
 
 #endif

@@ -1,6 +1,6 @@
-/* f16 and bf16 weights times a few rows of f32 activations, for memory's sake without panels: W is read as it lies, one of its
- * rows after the other, and multiplied in f32. Sixteen inputs at a time go to sixteen sums for each output, which are added
- * last: a row of x comes out with the same bits alone and among others.
+/* f16 and bf16 weights times a few rows of f32 activations, for memory's sake without panels: W is read as it lies, one
+ * of its rows after the other, and multiplied in f32. Sixteen inputs at a time go to sixteen sums for each output,
+ * which are added last: a row of x comes out with the same bits alone and among others.
  */
 #include "kernels/matmul_few_avx2.h"
 
@@ -24,8 +24,8 @@ static void prepare(const float *x, int64_t n_in, void *row) {
     for (; n_in % STEP; n_in++) out[n_in] = 0;
 }
 
-MN_ALWAYS_INLINE void add_step(load_fn *load, const int n_rows, const uint16_t *w, const char *x,
-                               size_t x_row_bytes, __m256 sum[][2]) {
+MN_ALWAYS_INLINE void add_step(load_fn *load, const int n_rows, const uint16_t *w, const char *x, size_t x_row_bytes,
+                               __m256 sum[][2]) {
     __m256 w0 = load(w), w1 = load(w + 8);
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
@@ -36,8 +36,8 @@ MN_ALWAYS_INLINE void add_step(load_fn *load, const int n_rows, const uint16_t *
 }
 
 /* One output of n_rows rows, in registers; w: a row of W. A rest of fewer than 16 inputs is filled up with zeros. */
-MN_ALWAYS_INLINE void output_rows(load_fn *load, const int n_rows, int64_t n_in, const uint16_t *w,
-                                  const char *x, size_t x_row_bytes, float *out, int64_t out_stride) {
+MN_ALWAYS_INLINE void output_rows(load_fn *load, const int n_rows, int64_t n_in, const uint16_t *w, const char *x,
+                                  size_t x_row_bytes, float *out, int64_t out_stride) {
     __m256 sum[MN_MANY_ROWS][2];
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) sum[r][0] = sum[r][1] = _mm256_setzero_ps();
@@ -54,15 +54,15 @@ MN_ALWAYS_INLINE void output_rows(load_fn *load, const int n_rows, int64_t n_in,
     for (int r = 0; r < n_rows; r++) out[r * out_stride] = mn_sum_lanes(_mm256_add_ps(sum[r][0], sum[r][1]));
 }
 
-MN_ALWAYS_INLINE void outputs(load_fn *load, const int n_rows, const mn_matmul_part *part,
-                              const char *x, size_t x_row_bytes, float *out, int64_t out_stride) {
+MN_ALWAYS_INLINE void outputs(load_fn *load, const int n_rows, const mn_matmul_part *part, const char *x,
+                              size_t x_row_bytes, float *out, int64_t out_stride) {
     const uint16_t *w = (const uint16_t *)mn_matmul_row(part, 0);
     for (int o = 0; o < part->n_outputs; o++, w += part->w->ne[0])
         output_rows(load, n_rows, part->n_inputs, w, x, x_row_bytes, out + o, out_stride);
 }
 
-MN_ALWAYS_INLINE void tile(load_fn *load, const mn_matmul_part *part, const char *x,
-                           size_t x_row_bytes, int64_t n_rows, float *out, int64_t out_stride) {
+MN_ALWAYS_INLINE void tile(load_fn *load, const mn_matmul_part *part, const char *x, size_t x_row_bytes, int64_t n_rows,
+                           float *out, int64_t out_stride) {
     switch (n_rows) {
     case 1: outputs(load, 1, part, x, x_row_bytes, out, out_stride); break;
     case 2: outputs(load, 2, part, x, x_row_bytes, out, out_stride); break;
@@ -75,13 +75,13 @@ MN_ALWAYS_INLINE void tile(load_fn *load, const mn_matmul_part *part, const char
 }
 
 /* All inputs at once: there are no old sums. */
-#define PATH(type)                                                                                                   \
-    static void tile_##type(const mn_matmul_part *part, const void *panel, void *next, const char *x,               \
-                            size_t x_row_bytes, int64_t n_rows, mn_matmul_sums sums) {                               \
-        (void)panel;                                                                                                 \
-        (void)next;                                                                                                  \
-        tile(load_##type, part, x, x_row_bytes, n_rows, sums.out, sums.out_stride);                                  \
-    }                                                                                                                \
+#define PATH(type)                                                                                                     \
+    static void tile_##type(const mn_matmul_part *part, const void *panel, void *next, const char *x,                  \
+                            size_t x_row_bytes, int64_t n_rows, mn_matmul_sums sums) {                                 \
+        (void)panel;                                                                                                   \
+        (void)next;                                                                                                    \
+        tile(load_##type, part, x, x_row_bytes, n_rows, sums.out, sums.out_stride);                                    \
+    }                                                                                                                  \
     MN_FEW_PATH(path_##type, tile_##type, prepare, x_row_bytes_of)
 PATH(f16)
 PATH(bf16)

@@ -76,10 +76,12 @@ MN_ALWAYS_INLINE __m256i pairs_of(const mn_unpack_form f, __m256i u, const int8_
 /* Times the integer scales of vector i, or one, and added in pairs. */
 MN_ALWAYS_INLINE __m256i widen(const mn_unpack_form f, __m256i pairs, __m256i factors, const int i) {
     if (!f.has_halves) return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-    return _mm256_madd_epi16(pairs, _mm256_shuffle_epi8(factors, _mm256_set1_epi16((short)((2 * i + 1) * 256 + 2 * i))));
+    return _mm256_madd_epi16(pairs,
+                             _mm256_shuffle_epi8(factors, _mm256_set1_epi16((short)((2 * i + 1) * 256 + 2 * i))));
 }
 
-/* Words, or dwords, of a and b that stand two (four) apart in a half are added; those of a and b alternate as dwords (qwords). */
+/* Words, or dwords, of a and b that stand two (four) apart in a half are added; those of a and b alternate as dwords
+ * (qwords). */
 MN_ALWAYS_INLINE __m256i add_dwords(const bool words, __m256i a, __m256i b) {
     __m256i low = _mm256_unpacklo_epi32(a, b), high = _mm256_unpackhi_epi32(a, b);
     return words ? _mm256_add_epi16(low, high) : _mm256_add_epi32(low, high);
@@ -90,18 +92,18 @@ MN_ALWAYS_INLINE __m256i add_qwords(const bool words, __m256i a, __m256i b) {
     return words ? _mm256_add_epi16(low, high) : _mm256_add_epi32(low, high);
 }
 
-/* sum_j q_j u_j of eight blocks; u: eight vectors, or NULL to take them from src one after the other. 16 bits hold 16 products
- * of 4-bit numbers, or 8 of 5-bit ones. */
+/* sum_j q_j u_j of eight blocks; u: eight vectors, or NULL to take them from src one after the other. 16 bits hold 16
+ * products of 4-bit numbers, or 8 of 5-bit ones. */
 MN_ALWAYS_INLINE __m256i dots_of(const mn_unpack_form f, mn_unpack_u_fn *u_of, const char *src, const __m256i *u,
-                                     __m256i factors, const int8_t *x) {
+                                 __m256i factors, const int8_t *x) {
     const bool words = f.u_bits <= 5 && !f.has_halves;
     __m256i v[4];
 #pragma GCC unroll 4
     for (int i = 0; i < MN_FEW_BLOCKS; i += 2) {
         __m256i first = pairs_of(f, u ? u[i] : u_of(src, i), x + i * MN_BLOCK);
         __m256i second = pairs_of(f, u ? u[i + 1] : u_of(src, i + 1), x + (i + 1) * MN_BLOCK);
-        v[i / 2] = words ? _mm256_add_epi16(first, second) :
-                           _mm256_add_epi32(widen(f, first, factors, i), widen(f, second, factors, i + 1));
+        v[i / 2] = words ? _mm256_add_epi16(first, second)
+                         : _mm256_add_epi32(widen(f, first, factors, i), widen(f, second, factors, i + 1));
     }
     __m256i a = add_dwords(words, v[0], v[1]), b = add_dwords(words, v[2], v[3]);
     const __m256i ones = _mm256_set1_epi16(1);
@@ -111,7 +113,8 @@ MN_ALWAYS_INLINE __m256i dots_of(const mn_unpack_form f, mn_unpack_u_fn *u_of, c
 }
 
 /* sum + w . x; dots: of u and q */
-MN_ALWAYS_INLINE __m256 add_terms(const mn_unpack_form f, const mn_unpack_scales *w, __m256i dots, const mn_few_x *x, __m256 sum) {
+MN_ALWAYS_INLINE __m256 add_terms(const mn_unpack_form f, const mn_unpack_scales *w, __m256i dots, const mn_few_x *x,
+                                  __m256 sum) {
     __m256i minus = f.has_halves ? _mm256_madd_epi16(w->half, mn_load_256(x->minus_half)) : mn_load_256(x->minus_sum);
     if (f.offset_bits) dots = _mm256_add_epi32(dots, _mm256_slli_epi32(minus, f.offset_bits));
     __m256 term = _mm256_mul_ps(_mm256_cvtepi32_ps(dots), w->scale);
@@ -120,8 +123,8 @@ MN_ALWAYS_INLINE __m256 add_terms(const mn_unpack_form f, const mn_unpack_scales
 }
 
 /* sum[r] += w . x[r], for 256 inputs. For one row nothing is unpacked before it is multiplied: registers are few. */
-MN_ALWAYS_INLINE void add_chunk(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpack_scales_fn *scales_of, const int n_rows,
-                                   const char *src, const char *x, size_t x_row_bytes, __m256 *sum) {
+MN_ALWAYS_INLINE void add_chunk(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpack_scales_fn *scales_of,
+                                const int n_rows, const char *src, const char *x, size_t x_row_bytes, __m256 *sum) {
     mn_unpack_scales w;
     __m256i u[MN_FEW_BLOCKS];
     scales_of(src, &w);
@@ -138,10 +141,11 @@ MN_ALWAYS_INLINE void add_chunk(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn
     }
 }
 
-/* One output of fewer than MN_MANY_ROWS rows; src: a row of W. A rest of fewer than 256 inputs is filled up with zeros. */
-MN_ALWAYS_INLINE void output_rows(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpack_scales_fn *scales_of, int64_t n_in,
-                                    const int n_rows, const char *src, const char *x, size_t x_row_bytes, float *out,
-                                    int64_t out_stride) {
+/* One output of fewer than MN_MANY_ROWS rows; src: a row of W. A rest of fewer than 256 inputs is filled up with zeros.
+ */
+MN_ALWAYS_INLINE void output_rows(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpack_scales_fn *scales_of,
+                                  int64_t n_in, const int n_rows, const char *src, const char *x, size_t x_row_bytes,
+                                  float *out, int64_t out_stride) {
     __m256 sum[MN_MANY_ROWS];
     for (int r = 0; r < n_rows; r++) sum[r] = _mm256_setzero_ps();
     for (; n_in >= MN_FEW_INPUTS; n_in -= MN_FEW_INPUTS, src += f.chunk_bytes, x += sizeof(mn_few_x)) {
@@ -158,25 +162,27 @@ MN_ALWAYS_INLINE void output_rows(const mn_unpack_form f, mn_unpack_u_fn *u_of, 
 
 /* The tile of a path. One row is a case of its own, whose sum stays in a register. */
 MN_ALWAYS_INLINE void tile(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpack_scales_fn *scales_of,
-                                  const mn_matmul_part *part, const char *x, size_t x_row_bytes, int64_t n_rows, float *out,
-                                  int64_t out_stride) {
+                           const mn_matmul_part *part, const char *x, size_t x_row_bytes, int64_t n_rows, float *out,
+                           int64_t out_stride) {
     const char *src = mn_matmul_row(part, 0);
     size_t stride = mn_tensor_row_bytes(part->w);
     for (int o = 0; o < part->n_outputs; o++, src += stride, out++) {
-        if (n_rows == 1) output_rows(f, u_of, scales_of, part->n_inputs, 1, src, x, x_row_bytes, out, out_stride);
-        else output_rows(f, u_of, scales_of, part->n_inputs, (int)n_rows, src, x, x_row_bytes, out, out_stride);
+        if (n_rows == 1)
+            output_rows(f, u_of, scales_of, part->n_inputs, 1, src, x, x_row_bytes, out, out_stride);
+        else
+            output_rows(f, u_of, scales_of, part->n_inputs, (int)n_rows, src, x, x_row_bytes, out, out_stride);
     }
 }
 
 /* Tile and path of a type. All inputs at once: there are no old sums. */
-#define PATH(type, dtype, ...)                                                                                           \
-    static void tile_##type(const mn_matmul_part *part, const void *panel, void *next, const char *x,                   \
-                            size_t x_row_bytes, int64_t n_rows, mn_matmul_sums sums) {                                   \
-        (void)panel;                                                                                                     \
-        (void)next;                                                                                                      \
-        tile((mn_unpack_form){__VA_ARGS__}, mn_u_of_##type, mn_scales_of_##type, part, x, x_row_bytes, n_rows, sums.out, \
-             sums.out_stride);                                                                                           \
-    }                                                                                                                    \
+#define PATH(type, dtype, ...)                                                                                         \
+    static void tile_##type(const mn_matmul_part *part, const void *panel, void *next, const char *x,                  \
+                            size_t x_row_bytes, int64_t n_rows, mn_matmul_sums sums) {                                 \
+        (void)panel;                                                                                                   \
+        (void)next;                                                                                                    \
+        tile((mn_unpack_form){__VA_ARGS__}, mn_u_of_##type, mn_scales_of_##type, part, x, x_row_bytes, n_rows,         \
+             sums.out, sums.out_stride);                                                                               \
+    }                                                                                                                  \
     MN_FEW_PATH(path_##type, tile_##type, mn_few_prepare, mn_few_x_row_bytes)
 MN_UNPACK_TYPES(PATH)
 

@@ -36,8 +36,8 @@ static void tile_rows(const panel *p, int n_inputs, const float *const x[ROWS], 
     memcpy(sum, s, sizeof s);
 }
 
-static void tile(const mn_matmul_part *part, const void *src, void *next, const char *x, size_t x_row_bytes, int64_t n_rows,
-                 mn_matmul_sums sums) {
+static void tile(const mn_matmul_part *part, const void *src, void *next, const char *x, size_t x_row_bytes,
+                 int64_t n_rows, mn_matmul_sums sums) {
     (void)next;
     int64_t r = 0;
     for (; r + ROWS <= n_rows; r += ROWS) {
@@ -45,8 +45,7 @@ static void tile(const mn_matmul_part *part, const void *src, void *next, const 
         const float *rows[ROWS];
         for (int k = 0; k < ROWS; k++) {
             rows[k] = (const float *)(x + (size_t)(r + k) * x_row_bytes) + part->first_input;
-            if (sums.add)
-                memcpy(sum[k], sums.old + (r + k) * sums.old_stride, (size_t)part->n_outputs * sizeof(float));
+            if (sums.add) memcpy(sum[k], sums.old + (r + k) * sums.old_stride, (size_t)part->n_outputs * sizeof(float));
         }
         tile_rows(src, part->n_inputs, rows, sum);
         for (int k = 0; k < ROWS; k++)

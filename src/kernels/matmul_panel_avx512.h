@@ -19,7 +19,8 @@ typedef struct mn_panel_column {
     __m512i half[2];
 } mn_panel_column;
 
-/* Weights of f16 and bf16 as pairs of bf16, at the beginning of a panel: (n_inputs + 1) / 2 columns, rounded up to 4. */
+/* Weights of f16 and bf16 as pairs of bf16, at the beginning of a panel: (n_inputs + 1) / 2 columns, rounded up to 4.
+ */
 void mn_bf16_pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
 void mn_bf16_pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
 
@@ -52,7 +53,8 @@ MN_ALWAYS_INLINE void mn_load_dwords(const char *p, size_t stride, __m512i out[4
 }
 
 /* n_dwords (rounded up to 4) of 16 rows into one half of a panel. */
-MN_ALWAYS_INLINE void mn_pack_dwords(const char *rows, size_t stride, int n_dwords, mn_panel_column *columns, int half) {
+MN_ALWAYS_INLINE void mn_pack_dwords(const char *rows, size_t stride, int n_dwords, mn_panel_column *columns,
+                                     int half) {
     for (int k = 0; k < n_dwords; k += 4) {
         __m512i v[4];
         mn_prefetch_next_panel(rows + 4 * (size_t)k, stride, k % 16, 4);
@@ -75,8 +77,8 @@ MN_ALWAYS_INLINE const char *mn_tile_row(const mn_tile_rows *rows, int r) {
     return rows->at[r / 3] + (size_t)(r % 3) * rows->stride;
 }
 
-/* Moves to the next inputs. Compilers would keep a pointer for each row and run out of registers; not knowing the stride,
- * they cannot. */
+/* Moves to the next inputs. Compilers would keep a pointer for each row and run out of registers; not knowing the
+ * stride, they cannot. */
 MN_ALWAYS_INLINE void mn_tile_advance(mn_tile_rows *rows, size_t bytes) {
 #pragma GCC unroll 4
     for (int g = 0; g < 4; g++) rows->at[g] += bytes;
@@ -90,7 +92,8 @@ MN_ALWAYS_INLINE void mn_sums_advance(mn_matmul_sums *sums, int n) {
 }
 
 /* A row's sums of a panel to where they belong. */
-MN_ALWAYS_INLINE void mn_store_sums(const mn_matmul_sums *sums, float *out, const __mmask16 mask[2], __m512 low, __m512 high) {
+MN_ALWAYS_INLINE void mn_store_sums(const mn_matmul_sums *sums, float *out, const __mmask16 mask[2], __m512 low,
+                                    __m512 high) {
     if (sums->stream) {
         _mm512_stream_ps(out, low);
         _mm512_stream_ps(out + 16, high);

@@ -11,7 +11,9 @@ static size_t x_row_bytes(int64_t n_in) {
 }
 
 /* A NaN becomes 0. */
-MN_ALWAYS_INLINE __m512i to_steps(__m512 v) { return _mm512_maskz_cvtps_epi32(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q), v); }
+MN_ALWAYS_INLINE __m512i to_steps(__m512 v) {
+    return _mm512_maskz_cvtps_epi32(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q), v);
+}
 
 /* To the nearest of -127 .. 127 steps of the block's largest magnitude / 127; halves to even. The scale of a block with
  * an infinity or a NaN is one, and so is what comes of it. */
@@ -65,12 +67,12 @@ MN_ALWAYS_INLINE void tile_sub_block(const int n_rows, const form f, const mn_pa
                                      const __m512 *min, const tile_x *x, const int sub, __m512 (*term)[2]) {
     __m512i acc[6][2];
     const size_t half_bytes = sizeof(int32_t[MN_QUANT_BLOCKS]) * (size_t)sub;
-    const size_t sums = f.sub_blocks == 1 ? offsetof(mn_quant_x, minus_sum)
-                                          : offsetof(mn_quant_x, minus_half) + half_bytes;
+    const size_t sums =
+        f.sub_blocks == 1 ? offsetof(mn_quant_x, minus_sum) : offsetof(mn_quant_x, minus_half) + half_bytes;
 #pragma GCC unroll 6
     for (int r = 0; r < n_rows; r++)
-        acc[r][0] = acc[r][1] = f.has_min ? _mm512_setzero_si512() :
-                                            _mm512_slli_epi32(broadcast(number(x, r, sums)), (unsigned)f.offset_bits);
+        acc[r][0] = acc[r][1] = f.has_min ? _mm512_setzero_si512()
+                                          : _mm512_slli_epi32(broadcast(number(x, r, sums)), (unsigned)f.offset_bits);
     const int n_columns = 8 / f.sub_blocks;
 #pragma GCC unroll 8
     for (int k = 0; k < n_columns; k++) {
@@ -121,15 +123,14 @@ MN_ALWAYS_INLINE void tile_rows(const int n_rows, const form f, const mn_matmul_
         mn_tile_advance(&at.numbers, sizeof(float));
     }
 #pragma GCC unroll 6
-    for (int r = 0; r < n_rows; r++)
-        mn_store_sums(&sums, sums.out + r * sums.out_stride, mask, sum[r][0], sum[r][1]);
+    for (int r = 0; r < n_rows; r++) mn_store_sums(&sums, sums.out + r * sums.out_stride, mask, sum[r][0], sum[r][1]);
 }
 
 MN_ALWAYS_INLINE void tile(const form f, const mn_matmul_part *part, const void *p, const char *x, size_t row_bytes,
                            int64_t n_rows, mn_matmul_sums sums) {
     x += (size_t)part->first_input / MN_QUANT_INPUTS * sizeof(mn_quant_x);
-#define TILE(n)                                                                 \
-    for (; n_rows >= n; n_rows -= n, x += n * row_bytes, mn_sums_advance(&sums, n)) \
+#define TILE(n)                                                                                                        \
+    for (; n_rows >= n; n_rows -= n, x += n * row_bytes, mn_sums_advance(&sums, n))                                    \
     tile_rows(n, f, part, p, x, row_bytes, sums)
     TILE(6);
     TILE(4);
@@ -155,11 +156,11 @@ void mn_quant_pack_part(const mn_matmul_part *part, mn_quant_pack_fn *pack_rows,
 }
 
 /* A tile for each form, a path for each type. */
-#define FORM(name, ...)                                                                                         \
-    static void tile_##name(const mn_matmul_part *part, const void *panel, void *next, const char *x,          \
-                            size_t row_bytes, int64_t n_rows, mn_matmul_sums sums) {                            \
-        (void)next;                                                                                             \
-        tile((form){__VA_ARGS__}, part, panel, x, row_bytes, n_rows, sums);                                     \
+#define FORM(name, ...)                                                                                                \
+    static void tile_##name(const mn_matmul_part *part, const void *panel, void *next, const char *x,                  \
+                            size_t row_bytes, int64_t n_rows, mn_matmul_sums sums) {                                   \
+        (void)next;                                                                                                    \
+        tile((form){__VA_ARGS__}, part, panel, x, row_bytes, n_rows, sums);                                            \
     }
 FORM(offset_3, .sub_blocks = 1, .offset_bits = 3)
 FORM(offset_4, .sub_blocks = 1, .offset_bits = 4)
@@ -169,21 +170,21 @@ FORM(halves_offset_2, .sub_blocks = 2, .offset_bits = 2)
 FORM(halves_offset_5, .sub_blocks = 2, .offset_bits = 5)
 FORM(halves_min, .sub_blocks = 2, .has_min = true)
 
-#define PATH(type, form_name, row_fn)                                                              \
-    static void pack_##type(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel) { \
-        (void)vec;                                                                            \
-        mn_quant_pack_part(part, mn_quant_pack_##type, panel);                                \
-    }                                                                                         \
-    static const mn_matmul_path path_##type = {                                               \
-        .panel_outputs = MN_PANEL_OUTPUTS,                                                    \
-        .block_inputs = MN_QUANT_INPUTS,                                                      \
-        .panel_bytes = sizeof(mn_quant_panel),                                                \
-        .leave = mn_sums_leave,                                                                  \
-        .x_row_bytes = x_row_bytes,                                                           \
-        .prepare = prepare,                                                                   \
-        .pack = pack_##type,                                                                  \
-        .tile = tile_##form_name,                                                             \
-        .row = row_fn,                                                                        \
+#define PATH(type, form_name, row_fn)                                                                                  \
+    static void pack_##type(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel) {                      \
+        (void)vec;                                                                                                     \
+        mn_quant_pack_part(part, mn_quant_pack_##type, panel);                                                         \
+    }                                                                                                                  \
+    static const mn_matmul_path path_##type = {                                                                        \
+        .panel_outputs = MN_PANEL_OUTPUTS,                                                                             \
+        .block_inputs = MN_QUANT_INPUTS,                                                                               \
+        .panel_bytes = sizeof(mn_quant_panel),                                                                         \
+        .leave = mn_sums_leave,                                                                                        \
+        .x_row_bytes = x_row_bytes,                                                                                    \
+        .prepare = prepare,                                                                                            \
+        .pack = pack_##type,                                                                                           \
+        .tile = tile_##form_name,                                                                                      \
+        .row = row_fn,                                                                                                 \
     };
 PATH(q8_0, offset_7, mn_quant_row_q8_0)
 PATH(q4_0, offset_3, mn_quant_row_q4_0)

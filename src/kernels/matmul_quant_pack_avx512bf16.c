@@ -1,5 +1,5 @@
-/* Quantised blocks of 16 rows at a time into panels of bytes: one lane for each row, so that scales packed into odd bits
- * are taken apart for 16 rows by one shift and one mask.
+/* Quantised blocks of 16 rows at a time into panels of bytes: one lane for each row, so that scales packed into odd
+ * bits are taken apart for 16 rows by one shift and one mask.
  */
 #include "kernels/matmul_quant.h"
 
@@ -16,8 +16,8 @@ static inline uint16_t load_u16(const char *p) {
 /* An f16 of each of 16 rows. */
 MN_ALWAYS_INLINE __m512 load_halves(const char *p, size_t stride) {
     __m128i low = _mm_setzero_si128(), high = _mm_setzero_si128();
-#define ROW(k)                                                     \
-    low = _mm_insert_epi16(low, load_u16(p + k * stride), k);      \
+#define ROW(k)                                                                                                         \
+    low = _mm_insert_epi16(low, load_u16(p + k * stride), k);                                                          \
     high = _mm_insert_epi16(high, load_u16(p + (k + 8) * stride), k)
     ROW(0);
     ROW(1);

@@ -122,7 +122,8 @@ MN_ALWAYS_INLINE __m512 two_halves(const char *a, const char *b) {
     uint16_t low, high;
     memcpy(&low, a, sizeof low);
     memcpy(&high, b, sizeof high);
-    return half_floats(_mm512_castsi256_si512(_mm256_set_m128i(_mm_set1_epi16((short)high), _mm_set1_epi16((short)low))));
+    return half_floats(
+        _mm512_castsi256_si512(_mm256_set_m128i(_mm_set1_epi16((short)high), _mm_set1_epi16((short)low))));
 }
 
 typedef struct k4_scales {
@@ -280,10 +281,10 @@ MN_ALWAYS_INLINE void half_row(terms_fn *terms_of, const mn_matmul_part *part, i
     _mm512_mask_storeu_ps(out + first, mn_half_mask(part->n_outputs, half), sum);
 }
 
-#define ROW(type)                                                                                       \
-    void mn_quant_row_##type(const mn_matmul_part *part, const void *x, void *panel, float *out) {      \
-        for (int half = 0; half * MN_HALF_OUTPUTS < part->n_outputs; half++)                            \
-            half_row(terms_##type, part, half, x, panel, out);                                          \
+#define ROW(type)                                                                                                      \
+    void mn_quant_row_##type(const mn_matmul_part *part, const void *x, void *panel, float *out) {                     \
+        for (int half = 0; half * MN_HALF_OUTPUTS < part->n_outputs; half++)                                           \
+            half_row(terms_##type, part, half, x, panel, out);                                                         \
     }
 ROW(q8_0)
 ROW(q4_0)

@@ -1,6 +1,6 @@
-/* A lone row of x times f32 weights. Memory is the limit, so there is no panel: 64 bytes of each of 8 rows of W are turned about in
- * registers and added to 8 outputs side by side, one input after the other, as a tile does it. Two such groups take turns, as
- * one sum alone would wait for itself.
+/* A lone row of x times f32 weights. Memory is the limit, so there is no panel: 64 bytes of each of 8 rows of W are
+ * turned about in registers and added to 8 outputs side by side, one input after the other, as a tile does it. Two such
+ * groups take turns, as one sum alone would wait for itself.
  *
  * Every cache line is touched once, as rows a power of two apart would push each other out of the first-level cache.
  * The block that comes next is asked for in the order of its addresses, which memory serves fastest.

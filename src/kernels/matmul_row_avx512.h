@@ -50,8 +50,8 @@ MN_ALWAYS_INLINE void mn_prefetch_in_order(const char *next, size_t stride, int6
 }
 
 /* sum + rows . x over n_bytes of each of 16 rows; every step of 64 bytes asks for as much of what comes next. */
-MN_ALWAYS_INLINE __m512 mn_row_block(mn_row_load_fn *load, mn_row_dot_fn *dot, const char *const rows[16], const char *x,
-                                     int64_t n_bytes, const char *next, size_t stride, __m512 sum) {
+MN_ALWAYS_INLINE __m512 mn_row_block(mn_row_load_fn *load, mn_row_dot_fn *dot, const char *const rows[16],
+                                     const char *x, int64_t n_bytes, const char *next, size_t stride, __m512 sum) {
     int64_t n_steps = (n_bytes + MN_ROW_STEP_BYTES - 1) / MN_ROW_STEP_BYTES;
     for (int64_t step = 0; step < n_steps; step++) {
         int64_t at = step * MN_ROW_STEP_BYTES, left = n_bytes - at;

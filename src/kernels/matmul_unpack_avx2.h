@@ -1,5 +1,5 @@
-/* 256 quantised weights of any type from the bytes in which they are stored, with 256-bit registers: numbers u of 8 bits, in the
- * order of mn_few_x, and scales. w = scale (u - offset), or scale u - min.
+/* 256 quantised weights of any type from the bytes in which they are stored, with 256-bit registers: numbers u of 8
+ * bits, in the order of mn_few_x, and scales. w = scale (u - offset), or scale u - min.
  */
 #ifndef MN_KERNELS_MATMUL_UNPACK_AVX2_H
 #define MN_KERNELS_MATMUL_UNPACK_AVX2_H
@@ -15,15 +15,15 @@ typedef struct mn_unpack_form {
     int offset_bits;
 } mn_unpack_form;
 
-/* Of 256 weights, in the order of d. With halves: factors, the integer scales, and what multiplies minus_half, the same or the
- * minima, in the order of minus_half. */
+/* Of 256 weights, in the order of d. With halves: factors, the integer scales, and what multiplies minus_half, the same
+ * or the minima, in the order of minus_half. */
 typedef struct mn_unpack_scales {
     __m256 scale, min;
     __m256i factors, half;
 } mn_unpack_scales;
 
-/* From 256 weights as they are stored: vector i of u, in the order of mn_few_x.q, and the scales. They read the weights' bytes
- * and none beyond. */
+/* From 256 weights as they are stored: vector i of u, in the order of mn_few_x.q, and the scales. They read the
+ * weights' bytes and none beyond. */
 typedef __m256i mn_unpack_u_fn(const char *src, const int i);
 typedef void mn_unpack_scales_fn(const char *src, mn_unpack_scales *scales);
 
@@ -49,8 +49,8 @@ MN_ALWAYS_INLINE __m256i mn_shift_halves(__m256i v, int low_bits, int high_bits)
 
 MN_ALWAYS_INLINE __m128i mn_load_128(const void *p) { return _mm_loadu_si128(p); }
 
-/* The dwords at p in a block and in the fourth, the first and the fifth after it. Each is loaded with what stands before it, at
- * the place where it goes. */
+/* The dwords at p in a block and in the fourth, the first and the fifth after it. Each is loaded with what stands
+ * before it, at the place where it goes. */
 MN_ALWAYS_INLINE __m128i mn_pick_dwords(const char *p, size_t block_bytes) {
     __m128i v = _mm_blend_epi32(mn_load_128(p), mn_load_128(p + 4 * block_bytes - 4), 2);
     v = _mm_blend_epi32(v, mn_load_128(p + block_bytes - 8), 4);
@@ -102,12 +102,14 @@ MN_ALWAYS_INLINE __m256i mn_u_of_q4_1(const char *src, const int i) {
 
 MN_ALWAYS_INLINE __m256i mn_u_of_q5_0(const char *src, const int i) {
     const mn_q5_0 *pair = (const mn_q5_0 *)src + i / 2 * 2;
-    return _mm256_or_si256(mn_block_nibbles(pair[0].q, pair[1].q, i % 2), mn_block_fifth_bits(pair[0].high, pair[1].high, i % 2));
+    return _mm256_or_si256(mn_block_nibbles(pair[0].q, pair[1].q, i % 2),
+                           mn_block_fifth_bits(pair[0].high, pair[1].high, i % 2));
 }
 
 MN_ALWAYS_INLINE __m256i mn_u_of_q5_1(const char *src, const int i) {
     const mn_q5_1 *pair = (const mn_q5_1 *)src + i / 2 * 2;
-    return _mm256_or_si256(mn_block_nibbles(pair[0].q, pair[1].q, i % 2), mn_block_fifth_bits(pair[0].high, pair[1].high, i % 2));
+    return _mm256_or_si256(mn_block_nibbles(pair[0].q, pair[1].q, i % 2),
+                           mn_block_fifth_bits(pair[0].high, pair[1].high, i % 2));
 }
 
 MN_ALWAYS_INLINE __m256i mn_u_of_iq4_nl(const char *src, const int i) {
@@ -120,8 +122,8 @@ MN_ALWAYS_INLINE __m256i mn_u_of_iq4_nl(const char *src, const int i) {
 /* The float in every lane. */
 MN_ALWAYS_INLINE __m256 mn_half_everywhere(mn_half h) { return _mm256_cvtph_ps(_mm_set1_epi16((short)h)); }
 
-/* Of Q4_K or Q5_K: both begin alike, with d, d_min and three words of scales; see mn_k4_scale. The words are taken apart in
- * general registers, as the vector units have more to do. */
+/* Of Q4_K or Q5_K: both begin alike, with d, d_min and three words of scales; see mn_k4_scale. The words are taken
+ * apart in general registers, as the vector units have more to do. */
 MN_ALWAYS_INLINE void mn_k4_scales(const char *src, mn_unpack_scales *w) {
     const uint64_t low_4 = 0x0f0f0f0f0f0f0f0f, low_6 = 0x3f3f3f3f3f3f3f3f, high_2 = 0x3030303030303030;
     uint64_t words; /* scales 0 to 3, then minima 0 to 3; upper two bits belong to those from 4 to 7 */
@@ -131,7 +133,8 @@ MN_ALWAYS_INLINE void mn_k4_scales(const char *src, mn_unpack_scales *w) {
     memcpy(&both, src, sizeof both);
     uint64_t first = words & low_6, second = ((last | (uint64_t)last << 28) & low_4) | (words >> 2 & high_2);
     __m256i bytes = _mm256_broadcastsi128_si256(_mm_set_epi64x((int64_t)second, (int64_t)first));
-    const __m256i scales = _mm256_or_si256(_mm256_set1_epi32((int)0x80808000), _mm256_setr_epi32(0, 2, 8, 10, 1, 3, 9, 11));
+    const __m256i scales =
+        _mm256_or_si256(_mm256_set1_epi32((int)0x80808000), _mm256_setr_epi32(0, 2, 8, 10, 1, 3, 9, 11));
     __m256i mins = _mm256_or_si256(scales, _mm256_set1_epi32(4));
     __m256 d = _mm256_cvtph_ps(_mm_set1_epi32((int)both)); /* and d_min, alternating */
     w->scale = _mm256_mul_ps(_mm256_moveldup_ps(d), _mm256_cvtepi32_ps(_mm256_shuffle_epi8(bytes, scales)));
@@ -145,7 +148,9 @@ MN_ALWAYS_INLINE void mn_scales_of_q5_k(const char *src, mn_unpack_scales *w) { 
 /* 16 bytes of nibbles, the low ones of one block and the high ones of the next. */
 MN_ALWAYS_INLINE __m256i mn_k_nibbles(const void *q) { return mn_and_all(mn_shift_halves(mn_load_twice(q), 0, 4), 15); }
 
-MN_ALWAYS_INLINE __m256i mn_u_of_q4_k(const char *src, const int i) { return mn_k_nibbles(src + offsetof(mn_q4_k, q) + 16 * i); }
+MN_ALWAYS_INLINE __m256i mn_u_of_q4_k(const char *src, const int i) {
+    return mn_k_nibbles(src + offsetof(mn_q4_k, q) + 16 * i);
+}
 
 /* Bit b of each of 16 bytes in one half, bit b + 1 in the other, moved to bit 4. */
 MN_ALWAYS_INLINE __m256i mn_k_fifth_bits(const void *high, const int b) {
@@ -187,7 +192,9 @@ MN_ALWAYS_INLINE __m256i mn_two_bits(const uint8_t *q, const int i) {
     return mn_and_all(mn_shift_halves(mn_load_twice(q + i / 4 * 32 + i % 2 * 16), shift, shift + 2), 3);
 }
 
-MN_ALWAYS_INLINE __m256i mn_u_of_q2_k(const char *src, const int i) { return mn_two_bits(((const mn_q2_k *)src)->q, i); }
+MN_ALWAYS_INLINE __m256i mn_u_of_q2_k(const char *src, const int i) {
+    return mn_two_bits(((const mn_q2_k *)src)->q, i);
+}
 
 MN_ALWAYS_INLINE void mn_scales_of_q2_k(const char *src, mn_unpack_scales *w) {
     const mn_q2_k *block = (const mn_q2_k *)src;
@@ -225,9 +232,9 @@ MN_ALWAYS_INLINE void mn_scales_of_q3_k(const char *src, mn_unpack_scales *w) {
     w->scale = mn_half_everywhere(block->d);
 }
 
-#define MN_BLOCK_SCALES_OF(type, scales)                                                \
-    MN_ALWAYS_INLINE void mn_scales_of_##type(const char *src, mn_unpack_scales *w) { \
-        scales(src, sizeof(mn_##type), w);                                             \
+#define MN_BLOCK_SCALES_OF(type, scales)                                                                               \
+    MN_ALWAYS_INLINE void mn_scales_of_##type(const char *src, mn_unpack_scales *w) {                                  \
+        scales(src, sizeof(mn_##type), w);                                                                             \
     }
 MN_BLOCK_SCALES_OF(q8_0, mn_block_scales)
 MN_BLOCK_SCALES_OF(q4_0, mn_block_scales)
@@ -237,17 +244,17 @@ MN_BLOCK_SCALES_OF(q5_1, mn_block_scales_and_minima)
 MN_BLOCK_SCALES_OF(iq4_nl, mn_block_scales)
 
 /* X(type, dtype, members of its form) */
-#define MN_UNPACK_TYPES(X)                                                                                     \
-    X(q8_0, MN_Q8_0, .chunk_bytes = 8 * sizeof(mn_q8_0), .u_bits = 8)                                          \
-    X(q4_0, MN_Q4_0, .chunk_bytes = 8 * sizeof(mn_q4_0), .u_bits = 4, .offset_bits = 3)                        \
-    X(q4_1, MN_Q4_1, .chunk_bytes = 8 * sizeof(mn_q4_1), .u_bits = 4, .has_min = true)                         \
-    X(q5_0, MN_Q5_0, .chunk_bytes = 8 * sizeof(mn_q5_0), .u_bits = 5, .offset_bits = 4)                        \
-    X(q5_1, MN_Q5_1, .chunk_bytes = 8 * sizeof(mn_q5_1), .u_bits = 5, .has_min = true)                         \
-    X(iq4_nl, MN_IQ4_NL, .chunk_bytes = 8 * sizeof(mn_iq4_nl), .u_bits = 8)                                    \
-    X(q2_k, MN_Q2_K, .chunk_bytes = sizeof(mn_q2_k), .u_bits = 2, .has_halves = true, .has_min = true)         \
-    X(q3_k, MN_Q3_K, .chunk_bytes = sizeof(mn_q3_k), .u_bits = 3, .has_halves = true, .offset_bits = 2)        \
-    X(q4_k, MN_Q4_K, .chunk_bytes = sizeof(mn_q4_k), .u_bits = 4, .has_min = true)                             \
-    X(q5_k, MN_Q5_K, .chunk_bytes = sizeof(mn_q5_k), .u_bits = 5, .has_min = true)                             \
+#define MN_UNPACK_TYPES(X)                                                                                             \
+    X(q8_0, MN_Q8_0, .chunk_bytes = 8 * sizeof(mn_q8_0), .u_bits = 8)                                                  \
+    X(q4_0, MN_Q4_0, .chunk_bytes = 8 * sizeof(mn_q4_0), .u_bits = 4, .offset_bits = 3)                                \
+    X(q4_1, MN_Q4_1, .chunk_bytes = 8 * sizeof(mn_q4_1), .u_bits = 4, .has_min = true)                                 \
+    X(q5_0, MN_Q5_0, .chunk_bytes = 8 * sizeof(mn_q5_0), .u_bits = 5, .offset_bits = 4)                                \
+    X(q5_1, MN_Q5_1, .chunk_bytes = 8 * sizeof(mn_q5_1), .u_bits = 5, .has_min = true)                                 \
+    X(iq4_nl, MN_IQ4_NL, .chunk_bytes = 8 * sizeof(mn_iq4_nl), .u_bits = 8)                                            \
+    X(q2_k, MN_Q2_K, .chunk_bytes = sizeof(mn_q2_k), .u_bits = 2, .has_halves = true, .has_min = true)                 \
+    X(q3_k, MN_Q3_K, .chunk_bytes = sizeof(mn_q3_k), .u_bits = 3, .has_halves = true, .offset_bits = 2)                \
+    X(q4_k, MN_Q4_K, .chunk_bytes = sizeof(mn_q4_k), .u_bits = 4, .has_min = true)                                     \
+    X(q5_k, MN_Q5_K, .chunk_bytes = sizeof(mn_q5_k), .u_bits = 5, .has_min = true)                                     \
     X(q6_k, MN_Q6_K, .chunk_bytes = sizeof(mn_q6_k), .u_bits = 6, .has_halves = true, .offset_bits = 5)
 
 #endif

@@ -12,7 +12,8 @@
 enum { N_RATES = 5, STEPS = 200000, READ_PIECE_BYTES = 1 << 18, AHEAD_BYTES = 1 << 14 };
 
 /* Beyond what the last cache may hold, on large pages where the system has them: cached rows lie on such. */
-static const size_t MIN_READ_BYTES = (size_t)1 << 28, MAX_READ_BYTES = (size_t)1 << 30, HUGE_PAGE_BYTES = (size_t)1 << 21;
+static const size_t MIN_READ_BYTES = (size_t)1 << 28, MAX_READ_BYTES = (size_t)1 << 30,
+                    HUGE_PAGE_BYTES = (size_t)1 << 21;
 
 double mn_peak_f32_generic(int64_t n_steps, float *sink) {
     enum { N = 32 };
@@ -28,7 +29,7 @@ typedef struct burst {
     mn_peak_fn *fn;
     const uint64_t *buffer;
     size_t buffer_bytes;
-    bool ask_ahead; /* for what the processor's own prefetcher leaves out */
+    bool ask_ahead;  /* for what the processor's own prefetcher leaves out */
     float sinks[64]; /* threads share them: nobody looks */
 } burst;
 
@@ -97,7 +98,8 @@ static uint64_t *create_buffer(size_t *bytes) {
 mn_status mn_peaks_measure(mn_cpu_level level, mn_pool *pool, double seconds, mn_peaks *out, mn_error *err) {
     size_t bytes;
     uint64_t *buffer = create_buffer(&bytes);
-    if (!buffer) return mn_fail(err, MN_ERR_MEMORY, "no memory for the %zu MiB that measure bandwidth.", MIN_READ_BYTES >> 20);
+    if (!buffer)
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for the %zu MiB that measure bandwidth.", MIN_READ_BYTES >> 20);
     burst bursts[N_RATES] = {{.fn = f32_fn(level)},
                              {.fn = NULL},
                              {.fn = NULL},

@@ -23,11 +23,11 @@ typedef struct mn_peaks {
  * buffer (256 MiB at least). */
 mn_status mn_peaks_measure(mn_cpu_level level, mn_pool *pool, double seconds, mn_peaks *out, mn_error *err);
 
-/* One run of n_steps steps on one thread: returns operations done. The sum of what was computed goes to *sink, so that the
- * work is not removed. */
+/* One run of n_steps steps on one thread: returns operations done. The sum of what was computed goes to *sink, so that
+ * the work is not removed. */
 typedef double mn_peak_fn(int64_t n_steps, float *sink);
 
-mn_peak_fn mn_peak_f32_generic, mn_peak_f32_avx2, mn_peak_f32_avx512, mn_peak_int8_avxvnni,
-    mn_peak_bf16_avx512bf16, mn_peak_int8_avx512bf16, mn_peak_bf16_amx, mn_peak_int8_amx;
+mn_peak_fn mn_peak_f32_generic, mn_peak_f32_avx2, mn_peak_f32_avx512, mn_peak_int8_avxvnni, mn_peak_bf16_avx512bf16,
+    mn_peak_int8_avx512bf16, mn_peak_bf16_amx, mn_peak_int8_amx;
 
 #endif

@@ -1,8 +1,8 @@
 #include "kernels/amx.h"
 #include "kernels/peak.h"
 
-/* Tiles of zeros would take four cycles of five: what the multipliers have to do decides how fast they are let run. These are
- * numbers of both signs between 1 and 2, or bytes of all sizes. */
+/* Tiles of zeros would take four cycles of five: what the multipliers have to do decides how fast they are let run.
+ * These are numbers of both signs between 1 and 2, or bytes of all sizes. */
 static void fill(uint16_t *tiles, int n) {
     uint32_t state = 1;
     for (int i = 0; i < n; i++) {

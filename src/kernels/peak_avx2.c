@@ -9,7 +9,7 @@ double mn_peak_f32_avx2(int64_t n_steps, float *sink) {
     for (int k = 0; k < N; k++) sum[k] = _mm256_set1_ps((float)k);
     for (int64_t i = 0; i < n_steps; i++) {
 #pragma GCC unroll 12
-    for (int k = 0; k < N; k++) sum[k] = _mm256_fmadd_ps(sum[k], a, b);
+        for (int k = 0; k < N; k++) sum[k] = _mm256_fmadd_ps(sum[k], a, b);
     }
 #pragma GCC unroll 12
     for (int k = 0; k < N; k++) *sink += _mm256_cvtss_f32(sum[k]);

@@ -6,13 +6,15 @@ enum { LANES = 16 };
 
 static void f16_to_f32(const uint16_t *src, float *dst, int64_t n) {
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) _mm512_storeu_ps(dst + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(src + i))));
+    for (; i + LANES <= n; i += LANES)
+        _mm512_storeu_ps(dst + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(src + i))));
     for (; i < n; i++) dst[i] = mn_f16_to_f32(src[i]);
 }
 
 static void f16_from_f32(const float *src, uint16_t *dst, int64_t n) {
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) _mm256_storeu_si256((__m256i *)(dst + i), _mm512_cvtps_ph(_mm512_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i + LANES <= n; i += LANES)
+        _mm256_storeu_si256((__m256i *)(dst + i), _mm512_cvtps_ph(_mm512_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT));
     for (; i < n; i++) dst[i] = mn_f16_from_f32(src[i]);
 }
 

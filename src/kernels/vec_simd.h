@@ -56,17 +56,17 @@ INLINE float largest_lane(vf v) {
 }
 
 /* Runs the statement over whole vectors, then once over the rest; it sees i (where), n_left (0: a whole vector). */
-#define FOR_VECTORS(n, ...)                        \
-    do {                                           \
-        int64_t i = 0;                             \
-        for (; i + LANES <= n; i += LANES) {       \
-            const int64_t n_left = 0;              \
-            __VA_ARGS__                            \
-        }                                          \
-        if (i < n) {                               \
-            const int64_t n_left = n - i;          \
-            __VA_ARGS__                            \
-        }                                          \
+#define FOR_VECTORS(n, ...)                                                                                            \
+    do {                                                                                                               \
+        int64_t i = 0;                                                                                                 \
+        for (; i + LANES <= n; i += LANES) {                                                                           \
+            const int64_t n_left = 0;                                                                                  \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+        if (i < n) {                                                                                                   \
+            const int64_t n_left = n - i;                                                                              \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
     } while (0)
 #define LOAD(p) (n_left ? load_some((p) + i, n_left, 0) : load((p) + i))
 #define STORE(p, v) (n_left ? store_some((p) + i, v, n_left) : store((p) + i, v))
@@ -80,7 +80,9 @@ INLINE vf vec_exp(vf x) {
     vf shifted = x * 1.44269504088896341f + rounder, n = shifted - rounder;
     vf r = x - n * 0.693359375f + n * 2.12194440e-4f;
     vf p = ((((r * 1.9875691500e-4f + 1.3981999507e-3f) * r + 8.3334519073e-3f) * r + 4.1665795894e-2f) * r +
-            1.6666665459e-1f) * r + 5.0000001201e-1f;
+            1.6666665459e-1f) *
+               r +
+           5.0000001201e-1f;
     vi k = (vi)shifted - 0x4b400000, half = k >> 1;
     vf first = (vf)((half + 127) << 23), second = (vf)((k - half + 127) << 23);
     return (p * r * r + r + 1) * first * second;
@@ -116,8 +118,10 @@ static void vec_rms_norm(float *out, const float *x, const float *w, float eps, 
     vf sum = {0};
     FOR_VECTORS(n, { sum += LOAD(x) * LOAD(x); });
     float scale = 1 / sqrtf(sum_lanes(sum) / (float)n + eps);
-    if (!w) vec_scale(out, x, scale, n);
-    else FOR_VECTORS(n, { STORE(out, LOAD(x) * scale * LOAD(w)); });
+    if (!w)
+        vec_scale(out, x, scale, n);
+    else
+        FOR_VECTORS(n, { STORE(out, LOAD(x) * scale * LOAD(w)); });
 }
 
 static void vec_layer_norm(float *out, const float *x, const float *w, const float *b, float eps, int64_t n) {

@@ -17,7 +17,7 @@ struct mn_kvcache {
     int64_t gap_begin, gap_end;   /* but for these, dropped between */
     char *base;
     size_t map_bytes;
-    const void **page_lists; /* per layer: n_pages key pages, then n_pages value pages */
+    const void **page_lists;   /* per layer: n_pages key pages, then n_pages value pages */
     mn_key_summary *summaries; /* [n_layers], empty until a pattern wants one */
     /* With a file (disk.h): pages [cold_begin, cold_end) are there and nowhere else. */
     mn_disk *disk; /* NULL: all in RAM */

@@ -58,10 +58,11 @@ static mn_status write_at(mn_disk *d, off_t offset, const char *data, size_t byt
         ssize_t n = pwrite(d->fd, data + done, bytes - done, offset + (off_t)done);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0)
-            return mn_fail(err, MN_ERR_IO,
-                           "%s: cannot write cached pages after %.2f GiB: %s; make room there, name another --kv-disk, or "
-                           "raise --kv-ram. Nothing of the context is lost.",
-                           d->dir, (double)d->traffic.written_bytes / 0x1p30, strerror(errno));
+            return mn_fail(
+                err, MN_ERR_IO,
+                "%s: cannot write cached pages after %.2f GiB: %s; make room there, name another --kv-disk, or "
+                "raise --kv-ram. Nothing of the context is lost.",
+                d->dir, (double)d->traffic.written_bytes / 0x1p30, strerror(errno));
         done += (size_t)n;
     }
     return MN_OK;
@@ -69,14 +70,16 @@ static mn_status write_at(mn_disk *d, off_t offset, const char *data, size_t byt
 
 mn_status mn_disk_write(mn_disk *d, int64_t page, const void *slab, mn_error *err) {
     for (int layer = 0; layer < d->n_layers; layer++)
-        MN_TRY(write_at(d, offset_of(d, layer, page), (const char *)slab + (size_t)layer * d->layer_bytes, d->layer_bytes, err));
+        MN_TRY(write_at(d, offset_of(d, layer, page), (const char *)slab + (size_t)layer * d->layer_bytes,
+                        d->layer_bytes, err));
     d->traffic.written_bytes += (size_t)d->n_layers * d->layer_bytes;
     return MN_OK;
 }
 
 mn_status mn_disk_read(mn_disk *d, int64_t page, void *slab, mn_error *err) {
     for (int layer = 0; layer < d->n_layers; layer++)
-        MN_TRY(read_at(d, offset_of(d, layer, page), (char *)slab + (size_t)layer * d->layer_bytes, d->layer_bytes, err));
+        MN_TRY(
+            read_at(d, offset_of(d, layer, page), (char *)slab + (size_t)layer * d->layer_bytes, d->layer_bytes, err));
     return MN_OK;
 }
 
@@ -142,7 +145,8 @@ static mn_status open_parts(mn_disk *d, const char *dir, mn_error *err) {
     if (!d->dir) return mn_fail(err, MN_ERR_MEMORY, "%s: no memory for its name.", dir);
     d->fd = open_nameless(dir);
     if (d->fd < 0)
-        return mn_fail(err, MN_ERR_IO, "%s: cannot hold cached pages: %s; --kv-disk wants a directory you may write to.", dir,
+        return mn_fail(err, MN_ERR_IO,
+                       "%s: cannot hold cached pages: %s; --kv-disk wants a directory you may write to.", dir,
                        strerror(errno));
     if (pthread_create(&d->reader, NULL, reader_main, d))
         return mn_fail(err, MN_ERR_MEMORY, "cannot start the thread that reads cached pages.");
@@ -159,8 +163,10 @@ mn_status mn_disk_open(const char *dir, int n_layers, size_t layer_bytes, mn_dis
     pthread_mutex_init(&d->mutex, NULL);
     pthread_cond_init(&d->changed, NULL);
     mn_status status = open_parts(d, dir, err);
-    if (status == MN_OK) *out = d;
-    else mn_disk_close(d);
+    if (status == MN_OK)
+        *out = d;
+    else
+        mn_disk_close(d);
     return status;
 }
 

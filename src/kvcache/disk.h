@@ -1,9 +1,9 @@
 /* The file behind a cache: pages that have left the RAM, and a thread that reads them before they are needed.
  *
- * The file has no name from the moment it is open, so that nothing is left behind however the process ends. Pages lie in
- * chunks of MN_DISK_CHUNK_PAGES, inside a chunk layer by layer: attention goes through one layer's tokens in order, and
- * finds them side by side.
- *   offset of (layer, page) = ((page / chunk * n_layers + layer) * chunk + page % chunk) * layer_bytes
+ * The file has no name from the moment it is open, so that nothing is left behind however the process ends. Pages lie
+ * in chunks of MN_DISK_CHUNK_PAGES, inside a chunk layer by layer: attention goes through one layer's tokens in order,
+ * and finds them side by side. offset of (layer, page) = ((page / chunk * n_layers + layer) * chunk + page % chunk) *
+ * layer_bytes
  */
 #ifndef MN_KVCACHE_DISK_H
 #define MN_KVCACHE_DISK_H
@@ -32,8 +32,8 @@ mn_status mn_disk_write(mn_disk *disk, int64_t page, const void *slab, mn_error 
 /* Reads a page of all layers. */
 mn_status mn_disk_read(mn_disk *disk, int64_t page, void *slab, mn_error *err);
 
-/* Starts to read pages[0..n), ascending, of one layer into out [n][layer_bytes]; both stay untouched until mn_disk_wait,
- * which must follow before the next fetch. Neighbouring pages are read by one call. n 0 is allowed. */
+/* Starts to read pages[0..n), ascending, of one layer into out [n][layer_bytes]; both stay untouched until
+ * mn_disk_wait, which must follow before the next fetch. Neighbouring pages are read by one call. n 0 is allowed. */
 void mn_disk_fetch(mn_disk *disk, int layer, const int64_t *pages, int n, void *out);
 mn_status mn_disk_wait(mn_disk *disk, mn_error *err);
 

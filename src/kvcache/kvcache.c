@@ -60,8 +60,10 @@ static void fill_page_lists(mn_kvcache *cache) {
 static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
     size_t list_bytes = mn_kv_list_bytes(&cache->shape, max_tokens);
     if (cache->slab_bytes == 0 || !mn_mul_size(cache->slab_bytes, (size_t)cache->n_pages, &cache->map_bytes))
-        return mn_fail(err, MN_ERR_LIMIT, "%lld tokens of cache overflow the address space; lower -c.", (long long)max_tokens);
-    void *base = mmap(NULL, cache->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        return mn_fail(err, MN_ERR_LIMIT, "%lld tokens of cache overflow the address space; lower -c.",
+                       (long long)max_tokens);
+    void *base =
+        mmap(NULL, cache->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return mn_fail(err, MN_ERR_MEMORY,
                        "cannot reserve %.1f GiB for %lld tokens of cache; lower -c, or use -ctk q8_0 -ctv q8_0.",
@@ -287,7 +289,8 @@ size_t mn_kvcache_bytes(const mn_kvcache *cache) {
     size_t bytes = (size_t)resident * cache->slab_bytes + 2 * (size_t)cache->staging_pages * cache->layer_bytes;
     for (int layer = 0; layer < cache->shape.n_layers; layer++) {
         const mn_key_summary *s = &cache->summaries[layer];
-        if (s->n_tokens > 0) bytes += mn_key_summary_bytes(s->kind, s->block_tokens, s->n_kv_heads, s->k_dim, s->n_tokens);
+        if (s->n_tokens > 0)
+            bytes += mn_key_summary_bytes(s->kind, s->block_tokens, s->n_kv_heads, s->k_dim, s->n_tokens);
     }
     return bytes;
 }

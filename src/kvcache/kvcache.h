@@ -45,7 +45,8 @@ void mn_kvcache_gather(mn_kvcache *cache, const mn_compute *c, int layer, const 
 /* Gives back the memory of all slabs that lie wholly before `token`, or wholly at or after it. */
 void mn_kvcache_drop_before(mn_kvcache *cache, int64_t token);
 void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token);
-/* Gives back all slabs that lie wholly in tokens [begin, end). Called again, begin must be the same: there is one gap. */
+/* Gives back all slabs that lie wholly in tokens [begin, end). Called again, begin must be the same: there is one gap.
+ */
 void mn_kvcache_drop_between(mn_kvcache *cache, int64_t begin, int64_t end);
 
 /* Slabs [first_page, end_page) are written and not dropped, but for a gap. */
@@ -61,7 +62,8 @@ void mn_kvcache_skip_to(mn_kvcache *cache, int64_t page);
 mn_status mn_kvcache_read_slab(const mn_kvcache *cache, int64_t page, void *slab, mn_error *err);
 mn_status mn_kvcache_add_slab(mn_kvcache *cache, const void *slab, mn_error *err);
 const mn_kv_shape *mn_kvcache_shape(const mn_kvcache *cache);
-/* Memory in use: slabs written, not dropped and not on disk, the buffers that these are read into, and key summaries. */
+/* Memory in use: slabs written, not dropped and not on disk, the buffers that these are read into, and key summaries.
+ */
 size_t mn_kvcache_bytes(const mn_kvcache *cache);
 extern const mn_technique mn_kvcache_about;
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of one wave (stream.c): long enough for a disk to read at full speed, short enough that little of a layer's first
- * wave is waited for. No more than a share of the RAM given. */
+/* Bytes of one wave (stream.c): long enough for a disk to read at full speed, short enough that little of a layer's
+ * first wave is waited for. No more than a share of the RAM given. */
 enum { WAVE_BYTES = 4 << 20, WAVE_SHARE = 8, RANGE_PAGES = MN_RANGE_KEYS / MN_PAGE_TOKENS };
 
 static int choose_staging_pages(const mn_kvcache *cache, size_t ram_bytes) {
@@ -26,7 +26,8 @@ mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes,
                        "--kv-ram %.1f MiB is too little: steps of %lld tokens need %.1f MiB. Raise it, or lower -b.",
                        (double)ram_bytes / 0x1p20, (long long)step_tokens, (double)least / 0x1p20);
     cache->staging = malloc(staging_bytes);
-    if (!cache->staging) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes to read cached pages into.", staging_bytes);
+    if (!cache->staging)
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes to read cached pages into.", staging_bytes);
     MN_TRY(mn_disk_open(dir, cache->shape.n_layers, cache->layer_bytes, &cache->disk, err));
     cache->staging_pages = staging_pages;
     cache->tail_pages = tail_pages;
@@ -34,7 +35,9 @@ mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes,
     return MN_OK;
 }
 
-static bool is_cold(const mn_kvcache *cache, int64_t page) { return page >= cache->cold_begin && page < cache->cold_end; }
+static bool is_cold(const mn_kvcache *cache, int64_t page) {
+    return page >= cache->cold_begin && page < cache->cold_end;
+}
 
 /* The first page to go is the one behind those that are kept. */
 static mn_status evict_page(mn_kvcache *cache, mn_error *err) {
@@ -62,7 +65,8 @@ mn_status mn_kvcache_prepare(mn_kvcache *cache, int64_t first_token, int64_t n_r
     mn_kvcache_drop_after(cache, first_token);
     if (is_cold(cache, first_page)) MN_TRY(warm_up(cache, first_page, err));
     if (end_page - first_page > cache->tail_pages)
-        return mn_fail(err, MN_ERR_LIMIT, "a step of %lld tokens is longer than the --kv-ram was divided for; lower -b.",
+        return mn_fail(err, MN_ERR_LIMIT,
+                       "a step of %lld tokens is longer than the --kv-ram was divided for; lower -b.",
                        (long long)n_rows);
     int64_t oldest = cache->first_page == cache->end_page ? first_page : cache->first_page;
     while (end_page - oldest - (cache->cold_end - cache->cold_begin) > cache->keep_pages + cache->tail_pages)

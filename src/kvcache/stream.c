@@ -18,7 +18,7 @@ typedef struct stream {
     mn_kvcache *cache;
     int layer;
     int64_t n_pages;
-    uint8_t *seen;       /* [n_pages] */
+    uint8_t *seen;                   /* [n_pages] */
     const void **k_pages, **v_pages; /* [n_pages], NULL but for the wave under way */
     mn_attend call;
     wave waves[2];
@@ -97,7 +97,8 @@ static mn_status attend_cold(const mn_compute *c, stream *s, mn_error *err) {
     mn_visible_pages(&s->call, s->seen);
     if (!needs_disk(s)) return mn_attention(c, &s->call, err);
     s->k_pages = mn_arena_zalloc(c->scratch, (size_t)s->n_pages, sizeof *s->k_pages);
-    s->v_pages = s->cache->shape.v_in_k ? s->k_pages : mn_arena_zalloc(c->scratch, (size_t)s->n_pages, sizeof *s->v_pages);
+    s->v_pages =
+        s->cache->shape.v_in_k ? s->k_pages : mn_arena_zalloc(c->scratch, (size_t)s->n_pages, sizeof *s->v_pages);
     s->call.sums = mn_attend_sums(c->scratch, &s->call);
     bool complete = s->k_pages && s->v_pages && s->call.sums;
     for (int i = 0; i < 2; i++) {
@@ -106,7 +107,8 @@ static mn_status attend_cold(const mn_compute *c, stream *s, mn_error *err) {
         w->staging = s->cache->staging + (size_t)i * (size_t)s->cache->staging_pages * s->cache->layer_bytes;
         complete = complete && w->cold;
     }
-    if (!complete) return mn_fail(err, MN_ERR_MEMORY, "memory has ended for attention over %lld pages.", (long long)s->n_pages);
+    if (!complete)
+        return mn_fail(err, MN_ERR_MEMORY, "memory has ended for attention over %lld pages.", (long long)s->n_pages);
     return run_waves(c, s, err);
 }
 

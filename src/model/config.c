@@ -18,7 +18,8 @@ static key_name key_of(const char *arch, const char *suffix) {
 }
 
 static mn_status missing(const mn_gguf *gguf, const key_name *key, mn_error *err) {
-    return mn_fail(err, MN_ERR_FORMAT, "%s: key %s is missing; this architecture needs it.", mn_gguf_path(gguf), key->text);
+    return mn_fail(err, MN_ERR_FORMAT, "%s: key %s is missing; this architecture needs it.", mn_gguf_path(gguf),
+                   key->text);
 }
 
 mn_status mn_config_i64(const mn_gguf *gguf, const char *arch, const char *suffix, bool need, int64_t lo, int64_t hi,
@@ -79,7 +80,8 @@ static mn_status read_sizes(const mn_gguf *g, mn_config *c, mn_error *err) {
     MN_TRY(mn_config_int(g, a, "attention.key_length", false, 1, 1 << 14, &c->head_dim_k, err));
     MN_TRY(mn_config_int(g, a, "attention.value_length", false, 1, 1 << 14, &c->head_dim_v, err));
     if (c->head_dim_k < 1 || c->head_dim_v < 1)
-        return mn_fail(err, MN_ERR_FORMAT, "%s: %d dimensions do not make %d heads.", mn_gguf_path(g), c->n_embd, c->n_heads);
+        return mn_fail(err, MN_ERR_FORMAT, "%s: %d dimensions do not make %d heads.", mn_gguf_path(g), c->n_embd,
+                       c->n_heads);
     c->attention_scale = 1.0f / sqrtf((float)c->head_dim_k);
     return MN_OK;
 }
@@ -88,7 +90,8 @@ static mn_status read_sizes(const mn_gguf *g, mn_config *c, mn_error *err) {
 static mn_status read_vocabulary_size(const mn_gguf *g, mn_config *c, mn_error *err) {
     const mn_tensor *embedding = mn_gguf_tensor(g, "token_embd.weight");
     if (!embedding)
-        return mn_fail(err, MN_ERR_FORMAT, "%s: has no tensor token_embd.weight; it is not a whole model.", mn_gguf_path(g));
+        return mn_fail(err, MN_ERR_FORMAT, "%s: has no tensor token_embd.weight; it is not a whole model.",
+                       mn_gguf_path(g));
     if (embedding->ne[1] < 1 || embedding->ne[1] > 1 << 24)
         return mn_fail(err, MN_ERR_FORMAT, "%s: a vocabulary of %lld tokens is outside 1 to %d.", mn_gguf_path(g),
                        (long long)embedding->ne[1], 1 << 24);
@@ -115,7 +118,8 @@ static mn_status read_rope_scaling(const mn_gguf *g, mn_config *c, mn_error *err
     snprintf(name, sizeof name, "%.*s", (int)(type.bytes < sizeof name ? type.bytes : sizeof name - 1), type.data);
     int scaling = mn_rope_scaling_find(name);
     if (scaling < 0)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: %s is \"%s\"; known: none linear ntk dynamic ntk-parts yarn longrope llama3.",
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "%s: %s is \"%s\"; known: none linear ntk dynamic ntk-parts yarn longrope llama3.",
                        mn_gguf_path(g), key.text, name);
     c->rope.scaling = (mn_rope_scaling)scaling;
     return MN_OK;
@@ -137,8 +141,8 @@ static mn_status read_rope(const mn_gguf *g, mn_config *c, mn_error *err) {
 static mn_status unknown_arch(const mn_gguf *gguf, const char *arch, mn_error *err) {
     mn_strbuf known = MN_STRBUF_INIT;
     for (const mn_family *const *f = mn_family_list(); *f; f++) mn_strbuf_printf(&known, " %s", (*f)->arch);
-    mn_status status = mn_fail(err, MN_ERR_UNSUPPORTED, "%s: unknown architecture \"%s\"; known:%s.", mn_gguf_path(gguf),
-                               arch, known.data);
+    mn_status status = mn_fail(err, MN_ERR_UNSUPPORTED, "%s: unknown architecture \"%s\"; known:%s.",
+                               mn_gguf_path(gguf), arch, known.data);
     mn_strbuf_release(&known);
     return status;
 }
@@ -169,8 +173,12 @@ static mn_status check(const mn_gguf *g, const mn_config *c, mn_error *err) {
 }
 
 mn_status mn_config_read(const mn_gguf *gguf, mn_config *out, mn_error *err) {
-    mn_config c = {.norm = MN_NORM_RMS, .activation = MN_ACT_SILU, .embedding_scale = 1, .rope_style = MN_ROPE_INTERLEAVED,
-                   .window_period = 1, .moe.router = {.gating = MN_GATING_SOFTMAX, .scale = 1}};
+    mn_config c = {.norm = MN_NORM_RMS,
+                   .activation = MN_ACT_SILU,
+                   .embedding_scale = 1,
+                   .rope_style = MN_ROPE_INTERLEAVED,
+                   .window_period = 1,
+                   .moe.router = {.gating = MN_GATING_SOFTMAX, .scale = 1}};
     MN_TRY(read_arch(gguf, c.arch, err));
     const mn_family *family = mn_family_find(c.arch);
     if (!family) return unknown_arch(gguf, c.arch, err);

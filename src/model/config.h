@@ -27,8 +27,8 @@ typedef struct mn_moe_config {
 
 /* Multi-head latent attention (DeepSeek-V2); kv_rank 0 = the model has none. */
 typedef struct mn_mla_config {
-    int q_rank;  /* 0 = queries are not compressed */
-    int kv_rank; /* width of the cached latent */
+    int q_rank;               /* 0 = queries are not compressed */
+    int kv_rank;              /* width of the cached latent */
     int n_nope, n_rot, v_dim; /* per head: unrotated and rotated part of a key, value */
 } mn_mla_config;
 
@@ -47,18 +47,18 @@ typedef struct mn_config {
     mn_norm_kind norm;
     float norm_eps;
     mn_activation activation;
-    float embedding_scale; /* multiplies token embeddings */
-    float attention_scale; /* multiplies q.k */
+    float embedding_scale;                  /* multiplies token embeddings */
+    float attention_scale;                  /* multiplies q.k */
     float attention_softcap, final_softcap; /* 0 = none */
     float clamp_qkv;                        /* 0 = none; values beyond are cut (MPT) */
     mn_rope_style rope_style;
-    mn_rope_spec rope;       /* the file's; factor arrays are set when weights are bound */
-    double rope_local_base;  /* 0, or the base of the windowed layers, which are never scaled (Gemma 3) */
+    mn_rope_spec rope;          /* the file's; factor arrays are set when weights are bound */
+    double rope_local_base;     /* 0, or the base of the windowed layers, which are never scaled (Gemma 3) */
     double yarn_log_multiplier; /* DeepSeek: YaRN's temperature goes into the attention scale */
-    double max_alibi_bias;   /* 0 = no ALiBi */
-    int64_t window;          /* sliding window of the windowed layers, 0 = none */
-    int window_period;       /* layer i is windowed unless i % period == period - 1; 1 = all are */
-    int n_conv_taps;         /* 0 = no convolution on q and k */
+    double max_alibi_bias;      /* 0 = no ALiBi */
+    int64_t window;             /* sliding window of the windowed layers, 0 = none */
+    int window_period;          /* layer i is windowed unless i % period == period - 1; 1 = all are */
+    int n_conv_taps;            /* 0 = no convolution on q and k */
     mn_moe_config moe;
     mn_mla_config mla;
     mn_infini_config infini;

@@ -36,7 +36,8 @@ static mn_status configure_experts(const mn_gguf *g, mn_config *c, mn_error *err
     mn_router *r = &c->moe.router;
     int gating = MN_GATING_SOFTMAX;
     MN_TRY(mn_config_moe(g, c, err));
-    MN_TRY(mn_config_int(g, c->arch, "leading_dense_block_count", false, 0, MN_MAX_LAYERS, &c->moe.n_dense_layers, err));
+    MN_TRY(
+        mn_config_int(g, c->arch, "leading_dense_block_count", false, 0, MN_MAX_LAYERS, &c->moe.n_dense_layers, err));
     MN_TRY(mn_config_int(g, c->arch, "expert_shared_count", false, 0, MN_MAX_EXPERTS, &c->moe.n_shared, err));
     MN_TRY(mn_config_float(g, c->arch, "expert_weights_scale", false, &r->scale, err));
     if (r->scale == 0) r->scale = 1;
@@ -80,9 +81,11 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     mn_bind_stack(b, "attn_k_b", m->n_nope, m->kv_rank, c->n_heads, &l->k_b);
     mn_bind_stack(b, "attn_v_b", m->kv_rank, m->v_dim, c->n_heads, &l->v_b);
     mn_bind_projection(b, "attn_output", (int64_t)c->n_heads * m->v_dim, c->n_embd, &l->o);
-    if (mn_config_is_moe(c, layer)) mn_bind_experts(b, c, l);
-    else mn_bind_swiglu(b, c, l);
+    if (mn_config_is_moe(c, layer))
+        mn_bind_experts(b, c, l);
+    else
+        mn_bind_swiglu(b, c, l);
 }
 
 const mn_family mn_family_deepseek2 = {"deepseek2", "DeepSeek V2 and V3: latent attention, shared and routed experts",
-                                   configure, bind_layer};
+                                       configure, bind_layer};

@@ -3,8 +3,18 @@
 #include <string.h>
 
 static const mn_family *const families[] = {
-    &mn_family_llama,  &mn_family_qwen2,     &mn_family_qwen3, &mn_family_qwen3moe, &mn_family_gemma2, &mn_family_gemma3,
-    &mn_family_phi3,   &mn_family_deepseek2, &mn_family_gpt2,  &mn_family_bloom,    &mn_family_mpt,    &mn_family_mnemo,
+    &mn_family_llama,
+    &mn_family_qwen2,
+    &mn_family_qwen3,
+    &mn_family_qwen3moe,
+    &mn_family_gemma2,
+    &mn_family_gemma3,
+    &mn_family_phi3,
+    &mn_family_deepseek2,
+    &mn_family_gpt2,
+    &mn_family_bloom,
+    &mn_family_mpt,
+    &mn_family_mnemo,
     NULL,
 };
 

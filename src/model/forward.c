@@ -42,8 +42,10 @@ static mn_status project(const layer_run *r, float *out, const mn_projection *w,
 /* y = norm(x), in new scratch. */
 static float *normed(const layer_run *r, const float *x, const mn_norm *norm, mn_error *err) {
     float *y = mn_step_floats(r->s, r->s->n_rows, r->config->n_embd);
-    if (y) r->ops->norm(r->s, rows_of(y, r->config->n_embd), rows_of(x, r->config->n_embd), norm);
-    else mn_no_scratch(err);
+    if (y)
+        r->ops->norm(r->s, rows_of(y, r->config->n_embd), rows_of(x, r->config->n_embd), norm);
+    else
+        mn_no_scratch(err);
     return y;
 }
 
@@ -114,8 +116,8 @@ static mn_status mla_queries(const layer_run *r, float *q, const float *y, mn_er
     return project(r, q, &r->w->q_b, latent, err);
 }
 
-/* MLA (DeepSeek-V2, arXiv:2405.04434, sec. 2.1): a token leaves one latent row and one rotated key behind for all heads,
- * [c ; rope(k_rot)], c = norm(W_DKV y); what attention makes of them is in attention/mla.h. */
+/* MLA (DeepSeek-V2, arXiv:2405.04434, sec. 2.1): a token leaves one latent row and one rotated key behind for all
+ * heads, [c ; rope(k_rot)], c = norm(W_DKV y); what attention makes of them is in attention/mla.h. */
 static mn_status attention_mla(const layer_run *r, float **out, const float *y, mn_error *err) {
     const mn_config *c = r->config;
     const mn_mla_config *m = &c->mla;
@@ -190,8 +192,10 @@ static mn_status run_layer(const layer_run *r, float *x, mn_error *err) {
     const mn_config *c = r->config;
     float *mixed = NULL, *y = normed(r, x, &r->w->attn_norm, err);
     if (!y) return MN_ERR_MEMORY;
-    if (c->mla.kv_rank) MN_TRY(attention_mla(r, &mixed, y, err));
-    else MN_TRY(attention_heads(r, &mixed, y, err));
+    if (c->mla.kv_rank)
+        MN_TRY(attention_mla(r, &mixed, y, err));
+    else
+        MN_TRY(attention_heads(r, &mixed, y, err));
     if (r->layer < c->n_layers - 1) return finish_layer(r, x, mixed, err);
     mn_step wanted = *r->s;
     layer_run rest = *r;
@@ -270,7 +274,11 @@ static mn_status run(mn_step *s, const mn_ops *ops, const mn_batch *batch, mn_er
 
 mn_status mn_forward(const mn_compute *c, const mn_ops *ops, const mn_model *model, const mn_batch *batch,
                      mn_error *err) {
-    mn_step s = {.c = c, .model = model, .tokens = batch->tokens, .n_rows = batch->n_rows, .spans = batch->spans,
+    mn_step s = {.c = c,
+                 .model = model,
+                 .tokens = batch->tokens,
+                 .n_rows = batch->n_rows,
+                 .spans = batch->spans,
                  .n_spans = batch->n_spans};
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
     mn_status status = run(&s, ops, batch, err);

@@ -13,7 +13,8 @@ static mn_status configure_common(const mn_gguf *gguf, mn_config *c, int n_layer
     c->embedding_scale = sqrtf((float)c->n_embd);
     /* The 27B models scale queries by the embedding's share per head; their files do not say so. */
     if (c->n_layers == n_layers_27b) c->attention_scale = 1.0f / sqrtf((float)c->n_embd / (float)c->n_heads);
-    MN_TRY(mn_config_int(gguf, c->arch, "attention.sliding_window_pattern", false, 1, MN_MAX_LAYERS, &c->window_period, err));
+    MN_TRY(mn_config_int(gguf, c->arch, "attention.sliding_window_pattern", false, 1, MN_MAX_LAYERS, &c->window_period,
+                         err));
     return mn_config_i64(gguf, c->arch, "attention.sliding_window", false, 0, INT64_MAX, &c->window, err);
 }
 
@@ -46,4 +47,5 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
 }
 
 const mn_family mn_family_gemma2 = {"gemma2", "Gemma 2: windowed layers, capped scores", configure2, bind_layer};
-const mn_family mn_family_gemma3 = {"gemma3", "Gemma 3: windowed layers with a base of their own", configure3, bind_layer};
+const mn_family mn_family_gemma3 = {"gemma3", "Gemma 3: windowed layers with a base of their own", configure3,
+                                    bind_layer};

@@ -40,8 +40,10 @@ static mn_status open_part(const char *path, mn_gguf **out, mn_error *err) {
         status = mn_gguf_read_header(gguf, err);
         if (status) mn_fail_in(err, status, path);
     }
-    if (status) mn_gguf_close(gguf);
-    else *out = gguf;
+    if (status)
+        mn_gguf_close(gguf);
+    else
+        *out = gguf;
     return status;
 }
 
@@ -86,12 +88,14 @@ static mn_status open_numbered(const char *path, split_name name, int number, mn
     mn_status status = open_part(part_path, &part, err);
     if (!status) status = get_split(part, &keys, err);
     if (!status && (keys.number != number - 1 || keys.count != name.count))
-        status = mn_fail(err, MN_ERR_FORMAT,
-                         "%s: says inside that it is part %lld of %lld, against its name; rename it.", part_path,
-                         (long long)keys.number + 1, (long long)keys.count);
+        status =
+            mn_fail(err, MN_ERR_FORMAT, "%s: says inside that it is part %lld of %lld, against its name; rename it.",
+                    part_path, (long long)keys.number + 1, (long long)keys.count);
     free(part_path);
-    if (status) mn_gguf_close(part);
-    else *out = part;
+    if (status)
+        mn_gguf_close(part);
+    else
+        *out = part;
     return status;
 }
 
@@ -124,8 +128,10 @@ static mn_status open_split(const char *path, split_name name, mn_gguf **out, mn
         if (!status) link = &(*link)->next;
     }
     if (!status) status = merge_parts(first, err);
-    if (status) mn_gguf_close(first);
-    else *out = first;
+    if (status)
+        mn_gguf_close(first);
+    else
+        *out = first;
     return status;
 }
 
@@ -147,8 +153,10 @@ mn_status mn_gguf_open(const char *path, mn_gguf **out, mn_error *err) {
     mn_gguf *gguf = NULL;
     MN_TRY(open_part(path, &gguf, err));
     mn_status status = refuse_lone_part(gguf, err);
-    if (status) mn_gguf_close(gguf);
-    else *out = gguf;
+    if (status)
+        mn_gguf_close(gguf);
+    else
+        *out = gguf;
     return status;
 }
 
@@ -158,10 +166,14 @@ mn_status mn_gguf_parse(const char *name, const void *data, size_t bytes, mn_ggu
     gguf->data = data;
     gguf->bytes = bytes;
     mn_status status = mn_gguf_read_header(gguf, err);
-    if (status) mn_fail_in(err, status, name);
-    else status = refuse_lone_part(gguf, err);
-    if (status) mn_gguf_close(gguf);
-    else *out = gguf;
+    if (status)
+        mn_fail_in(err, status, name);
+    else
+        status = refuse_lone_part(gguf, err);
+    if (status)
+        mn_gguf_close(gguf);
+    else
+        *out = gguf;
     return status;
 }
 

@@ -14,8 +14,20 @@
 #include <stdint.h>
 
 typedef enum mn_gguf_type {
-    MN_GGUF_U8, MN_GGUF_I8, MN_GGUF_U16, MN_GGUF_I16, MN_GGUF_U32, MN_GGUF_I32, MN_GGUF_F32, MN_GGUF_BOOL,
-    MN_GGUF_STRING, MN_GGUF_ARRAY, MN_GGUF_U64, MN_GGUF_I64, MN_GGUF_F64, MN_GGUF_TYPE_COUNT
+    MN_GGUF_U8,
+    MN_GGUF_I8,
+    MN_GGUF_U16,
+    MN_GGUF_I16,
+    MN_GGUF_U32,
+    MN_GGUF_I32,
+    MN_GGUF_F32,
+    MN_GGUF_BOOL,
+    MN_GGUF_STRING,
+    MN_GGUF_ARRAY,
+    MN_GGUF_U64,
+    MN_GGUF_I64,
+    MN_GGUF_F64,
+    MN_GGUF_TYPE_COUNT
 } mn_gguf_type;
 
 typedef struct mn_gguf mn_gguf;
@@ -28,9 +40,9 @@ typedef struct mn_gguf_string {
 
 typedef struct mn_gguf_kv {
     mn_gguf_string key;
-    mn_gguf_type type;       /* of the value, or MN_GGUF_ARRAY */
-    mn_gguf_type item_type;  /* of an array's items */
-    uint64_t n_items;        /* of an array */
+    mn_gguf_type type;         /* of the value, or MN_GGUF_ARRAY */
+    mn_gguf_type item_type;    /* of an array's items */
+    uint64_t n_items;          /* of an array */
     const unsigned char *data; /* encoded value, or an array's first item; unaligned */
     size_t bytes;
     int length_bytes; /* width of the string lengths in data: 4 in version 1, else 8 */

@@ -37,8 +37,10 @@ static void convert_rows(void *arg, int64_t begin, int64_t end, int thread_index
     bool quantised = mn_dtype_get(job->dst->type)->quantised;
     for (int64_t r = begin; r < end; r++) {
         mn_to_f32(job->src->type, (const char *)job->src->data + (size_t)r * src_bytes, row, n);
-        if (quantised && !all_finite(row, n)) atomic_store(&job->not_finite, true);
-        else mn_from_f32(job->dst->type, row, job->dst_data + (size_t)r * dst_bytes, n);
+        if (quantised && !all_finite(row, n))
+            atomic_store(&job->not_finite, true);
+        else
+            mn_from_f32(job->dst->type, row, job->dst_data + (size_t)r * dst_bytes, n);
     }
 }
 
@@ -61,8 +63,10 @@ static void put_tensors(conversion *c, mn_gguf_writer *writer, mn_convert_summar
         mn_tensor t = *mn_gguf_tensor_at(c->in, i);
         bool kept = mn_precision_is_kept(&t);
         mn_dtype type = kept ? t.type : mn_precision_pick(&t, c->params->type);
-        if (kept) summary->n_kept++;
-        else summary->n_by_type[type]++;
+        if (kept)
+            summary->n_kept++;
+        else
+            summary->n_by_type[type]++;
         if (!kept && t.ne[0] % mn_dtype_get(c->params->type)->block_elems) summary->n_fallback++;
         summary->bytes_in += t.bytes;
         if (type != t.type) {

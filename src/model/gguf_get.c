@@ -13,10 +13,10 @@ typedef struct type_info {
 } type_info;
 
 static const type_info types[MN_GGUF_TYPE_COUNT] = {
-    [MN_GGUF_U8] = {"u8", 1},          [MN_GGUF_I8] = {"i8", 1},       [MN_GGUF_U16] = {"u16", 2},
-    [MN_GGUF_I16] = {"i16", 2},        [MN_GGUF_U32] = {"u32", 4},     [MN_GGUF_I32] = {"i32", 4},
-    [MN_GGUF_F32] = {"f32", 4},        [MN_GGUF_BOOL] = {"bool", 1},   [MN_GGUF_STRING] = {"string", 0},
-    [MN_GGUF_ARRAY] = {"array", 0},    [MN_GGUF_U64] = {"u64", 8},     [MN_GGUF_I64] = {"i64", 8},
+    [MN_GGUF_U8] = {"u8", 1},       [MN_GGUF_I8] = {"i8", 1},     [MN_GGUF_U16] = {"u16", 2},
+    [MN_GGUF_I16] = {"i16", 2},     [MN_GGUF_U32] = {"u32", 4},   [MN_GGUF_I32] = {"i32", 4},
+    [MN_GGUF_F32] = {"f32", 4},     [MN_GGUF_BOOL] = {"bool", 1}, [MN_GGUF_STRING] = {"string", 0},
+    [MN_GGUF_ARRAY] = {"array", 0}, [MN_GGUF_U64] = {"u64", 8},   [MN_GGUF_I64] = {"i64", 8},
     [MN_GGUF_F64] = {"f64", 8},
 };
 
@@ -41,7 +41,16 @@ mn_gguf_string mn_gguf_next_string(const unsigned char **at, int length_bytes) {
 
 /* An integer of any width. False when it is a u64 beyond int64_t. */
 static bool read_int(mn_gguf_type type, const unsigned char *p, int64_t *out) {
-    union { uint8_t u8; int8_t i8; uint16_t u16; int16_t i16; uint32_t u32; int32_t i32; uint64_t u64; int64_t i64; } v;
+    union {
+        uint8_t u8;
+        int8_t i8;
+        uint16_t u16;
+        int16_t i16;
+        uint32_t u32;
+        int32_t i32;
+        uint64_t u64;
+        int64_t i64;
+    } v;
     memcpy(&v, p, mn_gguf_type_bytes(type));
     switch (type) {
     case MN_GGUF_U8: *out = v.u8; break;
@@ -75,10 +84,14 @@ static bool is_int(mn_gguf_type type) {
 
 void mn_gguf_number_text(mn_gguf_type type, const unsigned char *data, char out[32]) {
     int64_t value;
-    if (is_float(type)) snprintf(out, 32, "%.9g", read_float(type, data));
-    else if (type == MN_GGUF_BOOL) snprintf(out, 32, "%s", data[0] ? "true" : "false");
-    else if (read_int(type, data, &value)) snprintf(out, 32, "%lld", (long long)value);
-    else snprintf(out, 32, "%llu", (unsigned long long)value);
+    if (is_float(type))
+        snprintf(out, 32, "%.9g", read_float(type, data));
+    else if (type == MN_GGUF_BOOL)
+        snprintf(out, 32, "%s", data[0] ? "true" : "false");
+    else if (read_int(type, data, &value))
+        snprintf(out, 32, "%lld", (long long)value);
+    else
+        snprintf(out, 32, "%llu", (unsigned long long)value);
 }
 
 static mn_status fail_type(const char *key, const mn_gguf_kv *kv, const char *wanted, mn_error *err) {

@@ -8,9 +8,9 @@
 #include <string.h>
 
 enum {
-    MAX_ENTRIES = 1 << 24,  /* keys, or tensors: far above any model, far below what would exhaust memory */
-    KEY_LEAST_BYTES = 4 + 4 + 1,              /* length, type, one byte of value */
-    TENSOR_LEAST_BYTES = 4 + 4 + 4 + 4 + 8,   /* length, n_dims, one dimension, type, offset */
+    MAX_ENTRIES = 1 << 24,       /* keys, or tensors: far above any model, far below what would exhaust memory */
+    KEY_LEAST_BYTES = 4 + 4 + 1, /* length, type, one byte of value */
+    TENSOR_LEAST_BYTES = 4 + 4 + 4 + 4 + 8, /* length, n_dims, one dimension, type, offset */
     DEFAULT_ALIGNMENT = 32
 };
 
@@ -146,15 +146,18 @@ static mn_status take_kv(cursor *c, mn_gguf_kv *kv, mn_error *err) {
     kv->type = (mn_gguf_type)type;
     kv->length_bytes = c->version > 1 ? 8 : 4;
     kv->data = c->at;
-    if (type == MN_GGUF_ARRAY) MN_TRY(take_array(c, kv, err));
-    else if (type == MN_GGUF_STRING) MN_TRY(take_string(c, &text, err));
-    else MN_TRY(take(c, mn_gguf_type_bytes(type), &p, err));
+    if (type == MN_GGUF_ARRAY)
+        MN_TRY(take_array(c, kv, err));
+    else if (type == MN_GGUF_STRING)
+        MN_TRY(take_string(c, &text, err));
+    else
+        MN_TRY(take(c, mn_gguf_type_bytes(type), &p, err));
     kv->bytes = (size_t)(c->at - kv->data);
     return MN_OK;
 }
 
 static mn_status take_keys(mn_gguf *gguf, cursor *c, mn_error *err) {
-    gguf->kvs = mn_arena_zalloc(&gguf->arena, (size_t)gguf->n_kv , sizeof *gguf->kvs);
+    gguf->kvs = mn_arena_zalloc(&gguf->arena, (size_t)gguf->n_kv, sizeof *gguf->kvs);
     if (!gguf->kvs) return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld keys.", (long long)gguf->n_kv);
     c->what = "key";
     c->total = gguf->n_kv;
@@ -231,8 +234,8 @@ static mn_status take_type(cursor *c, mn_tensor *t, mn_error *err) {
 
 /* offsets[i] waits until the header's end is known. */
 static mn_status take_tensors(mn_gguf *gguf, cursor *c, uint64_t **offsets, mn_error *err) {
-    gguf->tensors = mn_arena_zalloc(&gguf->arena, (size_t)gguf->n_tensors , sizeof *gguf->tensors);
-    *offsets = mn_arena_alloc(&gguf->arena, (size_t)gguf->n_tensors , sizeof **offsets);
+    gguf->tensors = mn_arena_zalloc(&gguf->arena, (size_t)gguf->n_tensors, sizeof *gguf->tensors);
+    *offsets = mn_arena_alloc(&gguf->arena, (size_t)gguf->n_tensors, sizeof **offsets);
     if (!gguf->tensors || !*offsets)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld tensors.", (long long)gguf->n_tensors);
     c->what = "tensor";
@@ -259,8 +262,10 @@ static mn_status get_alignment(const mn_gguf *gguf, size_t *out, mn_error *err) 
 }
 
 static void format_size(char out[32], size_t bytes) {
-    if (bytes >> 30) snprintf(out, 32, "%.2f GiB", (double)bytes / 0x1p30);
-    else snprintf(out, 32, "%zu bytes", bytes);
+    if (bytes >> 30)
+        snprintf(out, 32, "%.2f GiB", (double)bytes / 0x1p30);
+    else
+        snprintf(out, 32, "%zu bytes", bytes);
 }
 
 static mn_status fail_outside(const mn_gguf *gguf, const mn_tensor *t, size_t needed, mn_error *err) {

@@ -9,8 +9,8 @@
 typedef void mn_gguf_progress_fn(void *arg, int64_t done_bytes, int64_t total_bytes);
 
 typedef struct mn_make_params {
-    mn_dtype type; /* of the weights; one that mn_precision_find gives */
-    mn_pool *pool; /* NULL = this thread */
+    mn_dtype type;                 /* of the weights; one that mn_precision_find gives */
+    mn_pool *pool;                 /* NULL = this thread */
     mn_gguf_progress_fn *progress; /* may be NULL */
     void *progress_arg;
 } mn_make_params;

@@ -25,8 +25,11 @@ typedef struct creation {
 static bool is(const mn_random_model *m, const char *arch) { return !strcmp(m->arch, arch); }
 
 static mn_status check_counts(const mn_random_model *m, mn_error *err) {
-    const struct { const char *name; int64_t value, limit; } counts[] = {
-        {"layers", m->n_layers, MAX_LAYERS}, {"embd", m->n_embd, INT32_MAX},     {"heads", m->n_heads, INT32_MAX},
+    const struct {
+        const char *name;
+        int64_t value, limit;
+    } counts[] = {
+        {"layers", m->n_layers, MAX_LAYERS},    {"embd", m->n_embd, INT32_MAX},       {"heads", m->n_heads, INT32_MAX},
         {"kv-heads", m->n_kv_heads, INT32_MAX}, {"head-dim", m->head_dim, INT32_MAX}, {"ff", m->n_ff, INT32_MAX},
         {"ctx", m->n_ctx, INT32_MAX},
     };
@@ -73,7 +76,11 @@ static const char *arch_key(char buf[96], const mn_random_model *m, const char *
 
 static void put_shape_keys(const creation *c) {
     const mn_random_model *m = c->model;
-    const struct { const char *suffix; int64_t value; bool wanted; } keys[] = {
+    const struct {
+        const char *suffix;
+        int64_t value;
+        bool wanted;
+    } keys[] = {
         {"context_length", m->n_ctx, true},
         {"embedding_length", m->n_embd, true},
         {"block_count", m->n_layers, true},
@@ -209,9 +216,12 @@ static void make_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     size_t row_bytes = mn_tensor_row_bytes(job->t);
     for (int64_t r = begin; r < end; r++) {
         float constant = strstr(job->t->name, ".bias") ? 0 : 1;
-        if (job->deviation > 0) draw(job->seed, (uint64_t)r, job->deviation, row, n);
-        else if (strstr(job->t->name, "_conv.")) delay(job->c->model, job->t->name, r, row);
-        else for (int64_t i = 0; i < n; i++) row[i] = constant;
+        if (job->deviation > 0)
+            draw(job->seed, (uint64_t)r, job->deviation, row, n);
+        else if (strstr(job->t->name, "_conv."))
+            delay(job->c->model, job->t->name, r, row);
+        else
+            for (int64_t i = 0; i < n; i++) row[i] = constant;
         mn_from_f32(job->t->type, row, job->dst + (size_t)r * row_bytes, n);
     }
 }

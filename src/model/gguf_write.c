@@ -70,8 +70,10 @@ void mn_gguf_put_kv(mn_gguf_writer *writer, const mn_gguf_kv *kv) {
 }
 
 static void put_value(mn_gguf_writer *writer, const char *key, mn_gguf_type type, const void *data, size_t bytes) {
-    mn_gguf_put_kv(writer, &(mn_gguf_kv){.key = {key, strlen(key)}, .type = type, .data = data, .bytes = bytes,
-                                         .length_bytes = sizeof(uint64_t)});
+    mn_gguf_put_kv(
+        writer,
+        &(mn_gguf_kv){
+            .key = {key, strlen(key)}, .type = type, .data = data, .bytes = bytes, .length_bytes = sizeof(uint64_t)});
 }
 
 void mn_gguf_put_u32(mn_gguf_writer *writer, const char *key, uint32_t value) {
@@ -199,8 +201,10 @@ mn_status mn_gguf_write(mn_gguf_writer *writer, const char *path, mn_gguf_fill *
     if (!status) {
         write_header(writer, &file);
         status = write_data(writer, &file, buffer, fill, arg, err);
-        if (status) mn_writer_abort(&file);
-        else status = mn_writer_commit(&file, err);
+        if (status)
+            mn_writer_abort(&file);
+        else
+            status = mn_writer_commit(&file, err);
     }
     free(buffer);
     return status;

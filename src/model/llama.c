@@ -13,8 +13,10 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
 static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
     mn_bind_norms(b, c, l);
     mn_bind_attention(b, c, l);
-    if (mn_config_is_moe(c, layer)) mn_bind_experts(b, c, l);
-    else mn_bind_swiglu(b, c, l);
+    if (mn_config_is_moe(c, layer))
+        mn_bind_experts(b, c, l);
+    else
+        mn_bind_swiglu(b, c, l);
 }
 
 const mn_family mn_family_llama = {"llama", "Llama 1 to 3, Mistral; Mixtral with its experts", configure, bind_layer};

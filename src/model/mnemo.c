@@ -29,8 +29,8 @@ static mn_status configure_infini(const mn_gguf *g, mn_config *c, mn_error *err)
     c->infini.rule = (mn_infini_rule)rule;
     c->infini.feature = (mn_infini_feature)feature;
     MN_TRY(mn_config_float(g, c->arch, "infini.write_threshold", false, &c->infini.write_threshold, err));
-    mn_infini shape = {c->infini.rule, c->infini.feature, c->n_heads, c->n_kv_heads, c->head_dim_k, c->head_dim_v,
-                       c->infini.segment};
+    mn_infini shape = {c->infini.rule, c->infini.feature, c->n_heads,       c->n_kv_heads,
+                       c->head_dim_k,  c->head_dim_v,     c->infini.segment};
     return mn_infini_check(&shape, err);
 }
 
@@ -45,8 +45,10 @@ static const float *bind_matrix(mn_binder *b, const char *name, int64_t n_in, in
     mn_bind_projection(b, name, n_in, n_out, &matrix);
     if (b->status != MN_OK) return NULL;
     float *copy = mn_arena_alloc(b->arena, (size_t)(n_in * n_out), sizeof *copy);
-    if (!copy) b->status = mn_fail(b->err, MN_ERR_MEMORY, "no memory for tensor %s.", name);
-    else mn_to_f32(matrix.w.type, matrix.w.data, copy, n_in * n_out);
+    if (!copy)
+        b->status = mn_fail(b->err, MN_ERR_MEMORY, "no memory for tensor %s.", name);
+    else
+        mn_to_f32(matrix.w.type, matrix.w.data, copy, n_in * n_out);
     return copy;
 }
 
@@ -65,5 +67,5 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     l->infini_write_k = bind_matrix(b, "infini_write_k", c->head_dim_k, c->n_kv_heads);
 }
 
-const mn_family mn_family_mnemo = {"mnemo", "Llama with a short convolution on q and k, and optionally a compressive memory",
-                                   configure, bind_layer};
+const mn_family mn_family_mnemo = {
+    "mnemo", "Llama with a short convolution on q and k, and optionally a compressive memory", configure, bind_layer};

@@ -66,9 +66,9 @@ typedef struct mn_ops {
     /* Causal attention of q [.., n_heads, k_dim] over what is stored: out [.., n_heads, v_dim]. Rows of timelines that
      * store nothing in this layer are left as they are. */
     mn_status (*attend)(const mn_step *s, int layer, float *out, const float *q, mn_error *err);
-    /* The same by MLA over stored latents: q [.., n_heads, n_nope + n_rot], rotated, out [.., n_heads, v_dim]. Each timeline's
-     * rows run absorbed or over materialised keys, whichever takes fewer products (mn_mla_deepest); always absorbed in
-     * exact mode, where how a text was cut must not change a bit, and where the timeline says so. */
+    /* The same by MLA over stored latents: q [.., n_heads, n_nope + n_rot], rotated, out [.., n_heads, v_dim]. Each
+     * timeline's rows run absorbed or over materialised keys, whichever takes fewer products (mn_mla_deepest); always
+     * absorbed in exact mode, where how a text was cut must not change a bit, and where the timeline says so. */
     mn_status (*attend_latent)(const mn_step *s, int layer, float *out, const float *q, mn_error *err);
     /* Joins attention over other keys into out, see mn_attend_merge. */
     void (*merge)(const mn_step *s, float *out, float *lse, const float *part, const float *part_lse);
@@ -87,9 +87,9 @@ typedef struct mn_ops {
 } mn_ops;
 
 extern const mn_ops mn_ops_cpu;
-/* Takes the scratch memory that mn_ops_cpu takes and computes nothing; mn_compute.pool must be a dry one. Timelines need
- * a cache, of any size, whose rows are not touched, and no state. Where the amount depends on values (tokens routed to
- * experts), it is the most that can be. */
+/* Takes the scratch memory that mn_ops_cpu takes and computes nothing; mn_compute.pool must be a dry one. Timelines
+ * need a cache, of any size, whose rows are not touched, and no state. Where the amount depends on values (tokens
+ * routed to experts), it is the most that can be. */
 mn_ops mn_ops_dry(void);
 
 /* Whether a timeline of the step has a memory of fixed size in this layer. */

@@ -16,7 +16,9 @@
 enum { FLOATS_PER_RANGE = 1 << 14, MAX_PROJECTIONS = 4 };
 
 /* Rows per range, so that waking a thread pays. */
-static int64_t grain_of(int64_t floats_per_row) { return MN_MAX(INT64_C(1), FLOATS_PER_RANGE / MN_MAX(floats_per_row, 1)); }
+static int64_t grain_of(int64_t floats_per_row) {
+    return MN_MAX(INT64_C(1), FLOATS_PER_RANGE / MN_MAX(floats_per_row, 1));
+}
 
 static float *head_at(mn_heads x, int64_t row, int head) { return x.data + row * x.row_stride + head * x.head_stride; }
 
@@ -39,7 +41,8 @@ static void embed_rows(void *arg, int64_t begin, int64_t end, int thread_index) 
         vec->to_f32(table->type, row, x, n);
         if (m->config.embedding_scale != 1) vec->scale(x, x, m->config.embedding_scale, n);
         if (!position_table->data) continue;
-        const char *position = (const char *)position_table->data + (size_t)job->positions[r] * mn_tensor_row_bytes(position_table);
+        const char *position =
+            (const char *)position_table->data + (size_t)job->positions[r] * mn_tensor_row_bytes(position_table);
         float learned[1 << 10];
         for (int64_t i = 0; i < n; i += (int64_t)(sizeof learned / sizeof *learned)) {
             int64_t part = MN_MIN(n - i, (int64_t)(sizeof learned / sizeof *learned));
@@ -54,7 +57,8 @@ static mn_status embed(const mn_step *s, float *x, mn_error *err) {
     if (!positions) return mn_no_scratch(err);
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++)
         for (int64_t i = 0; i < span->n_rows; i++)
-            positions[span->first_row + i] = mn_reading_position(&span->timeline->reading, span->timeline->n_tokens + i);
+            positions[span->first_row + i] =
+                mn_reading_position(&span->timeline->reading, span->timeline->n_tokens + i);
     embed_job job = {s, x, positions};
     mn_pool_run(s->c->pool, s->n_rows, grain_of(s->model->config.n_embd), embed_rows, &job);
     return MN_OK;
@@ -76,8 +80,10 @@ static void norm_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
         for (int h = 0; h < job->x.n_heads; h++) {
             float *out = head_at(job->out, r, h);
             const float *x = head_at(job->x, r, h);
-            if (c->norm == MN_NORM_RMS) vec->rms_norm(out, x, job->norm->w, c->norm_eps, job->x.n);
-            else vec->layer_norm(out, x, job->norm->w, job->norm->b, c->norm_eps, job->x.n);
+            if (c->norm == MN_NORM_RMS)
+                vec->rms_norm(out, x, job->norm->w, c->norm_eps, job->x.n);
+            else
+                vec->layer_norm(out, x, job->norm->w, job->norm->b, c->norm_eps, job->x.n);
         }
 }
 
@@ -96,8 +102,7 @@ static void bias_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const bias_job *job = arg;
     int64_t n = job->w->w.ne[1];
-    for (int64_t r = begin; r < end; r++)
-        job->s->c->kernels->vec.add(job->out + r * n, job->out + r * n, job->w->b, n);
+    for (int64_t r = begin; r < end; r++) job->s->c->kernels->vec.add(job->out + r * n, job->out + r * n, job->w->b, n);
 }
 
 static mn_status project(const mn_step *s, float *const *outs, const mn_projection *const *ws, int n_ws, const float *x,
@@ -129,8 +134,10 @@ static void rotate_rows(void *arg, int64_t begin, int64_t end, int thread_index)
     for (int64_t r = begin; r < end; r++) {
         const float *cos = job->angles->cos + r * n_pairs, *sin = job->angles->sin + r * n_pairs;
         for (int h = 0; h < job->x.n_heads; h++) {
-            if (split) vec->rotate_split(head_at(job->x, r, h), cos, sin, n_pairs);
-            else vec->rotate_interleaved(head_at(job->x, r, h), cos, sin, n_pairs);
+            if (split)
+                vec->rotate_split(head_at(job->x, r, h), cos, sin, n_pairs);
+            else
+                vec->rotate_interleaved(head_at(job->x, r, h), cos, sin, n_pairs);
         }
     }
 }
@@ -176,12 +183,14 @@ static void append(const mn_step *s, int layer, const float *k, const float *v) 
         mn_kvcache *cache = s->part && s->part->plane > 0 ? span->timeline->grouped : span->timeline->cache;
         if (!cache) continue; /* this timeline's map has one plane, another's two */
         if (mn_reading_is_linear(&span->timeline->reading, layer)) continue;
-        mn_kvcache_append(cache, s->c, row_layer(span->timeline, layer), mn_timeline_n_rows(span->timeline), span->n_rows, k + span->first_row * k_row, k_row,
-                          v ? v + span->first_row * v_row : NULL, v_row);
+        mn_kvcache_append(cache, s->c, row_layer(span->timeline, layer), mn_timeline_n_rows(span->timeline),
+                          span->n_rows, k + span->first_row * k_row, k_row, v ? v + span->first_row * v_row : NULL,
+                          v_row);
     }
 }
 
-/* What a layer sees: the pattern asked for, else the model's own window; of these the query's segment, behind a memory. */
+/* What a layer sees: the pattern asked for, else the model's own window; of these the query's segment, behind a memory.
+ */
 static mn_status restrict_keys(const mn_step *s, const mn_timeline *t, int layer, mn_attend *a, mn_error *err) {
     const mn_pattern *pattern = t->reading.patterns ? &t->reading.patterns[layer] : NULL;
     a->segment = t->reading.memory.shape.segment;
@@ -212,8 +221,8 @@ static void restrict_to_part(const mn_step *s, const mn_span *span, int layer, m
 }
 
 /* A span's attention over its timeline's rows, q_row and out_row floats per row of q and out; all keys are seen. */
-static mn_attend span_call(const mn_step *s, const mn_span *span, int layer, float *out, int64_t out_row, const float *q,
-                           int64_t q_row) {
+static mn_attend span_call(const mn_step *s, const mn_span *span, int layer, float *out, int64_t out_row,
+                           const float *q, int64_t q_row) {
     const mn_config *c = &s->model->config;
     const mn_timeline *t = span->timeline;
     return (mn_attend){.q = q + span->first_row * q_row,
@@ -231,8 +240,10 @@ static mn_attend span_call(const mn_step *s, const mn_span *span, int layer, flo
 
 static mn_status attend_span(const mn_step *s, const mn_span *span, int layer, mn_attend *a, mn_error *err) {
     const mn_timeline *t = span->timeline;
-    if (s->part) restrict_to_part(s, span, layer, a);
-    else MN_TRY(restrict_keys(s, t, layer, a, err));
+    if (s->part)
+        restrict_to_part(s, span, layer, a);
+    else
+        MN_TRY(restrict_keys(s, t, layer, a, err));
     MN_TRY(mn_kvcache_attend(s->c, t->cache, row_layer(t, layer), a, err));
     return t->evict_to ? evict(s, t, layer, a, err) : MN_OK;
 }
@@ -296,13 +307,14 @@ static mn_status make_write_gates(const mn_step *s, const mn_span *span, int lay
     for (int64_t i = 0; i < span->n_rows * c->n_kv_heads; i++) gates[i] = 1;
     if (!m->model_writes || m->shape.rule != MN_INFINI_DELTA_EXACT) return MN_OK;
     MN_TRY(project(s, &gates, ws, 1, y + span->first_row * c->n_embd, span->n_rows, err));
-    mn_infini_write_gates(s->c, &m->shape, gates, w->infini_write.b, w->infini_write_k, k, m->write_threshold, span->n_rows);
+    mn_infini_write_gates(s->c, &m->shape, gates, w->infini_write.b, w->infini_write_k, k, m->write_threshold,
+                          span->n_rows);
     return MN_OK;
 }
 
 /* Rows of one span, q, k, v and out its own. */
-static mn_status remember_span(const mn_step *s, const mn_span *span, int layer, float *out, const float *y, const float *q,
-                               const float *k, const float *v, mn_error *err) {
+static mn_status remember_span(const mn_step *s, const mn_span *span, int layer, float *out, const float *y,
+                               const float *q, const float *k, const float *v, mn_error *err) {
     const mn_config *c = &s->model->config;
     const mn_timeline *t = span->timeline;
     const mn_memory *m = &t->reading.memory;
@@ -352,8 +364,10 @@ static void activate_rows(void *arg, int64_t begin, int64_t end, int thread_inde
     for (int64_t r = begin; r < end; r++) {
         float *up = job->up + r * job->n;
         const float *gate = job->gate ? job->gate + r * job->n : up;
-        if (silu) vec->silu_mul(up, gate, up, job->n); /* always gated: no family has silu alone */
-        else vec->gelu_mul(up, gate, job->gate ? up : NULL, job->n);
+        if (silu)
+            vec->silu_mul(up, gate, up, job->n); /* always gated: no family has silu alone */
+        else
+            vec->gelu_mul(up, gate, job->gate ? up : NULL, job->n);
     }
 }
 
@@ -367,7 +381,8 @@ static mn_status experts(const mn_step *s, int layer, float *out, const float *x
     mn_router router = s->model->config.moe.router;
     mn_experts stacks = {&w->expert_gate, &w->expert_up, &w->expert_down};
     const mn_projection *const ws[] = {&w->router};
-    float *logits = mn_step_floats(s, s->n_rows, router.n_experts), *weights = mn_step_floats(s, s->n_rows, router.n_used);
+    float *logits = mn_step_floats(s, s->n_rows, router.n_experts),
+          *weights = mn_step_floats(s, s->n_rows, router.n_used);
     int32_t *ids = mn_arena_alloc(s->c->scratch, (size_t)s->n_rows * (size_t)router.n_used, sizeof *ids);
     if (!logits || !weights || !ids) return mn_no_scratch(err);
     router.selection_bias = w->router_bias;

@@ -7,9 +7,7 @@
 #include "base/checked.h"
 #include "mlp/moe.h"
 
-static void clamp(const mn_step *s, float *x, int64_t n, float limit) {
-    (void)s, (void)x, (void)n, (void)limit;
-}
+static void clamp(const mn_step *s, float *x, int64_t n, float limit) { (void)s, (void)x, (void)n, (void)limit; }
 
 static void cap(const mn_step *s, float *logits, int64_t n_rows, float softcap) {
     (void)s, (void)logits, (void)n_rows, (void)softcap;
@@ -32,7 +30,9 @@ static mn_status restrict_keys(const mn_step *s, const mn_timeline *t, int layer
     a->window = mn_config_window(&s->model->config, layer);
     if (!pattern || !pattern->kind || a->segment) return MN_OK;
     a->window = 0;
-    *keys = (mn_key_summary){.block_tokens = pattern->block_tokens, .n_kv_heads = a->kv.n_kv_heads, .k_dim = a->kv.k_dim,
+    *keys = (mn_key_summary){.block_tokens = pattern->block_tokens,
+                             .n_kv_heads = a->kv.n_kv_heads,
+                             .k_dim = a->kv.k_dim,
                              .n_tokens = a->kv.n_tokens};
     mn_pattern_summarises(pattern, layer, &keys->kind);
     a->kv.summary = keys;
@@ -47,7 +47,8 @@ static mn_status evict(const mn_step *s, const mn_timeline *t, const mn_attend *
     return status;
 }
 
-static mn_attend span_call(const mn_step *s, const mn_span *span, int layer, int64_t depth, float *out, const float *q) {
+static mn_attend span_call(const mn_step *s, const mn_span *span, int layer, int64_t depth, float *out,
+                           const float *q) {
     const mn_timeline *t = span->timeline;
     return (mn_attend){.q = q,
                        .out = out,
@@ -80,8 +81,8 @@ static mn_status attend(const mn_step *s, int layer, float *out, const float *q,
 }
 
 /* Queries that meet the latents as they are cached, with the products before and after. */
-static mn_status attend_absorbed(const mn_step *s, const mn_span *span, int layer, const mn_mla *mla, float *out, const float *q,
-                                 mn_error *err) {
+static mn_status attend_absorbed(const mn_step *s, const mn_span *span, int layer, const mn_mla *mla, float *out,
+                                 const float *q, mn_error *err) {
     mn_attend a = span_call(s, span, layer, mn_timeline_n_rows(span->timeline), out, q), over = a;
     mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
     a.mla = mla;
@@ -95,13 +96,14 @@ static mn_status attend_absorbed(const mn_step *s, const mn_span *span, int laye
     return MN_OK;
 }
 
-/* The same by MLA. A step is absorbed from some depth on and materialised before, or one of the two always: what the step at
- * this depth can be, or an earlier one of as many rows could have been. */
+/* The same by MLA. A step is absorbed from some depth on and materialised before, or one of the two always: what the
+ * step at this depth can be, or an earlier one of as many rows could have been. */
 static mn_status attend_latent(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
     mn_mla mla = mn_layer_mla(&s->model->config, &s->model->weights.layers[layer]);
     for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
         const mn_timeline *t = span->timeline;
-        int64_t deepest = s->c->exact || t->reading.absorbs ? -1 : mn_mla_deepest(&mla, span->n_rows), depth = mn_timeline_n_rows(t);
+        int64_t deepest = s->c->exact || t->reading.absorbs ? -1 : mn_mla_deepest(&mla, span->n_rows),
+                depth = mn_timeline_n_rows(t);
         if (deepest < depth) MN_TRY(attend_absorbed(s, span, layer, &mla, out, q, err));
         if (deepest < 0) continue;
         mn_attend a = span_call(s, span, layer, MN_MIN(depth, deepest), out, q);

@@ -14,8 +14,10 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     mn_bind_attention(b, c, l);
     mn_bind_norm(b, "attn_q_norm", c->head_dim_k, &l->q_norm);
     mn_bind_norm(b, "attn_k_norm", c->head_dim_k, &l->k_norm);
-    if (mn_config_is_moe(c, layer)) mn_bind_experts(b, c, l);
-    else mn_bind_swiglu(b, c, l);
+    if (mn_config_is_moe(c, layer))
+        mn_bind_experts(b, c, l);
+    else
+        mn_bind_swiglu(b, c, l);
 }
 
 const mn_family mn_family_qwen3 = {"qwen3", "Qwen 3", configure, bind_layer};

@@ -6,8 +6,8 @@
 enum { STATE_ALIGN = 64 };
 
 mn_reading mn_reading_of_model(const mn_config *c) {
-    mn_infini shape = {c->infini.rule, c->infini.feature, c->n_heads, c->n_kv_heads, c->head_dim_k, c->head_dim_v,
-                       c->infini.segment};
+    mn_infini shape = {c->infini.rule, c->infini.feature, c->n_heads,       c->n_kv_heads,
+                       c->head_dim_k,  c->head_dim_v,     c->infini.segment};
     return (mn_reading){.memory = {shape, c->infini.write_threshold, true, true, 0}};
 }
 
@@ -49,7 +49,8 @@ mn_status mn_reading_memory_bytes(const mn_reading *r, const mn_config *c, size_
     if (mn_reading_memory_layer(r, c->n_layers) == 0) return MN_OK;
     size_t bytes = r->memory.shape.segment ? mn_infini_state_bytes(&r->memory.shape) : mn_linear_state_bytes(&linear);
     if (bytes == 0 || !mn_align_size(bytes, STATE_ALIGN, out))
-        return mn_fail(err, MN_ERR_LIMIT, "the memory of %d heads of %d x %d overflows the address space; use a smaller model.",
+        return mn_fail(err, MN_ERR_LIMIT,
+                       "the memory of %d heads of %d x %d overflows the address space; use a smaller model.",
                        c->n_kv_heads, c->head_dim_k, c->head_dim_v);
     return MN_OK;
 }
@@ -57,21 +58,27 @@ mn_status mn_reading_memory_bytes(const mn_reading *r, const mn_config *c, size_
 static mn_status check_map(const mn_reading *r, const mn_config *c, mn_error *err) {
     const char *name = r->map.scheme->name;
     if (c->rope_style == MN_ROPE_STYLE_NONE)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s moves rotary positions, and %s models have none; leave it out.", name, c->arch);
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s moves rotary positions, and %s models have none; leave it out.",
+                       name, c->arch);
     if (c->mla.kv_rank)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s does not run with the latent attention of %s models; leave it out.", name, c->arch);
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s does not run with the latent attention of %s models; leave it out.",
+                       name, c->arch);
     if (r->memory.shape.segment)
-        return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "%s does not run with a compressive memory, whose segments count positions of their own; leave it out.", name);
+        return mn_fail(
+            err, MN_ERR_UNSUPPORTED,
+            "%s does not run with a compressive memory, whose segments count positions of their own; leave it out.",
+            name);
     return MN_OK;
 }
 
 mn_status mn_reading_check(const mn_reading *r, const mn_config *c, mn_error *err) {
     bool remembers = r->memory.shape.segment || mn_reading_n_row_layers(r, c) < c->n_layers;
     if (remembers && c->mla.kv_rank)
-        return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "a memory of fixed size needs keys and values of each head, and the latent attention of %s models has "
-                       "none; leave --attn %s out.", c->arch, r->memory.shape.segment ? "infini" : "linear");
+        return mn_fail(
+            err, MN_ERR_UNSUPPORTED,
+            "a memory of fixed size needs keys and values of each head, and the latent attention of %s models has "
+            "none; leave --attn %s out.",
+            c->arch, r->memory.shape.segment ? "infini" : "linear");
     if (r->memory.shape.segment) MN_TRY(mn_infini_check(&r->memory.shape, err));
     return r->map.scheme ? check_map(r, c, err) : MN_OK;
 }

@@ -1,6 +1,6 @@
 /* How a timeline reads its text: which keys each layer looks at, from which positions, and what carries the rest. By
- * default that is the model's own way; a session may choose another (docs/decisions/memory-of-a-timeline.md). Everything
- * that runs, plans or saves a timeline asks here.
+ * default that is the model's own way; a session may choose another (docs/decisions/memory-of-a-timeline.md).
+ * Everything that runs, plans or saves a timeline asks here.
  */
 #ifndef MN_MODEL_READING_H
 #define MN_MODEL_READING_H
@@ -20,8 +20,8 @@ typedef struct mn_memory {
 
 typedef struct mn_reading {
     const mn_pattern *patterns; /* [n_layers], borrowed; NULL, or kind NULL in a layer: the model's own attention */
-    bool absorbs;               /* MLA runs absorbed, whatever takes fewer products: patterns look at rows as they are cached */
-    mn_posmap map;              /* scheme NULL: every key by its distance */
+    bool absorbs;  /* MLA runs absorbed, whatever takes fewer products: patterns look at rows as they are cached */
+    mn_posmap map; /* scheme NULL: every key by its distance */
     mn_memory memory;
 } mn_reading;
 

@@ -47,7 +47,9 @@ static mn_status init_positions(mn_timeline *t, const mn_config *c, const mn_rop
     MN_TRY(mn_rope_init(rope, n_ctx, &t->rope, err));
     move_temperature(t, c, rope);
     if (c->rope_local_base == 0) return MN_OK;
-    mn_rope_spec local = {.scaling = MN_ROPE_NONE, .n_rot = rope->n_rot, .freq_base = c->rope_local_base,
+    mn_rope_spec local = {.scaling = MN_ROPE_NONE,
+                          .n_rot = rope->n_rot,
+                          .freq_base = c->rope_local_base,
                           .original_ctx = rope->original_ctx};
     return mn_rope_init(&local, n_ctx, &t->rope_local, err);
 }
@@ -85,7 +87,8 @@ static mn_status init_state(mn_timeline *t, const mn_config *c, mn_error *err) {
 }
 
 static mn_status init_caches(mn_timeline *t, const mn_config *c, const mn_timeline_params *p, mn_error *err) {
-    mn_kv_shape rows = mn_timeline_row_shape(c, &p->reading, p->k_type, p->v_type), keys = mn_timeline_plane_shape(&rows);
+    mn_kv_shape rows = mn_timeline_row_shape(c, &p->reading, p->k_type, p->v_type),
+                keys = mn_timeline_plane_shape(&rows);
     MN_TRY(mn_kvcache_create(&rows, p->n_ctx, &t->cache, err));
     return p->reading.map.n_planes > 1 ? mn_kvcache_create(&keys, p->n_ctx, &t->grouped, err) : MN_OK;
 }
@@ -93,7 +96,8 @@ static mn_status init_caches(mn_timeline *t, const mn_config *c, const mn_timeli
 mn_status mn_timeline_init(mn_timeline *t, const mn_config *config, const mn_timeline_params *p, mn_error *err) {
     *t = (mn_timeline){.reading = p->reading, .kept = mn_reading_keeps(&p->reading, config)};
     mn_status status = mn_reading_check(&p->reading, config, err);
-    if (status == MN_OK) status = init_positions(t, config, p->rope, mn_reading_n_positions(&p->reading, p->n_ctx), err);
+    if (status == MN_OK)
+        status = init_positions(t, config, p->rope, mn_reading_n_positions(&p->reading, p->n_ctx), err);
     if (status == MN_OK) status = init_state(t, config, err);
     if (status == MN_OK) status = init_caches(t, config, p, err);
     if (status != MN_OK) mn_timeline_release(t);

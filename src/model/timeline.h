@@ -12,7 +12,7 @@ typedef struct mn_timeline {
     mn_rope_table rope, rope_local;
     float score_scale; /* of q.k: the model's, times YaRN's temperature where it belongs into the scores */
     mn_reading reading;
-    mn_kept_keys kept; /* rows that stay when mn_timeline_drop_unseen is asked; last 0: all */
+    mn_kept_keys kept;   /* rows that stay when mn_timeline_drop_unseen is asked; last 0: all */
     mn_kvcache *grouped; /* keys alone, as a position map's second plane has them; NULL without one */
     int64_t n_tokens;
     int64_t n_evicted; /* of these tokens, rows that each head has dropped; the others moved to the front */

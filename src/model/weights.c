@@ -11,8 +11,10 @@ typedef struct tensor_name {
 
 static tensor_name name_of(const mn_binder *b, const char *name, const char *suffix) {
     tensor_name full;
-    if (b->layer < 0) snprintf(full.text, sizeof full.text, "%s%s", name, suffix);
-    else snprintf(full.text, sizeof full.text, "blk.%d.%s%s", b->layer, name, suffix);
+    if (b->layer < 0)
+        snprintf(full.text, sizeof full.text, "%s%s", name, suffix);
+    else
+        snprintf(full.text, sizeof full.text, "blk.%d.%s%s", b->layer, name, suffix);
     return full;
 }
 
@@ -21,9 +23,10 @@ static void fail_missing(mn_binder *b, const char *name) {
 }
 
 static void fail_shape(mn_binder *b, const mn_tensor *t, const int64_t want[3]) {
-    b->status = mn_fail(b->err, MN_ERR_FORMAT, "%s: tensor %s is %lld x %lld x %lld; this model needs %lld x %lld x %lld.",
-                        mn_gguf_path(b->gguf), t->name, (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2],
-                        (long long)want[0], (long long)want[1], (long long)want[2]);
+    b->status =
+        mn_fail(b->err, MN_ERR_FORMAT, "%s: tensor %s is %lld x %lld x %lld; this model needs %lld x %lld x %lld.",
+                mn_gguf_path(b->gguf), t->name, (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2],
+                (long long)want[0], (long long)want[1], (long long)want[2]);
 }
 
 /* The tensor of that name and exactly that shape; NULL with b->status set, or when missing and not needed. */
@@ -55,7 +58,8 @@ const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need
     return copy_floats(b, find(b, name_of(b, name, "").text, n, 1, 1, need));
 }
 
-static void bind_projection(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, bool need, mn_projection *out) {
+static void bind_projection(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, bool need,
+                            mn_projection *out) {
     *out = (mn_projection){0};
     const mn_tensor *w = find(b, name_of(b, name, ".weight").text, n_in, n_out, 1, need);
     if (!w) return;

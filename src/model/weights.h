@@ -22,11 +22,11 @@ typedef struct mn_layer {
     mn_projection q, k, v, o;
     mn_norm q_norm, k_norm; /* over head_dim, before rotation */
 
-    mn_projection gate, up, down;                           /* gate missing: an MLP without gate */
-    mn_projection router;                                   /* [n_experts, n_embd] */
-    mn_tensor expert_gate, expert_up, expert_down;      /* [n_experts][n_out][n_in] */
-    const float *router_bias;                           /* [n_experts], for the choice only */
-    mn_projection shared_gate, shared_up, shared_down;      /* experts that always run, as one MLP */
+    mn_projection gate, up, down;                      /* gate missing: an MLP without gate */
+    mn_projection router;                              /* [n_experts, n_embd] */
+    mn_tensor expert_gate, expert_up, expert_down;     /* [n_experts][n_out][n_in] */
+    const float *router_bias;                          /* [n_experts], for the choice only */
+    mn_projection shared_gate, shared_up, shared_down; /* experts that always run, as one MLP */
 
     mn_projection q_a, q_b, kv_a; /* MLA: compression; without q_a, q makes the queries */
     mn_norm q_a_norm, kv_a_norm;
@@ -44,11 +44,11 @@ static inline mn_mla mn_layer_mla(const mn_config *c, const mn_layer *l) {
 }
 
 typedef struct mn_weights {
-    mn_tensor token_embd;     /* [n_vocab, n_embd] */
-    mn_norm token_embd_norm;  /* Bloom */
-    mn_tensor position_embd;  /* [n_ctx_train, n_embd], GPT-2 */
+    mn_tensor token_embd;    /* [n_vocab, n_embd] */
+    mn_norm token_embd_norm; /* Bloom */
+    mn_tensor position_embd; /* [n_ctx_train, n_embd], GPT-2 */
     mn_norm output_norm;
-    mn_projection output;         /* [n_vocab, n_embd]; the token table when the file has none */
+    mn_projection output; /* [n_vocab, n_embd]; the token table when the file has none */
     mn_layer *layers;
 } mn_weights;
 

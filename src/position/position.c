@@ -17,28 +17,44 @@ typedef struct scheme {
 static const char rope_test[] = "tests/position/rope_test.c";
 
 static const scheme schemes[MN_ROPE_SCALING_COUNT] = {
-    [MN_ROPE_NONE] = {"none", NULL, false,
+    [MN_ROPE_NONE] = {"none",
+                      NULL,
+                      false,
                       {"RoPE", "Su et al. 2021 (arXiv:2104.09864)", "--rope-scaling none", "src/position/rope.c",
                        rope_test, true, MN_TRAINING_DONE}},
-    [MN_ROPE_LINEAR] = {"linear", mn_rope_pi, false,
+    [MN_ROPE_LINEAR] = {"linear",
+                        mn_rope_pi,
+                        false,
                         {"position interpolation", "Chen et al. 2023 (arXiv:2306.15595)", "--rope-scaling linear",
                          "src/position/pi.c", rope_test, false, MN_TRAINING_NEEDED}},
-    [MN_ROPE_NTK] = {"ntk", mn_rope_ntk, false,
+    [MN_ROPE_NTK] = {"ntk",
+                     mn_rope_ntk,
+                     false,
                      {"NTK-aware RoPE", "bloc97 2023; Peng et al. 2023 (arXiv:2309.00071)", "--rope-scaling ntk",
                       "src/position/ntk.c", rope_test, false, MN_TRAINING_FREE}},
-    [MN_ROPE_DYNAMIC] = {"dynamic", mn_rope_dynamic_ntk, true,
+    [MN_ROPE_DYNAMIC] = {"dynamic",
+                         mn_rope_dynamic_ntk,
+                         true,
                          {"dynamic NTK", "emozilla 2023; Peng et al. 2023 (arXiv:2309.00071)", "--rope-scaling dynamic",
                           "src/position/ntk.c", rope_test, false, MN_TRAINING_FREE}},
-    [MN_ROPE_NTK_PARTS] = {"ntk-parts", mn_rope_ntk_parts, true,
+    [MN_ROPE_NTK_PARTS] = {"ntk-parts",
+                           mn_rope_ntk_parts,
+                           true,
                            {"NTK-by-parts", "Peng et al. 2023 (arXiv:2309.00071)", "--rope-scaling ntk-parts",
                             "src/position/ntk_parts.c", rope_test, false, MN_TRAINING_HELPS}},
-    [MN_ROPE_YARN] = {"yarn", mn_rope_yarn, true,
+    [MN_ROPE_YARN] = {"yarn",
+                      mn_rope_yarn,
+                      true,
                       {"YaRN", "Peng et al. 2023 (arXiv:2309.00071)", "--rope-scaling yarn", "src/position/yarn.c",
                        rope_test, false, MN_TRAINING_HELPS}},
-    [MN_ROPE_LONGROPE] = {"longrope", mn_rope_longrope, true,
+    [MN_ROPE_LONGROPE] = {"longrope",
+                          mn_rope_longrope,
+                          true,
                           {"LongRoPE", "Ding et al. 2024 (arXiv:2402.13753)", "--rope-scaling longrope",
                            "src/position/longrope.c", rope_test, false, MN_TRAINING_DONE}},
-    [MN_ROPE_LLAMA3] = {"llama3", mn_rope_llama3, true,
+    [MN_ROPE_LLAMA3] = {"llama3",
+                        mn_rope_llama3,
+                        true,
                         {"Llama 3 scaling", "Meta 2024 (arXiv:2407.21783)", "--rope-scaling llama3",
                          "src/position/llama3.c", rope_test, false, MN_TRAINING_DONE}},
 };
@@ -49,13 +65,9 @@ int mn_rope_scaling_find(const char *name) {
     return -1;
 }
 
-const char *mn_rope_scaling_name(mn_rope_scaling scaling) {
-    return schemes[scaling].name;
-}
+const char *mn_rope_scaling_name(mn_rope_scaling scaling) { return schemes[scaling].name; }
 
-const mn_technique *mn_rope_scaling_about(mn_rope_scaling scaling) {
-    return &schemes[scaling].about;
-}
+const mn_technique *mn_rope_scaling_about(mn_rope_scaling scaling) { return &schemes[scaling].about; }
 
 static mn_status check_shape(const mn_rope_spec *spec, mn_error *err) {
     if (spec->n_rot < 2 || spec->n_rot % 2 || spec->n_rot > 2 * MN_MAX_ROT_PAIRS)

@@ -11,14 +11,14 @@
 #include <stdint.h>
 
 typedef enum mn_rope_scaling {
-    MN_ROPE_NONE,     /* plain RoPE */
-    MN_ROPE_LINEAR,   /* PI, Chen et al. 2023 */
-    MN_ROPE_NTK,      /* NTK-aware: a larger base */
-    MN_ROPE_DYNAMIC,  /* NTK-aware with the factor of the window asked for */
-    MN_ROPE_NTK_PARTS,/* NTK-by-parts: YaRN without its attention scale */
-    MN_ROPE_YARN,     /* Peng et al. 2023 */
-    MN_ROPE_LONGROPE, /* Ding et al. 2024: a factor per dimension, short and long */
-    MN_ROPE_LLAMA3,   /* Llama 3.1's smoothed split of wavelengths */
+    MN_ROPE_NONE,      /* plain RoPE */
+    MN_ROPE_LINEAR,    /* PI, Chen et al. 2023 */
+    MN_ROPE_NTK,       /* NTK-aware: a larger base */
+    MN_ROPE_DYNAMIC,   /* NTK-aware with the factor of the window asked for */
+    MN_ROPE_NTK_PARTS, /* NTK-by-parts: YaRN without its attention scale */
+    MN_ROPE_YARN,      /* Peng et al. 2023 */
+    MN_ROPE_LONGROPE,  /* Ding et al. 2024: a factor per dimension, short and long */
+    MN_ROPE_LLAMA3,    /* Llama 3.1's smoothed split of wavelengths */
     MN_ROPE_SCALING_COUNT
 } mn_rope_scaling;
 
@@ -38,8 +38,8 @@ typedef struct mn_rope_spec {
     double ext_factor;    /* YaRN: share of the by-parts ramp; 0 or less = 1, all of it. No ramp is MN_ROPE_LINEAR */
     double attn_factor;   /* multiplies q and k (cos and sin), on top of YaRN's 0.1 ln s + 1; 0 = 1, and for LongRoPE
                              sqrt(1 + ln s / ln original_ctx) */
-    double beta_fast, beta_slow; /* YaRN: turns within the window; 0 = 32 and 1 */
-    double low_freq_factor, high_freq_factor; /* Llama 3: 0 = 1 and 4 */
+    double beta_fast, beta_slow;               /* YaRN: turns within the window; 0 = 32 and 1 */
+    double low_freq_factor, high_freq_factor;  /* Llama 3: 0 = 1 and 4 */
     const float *factors_long, *factors_short; /* LongRoPE: [n_rot / 2], borrowed, may be NULL */
     const float *factors; /* divisors stored in the file (rope_freqs.weight): [n_rot / 2], borrowed, may be NULL */
 } mn_rope_spec;

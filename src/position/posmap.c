@@ -50,18 +50,10 @@ mn_status mn_posmap_parse(const char *text, int64_t original_ctx, mn_posmap *out
     return MN_OK;
 }
 
-mn_posmap_part mn_posmap_at(const mn_posmap *map, int part, int64_t i) {
-    return map->scheme->at(map, part, i);
-}
+mn_posmap_part mn_posmap_at(const mn_posmap *map, int part, int64_t i) { return map->scheme->at(map, part, i); }
 
-int mn_posmap_plane(const mn_posmap *map, int part) {
-    return part % map->n_planes;
-}
+int mn_posmap_plane(const mn_posmap *map, int part) { return part % map->n_planes; }
 
-int64_t mn_posmap_key(const mn_posmap *map, int plane, int64_t j) {
-    return map->scheme->key(map, plane, j);
-}
+int64_t mn_posmap_key(const mn_posmap *map, int plane, int64_t j) { return map->scheme->key(map, plane, j); }
 
-int64_t mn_posmap_reach(const mn_posmap *map, int64_t original_ctx) {
-    return map->scheme->reach(map, original_ctx);
-}
+int64_t mn_posmap_reach(const mn_posmap *map, int64_t original_ctx) { return map->scheme->reach(map, original_ctx); }

@@ -23,9 +23,7 @@ static mn_posmap_part at(const mn_posmap *map, int part, int64_t i) {
     return (mn_posmap_part){.q_position = i / g + w - w / g, .key_end = near};
 }
 
-static int64_t key(const mn_posmap *map, int plane, int64_t j) {
-    return plane == 0 ? j : j / map->a;
-}
+static int64_t key(const mn_posmap *map, int plane, int64_t j) { return plane == 0 ? j : j / map->a; }
 
 static int64_t reach(const mn_posmap *map, int64_t original_ctx) {
     int64_t g = map->a, w = map->b;

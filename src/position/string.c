@@ -27,9 +27,7 @@ static int64_t key(const mn_posmap *map, int plane, int64_t j) {
     return j;
 }
 
-static int64_t reach(const mn_posmap *map, int64_t original_ctx) {
-    return original_ctx + map->a - map->b;
-}
+static int64_t reach(const mn_posmap *map, int64_t original_ctx) { return original_ctx + map->a - map->b; }
 
 const mn_posmap_scheme mn_posmap_string = {
     .name = "string",

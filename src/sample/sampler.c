@@ -116,9 +116,7 @@ static float penalised(const mn_sampler *s, float logit, int32_t id) {
     return logit - p->presence_penalty - (float)count * p->frequency_penalty;
 }
 
-static bool better(candidate a, candidate b) {
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-}
+static bool better(candidate a, candidate b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
 
 /* Restores the heap of n below `at`; its root is the best, or the worst when best_first is false. */
 static inline void sift_down(candidate *heap, int32_t n, int32_t at, bool best_first) {

@@ -181,21 +181,11 @@ static double spread(const search *s, int64_t n, double (*constant)(const mn_sca
     return sqrt(sum / (double)(n - 1));
 }
 
-static double get_e(const mn_scaling_law *law) {
-    return law->E;
-}
-static double get_a(const mn_scaling_law *law) {
-    return law->A;
-}
-static double get_b(const mn_scaling_law *law) {
-    return law->B;
-}
-static double get_alpha(const mn_scaling_law *law) {
-    return law->alpha;
-}
-static double get_beta(const mn_scaling_law *law) {
-    return law->beta;
-}
+static double get_e(const mn_scaling_law *law) { return law->E; }
+static double get_a(const mn_scaling_law *law) { return law->A; }
+static double get_b(const mn_scaling_law *law) { return law->B; }
+static double get_alpha(const mn_scaling_law *law) { return law->alpha; }
+static double get_beta(const mn_scaling_law *law) { return law->beta; }
 
 static mn_status bootstrap(search *s, mn_pool *pool, const mn_scaling_fit_options *options, mn_scaling_fit *out,
                            mn_error *err) {

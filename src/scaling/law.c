@@ -27,12 +27,8 @@ mn_status mn_scaling_law_find(const char *name_or_path, mn_scaling_law *out, mn_
 }
 
 /* What limited size, and limited text, add inside the power. */
-static double size_term(const mn_scaling_law *law, double params) {
-    return law->A / pow(params, law->alpha);
-}
-static double text_term(const mn_scaling_law *law, double tokens) {
-    return law->B / pow(tokens, law->beta);
-}
+static double size_term(const mn_scaling_law *law, double params) { return law->A / pow(params, law->alpha); }
+static double text_term(const mn_scaling_law *law, double tokens) { return law->B / pow(tokens, law->beta); }
 
 double mn_scaling_loss(const mn_scaling_law *law, double params, double tokens) {
     return pow(law->E + size_term(law, params) + text_term(law, tokens), law->gamma);

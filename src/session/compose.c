@@ -26,7 +26,8 @@ static mn_status tokenize_rendering(const mn_tokenizer *t, const char *text, siz
     if (!plain) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu spans of a conversation.", n_spans);
     for (size_t i = 0; i < n_spans; i++)
         if (spans[i].from_message) plain[n_plain++] = (mn_text_range){spans[i].begin, spans[i].end};
-    mn_status status = mn_tokenize_marked(t, text, bytes, !begins_with(text, bytes, bos), plain, n_plain, &out->data, &out->n, err);
+    mn_status status =
+        mn_tokenize_marked(t, text, bytes, !begins_with(text, bytes, bos), plain, n_plain, &out->data, &out->n, err);
     free(plain);
     return status;
 }
@@ -107,8 +108,10 @@ mn_status mn_compose_ask(const mn_engine *e, const char *system, const char *doc
     if (system && !chat)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "a system prompt needs a chat template%s.",
                        raw ? "; leave --raw out" : ", and this model has none; put it into -p");
-    if (document && prompt && mn_answers_in_one_line(e, document, raw)) fill_template(&text, e->ask_template, document, prompt);
-    else join(&text, document, raw ? "" : chat ? "\n\n" : "\n", prompt);
+    if (document && prompt && mn_answers_in_one_line(e, document, raw))
+        fill_template(&text, e->ask_template, document, prompt);
+    else
+        join(&text, document, raw ? "" : chat ? "\n\n" : "\n", prompt);
     mn_status status = chat ? compose_messages(e, system, &text, out, err) : tokenize_plain(e, &text, out, err);
     mn_strbuf_release(&text);
     return status;

@@ -16,8 +16,8 @@ static mn_status copy_text(const mn_gguf *gguf, const char *key, char **out, mn_
 static mn_status check_vocabulary(const mn_engine *e, mn_error *err) {
     int32_t n_tokens = mn_tokenizer_n_vocab(e->tokenizer);
     if (n_tokens <= e->model.config.n_vocab) return MN_OK;
-    return mn_fail(err, MN_ERR_FORMAT, "%s: the tokenizer has %d tokens, the model only %d.", mn_gguf_path(e->model.gguf),
-                   n_tokens, e->model.config.n_vocab);
+    return mn_fail(err, MN_ERR_FORMAT, "%s: the tokenizer has %d tokens, the model only %d.",
+                   mn_gguf_path(e->model.gguf), n_tokens, e->model.config.n_vocab);
 }
 
 static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_params *params, mn_error *err) {
@@ -39,8 +39,10 @@ mn_status mn_engine_open(const char *path, const mn_engine_params *params, mn_en
     mn_engine *e = calloc(1, sizeof *e);
     if (!e) return mn_fail(err, MN_ERR_MEMORY, "no memory for an engine.");
     mn_status status = open_parts(e, path, params ? params : &(mn_engine_params){0}, err);
-    if (status == MN_OK) *out = e;
-    else mn_engine_close(e);
+    if (status == MN_OK)
+        *out = e;
+    else
+        mn_engine_close(e);
     return status;
 }
 

@@ -12,8 +12,8 @@ struct mn_engine {
     mn_model model;
     mn_tokenizer *tokenizer;
     mn_pool *pool;
-    mn_arena scratch;     /* step lifetime, one step at a time */
-    mn_compute compute;   /* kernels, pool, scratch */
+    mn_arena scratch;   /* step lifetime, one step at a time */
+    mn_compute compute; /* kernels, pool, scratch */
     const mn_ops *ops;
     char *name, *chat_template, *ask_template; /* NULL where the file has none */
 };

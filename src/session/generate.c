@@ -90,7 +90,8 @@ mn_status mn_generate(mn_session *session, mn_sampler *sampler, const mn_generat
     hold h = {MN_STRBUF_INIT, params->stops};
     *out = (mn_generated){.finish = MN_FINISH_LENGTH};
     if (!mn_session_logits(session))
-        return mn_fail(err, MN_ERR_ARGUMENT, "there is nothing to continue: the prompt is empty and this model has no start token.");
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "there is nothing to continue: the prompt is empty and this model has no start token.");
     const mn_tokenizer *tokenizer = mn_session_tokenizer(session);
     mn_status status = generate(session, sampler, tokenizer, params, &h, text, arg, out, err);
     if (status == MN_OK) flush(&h, 0, text, arg);

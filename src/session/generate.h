@@ -6,16 +6,23 @@
 
 #include <mnemo/session.h>
 
-/* Receives text as it comes, only whole UTF-8 characters (bytes that are none come at the end). Return false to stop. */
+/* Receives text as it comes, only whole UTF-8 characters (bytes that are none come at the end). Return false to stop.
+ */
 typedef bool mn_text_fn(void *arg, const char *text, size_t bytes);
 
 typedef struct mn_generate_params {
-    int64_t n_predict;         /* tokens at most; < 0 = until the end or the window is full */
-    const char *const *stops;  /* texts that end the answer, not handed out themselves; NULL-terminated, or NULL */
-    bool special;              /* hand out the spelling of control tokens */
+    int64_t n_predict;        /* tokens at most; < 0 = until the end or the window is full */
+    const char *const *stops; /* texts that end the answer, not handed out themselves; NULL-terminated, or NULL */
+    bool special;             /* hand out the spelling of control tokens */
 } mn_generate_params;
 
-typedef enum mn_finish { MN_FINISH_END, MN_FINISH_STOP, MN_FINISH_LENGTH, MN_FINISH_WINDOW, MN_FINISH_CALLER } mn_finish;
+typedef enum mn_finish {
+    MN_FINISH_END,
+    MN_FINISH_STOP,
+    MN_FINISH_LENGTH,
+    MN_FINISH_WINDOW,
+    MN_FINISH_CALLER
+} mn_finish;
 
 typedef struct mn_generated {
     int64_t n_tokens; /* drawn, the end token included */

@@ -5,9 +5,7 @@
 
 #include <stdio.h>
 
-static int64_t pages_of(int64_t n_tokens) {
-    return (n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
-}
+static int64_t pages_of(int64_t n_tokens) { return (n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS; }
 
 static mn_reading reading_of(const mn_engine *e, const mn_window *w) {
     return w->reading ? *w->reading : mn_reading_of_model(&e->model.config);
@@ -23,7 +21,8 @@ static int64_t held_pages(const mn_reading *r, const mn_config *c, const mn_wind
         return MN_MIN(all, pages_of(before_first + segment - 1 + w->n_batch));
     }
     if (kept.last == 0 || w->kv_ram_bytes) return all;
-    return MN_MIN(all, pages_of(kept.first) + pages_of(MN_PAGE_TOKENS - 1 + kept.last - 1 + MN_SPARE_TOKENS + w->n_batch));
+    return MN_MIN(all,
+                  pages_of(kept.first) + pages_of(MN_PAGE_TOKENS - 1 + kept.last - 1 + MN_SPARE_TOKENS + w->n_batch));
 }
 
 /* Takes from c->scratch what a step of n_rows takes that ends at `end` tokens. */
@@ -55,7 +54,8 @@ static mn_status run_steps(const mn_engine *e, const mn_compute *c, mn_timeline 
 }
 
 /* The end of a prompt, whose last rows choose what stays (SnapKV). */
-static mn_status run_eviction(const mn_engine *e, const mn_compute *c, mn_timeline *t, const mn_window *w, mn_error *err) {
+static mn_status run_eviction(const mn_engine *e, const mn_compute *c, mn_timeline *t, const mn_window *w,
+                              mn_error *err) {
     const mn_pattern *p = t->reading.patterns;
     if (!p || !p->kind || !(p->kind->traits & MN_PATTERN_EVICTS) || w->n_ctx <= p->args[1]) return MN_OK;
     t->evict_to = p->args[1];
@@ -64,9 +64,10 @@ static mn_status run_eviction(const mn_engine *e, const mn_compute *c, mn_timeli
     return status;
 }
 
-/* Steps where rows see the most keys, or keys in the most ranges, or lie in the most blocks: at the window's end, at that
- * of a whole segment, where the last range has one key, and between the borders of blocks. */
-static mn_status run_all_steps(const mn_engine *e, const mn_compute *c, mn_timeline *t, const mn_window *w, mn_error *err) {
+/* Steps where rows see the most keys, or keys in the most ranges, or lie in the most blocks: at the window's end, at
+ * that of a whole segment, where the last range has one key, and between the borders of blocks. */
+static mn_status run_all_steps(const mn_engine *e, const mn_compute *c, mn_timeline *t, const mn_window *w,
+                               mn_error *err) {
     int64_t segment = t->reading.memory.shape.segment;
     bool bounded = mn_reading_keeps(&t->reading, &e->model.config).last > 0;
     MN_TRY(run_steps(e, c, t, w, w->n_ctx, err));
@@ -107,7 +108,8 @@ static size_t weights_bytes(const mn_model *m) {
 }
 
 /* What patterns keep of the keys of a full window beside them. */
-static bool add_summaries(const mn_reading *r, const mn_config *c, const mn_kv_shape *rows, int64_t n_ctx, size_t *total) {
+static bool add_summaries(const mn_reading *r, const mn_config *c, const mn_kv_shape *rows, int64_t n_ctx,
+                          size_t *total) {
     for (int layer = 0; r->patterns && layer < c->n_layers; layer++) {
         const mn_pattern *p = &r->patterns[layer];
         mn_summary_kind kind;
@@ -119,15 +121,18 @@ static bool add_summaries(const mn_reading *r, const mn_config *c, const mn_kv_s
 }
 
 /* Cached rows, of one plane or two, with their summaries; and the lists of their pages. */
-static bool count_rows(const mn_engine *e, const mn_reading *r, const mn_window *w, size_t *kv_bytes, size_t *list_bytes) {
+static bool count_rows(const mn_engine *e, const mn_reading *r, const mn_window *w, size_t *kv_bytes,
+                       size_t *list_bytes) {
     const mn_config *c = &e->model.config;
     mn_kv_shape rows = mn_timeline_row_shape(c, r, w->k_type, w->v_type), keys = mn_timeline_plane_shape(&rows);
     size_t slab = mn_kv_slab_bytes(&rows), lists = mn_kv_list_bytes(&rows, w->n_ctx);
     bool fits = slab && lists;
     if (fits && r->map.n_planes > 1)
-        fits = mn_add_size(slab, mn_kv_slab_bytes(&keys), &slab) && mn_add_size(lists, mn_kv_list_bytes(&keys, w->n_ctx), &lists);
+        fits = mn_add_size(slab, mn_kv_slab_bytes(&keys), &slab) &&
+               mn_add_size(lists, mn_kv_list_bytes(&keys, w->n_ctx), &lists);
     *list_bytes = lists;
-    if (!fits || !mn_mul_size(slab, (size_t)held_pages(r, c, w), kv_bytes) || !add_summaries(r, c, &rows, w->n_ctx, kv_bytes))
+    if (!fits || !mn_mul_size(slab, (size_t)held_pages(r, c, w), kv_bytes) ||
+        !add_summaries(r, c, &rows, w->n_ctx, kv_bytes))
         return false;
     if (w->kv_ram_bytes) *kv_bytes = MN_MIN(*kv_bytes, w->kv_ram_bytes);
     return true;
@@ -141,14 +146,13 @@ mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_
     MN_TRY(mn_timeline_state_bytes(c, &reading, &state, err));
     MN_TRY(measure_scratch(e, w, &p.scratch_bytes, err));
     int64_t n_states = 1 + MN_MIN(MN_MAX_CHECKPOINTS, w->n_ctx / MN_FIRST_CHECKPOINT_TOKENS);
-    bool fits = count_rows(e, &reading, w, &p.kv_bytes, &lists) &&
-                mn_mul_size(state, (size_t)n_states, &p.state_bytes) &&
-                mn_mul_size((size_t)w->n_ctx, sizeof(int32_t), &ids) &&
-                mn_add_size(p.scratch_bytes, ids, &p.work_bytes) &&
-                mn_add_size(p.work_bytes, lists + (size_t)c->n_vocab * sizeof(float), &p.work_bytes) &&
-                mn_add_size(p.weights_bytes, p.kv_bytes, &p.total_bytes) &&
-                mn_add_size(p.total_bytes, p.state_bytes, &p.total_bytes) &&
-                mn_add_size(p.total_bytes, p.work_bytes, &p.total_bytes);
+    bool fits =
+        count_rows(e, &reading, w, &p.kv_bytes, &lists) && mn_mul_size(state, (size_t)n_states, &p.state_bytes) &&
+        mn_mul_size((size_t)w->n_ctx, sizeof(int32_t), &ids) && mn_add_size(p.scratch_bytes, ids, &p.work_bytes) &&
+        mn_add_size(p.work_bytes, lists + (size_t)c->n_vocab * sizeof(float), &p.work_bytes) &&
+        mn_add_size(p.weights_bytes, p.kv_bytes, &p.total_bytes) &&
+        mn_add_size(p.total_bytes, p.state_bytes, &p.total_bytes) &&
+        mn_add_size(p.total_bytes, p.work_bytes, &p.total_bytes);
     if (!fits)
         return mn_fail(err, MN_ERR_LIMIT, "a window of %lld tokens overflows the address space; lower -c.",
                        (long long)w->n_ctx);
@@ -163,13 +167,13 @@ bool mn_memory_plan_is_bounded(const mn_engine *e, const mn_window *w) {
     return held_pages(&reading, &e->model.config, &endless) < pages_of(endless.n_ctx);
 }
 
-/* What one more page costs at least: its rows, unless they are dropped or go to a file, its places in the lists, its token
- * ids. */
+/* What one more page costs at least: its rows, unless they are dropped or go to a file, its places in the lists, its
+ * token ids. */
 static size_t page_bytes(const mn_engine *e, const mn_window *w) {
     mn_reading reading = reading_of(e, w);
     mn_kv_shape shape = mn_timeline_row_shape(&e->model.config, &reading, w->k_type, w->v_type);
-    return (mn_memory_plan_is_bounded(e, w) || w->kv_ram_bytes ? 0 : mn_kv_slab_bytes(&shape)) + mn_kv_list_bytes(&shape, MN_PAGE_TOKENS) +
-           MN_PAGE_TOKENS * sizeof(int32_t);
+    return (mn_memory_plan_is_bounded(e, w) || w->kv_ram_bytes ? 0 : mn_kv_slab_bytes(&shape)) +
+           mn_kv_list_bytes(&shape, MN_PAGE_TOKENS) + MN_PAGE_TOKENS * sizeof(int32_t);
 }
 
 mn_status mn_memory_plan_fit(const mn_engine *e, const mn_window *w, size_t bytes, int64_t *n_ctx, mn_error *err) {
@@ -194,9 +198,7 @@ mn_status mn_memory_plan_fit(const mn_engine *e, const mn_window *w, size_t byte
     return MN_OK;
 }
 
-static double gib(size_t bytes) {
-    return (double)bytes / 0x1p30;
-}
+static double gib(size_t bytes) { return (double)bytes / 0x1p30; }
 
 /* "Fits: ...", or that nothing does. */
 static mn_status remedies(const mn_engine *e, const mn_window *w, size_t free_bytes, char *out, size_t out_bytes,

@@ -9,17 +9,17 @@ typedef struct mn_window {
     int64_t n_ctx;
     int32_t n_batch; /* rows per step */
     mn_dtype k_type, v_type;
-    size_t kv_ram_bytes; /* cached rows beyond it go to a file; 0 = all stay in memory */
+    size_t kv_ram_bytes;       /* cached rows beyond it go to a file; 0 = all stay in memory */
     const mn_reading *reading; /* borrowed; NULL = the model's own */
 } mn_window;
 
 /* Bytes when the window is full. Cached rows and scratch are taken from the machine as they are used, not before. */
 typedef struct mn_memory_plan {
     size_t weights_bytes; /* tensors in the mapped file, and vectors expanded to f32 when it is opened */
-    size_t kv_bytes;      /* pages of cached rows, of every plane of a position map, and what patterns keep of their keys; where
-                           * rows leave sight, of those in sight, some to spare, and one step's */
-    size_t state_bytes;   /* state of fixed size (convolution histories, memories) and its checkpoints */
-    size_t work_bytes;    /* scratch of a step, logits of one row, token ids, page lists */
+    size_t kv_bytes;    /* pages of cached rows, of every plane of a position map, and what patterns keep of their keys;
+                         * where    rows leave sight, of those in sight, some to spare, and one step's */
+    size_t state_bytes; /* state of fixed size (convolution histories, memories) and its checkpoints */
+    size_t work_bytes;  /* scratch of a step, logits of one row, token ids, page lists */
     size_t scratch_bytes; /* of these, the scratch: what the engine's arena has to hold */
     size_t total_bytes;
 } mn_memory_plan;

@@ -18,8 +18,11 @@ static void note_training(mn_session *s, int n_layers) {
     for (int layer = 0; layer < n_layers; layer++) {
         const mn_pattern_kind *kind = s->patterns[layer].kind;
         if (!kind || !(kind->traits & MN_PATTERN_NEEDS_TRAINING) || kind->traits & MN_PATTERN_REMEMBERS) continue;
-        mn_session_add_note(s, "this model was not trained with %s attention, which needs training; expect worse answers than with "
-                            "full attention.", kind->name);
+        mn_session_add_note(
+            s,
+            "this model was not trained with %s attention, which needs training; expect worse answers than with "
+            "full attention.",
+            kind->name);
         return;
     }
 }
@@ -33,10 +36,12 @@ static mn_status resolve(mn_session *s, const mn_session_params *p, mn_error *er
         s->patterns[layer].seed += layer; /* every layer draws its own random blocks, as in BigBird's code */
         if (kind && kind->traits & MN_PATTERN_REMEMBERS && p->attn_layers)
             return mn_fail(err, MN_ERR_ARGUMENT,
-                           "%s restarts positions with each segment, so it holds for all layers: use --attn alone.", kind->usage);
+                           "%s restarts positions with each segment, so it holds for all layers: use --attn alone.",
+                           kind->usage);
         if (kind && (kind->traits & MN_PATTERN_REPOSITIONS) && !s->reading.map.scheme)
             return mn_fail(err, MN_ERR_ARGUMENT,
-                           "%s counts positions within the cache, so it holds for all layers: use --attn, or sinks-abs:S,W for some.",
+                           "%s counts positions within the cache, so it holds for all layers: use --attn, or "
+                           "sinks-abs:S,W for some.",
                            kind->usage);
     }
     return MN_OK;
@@ -64,7 +69,8 @@ static mn_status check_eviction(const mn_session *s, mn_error *err) {
                        "snapkv drops the same number of rows in every layer, and takes no layer with a window, another "
                        "pattern or ALiBi beside it.");
     if (first->args[0] > s->n_batch)
-        return mn_fail(err, MN_ERR_ARGUMENT, "the window of snapkv, %lld rows, does not fit into a batch of %d; raise -b.",
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "the window of snapkv, %lld rows, does not fit into a batch of %d; raise -b.",
                        (long long)first->args[0], s->n_batch);
     return MN_OK;
 }

@@ -25,7 +25,9 @@ static int64_t default_ctx(const mn_model *m, const mn_reading *r) {
     return r->memory.shape.segment || has_no_distance(m, r) ? UNBOUNDED_CTX : m->config.n_ctx_train;
 }
 
-static bool asks_for_scaling(const mn_position_params *p) { return p->rope_scaling || p->rope_scale > 0 || p->rope_freq_base > 0; }
+static bool asks_for_scaling(const mn_position_params *p) {
+    return p->rope_scaling || p->rope_scale > 0 || p->rope_freq_base > 0;
+}
 
 static bool is_sinks(const char *attn) { return attn && !strncmp(attn, "sinks", 5) && (!attn[5] || attn[5] == ':'); }
 
@@ -33,10 +35,12 @@ mn_status mn_session_map(const mn_model *m, const mn_session_params *p, mn_posma
     const char *text = p->position.map;
     *out = (mn_posmap){0};
     if (text && p->attn)
-        return mn_fail(err, MN_ERR_ARGUMENT, "--pos %s needs every key, and --attn %s leaves some out; choose one.", text, p->attn);
+        return mn_fail(err, MN_ERR_ARGUMENT, "--pos %s needs every key, and --attn %s leaves some out; choose one.",
+                       text, p->attn);
     if (!text && is_sinks(p->attn)) text = p->attn;
     if (text && p->attn_layers)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%s holds for all layers, and --attn-layers names some; choose one.", text);
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s holds for all layers, and --attn-layers names some; choose one.",
+                       text);
     return text ? mn_posmap_parse(text, made_for(&m->config), out, err) : MN_OK;
 }
 
@@ -44,16 +48,19 @@ mn_status mn_session_map(const mn_model *m, const mn_session_params *p, mn_posma
 static mn_status check_reach(const mn_posmap *map, int64_t limit, int64_t n_ctx, mn_error *err) {
     int64_t reach = mn_posmap_reach(map, limit);
     if (n_ctx <= reach) return MN_OK;
-    return mn_fail(err, MN_ERR_LIMIT,
-                   "context %lld is beyond the %lld that %s with %lld and %lld reaches on a window of %lld; lower -c, change its "
-                   "numbers or add --rope-scaling yarn.",
-                   (long long)n_ctx, (long long)reach, map->scheme->name, (long long)map->a, (long long)map->b, (long long)limit);
+    return mn_fail(
+        err, MN_ERR_LIMIT,
+        "context %lld is beyond the %lld that %s with %lld and %lld reaches on a window of %lld; lower -c, change its "
+        "numbers or add --rope-scaling yarn.",
+        (long long)n_ctx, (long long)reach, map->scheme->name, (long long)map->a, (long long)map->b, (long long)limit);
 }
 
 /* A segment in which positions reach further than a window that the model was made for. */
 static mn_status fail_segment(int64_t segment, int64_t limit, mn_error *err) {
-    return mn_fail(err, MN_ERR_LIMIT, "segments of %lld tokens are beyond the window of %lld that this model was made for; use --attn infini:%lld.",
-                   (long long)segment, (long long)limit, (long long)limit);
+    return mn_fail(
+        err, MN_ERR_LIMIT,
+        "segments of %lld tokens are beyond the window of %lld that this model was made for; use --attn infini:%lld.",
+        (long long)segment, (long long)limit, (long long)limit);
 }
 
 static mn_status check_window(const mn_model *m, const mn_position_params *p, const mn_reading *reading, int64_t n_ctx,
@@ -62,18 +69,23 @@ static mn_status check_window(const mn_model *m, const mn_position_params *p, co
     const mn_posmap *map = &reading->map;
     int64_t limit = made_for(c), n_positions = mn_reading_n_positions(reading, n_ctx);
     bool segmented = n_positions < n_ctx, learned = m->weights.position_embd.data;
-    if (n_ctx < 1) return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens is too small; -c takes 1 or more.", (long long)n_ctx);
+    if (n_ctx < 1)
+        return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens is too small; -c takes 1 or more.",
+                       (long long)n_ctx);
     if (learned && segmented && n_positions > c->n_ctx_train) return fail_segment(n_positions, c->n_ctx_train, err);
     if (learned && n_positions > c->n_ctx_train)
-        return mn_fail(err, MN_ERR_LIMIT, "context %lld is beyond the %lld positions that this model has learned; lower -c.",
+        return mn_fail(err, MN_ERR_LIMIT,
+                       "context %lld is beyond the %lld positions that this model has learned; lower -c.",
                        (long long)n_ctx, (long long)c->n_ctx_train);
-    if (n_positions <= limit || !has_rope(c) || asks_for_scaling(p) || p->beyond || has_no_distance(m, reading)) return MN_OK;
+    if (n_positions <= limit || !has_rope(c) || asks_for_scaling(p) || p->beyond || has_no_distance(m, reading))
+        return MN_OK;
     if (segmented) return fail_segment(n_positions, limit, err);
     if (map->scheme) return check_reach(map, limit, n_ctx, err);
-    return mn_fail(err, MN_ERR_LIMIT,
-                   "context %lld is beyond the %lld this model was made for; quality is not assured. Add --rope-scaling "
-                   "yarn (factor %.4g will be used) or lower -c.",
-                   (long long)n_ctx, (long long)limit, (double)n_ctx / (double)c->rope.original_ctx);
+    return mn_fail(
+        err, MN_ERR_LIMIT,
+        "context %lld is beyond the %lld this model was made for; quality is not assured. Add --rope-scaling "
+        "yarn (factor %.4g will be used) or lower -c.",
+        (long long)n_ctx, (long long)limit, (double)n_ctx / (double)c->rope.original_ctx);
 }
 
 /* A scheme chosen by name starts from the window asked for; the file's own factor belongs to the file's own scheme. */
@@ -81,21 +93,24 @@ static mn_status choose_scaling(const mn_position_params *p, mn_rope_spec *spec,
     if (!p->rope_scaling) return MN_OK;
     int scaling = mn_rope_scaling_find(p->rope_scaling);
     if (scaling < 0)
-        return mn_fail(err, MN_ERR_ARGUMENT, "there is no position scaling \"%s\"; known: none linear ntk dynamic ntk-parts yarn longrope llama3.",
-                       p->rope_scaling);
+        return mn_fail(
+            err, MN_ERR_ARGUMENT,
+            "there is no position scaling \"%s\"; known: none linear ntk dynamic ntk-parts yarn longrope llama3.",
+            p->rope_scaling);
     spec->scaling = (mn_rope_scaling)scaling;
     spec->factor = 0;
     if (spec->scaling != MN_ROPE_LONGROPE) spec->attn_factor = 0;
     return MN_OK;
 }
 
-mn_status mn_session_positions(const mn_model *model, const mn_position_params *p, const mn_reading *reading, int64_t *n_ctx,
-                               mn_rope_spec *out, mn_error *err) {
+mn_status mn_session_positions(const mn_model *model, const mn_position_params *p, const mn_reading *reading,
+                               int64_t *n_ctx, mn_rope_spec *out, mn_error *err) {
     const mn_config *c = &model->config;
     mn_rope_spec spec = c->rope;
     if (*n_ctx == 0) *n_ctx = default_ctx(model, reading);
     if (!has_rope(c) && asks_for_scaling(p))
-        return mn_fail(err, MN_ERR_ARGUMENT, "%s models have no rotary positions to scale; leave the --rope flags out.", c->arch);
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s models have no rotary positions to scale; leave the --rope flags out.",
+                       c->arch);
     MN_TRY(check_window(model, p, reading, *n_ctx, err));
     MN_TRY(choose_scaling(p, &spec, err));
     if (p->rope_scale > 0) {
@@ -105,7 +120,8 @@ mn_status mn_session_positions(const mn_model *model, const mn_position_params *
     if (p->rope_freq_base > 0) spec.freq_base = p->rope_freq_base;
     if (p->yarn_orig_ctx > 0) spec.original_ctx = p->yarn_orig_ctx;
     if (p->yarn_ext_factor > 0) spec.ext_factor = p->yarn_ext_factor;
-    if (p->yarn_ext_factor < 0 && spec.scaling == MN_ROPE_YARN) spec.scaling = MN_ROPE_LINEAR; /* no share of the ramp */
+    if (p->yarn_ext_factor < 0 && spec.scaling == MN_ROPE_YARN)
+        spec.scaling = MN_ROPE_LINEAR; /* no share of the ramp */
     if (p->yarn_attn_factor > 0) spec.attn_factor = p->yarn_attn_factor;
     if (p->yarn_beta_slow > 0) spec.beta_slow = p->yarn_beta_slow;
     if (p->yarn_beta_fast > 0) spec.beta_fast = p->yarn_beta_fast;

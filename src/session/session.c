@@ -16,7 +16,9 @@ static mn_status find_type(const char *name, bool exact, mn_dtype *out, mn_error
         return MN_OK;
     }
     int type = mn_dtype_find(name);
-    if (type < 0) return mn_fail(err, MN_ERR_ARGUMENT, "\"%s\" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.", name);
+    if (type < 0)
+        return mn_fail(err, MN_ERR_ARGUMENT, "\"%s\" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.",
+                       name);
     *out = (mn_dtype)type;
     return MN_OK;
 }
@@ -49,16 +51,21 @@ static mn_status find_room(mn_session *s, const mn_session_params *p, mn_window 
 
 static mn_status check_disk(const mn_session *s, const mn_session_params *p, mn_error *err) {
     if (!p->kv_disk && p->kv_ram_bytes)
-        return mn_fail(err, MN_ERR_ARGUMENT, "--kv-ram says what stays in memory; --kv-disk DIR says where the rest goes.");
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "--kv-ram says what stays in memory; --kv-disk DIR says where the rest goes.");
     if (p->kv_disk && p->kv_ram_bytes < 1)
-        return mn_fail(err, MN_ERR_ARGUMENT, "--kv-disk %s needs --kv-ram BYTES: what stays in memory, as 512m.", p->kv_disk);
+        return mn_fail(err, MN_ERR_ARGUMENT, "--kv-disk %s needs --kv-ram BYTES: what stays in memory, as 512m.",
+                       p->kv_disk);
     if (p->kv_disk && s->reading.memory.shape.segment)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "a compressive memory forgets the rows of all but one segment of %lld tokens: leave out --kv-disk.",
-                       (long long)s->reading.memory.shape.segment);
+        return mn_fail(
+            err, MN_ERR_UNSUPPORTED,
+            "a compressive memory forgets the rows of all but one segment of %lld tokens: leave out --kv-disk.",
+            (long long)s->reading.memory.shape.segment);
     if (p->kv_disk && mn_reading_n_row_layers(&s->reading, &s->engine->model.config) == 0)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "linear attention in every layer caches no rows: leave out --kv-disk.");
     if (p->kv_disk && s->reading.map.scheme)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "position maps read all keys in memory: leave out --kv-disk, or the map.");
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "position maps read all keys in memory: leave out --kv-disk, or the map.");
     return MN_OK;
 }
 
@@ -66,12 +73,15 @@ static mn_status check_disk(const mn_session *s, const mn_session_params *p, mn_
 static mn_status use_disk(mn_session *s, const mn_session_params *p, mn_error *err) {
     int64_t window;
     if (mn_session_budget(s, &window) > 0)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "snapkv leaves few rows in memory and needs no --kv-disk; leave one of them out.");
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "snapkv leaves few rows in memory and needs no --kv-disk; leave one of them out.");
     for (int layer = 0; s->patterns && layer < s->engine->model.config.n_layers; layer++)
         if (s->patterns[layer].kind && s->patterns[layer].kind->choose)
-            return mn_fail(err, MN_ERR_UNSUPPORTED,
-                           "%s looks at all keys, and --kv-disk keeps only some in memory; use a static pattern, as window or "
-                           "bigbird, or leave out --kv-disk.", s->patterns[layer].kind->name);
+            return mn_fail(
+                err, MN_ERR_UNSUPPORTED,
+                "%s looks at all keys, and --kv-disk keeps only some in memory; use a static pattern, as window or "
+                "bigbird, or leave out --kv-disk.",
+                s->patterns[layer].kind->name);
     s->timeline.kept = (mn_kept_keys){0, 0}; /* the file has room */
     return mn_kvcache_spill(s->timeline.cache, p->kv_disk, (size_t)p->kv_ram_bytes, MN_MIN(s->n_batch, s->n_ctx), err);
 }
@@ -105,7 +115,8 @@ static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error 
     if (p->kv_disk) MN_TRY(use_disk(s, p, err));
     s->tokens = calloc((size_t)s->n_ctx, sizeof *s->tokens);
     s->logits = calloc((size_t)c->n_vocab, sizeof *s->logits);
-    if (!s->tokens || !s->logits) return mn_fail(err, MN_ERR_MEMORY, "no memory for a window of %lld tokens; lower -c.", (long long)s->n_ctx);
+    if (!s->tokens || !s->logits)
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for a window of %lld tokens; lower -c.", (long long)s->n_ctx);
     s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
     return MN_OK;
 }
@@ -115,8 +126,10 @@ mn_status mn_session_open(mn_engine *engine, const mn_session_params *params, mn
     if (!s) return mn_fail(err, MN_ERR_MEMORY, "no memory for a session.");
     s->engine = engine;
     mn_status status = open_parts(s, params ? params : &(mn_session_params){0}, err);
-    if (status == MN_OK) *out = s;
-    else mn_session_close(s);
+    if (status == MN_OK)
+        *out = s;
+    else
+        mn_session_close(s);
     return status;
 }
 
@@ -169,7 +182,8 @@ static mn_status take_checkpoint(mn_session *s, mn_error *err) {
     return MN_OK;
 }
 
-/* Goes back to n tokens, or, where rows are gone or state of fixed size cannot be undone, to where it can go on from. */
+/* Goes back to n tokens, or, where rows are gone or state of fixed size cannot be undone, to where it can go on from.
+ */
 static void retreat(mn_session *s, int64_t n) {
     mn_timeline *t = &s->timeline;
     if (n >= t->n_tokens) return;
@@ -240,8 +254,9 @@ mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, con
                             mn_progress_fn *progress, void *arg, mn_error *err) {
     mn_timeline *t = &s->timeline;
     if (n < 0 || n > s->n_ctx - t->n_tokens)
-        return mn_fail(err, MN_ERR_LIMIT, "%lld more tokens after %lld do not fit into the window of %lld; use a larger -c.",
-                       (long long)n, (long long)t->n_tokens, (long long)s->n_ctx);
+        return mn_fail(err, MN_ERR_LIMIT,
+                       "%lld more tokens after %lld do not fit into the window of %lld; use a larger -c.", (long long)n,
+                       (long long)t->n_tokens, (long long)s->n_ctx);
     MN_TRY(check_tokens(s, tokens, n, err));
     for (int64_t done = 0; done < n;) {
         int64_t rows = step_rows(s, n - done, want), window, budget = mn_session_budget(s, &window);
@@ -275,10 +290,11 @@ static int64_t common_prefix(const mn_session *s, const int32_t *tokens, int64_t
 mn_status mn_session_sync(mn_session *s, const int32_t *tokens, int64_t n, mn_progress_fn *progress, void *arg,
                           int64_t *n_reused, mn_error *err) {
     if (n > s->n_ctx)
-        return mn_fail(err, MN_ERR_LIMIT,
-                       "the text is %lld tokens; the window holds %lld. Use -c %lld (positions may need --rope-scaling yarn), "
-                       "or a shorter text.",
-                       (long long)n, (long long)s->n_ctx, (long long)n);
+        return mn_fail(
+            err, MN_ERR_LIMIT,
+            "the text is %lld tokens; the window holds %lld. Use -c %lld (positions may need --rope-scaling yarn), "
+            "or a shorter text.",
+            (long long)n, (long long)s->n_ctx, (long long)n);
     MN_TRY(check_tokens(s, tokens, n, err));
     int64_t prefix = common_prefix(s, tokens, n);
     bool complete = prefix == n && s->timeline.n_tokens == n && (s->has_logits || n == 0);
@@ -289,7 +305,8 @@ mn_status mn_session_sync(mn_session *s, const int32_t *tokens, int64_t n, mn_pr
     if (s->ends_prompt) prefix = MN_MIN(prefix, n - window);
     if (!complete) retreat(s, prefix);
     if (n_reused) *n_reused = s->timeline.n_tokens;
-    mn_status status = mn_session_extend(s, tokens + s->timeline.n_tokens, n - s->timeline.n_tokens, NULL, NULL, progress, arg, err);
+    mn_status status =
+        mn_session_extend(s, tokens + s->timeline.n_tokens, n - s->timeline.n_tokens, NULL, NULL, progress, arg, err);
     s->ends_prompt = false;
     return status;
 }

@@ -24,8 +24,8 @@ struct mn_session {
     int32_t *tokens; /* [n_ctx], timeline.n_tokens of them held */
     float *logits;   /* [n_vocab], valid when has_logits */
     bool has_logits;
-    bool ends_prompt;    /* the text that is evaluated now ends a prompt: what its pattern evicts goes */
-    int64_t prompt_end;  /* tokens held when rows were evicted: before it there is no way back but from the start */
+    bool ends_prompt;   /* the text that is evaluated now ends a prompt: what its pattern evicts goes */
+    int64_t prompt_end; /* tokens held when rows were evicted: before it there is no way back but from the start */
     mn_checkpoint checkpoints[MN_MAX_CHECKPOINTS];
     int n_checkpoints;
     int64_t checkpoint_interval; /* tokens; doubles when the list is full */

@@ -14,13 +14,14 @@ enum { SNAPSHOT_VERSION = 3 };
 static const char magic[8] = {'M', 'N', 'S', 'E', 'S', 'S', 'N', 0};
 
 /* All little-endian. After it: tokens int32 [n_tokens], state [state_bytes], n_checkpoints times (int64 n_tokens, state
- * [state_bytes]), logits f32 [n_vocab] if has_logits, slabs of pages [first_page, gap_begin) and [gap_end, end_page), those of
- * the keys' second plane if there is one (position maps), and the XXH3 hash of everything before, 8 bytes. */
+ * [state_bytes]), logits f32 [n_vocab] if has_logits, slabs of pages [first_page, gap_begin) and [gap_end, end_page),
+ * those of the keys' second plane if there is one (position maps), and the XXH3 hash of everything before, 8 bytes. */
 typedef struct snapshot_header {
     char magic[8];
     uint32_t version, has_logits;
-    uint64_t model_hash;    /* of the model's sizes, tensor names, types and first bytes */
-    uint64_t position_hash; /* of frequencies, the scale of scores, position map, patterns that leave keys out, memory */
+    uint64_t model_hash; /* of the model's sizes, tensor names, types and first bytes */
+    uint64_t
+        position_hash; /* of frequencies, the scale of scores, position map, patterns that leave keys out, memory */
     int32_t k_type, v_type;
     int64_t n_tokens, first_page, gap_begin, gap_end, end_page;
     uint64_t state_bytes, slab_bytes, grouped_slab_bytes, n_vocab;
@@ -149,8 +150,10 @@ mn_status mn_session_save(const mn_session *s, const char *path, mn_error *err) 
     mn_status status = mn_writer_open(path, &w.writer, err);
     if (status == MN_OK) {
         status = put_all(&w, s, err);
-        if (status == MN_OK) status = mn_writer_commit(&w.writer, err);
-        else mn_writer_abort(&w.writer);
+        if (status == MN_OK)
+            status = mn_writer_commit(&w.writer, err);
+        else
+            mn_writer_abort(&w.writer);
     }
     XXH3_freeState(w.hash);
     return status;
@@ -158,7 +161,8 @@ mn_status mn_session_save(const mn_session *s, const char *path, mn_error *err) 
 
 /* Pages that the file holds, or -1 when they contradict each other. */
 static int64_t n_saved_pages(const snapshot_header *h) {
-    bool ordered = 0 <= h->first_page && h->first_page <= h->gap_begin && h->gap_begin <= h->gap_end && h->gap_end <= h->end_page;
+    bool ordered =
+        0 <= h->first_page && h->first_page <= h->gap_begin && h->gap_begin <= h->gap_end && h->gap_end <= h->end_page;
     return ordered ? h->end_page - h->first_page - (h->gap_end - h->gap_begin) : -1;
 }
 
@@ -170,7 +174,8 @@ static bool expected_bytes(const snapshot_header *h, size_t *out) {
     if (!mn_mul_size((size_t)n_pages, h->slab_bytes, &pages)) return false;
     if (!mn_mul_size((size_t)n_pages, h->grouped_slab_bytes, &grouped)) return false;
     if (h->n_checkpoints < 0 || h->n_checkpoints > MN_MAX_CHECKPOINTS) return false;
-    size_t checkpoints = (size_t)h->n_checkpoints * (sizeof(int64_t) + h->state_bytes); /* state_bytes is the model's own */
+    size_t checkpoints =
+        (size_t)h->n_checkpoints * (sizeof(int64_t) + h->state_bytes); /* state_bytes is the model's own */
     size_t logits = h->has_logits ? h->n_vocab * sizeof(float) : 0;
     size_t parts[] = {(size_t)h->n_tokens * sizeof(int32_t), h->state_bytes, checkpoints, logits, pages, grouped};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -194,30 +199,37 @@ static bool lacks_only_unseen(const mn_session *s, const snapshot_header *h) {
 static mn_status check_header(const mn_session *s, const snapshot_header *h, const char *path, mn_error *err) {
     snapshot_header own = make_header(s);
     if (h->version != SNAPSHOT_VERSION)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: session format %u; this version reads %d.", path, h->version, SNAPSHOT_VERSION);
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: session format %u; this version reads %d.", path, h->version,
+                       SNAPSHOT_VERSION);
     if (h->model_hash != own.model_hash || h->n_vocab != own.n_vocab)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%s: was saved with another model than %s.", path, mn_gguf_path(s->engine->model.gguf));
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s: was saved with another model than %s.", path,
+                       mn_gguf_path(s->engine->model.gguf));
     if (h->k_type != own.k_type || h->v_type != own.v_type)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%s: was saved with other types of cached rows (K %s, V %s); use the same -ctk and -ctv.",
-                       path, mn_dtype_get(h->k_type) ? mn_dtype_get(h->k_type)->name : "?",
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "%s: was saved with other types of cached rows (K %s, V %s); use the same -ctk and -ctv.", path,
+                       mn_dtype_get(h->k_type) ? mn_dtype_get(h->k_type)->name : "?",
                        mn_dtype_get(h->v_type) ? mn_dtype_get(h->v_type)->name : "?");
     if (h->position_hash != own.position_hash)
-        return mn_fail(err, MN_ERR_ARGUMENT,
-                       "%s: was saved with other positions or patterns; use the same -c, --rope, --pos and --attn flags.", path);
+        return mn_fail(
+            err, MN_ERR_ARGUMENT,
+            "%s: was saved with other positions or patterns; use the same -c, --rope, --pos and --attn flags.", path);
     if (h->n_tokens > s->n_ctx)
         return mn_fail(err, MN_ERR_LIMIT, "%s: holds %lld tokens; the window is %lld. Use a larger -c.", path,
                        (long long)h->n_tokens, (long long)s->n_ctx);
     bool has_rows = mn_reading_n_row_layers(&s->reading, &s->engine->model.config) > 0;
     int64_t end_page = has_rows ? (h->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS : 0;
-    if (h->slab_bytes != own.slab_bytes || h->grouped_slab_bytes != own.grouped_slab_bytes || h->state_bytes != own.state_bytes || h->end_page != end_page ||
-        (h->state_bytes == 0 && h->n_checkpoints != 0))
+    if (h->slab_bytes != own.slab_bytes || h->grouped_slab_bytes != own.grouped_slab_bytes ||
+        h->state_bytes != own.state_bytes || h->end_page != end_page || (h->state_bytes == 0 && h->n_checkpoints != 0))
         return mn_fail(err, MN_ERR_FORMAT, "%s: its sizes contradict each other; the file is damaged.", path);
     if (!lacks_only_unseen(s, h))
-        return mn_fail(err, MN_ERR_FORMAT, "%s: lacks rows that its next tokens look at; leave out --kv-disk, or read the text again.", path);
+        return mn_fail(err, MN_ERR_FORMAT,
+                       "%s: lacks rows that its next tokens look at; leave out --kv-disk, or read the text again.",
+                       path);
     return MN_OK;
 }
 
-static mn_status check_file(const mn_session *s, const mn_mapfile *map, const char *path, snapshot_header *h, mn_error *err) {
+static mn_status check_file(const mn_session *s, const mn_mapfile *map, const char *path, snapshot_header *h,
+                            mn_error *err) {
     size_t want;
     uint64_t sum;
     if (map->bytes < sizeof *h || memcmp(map->data, magic, sizeof magic))
@@ -225,8 +237,9 @@ static mn_status check_file(const mn_session *s, const mn_mapfile *map, const ch
     memcpy(h, map->data, sizeof *h);
     MN_TRY(check_header(s, h, path, err));
     if (!expected_bytes(h, &want) || want != map->bytes)
-        return mn_fail(err, MN_ERR_FORMAT, "%s: has %zu bytes where its header asks for another number; it was cut or damaged.",
-                       path, map->bytes);
+        return mn_fail(err, MN_ERR_FORMAT,
+                       "%s: has %zu bytes where its header asks for another number; it was cut or damaged.", path,
+                       map->bytes);
     memcpy(&sum, map->data + map->bytes - sizeof sum, sizeof sum);
     if (sum != XXH3_64bits(map->data, map->bytes - sizeof sum))
         return mn_fail(err, MN_ERR_FORMAT, "%s: its checksum is wrong; the file is damaged.", path);
@@ -275,13 +288,15 @@ static mn_status load_pages(mn_kvcache *cache, reader *r, const snapshot_header 
 }
 
 /* Copies everything out of a checked file; ids are looked at once more, since a checksum is no proof of good will. */
-static mn_status load(mn_session *s, const unsigned char *data, const snapshot_header *h, const char *path, mn_error *err) {
+static mn_status load(mn_session *s, const unsigned char *data, const snapshot_header *h, const char *path,
+                      mn_error *err) {
     mn_timeline *t = &s->timeline;
     reader r = {data + sizeof *h};
     take(&r, s->tokens, (size_t)h->n_tokens * sizeof *s->tokens);
     for (int64_t i = 0; i < h->n_tokens; i++)
         if (s->tokens[i] < 0 || (uint64_t)s->tokens[i] >= h->n_vocab)
-            return mn_fail(err, MN_ERR_FORMAT, "%s: token %lld has id %d, which this model lacks.", path, (long long)i, s->tokens[i]);
+            return mn_fail(err, MN_ERR_FORMAT, "%s: token %lld has id %d, which this model lacks.", path, (long long)i,
+                           s->tokens[i]);
     take(&r, t->state, h->state_bytes);
     if (h->state_bytes) MN_TRY(load_checkpoints(s, &r, h, path, err));
     take(&r, s->logits, h->has_logits ? (size_t)h->n_vocab * sizeof *s->logits : 0);

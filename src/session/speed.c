@@ -19,7 +19,8 @@ static void fill_tokens(const mn_session *s, int32_t *tokens, int64_t n) {
     }
 }
 
-/* The pages held, again and again up to n_pages, but for those that nothing would see: kept is of n_pages whole pages. */
+/* The pages held, again and again up to n_pages, but for those that nothing would see: kept is of n_pages whole pages.
+ */
 static mn_status repeat_pages(mn_kvcache *cache, int64_t n_pages, mn_kept_keys kept, mn_error *err) {
     int64_t first, n_real, n_first = (kept.first + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
     int64_t unseen = kept.last ? n_pages - 2 - (kept.last + MN_SPARE_TOKENS) / MN_PAGE_TOKENS : 0;
@@ -42,8 +43,8 @@ mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
     int64_t n_pages = (depth + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS, n_real = MN_MIN(depth, REAL_TOKENS);
     int32_t tokens[REAL_TOKENS];
     if (depth > s->n_ctx)
-        return mn_fail(err, MN_ERR_LIMIT, "a depth of %lld tokens does not fit into the window of %lld.", (long long)depth,
-                       (long long)s->n_ctx);
+        return mn_fail(err, MN_ERR_LIMIT, "a depth of %lld tokens does not fit into the window of %lld.",
+                       (long long)depth, (long long)s->n_ctx);
     fill_tokens(s, tokens, n_real);
     mn_session_clear(s);
     MN_TRY(mn_session_extend(s, tokens, n_real, NULL, NULL, NULL, NULL, err));
@@ -96,8 +97,13 @@ static mn_status measure_rate(mn_session *s, int64_t depth, int n_tokens, int n_
 
 static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, mn_speed *out, mn_error *err) {
     const mn_kv_shape *kv = mn_kvcache_shape(s->timeline.cache);
-    mn_attend_shape a = {.k_type = kv->k_type, .v_type = kv->v_type, .n_heads = s->engine->model.config.n_heads,
-                         .n_kv_heads = kv->n_kv_heads, .k_dim = kv->k_dim, .v_dim = kv->v_dim, .depth = shape->depth};
+    mn_attend_shape a = {.k_type = kv->k_type,
+                         .v_type = kv->v_type,
+                         .n_heads = s->engine->model.config.n_heads,
+                         .n_kv_heads = kv->n_kv_heads,
+                         .k_dim = kv->k_dim,
+                         .v_dim = kv->v_dim,
+                         .depth = shape->depth};
     const mn_pattern *pattern = s->patterns ? &s->patterns[s->engine->model.config.n_layers - 1] : NULL;
     mn_attend_speed speed;
     if (pattern && pattern->kind && pattern->kind->traits & MN_PATTERN_ROWLESS) return MN_OK; /* there is none */

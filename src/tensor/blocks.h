@@ -87,7 +87,8 @@ typedef struct mn_q5_k {
 } mn_q5_k;
 
 /* Sub-blocks of 16: x = (d * scale) (q - 32). Of each half (128 elements): bytes l and l + 32 of 64 in low hold the low
- * nibbles of elements l, l + 32 and, in their high nibble, l + 64, l + 96; byte l of 32 in high their upper two bits. */
+ * nibbles of elements l, l + 32 and, in their high nibble, l + 64, l + 96; byte l of 32 in high their upper two bits.
+ */
 typedef struct mn_q6_k {
     uint8_t low[128];
     uint8_t high[64];

@@ -22,8 +22,10 @@ static int nearest_level(float v) {
     int low = 0, high = 15; /* invariant: v lies between the levels low and high, or beyond the ends */
     while (high - low > 1) {
         int middle = (low + high) / 2;
-        if (v < (float)mn_iq4_nl_values[middle]) high = middle;
-        else low = middle;
+        if (v < (float)mn_iq4_nl_values[middle])
+            high = middle;
+        else
+            low = middle;
     }
     return v - (float)mn_iq4_nl_values[low] < (float)mn_iq4_nl_values[high] - v ? low : high;
 }

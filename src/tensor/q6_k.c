@@ -23,7 +23,8 @@ void mn_q6_k_to_f32(const void *src, float *dst, int64_t n) {
     const mn_q6_k *block = src;
     for (int64_t b = 0; b < n; b++, dst += MN_SUPER_BLOCK) {
         float d = mn_f16_to_f32(block[b].d);
-        for (int i = 0; i < MN_SUPER_BLOCK; i++) dst[i] = d * (float)block[b].scales[i / SUB] * (float)(get(&block[b], i) - 32);
+        for (int i = 0; i < MN_SUPER_BLOCK; i++)
+            dst[i] = d * (float)block[b].scales[i / SUB] * (float)(get(&block[b], i) - 32);
     }
 }
 
@@ -54,8 +55,7 @@ static void quantise_block(const float *x, mn_q6_k *block) {
     for (int s = 0; s < N_SUB; s++) {
         block->scales[s] = (int8_t)mn_round_to(scale[s] * mn_inverse(d), -128, 127);
         float inverse = mn_inverse(d * (float)block->scales[s]);
-        for (int l = 0; l < SUB; l++)
-            put(block, s * SUB + l, mn_round_to(x[s * SUB + l] * inverse, -32, 31) + 32);
+        for (int l = 0; l < SUB; l++) put(block, s * SUB + l, mn_round_to(x[s * SUB + l] * inverse, -32, 31) + 32);
     }
 }
 

@@ -133,8 +133,6 @@ static mn_status encode(const void *kind, mn_words *words, const char *text, siz
     return MN_OK;
 }
 
-bool mn_bpe_adds_bos(const void *kind) {
-    return mn_pretokenizer_adds_bos(((const bpe *)kind)->pre);
-}
+bool mn_bpe_adds_bos(const void *kind) { return mn_pretokenizer_adds_bos(((const bpe *)kind)->pre); }
 
 const mn_kind mn_kind_bpe = {create, destroy, encode};

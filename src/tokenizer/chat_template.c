@@ -41,9 +41,7 @@ static bool set(jinja_render *r, jinja_dict *dict, const char *name, jinja_value
     return mn_jinja_dict_set(r, dict, mn_jinja_text(mn_jinja_borrow(name)), value);
 }
 
-static jinja_value template_text(const char *text) {
-    return mn_jinja_text(mn_jinja_borrow(text ? text : ""));
-}
+static jinja_value template_text(const char *text) { return mn_jinja_text(mn_jinja_borrow(text ? text : "")); }
 
 static bool message_text(jinja_render *r, const char *text, jinja_value *out) {
     jinja_builder b = mn_jinja_build(r);
@@ -105,9 +103,7 @@ static size_t input_bytes(const mn_chat_message *messages, size_t n_messages, co
     return total;
 }
 
-static bool is_marked(jinja_string s, size_t at) {
-    return s.marks && s.marks[at];
-}
+static bool is_marked(jinja_string s, size_t at) { return s.marks && s.marks[at]; }
 
 /* Neighbouring bytes of the same mark are one span. spans NULL only counts them. */
 static size_t list_spans(jinja_string s, mn_chat_span *spans) {

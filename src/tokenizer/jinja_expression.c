@@ -110,9 +110,7 @@ static jinja_node *parse_primary(jinja_compile *c) {
     return mn_jinja_reject(c, MN_ERR_FORMAT, c->token->line, "\"%s\" stands where a value should.", c->token->text);
 }
 
-static bool at_operator(const jinja_token *t, const char *text) {
-    return t->kind == OP && strcmp(t->text, text) == 0;
-}
+static bool at_operator(const jinja_token *t, const char *text) { return t->kind == OP && strcmp(t->text, text) == 0; }
 
 bool mn_jinja_parse_arguments(jinja_compile *c, jinja_argument **out) {
     bool named = false;

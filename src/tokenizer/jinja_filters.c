@@ -8,9 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool given(const jinja_value *value) {
-    return value->kind != JINJA_UNDEFINED;
-}
+static bool given(const jinja_value *value) { return value->kind != JINJA_UNDEFINED; }
 
 /* What a filter of strings works on: str() of whatever it is given. */
 static bool self_string(jinja_render *r, const jinja_args *args, jinja_string *out) {

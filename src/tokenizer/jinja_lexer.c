@@ -13,15 +13,9 @@ typedef struct lexer {
     size_t n, capacity;
 } lexer;
 
-static bool is_space(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-static bool is_name_start(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
 static bool starts_with(const lexer *l, const char *text) {
     size_t n = strlen(text);

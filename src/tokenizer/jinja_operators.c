@@ -19,9 +19,7 @@ static bool as_integer(const jinja_value *value, int64_t *out) {
     return true;
 }
 
-static bool divide_by_zero(jinja_render *r) {
-    return mn_jinja_fail(r, MN_ERR_ARGUMENT, "division by zero.");
-}
+static bool divide_by_zero(jinja_render *r) { return mn_jinja_fail(r, MN_ERR_ARGUMENT, "division by zero."); }
 
 static bool integer_power(int64_t base, int64_t exponent, int64_t *out) {
     *out = 1;
@@ -33,9 +31,7 @@ static bool integer_power(int64_t base, int64_t exponent, int64_t *out) {
 }
 
 /* Python's // and %, which round towards minus infinity. INT64_MIN / -1 is the caller's overflow. */
-static int64_t floor_divide(int64_t a, int64_t b) {
-    return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
+static int64_t floor_divide(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
 
 static bool on_integers(jinja_render *r, jinja_operator op, int64_t a, int64_t b, jinja_value *out) {
     int64_t x = 0;

@@ -72,9 +72,7 @@ bool mn_jinja_note(jinja_compile *c, jinja_name **names, const char *text, int l
  * ends is NULL, up to the end of the source. */
 static bool parse_body(jinja_compile *c, const char *const *ends, jinja_node **body, const char **end);
 
-static bool end_statement(jinja_compile *c) {
-    return mn_jinja_expect(c, JINJA_T_STMT_END, "%}");
-}
+static bool end_statement(jinja_compile *c) { return mn_jinja_expect(c, JINJA_T_STMT_END, "%}"); }
 
 /* A body that only `end` closes, and the close of its last tag. */
 static bool parse_block(jinja_compile *c, const char *end, jinja_node **body) {

@@ -47,27 +47,13 @@ void *mn_jinja_alloc(jinja_render *r, size_t n_items, size_t item_bytes) {
     return block;
 }
 
-jinja_value mn_jinja_undefined(const char *name) {
-    return (jinja_value){.kind = JINJA_UNDEFINED, .name = name};
-}
-jinja_value mn_jinja_bool(bool boolean) {
-    return (jinja_value){.kind = JINJA_BOOL, .boolean = boolean};
-}
-jinja_value mn_jinja_int(int64_t integer) {
-    return (jinja_value){.kind = JINJA_INT, .integer = integer};
-}
-jinja_value mn_jinja_float(double real) {
-    return (jinja_value){.kind = JINJA_FLOAT, .real = real};
-}
-jinja_value mn_jinja_text(jinja_string string) {
-    return (jinja_value){.kind = JINJA_STRING_KIND, .string = string};
-}
-jinja_value mn_jinja_list(jinja_list *list) {
-    return (jinja_value){.kind = JINJA_LIST, .list = list};
-}
-jinja_string mn_jinja_borrow(const char *text) {
-    return (jinja_string){text, NULL, strlen(text)};
-}
+jinja_value mn_jinja_undefined(const char *name) { return (jinja_value){.kind = JINJA_UNDEFINED, .name = name}; }
+jinja_value mn_jinja_bool(bool boolean) { return (jinja_value){.kind = JINJA_BOOL, .boolean = boolean}; }
+jinja_value mn_jinja_int(int64_t integer) { return (jinja_value){.kind = JINJA_INT, .integer = integer}; }
+jinja_value mn_jinja_float(double real) { return (jinja_value){.kind = JINJA_FLOAT, .real = real}; }
+jinja_value mn_jinja_text(jinja_string string) { return (jinja_value){.kind = JINJA_STRING_KIND, .string = string}; }
+jinja_value mn_jinja_list(jinja_list *list) { return (jinja_value){.kind = JINJA_LIST, .list = list}; }
+jinja_string mn_jinja_borrow(const char *text) { return (jinja_string){text, NULL, strlen(text)}; }
 
 const char *mn_jinja_kind_name(const jinja_value *value) {
     static const char *const names[] = {"undefined", "none",      "boolean", "number", "number",   "string", "list",
@@ -75,9 +61,7 @@ const char *mn_jinja_kind_name(const jinja_value *value) {
     return names[value->kind];
 }
 
-jinja_builder mn_jinja_build(jinja_render *r) {
-    return (jinja_builder){.render = r};
-}
+jinja_builder mn_jinja_build(jinja_render *r) { return (jinja_builder){.render = r}; }
 
 static bool make_room(jinja_builder *b, size_t more) {
     if (b->render->status != MN_OK) return false;
@@ -109,9 +93,7 @@ void mn_jinja_put(jinja_builder *b, jinja_string s) {
     b->bytes += s.bytes;
 }
 
-void mn_jinja_puts(jinja_builder *b, const char *text) {
-    mn_jinja_put(b, mn_jinja_borrow(text));
-}
+void mn_jinja_puts(jinja_builder *b, const char *text) { mn_jinja_put(b, mn_jinja_borrow(text)); }
 
 void mn_jinja_put_bytes(jinja_builder *b, const char *text, size_t bytes, bool marked) {
     if (bytes == 0 || !make_room(b, bytes)) return;
@@ -130,9 +112,7 @@ jinja_string mn_jinja_part(jinja_string s, size_t begin, size_t end) {
     return (jinja_string){s.text + begin, s.marks ? s.marks + begin : NULL, end - begin};
 }
 
-bool mn_jinja_is_marked(jinja_string s) {
-    return s.marks && memchr(s.marks, 1, s.bytes);
-}
+bool mn_jinja_is_marked(jinja_string s) { return s.marks && memchr(s.marks, 1, s.bytes); }
 
 bool mn_jinja_same_text(jinja_string a, jinja_string b) {
     return a.bytes == b.bytes && memcmp(a.text, b.text, a.bytes) == 0;

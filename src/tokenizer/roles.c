@@ -5,7 +5,7 @@
 /* The first N_TURN_ENDS end a turn, most telling first; the others end an answer all the same. */
 enum { N_TURN_ENDS = 7, N_END_MARKERS = 11 };
 static const char *const end_markers[N_END_MARKERS] = {
-    "<|eot_id|>", "<|im_end|>", "<|end|>",     "<end_of_turn>", "<|endoftext|>", "<EOT>", "<｜end▁of▁sentence｜>",
+    "<|eot_id|>", "<|im_end|>",  "<|end|>",       "<end_of_turn>", "<|endoftext|>", "<EOT>", "<｜end▁of▁sentence｜>",
     "<|eom_id|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>",
 };
 
@@ -15,9 +15,7 @@ static int end_marker(const char *spelling, size_t bytes) {
     return -1;
 }
 
-bool mn_is_end_marker(const char *spelling, size_t bytes) {
-    return end_marker(spelling, bytes) >= 0;
-}
+bool mn_is_end_marker(const char *spelling, size_t bytes) { return end_marker(spelling, bytes) >= 0; }
 
 static void add_end(mn_roles *roles, int32_t id) {
     for (int i = 0; i < roles->n_ends; i++)

@@ -69,13 +69,9 @@ void mn_tokenizer_destroy(mn_tokenizer *t) {
 
 /* ---- questions ---- */
 
-int32_t mn_tokenizer_n_vocab(const mn_tokenizer *t) {
-    return t->vocab.n_tokens;
-}
+int32_t mn_tokenizer_n_vocab(const mn_tokenizer *t) { return t->vocab.n_tokens; }
 
-const mn_special_tokens *mn_tokenizer_specials(const mn_tokenizer *t) {
-    return &t->roles.tokens;
-}
+const mn_special_tokens *mn_tokenizer_specials(const mn_tokenizer *t) { return &t->roles.tokens; }
 
 bool mn_tokenizer_is_end(const mn_tokenizer *t, int32_t id) {
     for (int i = 0; i < t->roles.n_ends; i++)

@@ -19,7 +19,8 @@ typedef struct mn_text_range {
 /* mn_tokenize with special tokens parsed, except where a spelling touches one of the plain ranges (ascending): what a
  * user wrote stays text, and splits into the same tokens as it would without special tokens around. */
 mn_status mn_tokenize_marked(const mn_tokenizer *tokenizer, const char *text, size_t bytes, bool add_special,
-                             const mn_text_range *plain, size_t n_plain, int32_t **out, size_t *n_tokens, mn_error *err);
+                             const mn_text_range *plain, size_t n_plain, int32_t **out, size_t *n_tokens,
+                             mn_error *err);
 /* The control token with this spelling, -1 when there is none. */
 int32_t mn_tokenizer_find_special(const mn_tokenizer *tokenizer, const char *text, size_t bytes);
 

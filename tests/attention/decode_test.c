@@ -15,9 +15,7 @@ enum { N_TYPES = 5 };
     for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++)                                                           \
         if (mn_cpu_supports((mn_cpu_level)level))
 
-static bool quantised(mn_dtype type) {
-    return mn_dtype_get(type)->quantised;
-}
+static bool quantised(mn_dtype type) { return mn_dtype_get(type)->quantised; }
 
 /* Quantised rows are dotted as bytes, with queries and, but for AVX2, weights rounded to 16 bits. */
 static double limit_of(const attend_spec *spec, int level, bool exact) {
@@ -154,12 +152,9 @@ static void dropped_pages(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type),
-        cmocka_unit_test(every_group_and_dim),
-        cmocka_unit_test(every_length),
-        cmocka_unit_test(masks_and_biases),
-        cmocka_unit_test(many_rows),
-        cmocka_unit_test(batches_and_threads_change_nothing),
+        cmocka_unit_test(every_type),    cmocka_unit_test(every_group_and_dim),
+        cmocka_unit_test(every_length),  cmocka_unit_test(masks_and_biases),
+        cmocka_unit_test(many_rows),     cmocka_unit_test(batches_and_threads_change_nothing),
         cmocka_unit_test(dropped_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

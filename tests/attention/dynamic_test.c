@@ -34,9 +34,7 @@ static float *cached(const mn_attend *a, bool value, int kv_head, int64_t token)
     return (float *)(void *)(page + row * (value ? a->kv.v_row_bytes : a->kv.k_row_bytes));
 }
 
-static const float *query(const mn_attend *a, int64_t row, int head) {
-    return a->q + row * a->q_stride + head * DIM;
-}
+static const float *query(const mn_attend *a, int64_t row, int head) { return a->q + row * a->q_stride + head * DIM; }
 
 static double product(const float *q, const float *k) {
     double sum = 0;

@@ -101,8 +101,8 @@ static void bf16_operands(void **state) {
     }
 }
 
-/* Scores that climb by 2^10 in weight every 16 tokens: the maximum is raised again and again, in the middle of what a level
- * takes at a time. */
+/* Scores that climb by 2^10 in weight every 16 tokens: the maximum is raised again and again, in the middle of what a
+ * level takes at a time. */
 static void climbing_scores(void **state) {
     (void)state;
     attend_spec spec = {MN_BF16, MN_BF16, 1, 3, 64, 64, 700, 600, 100, .window = 0};
@@ -133,7 +133,8 @@ static void assert_same_rows(const mn_attend *a, const mn_attend *b, int64_t row
 }
 
 /* All rows at once, and some at a time with no more keys than they need. */
-static void expect_chunks_equal(const attend_spec *spec, attend_fn *fn, bool exact, const int *chunks, size_t n_chunks) {
+static void expect_chunks_equal(const attend_spec *spec, attend_fn *fn, bool exact, const int *chunks,
+                                size_t n_chunks) {
     attend_case whole = attend_case_create(spec, 1), parts = attend_case_create(spec, 1);
     EACH_LEVEL(level) {
         attend_run(&whole.call, fn, level, 2, exact);
@@ -212,15 +213,9 @@ typedef struct lists {
     int32_t blocks[2 * 128 * 128];
 } lists;
 
-static bool keep_all(int list, int64_t query, int64_t key) {
-    return list >= 0 && key <= query;
-}
-static bool keep_some(int list, int64_t query, int64_t key) {
-    return (query * 7 + key * 5 + list * 3) % 4 == 0;
-}
-static bool keep_last(int list, int64_t query, int64_t key) {
-    return list == 0 && key == query;
-}
+static bool keep_all(int list, int64_t query, int64_t key) { return list >= 0 && key <= query; }
+static bool keep_some(int list, int64_t query, int64_t key) { return (query * 7 + key * 5 + list * 3) % 4 == 0; }
+static bool keep_last(int list, int64_t query, int64_t key) { return list == 0 && key == query; }
 
 static lists *make_lists(const attend_spec *spec, int block_tokens, int n_lists, bool (*keep)(int, int64_t, int64_t)) {
     lists *l = calloc(1, sizeof *l);

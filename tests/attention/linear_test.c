@@ -40,9 +40,7 @@ static int setup(void **unused) {
     return 0;
 }
 
-static double elu1(double x) {
-    return x > 0 ? x + 1 : exp(x);
-}
+static double elu1(double x) { return x > 0 ? x + 1 : exp(x); }
 
 /* out_t = sum_{j<=t} (phi q_t . phi k_j) v_j / (sum_{j<=t} phi q_t . phi k_j + 1e-6) */
 static void quadratic(float *out, int t, int head) {

@@ -61,12 +61,25 @@ static layer *create(const shape *s) {
     l->q = malloc((size_t)(s->n_rows * q_row) * sizeof *l->q);
     l->out = malloc((size_t)(s->n_rows * out_row) * sizeof *l->out);
     for (int64_t i = 0; i < s->n_rows * q_row; i++) l->q[i] = (float)mn_random_normal(&rng);
-    l->call = (mn_attend){.q = l->q, .out = l->out, .q_stride = q_row, .out_stride = out_row, .n_rows = s->n_rows,
-                          .first_token = s->depth, .n_heads = s->n_heads, .scale = 1 / sqrtf((float)(s->n_nope + s->n_rot)),
+    l->call = (mn_attend){.q = l->q,
+                          .out = l->out,
+                          .q_stride = q_row,
+                          .out_stride = out_row,
+                          .n_rows = s->n_rows,
+                          .first_token = s->depth,
+                          .n_heads = s->n_heads,
+                          .scale = 1 / sqrtf((float)(s->n_nope + s->n_rot)),
                           .mla = &l->mla,
-                          .kv = {.k_pages = l->pages, .v_pages = l->pages, .k_type = s->cached, .v_type = s->cached,
-                                 .k_row_bytes = row_bytes, .v_row_bytes = row_bytes, .n_kv_heads = 1, .k_dim = row,
-                                 .v_dim = s->kv_rank, .n_tokens = n_tokens}};
+                          .kv = {.k_pages = l->pages,
+                                 .v_pages = l->pages,
+                                 .k_type = s->cached,
+                                 .v_type = s->cached,
+                                 .k_row_bytes = row_bytes,
+                                 .v_row_bytes = row_bytes,
+                                 .n_kv_heads = 1,
+                                 .k_dim = row,
+                                 .v_dim = s->kv_rank,
+                                 .n_tokens = n_tokens}};
     return l;
 }
 
@@ -102,7 +115,8 @@ static void run_materialised(const mn_compute *c, const mn_attend *a) {
     assert_ok(mn_attention(c, a, &err), err);
 }
 
-static double seconds_of(void (*run)(const mn_compute *c, const mn_attend *a), const mn_compute *c, const mn_attend *a) {
+static double seconds_of(void (*run)(const mn_compute *c, const mn_attend *a), const mn_compute *c,
+                         const mn_attend *a) {
     double start = mn_clock_seconds();
     run(c, a);
     return mn_clock_seconds() - start;
@@ -113,8 +127,8 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* --bench THREADS, then nine arguments for each shape: HEADS KV_RANK NOPE ROT V_DIM CACHED WEIGHTS DEPTH ROWS. The two ways
- * take turns, after one round that warms up; medians and ranges of the rounds. */
+/* --bench THREADS, then nine arguments for each shape: HEADS KV_RANK NOPE ROT V_DIM CACHED WEIGHTS DEPTH ROWS. The two
+ * ways take turns, after one round that warms up; medians and ranges of the rounds. */
 static void bench(int argc, char **argv) {
     enum { ROUNDS = 9, ARGS = 9 };
     mn_pool *pool;
@@ -126,12 +140,20 @@ static void bench(int argc, char **argv) {
     assert_ok(mn_cpu_choose(&level, &err), err);
     mn_compute c = {.kernels = mn_kernels_get(level), .pool = pool, .scratch = &scratch};
     for (char **of = argv + 3; of < argv + argc; of += ARGS) {
-        shape s = {atoi(of[0]), atoi(of[1]), atoi(of[2]), atoi(of[3]), atoi(of[4]), (mn_dtype)mn_dtype_find(of[5]),
-                   (mn_dtype)mn_dtype_find(of[6]), atol(of[7]), atol(of[8])};
+        shape s = {atoi(of[0]),
+                   atoi(of[1]),
+                   atoi(of[2]),
+                   atoi(of[3]),
+                   atoi(of[4]),
+                   (mn_dtype)mn_dtype_find(of[5]),
+                   (mn_dtype)mn_dtype_find(of[6]),
+                   atol(of[7]),
+                   atol(of[8])};
         layer *l = create(&s);
         double made[ROUNDS], absorbed[ROUNDS], ratios[ROUNDS];
         for (int i = -1; i < ROUNDS; i++) {
-            double by_keys = seconds_of(run_materialised, &c, &l->call), by_queries = seconds_of(run_absorbed, &c, &l->call);
+            double by_keys = seconds_of(run_materialised, &c, &l->call),
+                   by_queries = seconds_of(run_absorbed, &c, &l->call);
             if (i < 0) continue;
             made[i] = by_keys * 1e3;
             absorbed[i] = by_queries * 1e3;
@@ -142,9 +164,10 @@ static void bench(int argc, char **argv) {
         qsort(ratios, ROUNDS, sizeof *ratios, by_size);
         int64_t deepest = mn_mla_deepest(&l->mla, s.n_rows);
         for (int i = 0; i < ARGS; i++) printf("%s ", of[i]);
-        printf(": materialised %.2f ms (%.2f to %.2f), absorbed %.2f ms (%.2f to %.2f), ratio %.2f (%.2f to %.2f); taken: %s\n",
-               made[ROUNDS / 2], made[0], made[ROUNDS - 1], absorbed[ROUNDS / 2], absorbed[0], absorbed[ROUNDS - 1], ratios[ROUNDS / 2],
-               ratios[0], ratios[ROUNDS - 1], s.depth <= deepest ? "materialised" : "absorbed");
+        printf(": materialised %.2f ms (%.2f to %.2f), absorbed %.2f ms (%.2f to %.2f), ratio %.2f (%.2f to %.2f); "
+               "taken: %s\n",
+               made[ROUNDS / 2], made[0], made[ROUNDS - 1], absorbed[ROUNDS / 2], absorbed[0], absorbed[ROUNDS - 1],
+               ratios[ROUNDS / 2], ratios[0], ratios[ROUNDS - 1], s.depth <= deepest ? "materialised" : "absorbed");
         destroy(l);
     }
     mn_arena_release(&scratch);
@@ -170,7 +193,8 @@ static void long_depths(void **state) {
             norm += (double)l->out[i] * l->out[i];
             error += ((double)made[i] - l->out[i]) * ((double)made[i] - l->out[i]);
         }
-        if (!(sqrt(error / norm) <= 1e-5)) fail_msg("%s: %g apart", mn_cpu_level_name((mn_cpu_level)level), sqrt(error / norm));
+        if (!(sqrt(error / norm) <= 1e-5))
+            fail_msg("%s: %g apart", mn_cpu_level_name((mn_cpu_level)level), sqrt(error / norm));
     }
     free(made);
     mn_arena_release(&scratch);

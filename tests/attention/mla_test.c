@@ -1,5 +1,5 @@
-/* attention/mla: keys and values made from latents against the definition in double precision, and against attention that
- * is absorbed. */
+/* attention/mla: keys and values made from latents against the definition in double precision, and against attention
+ * that is absorbed. */
 #include "support/attend_case.h"
 #include "support/support.h"
 
@@ -44,8 +44,16 @@ static mn_tensor make_stack(mn_random *rng, mn_dtype type, int n_in, int n_out, 
 }
 
 static mla_case mla_create(const mla_spec *s, uint64_t seed) {
-    attend_spec rows = {s->cached, s->cached, 1, s->n_heads, s->kv_rank + s->n_rot, s->kv_rank, s->n_tokens, s->n_tokens - s->n_rows,
-                        s->n_rows, .shared_values = true};
+    attend_spec rows = {s->cached,
+                        s->cached,
+                        1,
+                        s->n_heads,
+                        s->kv_rank + s->n_rot,
+                        s->kv_rank,
+                        s->n_tokens,
+                        s->n_tokens - s->n_rows,
+                        s->n_rows,
+                        .shared_values = true};
     mla_case c = {.latents = attend_case_create(&rows, seed)};
     mn_random rng;
     mn_random_seed(&rng, seed, 9);
@@ -95,7 +103,8 @@ static float *run_call(const mn_attend *a, attend_fn *fn, int level, int n_threa
     size_t row = (size_t)a->n_heads * (size_t)a->mla->v_dim;
     float *rows = malloc((size_t)a->n_rows * row * sizeof *rows);
     attend_run(a, fn, level, n_threads, exact);
-    for (int64_t r = 0; r < a->n_rows; r++) memcpy(rows + (size_t)r * row, a->out + r * a->out_stride, row * sizeof *rows);
+    for (int64_t r = 0; r < a->n_rows; r++)
+        memcpy(rows + (size_t)r * row, a->out + r * a->out_stride, row * sizeof *rows);
     return rows;
 }
 
@@ -126,10 +135,10 @@ static double ways_differ(const mn_attend *a, int level, bool exact) {
 static void agrees_with_absorbed(void **state) {
     (void)state;
     static const mla_spec specs[] = {
-        {2, 512, 128, 64, 128, MN_F32, MN_F32, 40, 20},       {2, 512, 128, 64, 128, MN_Q8_0, MN_F32, 150, 33},
-        {1, 512, 128, 64, 128, MN_F32, MN_Q8_0, 1100, 17},    {3, 64, 32, 16, 24, MN_F32, MN_F32, 2500, 70},
-        {3, 64, 32, 16, 24, MN_Q8_0, MN_Q8_0, 1025, 1025},    {2, 40, 20, 6, 10, MN_F16, MN_F32, 300, 300},
-        {4, 64, 32, 16, 24, MN_BF16, MN_F16, 1024, 64},       {4, 40, 20, 6, 10, MN_Q4_0, MN_BF16, 2049, 16},
+        {2, 512, 128, 64, 128, MN_F32, MN_F32, 40, 20},    {2, 512, 128, 64, 128, MN_Q8_0, MN_F32, 150, 33},
+        {1, 512, 128, 64, 128, MN_F32, MN_Q8_0, 1100, 17}, {3, 64, 32, 16, 24, MN_F32, MN_F32, 2500, 70},
+        {3, 64, 32, 16, 24, MN_Q8_0, MN_Q8_0, 1025, 1025}, {2, 40, 20, 6, 10, MN_F16, MN_F32, 300, 300},
+        {4, 64, 32, 16, 24, MN_BF16, MN_F16, 1024, 64},    {4, 40, 20, 6, 10, MN_Q4_0, MN_BF16, 2049, 16},
     };
     EACH_LEVEL(level)
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
@@ -144,14 +153,16 @@ static void agrees_with_absorbed(void **state) {
 /* Depths around every edge of pages, ranges and the tokens whose keys are made together, and chunks of any size. */
 static void every_depth_and_chunk(void **state) {
     (void)state;
-    static const int64_t depths[] = {1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 255, 257, 511, 1000, 1023, 1024, 1025, 2047, 2049, 3100};
+    static const int64_t depths[] = {1,   2,   15,  16,   17,   63,   64,   65,   127,  128, 129,
+                                     255, 257, 511, 1000, 1023, 1024, 1025, 2047, 2049, 3100};
     for (size_t i = 0; i < sizeof depths / sizeof *depths; i++)
         for (int64_t n_rows = 1; n_rows <= depths[i] && n_rows <= 200; n_rows = 3 * n_rows + 1) {
             mla_spec s = {2, 32, 16, 8, 16, i % 2 ? MN_Q8_0 : MN_F32, MN_F32, depths[i], n_rows};
             mla_case c = mla_create(&s, 40 + i);
             mn_attend a = call_of(&c);
             double worst = ways_differ(&a, 0, true);
-            if (!(worst <= 1e-5)) fail_msg("%lld rows of %lld: %g apart", (long long)n_rows, (long long)depths[i], worst);
+            if (!(worst <= 1e-5))
+                fail_msg("%lld rows of %lld: %g apart", (long long)n_rows, (long long)depths[i], worst);
             mla_free(&c);
         }
 }
@@ -160,7 +171,8 @@ static void every_depth_and_chunk(void **state) {
 static void oracle(const mn_attend *a, float *out) {
     const mn_mla *m = a->mla;
     int64_t n = a->kv.n_tokens, k_dim = m->n_nope + m->n_rot;
-    attend_spec spec = {MN_F32, MN_F32, a->n_heads, 1, (int)k_dim, m->v_dim, n, a->first_token, a->n_rows, .window = a->window};
+    attend_spec spec = {MN_F32,   MN_F32, a->n_heads,     1,         (int)k_dim,
+                        m->v_dim, n,      a->first_token, a->n_rows, .window = a->window};
     attend_case made = attend_case_create(&spec, 1);
     float row[2048], up[1024];
     for (int64_t t = 0; t < n; t++) {
@@ -171,7 +183,8 @@ static void oracle(const mn_attend *a, float *out) {
         for (int h = 0; h < a->n_heads; h++) {
             size_t at = (size_t)(h * MN_PAGE_TOKENS + t % MN_PAGE_TOKENS);
             float *k = (float *)(void *)((char *)made.pages[t / MN_PAGE_TOKENS] + at * made.call.kv.k_row_bytes);
-            float *v = (float *)(void *)((char *)made.pages[made.n_pages + t / MN_PAGE_TOKENS] + at * made.call.kv.v_row_bytes);
+            float *v = (float *)(void *)((char *)made.pages[made.n_pages + t / MN_PAGE_TOKENS] +
+                                         at * made.call.kv.v_row_bytes);
             mn_tensor k_up = mn_tensor_matrix(&m->k_up, h), v_up = mn_tensor_matrix(&m->v_up, h);
             double sums[1024] = {0};
             for (int r = 0; r < m->kv_rank; r++) {
@@ -214,7 +227,8 @@ static void expect_definition(const mn_attend *a, double limit, bool exact, cons
 
 static void is_the_definition(void **state) {
     (void)state;
-    static const mla_spec specs[] = {{2, 512, 128, 64, 128, MN_F32, MN_F32, 60, 30}, {3, 40, 20, 6, 10, MN_Q8_0, MN_F32, 1300, 40}};
+    static const mla_spec specs[] = {{2, 512, 128, 64, 128, MN_F32, MN_F32, 60, 30},
+                                     {3, 40, 20, 6, 10, MN_Q8_0, MN_F32, 1300, 40}};
     for (int i = 0; i < 2; i++) {
         mla_case c = mla_create(&specs[i], 70);
         mn_attend a = call_of(&c);
@@ -235,10 +249,12 @@ static void ordinary_arithmetic_rounds_no_more(void **state) {
         float *want = malloc((size_t)(a.n_rows * a.n_heads * a.mla->v_dim) * sizeof *want);
         oracle(&a, want);
         EACH_LEVEL(level) {
-            float *made = run_call(&a, mn_attention, level, 2, false), *by_queries = run_call(&a, absorbed, level, 2, false);
+            float *made = run_call(&a, mn_attention, level, 2, false),
+                  *by_queries = run_call(&a, absorbed, level, 2, false);
             double off = difference(&a, made, want), absorbed_off = difference(&a, by_queries, want);
             if (!(off <= 3e-2 && off <= 2 * absorbed_off + 1e-5))
-                fail_msg("%s %s: %g, absorbed %g", mn_cpu_level_name((mn_cpu_level)level), mn_dtype_get(weights[i])->name, off, absorbed_off);
+                fail_msg("%s %s: %g, absorbed %g", mn_cpu_level_name((mn_cpu_level)level),
+                         mn_dtype_get(weights[i])->name, off, absorbed_off);
             free(made);
             free(by_queries);
         }
@@ -261,7 +277,12 @@ static void masks_hold(void **state) {
     a.window = a.n_sinks = 0;
     int64_t offsets[] = {0, 2, 5, 5, 7}; /* two lists of two blocks of queries; in between, one that sees nothing */
     int32_t blocks[] = {0, 19, 3, 19, 20, 7, 20};
-    mn_block_list lists = {.block_tokens = 128, .first_query_block = 19, .n_query_blocks = 2, .n_lists = 2, .offsets = offsets, .blocks = blocks};
+    mn_block_list lists = {.block_tokens = 128,
+                           .first_query_block = 19,
+                           .n_query_blocks = 2,
+                           .n_lists = 2,
+                           .offsets = offsets,
+                           .blocks = blocks};
     a.blocks = &lists;
     expect_definition(&a, 2e-6, true, "lists for each head");
     lists.n_lists = 1;

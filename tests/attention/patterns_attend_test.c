@@ -97,9 +97,9 @@ static void equals_a_dense_mask(void **state) {
 
 static void enough_budget_is_full_to_the_bit(void **state) {
     (void)state;
-    const char *patterns[] = {"causal",        "window:600",        "global:600",
-                              "random:64,1",   "bigbird:64,21,0,0", "longformer:1200,0",
-                              "sinks:300,300", "sinks:600,1",       "longformer:2,600,9", "infini:600"};
+    const char *patterns[] = {
+        "causal",        "window:600",  "global:600",         "random:64,1", "bigbird:64,21,0,0", "longformer:1200,0",
+        "sinks:300,300", "sinks:600,1", "longformer:2,600,9", "infini:600"};
     for (int64_t first = 0; first < N_TOKENS; first += 599) {
         attend_case full = case_of(first);
         mn_pattern p;

@@ -102,15 +102,15 @@ static void keeps_what_the_window_looks_at(void **state) {
     destroy(threads);
 }
 
-/* Keys that are all alike tie, but for the two at each border, whose neighbourhoods are divided by five all the same. */
+/* Keys that are all alike tie, but for the two at each border, whose neighbourhoods are divided by five all the same.
+ */
 static void equal_votes_take_the_lowest_key(void **state) {
     (void)state;
     int32_t kept[N_KV_HEADS][N_KEPT];
     prompt *p = create(true, 1);
     choose(p, kept);
     for (int h = 0; h < N_KV_HEADS; h++)
-        for (int i = 0; i < N_KEPT; i++)
-            assert_int_equal(kept[h][i], i < N_KEPT - WINDOW ? i + 2 : N - N_KEPT + i);
+        for (int i = 0; i < N_KEPT; i++) assert_int_equal(kept[h][i], i < N_KEPT - WINDOW ? i + 2 : N - N_KEPT + i);
     destroy(p);
 }
 

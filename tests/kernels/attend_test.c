@@ -1,5 +1,5 @@
-/* Attention straight from cached rows, by the kernels of every level this machine has: every 16-bit float read as what it
- * is, rows that do not depend on each other, short tiles, NaN. tests/attention compares whole calls with a softmax.
+/* Attention straight from cached rows, by the kernels of every level this machine has: every 16-bit float read as what
+ * it is, rows that do not depend on each other, short tiles, NaN. tests/attention compares whole calls with a softmax.
  */
 #include "support/support.h"
 
@@ -18,9 +18,7 @@ static char cached[MN_TILE_KEYS * MAX_DIM * 4];
 static float s[MAX_ROWS * MN_TILE_KEYS] __attribute__((aligned(64)));
 static char packed[MAX_ROWS * MAX_DIM * 4] __attribute__((aligned(64)));
 
-static bool quantised(mn_dtype type) {
-    return mn_dtype_get(type)->quantised;
-}
+static bool quantised(mn_dtype type) { return mn_dtype_get(type)->quantised; }
 
 /* Those levels and types whose rows are taken as they are cached. */
 static void for_direct(void (*check)(const mn_direct_ops *ops, mn_dtype type, const char *what)) {
@@ -143,7 +141,8 @@ static void check_conversion(const mn_direct_ops *ops, mn_dtype type, const char
         ops->scores(s, packed, &rows, 1, 1, DIM);
         for (int j = 0; j < MN_TILE_KEYS; j++)
             if (s[j] != want[j] && !(isnan(s[j]) && isnan(want[j])))
-                fail_msg("%s: bits %x are scored as %g, not %g", what, bits + (unsigned)j, (double)s[j], (double)want[j]);
+                fail_msg("%s: bits %x are scored as %g, not %g", what, bits + (unsigned)j, (double)s[j],
+                         (double)want[j]);
         for (int j = 0; j < MN_TILE_KEYS; j++) {
             float m = 0, l = 0, p[MN_TILE_KEYS] __attribute__((aligned(64)));
             for (int k = 0; k < MN_TILE_KEYS; k++) p[k] = -INFINITY;
@@ -172,8 +171,10 @@ static void check_nan(const mn_direct_ops *ops, mn_dtype type, const char *what)
     fill_normal(row, DIM, 9);
     row[11] = NAN;
     ops->pack_q(packed + NAN_ROW * mn_direct_q_bytes(DIM), row, DIM);
-    if (!quantised(type)) mn_from_f32(type, row, cached + NAN_KEY * keys.row_bytes, DIM);
-    else memset(cached + NAN_KEY * keys.row_bytes, 0xff, 2); /* the scale */
+    if (!quantised(type))
+        mn_from_f32(type, row, cached + NAN_KEY * keys.row_bytes, DIM);
+    else
+        memset(cached + NAN_KEY * keys.row_bytes, 0xff, 2); /* the scale */
     ops->scores(s, packed, &keys, 1, ROWS, DIM);
     for (int r = 0; r < ROWS; r++)
         for (int j = 0; j < MN_TILE_KEYS; j++)

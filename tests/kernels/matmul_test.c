@@ -1,5 +1,5 @@
-/* Matrix products at every level this machine has: against double precision, and bit against bit where a result must not
- * depend on how the work was cut.
+/* Matrix products at every level this machine has: against double precision, and bit against bit where a result must
+ * not depend on how the work was cut.
  */
 #include "support/support.h"
 
@@ -91,7 +91,8 @@ static void check_against_double(const mn_kernels *kernels, bool exact, const mn
             }
             double allowed = magnitude * (double)(n_in + 8) * 0x1p-24 + quantised * 1.001;
             bool many = !exact && w->type != MN_F32 && n_rows >= MN_MANY_ROWS && kernels->matmul.many[w->type];
-            bool to_bf16 = many ? kernels->level >= MN_CPU_AMX : !exact && halves && kernels->level >= MN_CPU_AVX512BF16;
+            bool to_bf16 =
+                many ? kernels->level >= MN_CPU_AMX : !exact && halves && kernels->level >= MN_CPU_AVX512BF16;
             if (many && kernels->level != MN_CPU_AVXVNNI) allowed = magnitude * (double)(n_in + 8) * 0x1p-24;
             if (to_bf16) allowed += magnitude * 0x1p-8 * 1.01;
             double off = fabs((double)out[r * n_out + o] - sum);
@@ -104,8 +105,8 @@ static void check_against_double(const mn_kernels *kernels, bool exact, const mn
     free(row);
 }
 
-/* Each row alone, in chunks, and at other thread counts (more of them where there is much to share), into rows that stand apart.
- * Where many rows have an arithmetic of their own, chunks of fewer are left out. */
+/* Each row alone, in chunks, and at other thread counts (more of them where there is much to share), into rows that
+ * stand apart. Where many rows have an arithmetic of their own, chunks of fewer are left out. */
 static void check_same_bits(const mn_kernels *kernels, bool exact, const mn_tensor *w, const float *x, int n_rows,
                             const float *want) {
     int64_t n_in = w->ne[0], n_out = w->ne[1], stride = n_out + 3;
@@ -115,7 +116,8 @@ static void check_same_bits(const mn_kernels *kernels, bool exact, const mn_tens
     bool apart = !exact && n_rows >= MN_MANY_ROWS && kernels->matmul.many[w->type];
     float *out = malloc((size_t)(stride * n_rows) * sizeof *out);
     for (int cut = 0; cut < (n_rows >= 12 ? 8 : 3); cut++) {
-        if (apart && (cuts[cut].chunk < MN_MANY_ROWS || (n_rows % cuts[cut].chunk > 0 && n_rows % cuts[cut].chunk < MN_MANY_ROWS)))
+        if (apart && (cuts[cut].chunk < MN_MANY_ROWS ||
+                      (n_rows % cuts[cut].chunk > 0 && n_rows % cuts[cut].chunk < MN_MANY_ROWS)))
             continue;
         memset(out, 0xff, (size_t)(stride * n_rows) * sizeof *out);
         for (int r = 0; r < n_rows; r += cuts[cut].chunk) {
@@ -151,10 +153,10 @@ static void check_shape(const mn_kernels *kernels, mn_dtype type, shape s) {
 
 static void products_are_right_and_do_not_depend_on_the_cut(void **state) {
     (void)state;
-    static const shape shapes[] = {{256, 1, 1},   {256, 16, 2},  {256, 33, 13}, {512, 31, 12}, {768, 40, 7},
-                                   {1280, 64, 3}, {1, 1, 1},     {7, 5, 3},     {33, 17, 25},  {96, 47, 6},
-                                   {544, 19, 4},  {301, 34, 30}, {257, 8, 5},  {1280, 64, 40}, {512, 96, 57},
-                                   {544, 35, 14}};
+    static const shape shapes[] = {{256, 1, 1},  {256, 16, 2},   {256, 33, 13}, {512, 31, 12},
+                                   {768, 40, 7}, {1280, 64, 3},  {1, 1, 1},     {7, 5, 3},
+                                   {33, 17, 25}, {96, 47, 6},    {544, 19, 4},  {301, 34, 30},
+                                   {257, 8, 5},  {1280, 64, 40}, {512, 96, 57}, {544, 35, 14}};
     for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
         if (!mn_cpu_supports((mn_cpu_level)level)) continue;
         for (int t = 0; t < N_TYPES; t++) {
@@ -226,8 +228,8 @@ static void rows_are_split_when_outputs_are_few(void **state) {
     }
 }
 
-/* Groups of panels with several blocks of inputs, whose sums wait between them, and results so large that they are written
- * around the caches: the same bits as in small pieces, whose rows are no whole lines. */
+/* Groups of panels with several blocks of inputs, whose sums wait between them, and results so large that they are
+ * written around the caches: the same bits as in small pieces, whose rows are no whole lines. */
 static void check_large(const mn_kernels *kernels, mn_dtype type, shape s) {
     enum { CHUNK = 40 };
     mn_random rng;
@@ -316,7 +318,8 @@ static void infinities_stay_in_their_row(void **state) {
                 for (int o = 0; o < N_OUT; o++) {
                     assert_true(isfinite(out[o]) && isfinite(out[2 * N_OUT + o]));
                     if (isfinite(out[N_OUT + o]))
-                        fail_msg("%s %s hides a NaN", mn_cpu_level_name((mn_cpu_level)level), mn_dtype_get(types[t])->name);
+                        fail_msg("%s %s hides a NaN", mn_cpu_level_name((mn_cpu_level)level),
+                                 mn_dtype_get(types[t])->name);
                 }
             }
             free((void *)(uintptr_t)w.data);

@@ -1,5 +1,5 @@
-/* The vector kernels of every level this machine has, against double precision: all lengths around the widths, unaligned,
- * nothing written beyond the end; and the conversions of rows, bit for bit against the formats' own.
+/* The vector kernels of every level this machine has, against double precision: all lengths around the widths,
+ * unaligned, nothing written beyond the end; and the conversions of rows, bit for bit against the formats' own.
  */
 #include "support/support.h"
 
@@ -78,7 +78,8 @@ static void check_norms(const mn_vec_kernels *vec, const char *level) {
         for (int with = 0; with < 2; with++) {
             memset(got, 0xff, sizeof got);
             vec->rms_norm(got, a, with ? b : NULL, 1e-5f, n);
-            for (int i = 0; i < n; i++) want[i] = (float)((double)a[i] / sqrt(square + 1e-5) * (with ? (double)b[i] : 1));
+            for (int i = 0; i < n; i++)
+                want[i] = (float)((double)a[i] / sqrt(square + 1e-5) * (with ? (double)b[i] : 1));
             assert_close(got, want, (size_t)n, 0, 1e-6, level);
             check_end(got, n);
             vec->layer_norm(got, a, with ? b : NULL, with ? c : NULL, 1e-5f, n);
@@ -197,7 +198,8 @@ static void check_row(const mn_vec_kernels *vec, mn_dtype type, const float *x, 
     memset(other, 0xa5, sizeof other);
     mn_from_f32(type, x, blocks + 2, n);
     vec->from_f32(type, x, other + 2, n);
-    if (memcmp(blocks, other, bytes + 32)) fail_msg("%s %s: %d elements written differently", level, mn_dtype_get(type)->name, n);
+    if (memcmp(blocks, other, bytes + 32))
+        fail_msg("%s %s: %d elements written differently", level, mn_dtype_get(type)->name, n);
     memset(got, 0xff, sizeof got);
     mn_to_f32(type, blocks + 2, want, n);
     vec->to_f32(type, blocks + 2, got, n);

@@ -35,7 +35,9 @@ static void limit_files(rlim_t bytes) {
 
 enum { LAYERS = 3, LAYER_BYTES = 5000, PAGES = 200 };
 
-static unsigned char byte_of(int layer, int64_t page, int i) { return (unsigned char)(layer * 97 + page * 31 + i * 7 + i / 256); }
+static unsigned char byte_of(int layer, int64_t page, int i) {
+    return (unsigned char)(layer * 97 + page * 31 + i * 7 + i / 256);
+}
 
 static void write_page(mn_disk *disk, int64_t page) {
     static unsigned char slab[LAYERS][LAYER_BYTES];
@@ -163,7 +165,10 @@ static void assert_same(const mn_compute *c, mn_kvcache *cold, mn_kvcache *ram, 
 
 static void attends_with_the_bits_of_a_cache_in_ram(void **state) {
     (void)state;
-    static const struct { mn_dtype type; bool v_in_k; } kinds[] = {{MN_F32, false}, {MN_F16, false}, {MN_Q8_0, false}, {MN_F16, true}};
+    static const struct {
+        mn_dtype type;
+        bool v_in_k;
+    } kinds[] = {{MN_F32, false}, {MN_F16, false}, {MN_Q8_0, false}, {MN_F16, true}};
     static const int64_t rows[] = {1, 7, 40, STEP};
     mn_arena scratch = MN_ARENA_INIT;
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
@@ -201,7 +206,8 @@ static void reads_only_pages_that_are_seen(void **state) {
     assert_true(held > 30 * page);
     assert_int_equal(read_by(&c, cold, ram, (mn_attend){0}), held);
     assert_int_equal(read_by(&c, cold, ram, (mn_attend){.window = 100}), 0);
-    assert_int_equal(read_by(&c, cold, ram, (mn_attend){.window = 1000, .n_sinks = 4}), 6 * page); /* of pages 39 to 46 */
+    assert_int_equal(read_by(&c, cold, ram, (mn_attend){.window = 1000, .n_sinks = 4}),
+                     6 * page); /* of pages 39 to 46 */
     assert_int_equal(read_by(&c, cold, ram, (mn_attend){.blocks = &list}), 3 * page);
     mn_kvcache_destroy(cold);
     mn_kvcache_destroy(ram);
@@ -265,8 +271,10 @@ static void a_full_disk_loses_nothing(void **state) {
     mn_kvcache_drop_after(cache, first);
     limit_files(86 * 32768 + 1000); /* in the midst of page 22 of the second layer: some bytes go, and then none */
     for (int64_t at = first; at < N_TOKENS && !stopped; at += STEP) {
-        if (mn_kvcache_prepare(cache, at, STEP, &err) != MN_OK) stopped = at;
-        else append_rows(cache, &c, at, STEP);
+        if (mn_kvcache_prepare(cache, at, STEP, &err) != MN_OK)
+            stopped = at;
+        else
+            append_rows(cache, &c, at, STEP);
     }
     limit_files(RLIM_INFINITY);
     assert_true(stopped > first);

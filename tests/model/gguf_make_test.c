@@ -10,8 +10,16 @@
 #include "model/gguf_convert.h"
 #include "model/gguf_random.h"
 
-static const mn_random_model small = {.arch = "mnemo", .n_layers = 2, .n_embd = 128, .n_heads = 4, .n_kv_heads = 2,
-                                      .head_dim = 32, .n_ff = 256, .n_ctx = 64, .rope_base = 10000, .seed = 3};
+static const mn_random_model small = {.arch = "mnemo",
+                                      .n_layers = 2,
+                                      .n_embd = 128,
+                                      .n_heads = 4,
+                                      .n_kv_heads = 2,
+                                      .head_dim = 32,
+                                      .n_ff = 256,
+                                      .n_ctx = 64,
+                                      .rope_base = 10000,
+                                      .seed = 3};
 
 static mn_gguf *open_path(const char *path) {
     mn_gguf *gguf = NULL;
@@ -146,7 +154,11 @@ static void converted_rows_are_exact(void **state) {
 
 static void each_tensor_gets_its_type(void **state) {
     (void)state;
-    static const struct { const char *name; int64_t row; mn_dtype asked, got; } cases[] = {
+    static const struct {
+        const char *name;
+        int64_t row;
+        mn_dtype asked, got;
+    } cases[] = {
         {"blk.0.attn_q.weight", 256, MN_Q4_K, MN_Q4_K}, {"blk.0.attn_q.weight", 96, MN_Q4_K, MN_Q5_0},
         {"blk.0.attn_q.weight", 96, MN_Q6_K, MN_Q8_0},  {"blk.0.attn_q.weight", 48, MN_Q4_0, MN_F16},
         {"blk.0.attn_q.weight", 48, MN_BF16, MN_BF16},  {"token_embd.weight", 256, MN_Q4_0, MN_Q6_K},
@@ -164,8 +176,10 @@ static void each_tensor_gets_its_type(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_weights_have_the_stated_spread), cmocka_unit_test(convolution_taps_are_delays),
-        cmocka_unit_test(threads_change_nothing), cmocka_unit_test(converted_rows_are_exact),
+        cmocka_unit_test(random_weights_have_the_stated_spread),
+        cmocka_unit_test(convolution_taps_are_delays),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(converted_rows_are_exact),
         cmocka_unit_test(each_tensor_gets_its_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

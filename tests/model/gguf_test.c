@@ -18,8 +18,10 @@ static void put_u32(builder *b, uint32_t value) { mn_strbuf_put(&b->buf, &value,
 static void put_u64(builder *b, uint64_t value) { mn_strbuf_put(&b->buf, &value, sizeof value); }
 
 static void put_count(builder *b, uint64_t value) {
-    if (b->wide) put_u64(b, value);
-    else put_u32(b, (uint32_t)value);
+    if (b->wide)
+        put_u64(b, value);
+    else
+        put_u32(b, (uint32_t)value);
 }
 
 static void put_string(builder *b, const char *text) {
@@ -113,7 +115,10 @@ static mn_gguf *open_bytes(const builder *b) {
 }
 
 static void check_integers(const mn_gguf *gguf) {
-    static const struct { const char *key; int64_t value; } wanted[] = {
+    static const struct {
+        const char *key;
+        int64_t value;
+    } wanted[] = {
         {"u8", 200}, {"i8", -3}, {"u16", 0x8001}, {"i16", -1}, {"u32", 4000000000}, {"i32", -7}, {"i64", INT64_MIN},
     };
     mn_error err;
@@ -216,7 +221,9 @@ static void typed_reads_refuse(void **state) {
 
 static void refuses_other_files(void **state) {
     (void)state;
-    static const struct { const char *bytes, *sentence; } cases[] = {
+    static const struct {
+        const char *bytes, *sentence;
+    } cases[] = {
         {"", "x.gguf: file is empty; download it again."},
         {"<html>",
          "x.gguf: not a GGUF file (first bytes \"<htm\"); it looks like a web page - was the download interrupted?"},
@@ -251,8 +258,9 @@ static void refuses_impossible_headers(void **state) {
     b = begin(3, 0, 1);
     put_u64(&b, UINT64_MAX); /* a key's length */
     put_zeros(&b, 1, 20);
-    expect_error(&b, MN_ERR_FORMAT, "x.gguf: file ends at 52 bytes inside its header: key 1 of 1 at byte 32 needs "
-                                    "18446744073709551615 more bytes; it is cut or damaged, download it again.");
+    expect_error(&b, MN_ERR_FORMAT,
+                 "x.gguf: file ends at 52 bytes inside its header: key 1 of 1 at byte 32 needs "
+                 "18446744073709551615 more bytes; it is cut or damaged, download it again.");
     b = begin(3, 0, 1);
     put_key(&b, "k", 13);
     expect_error(&b, MN_ERR_FORMAT,
@@ -262,8 +270,9 @@ static void refuses_impossible_headers(void **state) {
     expect_error(&b, MN_ERR_FORMAT, "x.gguf: key \"k\" is an array of array; only numbers and strings can be items.");
     b = begin(3, 0, 1);
     put_key(&b, "k", MN_GGUF_ARRAY), put_u32(&b, MN_GGUF_U64), put_u64(&b, UINT64_MAX / 4);
-    expect_error(&b, MN_ERR_FORMAT, "x.gguf: file ends at 49 bytes inside its header: key 1 of 1 at byte 49 needs "
-                                    "18446744073709551615 more bytes; it is cut or damaged, download it again.");
+    expect_error(&b, MN_ERR_FORMAT,
+                 "x.gguf: file ends at 49 bytes inside its header: key 1 of 1 at byte 49 needs "
+                 "18446744073709551615 more bytes; it is cut or damaged, download it again.");
     b = begin(3, 0, 2);
     put_key_u32(&b, "k", 1), put_key_u32(&b, "k", 2);
     expect_error(&b, MN_ERR_FORMAT, "x.gguf: key \"k\" is there twice; every name must be different.");
@@ -272,8 +281,9 @@ static void refuses_impossible_headers(void **state) {
     expect_error(&b, MN_ERR_FORMAT, "x.gguf: general.alignment is 24; it must be a power of two.");
     b = begin(3, 0, 2);
     put_key_u32(&b, "split.count", 2), put_key_u32(&b, "split.no", 1);
-    expect_error(&b, MN_ERR_FORMAT, "x.gguf: is part 2 of 2 of a split model, but is not named so; name it "
-                                    "NAME-00002-of-00002.gguf beside the other parts.");
+    expect_error(&b, MN_ERR_FORMAT,
+                 "x.gguf: is part 2 of 2 of a split model, but is not named so; name it "
+                 "NAME-00002-of-00002.gguf beside the other parts.");
 }
 
 static void expect_tensor_error(const char *name, uint64_t ne0, uint64_t ne1, uint32_t type, uint64_t offset,
@@ -475,7 +485,11 @@ static void split_models_open_by_any_part(void **state) {
 
 static void reads_real_files(void **state) {
     (void)state;
-    static const struct { const char *file; int version; int64_t n_kv, n_tensors; } wanted[] = {
+    static const struct {
+        const char *file;
+        int version;
+        int64_t n_kv, n_tensors;
+    } wanted[] = {
         {"golden/tiny-llama.gguf", 3, 24, 30},
         {"weights/stories260K-f32.gguf", 1, 18, 48},
         {"tokenizers/ggml-vocab-llama-bpe.gguf", 3, 20, 0},
@@ -498,10 +512,10 @@ static void reads_real_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_version_reads_alike),   cmocka_unit_test(typed_reads_refuse),
-        cmocka_unit_test(refuses_other_files),         cmocka_unit_test(refuses_impossible_headers),
-        cmocka_unit_test(refuses_impossible_tensors),  cmocka_unit_test(any_damage_is_survived),
-        cmocka_unit_test(written_files_read_back),     cmocka_unit_test(failed_writes_leave_nothing),
+        cmocka_unit_test(every_version_reads_alike),     cmocka_unit_test(typed_reads_refuse),
+        cmocka_unit_test(refuses_other_files),           cmocka_unit_test(refuses_impossible_headers),
+        cmocka_unit_test(refuses_impossible_tensors),    cmocka_unit_test(any_damage_is_survived),
+        cmocka_unit_test(written_files_read_back),       cmocka_unit_test(failed_writes_leave_nothing),
         cmocka_unit_test(split_models_open_by_any_part), cmocka_unit_test(reads_real_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,9 +52,7 @@ static void interpolation_divides_positions(void **state) {
 }
 
 /* b' is read back from the frequency of pair 1, b'^(-2/128). */
-static double base_of(const mn_rope_table *t) {
-    return pow(t->freq[1], -64);
-}
+static double base_of(const mn_rope_table *t) { return pow(t->freq[1], -64); }
 
 static void ntk_enlarges_the_base(void **state) {
     (void)state;

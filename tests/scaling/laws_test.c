@@ -157,7 +157,7 @@ static void cheapest_golden(void **state) {
  * multiply to 6 N D only within 5 percent. */
 static void chinchilla_tables(void **state) {
     (void)state;
-    static const double approach_1[][3] = {{400e6, 1.92e19, 8.0e9}, {1e9, 1.21e20, 20.2e9}, {10e9, 1.23e22, 205.1e9},
+    static const double approach_1[][3] = {{400e6, 1.92e19, 8.0e9}, {1e9, 1.21e20, 20.2e9},   {10e9, 1.23e22, 205.1e9},
                                            {67e9, 5.76e23, 1.5e12}, {175e9, 3.85e24, 3.7e12}, {1e12, 1.27e26, 21.2e12}};
     static const double approach_2[][3] = {{400e6, 1.84e19, 7.7e9}, {10e9, 1.32e22, 219.5e9}, {1e12, 1.59e26, 26.5e12}};
     mn_scaling_point point;
@@ -214,11 +214,11 @@ static void accelerators(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kaplan_golden),     cmocka_unit_test(kaplan_others),
-        cmocka_unit_test(parametric_golden), cmocka_unit_test(inverses_golden),
-        cmocka_unit_test(best_split_golden), cmocka_unit_test(forward_and_inverse_agree),
-        cmocka_unit_test(cheapest_golden),   cmocka_unit_test(chinchilla_tables),
-        cmocka_unit_test(expectations), cmocka_unit_test(unknown_law),       cmocka_unit_test(accelerators)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(kaplan_golden),     cmocka_unit_test(kaplan_others),
+                                       cmocka_unit_test(parametric_golden), cmocka_unit_test(inverses_golden),
+                                       cmocka_unit_test(best_split_golden), cmocka_unit_test(forward_and_inverse_agree),
+                                       cmocka_unit_test(cheapest_golden),   cmocka_unit_test(chinchilla_tables),
+                                       cmocka_unit_test(expectations),      cmocka_unit_test(unknown_law),
+                                       cmocka_unit_test(accelerators)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

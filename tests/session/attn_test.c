@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-gemma3.gguf", "models/default.gguf"};
-static const char *const patterns[] = {"window:65",         "global:70",      "random:1,5",  "bigbird:64,1,1,1",
+static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-gemma3.gguf",
+                                          "models/default.gguf"};
+static const char *const patterns[] = {"window:65",         "global:70",      "random:1,5",       "bigbird:64,1,1,1",
                                        "longformer:60,3,2", "sinks-abs:4,60", "bigbird:16,3,1,2", "infini:70,delta,0"};
 enum { N_MODELS = sizeof model_names / sizeof *model_names, N_PATTERNS = sizeof patterns / sizeof *patterns };
 
@@ -17,7 +18,8 @@ static session_rows run_with(mn_engine *engine, const char *attn, int32_t n_batc
 static mn_session *open_session(mn_engine *engine, const char *attn, const char *attn_layers) {
     mn_session *s;
     mn_error err;
-    mn_session_params params = {.n_ctx = ROWS_TOKENS, .attn = attn, .attn_layers = attn_layers, .position.beyond = true};
+    mn_session_params params = {
+        .n_ctx = ROWS_TOKENS, .attn = attn, .attn_layers = attn_layers, .position.beyond = true};
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
     return s;
 }
@@ -29,7 +31,8 @@ static bool sees(const mn_timeline *t, const mn_config *c, int layer, int64_t i,
     return (in_window || !segments) && mn_pattern_sees(&t->reading.patterns[layer], ROWS_TOKENS, i, j);
 }
 
-static void attend_row(const mn_timeline *t, const mn_config *c, int layer, int head, int64_t i, const float *q, float *out) {
+static void attend_row(const mn_timeline *t, const mn_config *c, int layer, int head, int64_t i, const float *q,
+                       float *out) {
     mn_kv_view kv = mn_kvcache_view(t->cache, layer, i + 1);
     int kv_head = head / (c->n_heads / kv.n_kv_heads);
     double scores[ROWS_TOKENS] = {0}, max = -INFINITY, sums[ROWS_MAX_DIM] = {0}, total = 0;
@@ -93,7 +96,8 @@ static void equals_a_dense_mask(void **state) {
 }
 
 static void check_budgets(mn_engine *engine, const int32_t *tokens) {
-    static const char *const covering[] = {"full", "causal", "window:300", "global:300", "random:64,1", "bigbird:64,9,0,0", "sinks-abs:100,200"};
+    static const char *const covering[] = {"full",        "causal",           "window:300",       "global:300",
+                                           "random:64,1", "bigbird:64,9,0,0", "sinks-abs:100,200"};
     session_rows plain = run_with(engine, NULL, 0, tokens);
     for (size_t i = 0; i < sizeof covering / sizeof *covering; i++) {
         session_rows got = run_with(engine, covering[i], 0, tokens);
@@ -153,8 +157,10 @@ static void windows_of_the_model(void **state) {
     assert_true(mn_config_window(c, 0) > 0 && mn_config_window(c, 1) > 0 && c->n_layers > 2);
     assert_string_equal(s->patterns[0].kind->name, "causal");
     for (int layer = 1; layer < c->n_layers; layer++) {
-        if (mn_config_window(c, layer)) assert_null(s->patterns[layer].kind);
-        else assert_string_equal(s->patterns[layer].kind->name, "global");
+        if (mn_config_window(c, layer))
+            assert_null(s->patterns[layer].kind);
+        else
+            assert_string_equal(s->patterns[layer].kind->name, "global");
     }
     mn_session_close(s);
     mn_engine_close(engine);
@@ -165,14 +171,16 @@ static void layers_draw_their_own_random_blocks(void **state) {
     mn_engine *engine = rows_engine("models/default.gguf");
     mn_session *s = open_session(engine, "causal", "1-=random:2,7");
     assert_string_equal(s->patterns[0].kind->name, "causal");
-    for (int layer = 1; layer < engine->model.config.n_layers; layer++) assert_int_equal(s->patterns[layer].seed, 7 + layer);
+    for (int layer = 1; layer < engine->model.config.n_layers; layer++)
+        assert_int_equal(s->patterns[layer].seed, 7 + layer);
     mn_session_close(s);
     mn_engine_close(engine);
 }
 
 static void notes_name_what_needs_training(void **state) {
     (void)state;
-    static const char *const silent[] = {NULL, "full", "sinks-abs:4,60"}, *const warned[] = {"window:64", "bigbird", "random:2"};
+    static const char *const silent[] = {NULL, "full", "sinks-abs:4,60"}, *const warned[] = {"window:64", "bigbird",
+                                                                                             "random:2"};
     mn_engine *engine = rows_engine("models/default.gguf");
     for (int i = 0; i < 3; i++) {
         mn_session *quiet = open_session(engine, silent[i], NULL), *loud = open_session(engine, warned[i], NULL);
@@ -187,8 +195,12 @@ static void notes_name_what_needs_training(void **state) {
 
 static void refuses(void **state) {
     (void)state;
-    static const struct { const char *attn, *layers, *says; } bad[] = {
-        {"windw:64", NULL, "window:W"}, {"window:0", NULL, "window"}, {NULL, "0-99=full", "0 to 3"}, {NULL, "window:4", "0-3=causal"}};
+    static const struct {
+        const char *attn, *layers, *says;
+    } bad[] = {{"windw:64", NULL, "window:W"},
+               {"window:0", NULL, "window"},
+               {NULL, "0-99=full", "0 to 3"},
+               {NULL, "window:4", "0-3=causal"}};
     mn_engine *engine = rows_engine("models/default.gguf");
     mn_session *s;
     mn_error err;

@@ -16,13 +16,13 @@ enum { COUNTS = 1 };
 static _Atomic long n_calls;
 
 /* Stand in for the C library's: count, and pass on. */
-#define PASS_ON(type, name, parameters, arguments)                              \
-    type name parameters;                                                       \
-    type name parameters {                                                      \
-        static type(*real) parameters;                                          \
-        if (!real) *(void **)(&real) = dlsym(RTLD_NEXT, #name);                  \
-        atomic_fetch_add(&n_calls, 1);                                          \
-        return real arguments;                                                  \
+#define PASS_ON(type, name, parameters, arguments)                                                                     \
+    type name parameters;                                                                                              \
+    type name parameters {                                                                                             \
+        static type(*real) parameters;                                                                                 \
+        if (!real) *(void **)(&real) = dlsym(RTLD_NEXT, #name);                                                        \
+        atomic_fetch_add(&n_calls, 1);                                                                                 \
+        return real arguments;                                                                                         \
     }
 PASS_ON(void *, malloc, (size_t bytes), (bytes))
 PASS_ON(void *, realloc, (void *block, size_t bytes), (block, bytes))
@@ -51,7 +51,8 @@ static void decode(const char *path, const char *kv_type) {
 
 static void decoding_allocates_nothing(void **state) {
     (void)state;
-    static const char *const models[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf", "golden/tiny-gemma3.gguf"};
+    static const char *const models[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf",
+                                         "golden/tiny-gemma3.gguf"};
     static const char *const types[] = {"f16", "q8_0", "f32"};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++)
         for (size_t t = 0; t < sizeof types / sizeof *types; t++) {

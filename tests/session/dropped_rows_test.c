@@ -33,7 +33,8 @@ static void sync_to(mn_session *s, int64_t n) {
 }
 
 static void assert_same_logits(const mn_session *a, const mn_session *b) {
-    assert_memory_equal(mn_session_logits(a), mn_session_logits(b), (size_t)a->engine->model.config.n_vocab * sizeof(float));
+    assert_memory_equal(mn_session_logits(a), mn_session_logits(b),
+                        (size_t)a->engine->model.config.n_vocab * sizeof(float));
 }
 
 static void each_session(void (*check)(mn_engine *engine, const char *attn)) {

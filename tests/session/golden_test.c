@@ -9,11 +9,16 @@
 #include "kernels/cpu.h"
 
 static const char *const models[] = {
-    "golden/tiny-llama",      "golden/tiny-llama-linear",    "golden/tiny-llama-rope3", "golden/tiny-llama-yarn",
-    "golden/tiny-mixtral",    "golden/tiny-qwen2",           "golden/tiny-qwen3",       "golden/tiny-qwen3moe",
-    "golden/tiny-gemma2",     "golden/tiny-gemma3",          "golden/tiny-phi3",        "golden/tiny-deepseek2",
-    "golden/tiny-deepseek3",  "golden/tiny-deepseek2-yarn",  "golden/tiny-gpt2",        "golden/tiny-bloom",
-    "golden/tiny-mpt",        "models/base",                 "models/default",          "models/infini",
+    "golden/tiny-llama",       "golden/tiny-llama-linear",
+    "golden/tiny-llama-rope3", "golden/tiny-llama-yarn",
+    "golden/tiny-mixtral",     "golden/tiny-qwen2",
+    "golden/tiny-qwen3",       "golden/tiny-qwen3moe",
+    "golden/tiny-gemma2",      "golden/tiny-gemma3",
+    "golden/tiny-phi3",        "golden/tiny-deepseek2",
+    "golden/tiny-deepseek3",   "golden/tiny-deepseek2-yarn",
+    "golden/tiny-gpt2",        "golden/tiny-bloom",
+    "golden/tiny-mpt",         "models/base",
+    "models/default",          "models/infini",
     "models/plain-llama",
 };
 

@@ -13,7 +13,8 @@
 enum { N_CTX = 4096, N_TOKENS = 4000, N_BATCH = 64 };
 
 /* Grouped heads, absorbed MLA, and layers with windows beside layers without. */
-static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf", "golden/tiny-gemma3.gguf"};
+static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf",
+                                          "golden/tiny-gemma3.gguf"};
 static char dir[4096];
 static int32_t tokens[N_CTX];
 static const char *cache_type; /* of the sessions opened; NULL: what the engine's arithmetic takes by itself */
@@ -51,8 +52,12 @@ static mn_engine *open_engine(const char *name, bool exact) {
 static mn_session *open_session(mn_engine *engine, size_t kv_ram) {
     mn_session *s;
     mn_error err;
-    mn_session_params params = {.n_ctx = N_CTX, .n_batch = N_BATCH, .position.beyond = true, .kv_disk = kv_ram ? dir : NULL,
-                                .type_k = cache_type, .type_v = cache_type,
+    mn_session_params params = {.n_ctx = N_CTX,
+                                .n_batch = N_BATCH,
+                                .position.beyond = true,
+                                .kv_disk = kv_ram ? dir : NULL,
+                                .type_k = cache_type,
+                                .type_v = cache_type,
                                 .kv_ram_bytes = (int64_t)kv_ram};
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
     return s;
@@ -64,12 +69,16 @@ static void sync_to(mn_session *s, const int32_t *text, int64_t n) {
 }
 
 static void assert_same(const mn_session *a, const mn_session *b, mn_engine *engine) {
-    assert_memory_equal(mn_session_logits(a), mn_session_logits(b), (size_t)mn_engine_info(engine).n_vocab * sizeof(float));
+    assert_memory_equal(mn_session_logits(a), mn_session_logits(b),
+                        (size_t)mn_engine_info(engine).n_vocab * sizeof(float));
 }
 
 static void each_model(void (*check)(mn_engine *engine)) {
     size_t n_models = sizeof model_names / sizeof *model_names;
-    static const struct { bool exact; const char *type; } ways[] = {{true, "f32"}, {false, "f16"}, {false, "q8_0"}};
+    static const struct {
+        bool exact;
+        const char *type;
+    } ways[] = {{true, "f32"}, {false, "f16"}, {false, "q8_0"}};
     for (size_t i = 0; i < 3 * n_models; i++) { /* in ordinary arithmetic keys of MLA are made from waves of rows */
         mn_engine *engine = open_engine(model_names[i % n_models], ways[i / n_models].exact);
         if (!engine) continue;
@@ -149,7 +158,8 @@ static void goes_on_after_a_full_disk(void **state) {
 
 static mn_status try_open(mn_engine *engine, const char *where, int64_t kv_ram, const char *attn, mn_error *err) {
     mn_session *s = NULL;
-    mn_session_params params = {.n_ctx = N_CTX, .position.beyond = true, .kv_disk = where, .kv_ram_bytes = kv_ram, .attn = attn};
+    mn_session_params params = {
+        .n_ctx = N_CTX, .position.beyond = true, .kv_disk = where, .kv_ram_bytes = kv_ram, .attn = attn};
     mn_status status = mn_session_open(engine, &params, &s, err);
     mn_session_close(s);
     return status;

@@ -6,10 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-gemma3.gguf", "models/default.gguf"};
+static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-gemma3.gguf",
+                                          "models/default.gguf"};
 /* attn, attn_layers; GQA and heads of any size come with the models */
-static const char *const ways[][2] = {{"linear", NULL},       {NULL, "1=linear"},           {"window:40", "0=linear"},
-                                      {"infini:70", NULL},    {"infini:64,delta,0.3", NULL}, {"infini:70,delta-exact,0.25", NULL}};
+static const char *const ways[][2] = {{"linear", NULL},
+                                      {NULL, "1=linear"},
+                                      {"window:40", "0=linear"},
+                                      {"infini:70", NULL},
+                                      {"infini:64,delta,0.3", NULL},
+                                      {"infini:70,delta-exact,0.25", NULL}};
 enum { MAX_DIM = 256, N_MODELS = sizeof model_names / sizeof *model_names, N_WAYS = sizeof ways / sizeof *ways };
 
 static session_rows run_way(mn_engine *engine, const char *const way[2], int32_t n_batch, const int32_t *tokens) {
@@ -97,8 +102,8 @@ static void infini_head(head *h, const mn_memory *m, float *out, int64_t out_row
     free(before);
 }
 
-static mn_status remember_in_double(const mn_step *s, int layer, float *out, const float *y, const float *q, const float *k,
-                                    const float *v, mn_error *err) {
+static mn_status remember_in_double(const mn_step *s, int layer, float *out, const float *y, const float *q,
+                                    const float *k, const float *v, mn_error *err) {
     (void)y, (void)err;
     const mn_config *c = &s->model->config;
     const mn_reading *reading = &s->spans->timeline->reading;
@@ -114,8 +119,10 @@ static mn_status remember_in_double(const mn_step *s, int layer, float *out, con
         h->n = s->n_rows;
         float *to = out + (int64_t)i * c->head_dim_v;
         int64_t out_row = (int64_t)c->n_heads * c->head_dim_v;
-        if (mn_reading_is_linear(reading, layer)) linear_head(h, to, out_row);
-        else infini_head(h, &reading->memory, to, out_row);
+        if (mn_reading_is_linear(reading, layer))
+            linear_head(h, to, out_row);
+        else
+            infini_head(h, &reading->memory, to, out_row);
     }
     free(h);
     return MN_OK;
@@ -164,7 +171,8 @@ static void splits_change_no_bit(void **state) {
 static mn_session *open_way(mn_engine *engine, const char *const way[2]) {
     mn_session *s;
     mn_error err;
-    mn_session_params params = {.n_ctx = 2000, .n_batch = 128, .attn = way[0], .attn_layers = way[1], .position.beyond = true};
+    mn_session_params params = {
+        .n_ctx = 2000, .n_batch = 128, .attn = way[0], .attn_layers = way[1], .position.beyond = true};
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
     return s;
 }
@@ -182,7 +190,8 @@ static void check_return(mn_engine *engine, const int32_t *tokens) {
     (void)tokens;
     size_t bytes = (size_t)engine->model.config.n_vocab * sizeof(float);
     for (int i = 0; i < N_WAYS; i++) {
-        mn_session *whole = open_way(engine, ways[i]), *s = open_way(engine, ways[i]), *restored = open_way(engine, ways[i]);
+        mn_session *whole = open_way(engine, ways[i]), *s = open_way(engine, ways[i]),
+                   *restored = open_way(engine, ways[i]);
         const char *path = temp_path("memories.session");
         mn_error err;
         sync_to(whole, 800);
@@ -213,7 +222,8 @@ static void another_memory_is_refused(void **state) {
     mn_engine *engine = rows_engine("models/default.gguf");
     const char *path = temp_path("memories.session");
     mn_error err;
-    static const char *const others[][2] = {{"infini:64", NULL}, {"infini:70,linear,0.25", NULL}, {"linear", NULL}, {NULL, NULL}};
+    static const char *const others[][2] = {
+        {"infini:64", NULL}, {"infini:70,linear,0.25", NULL}, {"linear", NULL}, {NULL, NULL}};
     mn_session *s = open_way(engine, ways[3]);
     sync_to(s, 200);
     assert_ok(mn_session_save(s, path, &err), err);
@@ -279,13 +289,19 @@ static void a_models_own_memory_gives_way(void **state) {
 
 static void notes_say_what_is_forced(void **state) {
     (void)state;
-    static const struct { const char *model, *attn, *says; } notes[] = {
-        {"models/default.gguf", "infini:64", "(segments of 64 tokens, update linear), which needs training; it makes up 0.5 of"},
-        {"models/default.gguf", "infini:64,delta-exact,0.125", "update delta-exact), which needs training; it makes up 0.125 of"},
+    static const struct {
+        const char *model, *attn, *says;
+    } notes[] = {
+        {"models/default.gguf", "infini:64",
+         "(segments of 64 tokens, update linear), which needs training; it makes up 0.5 of"},
+        {"models/default.gguf", "infini:64,delta-exact,0.125",
+         "update delta-exact), which needs training; it makes up 0.125 of"},
         {"models/default.gguf", "linear", "not trained with linear attention, which needs training"},
-        {"models/infini.gguf", "infini:64", "otherwise than it was trained: segments of 64 tokens, update delta-exact."},
+        {"models/infini.gguf", "infini:64",
+         "otherwise than it was trained: segments of 64 tokens, update delta-exact."},
         {"models/infini.gguf", "infini:128,delta,0.5", "segments of 128 tokens, update delta, 0.5 of the output"},
-        {"models/infini.gguf", "causal", "earlier segments of 128 tokens with it: the attention pattern runs in its place."},
+        {"models/infini.gguf", "causal",
+         "earlier segments of 128 tokens with it: the attention pattern runs in its place."},
         {"models/infini.gguf", "infini:128", NULL},
         {"models/infini.gguf", NULL, NULL}};
     for (size_t i = 0; i < sizeof notes / sizeof *notes; i++) {
@@ -295,8 +311,10 @@ static void notes_say_what_is_forced(void **state) {
         mn_session_params params = {.n_ctx = 500, .attn = notes[i].attn};
         assert_ok(mn_session_open(engine, &params, &s, &err), err);
         const char *note = mn_session_note(s, 0);
-        if (!notes[i].says) assert_null(note);
-        else if (!note || !strstr(note, notes[i].says)) fail_msg("%s: %s", notes[i].attn, note ? note : "no note");
+        if (!notes[i].says)
+            assert_null(note);
+        else if (!note || !strstr(note, notes[i].says))
+            fail_msg("%s: %s", notes[i].attn, note ? note : "no note");
         mn_session_close(s);
         mn_engine_close(engine);
     }
@@ -304,14 +322,16 @@ static void notes_say_what_is_forced(void **state) {
 
 static void refuses(void **state) {
     (void)state;
-    static const struct { const char *model, *attn, *layers, *says; mn_status status; } bad[] = {
-        {"golden/tiny-deepseek3.gguf", "linear", NULL, "leave --attn linear out", MN_ERR_UNSUPPORTED},
-        {"golden/tiny-deepseek3.gguf", "infini:64", NULL, "leave --attn infini out", MN_ERR_UNSUPPORTED},
-        {"models/default.gguf", NULL, "0=infini:64", "holds for all layers", MN_ERR_ARGUMENT},
-        {"models/default.gguf", "infini:64", "0=causal", "holds for all layers", MN_ERR_ARGUMENT},
-        {"models/default.gguf", "infini:64,gamma", NULL, "one of linear delta delta-exact", MN_ERR_ARGUMENT},
-        {"models/default.gguf", "infini:64,delta,1.5", NULL, "a share from 0 to 1", MN_ERR_ARGUMENT},
-        {"models/infini.gguf", "infini:2048", NULL, "use --attn infini:1024", MN_ERR_LIMIT}};
+    static const struct {
+        const char *model, *attn, *layers, *says;
+        mn_status status;
+    } bad[] = {{"golden/tiny-deepseek3.gguf", "linear", NULL, "leave --attn linear out", MN_ERR_UNSUPPORTED},
+               {"golden/tiny-deepseek3.gguf", "infini:64", NULL, "leave --attn infini out", MN_ERR_UNSUPPORTED},
+               {"models/default.gguf", NULL, "0=infini:64", "holds for all layers", MN_ERR_ARGUMENT},
+               {"models/default.gguf", "infini:64", "0=causal", "holds for all layers", MN_ERR_ARGUMENT},
+               {"models/default.gguf", "infini:64,gamma", NULL, "one of linear delta delta-exact", MN_ERR_ARGUMENT},
+               {"models/default.gguf", "infini:64,delta,1.5", NULL, "a share from 0 to 1", MN_ERR_ARGUMENT},
+               {"models/infini.gguf", "infini:2048", NULL, "use --attn infini:1024", MN_ERR_LIMIT}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mn_engine *engine = rows_engine(bad[i].model);
         mn_session *s;
@@ -343,7 +363,8 @@ static void segments_reach_beyond_the_trained_window(void **state) {
         memcpy(first, mn_session_logits(s), (size_t)s->engine->model.config.n_vocab * sizeof *first);
         int32_t filler[32] = {0};
         assert_ok(mn_session_extend(s, filler, 27, NULL, NULL, NULL, NULL, &err), err);
-        for (n = 32; n + 64 < n_ctx; n += 32) assert_ok(mn_session_extend(s, filler, 32, NULL, NULL, NULL, NULL, &err), err);
+        for (n = 32; n + 64 < n_ctx; n += 32)
+            assert_ok(mn_session_extend(s, filler, 32, NULL, NULL, NULL, NULL, &err), err);
         assert_ok(mn_session_extend(s, (int32_t[]){1, 2, 3, 4, 5}, 5, NULL, NULL, NULL, NULL, &err), err);
         /* Without a share of the memory, a segment is a text of its own. */
         assert_memory_equal(mn_session_logits(s), first, (size_t)s->engine->model.config.n_vocab * sizeof *first);

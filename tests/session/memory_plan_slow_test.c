@@ -21,8 +21,9 @@ static double resident_bytes(void) {
 
 static void a_full_window_takes_what_was_planned(void **state) {
     (void)state;
-    const mn_window windows[] = {
-        {65536, 512, MN_F32, MN_F32, 0, NULL}, {131072, 512, MN_F16, MN_F16, 0, NULL}, {262144, 512, MN_Q8_0, MN_Q8_0, 0, NULL}};
+    const mn_window windows[] = {{65536, 512, MN_F32, MN_F32, 0, NULL},
+                                 {131072, 512, MN_F16, MN_F16, 0, NULL},
+                                 {262144, 512, MN_Q8_0, MN_Q8_0, 0, NULL}};
     for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
         const mn_window *w = &windows[i];
         mn_engine *engine;

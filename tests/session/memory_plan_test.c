@@ -95,15 +95,21 @@ static void plans_are_what_sessions_take(void **state) {
 }
 
 /* What --attn, --attn-layers and --pos add, for a text that fills the window. */
-static const struct { const char *attn, *attn_layers, *map; } ways[] = {
-    {"sinks:4,60", NULL, NULL},       {"sinks-abs:200,90", NULL, NULL}, {"window:1100", NULL, NULL}, {"longformer:60,3,2", NULL, NULL},
-    {"bigbird:64,3,2,3", NULL, NULL}, {"global:70", NULL, NULL},        {"random:2", NULL, NULL},    {"quest:16,256", NULL, NULL},
-    {"moba:64,3", NULL, NULL},        {"xattention:8,1", NULL, NULL},   {"snapkv:32,256", NULL, NULL}, {"linear", NULL, NULL},
-    {"infini:250", NULL, NULL},       {"infini:1280,delta-exact,0.3", NULL, NULL}, {NULL, "0=linear", NULL},
-    {NULL, NULL, "self-extend:4,64"}, {NULL, NULL, "dca:256,64"},       {NULL, NULL, "string:256,64"}};
+static const struct {
+    const char *attn, *attn_layers, *map;
+} ways[] = {{"sinks:4,60", NULL, NULL},       {"sinks-abs:200,90", NULL, NULL},
+            {"window:1100", NULL, NULL},      {"longformer:60,3,2", NULL, NULL},
+            {"bigbird:64,3,2,3", NULL, NULL}, {"global:70", NULL, NULL},
+            {"random:2", NULL, NULL},         {"quest:16,256", NULL, NULL},
+            {"moba:64,3", NULL, NULL},        {"xattention:8,1", NULL, NULL},
+            {"snapkv:32,256", NULL, NULL},    {"linear", NULL, NULL},
+            {"infini:250", NULL, NULL},       {"infini:1280,delta-exact,0.3", NULL, NULL},
+            {NULL, "0=linear", NULL},         {NULL, NULL, "self-extend:4,64"},
+            {NULL, NULL, "dca:256,64"},       {NULL, NULL, "string:256,64"}};
 enum { WAY_TOKENS = 2560, WAY_BATCH = 256 };
 
-/* Rows held are at their most when a step has run and what has left sight is not dropped yet: when logits are handed out. */
+/* Rows held are at their most when a step has run and what has left sight is not dropped yet: when logits are handed
+ * out. */
 typedef struct peak {
     const mn_session *s;
     size_t bytes;
@@ -155,7 +161,10 @@ static void check_way(const char *model, size_t i, int slack) {
     mn_session *s;
     mn_error err;
     mn_memory_plan plan;
-    mn_session_params params = {.n_ctx = WAY_TOKENS, .n_batch = WAY_BATCH, .attn = ways[i].attn, .attn_layers = ways[i].attn_layers,
+    mn_session_params params = {.n_ctx = WAY_TOKENS,
+                                .n_batch = WAY_BATCH,
+                                .attn = ways[i].attn,
+                                .attn_layers = ways[i].attn_layers,
                                 .position = {.map = ways[i].map, .beyond = true}};
     const char *way = ways[i].attn ? ways[i].attn : ways[i].map ? ways[i].map : ways[i].attn_layers;
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
@@ -176,9 +185,10 @@ static void plans_count_what_flags_add(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) check_way("golden/tiny-llama-yarn.gguf", i, 2);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) check_way("golden/tiny-qwen3.gguf", i, 2);
-    /* Latent attention takes no map and no memory. A step that begins between XAttention's groups of queries has one more,
-     * 2.5 % of the scratch of its many wide heads; the last batch does not. */
-    for (size_t i = 1; ways[i].attn && strcmp(ways[i].attn, "linear"); i++) check_way("golden/tiny-deepseek3.gguf", i, 3);
+    /* Latent attention takes no map and no memory. A step that begins between XAttention's groups of queries has one
+     * more, 2.5 % of the scratch of its many wide heads; the last batch does not. */
+    for (size_t i = 1; ways[i].attn && strcmp(ways[i].attn, "linear"); i++)
+        check_way("golden/tiny-deepseek3.gguf", i, 3);
 }
 
 /* A bounded memory is planned for any window, and so is a window that would not fit otherwise. */

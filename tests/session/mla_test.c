@@ -1,5 +1,5 @@
-/* DeepSeek models in ordinary arithmetic, where a prompt's keys and values are materialised: against reference logits and
- * against the absorbed way; which of the two a session takes; and the scratch that the plan counts for both. */
+/* DeepSeek models in ordinary arithmetic, where a prompt's keys and values are materialised: against reference logits
+ * and against the absorbed way; which of the two a session takes; and the scratch that the plan counts for both. */
 #include "support/golden.h"
 
 #include <math.h>
@@ -20,8 +20,9 @@ typedef struct way {
 } way;
 
 static float *compute(const golden *g, way w) {
-    return golden_compute(g, &(mn_engine_params){.n_threads = 2, .exact = w.exact},
-                          (mn_session_params){.n_batch = w.n_batch, .type_k = w.cache, .type_v = w.cache, .attn = w.attn});
+    return golden_compute(
+        g, &(mn_engine_params){.n_threads = 2, .exact = w.exact},
+        (mn_session_params){.n_batch = w.n_batch, .type_k = w.cache, .type_v = w.cache, .attn = w.attn});
 }
 
 static void each_model(void (*check)(const golden *g, const char *name)) {
@@ -83,14 +84,19 @@ static double apart(const golden *g, const float *a, const float *b) {
     return worst / g->std;
 }
 
-/* Both ways read the same cached rows; a difference in the last bit may fall on the other side when the next layer's rows
- * are rounded to the cache's type. */
+/* Both ways read the same cached rows; a difference in the last bit may fall on the other side when the next layer's
+ * rows are rounded to the cache's type. */
 static void check_caches(const golden *g, const char *name) {
-    static const struct { const char *cache; double share; } ways[] = {{"f32", 2e-5}, {"f16", 1e-3}, {"q8_0", 3e-3}};
+    static const struct {
+        const char *cache;
+        double share;
+    } ways[] = {{"f32", 2e-5}, {"f16", 1e-3}, {"q8_0", 3e-3}};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        float *made = compute(g, (way){.cache = ways[i].cache}), *absorbed = compute(g, (way){.exact = true, .cache = ways[i].cache});
+        float *made = compute(g, (way){.cache = ways[i].cache}),
+              *absorbed = compute(g, (way){.exact = true, .cache = ways[i].cache});
         double worst = apart(g, made, absorbed);
-        if (!(worst <= ways[i].share)) fail_msg("%s, cache %s: ways are %g of the deviation apart", name, ways[i].cache, worst);
+        if (!(worst <= ways[i].share))
+            fail_msg("%s, cache %s: ways are %g of the deviation apart", name, ways[i].cache, worst);
         free(made);
         free(absorbed);
     }
@@ -106,14 +112,15 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The median over the rows of their root mean square difference, as a share of the deviation. A row in which rounding made
- * the router choose another expert is far off whichever way attention went, and so no measure of the way. */
+/* The median over the rows of their root mean square difference, as a share of the deviation. A row in which rounding
+ * made the router choose another expert is far off whichever way attention went, and so no measure of the way. */
 static double typical(const golden *g, const float *a, const float *b) {
     double rows[64];
     assert_in_range(g->n_rows, 4, 64);
     for (int64_t r = 0; r < g->n_rows; r++) {
         double squares = 0;
-        for (int64_t i = r * g->n_vocab; i < (r + 1) * g->n_vocab; i++) squares += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        for (int64_t i = r * g->n_vocab; i < (r + 1) * g->n_vocab; i++)
+            squares += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
         rows[r] = sqrt(squares / (double)g->n_vocab) / g->std;
     }
     qsort(rows, (size_t)g->n_rows, sizeof *rows, by_size);
@@ -124,10 +131,12 @@ static double typical(const golden *g, const float *a, const float *b) {
 static void check_bf16(const golden *g, const char *name) {
     static const char *const caches[] = {"f32", "f16", "q8_0"};
     for (size_t i = 0; i < sizeof caches / sizeof *caches; i++) {
-        float *want = compute(g, (way){.exact = true, .cache = caches[i]}), *made = compute(g, (way){.cache = caches[i]});
+        float *want = compute(g, (way){.exact = true, .cache = caches[i]}),
+              *made = compute(g, (way){.cache = caches[i]});
         float *absorbed = compute(g, (way){.n_batch = MN_FLASH_MIN_ROWS - 1, .cache = caches[i]});
         double off = typical(g, made, want), absorbed_off = typical(g, absorbed, want);
-        if (!(off <= 3e-2 && off <= 2 * absorbed_off)) fail_msg("%s, cache %s: off by %g, absorbed %g", name, caches[i], off, absorbed_off);
+        if (!(off <= 3e-2 && off <= 2 * absorbed_off))
+            fail_msg("%s, cache %s: off by %g, absorbed %g", name, caches[i], off, absorbed_off);
         free(want);
         free(made);
         free(absorbed);
@@ -173,8 +182,10 @@ static void scratch_is_what_was_planned(void **state) {
     static const char *const types[] = {"f32", "q8_0"};
     for (int exact = 0; exact < 2; exact++)
         for (int type = 0; type < 2; type++) {
-            assert_ok(mn_engine_open(g.model_path, &(mn_engine_params){.n_threads = 3, .exact = exact}, &engine, &err), err);
-            mn_session_params params = {.n_ctx = 6000, .type_k = types[type], .type_v = types[type], .position.beyond = true};
+            assert_ok(mn_engine_open(g.model_path, &(mn_engine_params){.n_threads = 3, .exact = exact}, &engine, &err),
+                      err);
+            mn_session_params params = {
+                .n_ctx = 6000, .type_k = types[type], .type_v = types[type], .position.beyond = true};
             assert_ok(mn_session_open(engine, &params, &s, &err), err);
             assert_ok(mn_pool_create_dry(3, &dry, &err), err);
             mn_mla m = mn_layer_mla(&engine->model.config, &engine->model.weights.layers[0]);
@@ -185,7 +196,8 @@ static void scratch_is_what_was_planned(void **state) {
                     size_t plan = scratch_of(s, dry, &planned, depths[j], rows[i]);
                     size_t here = scratch_of(s, engine->pool, &mn_ops_cpu, depths[j], rows[i]), before = 0;
                     int64_t deepest = exact ? -1 : mn_mla_deepest(&m, rows[i]);
-                    if (deepest >= 0 && deepest < depths[j]) before = scratch_of(s, engine->pool, &mn_ops_cpu, deepest, rows[i]);
+                    if (deepest >= 0 && deepest < depths[j])
+                        before = scratch_of(s, engine->pool, &mn_ops_cpu, deepest, rows[i]);
                     assert_int_equal(plan, MN_MAX(here, before));
                 }
             mn_pool_destroy(dry);

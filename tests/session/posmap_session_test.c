@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-qwen3.gguf", "models/default.gguf"};
+static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-qwen3.gguf",
+                                          "models/default.gguf"};
 static const char *const maps[] = {"self-extend:4,33", "dca:100,30", "string:90,10", "sinks:4,70"};
 enum { N_MODELS = sizeof model_names / sizeof *model_names, N_MAPS = sizeof maps / sizeof *maps };
 
@@ -35,7 +36,8 @@ static void each_model(void (*check)(mn_engine *engine, const int32_t *tokens)) 
 static int64_t distance(const mn_posmap *map, int64_t i, int64_t j) {
     for (int p = 0; p < map->n_parts; p++) {
         mn_posmap_part part = mn_posmap_at(map, p, i);
-        if (part.key_begin <= j && j < part.key_end) return part.q_position - mn_posmap_key(map, mn_posmap_plane(map, p), j);
+        if (part.key_begin <= j && j < part.key_end)
+            return part.q_position - mn_posmap_key(map, mn_posmap_plane(map, p), j);
     }
     return -1;
 }
@@ -45,15 +47,18 @@ static double turned_product(const mn_timeline *t, const mn_config *c, const flo
     double sum = 0;
     int n_rot = c->rope.n_rot;
     for (int i = 0; i < n_rot / 2; i++) {
-        int a = c->rope_style == MN_ROPE_SPLIT ? i : 2 * i, b = c->rope_style == MN_ROPE_SPLIT ? i + n_rot / 2 : 2 * i + 1;
+        int a = c->rope_style == MN_ROPE_SPLIT ? i : 2 * i,
+            b = c->rope_style == MN_ROPE_SPLIT ? i + n_rot / 2 : 2 * i + 1;
         double angle = (double)by * t->rope.freq[i], cosine = cos(angle), sine = sin(angle);
-        sum += ((q[a] * cosine - q[b] * sine) * k[a] + (q[a] * sine + q[b] * cosine) * k[b]) * t->rope.scale * t->rope.scale;
+        sum += ((q[a] * cosine - q[b] * sine) * k[a] + (q[a] * sine + q[b] * cosine) * k[b]) * t->rope.scale *
+               t->rope.scale;
     }
     for (int d = n_rot; d < c->head_dim_k; d++) sum += (double)q[d] * k[d];
     return sum;
 }
 
-static void attend_row(const mn_timeline *t, const mn_config *c, int layer, int head, int64_t i, const float *q, float *out) {
+static void attend_row(const mn_timeline *t, const mn_config *c, int layer, int head, int64_t i, const float *q,
+                       float *out) {
     mn_kv_view kv = mn_kvcache_view(t->cache, layer, i + 1);
     int kv_head = head / (c->n_heads / kv.n_kv_heads);
     double scores[ROWS_TOKENS], max = -INFINITY, sums[ROWS_MAX_DIM] = {0}, total = 0;
@@ -115,8 +120,14 @@ static void scores_follow_the_mapped_distances(void **state) {
 }
 
 static void check_plain(mn_engine *engine, const int32_t *tokens) {
-    static const struct { const char *map; double share; } same[] = {
-        {"self-extend:1,33", 1e-4}, {"self-extend:4,300", 0}, {"dca:400,40", 0}, {"string:300,10", 0}, {"sinks:4,296", 1e-4}};
+    static const struct {
+        const char *map;
+        double share;
+    } same[] = {{"self-extend:1,33", 1e-4},
+                {"self-extend:4,300", 0},
+                {"dca:400,40", 0},
+                {"string:300,10", 0},
+                {"sinks:4,296", 1e-4}};
     session_rows plain = rows_run(engine, (mn_session_params){0}, tokens);
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         session_rows got = run_with(engine, same[i].map, 0, tokens);

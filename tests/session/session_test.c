@@ -11,8 +11,8 @@
 
 enum { N_TOKENS = 700, MAX_VOCAB = 2048 };
 
-static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf", "models/default.gguf",
-                                          "models/infini.gguf"};
+static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf",
+                                          "models/default.gguf", "models/infini.gguf"};
 
 typedef struct fixture {
     mn_engine *engine;
@@ -45,7 +45,8 @@ static bool open_model(const char *name, bool exact, int n_threads, fixture *f) 
 static mn_session *open_session(const fixture *f, const char *kv_type) {
     mn_session *s;
     mn_error err;
-    mn_session_params params = {.n_ctx = 1024, .n_batch = 64, .type_k = kv_type, .type_v = kv_type, .position.beyond = true};
+    mn_session_params params = {
+        .n_ctx = 1024, .n_batch = 64, .type_k = kv_type, .type_v = kv_type, .position.beyond = true};
     assert_ok(mn_session_open(f->engine, &params, &s, &err), err);
     return s;
 }
@@ -269,7 +270,8 @@ static void refuses_what_does_not_fit(void **state) {
     mn_error err;
     mn_session *s;
     if (!open_model(model_names[0], true, 1, &f)) return;
-    mn_session_params small = {.n_ctx = 100}, wide = {.n_ctx = 1 << 20}, odd = {.type_k = "q4_k"}, unknown = {.type_v = "q9"};
+    mn_session_params small = {.n_ctx = 100}, wide = {.n_ctx = 1 << 20}, odd = {.type_k = "q4_k"},
+                      unknown = {.type_v = "q9"};
     assert_ok(mn_session_open(f.engine, &small, &s, &err), err);
     assert_int_equal(mn_session_sync(s, f.tokens, 101, NULL, NULL, NULL, &err), MN_ERR_LIMIT);
     assert_non_null(strstr(err.text, "101 tokens"));
@@ -301,7 +303,10 @@ static double distance(const float *got, const float *want, int n) {
 /* A real text would be kinder: these tokens are noise, and every error in a row counts. */
 static void rows_of_fewer_bits_stay_close(void **state) {
     (void)state;
-    static const struct { const char *type; double limit; } types[] = {{"f16", 0.003}, {"bf16", 0.03}, {"q8_0", 0.03}, {"q4_0", 0.5}};
+    static const struct {
+        const char *type;
+        double limit;
+    } types[] = {{"f16", 0.003}, {"bf16", 0.03}, {"q8_0", 0.03}, {"q4_0", 0.5}};
     static fixture f;
     if (!open_model("golden/tiny-qwen3.gguf", true, 2, &f)) return;
     mn_session *full = open_session(&f, "f32");
@@ -310,7 +315,8 @@ static void rows_of_fewer_bits_stay_close(void **state) {
         mn_session *s = open_session(&f, types[t].type);
         sync_to(s, f.tokens, 600, NULL);
         double share = distance(mn_session_logits(s), mn_session_logits(full), f.n_vocab);
-        if (!(share > 0 && share < types[t].limit)) fail_msg("%s rows: error %.3g, limit %.3g", types[t].type, share, types[t].limit);
+        if (!(share > 0 && share < types[t].limit))
+            fail_msg("%s rows: error %.3g, limit %.3g", types[t].type, share, types[t].limit);
         assert_true(mn_session_kv_bytes(s) < mn_session_kv_bytes(full));
         mn_session_close(s);
     }

@@ -14,12 +14,15 @@ static mn_engine *open_engine(const char *name) {
     char shipped[4096];
     const char *path = data_path(name);
     snprintf(shipped, sizeof shipped, "%s/%s", MNEMO_SOURCE_DIR, name);
-    assert_ok(mn_engine_open(path ? path : shipped, &(mn_engine_params){.n_threads = 2, .exact = true}, &engine, &err), err);
+    assert_ok(mn_engine_open(path ? path : shipped, &(mn_engine_params){.n_threads = 2, .exact = true}, &engine, &err),
+              err);
     return engine;
 }
 
-static mn_status try_open(mn_engine *engine, const char *attn, const char *layers, int32_t n_batch, mn_session **s, mn_error *err) {
-    mn_session_params params = {.n_ctx = 1024, .n_batch = n_batch, .attn = attn, .attn_layers = layers, .position.beyond = true};
+static mn_status try_open(mn_engine *engine, const char *attn, const char *layers, int32_t n_batch, mn_session **s,
+                          mn_error *err) {
+    mn_session_params params = {
+        .n_ctx = 1024, .n_batch = n_batch, .attn = attn, .attn_layers = layers, .position.beyond = true};
     return mn_session_open(engine, &params, s, err);
 }
 

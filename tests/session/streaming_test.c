@@ -12,7 +12,7 @@ enum { TRAINED = 512, TEXT_TOKENS = 7 * TRAINED, STEP = TRAINED / 2 };
 typedef struct reading {
     const int32_t *tokens;
     int n_vocab;
-    double *loss;       /* [TEXT_TOKENS], of each token after those before it */
+    double *loss;        /* [TEXT_TOKENS], of each token after those before it */
     int64_t first, skip; /* the session's token 0 in the text; its first losses are not taken */
 } reading;
 
@@ -76,7 +76,8 @@ static void sinks_stay_where_a_window_and_full_attention_do_not(void **state) {
     for (int64_t begin = TRAINED; begin < TEXT_TOKENS; begin += TRAINED) {
         double wanted = perplexity(inside, begin, begin + TRAINED), held = perplexity(sinks, begin, begin + TRAINED);
         double dropped = perplexity(window, begin, begin + TRAINED), lost = perplexity(full, begin, begin + TRAINED);
-        printf("tokens %5d on: inside the window %.1f, full %.1f, window %.1f, sinks %.1f\n", (int)begin, wanted, lost, dropped, held);
+        printf("tokens %5d on: inside the window %.1f, full %.1f, window %.1f, sinks %.1f\n", (int)begin, wanted, lost,
+               dropped, held);
         assert_true(held < 1.1 * wanted);
         assert_true(dropped > 1.08 * held);
         assert_true(lost > 2 * held);

@@ -8,9 +8,7 @@
 #include "kernels/kernels.h"
 #include "support/support.h"
 
-static int whole_blocks(int dim) {
-    return (dim + 31) & ~31;
-}
+static int whole_blocks(int dim) { return (dim + 31) & ~31; }
 
 static float draw(mn_random *rng, bool outliers) {
     double x = mn_random_normal(rng);
@@ -173,9 +171,7 @@ double attend_error(const mn_attend *a, const double *want) {
     return worst;
 }
 
-mn_status attend_decode(const mn_compute *c, const mn_attend *a, mn_error *err) {
-    return mn_decode(c, a, 1, err);
-}
+mn_status attend_decode(const mn_compute *c, const mn_attend *a, mn_error *err) { return mn_decode(c, a, 1, err); }
 
 void attend_run(const mn_attend *a, attend_fn *fn, int level, int n_threads, bool exact) {
     mn_error err;

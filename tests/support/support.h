@@ -14,9 +14,9 @@
 #include "base/status.h"
 
 /* Fails with the error's sentence unless the status is MN_OK. */
-#define assert_ok(expression, err) \
-    do { \
-        if ((expression) != MN_OK) fail_msg("%s: %s", #expression, (err).text); \
+#define assert_ok(expression, err)                                                                                     \
+    do {                                                                                                               \
+        if ((expression) != MN_OK) fail_msg("%s: %s", #expression, (err).text);                                        \
     } while (0)
 
 /* Fails, naming the place, where |got - want| > atol + rtol |want|, or one is NaN and the other not. */

@@ -4,17 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void put(mn_strbuf *buf, const void *data, size_t bytes) {
-    mn_strbuf_put(buf, data, bytes);
-}
+static void put(mn_strbuf *buf, const void *data, size_t bytes) { mn_strbuf_put(buf, data, bytes); }
 
-static void put_u32(mn_strbuf *buf, uint32_t value) {
-    put(buf, &value, sizeof value);
-}
+static void put_u32(mn_strbuf *buf, uint32_t value) { put(buf, &value, sizeof value); }
 
-static void put_u64(mn_strbuf *buf, uint64_t value) {
-    put(buf, &value, sizeof value);
-}
+static void put_u64(mn_strbuf *buf, uint64_t value) { put(buf, &value, sizeof value); }
 
 static void put_text(mn_strbuf *buf, const char *text) {
     put_u64(buf, strlen(text));

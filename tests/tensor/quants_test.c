@@ -63,9 +63,9 @@ static void quantising_loses_little(void **state) {
     static const struct {
         mn_dtype type;
         double at_most;
-    } cases[] = {{MN_F32, 0},         {MN_F16, 2.2e-4},    {MN_BF16, 1.8e-3},   {MN_Q8_0, 5.4e-3}, {MN_Q4_0, 0.09},
-                 {MN_Q4_1, 0.085},    {MN_Q5_0, 0.045},    {MN_Q5_1, 0.04},     {MN_Q4_K, 0.072},  {MN_Q6_K, 0.018},
-                 {MN_IQ4_NL, 0.075}};
+    } cases[] = {{MN_F32, 0},      {MN_F16, 2.2e-4}, {MN_BF16, 1.8e-3}, {MN_Q8_0, 5.4e-3},
+                 {MN_Q4_0, 0.09},  {MN_Q4_1, 0.085}, {MN_Q5_0, 0.045},  {MN_Q5_1, 0.04},
+                 {MN_Q4_K, 0.072}, {MN_Q6_K, 0.018}, {MN_IQ4_NL, 0.075}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         double got = loss(cases[i].type);
         if (!(got <= cases[i].at_most))

@@ -20,9 +20,7 @@ static vocab_file begin(const char *model, size_t n, const char *const *tokens) 
     return file;
 }
 #define TOKENS(...)                                                                                                    \
-    sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *[]) {                                         \
-        __VA_ARGS__                                                                                                    \
-    }
+    sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *[]) { __VA_ARGS__ }
 
 static void missing_keys(void **state) {
     (void)state;

@@ -8,7 +8,8 @@
 #include "tokenizer/chat_template.h"
 
 static const char variables[] =
-    "{\"s\": \" Héllo World \", \"l\": [3, 1, 2], \"d\": {\"b\": 1, \"a\": [true, null, 1.5]}, \"u\": \"x\\\"y\\nz\", \"n\": 7,"
+    "{\"s\": \" Héllo World \", \"l\": [3, 1, 2], \"d\": {\"b\": 1, \"a\": [true, null, 1.5]}, \"u\": \"x\\\"y\\nz\", "
+    "\"n\": 7,"
     " \"people\": [{\"name\": \"Bo\", \"age\": 3}, {\"name\": \"al\", \"age\": 5}, {\"age\": 1}]}";
 
 typedef struct sample {
@@ -16,48 +17,33 @@ typedef struct sample {
 } sample;
 
 static const sample samples[] = {
-    {"a{# c #}b",
-     "ab"},
-    {"a {#- c -#} b",
-     "ab"},
-    {"  {% if true %}\n x\n  {% endif %}\ny",
-     " x\ny"},
-    {"{{ 1 }}\n{% if true %}\nx{% endif %}\n",
-     "1\nx"},
-    {"  {%+ if true %}x{% endif +%}\ny",
-     "  x\ny"},
-    {"x  {%- if true -%}  y  {%- endif -%}  z",
-     "xyz"},
-    {"{{- 1 -}}  2",
-     "12"},
-    {"{{ 1 }}\n",
-     "1"},
-    {"{{ \"{{ }}\" }}{{ '%}' }}",
-     "{{ }}%}"},
-    {"{{ {'a': {'b': 1}}['a']['b'] }}",
-     "1"},
-    {"{{ 'a\\tb\\x41\\u00e9\\\\q\\'' }}",
-     "a\tbAé\\q'"},
-    {"{{ 'a' 'b' \"c\" }}",
-     "abc"},
+    {"a{# c #}b", "ab"},
+    {"a {#- c -#} b", "ab"},
+    {"  {% if true %}\n x\n  {% endif %}\ny", " x\ny"},
+    {"{{ 1 }}\n{% if true %}\nx{% endif %}\n", "1\nx"},
+    {"  {%+ if true %}x{% endif +%}\ny", "  x\ny"},
+    {"x  {%- if true -%}  y  {%- endif -%}  z", "xyz"},
+    {"{{- 1 -}}  2", "12"},
+    {"{{ 1 }}\n", "1"},
+    {"{{ \"{{ }}\" }}{{ '%}' }}", "{{ }}%}"},
+    {"{{ {'a': {'b': 1}}['a']['b'] }}", "1"},
+    {"{{ 'a\\tb\\x41\\u00e9\\\\q\\'' }}", "a\tbAé\\q'"},
+    {"{{ 'a' 'b' \"c\" }}", "abc"},
     {"{{ 1 + 2 * 3 - 4 }} {{ (1 + 2) * 3 }} {{ 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 2 ** 10 }} {{ 7 "
      "/ 2 }} {{ 2 ** -1 }}",
      "3 9 3 -4 2 1024 3.5 0.5"},
     {"{{ 1.5 + 1 }} {{ 1e16 }} {{ 1e-5 }} {{ 0.1 + 0.2 }} {{ 100.0 }} {{ 3.0 // 2 }} {{ -5.5 % 2 }} {{ "
      "123456.75 }}",
      "2.5 1e+16 1e-05 0.30000000000000004 100.0 1.0 0.5 123456.75"},
-    {"{{ 'a' ~ 1 ~ none ~ true }} {{ 'ab' * 3 }} {{ [1] * 2 }} {{ [1] + [2] }}",
-     "a1NoneTrue ababab [1, 1] [1, 2]"},
+    {"{{ 'a' ~ 1 ~ none ~ true }} {{ 'ab' * 3 }} {{ [1] * 2 }} {{ [1] + [2] }}", "a1NoneTrue ababab [1, 1] [1, 2]"},
     {"{{ 1 < 2 < 3 }} {{ 3 > 2 > 2 }} {{ 1 == 1.0 }} {{ true == 1 }} {{ 'a' < 'b' }} {{ [1,2] < [1,3] "
      "}} {{ 1 != 2 }} {{ 2 >= 2 }} {{ 2 <= 1 }}",
      "True False True True True True True True False"},
     {"{{ 'a' in 'cat' }} {{ 1 in [1] }} {{ 'b' in d }} {{ 'x' not in d }} {{ not 'x' in d }} {{ 3 in (1, "
      "2) }} {{ 1 in nothing }}",
      "True True True True True False False"},
-    {"{{ 1 and 0 }} {{ 0 or 'x' }} {{ not 1 }} {{ not nothing }} {{ 1 or nothing.x }}",
-     "0 x False True 1"},
-    {"{{ 'y' if n > 3 else 'z' }} {{ 'y' if n > 30 }} {{ 1 if 0 else 2 if 0 else 3 }}",
-     "y  3"},
+    {"{{ 1 and 0 }} {{ 0 or 'x' }} {{ not 1 }} {{ not nothing }} {{ 1 or nothing.x }}", "0 x False True 1"},
+    {"{{ 'y' if n > 3 else 'z' }} {{ 'y' if n > 30 }} {{ 1 if 0 else 2 if 0 else 3 }}", "y  3"},
     {"{{ l[0] }} {{ l[-1] }} {{ l[1:] }} {{ l[::-1] }} {{ l[:-1] }} {{ l[::2] }} {{ l[5:] }} {{ l[-2:] "
      "}} {{ l[2:0:-1] }} {{ l[9] }}|",
      "3 2 [1, 2] [2, 1, 3] [3, 1] [3, 2] [] [1, 2] [2, 1] |"},
@@ -75,8 +61,7 @@ static const sample samples[] = {
     {"{{ s|upper }} {{ s.lower() }} {{ 'hello wORLD it\\'s a-b'|title }} {{ 'hello wORLD it\\'s a-b'.title() "
      "}} {{ 'hELLO'|capitalize }} {{ 'hELLO'.capitalize() }}",
      " HÉLLO WORLD   héllo world  Hello World It's A-B Hello World It'S A-B Hello Hello"},
-    {"{{ s|length }} {{ l|length }} {{ d|length }} {{ nothing|length }} {{ 'abc'|count }}",
-     "13 3 2 0 3"},
+    {"{{ s|length }} {{ l|length }} {{ d|length }} {{ nothing|length }} {{ 'abc'|count }}", "13 3 2 0 3"},
     {"{{ l|join }} {{ l|join(', ') }} {{ people|join('/', attribute='age') }} {{ ['a', 1]|join('-') }} "
      "{{ ', '.join(['a', 'b']) }}",
      "312 3, 1, 2 3/5/1 a-1 a, b"},
@@ -84,7 +69,8 @@ static const sample samples[] = {
      "{{ false|default('z', boolean=true) }}",
      "d | d None z"},
     {"{{ d|tojson }} {{ u|tojson }} {{ 'é<>&\\''|tojson }} {{ 'é😀'|tojson(ensure_ascii=true) }} {{ "
-     "d|tojson(indent=2) }} {{ []|tojson(indent=2) }} {{ {'b':1,'a':{}}|tojson(sort_keys=true) }} {{ {'a':1}|tojson(separators=(',', "
+     "d|tojson(indent=2) }} {{ []|tojson(indent=2) }} {{ {'b':1,'a':{}}|tojson(sort_keys=true) }} {{ "
+     "{'a':1}|tojson(separators=(',', "
      "':')) }}",
      "{\"b\": 1, \"a\": [true, null, 1.5]} \"x\\\"y\\nz\" \"é<>&'\" \"\\u00e9\\ud83d\\ude00\" {\n  \"b\": "
      "1,\n  \"a\": [\n    true,\n    null,\n    1.5\n  ]\n} [] {\"a\": {}, \"b\": 1} {\"a\":1}"},
@@ -95,7 +81,8 @@ static const sample samples[] = {
      "default='?')|list }} {{ [' a ']|map('trim')|list }} {{ [['a']]|map('join', '-')|list }}",
      "[3, 5, 1] AB ['Bo', 'al', '?'] ['a'] ['a']"},
     {"{{ people|selectattr('name')|list|length }} {{ people|selectattr('age', 'gt', 2)|map(attribute='age')|list "
-     "}} {{ people|rejectattr('name', 'defined')|list }} {{ [1, 0, 2]|select|list }} {{ [1, 2, 3, 4]|select('even')|list "
+     "}} {{ people|rejectattr('name', 'defined')|list }} {{ [1, 0, 2]|select|list }} {{ [1, 2, 3, "
+     "4]|select('even')|list "
      "}} {{ [1, 2, 3]|reject('equalto', 2)|list }} {{ people|selectattr('name', '==', 'Bo')|list }} {{ "
      "['a','b']|select('in', ['a'])|list }}",
      "2 [3, 5] [{'age': 1}] [1, 2] [2, 4] [1, 3] [{'name': 'Bo', 'age': 3}] ['a']"},
@@ -143,8 +130,7 @@ static const sample samples[] = {
     {"{% for x in l %}{% if x == 1 %}{% continue %}{% endif %}{{ x }}{% if x == 2 %}{% break %}{% endif "
      "%}{% endfor %}",
      "32"},
-    {"{% set x = 1 %}{% for y in l %}{% set x = x + 1 %}{{ x }}{% endfor %}{{ x }}",
-     "2221"},
+    {"{% set x = 1 %}{% for y in l %}{% set x = x + 1 %}{{ x }}{% endfor %}{{ x }}", "2221"},
     {"{% set ns = namespace(x=1, y='a') %}{% for y in l %}{% set ns.x = ns.x + y %}{% endfor %}{{ ns.x "
      "}}{{ ns.y }}{{ ns.z }}",
      "7a"},
@@ -163,39 +149,27 @@ static const sample samples[] = {
     {"{% macro w(t) %}<{{ t }}>{{ caller(t) }}</{{ t }}>{% endmacro %}{% call(z) w('b') %}in {{ z }}{% "
      "endcall %}",
      "<b>in b</b>"},
-    {"{% filter upper %}abc {{ n }}{% endfilter %}{% filter replace('a', 'b') %}aaa{% endfilter %}",
-     "ABC 7bbb"},
-    {"{% generation %}gen{{ n }}{% endgeneration %}",
-     "gen7"},
+    {"{% filter upper %}abc {{ n }}{% endfilter %}{% filter replace('a', 'b') %}aaa{% endfilter %}", "ABC 7bbb"},
+    {"{% generation %}gen{{ n }}{% endgeneration %}", "gen7"},
     {"{{ range(3)|list }} {{ range(1, 4)|list }} {{ range(5, 0, -2)|list }} {{ dict(a=1)|tojson }} {% "
      "for i in range(2) %}{{ i }}{% endfor %}",
      "[0, 1, 2] [1, 2, 3] [5, 3, 1] {\"a\": 1} 01"},
-    {"{%- set m = 'x' -%}\n   {{ m }}   \n{%- if m == 'x' %}\n\n  ok\n{%- endif %}",
-     "x\n  ok"},
-    {"{{ messages[0]['content'] }}{{ messages[0].role }}{{ messages|length }}",
-     "hiuser1"},
+    {"{%- set m = 'x' -%}\n   {{ m }}   \n{%- if m == 'x' %}\n\n  ok\n{%- endif %}", "x\n  ok"},
+    {"{{ messages[0]['content'] }}{{ messages[0].role }}{{ messages|length }}", "hiuser1"},
     {"{% if messages[0]['role'] == 'system' %}{% set sys = messages[0]['content'] %}{% set rest = messages[1:] "
      "%}{% else %}{% set rest = messages %}{% endif %}{{ rest|length }}",
      "1"},
-    {"{{ True }} {{ None }} {{ False }} {{ true and None }}",
-     "True None False None"},
-    {"{{ 10 // 3 * 3 + 10 % 3 }} {{ 2 * -3 }} {{ +n }} {{ 5 - -2 }}",
-     "10 -6 7 7"},
-    {"{{ namespace is defined }} {{ strftime_now is defined }} {{ foo is defined }}",
-     "True True False"},
-    {"{{ (l|length > 2) and true }} {{ l | length > 5 }}",
-     "True False"},
-    {"line1\r\nline2{% if 1 %}\r\n{% endif %}\r\nx",
-     "line1\nline2x"},
-    {"{{ 'x' if false }}|{{ none }}|{{ nothing }}|",
-     "|None||"},
+    {"{{ True }} {{ None }} {{ False }} {{ true and None }}", "True None False None"},
+    {"{{ 10 // 3 * 3 + 10 % 3 }} {{ 2 * -3 }} {{ +n }} {{ 5 - -2 }}", "10 -6 7 7"},
+    {"{{ namespace is defined }} {{ strftime_now is defined }} {{ foo is defined }}", "True True False"},
+    {"{{ (l|length > 2) and true }} {{ l | length > 5 }}", "True False"},
+    {"line1\r\nline2{% if 1 %}\r\n{% endif %}\r\nx", "line1\nline2x"},
+    {"{{ 'x' if false }}|{{ none }}|{{ nothing }}|", "|None||"},
     {"{{ [1, [2, {'k': 'v'}]] == [1, [2, {'k': 'v'}]] }} {{ {'a': 1} == {'a': 1.0} }} {{ none == nothing "
      "}}",
      "True True False"},
-    {"{{ 'ÀÉ'.lower() }} {{ 'straße'|upper|length > 0 }} {{ '\\u3000a\\u00a0'|trim }}",
-     "àé True a"},
-    {"{{ people[0].name }}{{ people[0]['name'] }}{{ people|map(attribute='name')|first }}",
-     "BoBoBo"},
+    {"{{ 'ÀÉ'.lower() }} {{ 'straße'|upper|length > 0 }} {{ '\\u3000a\\u00a0'|trim }}", "àé True a"},
+    {"{{ people[0].name }}{{ people[0]['name'] }}{{ people|map(attribute='name')|first }}", "BoBoBo"},
     {"{% for m in people %}{% if loop.previtem and loop.previtem.name == 'Bo' %}after{% endif %}{% if "
      "not loop.last and loop.nextitem.age == 1 %}before{% endif %}{% endfor %}",
      "afterbefore"},

@@ -46,9 +46,7 @@ static void expect_ids(const mn_tokenizer *t, const char *text, bool special, co
     free(ids);
 }
 #define IDS(...)                                                                                                       \
-    (const int32_t[]) {                                                                                                \
-        __VA_ARGS__, -1                                                                                                \
-    }
+    (const int32_t[]) { __VA_ARGS__, -1 }
 
 static void merges_by_score(void **state) {
     (void)state;

@@ -24,9 +24,7 @@ static int64_t count_within(const mn_block_runs *set, int64_t begin, int64_t end
     return n;
 }
 
-int64_t mn_block_runs_count(const mn_block_runs *set) {
-    return count_within(set, 0, set->limit);
-}
+int64_t mn_block_runs_count(const mn_block_runs *set) { return count_within(set, 0, set->limit); }
 
 /* The k-th block from begin on that is not in the set. */
 static int64_t kth_free(const mn_block_runs *set, int64_t begin, int64_t k) {

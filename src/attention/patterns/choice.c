@@ -20,9 +20,7 @@ static int by_index(const void *a, const void *b) {
     return (*(const int32_t *)a > *(const int32_t *)b) - (*(const int32_t *)a < *(const int32_t *)b);
 }
 
-void mn_sort_chosen(int32_t *chosen, int64_t n) {
-    qsort(chosen, (size_t)n, sizeof *chosen, by_index);
-}
+void mn_sort_chosen(int32_t *chosen, int64_t n) { qsort(chosen, (size_t)n, sizeof *chosen, by_index); }
 
 void mn_choice_close(mn_choice *choice, int64_t list, int64_t n) {
     mn_sort_chosen(mn_choice_at(choice, list), n);

@@ -4,9 +4,7 @@
  */
 #include "attention/patterns/kinds.h"
 
-static int64_t reach(const mn_pattern *p) {
-    return p->args[0] / 2 * p->args[2];
-}
+static int64_t reach(const mn_pattern *p) { return p->args[0] / 2 * p->args[2]; }
 
 static const char *check(mn_pattern *p) {
     if (p->args[0] < 0 || p->args[0] % 2) return "the window w is an even number of keys, half of them on each side";
@@ -32,9 +30,7 @@ static void mask(const mn_pattern *p, mn_attend *a) {
     a->dilation = p->args[2];
 }
 
-static mn_kept_keys keeps(const mn_pattern *p) {
-    return (mn_kept_keys){p->args[1], reach(p) + 1};
-}
+static mn_kept_keys keeps(const mn_pattern *p) { return (mn_kept_keys){p->args[1], reach(p) + 1}; }
 
 const mn_pattern_kind mn_pattern_longformer = {
     .name = "longformer",

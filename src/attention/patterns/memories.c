@@ -21,9 +21,7 @@ const mn_pattern_kind mn_pattern_linear = {
     .sees = sees_past,
 };
 
-static const char *check(mn_pattern *p) {
-    return p->args[0] < 1 ? "a segment holds 1 token or more" : NULL;
-}
+static const char *check(mn_pattern *p) { return p->args[0] < 1 ? "a segment holds 1 token or more" : NULL; }
 
 static void list(const mn_pattern *p, int64_t query_block, int64_t n_blocks, mn_block_runs *runs) {
     (void)n_blocks;
@@ -31,13 +29,9 @@ static void list(const mn_pattern *p, int64_t query_block, int64_t n_blocks, mn_
     mn_block_runs_add(runs, first / s * s / b, (last / s * s + s - 1) / b + 1);
 }
 
-static bool sees(const mn_pattern *p, int64_t i, int64_t j) {
-    return i / p->args[0] == j / p->args[0];
-}
+static bool sees(const mn_pattern *p, int64_t i, int64_t j) { return i / p->args[0] == j / p->args[0]; }
 
-static void mask(const mn_pattern *p, mn_attend *a) {
-    a->segment = p->args[0];
-}
+static void mask(const mn_pattern *p, mn_attend *a) { a->segment = p->args[0]; }
 
 const mn_pattern_kind mn_pattern_infini = {
     .name = "infini",

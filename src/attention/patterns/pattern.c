@@ -51,9 +51,7 @@ mn_status mn_pattern_blocks(const mn_pattern *p, int64_t first_query, int64_t n_
     return MN_OK;
 }
 
-bool mn_pattern_is_dynamic(const mn_pattern *p) {
-    return p->kind->choose || p->kind->traits & MN_PATTERN_EVICTS;
-}
+bool mn_pattern_is_dynamic(const mn_pattern *p) { return p->kind->choose || p->kind->traits & MN_PATTERN_EVICTS; }
 
 bool mn_pattern_summarises(const mn_pattern *p, int layer, mn_summary_kind *kind) {
     *kind = p->kind->summary;

@@ -16,7 +16,13 @@
 
 #include <stdbool.h>
 
-enum { MN_PATTERN_ARGS = 4, MN_PATTERN_BLOCK = 64, MN_PATTERN_MAX_RANDOM = 64, MN_PATTERN_WHOLE = 1000000, MN_PATTERN_UNSAID = -1 };
+enum {
+    MN_PATTERN_ARGS = 4,
+    MN_PATTERN_BLOCK = 64,
+    MN_PATTERN_MAX_RANDOM = 64,
+    MN_PATTERN_WHOLE = 1000000,
+    MN_PATTERN_UNSAID = -1
+};
 
 typedef enum mn_pattern_trait {
     MN_PATTERN_EXACT = 1,          /* computes what full attention computes */
@@ -26,8 +32,8 @@ typedef enum mn_pattern_trait {
     MN_PATTERN_DECODE_ONLY = 16,   /* one row at a time; a prompt's rows see everything */
     MN_PATTERN_PREFILL_ONLY = 32,  /* many rows at a time; a single row sees everything */
     MN_PATTERN_EVICTS = 64,        /* a session drops keys for good; calls see all that are left */
-    MN_PATTERN_REMEMBERS = 128,    /* beside what calls see, a memory of fixed size carries the rest (Infini-attention) */
-    MN_PATTERN_ROWLESS = 256       /* no call at all: a state of fixed size in the place of rows (linear attention) */
+    MN_PATTERN_REMEMBERS = 128, /* beside what calls see, a memory of fixed size carries the rest (Infini-attention) */
+    MN_PATTERN_ROWLESS = 256    /* no call at all: a state of fixed size in the place of rows (linear attention) */
 } mn_pattern_trait;
 
 typedef struct mn_pattern_kind mn_pattern_kind;

@@ -11,15 +11,13 @@
 #include <string.h>
 
 static const mn_pattern_kind *const kinds[] = {
-    &mn_pattern_full,    &mn_pattern_causal,     &mn_pattern_window, &mn_pattern_global,    &mn_pattern_random,
-    &mn_pattern_bigbird, &mn_pattern_longformer, &mn_pattern_sinks,  &mn_pattern_sinks_abs, &mn_pattern_quest,
-    &mn_pattern_xattention, &mn_pattern_moba,     &mn_pattern_snapkv, &mn_pattern_linear,    &mn_pattern_infini,
+    &mn_pattern_full,       &mn_pattern_causal,     &mn_pattern_window, &mn_pattern_global,    &mn_pattern_random,
+    &mn_pattern_bigbird,    &mn_pattern_longformer, &mn_pattern_sinks,  &mn_pattern_sinks_abs, &mn_pattern_quest,
+    &mn_pattern_xattention, &mn_pattern_moba,       &mn_pattern_snapkv, &mn_pattern_linear,    &mn_pattern_infini,
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds, MAX_TEXT = 128, MAX_WORD = 32 };
 
-const mn_pattern_kind *mn_pattern_kind_at(int index) {
-    return index >= 0 && index < N_KINDS ? kinds[index] : NULL;
-}
+const mn_pattern_kind *mn_pattern_kind_at(int index) { return index >= 0 && index < N_KINDS ? kinds[index] : NULL; }
 
 static const mn_pattern_kind *find(const char *name, size_t bytes) {
     for (int i = 0; i < N_KINDS; i++)

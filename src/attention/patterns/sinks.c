@@ -17,18 +17,14 @@ static void list(const mn_pattern *p, int64_t query_block, int64_t n_blocks, mn_
     mn_block_runs_add(runs, (first - reach) / b, p->bidirectional ? n_blocks : query_block + 1);
 }
 
-static bool sees(const mn_pattern *p, int64_t i, int64_t j) {
-    return j < p->args[0] || i - j < p->args[1];
-}
+static bool sees(const mn_pattern *p, int64_t i, int64_t j) { return j < p->args[0] || i - j < p->args[1]; }
 
 static void mask(const mn_pattern *p, mn_attend *a) {
     a->n_sinks = p->args[0];
     a->window = p->args[1];
 }
 
-static mn_kept_keys keeps(const mn_pattern *p) {
-    return (mn_kept_keys){p->args[0], p->args[1]};
-}
+static mn_kept_keys keeps(const mn_pattern *p) { return (mn_kept_keys){p->args[0], p->args[1]}; }
 
 const mn_pattern_kind mn_pattern_sinks = {
     .name = "sinks",

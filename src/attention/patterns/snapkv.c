@@ -1,7 +1,7 @@
-/* SnapKV, Li et al. 2024 (arXiv:2404.14469): which keys of a prompt an answer will want shows in what its last tokens look
- * at. When a prompt is through, each KV head keeps those keys and drops the others for good; what comes later sees
- * the kept ones, at the positions they had, and what came after. A call of attention sees every key that is still there;
- * the session says when a prompt ends.
+/* SnapKV, Li et al. 2024 (arXiv:2404.14469): which keys of a prompt an answer will want shows in what its last tokens
+ * look at. When a prompt is through, each KV head keeps those keys and drops the others for good; what comes later sees
+ * the kept ones, at the positions they had, and what came after. A call of attention sees every key that is still
+ * there; the session says when a prompt ends.
  */
 #include "attention/patterns/snapkv.h"
 
@@ -26,7 +26,7 @@ typedef struct election {
     const mn_attend *a;
     int head, kv_head;
     int64_t n_keys;
-    float *weights;       /* [n_rows, n_keys] */
+    float *weights;        /* [n_rows, n_keys] */
     float *votes, *pooled; /* [n_keys], of the KV head */
 } election;
 

@@ -1,9 +1,7 @@
 /* Sliding window: query i sees keys j with 0 <= i - j < W; an encoder's W reach to both sides. */
 #include "attention/patterns/kinds.h"
 
-static const char *check(mn_pattern *p) {
-    return p->args[0] < 1 ? "a window holds 1 token or more" : NULL;
-}
+static const char *check(mn_pattern *p) { return p->args[0] < 1 ? "a window holds 1 token or more" : NULL; }
 
 static void list(const mn_pattern *p, int64_t query_block, int64_t n_blocks, mn_block_runs *runs) {
     (void)n_blocks;
@@ -11,17 +9,11 @@ static void list(const mn_pattern *p, int64_t query_block, int64_t n_blocks, mn_
     mn_block_runs_add(runs, (first - reach) / p->block_tokens, (last + reach) / p->block_tokens + 1);
 }
 
-static bool sees(const mn_pattern *p, int64_t i, int64_t j) {
-    return i - j < p->args[0] && j - i < p->args[0];
-}
+static bool sees(const mn_pattern *p, int64_t i, int64_t j) { return i - j < p->args[0] && j - i < p->args[0]; }
 
-static void mask(const mn_pattern *p, mn_attend *a) {
-    a->window = p->args[0];
-}
+static void mask(const mn_pattern *p, mn_attend *a) { a->window = p->args[0]; }
 
-static mn_kept_keys keeps(const mn_pattern *p) {
-    return (mn_kept_keys){0, p->args[0]};
-}
+static mn_kept_keys keeps(const mn_pattern *p) { return (mn_kept_keys){0, p->args[0]}; }
 
 const mn_pattern_kind mn_pattern_window = {
     .name = "window",
