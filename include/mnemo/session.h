@@ -1,4 +1,4 @@
-/* A session is one timeline of tokens over one engine: hand it the whole sequence, it decides what to reuse. */
+/* A session is one sequence of tokens over one engine: hand it the whole sequence, it decides what to reuse. */
 #ifndef MNEMO_SESSION_H
 #define MNEMO_SESSION_H
 

@@ -1,13 +1,13 @@
 /* mnemo bench: speed by depth of context, next to what the machine can do. */
 #include "base/checked.h"
-#include "base/progress.h"
+#include "cli/progress.h"
 #include "base/svg.h"
-#include "cli/bench_kernels.h"
+#include "bench/kernels.h"
 #include "cli/model_options.h"
 #include "cli/verbs.h"
-#include "kernels/peak.h"
+#include "bench/peak.h"
 #include "session/session.h"
-#include "session/speed.h"
+#include "bench/depth.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -156,8 +156,8 @@ static void print_json(const job *j) {
         j->peaks.read_bytes_per_s, "model", "path", info.path, "architecture", info.architecture, "parameters",
         (json_int_t)info.n_params, "weight_bytes", (json_int_t)info.weight_bytes, "weight_type", info.weight_type,
         "settings", "n_prompt", (json_int_t)n_prompt, "n_gen", (json_int_t)n_generated, "repetitions",
-        (json_int_t)n_repeats, "cache_type_k", mn_dtype_get(mn_kvcache_shape(j->session->timeline.cache)->k_type)->name,
-        "cache_type_v", mn_dtype_get(mn_kvcache_shape(j->session->timeline.cache)->v_type)->name, "kv_disk",
+        (json_int_t)n_repeats, "cache_type_k", mn_dtype_get(mn_kvcache_shape(j->session->sequence.cache)->k_type)->name,
+        "cache_type_v", mn_dtype_get(mn_kvcache_shape(j->session->sequence.cache)->v_type)->name, "kv_disk",
         model_options.kv_disk, "kv_ram_bytes", (json_int_t)model_options.kv_ram, "peak_rss_bytes", peak_rss_bytes());
     json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');

@@ -1,6 +1,6 @@
 /* mnemo chat: talk. */
 #include "base/file.h"
-#include "base/progress.h"
+#include "cli/progress.h"
 #include "cli/conversation.h"
 #include "cli/model_options.h"
 #include "cli/sample_options.h"

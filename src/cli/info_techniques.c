@@ -2,7 +2,7 @@
 
 #include "attention/mla.h"
 #include "attention/patterns/pattern.h"
-#include "attention/short_conv.h"
+#include "recurrent/short_conv.h"
 #include "kvcache/kvcache.h"
 #include "mlp/moe.h"
 #include "model/family.h"

@@ -6,7 +6,7 @@
 #include "cli/plan_table.h"
 #include "cli/verbs.h"
 #include "session/session.h"
-#include "session/time_plan.h"
+#include "bench/time_plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,9 +78,9 @@ static void advise(const findings *f, char *out, size_t out_bytes) {
         snprintf(out + n, out_bytes - (size_t)n, "No window fits; use smaller weights (mnemo convert --type q4_0).");
     else if (mn_memory_plan_is_bounded(f->engine, &f->window))
         snprintf(out + n, out_bytes - (size_t)n, "Cached rows stop growing there: %s.",
-                 f->window.reading->memory.shape.segment ? "a compressive memory stands for what lies behind a segment"
-                 : f->memory.kv_bytes == 0               ? "a state of fixed size stands in their place"
-                                                         : "what no later token sees is dropped");
+                 f->window.attn->infini.shape.segment ? "a compressive memory stands for what lies behind a segment"
+                 : f->memory.kv_bytes == 0            ? "a state of fixed size stands in their place"
+                                                      : "what no later token sees is dropped");
     else
         snprintf(out + n, out_bytes - (size_t)n, "Largest window here: -c %lld, or -c %lld with -ctk q8_0 -ctv q8_0.",
                  (long long)f->fits_f16, (long long)f->fits_q8_0);

@@ -68,11 +68,11 @@ static int group_count(const mn_config *c) {
 
 /* The model's own heads with attention that keeps a fixed number of rows. */
 static void add_patterns(table *t, const mn_config *c) {
-    mn_kv_shape own = mn_timeline_kv_shape(c, MN_F16, MN_F16);
+    mn_kv_shape own = mn_sequence_kv_shape_all(c, MN_F16, MN_F16);
     row *window = add(t, "own", own, MN_F16, true);
     snprintf(window->pattern, sizeof window->pattern, "window:%d", WINDOW_TOKENS);
     window->max_tokens = WINDOW_TOKENS + MN_SPARE_TOKENS + BATCH_TOKENS;
-    mn_infini memory = c->infini.segment ? mn_reading_of_model(c).memory.shape
+    mn_infini memory = c->infini.segment ? mn_attn_of_model(c).infini.shape
                                          : (mn_infini){.rule = MN_INFINI_LINEAR,
                                                        .n_heads = c->n_heads,
                                                        .n_kv_heads = own.n_kv_heads,

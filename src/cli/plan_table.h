@@ -2,7 +2,7 @@
 #ifndef MN_CLI_PLAN_TABLE_H
 #define MN_CLI_PLAN_TABLE_H
 
-#include "model/timeline.h"
+#include "model/sequence.h"
 
 #include <jansson.h>
 

@@ -1,7 +1,7 @@
 /* mnemo run: answer about a text. */
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/progress.h"
+#include "cli/progress.h"
 #include "base/strbuf.h"
 #include "cli/human.h"
 #include "cli/model_options.h"

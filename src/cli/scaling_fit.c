@@ -2,7 +2,7 @@
 #include "cli/scaling.h"
 
 #include "base/file.h"
-#include "base/progress.h"
+#include "cli/progress.h"
 #include "base/status.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
 #ifndef MN_CLI_WRITING_H
 #define MN_CLI_WRITING_H
 
-#include "base/progress.h"
+#include "cli/progress.h"
 
 /* Zeroed before use. */
 typedef struct mn_writing {

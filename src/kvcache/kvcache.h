@@ -1,4 +1,4 @@
-/* The rows of one timeline: keys and values of every layer, in pages, in the precision asked for.
+/* The rows of one sequence: keys and values of every layer, in pages, in the precision asked for.
  *
  * Address space for max_tokens is reserved once, and the operating system gives memory page by page as rows are
  * written: nothing is allocated while decoding, and a short conversation in a large window costs what it holds.

@@ -2,7 +2,7 @@
 #ifndef MN_MODEL_CONFIG_H
 #define MN_MODEL_CONFIG_H
 
-#include "attention/infini.h"
+#include "recurrent/infini.h"
 #include "mlp/router.h"
 #include "model/gguf.h"
 #include "position/position.h"

@@ -24,7 +24,7 @@ static mn_heads heads_of(const float *x, int n_heads, int n) {
 }
 
 /* The first or last `n` dimensions of every head. */
-static mn_heads slice(mn_heads x, int first, int n) {
+static mn_heads sub_heads(mn_heads x, int first, int n) {
     x.data += first;
     x.n = n;
     return x;
@@ -70,8 +70,8 @@ static mn_status make_qkv(const layer_run *r, const float *y, float *q, float *k
 static void rotate_qk(const layer_run *r, float *q, float *k) {
     const mn_config *c = r->config;
     if (c->rope_style == MN_ROPE_STYLE_NONE) return;
-    r->ops->rotate(r->s, slice(heads_of(q, c->n_heads, c->head_dim_k), 0, c->rope.n_rot), angles_of(r));
-    r->ops->rotate(r->s, slice(heads_of(k, c->n_kv_heads, c->head_dim_k), 0, c->rope.n_rot), angles_of(r));
+    r->ops->rotate(r->s, sub_heads(heads_of(q, c->n_heads, c->head_dim_k), 0, c->rope.n_rot), angles_of(r));
+    r->ops->rotate(r->s, sub_heads(heads_of(k, c->n_kv_heads, c->head_dim_k), 0, c->rope.n_rot), angles_of(r));
 }
 
 /* MHA, GQA, MQA: one function, they differ in n_kv_heads. *out: [n_rows, n_heads, head_dim_v] of scratch. */
@@ -84,7 +84,7 @@ static mn_status attention_heads(const layer_run *r, float **out, const float *y
     float *mixed = mn_step_floats(r->s, n, (int64_t)c->n_heads * c->head_dim_v);
     if (!q || !k || !v || !mixed) return mn_no_scratch(err);
     MN_TRY(make_qkv(r, y, q, k, v, err));
-    bool remembers = mn_step_remembers(r->s, r->layer);
+    bool remembers = mn_step_has_recurrent(r->s, r->layer);
     float *plain_q = q, *plain_k = k;
     if (remembers) { /* a memory wants q and k without positions */
         plain_q = mn_step_floats(r->s, n, (int64_t)c->n_heads * c->head_dim_k);
@@ -128,9 +128,10 @@ static mn_status attention_mla(const layer_run *r, float **out, const float *y, 
     if (!q || !k || !mixed) return mn_no_scratch(err);
     MN_TRY(mla_queries(r, q, y, err));
     MN_TRY(project(r, k, &r->w->kv_a, y, err));
-    r->ops->norm(r->s, slice(rows_of(k, row), 0, m->kv_rank), slice(rows_of(k, row), 0, m->kv_rank), &r->w->kv_a_norm);
-    r->ops->rotate(r->s, slice(heads_of(q, c->n_heads, m->n_nope + m->n_rot), m->n_nope, m->n_rot), angles_of(r));
-    r->ops->rotate(r->s, slice(rows_of(k, row), m->kv_rank, m->n_rot), angles_of(r));
+    r->ops->norm(r->s, sub_heads(rows_of(k, row), 0, m->kv_rank), sub_heads(rows_of(k, row), 0, m->kv_rank),
+                 &r->w->kv_a_norm);
+    r->ops->rotate(r->s, sub_heads(heads_of(q, c->n_heads, m->n_nope + m->n_rot), m->n_nope, m->n_rot), angles_of(r));
+    r->ops->rotate(r->s, sub_heads(rows_of(k, row), m->kv_rank, m->n_rot), angles_of(r));
     r->ops->append(r->s, r->layer, k, NULL);
     *out = mixed;
     return r->ops->attend_latent(r->s, r->layer, mixed, q, err);
@@ -218,13 +219,14 @@ static mn_status make_angles(mn_step *s, mn_error *err) {
         all[i]->sin = mn_step_floats(s, s->n_rows, n_pairs);
         if (!positions || !all[i]->cos || !all[i]->sin) return mn_no_scratch(err);
     }
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        const mn_timeline *t = span->timeline;
-        int64_t at = span->first_row * n_pairs;
-        for (int64_t i = 0; i < span->n_rows; i++) positions[i] = mn_reading_position(&t->reading, t->n_tokens + i);
-        mn_rope_angles(&t->rope, positions, span->n_rows, s->angles.cos + at, s->angles.sin + at);
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        const mn_sequence *t = slice->sequence;
+        int64_t at = slice->first_row * n_pairs;
+        for (int64_t i = 0; i < slice->n_rows; i++) positions[i] = mn_attn_position(&t->attn, t->n_tokens + i);
+        mn_rope_angles(&t->rope, positions, slice->n_rows, s->angles.cos + at, s->angles.sin + at);
         if (all[1])
-            mn_rope_angles(&t->rope_local, positions, span->n_rows, s->angles_local.cos + at, s->angles_local.sin + at);
+            mn_rope_angles(&t->rope_local, positions, slice->n_rows, s->angles_local.cos + at,
+                           s->angles_local.sin + at);
     }
     return MN_OK;
 }
@@ -263,8 +265,8 @@ static mn_status run(mn_step *s, const mn_ops *ops, const mn_batch *batch, mn_er
     int64_t n_embd = s->model->config.n_embd;
     float *x = mn_step_floats(s, s->n_rows, n_embd);
     if (!x) return mn_no_scratch(err);
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++)
-        MN_TRY(mn_kvcache_prepare(span->timeline->cache, mn_timeline_n_rows(span->timeline), span->n_rows, err));
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++)
+        MN_TRY(mn_kvcache_prepare(slice->sequence->cache, mn_sequence_n_kv(slice->sequence), slice->n_rows, err));
     MN_TRY(ops->embed(s, x, err));
     if (w->token_embd_norm.w) ops->norm(s, rows_of(x, n_embd), rows_of(x, n_embd), &w->token_embd_norm);
     MN_TRY(make_angles(s, err));
@@ -278,13 +280,13 @@ mn_status mn_forward(const mn_compute *c, const mn_ops *ops, const mn_model *mod
                  .model = model,
                  .tokens = batch->tokens,
                  .n_rows = batch->n_rows,
-                 .spans = batch->spans,
-                 .n_spans = batch->n_spans};
+                 .slices = batch->slices,
+                 .n_slices = batch->n_slices};
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
     mn_status status = run(&s, ops, batch, err);
     mn_arena_rewind(c->scratch, mark);
     if (status != MN_OK) return status;
-    for (int i = 0; i < batch->n_spans; i++) batch->spans[i].timeline->n_tokens += batch->spans[i].n_rows;
+    for (int i = 0; i < batch->n_slices; i++) batch->slices[i].sequence->n_tokens += batch->slices[i].n_rows;
     return MN_OK;
 }
 

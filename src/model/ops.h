@@ -6,13 +6,13 @@
 
 #include "kernels/compute.h"
 #include "model/model.h"
-#include "model/timeline.h"
+#include "model/sequence.h"
 
-/* Rows [first_row, first_row + n_rows) of a step are the next tokens of one timeline. */
-typedef struct mn_span {
-    mn_timeline *timeline;
+/* Rows [first_row, first_row + n_rows) of a step are the next tokens of one sequence. */
+typedef struct mn_slice {
+    mn_sequence *sequence;
     int64_t first_row, n_rows;
-} mn_span;
+} mn_slice;
 
 /* cos and sin [n_rows, n_rot / 2] of every row's position. */
 typedef struct mn_angles {
@@ -27,14 +27,14 @@ typedef struct mn_part {
     float *lse;                         /* [n_rows, n_heads], see mn_attend */
 } mn_part;
 
-/* One pass of some rows, from any number of timelines, through the model. */
+/* One pass of some rows, from any number of sequences, through the model. */
 typedef struct mn_step {
     const mn_compute *c;
     const mn_model *model;
     const int32_t *tokens; /* [n_rows] */
     int64_t n_rows;
-    const mn_span *spans;
-    int n_spans;
+    const mn_slice *slices;
+    int n_slices;
     mn_angles angles, angles_local;
     const mn_part *part; /* what append and attend are about; NULL: all keys, each with its own position */
 } mn_step;
@@ -58,22 +58,22 @@ typedef struct mn_ops {
     void (*clamp)(const mn_step *s, float *x, int64_t n, float limit);
     /* Rotates each head's vector (RoPE); x.n is the number of dimensions rotated. */
     void (*rotate)(const mn_step *s, mn_heads x, const mn_angles *angles);
-    /* The short convolution of the layer on q [.., n_heads, head_dim_k] and k, through each timeline's history. */
+    /* The short convolution of the layer on q [.., n_heads, head_dim_k] and k, through each sequence's history. */
     mn_status (*convolve)(const mn_step *s, int layer, float *q, float *k, mn_error *err);
-    /* Stores the layer's keys and values (v NULL: inside the keys) as the next rows of each timeline that caches rows
+    /* Stores the layer's keys and values (v NULL: inside the keys) as the next rows of each sequence that caches rows
      * in this layer. */
     void (*append)(const mn_step *s, int layer, const float *k, const float *v);
-    /* Causal attention of q [.., n_heads, k_dim] over what is stored: out [.., n_heads, v_dim]. Rows of timelines that
+    /* Causal attention of q [.., n_heads, k_dim] over what is stored: out [.., n_heads, v_dim]. Rows of sequences that
      * store nothing in this layer are left as they are. */
     mn_status (*attend)(const mn_step *s, int layer, float *out, const float *q, mn_error *err);
     /* The same by MLA over stored latents: q [.., n_heads, n_nope + n_rot], rotated, out [.., n_heads, v_dim]. Each
-     * timeline's rows run absorbed or over materialised keys, whichever takes fewer products (mn_mla_deepest); always
-     * absorbed in exact mode, where how a text was cut must not change a bit, and where the timeline says so. */
+     * sequence's rows run absorbed or over materialised keys, whichever takes fewer products (mn_mla_deepest); always
+     * absorbed in exact mode, where how a text was cut must not change a bit, and where the sequence says so. */
     mn_status (*attend_latent)(const mn_step *s, int layer, float *out, const float *q, mn_error *err);
     /* Joins attention over other keys into out, see mn_attend_merge. */
     void (*merge)(const mn_step *s, float *out, float *lse, const float *part, const float *part_lse);
-    /* For timelines with a memory of fixed size in this layer (mn_step_remembers): mixes what a compressive memory says
-     * into out, or writes what linear attention gives; y is the layer's normed input; q, k unrotated. */
+    /* For sequences with a memory of fixed size in this layer (mn_step_has_recurrent): mixes what a compressive memory
+     * says into out, or writes what linear attention gives; y is the layer's normed input; q, k unrotated. */
     mn_status (*remember)(const mn_step *s, int layer, float *out, const float *y, const float *q, const float *k,
                           const float *v, mn_error *err);
     /* up = activation(gate) * up, or activation(up) without gate; n values per row */
@@ -87,16 +87,16 @@ typedef struct mn_ops {
 } mn_ops;
 
 extern const mn_ops mn_ops_cpu;
-/* Takes the scratch memory that mn_ops_cpu takes and computes nothing; mn_compute.pool must be a dry one. Timelines
+/* Takes the scratch memory that mn_ops_cpu takes and computes nothing; mn_compute.pool must be a dry one. Sequences
  * need a cache, of any size, whose rows are not touched, and no state. Where the amount depends on values (tokens
  * routed to experts), it is the most that can be. */
 mn_ops mn_ops_dry(void);
 
-/* Whether a timeline of the step has a memory of fixed size in this layer. */
-static inline bool mn_step_remembers(const mn_step *s, int layer) {
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        const mn_reading *r = &span->timeline->reading;
-        if (r->memory.shape.segment || mn_reading_is_linear(r, layer)) return true;
+/* Whether a sequence of the step has a memory of fixed size in this layer. */
+static inline bool mn_step_has_recurrent(const mn_step *s, int layer) {
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        const mn_attn_spec *r = &slice->sequence->attn;
+        if (r->infini.shape.segment || mn_attn_is_linear(r, layer)) return true;
     }
     return false;
 }

@@ -1,13 +1,13 @@
 /* The operations of a layer on the CPU: rows are split over threads, each row's arithmetic stays on one. */
 #include "model/ops.h"
 
-#include "attention/linear.h"
+#include "recurrent/linear.h"
 #include "attention/mla.h"
 #include "attention/patterns/snapkv.h"
-#include "attention/short_conv.h"
+#include "recurrent/short_conv.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
-#include "kvcache/stream.h"
+#include "attention/stream.h"
 #include "mlp/moe.h"
 
 #include <math.h>
@@ -55,10 +55,9 @@ static void embed_rows(void *arg, int64_t begin, int64_t end, int thread_index) 
 static mn_status embed(const mn_step *s, float *x, mn_error *err) {
     int64_t *positions = mn_arena_alloc(s->c->scratch, (size_t)s->n_rows, sizeof *positions);
     if (!positions) return mn_no_scratch(err);
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++)
-        for (int64_t i = 0; i < span->n_rows; i++)
-            positions[span->first_row + i] =
-                mn_reading_position(&span->timeline->reading, span->timeline->n_tokens + i);
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++)
+        for (int64_t i = 0; i < slice->n_rows; i++)
+            positions[slice->first_row + i] = mn_attn_position(&slice->sequence->attn, slice->sequence->n_tokens + i);
     embed_job job = {s, x, positions};
     mn_pool_run(s->c->pool, s->n_rows, grain_of(s->model->config.n_embd), embed_rows, &job);
     return MN_OK;
@@ -147,18 +146,18 @@ static void rotate(const mn_step *s, mn_heads x, const mn_angles *angles) {
     mn_pool_run(s->c->pool, s->n_rows, grain_of((int64_t)x.n_heads * x.n), rotate_rows, &job);
 }
 
-/* One tensor's convolution through the histories of all timelines; the result replaces x. */
+/* One tensor's convolution through the histories of all sequences; the result replaces x. */
 static mn_status convolve_rows(const mn_step *s, int layer, float *x, const float *taps, int n_channels,
-                               float *(*history_of)(const mn_timeline *, int), mn_error *err) {
+                               float *(*history_of)(const mn_sequence *, int), mn_error *err) {
     int n_taps = s->model->config.n_conv_taps;
     mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
     float *out = mn_step_floats(s, s->n_rows, n_channels);
     if (!out) return mn_no_scratch(err);
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        float *history = history_of(span->timeline, layer);
-        int64_t at = span->first_row * n_channels;
-        mn_short_conv(out + at, x + at, history, taps, n_taps, n_channels, span->n_rows);
-        mn_short_conv_advance(history, x + at, n_taps, n_channels, span->n_rows);
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        float *history = history_of(slice->sequence, layer);
+        int64_t at = slice->first_row * n_channels;
+        mn_short_conv(out + at, x + at, history, taps, n_taps, n_channels, slice->n_rows);
+        mn_short_conv_advance(history, x + at, n_taps, n_channels, slice->n_rows);
     }
     memcpy(x, out, (size_t)s->n_rows * (size_t)n_channels * sizeof *x);
     mn_arena_rewind(s->c->scratch, mark);
@@ -168,39 +167,39 @@ static mn_status convolve_rows(const mn_step *s, int layer, float *x, const floa
 static mn_status convolve(const mn_step *s, int layer, float *q, float *k, mn_error *err) {
     const mn_config *c = &s->model->config;
     const mn_layer *w = &s->model->weights.layers[layer];
-    MN_TRY(convolve_rows(s, layer, q, w->q_conv, c->n_heads * c->head_dim_k, mn_timeline_q_history, err));
-    return convolve_rows(s, layer, k, w->k_conv, c->n_kv_heads * c->head_dim_k, mn_timeline_k_history, err);
+    MN_TRY(convolve_rows(s, layer, q, w->q_conv, c->n_heads * c->head_dim_k, mn_sequence_q_history, err));
+    return convolve_rows(s, layer, k, w->k_conv, c->n_kv_heads * c->head_dim_k, mn_sequence_k_history, err);
 }
 
 /* The layer's place in the cache, which holds only the layers that keep rows. */
-static int row_layer(const mn_timeline *t, int layer) { return mn_reading_row_layer(&t->reading, layer); }
+static int row_layer(const mn_sequence *t, int layer) { return mn_attn_kv_layer(&t->attn, layer); }
 
 static void append(const mn_step *s, int layer, const float *k, const float *v) {
     const mn_config *c = &s->model->config;
     int64_t k_row = (int64_t)mn_config_cache_heads(c) * mn_config_cache_k_dim(c);
     int64_t v_row = (int64_t)mn_config_cache_heads(c) * mn_config_cache_v_dim(c);
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        mn_kvcache *cache = s->part && s->part->plane > 0 ? span->timeline->grouped : span->timeline->cache;
-        if (!cache) continue; /* this timeline's map has one plane, another's two */
-        if (mn_reading_is_linear(&span->timeline->reading, layer)) continue;
-        mn_kvcache_append(cache, s->c, row_layer(span->timeline, layer), mn_timeline_n_rows(span->timeline),
-                          span->n_rows, k + span->first_row * k_row, k_row, v ? v + span->first_row * v_row : NULL,
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        mn_kvcache *cache = s->part && s->part->plane > 0 ? slice->sequence->grouped : slice->sequence->cache;
+        if (!cache) continue; /* this sequence's map has one plane, another's two */
+        if (mn_attn_is_linear(&slice->sequence->attn, layer)) continue;
+        mn_kvcache_append(cache, s->c, row_layer(slice->sequence, layer), mn_sequence_n_kv(slice->sequence),
+                          slice->n_rows, k + slice->first_row * k_row, k_row, v ? v + slice->first_row * v_row : NULL,
                           v_row);
     }
 }
 
 /* What a layer sees: the pattern asked for, else the model's own window; of these the query's segment, behind a memory.
  */
-static mn_status restrict_keys(const mn_step *s, const mn_timeline *t, int layer, mn_attend *a, mn_error *err) {
-    const mn_pattern *pattern = t->reading.patterns ? &t->reading.patterns[layer] : NULL;
-    a->segment = t->reading.memory.shape.segment;
+static mn_status restrict_keys(const mn_step *s, const mn_sequence *t, int layer, mn_attend *a, mn_error *err) {
+    const mn_pattern *pattern = t->attn.patterns ? &t->attn.patterns[layer] : NULL;
+    a->segment = t->attn.infini.shape.segment;
     if (pattern && pattern->kind && !a->segment) return mn_pattern_apply(pattern, s->c, layer, a, err);
     a->window = mn_config_window(&s->model->config, layer);
     return MN_OK;
 }
 
 /* The rows of a prompt's end vote on what stays. */
-static mn_status evict(const mn_step *s, const mn_timeline *t, int layer, const mn_attend *a, mn_error *err) {
+static mn_status evict(const mn_step *s, const mn_sequence *t, int layer, const mn_attend *a, mn_error *err) {
     mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
     int32_t *kept = mn_arena_alloc(s->c->scratch, (size_t)a->kv.n_kv_heads * (size_t)t->evict_to, sizeof *kept);
     if (!kept) return mn_no_scratch(err);
@@ -211,37 +210,37 @@ static mn_status evict(const mn_step *s, const mn_timeline *t, int layer, const 
 }
 
 /* One part of a position map: its keys, and how much they weigh. */
-static void restrict_to_part(const mn_step *s, const mn_span *span, int layer, mn_attend *a) {
-    a->key_begin = s->part->key_begin + span->first_row;
-    a->key_end = s->part->key_end + span->first_row;
-    a->lse = s->part->lse + span->first_row * a->n_heads;
-    if (s->part->plane == 0 || !span->timeline->grouped) return;
-    mn_kv_view keys = mn_kvcache_view(span->timeline->grouped, row_layer(span->timeline, layer), a->kv.n_tokens);
+static void restrict_to_part(const mn_step *s, const mn_slice *slice, int layer, mn_attend *a) {
+    a->key_begin = s->part->key_begin + slice->first_row;
+    a->key_end = s->part->key_end + slice->first_row;
+    a->lse = s->part->lse + slice->first_row * a->n_heads;
+    if (s->part->plane == 0 || !slice->sequence->grouped) return;
+    mn_kv_view keys = mn_kvcache_view(slice->sequence->grouped, row_layer(slice->sequence, layer), a->kv.n_tokens);
     a->kv.k_pages = keys.k_pages;
 }
 
-/* A span's attention over its timeline's rows, q_row and out_row floats per row of q and out; all keys are seen. */
-static mn_attend span_call(const mn_step *s, const mn_span *span, int layer, float *out, int64_t out_row,
-                           const float *q, int64_t q_row) {
+/* A slice's attention over its sequence's rows, q_row and out_row floats per row of q and out; all keys are seen. */
+static mn_attend slice_call(const mn_step *s, const mn_slice *slice, int layer, float *out, int64_t out_row,
+                            const float *q, int64_t q_row) {
     const mn_config *c = &s->model->config;
-    const mn_timeline *t = span->timeline;
-    return (mn_attend){.q = q + span->first_row * q_row,
-                       .out = out + span->first_row * out_row,
+    const mn_sequence *t = slice->sequence;
+    return (mn_attend){.q = q + slice->first_row * q_row,
+                       .out = out + slice->first_row * out_row,
                        .q_stride = q_row,
                        .out_stride = out_row,
-                       .n_rows = span->n_rows,
-                       .first_token = mn_timeline_n_rows(t),
+                       .n_rows = slice->n_rows,
+                       .first_token = mn_sequence_n_kv(t),
                        .n_heads = c->n_heads,
                        .scale = t->score_scale,
                        .softcap = c->attention_softcap,
                        .slopes = s->model->alibi_slopes,
-                       .kv = mn_kvcache_view(t->cache, row_layer(t, layer), mn_timeline_n_rows(t) + span->n_rows)};
+                       .kv = mn_kvcache_view(t->cache, row_layer(t, layer), mn_sequence_n_kv(t) + slice->n_rows)};
 }
 
-static mn_status attend_span(const mn_step *s, const mn_span *span, int layer, mn_attend *a, mn_error *err) {
-    const mn_timeline *t = span->timeline;
+static mn_status attend_slice(const mn_step *s, const mn_slice *slice, int layer, mn_attend *a, mn_error *err) {
+    const mn_sequence *t = slice->sequence;
     if (s->part)
-        restrict_to_part(s, span, layer, a);
+        restrict_to_part(s, slice, layer, a);
     else
         MN_TRY(restrict_keys(s, t, layer, a, err));
     MN_TRY(mn_kvcache_attend(s->c, t->cache, row_layer(t, layer), a, err));
@@ -251,19 +250,20 @@ static mn_status attend_span(const mn_step *s, const mn_span *span, int layer, m
 static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
     const mn_config *c = &s->model->config;
     int64_t q_row = (int64_t)c->n_heads * c->head_dim_k, out_row = (int64_t)c->n_heads * c->head_dim_v;
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        if (mn_reading_is_linear(&span->timeline->reading, layer)) continue;
-        mn_attend a = span_call(s, span, layer, out, out_row, q, q_row);
-        MN_TRY(attend_span(s, span, layer, &a, err));
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        if (mn_attn_is_linear(&slice->sequence->attn, layer)) continue;
+        mn_attend a = slice_call(s, slice, layer, out, out_row, q, q_row);
+        MN_TRY(attend_slice(s, slice, layer, &a, err));
     }
     return MN_OK;
 }
 
 /* Queries that meet the latents as they are cached. */
-static mn_status attend_absorbed(const mn_step *s, const mn_span *span, int layer, const mn_attend *a, mn_error *err) {
+static mn_status attend_absorbed(const mn_step *s, const mn_slice *slice, int layer, const mn_attend *a,
+                                 mn_error *err) {
     int64_t row = (int64_t)a->n_heads * a->kv.k_dim, latent_row = (int64_t)a->n_heads * a->kv.v_dim;
     mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
-    float *wide = mn_step_floats(s, span->n_rows, row), *latent = mn_step_floats(s, span->n_rows, latent_row);
+    float *wide = mn_step_floats(s, slice->n_rows, row), *latent = mn_step_floats(s, slice->n_rows, latent_row);
     if (!wide || !latent) return mn_no_scratch(err);
     MN_TRY(mn_mla_absorb(s->c, a, wide, err));
     mn_attend over = *a;
@@ -272,7 +272,7 @@ static mn_status attend_absorbed(const mn_step *s, const mn_span *span, int laye
     over.q_stride = row;
     over.out = latent;
     over.out_stride = latent_row;
-    MN_TRY(attend_span(s, span, layer, &over, err));
+    MN_TRY(attend_slice(s, slice, layer, &over, err));
     MN_TRY(mn_mla_output(s->c, a, latent, err));
     mn_arena_rewind(s->c->scratch, mark);
     return MN_OK;
@@ -282,11 +282,11 @@ static mn_status attend_latent(const mn_step *s, int layer, float *out, const fl
     const mn_config *c = &s->model->config;
     mn_mla mla = mn_layer_mla(c, &s->model->weights.layers[layer]);
     int64_t q_row = (int64_t)c->n_heads * c->head_dim_k, out_row = (int64_t)c->n_heads * c->head_dim_v;
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        mn_attend a = span_call(s, span, layer, out, out_row, q, q_row);
-        bool absorbs = s->c->exact || span->timeline->reading.absorbs || a.first_token > mn_mla_deepest(&mla, a.n_rows);
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        mn_attend a = slice_call(s, slice, layer, out, out_row, q, q_row);
+        bool absorbs = s->c->exact || slice->sequence->attn.absorbs || a.first_token > mn_mla_deepest(&mla, a.n_rows);
         a.mla = &mla;
-        MN_TRY((absorbs ? attend_absorbed(s, span, layer, &a, err) : attend_span(s, span, layer, &a, err)));
+        MN_TRY((absorbs ? attend_absorbed(s, slice, layer, &a, err) : attend_slice(s, slice, layer, &a, err)));
     }
     return MN_OK;
 }
@@ -296,40 +296,40 @@ static void merge(const mn_step *s, float *out, float *lse, const float *part, c
     mn_attend_merge(s->c, out, lse, part, part_lse, s->n_rows, c->n_heads, c->head_dim_v);
 }
 
-/* Write gates [n_rows, n_kv_heads] of a span: the layer's own, or 1 for all. */
-static mn_status make_write_gates(const mn_step *s, const mn_span *span, int layer, float *gates, const float *y,
+/* Write gates [n_rows, n_kv_heads] of a slice: the layer's own, or 1 for all. */
+static mn_status make_write_gates(const mn_step *s, const mn_slice *slice, int layer, float *gates, const float *y,
                                   const float *k, mn_error *err) {
     const mn_config *c = &s->model->config;
     const mn_layer *w = &s->model->weights.layers[layer];
-    const mn_memory *m = &span->timeline->reading.memory;
+    const mn_infini_spec *m = &slice->sequence->attn.infini;
     mn_projection unbiased = {.w = w->infini_write.w}; /* mn_infini_write_gates adds the bias */
     const mn_projection *const ws[] = {&unbiased};
-    for (int64_t i = 0; i < span->n_rows * c->n_kv_heads; i++) gates[i] = 1;
+    for (int64_t i = 0; i < slice->n_rows * c->n_kv_heads; i++) gates[i] = 1;
     if (!m->model_writes || m->shape.rule != MN_INFINI_DELTA_EXACT) return MN_OK;
-    MN_TRY(project(s, &gates, ws, 1, y + span->first_row * c->n_embd, span->n_rows, err));
+    MN_TRY(project(s, &gates, ws, 1, y + slice->first_row * c->n_embd, slice->n_rows, err));
     mn_infini_write_gates(s->c, &m->shape, gates, w->infini_write.b, w->infini_write_k, k, m->write_threshold,
-                          span->n_rows);
+                          slice->n_rows);
     return MN_OK;
 }
 
-/* Rows of one span, q, k, v and out its own. */
-static mn_status remember_span(const mn_step *s, const mn_span *span, int layer, float *out, const float *y,
-                               const float *q, const float *k, const float *v, mn_error *err) {
+/* Rows of one slice, q, k, v and out its own. */
+static mn_status remember_slice(const mn_step *s, const mn_slice *slice, int layer, float *out, const float *y,
+                                const float *q, const float *k, const float *v, mn_error *err) {
     const mn_config *c = &s->model->config;
-    const mn_timeline *t = span->timeline;
-    const mn_memory *m = &t->reading.memory;
-    void *state = mn_timeline_memory(t, layer);
-    if (mn_reading_is_linear(&t->reading, layer)) {
+    const mn_sequence *t = slice->sequence;
+    const mn_infini_spec *m = &t->attn.infini;
+    void *state = mn_sequence_recurrent_state(t, layer);
+    if (mn_attn_is_linear(&t->attn, layer)) {
         mn_linear shape = {c->n_heads, c->n_kv_heads, c->head_dim_k, c->head_dim_v};
-        return mn_linear_step(s->c, &shape, state, out, q, k, v, span->n_rows, err);
+        return mn_linear_step(s->c, &shape, state, out, q, k, v, slice->n_rows, err);
     }
-    float *mem = mn_step_floats(s, span->n_rows, (int64_t)c->n_heads * c->head_dim_v);
-    float *gates = mn_step_floats(s, span->n_rows, c->n_kv_heads);
+    float *mem = mn_step_floats(s, slice->n_rows, (int64_t)c->n_heads * c->head_dim_v);
+    float *gates = mn_step_floats(s, slice->n_rows, c->n_kv_heads);
     if (!mem || !gates) return mn_no_scratch(err);
-    MN_TRY(make_write_gates(s, span, layer, gates, y, k, err));
-    MN_TRY(mn_infini_step(s->c, &m->shape, state, mem, q, k, v, gates, span->n_rows, t->n_tokens, err));
+    MN_TRY(make_write_gates(s, slice, layer, gates, y, k, err));
+    MN_TRY(mn_infini_step(s->c, &m->shape, state, mem, q, k, v, gates, slice->n_rows, t->n_tokens, err));
     const float *mixing = m->model_mixes ? s->model->weights.layers[layer].infini_gate : NULL;
-    mn_infini_mix(s->c, &m->shape, out, mem, mixing, m->share, span->n_rows);
+    mn_infini_mix(s->c, &m->shape, out, mem, mixing, m->share, slice->n_rows);
     return MN_OK;
 }
 
@@ -338,12 +338,12 @@ static mn_status remember(const mn_step *s, int layer, float *out, const float *
     const mn_config *c = &s->model->config;
     int64_t q_row = (int64_t)c->n_heads * c->head_dim_k, k_row = (int64_t)c->n_kv_heads * c->head_dim_k;
     int64_t v_row = (int64_t)c->n_kv_heads * c->head_dim_v, out_row = (int64_t)c->n_heads * c->head_dim_v;
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        const mn_reading *reading = &span->timeline->reading;
-        int64_t r = span->first_row;
-        if (!reading->memory.shape.segment && !mn_reading_is_linear(reading, layer)) continue;
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        const mn_attn_spec *attn = &slice->sequence->attn;
+        int64_t r = slice->first_row;
+        if (!attn->infini.shape.segment && !mn_attn_is_linear(attn, layer)) continue;
         mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
-        MN_TRY(remember_span(s, span, layer, out + r * out_row, y, q + r * q_row, k + r * k_row, v + r * v_row, err));
+        MN_TRY(remember_slice(s, slice, layer, out + r * out_row, y, q + r * q_row, k + r * k_row, v + r * v_row, err));
         mn_arena_rewind(s->c->scratch, mark);
     }
     return MN_OK;

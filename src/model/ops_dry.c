@@ -23,10 +23,10 @@ static mn_status convolve(const mn_step *s, int layer, float *q, float *k, mn_er
 }
 
 /* Lists of a pattern take what they take; a summary that is complete already reads no keys. */
-static mn_status restrict_keys(const mn_step *s, const mn_timeline *t, int layer, mn_attend *a, mn_key_summary *keys,
+static mn_status restrict_keys(const mn_step *s, const mn_sequence *t, int layer, mn_attend *a, mn_key_summary *keys,
                                mn_error *err) {
-    const mn_pattern *pattern = t->reading.patterns ? &t->reading.patterns[layer] : NULL;
-    a->segment = t->reading.memory.shape.segment;
+    const mn_pattern *pattern = t->attn.patterns ? &t->attn.patterns[layer] : NULL;
+    a->segment = t->attn.infini.shape.segment;
     a->window = mn_config_window(&s->model->config, layer);
     if (!pattern || !pattern->kind || a->segment) return MN_OK;
     a->window = 0;
@@ -39,7 +39,7 @@ static mn_status restrict_keys(const mn_step *s, const mn_timeline *t, int layer
     return mn_pattern_apply(pattern, s->c, layer, a, err);
 }
 
-static mn_status evict(const mn_step *s, const mn_timeline *t, const mn_attend *a, mn_error *err) {
+static mn_status evict(const mn_step *s, const mn_sequence *t, const mn_attend *a, mn_error *err) {
     mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
     int32_t *kept = mn_arena_alloc(s->c->scratch, (size_t)a->kv.n_kv_heads * (size_t)t->evict_to, sizeof *kept);
     mn_status status = kept ? mn_snapkv_reserve(s->c, a, err) : mn_no_scratch(err);
@@ -47,23 +47,23 @@ static mn_status evict(const mn_step *s, const mn_timeline *t, const mn_attend *
     return status;
 }
 
-static mn_attend span_call(const mn_step *s, const mn_span *span, int layer, int64_t depth, float *out,
-                           const float *q) {
-    const mn_timeline *t = span->timeline;
+static mn_attend slice_call(const mn_step *s, const mn_slice *slice, int layer, int64_t depth, float *out,
+                            const float *q) {
+    const mn_sequence *t = slice->sequence;
     return (mn_attend){.q = q,
                        .out = out,
-                       .n_rows = span->n_rows,
+                       .n_rows = slice->n_rows,
                        .first_token = depth,
                        .n_heads = s->model->config.n_heads,
-                       .kv = mn_kvcache_view(t->cache, mn_reading_row_layer(&t->reading, layer), depth + span->n_rows)};
+                       .kv = mn_kvcache_view(t->cache, mn_attn_kv_layer(&t->attn, layer), depth + slice->n_rows)};
 }
 
-static mn_status attend_span(const mn_step *s, const mn_span *span, int layer, mn_attend *a, mn_error *err) {
-    const mn_timeline *t = span->timeline;
+static mn_status attend_slice(const mn_step *s, const mn_slice *slice, int layer, mn_attend *a, mn_error *err) {
+    const mn_sequence *t = slice->sequence;
     mn_key_summary keys;
     if (s->part) {
-        a->key_begin = s->part->key_begin + span->first_row;
-        a->key_end = s->part->key_end + span->first_row;
+        a->key_begin = s->part->key_begin + slice->first_row;
+        a->key_end = s->part->key_end + slice->first_row;
     } else {
         MN_TRY(restrict_keys(s, t, layer, a, &keys, err));
     }
@@ -72,25 +72,25 @@ static mn_status attend_span(const mn_step *s, const mn_span *span, int layer, m
 }
 
 static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        if (mn_reading_is_linear(&span->timeline->reading, layer)) continue;
-        mn_attend a = span_call(s, span, layer, mn_timeline_n_rows(span->timeline), out, q);
-        MN_TRY(attend_span(s, span, layer, &a, err));
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        if (mn_attn_is_linear(&slice->sequence->attn, layer)) continue;
+        mn_attend a = slice_call(s, slice, layer, mn_sequence_n_kv(slice->sequence), out, q);
+        MN_TRY(attend_slice(s, slice, layer, &a, err));
     }
     return MN_OK;
 }
 
 /* Queries that meet the latents as they are cached, with the products before and after. */
-static mn_status attend_absorbed(const mn_step *s, const mn_span *span, int layer, const mn_mla *mla, float *out,
+static mn_status attend_absorbed(const mn_step *s, const mn_slice *slice, int layer, const mn_mla *mla, float *out,
                                  const float *q, mn_error *err) {
-    mn_attend a = span_call(s, span, layer, mn_timeline_n_rows(span->timeline), out, q), over = a;
+    mn_attend a = slice_call(s, slice, layer, mn_sequence_n_kv(slice->sequence), out, q), over = a;
     mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
     a.mla = mla;
-    over.q = mn_step_floats(s, span->n_rows, (int64_t)a.n_heads * a.kv.k_dim);
-    over.out = mn_step_floats(s, span->n_rows, (int64_t)a.n_heads * a.kv.v_dim);
+    over.q = mn_step_floats(s, slice->n_rows, (int64_t)a.n_heads * a.kv.k_dim);
+    over.out = mn_step_floats(s, slice->n_rows, (int64_t)a.n_heads * a.kv.v_dim);
     if (!over.q || !over.out) return mn_no_scratch(err);
     MN_TRY(mn_mla_absorb(s->c, &a, (float *)over.q, err));
-    MN_TRY(attend_span(s, span, layer, &over, err));
+    MN_TRY(attend_slice(s, slice, layer, &over, err));
     MN_TRY(mn_mla_output(s->c, &a, over.out, err));
     mn_arena_rewind(s->c->scratch, mark);
     return MN_OK;
@@ -100,30 +100,30 @@ static mn_status attend_absorbed(const mn_step *s, const mn_span *span, int laye
  * step at this depth can be, or an earlier one of as many rows could have been. */
 static mn_status attend_latent(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
     mn_mla mla = mn_layer_mla(&s->model->config, &s->model->weights.layers[layer]);
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        const mn_timeline *t = span->timeline;
-        int64_t deepest = s->c->exact || t->reading.absorbs ? -1 : mn_mla_deepest(&mla, span->n_rows),
-                depth = mn_timeline_n_rows(t);
-        if (deepest < depth) MN_TRY(attend_absorbed(s, span, layer, &mla, out, q, err));
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        const mn_sequence *t = slice->sequence;
+        int64_t deepest = s->c->exact || t->attn.absorbs ? -1 : mn_mla_deepest(&mla, slice->n_rows),
+                depth = mn_sequence_n_kv(t);
+        if (deepest < depth) MN_TRY(attend_absorbed(s, slice, layer, &mla, out, q, err));
         if (deepest < 0) continue;
-        mn_attend a = span_call(s, span, layer, MN_MIN(depth, deepest), out, q);
+        mn_attend a = slice_call(s, slice, layer, MN_MIN(depth, deepest), out, q);
         a.mla = &mla;
-        MN_TRY(attend_span(s, span, layer, &a, err));
+        MN_TRY(attend_slice(s, slice, layer, &a, err));
     }
     return MN_OK;
 }
 
-static mn_status remember_span(const mn_step *s, const mn_span *span, int layer, const float *y, mn_error *err) {
+static mn_status remember_slice(const mn_step *s, const mn_slice *slice, int layer, const float *y, mn_error *err) {
     const mn_config *c = &s->model->config;
-    const mn_memory *m = &span->timeline->reading.memory;
+    const mn_infini_spec *m = &slice->sequence->attn.infini;
     const mn_projection *const ws[] = {&s->model->weights.layers[layer].infini_write};
-    bool linear = mn_reading_is_linear(&span->timeline->reading, layer);
+    bool linear = mn_attn_is_linear(&slice->sequence->attn, layer);
     if (!linear) {
-        float *mem = mn_step_floats(s, span->n_rows, (int64_t)c->n_heads * c->head_dim_v);
-        float *gates = mn_step_floats(s, span->n_rows, c->n_kv_heads);
+        float *mem = mn_step_floats(s, slice->n_rows, (int64_t)c->n_heads * c->head_dim_v);
+        float *gates = mn_step_floats(s, slice->n_rows, c->n_kv_heads);
         if (!gates || !mem) return mn_no_scratch(err);
         bool projects = m->model_writes && m->shape.rule == MN_INFINI_DELTA_EXACT;
-        if (projects) MN_TRY(mn_ops_cpu.project(s, &gates, ws, 1, y, span->n_rows, err));
+        if (projects) MN_TRY(mn_ops_cpu.project(s, &gates, ws, 1, y, slice->n_rows, err));
     }
     return mn_step_floats(s, c->n_kv_heads, c->head_dim_k + (linear ? 0 : c->head_dim_v)) ? MN_OK : mn_no_scratch(err);
 }
@@ -131,11 +131,11 @@ static mn_status remember_span(const mn_step *s, const mn_span *span, int layer,
 static mn_status remember(const mn_step *s, int layer, float *out, const float *y, const float *q, const float *k,
                           const float *v, mn_error *err) {
     (void)out, (void)q, (void)k, (void)v;
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        const mn_reading *reading = &span->timeline->reading;
-        if (!reading->memory.shape.segment && !mn_reading_is_linear(reading, layer)) continue;
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        const mn_attn_spec *attn = &slice->sequence->attn;
+        if (!attn->infini.shape.segment && !mn_attn_is_linear(attn, layer)) continue;
         mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
-        MN_TRY(remember_span(s, span, layer, y, err));
+        MN_TRY(remember_slice(s, slice, layer, y, err));
         mn_arena_rewind(s->c->scratch, mark);
     }
     return MN_OK;

@@ -13,13 +13,13 @@ static int64_t *new_indices(const mn_step *s) {
     return mn_arena_alloc(s->c->scratch, (size_t)s->n_rows, sizeof(int64_t));
 }
 
-/* Angles of the rows of one span, from their positions. */
-static void set_angles(const mn_step *s, const mn_span *span, const int64_t *positions, mn_angles angles) {
-    int64_t at = span->first_row * (s->model->config.rope.n_rot / 2);
-    mn_rope_angles(&span->timeline->rope, positions, span->n_rows, angles.cos + at, angles.sin + at);
+/* Angles of the rows of one slice, from their positions. */
+static void set_angles(const mn_step *s, const mn_slice *slice, const int64_t *positions, mn_angles angles) {
+    int64_t at = slice->first_row * (s->model->config.rope.n_rot / 2);
+    mn_rope_angles(&slice->sequence->rope, positions, slice->n_rows, angles.cos + at, angles.sin + at);
 }
 
-/* A timeline without a map sees all its keys in part 0. */
+/* A sequence without a map sees all its keys in part 0. */
 static mn_posmap_part part_at(const mn_posmap *map, int part, int64_t i) {
     if (!map->scheme) return (mn_posmap_part){.q_position = i, .key_end = part ? 0 : i + 1};
     return part < map->n_parts ? mn_posmap_at(map, part, i) : (mn_posmap_part){0};
@@ -33,14 +33,14 @@ static mn_status make_part(const mn_step *s, int index, int n_planes, int64_t *p
                      .key_end = end,
                      .lse = mn_step_floats(s, s->n_rows, s->model->config.n_heads)};
     if (!begin || !end || !out->angles.cos || !out->angles.sin || !out->lse) return mn_no_scratch(err);
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        for (int64_t r = 0; r < span->n_rows; r++) {
-            mn_posmap_part part = part_at(&span->timeline->reading.map, index, span->timeline->n_tokens + r);
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        for (int64_t r = 0; r < slice->n_rows; r++) {
+            mn_posmap_part part = part_at(&slice->sequence->attn.map, index, slice->sequence->n_tokens + r);
             positions[r] = part.q_position;
-            begin[span->first_row + r] = part.key_begin;
-            end[span->first_row + r] = part.key_end;
+            begin[slice->first_row + r] = part.key_begin;
+            end[slice->first_row + r] = part.key_end;
         }
-        set_angles(s, span, positions, out->angles);
+        set_angles(s, slice, positions, out->angles);
     }
     return MN_OK;
 }
@@ -48,22 +48,22 @@ static mn_status make_part(const mn_step *s, int index, int n_planes, int64_t *p
 static mn_status make_keys(const mn_step *s, int plane, int64_t *positions, mn_angles *out, mn_error *err) {
     *out = new_angles(s);
     if (!out->cos || !out->sin) return mn_no_scratch(err);
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        const mn_posmap *map = &span->timeline->reading.map;
-        for (int64_t r = 0; r < span->n_rows; r++) {
-            int64_t token = span->timeline->n_tokens + r;
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        const mn_posmap *map = &slice->sequence->attn.map;
+        for (int64_t r = 0; r < slice->n_rows; r++) {
+            int64_t token = slice->sequence->n_tokens + r;
             positions[r] = plane < map->n_planes ? mn_posmap_key(map, plane, token) : token;
         }
-        set_angles(s, span, positions, *out);
+        set_angles(s, slice, positions, *out);
     }
     return MN_OK;
 }
 
 mn_status mn_parts_make(const mn_step *s, mn_parts *out, mn_error *err) {
     *out = (mn_parts){0};
-    for (const mn_span *span = s->spans; span < s->spans + s->n_spans; span++) {
-        out->n_parts = MN_MAX(out->n_parts, span->timeline->reading.map.n_parts);
-        out->n_planes = MN_MAX(out->n_planes, span->timeline->reading.map.n_planes);
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        out->n_parts = MN_MAX(out->n_parts, slice->sequence->attn.map.n_parts);
+        out->n_planes = MN_MAX(out->n_planes, slice->sequence->attn.map.n_planes);
     }
     if (out->n_parts == 0) return MN_OK;
     int64_t *positions = new_indices(s);

@@ -13,7 +13,7 @@ typedef struct mn_parts {
     mn_angles keys[MN_MAX_PLANES]; /* of the step's keys, in each plane */
 } mn_parts;
 
-/* The parts of a step's rows, in scratch, once for all layers. n_parts 0 when no timeline has a map. */
+/* The parts of a step's rows, in scratch, once for all layers. n_parts 0 when no sequence has a map. */
 mn_status mn_parts_make(const mn_step *s, mn_parts *out, mn_error *err);
 
 /* Rotates k for each plane, stores it, and attends: out [n_rows, n_heads, head_dim_v]. q and k are not rotated yet; k

@@ -1,11 +1,11 @@
 /* Which compressive memory a session runs: the model's own, one that --attn infini forces, or none. */
 #include "session/session.h"
 
-static bool differs(const mn_memory *m, const mn_config *c) {
+static bool differs(const mn_infini_spec *m, const mn_config *c) {
     return m->shape.segment != c->infini.segment || m->shape.rule != c->infini.rule || !m->model_mixes;
 }
 
-static void note_forced(mn_session *s, const mn_memory *m, bool model_has_one) {
+static void note_forced(mn_session *s, const mn_infini_spec *m, bool model_has_one) {
     long long segment = m->shape.segment;
     const char *rule = mn_infini_rule_name(m->shape.rule);
     if (!model_has_one)
@@ -31,14 +31,14 @@ static void note_forced(mn_session *s, const mn_memory *m, bool model_has_one) {
 static void force(mn_session *s, const mn_config *c, const mn_pattern *p) {
     bool model_has_one = c->infini.segment > 0, rule_said = p->args[1] != MN_PATTERN_UNSAID;
     bool share_said = p->args[2] != MN_PATTERN_UNSAID;
-    mn_memory m = mn_reading_of_model(c).memory;
+    mn_infini_spec m = mn_attn_of_model(c).infini;
     m.shape.segment = p->args[0];
     m.shape.rule = rule_said ? (mn_infini_rule)p->args[1] : model_has_one ? c->infini.rule : MN_INFINI_LINEAR;
     m.shape.feature = mn_infini_feature_of(m.shape.rule);
     m.model_writes = model_has_one;
     m.model_mixes = model_has_one && !share_said;
     m.share = share_said ? (float)p->args[2] / MN_PATTERN_WHOLE : 0.5f;
-    s->reading.memory = m;
+    s->attn.infini = m;
     if (!model_has_one || differs(&m, c)) note_forced(s, &m, model_has_one);
 }
 
@@ -46,7 +46,7 @@ void mn_session_memory(mn_session *s) {
     const mn_config *c = &s->engine->model.config;
     const mn_pattern *first = s->patterns;
     if (!first) {
-        s->reading.memory = mn_reading_of_model(c).memory;
+        s->attn.infini = mn_attn_of_model(c).infini;
     } else if (first->kind && first->kind->traits & MN_PATTERN_REMEMBERS) {
         force(s, c, first);
     } else if (c->infini.segment) {

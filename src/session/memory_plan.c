@@ -7,15 +7,15 @@
 
 static int64_t pages_of(int64_t n_tokens) { return (n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS; }
 
-static mn_reading reading_of(const mn_engine *e, const mn_window *w) {
-    return w->reading ? *w->reading : mn_reading_of_model(&e->model.config);
+static mn_attn_spec attn_of(const mn_engine *e, const mn_window *w) {
+    return w->attn ? *w->attn : mn_attn_of_model(&e->model.config);
 }
 
 /* Pages that hold rows at once. What is out of sight is dropped after a step, in whole pages. */
-static int64_t held_pages(const mn_reading *r, const mn_config *c, const mn_window *w) {
-    int64_t segment = r->memory.shape.segment, all = pages_of(w->n_ctx);
-    if (mn_reading_n_row_layers(r, c) == 0) return 0;
-    mn_kept_keys kept = mn_reading_keeps(r, c);
+static int64_t held_pages(const mn_attn_spec *r, const mn_config *c, const mn_window *w) {
+    int64_t segment = r->infini.shape.segment, all = pages_of(w->n_ctx);
+    if (mn_attn_n_kv_layers(r, c) == 0) return 0;
+    mn_kept_keys kept = mn_attn_kept_keys(r, c);
     if (segment) {
         int64_t before_first = segment % MN_PAGE_TOKENS ? MN_PAGE_TOKENS - 1 : 0;
         return MN_MIN(all, pages_of(before_first + segment - 1 + w->n_batch));
@@ -26,7 +26,7 @@ static int64_t held_pages(const mn_reading *r, const mn_config *c, const mn_wind
 }
 
 /* Takes from c->scratch what a step of n_rows takes that ends at `end` tokens. */
-static mn_status run_dry(const mn_engine *e, const mn_compute *c, mn_timeline *t, int64_t end, int64_t n_rows,
+static mn_status run_dry(const mn_engine *e, const mn_compute *c, mn_sequence *t, int64_t end, int64_t n_rows,
                          mn_error *err) {
     mn_ops ops = mn_ops_dry();
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
@@ -35,9 +35,9 @@ static mn_status run_dry(const mn_engine *e, const mn_compute *c, mn_timeline *t
     if (!wanted || !logits) return mn_no_scratch(err);
     wanted[0] = n_rows - 1;
     t->n_tokens = end - n_rows;
-    mn_span span = {t, 0, n_rows};
+    mn_slice slice = {t, 0, n_rows};
     mn_batch batch = {
-        .n_rows = n_rows, .spans = &span, .n_spans = 1, .wanted = wanted, .n_wanted = 1, .logits = logits};
+        .n_rows = n_rows, .slices = &slice, .n_slices = 1, .wanted = wanted, .n_wanted = 1, .logits = logits};
     mn_status status = mn_forward(c, &ops, &e->model, &batch, err);
     mn_arena_rewind(c->scratch, mark);
     return status;
@@ -45,18 +45,18 @@ static mn_status run_dry(const mn_engine *e, const mn_compute *c, mn_timeline *t
 
 /* Steps that end at `end`: of all rows; of those few that split their keys, where every row has a partial result for
  * every range of keys; and of one row, for patterns that choose then. */
-static mn_status run_steps(const mn_engine *e, const mn_compute *c, mn_timeline *t, const mn_window *w, int64_t end,
+static mn_status run_steps(const mn_engine *e, const mn_compute *c, mn_sequence *t, const mn_window *w, int64_t end,
                            mn_error *err) {
     int64_t n_rows = MN_MIN(w->n_batch, end);
     MN_TRY(run_dry(e, c, t, end, n_rows, err));
     MN_TRY(run_dry(e, c, t, end, MN_MIN(n_rows, MN_FLASH_MIN_ROWS - 1), err));
-    return t->reading.patterns ? run_dry(e, c, t, end, 1, err) : MN_OK;
+    return t->attn.patterns ? run_dry(e, c, t, end, 1, err) : MN_OK;
 }
 
 /* The end of a prompt, whose last rows choose what stays (SnapKV). */
-static mn_status run_eviction(const mn_engine *e, const mn_compute *c, mn_timeline *t, const mn_window *w,
+static mn_status run_eviction(const mn_engine *e, const mn_compute *c, mn_sequence *t, const mn_window *w,
                               mn_error *err) {
-    const mn_pattern *p = t->reading.patterns;
+    const mn_pattern *p = t->attn.patterns;
     if (!p || !p->kind || !(p->kind->traits & MN_PATTERN_EVICTS) || w->n_ctx <= p->args[1]) return MN_OK;
     t->evict_to = p->args[1];
     mn_status status = run_dry(e, c, t, w->n_ctx, p->args[0], err);
@@ -66,14 +66,14 @@ static mn_status run_eviction(const mn_engine *e, const mn_compute *c, mn_timeli
 
 /* Steps where rows see the most keys, or keys in the most ranges, or lie in the most blocks: at the window's end, at
  * that of a whole segment, where the last range has one key, and between the borders of blocks. */
-static mn_status run_all_steps(const mn_engine *e, const mn_compute *c, mn_timeline *t, const mn_window *w,
+static mn_status run_all_steps(const mn_engine *e, const mn_compute *c, mn_sequence *t, const mn_window *w,
                                mn_error *err) {
-    int64_t segment = t->reading.memory.shape.segment;
-    bool bounded = mn_reading_keeps(&t->reading, &e->model.config).last > 0;
+    int64_t segment = t->attn.infini.shape.segment;
+    bool bounded = mn_attn_kept_keys(&t->attn, &e->model.config).last > 0;
     MN_TRY(run_steps(e, c, t, w, w->n_ctx, err));
     if (segment && w->n_ctx > segment) MN_TRY(run_steps(e, c, t, w, w->n_ctx / segment * segment, err));
     if (bounded) MN_TRY(run_steps(e, c, t, w, (w->n_ctx - 1) / MN_RANGE_KEYS * MN_RANGE_KEYS + 1, err));
-    if (t->reading.patterns && w->n_ctx > 1) MN_TRY(run_steps(e, c, t, w, w->n_ctx - 1, err));
+    if (t->attn.patterns && w->n_ctx > 1) MN_TRY(run_steps(e, c, t, w, w->n_ctx - 1, err));
     return run_eviction(e, c, t, w, err);
 }
 
@@ -81,9 +81,9 @@ static mn_status run_all_steps(const mn_engine *e, const mn_compute *c, mn_timel
 static mn_status measure_scratch(const mn_engine *e, const mn_window *w, size_t *out, mn_error *err) {
     mn_arena arena = MN_ARENA_INIT;
     mn_compute c = e->compute;
-    mn_timeline t = {.reading = reading_of(e, w)};
+    mn_sequence t = {.attn = attn_of(e, w)};
     mn_pool *pool = NULL;
-    mn_kv_shape shape = mn_timeline_row_shape(&e->model.config, &t.reading, w->k_type, w->v_type);
+    mn_kv_shape shape = mn_sequence_kv_shape(&e->model.config, &t.attn, w->k_type, w->v_type);
     mn_status status = mn_kvcache_create(&shape, 1, &t.cache, err);
     if (status == MN_OK) status = mn_pool_create_dry(mn_pool_threads(e->pool), &pool, err);
     c.scratch = &arena;
@@ -108,7 +108,7 @@ static size_t weights_bytes(const mn_model *m) {
 }
 
 /* What patterns keep of the keys of a full window beside them. */
-static bool add_summaries(const mn_reading *r, const mn_config *c, const mn_kv_shape *rows, int64_t n_ctx,
+static bool add_summaries(const mn_attn_spec *r, const mn_config *c, const mn_kv_shape *rows, int64_t n_ctx,
                           size_t *total) {
     for (int layer = 0; r->patterns && layer < c->n_layers; layer++) {
         const mn_pattern *p = &r->patterns[layer];
@@ -121,10 +121,10 @@ static bool add_summaries(const mn_reading *r, const mn_config *c, const mn_kv_s
 }
 
 /* Cached rows, of one plane or two, with their summaries; and the lists of their pages. */
-static bool count_rows(const mn_engine *e, const mn_reading *r, const mn_window *w, size_t *kv_bytes,
+static bool count_rows(const mn_engine *e, const mn_attn_spec *r, const mn_window *w, size_t *kv_bytes,
                        size_t *list_bytes) {
     const mn_config *c = &e->model.config;
-    mn_kv_shape rows = mn_timeline_row_shape(c, r, w->k_type, w->v_type), keys = mn_timeline_plane_shape(&rows);
+    mn_kv_shape rows = mn_sequence_kv_shape(c, r, w->k_type, w->v_type), keys = mn_sequence_plane_shape(&rows);
     size_t slab = mn_kv_slab_bytes(&rows), lists = mn_kv_list_bytes(&rows, w->n_ctx);
     bool fits = slab && lists;
     if (fits && r->map.n_planes > 1)
@@ -141,18 +141,18 @@ static bool count_rows(const mn_engine *e, const mn_reading *r, const mn_window 
 mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_plan *out, mn_error *err) {
     const mn_config *c = &e->model.config;
     mn_memory_plan p = {.weights_bytes = weights_bytes(&e->model)};
-    mn_reading reading = reading_of(e, w);
+    mn_attn_spec attn = attn_of(e, w);
     size_t lists, state, ids;
-    MN_TRY(mn_timeline_state_bytes(c, &reading, &state, err));
+    MN_TRY(mn_sequence_state_bytes(c, &attn, &state, err));
     MN_TRY(measure_scratch(e, w, &p.scratch_bytes, err));
     int64_t n_states = 1 + MN_MIN(MN_MAX_CHECKPOINTS, w->n_ctx / MN_FIRST_CHECKPOINT_TOKENS);
-    bool fits =
-        count_rows(e, &reading, w, &p.kv_bytes, &lists) && mn_mul_size(state, (size_t)n_states, &p.state_bytes) &&
-        mn_mul_size((size_t)w->n_ctx, sizeof(int32_t), &ids) && mn_add_size(p.scratch_bytes, ids, &p.work_bytes) &&
-        mn_add_size(p.work_bytes, lists + (size_t)c->n_vocab * sizeof(float), &p.work_bytes) &&
-        mn_add_size(p.weights_bytes, p.kv_bytes, &p.total_bytes) &&
-        mn_add_size(p.total_bytes, p.state_bytes, &p.total_bytes) &&
-        mn_add_size(p.total_bytes, p.work_bytes, &p.total_bytes);
+    bool fits = count_rows(e, &attn, w, &p.kv_bytes, &lists) && mn_mul_size(state, (size_t)n_states, &p.state_bytes) &&
+                mn_mul_size((size_t)w->n_ctx, sizeof(int32_t), &ids) &&
+                mn_add_size(p.scratch_bytes, ids, &p.work_bytes) &&
+                mn_add_size(p.work_bytes, lists + (size_t)c->n_vocab * sizeof(float), &p.work_bytes) &&
+                mn_add_size(p.weights_bytes, p.kv_bytes, &p.total_bytes) &&
+                mn_add_size(p.total_bytes, p.state_bytes, &p.total_bytes) &&
+                mn_add_size(p.total_bytes, p.work_bytes, &p.total_bytes);
     if (!fits)
         return mn_fail(err, MN_ERR_LIMIT, "a window of %lld tokens overflows the address space; lower -c.",
                        (long long)w->n_ctx);
@@ -161,17 +161,17 @@ mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_
 }
 
 bool mn_memory_plan_is_bounded(const mn_engine *e, const mn_window *w) {
-    mn_reading reading = reading_of(e, w);
+    mn_attn_spec attn = attn_of(e, w);
     mn_window endless = *w;
     endless.n_ctx = INT64_MAX / 2;
-    return held_pages(&reading, &e->model.config, &endless) < pages_of(endless.n_ctx);
+    return held_pages(&attn, &e->model.config, &endless) < pages_of(endless.n_ctx);
 }
 
 /* What one more page costs at least: its rows, unless they are dropped or go to a file, its places in the lists, its
  * token ids. */
 static size_t page_bytes(const mn_engine *e, const mn_window *w) {
-    mn_reading reading = reading_of(e, w);
-    mn_kv_shape shape = mn_timeline_row_shape(&e->model.config, &reading, w->k_type, w->v_type);
+    mn_attn_spec attn = attn_of(e, w);
+    mn_kv_shape shape = mn_sequence_kv_shape(&e->model.config, &attn, w->k_type, w->v_type);
     return (mn_memory_plan_is_bounded(e, w) || w->kv_ram_bytes ? 0 : mn_kv_slab_bytes(&shape)) +
            mn_kv_list_bytes(&shape, MN_PAGE_TOKENS) + MN_PAGE_TOKENS * sizeof(int32_t);
 }

@@ -9,8 +9,8 @@ typedef struct mn_window {
     int64_t n_ctx;
     int32_t n_batch; /* rows per step */
     mn_dtype k_type, v_type;
-    size_t kv_ram_bytes;       /* cached rows beyond it go to a file; 0 = all stay in memory */
-    const mn_reading *reading; /* borrowed; NULL = the model's own */
+    size_t kv_ram_bytes;      /* cached rows beyond it go to a file; 0 = all stay in memory */
+    const mn_attn_spec *attn; /* borrowed; NULL = the model's own */
 } mn_window;
 
 /* Bytes when the window is full. Cached rows and scratch are taken from the machine as they are used, not before. */

@@ -38,7 +38,7 @@ static mn_status resolve(mn_session *s, const mn_session_params *p, mn_error *er
             return mn_fail(err, MN_ERR_ARGUMENT,
                            "%s restarts positions with each segment, so it holds for all layers: use --attn alone.",
                            kind->usage);
-        if (kind && (kind->traits & MN_PATTERN_REPOSITIONS) && !s->reading.map.scheme)
+        if (kind && (kind->traits & MN_PATTERN_REPOSITIONS) && !s->attn.map.scheme)
             return mn_fail(err, MN_ERR_ARGUMENT,
                            "%s counts positions within the cache, so it holds for all layers: use --attn, or "
                            "sinks-abs:S,W for some.",
@@ -82,8 +82,8 @@ mn_status mn_session_patterns(mn_session *s, const mn_session_params *p, mn_erro
     if (!s->patterns) return mn_fail(err, MN_ERR_MEMORY, "no memory for the patterns of %d layers.", c->n_layers);
     MN_TRY(resolve(s, p, err));
     MN_TRY(check_eviction(s, err));
-    s->reading.patterns = s->patterns;
-    s->reading.absorbs = true;
+    s->attn.patterns = s->patterns;
+    s->attn.absorbs = true;
     note_training(s, c->n_layers);
     return MN_OK;
 }

@@ -17,12 +17,12 @@ static int64_t made_for(const mn_config *c) {
 }
 
 /* No layer of a model without learned positions looks at keys: there is no distance. */
-static bool has_no_distance(const mn_model *m, const mn_reading *r) {
-    return mn_reading_n_row_layers(r, &m->config) == 0 && !m->weights.position_embd.data;
+static bool has_no_distance(const mn_model *m, const mn_attn_spec *r) {
+    return mn_attn_n_kv_layers(r, &m->config) == 0 && !m->weights.position_embd.data;
 }
 
-static int64_t default_ctx(const mn_model *m, const mn_reading *r) {
-    return r->memory.shape.segment || has_no_distance(m, r) ? UNBOUNDED_CTX : m->config.n_ctx_train;
+static int64_t default_ctx(const mn_model *m, const mn_attn_spec *r) {
+    return r->infini.shape.segment || has_no_distance(m, r) ? UNBOUNDED_CTX : m->config.n_ctx_train;
 }
 
 static bool asks_for_scaling(const mn_position_params *p) {
@@ -63,11 +63,11 @@ static mn_status fail_segment(int64_t segment, int64_t limit, mn_error *err) {
         (long long)segment, (long long)limit, (long long)limit);
 }
 
-static mn_status check_window(const mn_model *m, const mn_position_params *p, const mn_reading *reading, int64_t n_ctx,
+static mn_status check_window(const mn_model *m, const mn_position_params *p, const mn_attn_spec *attn, int64_t n_ctx,
                               mn_error *err) {
     const mn_config *c = &m->config;
-    const mn_posmap *map = &reading->map;
-    int64_t limit = made_for(c), n_positions = mn_reading_n_positions(reading, n_ctx);
+    const mn_posmap *map = &attn->map;
+    int64_t limit = made_for(c), n_positions = mn_attn_n_positions(attn, n_ctx);
     bool segmented = n_positions < n_ctx, learned = m->weights.position_embd.data;
     if (n_ctx < 1)
         return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens is too small; -c takes 1 or more.",
@@ -77,7 +77,7 @@ static mn_status check_window(const mn_model *m, const mn_position_params *p, co
         return mn_fail(err, MN_ERR_LIMIT,
                        "context %lld is beyond the %lld positions that this model has learned; lower -c.",
                        (long long)n_ctx, (long long)c->n_ctx_train);
-    if (n_positions <= limit || !has_rope(c) || asks_for_scaling(p) || p->beyond || has_no_distance(m, reading))
+    if (n_positions <= limit || !has_rope(c) || asks_for_scaling(p) || p->beyond || has_no_distance(m, attn))
         return MN_OK;
     if (segmented) return fail_segment(n_positions, limit, err);
     if (map->scheme) return check_reach(map, limit, n_ctx, err);
@@ -103,15 +103,15 @@ static mn_status choose_scaling(const mn_position_params *p, mn_rope_spec *spec,
     return MN_OK;
 }
 
-mn_status mn_session_positions(const mn_model *model, const mn_position_params *p, const mn_reading *reading,
+mn_status mn_session_positions(const mn_model *model, const mn_position_params *p, const mn_attn_spec *attn,
                                int64_t *n_ctx, mn_rope_spec *out, mn_error *err) {
     const mn_config *c = &model->config;
     mn_rope_spec spec = c->rope;
-    if (*n_ctx == 0) *n_ctx = default_ctx(model, reading);
+    if (*n_ctx == 0) *n_ctx = default_ctx(model, attn);
     if (!has_rope(c) && asks_for_scaling(p))
         return mn_fail(err, MN_ERR_ARGUMENT, "%s models have no rotary positions to scale; leave the --rope flags out.",
                        c->arch);
-    MN_TRY(check_window(model, p, reading, *n_ctx, err));
+    MN_TRY(check_window(model, p, attn, *n_ctx, err));
     MN_TRY(choose_scaling(p, &spec, err));
     if (p->rope_scale > 0) {
         spec.factor = p->rope_scale;

@@ -32,7 +32,7 @@ static mn_status lower_window(mn_session *s, const mn_position_params *positions
     mn_session_add_note(s, "the window is %lld tokens instead of the model's %lld: that %s", (long long)fits,
                         (long long)window->n_ctx, why->text);
     s->n_ctx = window->n_ctx = fits;
-    return mn_session_positions(&s->engine->model, positions, &s->reading, &s->n_ctx, &s->rope, err);
+    return mn_session_positions(&s->engine->model, positions, &s->attn, &s->n_ctx, &s->rope, err);
 }
 
 /* A window that was asked for must fit into memory. Scratch for its steps is then taken once. */
@@ -56,14 +56,14 @@ static mn_status check_disk(const mn_session *s, const mn_session_params *p, mn_
     if (p->kv_disk && p->kv_ram_bytes < 1)
         return mn_fail(err, MN_ERR_ARGUMENT, "--kv-disk %s needs --kv-ram BYTES: what stays in memory, as 512m.",
                        p->kv_disk);
-    if (p->kv_disk && s->reading.memory.shape.segment)
+    if (p->kv_disk && s->attn.infini.shape.segment)
         return mn_fail(
             err, MN_ERR_UNSUPPORTED,
             "a compressive memory forgets the rows of all but one segment of %lld tokens: leave out --kv-disk.",
-            (long long)s->reading.memory.shape.segment);
-    if (p->kv_disk && mn_reading_n_row_layers(&s->reading, &s->engine->model.config) == 0)
+            (long long)s->attn.infini.shape.segment);
+    if (p->kv_disk && mn_attn_n_kv_layers(&s->attn, &s->engine->model.config) == 0)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "linear attention in every layer caches no rows: leave out --kv-disk.");
-    if (p->kv_disk && s->reading.map.scheme)
+    if (p->kv_disk && s->attn.map.scheme)
         return mn_fail(err, MN_ERR_UNSUPPORTED,
                        "position maps read all keys in memory: leave out --kv-disk, or the map.");
     return MN_OK;
@@ -82,24 +82,24 @@ static mn_status use_disk(mn_session *s, const mn_session_params *p, mn_error *e
                 "%s looks at all keys, and --kv-disk keeps only some in memory; use a static pattern, as window or "
                 "bigbird, or leave out --kv-disk.",
                 s->patterns[layer].kind->name);
-    s->timeline.kept = (mn_kept_keys){0, 0}; /* the file has room */
-    return mn_kvcache_spill(s->timeline.cache, p->kv_disk, (size_t)p->kv_ram_bytes, MN_MIN(s->n_batch, s->n_ctx), err);
+    s->sequence.kept = (mn_kept_keys){0, 0}; /* the file has room */
+    return mn_kvcache_spill(s->sequence.cache, p->kv_disk, (size_t)p->kv_ram_bytes, MN_MIN(s->n_batch, s->n_ctx), err);
 }
 
 mn_status mn_session_resolve(mn_session *s, const mn_session_params *p, mn_window *out, mn_error *err) {
     const mn_model *m = &s->engine->model;
-    mn_window w = {.kv_ram_bytes = (size_t)p->kv_ram_bytes, .reading = &s->reading};
+    mn_window w = {.kv_ram_bytes = (size_t)p->kv_ram_bytes, .attn = &s->attn};
     s->n_ctx = p->n_ctx;
     s->n_batch = w.n_batch = p->n_batch ? p->n_batch : DEFAULT_BATCH;
     if (s->n_batch < 1 || s->n_batch > 1 << 16)
         return mn_fail(err, MN_ERR_ARGUMENT, "a batch of %d rows is outside 1 to %d.", s->n_batch, 1 << 16);
     MN_TRY(find_type(p->type_k, s->engine->compute.exact, &w.k_type, err));
     MN_TRY(find_type(p->type_v, s->engine->compute.exact, &w.v_type, err));
-    MN_TRY(mn_session_map(m, p, &s->reading.map, err));
+    MN_TRY(mn_session_map(m, p, &s->attn.map, err));
     MN_TRY(mn_session_patterns(s, p, err));
     mn_session_memory(s);
-    MN_TRY(mn_reading_check(&s->reading, &m->config, err));
-    MN_TRY(mn_session_positions(m, &p->position, &s->reading, &s->n_ctx, &s->rope, err));
+    MN_TRY(mn_attn_check(&s->attn, &m->config, err));
+    MN_TRY(mn_session_positions(m, &p->position, &s->attn, &s->n_ctx, &s->rope, err));
     w.n_ctx = s->n_ctx;
     *out = w;
     return check_disk(s, p, err);
@@ -110,8 +110,8 @@ static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error 
     mn_window w;
     MN_TRY(mn_session_resolve(s, p, &w, err));
     MN_TRY(find_room(s, p, w, err));
-    mn_timeline_params timeline = {&s->rope, s->reading, s->n_ctx, w.k_type, w.v_type};
-    MN_TRY(mn_timeline_init(&s->timeline, c, &timeline, err));
+    mn_sequence_params sequence = {&s->rope, s->attn, s->n_ctx, w.k_type, w.v_type};
+    MN_TRY(mn_sequence_init(&s->sequence, c, &sequence, err));
     if (p->kv_disk) MN_TRY(use_disk(s, p, err));
     s->tokens = calloc((size_t)s->n_ctx, sizeof *s->tokens);
     s->logits = calloc((size_t)c->n_vocab, sizeof *s->logits);
@@ -136,7 +136,7 @@ mn_status mn_session_open(mn_engine *engine, const mn_session_params *params, mn
 void mn_session_close(mn_session *s) {
     if (!s) return;
     for (int i = 0; i < MN_MAX_CHECKPOINTS; i++) free(s->checkpoints[i].state);
-    mn_timeline_release(&s->timeline);
+    mn_sequence_release(&s->sequence);
     free(s->patterns);
     free(s->tokens);
     free(s->logits);
@@ -144,10 +144,10 @@ void mn_session_close(mn_session *s) {
 }
 
 void mn_session_clear(mn_session *s) {
-    mn_timeline *t = &s->timeline;
+    mn_sequence *t = &s->sequence;
     if (t->state) memset(t->state, 0, t->state_bytes);
     t->n_tokens = t->n_evicted = t->evict_to = 0;
-    mn_timeline_drop_after(t, 0);
+    mn_sequence_drop_after(t, 0);
     s->n_checkpoints = 0;
     s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
     s->has_logits = false;
@@ -167,9 +167,9 @@ static void thin_checkpoints(mn_session *s) {
 
 /* Saves the state if one is due. Behind a memory only segment starts will do: the rows of older segments are gone. */
 static mn_status take_checkpoint(mn_session *s, mn_error *err) {
-    const mn_timeline *t = &s->timeline;
+    const mn_sequence *t = &s->sequence;
     int64_t last = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
-    int64_t segment = s->reading.memory.shape.segment;
+    int64_t segment = s->attn.infini.shape.segment;
     if (t->state_bytes == 0 || t->n_tokens - last < s->checkpoint_interval) return MN_OK;
     if (segment && t->n_tokens % segment) return MN_OK;
     if (s->n_checkpoints == MN_MAX_CHECKPOINTS) thin_checkpoints(s);
@@ -185,28 +185,28 @@ static mn_status take_checkpoint(mn_session *s, mn_error *err) {
 /* Goes back to n tokens, or, where rows are gone or state of fixed size cannot be undone, to where it can go on from.
  */
 static void retreat(mn_session *s, int64_t n) {
-    mn_timeline *t = &s->timeline;
+    mn_sequence *t = &s->sequence;
     if (n >= t->n_tokens) return;
     s->has_logits = false;
-    n = mn_timeline_resumable(t, n);
+    n = mn_sequence_resumable(t, n);
     if (t->state_bytes) {
         while (s->n_checkpoints && s->checkpoints[s->n_checkpoints - 1].n_tokens > n) s->n_checkpoints--;
         n = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
         if (n > 0) memcpy(t->state, s->checkpoints[s->n_checkpoints - 1].state, t->state_bytes);
     }
-    if (n == 0 || mn_timeline_resumable(t, n) < n || (t->n_evicted && n < s->prompt_end)) {
+    if (n == 0 || mn_sequence_resumable(t, n) < n || (t->n_evicted && n < s->prompt_end)) {
         mn_session_clear(s);
         return;
     }
     t->n_tokens = n;
-    mn_timeline_drop_after(t, mn_timeline_n_rows(t));
+    mn_sequence_drop_after(t, mn_sequence_n_kv(t));
 }
 
 /* Runs one step of n rows; rows marked in want (NULL: none), or the last if want_last, give logits. */
 static mn_status step(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, bool want_last,
                       mn_logits_fn *logits, void *arg, mn_error *err) {
     mn_engine *e = s->engine;
-    mn_timeline *t = &s->timeline;
+    mn_sequence *t = &s->sequence;
     int64_t first = t->n_tokens, n_wanted = 0, n_vocab = e->model.config.n_vocab;
     mn_arena_mark mark = mn_arena_get_mark(&e->scratch);
     int64_t *wanted = mn_arena_alloc(&e->scratch, (size_t)n, sizeof *wanted);
@@ -215,8 +215,8 @@ static mn_status step(mn_session *s, const int32_t *tokens, int64_t n, const uin
         if ((want && want[i]) || (want_last && i == n - 1)) wanted[n_wanted++] = i;
     float *rows = mn_arena_alloc(&e->scratch, (size_t)(n_wanted * n_vocab), sizeof *rows);
     if (!rows) return mn_no_scratch(err);
-    mn_span span = {t, 0, n};
-    mn_batch batch = {tokens, n, &span, 1, wanted, n_wanted, rows};
+    mn_slice slice = {t, 0, n};
+    mn_batch batch = {tokens, n, &slice, 1, wanted, n_wanted, rows};
     mn_status status = mn_forward(&e->compute, e->ops, &e->model, &batch, err);
     for (int64_t i = 0; status == MN_OK && i < n_wanted; i++) {
         if (want && want[wanted[i]]) logits(arg, first + wanted[i], rows + i * n_vocab);
@@ -243,7 +243,7 @@ static int64_t step_rows(const mn_session *s, int64_t n_left, const uint8_t *wan
 
 /* All heads of all layers have moved the rows that stay to the front. */
 static void finish_eviction(mn_session *s) {
-    mn_timeline *t = &s->timeline;
+    mn_sequence *t = &s->sequence;
     t->n_evicted = t->n_tokens - t->evict_to;
     s->prompt_end = t->n_tokens;
     mn_kvcache_drop_after(t->cache, t->evict_to);
@@ -252,7 +252,7 @@ static void finish_eviction(mn_session *s) {
 
 mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, mn_logits_fn *logits,
                             mn_progress_fn *progress, void *arg, mn_error *err) {
-    mn_timeline *t = &s->timeline;
+    mn_sequence *t = &s->sequence;
     if (n < 0 || n > s->n_ctx - t->n_tokens)
         return mn_fail(err, MN_ERR_LIMIT,
                        "%lld more tokens after %lld do not fit into the window of %lld; use a larger -c.", (long long)n,
@@ -273,7 +273,7 @@ mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, con
         s->has_logits = last;
         memmove(s->tokens + t->n_tokens - rows, tokens + done, (size_t)rows * sizeof *tokens);
         done += rows;
-        mn_timeline_drop_unseen(t);
+        mn_sequence_drop_unseen(t);
         MN_TRY(take_checkpoint(s, err));
         if (progress && !progress(arg, done, n))
             return mn_fail(err, MN_ERR_CANCELLED, "stopped after %lld of %lld tokens.", (long long)done, (long long)n);
@@ -282,7 +282,7 @@ mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, con
 }
 
 static int64_t common_prefix(const mn_session *s, const int32_t *tokens, int64_t n) {
-    int64_t limit = MN_MIN(n, s->timeline.n_tokens), i = 0;
+    int64_t limit = MN_MIN(n, s->sequence.n_tokens), i = 0;
     while (i < limit && tokens[i] == s->tokens[i]) i++;
     return i;
 }
@@ -297,35 +297,35 @@ mn_status mn_session_sync(mn_session *s, const int32_t *tokens, int64_t n, mn_pr
             (long long)n, (long long)s->n_ctx, (long long)n);
     MN_TRY(check_tokens(s, tokens, n, err));
     int64_t prefix = common_prefix(s, tokens, n);
-    bool complete = prefix == n && s->timeline.n_tokens == n && (s->has_logits || n == 0);
+    bool complete = prefix == n && s->sequence.n_tokens == n && (s->has_logits || n == 0);
     if (!complete && prefix == n && n > 0) prefix = n - 1; /* its logits are wanted: the last token runs again */
     int64_t window, budget = mn_session_budget(s, &window);
-    bool kept = prefix < s->prompt_end || s->timeline.n_evicted == 0; /* nothing of this text has been evicted */
+    bool kept = prefix < s->prompt_end || s->sequence.n_evicted == 0; /* nothing of this text has been evicted */
     s->ends_prompt = !complete && kept && budget > 0 && n > budget;
     if (s->ends_prompt) prefix = MN_MIN(prefix, n - window);
     if (!complete) retreat(s, prefix);
-    if (n_reused) *n_reused = s->timeline.n_tokens;
+    if (n_reused) *n_reused = s->sequence.n_tokens;
     mn_status status =
-        mn_session_extend(s, tokens + s->timeline.n_tokens, n - s->timeline.n_tokens, NULL, NULL, progress, arg, err);
+        mn_session_extend(s, tokens + s->sequence.n_tokens, n - s->sequence.n_tokens, NULL, NULL, progress, arg, err);
     s->ends_prompt = false;
     return status;
 }
 
 mn_status mn_session_rewind(mn_session *s, int64_t n, mn_error *err) {
-    if (n < 0 || n > s->timeline.n_tokens)
+    if (n < 0 || n > s->sequence.n_tokens)
         return mn_fail(err, MN_ERR_ARGUMENT, "cannot go back to token %lld: the session holds %lld.", (long long)n,
-                       (long long)s->timeline.n_tokens);
+                       (long long)s->sequence.n_tokens);
     retreat(s, n);
-    int64_t held = s->timeline.n_tokens;
+    int64_t held = s->sequence.n_tokens;
     return mn_session_extend(s, s->tokens + held, n - held, NULL, NULL, NULL, NULL, err);
 }
 
 const mn_tokenizer *mn_session_tokenizer(const mn_session *s) { return s->engine->tokenizer; }
-int64_t mn_session_n_tokens(const mn_session *s) { return s->timeline.n_tokens; }
+int64_t mn_session_n_tokens(const mn_session *s) { return s->sequence.n_tokens; }
 const int32_t *mn_session_tokens(const mn_session *s) { return s->tokens; }
 int64_t mn_session_n_ctx(const mn_session *s) { return s->n_ctx; }
 const float *mn_session_logits(const mn_session *s) { return s->has_logits ? s->logits : NULL; }
-size_t mn_session_kv_bytes(const mn_session *s) { return mn_timeline_bytes(&s->timeline); }
+size_t mn_session_kv_bytes(const mn_session *s) { return mn_sequence_bytes(&s->sequence); }
 
 void mn_session_add_note(mn_session *s, const char *format, ...) {
     va_list args;
@@ -340,6 +340,6 @@ const char *mn_session_note(const mn_session *s, int index) {
 }
 
 mn_disk_figures mn_session_disk(const mn_session *s) {
-    mn_kv_traffic t = mn_kvcache_traffic(s->timeline.cache);
+    mn_kv_traffic t = mn_kvcache_traffic(s->sequence.cache);
     return (mn_disk_figures){t.disk_bytes, t.read_bytes, t.written_bytes, t.read_seconds};
 }

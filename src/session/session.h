@@ -16,12 +16,12 @@ typedef struct mn_checkpoint {
 
 struct mn_session {
     mn_engine *engine;
-    mn_timeline timeline;
-    mn_rope_spec rope;  /* as it was decided for this window */
-    mn_reading reading; /* and how it is read; the timeline holds a copy */
+    mn_sequence sequence;
+    mn_rope_spec rope; /* as it was decided for this window */
+    mn_attn_spec attn; /* and how it is read; the sequence holds a copy */
     int64_t n_ctx;
     int32_t n_batch;
-    int32_t *tokens; /* [n_ctx], timeline.n_tokens of them held */
+    int32_t *tokens; /* [n_ctx], sequence.n_tokens of them held */
     float *logits;   /* [n_vocab], valid when has_logits */
     bool has_logits;
     bool ends_prompt;   /* the text that is evaluated now ends a prompt: what its pattern evicts goes */
@@ -29,7 +29,7 @@ struct mn_session {
     mn_checkpoint checkpoints[MN_MAX_CHECKPOINTS];
     int n_checkpoints;
     int64_t checkpoint_interval; /* tokens; doubles when the list is full */
-    mn_pattern *patterns;        /* [n_layers] when any was asked for; reading and the timeline borrow them */
+    mn_pattern *patterns;        /* [n_layers] when any was asked for; attn and the sequence borrow them */
     char notes[MN_MAX_NOTES][MN_NOTE_BYTES];
     int n_notes; /* what the user did not ask for and should know */
 };
@@ -42,8 +42,8 @@ void mn_session_add_note(mn_session *s, const char *format, ...) __attribute__((
 
 /* The rows that stay after a prompt and how many of its last ones choose them, when the patterns evict; else 0. */
 int64_t mn_session_budget(const mn_session *s, int64_t *window);
-/* Decides from the parameters everything that a session is before it takes memory: n_ctx, n_batch, rope, reading and
- * patterns, with notes. *out, which a plan is made from, borrows s->reading. s is zeroed but for its engine. */
+/* Decides from the parameters everything that a session is before it takes memory: n_ctx, n_batch, rope, attn and
+ * patterns, with notes. *out, which a plan is made from, borrows s->attn. s is zeroed but for its engine. */
 mn_status mn_session_resolve(mn_session *s, const mn_session_params *params, mn_window *out, mn_error *err);
 /* Resolves params->attn and attn_layers into s->patterns, with notes; the caller frees them. */
 mn_status mn_session_patterns(mn_session *s, const mn_session_params *params, mn_error *err);
@@ -55,7 +55,7 @@ mn_status mn_session_map(const mn_model *model, const mn_session_params *params,
 
 /* Decides positions for a window of *n_ctx tokens (0 = the model's own, which is filled in). The rules of
  * mn_position_params and the error for windows that neither scaling nor a map nor a memory covers. */
-mn_status mn_session_positions(const mn_model *model, const mn_position_params *params, const mn_reading *reading,
+mn_status mn_session_positions(const mn_model *model, const mn_position_params *params, const mn_attn_spec *attn,
                                int64_t *n_ctx, mn_rope_spec *out, mn_error *err);
 
 #endif

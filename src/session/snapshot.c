@@ -28,7 +28,7 @@ typedef struct snapshot_header {
     int64_t n_checkpoints, checkpoint_interval;
 } snapshot_header;
 
-/* Tells models apart without reading gigabytes: what they are made of, and a sample of every tensor's data. */
+/* Tells models apart without attn gigabytes: what they are made of, and a sample of every tensor's data. */
 static uint64_t hash_model(const mn_model *m) {
     XXH64_hash_t hash = XXH3_64bits(m->config.arch, strlen(m->config.arch));
     for (int64_t i = 0; i < mn_gguf_n_tensors(m->gguf); i++) {
@@ -41,7 +41,7 @@ static uint64_t hash_model(const mn_model *m) {
 }
 
 /* What stands before the rows of a segment, and how much of it went into the rows of the next layer. */
-static uint64_t hash_memory(const mn_memory *m, uint64_t hash) {
+static uint64_t hash_memory(const mn_infini_spec *m, uint64_t hash) {
     const int64_t numbers[] = {m->shape.segment, m->shape.rule, m->model_writes, m->model_mixes};
     if (m->shape.segment == 0) return hash;
     hash = XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
@@ -49,7 +49,7 @@ static uint64_t hash_memory(const mn_memory *m, uint64_t hash) {
 }
 
 /* A layer's pattern decides what its rows saw, and so what the rows of the next layer are. */
-static uint64_t hash_patterns(const mn_reading *r, int n_layers, uint64_t hash) {
+static uint64_t hash_patterns(const mn_attn_spec *r, int n_layers, uint64_t hash) {
     for (int layer = 0; r->patterns && layer < n_layers; layer++) {
         const mn_pattern *p = &r->patterns[layer];
         if (!p->kind || p->kind->traits & (MN_PATTERN_EXACT | MN_PATTERN_REMEMBERS)) continue;
@@ -59,33 +59,33 @@ static uint64_t hash_patterns(const mn_reading *r, int n_layers, uint64_t hash) 
     return hash;
 }
 
-static uint64_t hash_positions(const mn_timeline *t) {
+static uint64_t hash_positions(const mn_sequence *t) {
     XXH64_hash_t hash = XXH3_64bits(t->rope.freq, (size_t)t->rope.n_pairs * sizeof *t->rope.freq);
     hash = XXH3_64bits_withSeed(&t->rope.scale, sizeof t->rope.scale, hash);
     hash = XXH3_64bits_withSeed(&t->score_scale, sizeof t->score_scale, hash);
-    const mn_posmap *map = &t->reading.map;
+    const mn_posmap *map = &t->attn.map;
     if (!map->scheme) return hash;
     const int64_t numbers[] = {map->a, map->b};
     hash = XXH3_64bits_withSeed(map->scheme->name, strlen(map->scheme->name), hash);
     return XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
 }
 
-static uint64_t hash_reading(const mn_timeline *t, int n_layers) {
-    return hash_memory(&t->reading.memory, hash_patterns(&t->reading, n_layers, hash_positions(t)));
+static uint64_t hash_reading(const mn_sequence *t, int n_layers) {
+    return hash_memory(&t->attn.infini, hash_patterns(&t->attn, n_layers, hash_positions(t)));
 }
 
 static snapshot_header make_header(const mn_session *s) {
-    const mn_kv_shape *shape = mn_kvcache_shape(s->timeline.cache);
-    const mn_kvcache *grouped = s->timeline.grouped;
+    const mn_kv_shape *shape = mn_kvcache_shape(s->sequence.cache);
+    const mn_kvcache *grouped = s->sequence.grouped;
     snapshot_header h = {
         .version = SNAPSHOT_VERSION,
         .has_logits = s->has_logits,
         .model_hash = hash_model(&s->engine->model),
-        .position_hash = hash_reading(&s->timeline, s->engine->model.config.n_layers),
+        .position_hash = hash_reading(&s->sequence, s->engine->model.config.n_layers),
         .k_type = shape->k_type,
         .v_type = shape->v_type,
-        .n_tokens = s->timeline.n_tokens,
-        .state_bytes = s->timeline.state_bytes,
+        .n_tokens = s->sequence.n_tokens,
+        .state_bytes = s->sequence.state_bytes,
         .slab_bytes = mn_kv_slab_bytes(shape),
         .grouped_slab_bytes = grouped ? mn_kv_slab_bytes(mn_kvcache_shape(grouped)) : 0,
         .n_vocab = (uint64_t)s->engine->model.config.n_vocab,
@@ -93,8 +93,8 @@ static snapshot_header make_header(const mn_session *s) {
         .checkpoint_interval = s->checkpoint_interval,
     };
     memcpy(h.magic, magic, sizeof magic);
-    mn_kvcache_pages(s->timeline.cache, &h.first_page, &h.end_page);
-    mn_kvcache_gap(s->timeline.cache, &h.gap_begin, &h.gap_end);
+    mn_kvcache_pages(s->sequence.cache, &h.first_page, &h.end_page);
+    mn_kvcache_gap(s->sequence.cache, &h.gap_begin, &h.gap_end);
     if (h.gap_begin == h.gap_end) h.gap_begin = h.gap_end = h.first_page;
     return h;
 }
@@ -126,24 +126,24 @@ static mn_status put_all(hashed_writer *w, const mn_session *s, mn_error *err) {
     snapshot_header h = make_header(s);
     put(w, &h, sizeof h);
     put(w, s->tokens, (size_t)h.n_tokens * sizeof *s->tokens);
-    if (h.state_bytes) put(w, s->timeline.state, h.state_bytes);
+    if (h.state_bytes) put(w, s->sequence.state, h.state_bytes);
     for (int i = 0; i < s->n_checkpoints; i++) {
         put(w, &s->checkpoints[i].n_tokens, sizeof s->checkpoints[i].n_tokens);
         put(w, s->checkpoints[i].state, h.state_bytes);
     }
     if (h.has_logits) put(w, s->logits, (size_t)h.n_vocab * sizeof *s->logits);
-    MN_TRY(put_pages(w, s->timeline.cache, &h, err));
-    if (s->timeline.grouped) MN_TRY(put_pages(w, s->timeline.grouped, &h, err));
+    MN_TRY(put_pages(w, s->sequence.cache, &h, err));
+    if (s->sequence.grouped) MN_TRY(put_pages(w, s->sequence.grouped, &h, err));
     uint64_t sum = XXH3_64bits_digest(w->hash);
     mn_writer_put(&w->writer, &sum, sizeof sum);
     return MN_OK;
 }
 
 mn_status mn_session_save(const mn_session *s, const char *path, mn_error *err) {
-    if (s->timeline.n_evicted)
+    if (s->sequence.n_evicted)
         return mn_fail(err, MN_ERR_UNSUPPORTED,
                        "%lld rows of this session were evicted, and a file holds whole texts; save without snapkv.",
-                       (long long)s->timeline.n_evicted);
+                       (long long)s->sequence.n_evicted);
     hashed_writer w = {.hash = XXH3_createState()};
     if (!w.hash) return mn_fail(err, MN_ERR_MEMORY, "no memory for a checksum.");
     XXH3_64bits_reset(w.hash);
@@ -186,8 +186,8 @@ static bool expected_bytes(const snapshot_header *h, size_t *out) {
 
 /* Whether the rows that the file lacks are such as no later token sees. */
 static bool lacks_only_unseen(const mn_session *s, const snapshot_header *h) {
-    int64_t segment = s->reading.memory.shape.segment, from = h->gap_begin, to = h->gap_end;
-    mn_kept_keys kept = s->timeline.kept;
+    int64_t segment = s->attn.infini.shape.segment, from = h->gap_begin, to = h->gap_end;
+    mn_kept_keys kept = s->sequence.kept;
     if (h->first_page > 0 && h->gap_begin < h->gap_end) return false;
     if (h->first_page > 0) from = 0, to = h->first_page;
     if (from >= to) return true;
@@ -216,7 +216,7 @@ static mn_status check_header(const mn_session *s, const snapshot_header *h, con
     if (h->n_tokens > s->n_ctx)
         return mn_fail(err, MN_ERR_LIMIT, "%s: holds %lld tokens; the window is %lld. Use a larger -c.", path,
                        (long long)h->n_tokens, (long long)s->n_ctx);
-    bool has_rows = mn_reading_n_row_layers(&s->reading, &s->engine->model.config) > 0;
+    bool has_rows = mn_attn_n_kv_layers(&s->attn, &s->engine->model.config) > 0;
     int64_t end_page = has_rows ? (h->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS : 0;
     if (h->slab_bytes != own.slab_bytes || h->grouped_slab_bytes != own.grouped_slab_bytes ||
         h->state_bytes != own.state_bytes || h->end_page != end_page || (h->state_bytes == 0 && h->n_checkpoints != 0))
@@ -290,7 +290,7 @@ static mn_status load_pages(mn_kvcache *cache, reader *r, const snapshot_header 
 /* Copies everything out of a checked file; ids are looked at once more, since a checksum is no proof of good will. */
 static mn_status load(mn_session *s, const unsigned char *data, const snapshot_header *h, const char *path,
                       mn_error *err) {
-    mn_timeline *t = &s->timeline;
+    mn_sequence *t = &s->sequence;
     reader r = {data + sizeof *h};
     take(&r, s->tokens, (size_t)h->n_tokens * sizeof *s->tokens);
     for (int64_t i = 0; i < h->n_tokens; i++)

@@ -1,8 +1,8 @@
 #include "tokenizer/chat_template.h"
 
-#include "tokenizer/jinja_ast.h"
-#include "tokenizer/jinja_eval.h"
-#include "tokenizer/jinja_format.h"
+#include "jinja/ast.h"
+#include "jinja/eval.h"
+#include "jinja/format.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 #include "kvcache/disk.h"
-#include "kvcache/stream.h"
+#include "attention/stream.h"
 
 static char dir[4096];
 

@@ -24,14 +24,14 @@ static mn_session *open_session(mn_engine *engine, const char *attn, const char 
     return s;
 }
 
-static bool sees(const mn_timeline *t, const mn_config *c, int layer, int64_t i, int64_t j) {
+static bool sees(const mn_sequence *t, const mn_config *c, int layer, int64_t i, int64_t j) {
     int64_t window = mn_config_window(c, layer);
-    bool in_window = j <= i && (window == 0 || i - j < window), segments = t->reading.memory.shape.segment > 0;
-    if (!t->reading.patterns || !t->reading.patterns[layer].kind) return in_window;
-    return (in_window || !segments) && mn_pattern_sees(&t->reading.patterns[layer], ROWS_TOKENS, i, j);
+    bool in_window = j <= i && (window == 0 || i - j < window), segments = t->attn.infini.shape.segment > 0;
+    if (!t->attn.patterns || !t->attn.patterns[layer].kind) return in_window;
+    return (in_window || !segments) && mn_pattern_sees(&t->attn.patterns[layer], ROWS_TOKENS, i, j);
 }
 
-static void attend_row(const mn_timeline *t, const mn_config *c, int layer, int head, int64_t i, const float *q,
+static void attend_row(const mn_sequence *t, const mn_config *c, int layer, int head, int64_t i, const float *q,
                        float *out) {
     mn_kv_view kv = mn_kvcache_view(t->cache, layer, i + 1);
     int kv_head = head / (c->n_heads / kv.n_kv_heads);
@@ -55,7 +55,7 @@ static void attend_row(const mn_timeline *t, const mn_config *c, int layer, int 
 static mn_status attend_dense(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
     (void)err;
     const mn_config *c = &s->model->config;
-    const mn_timeline *t = s->spans->timeline;
+    const mn_sequence *t = s->slices->sequence;
     for (int64_t r = 0; r < s->n_rows; r++)
         for (int h = 0; h < c->n_heads; h++)
             attend_row(t, c, layer, h, t->n_tokens + r, q + (r * c->n_heads + h) * c->head_dim_k,

@@ -23,7 +23,7 @@ static mn_session *open_session(mn_engine *engine, const char *attn, bool keeps_
     mn_error err;
     mn_session_params params = {.n_ctx = TEXT_TOKENS, .n_batch = BATCH, .attn = attn, .position.beyond = true};
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
-    if (keeps_all) s->timeline.kept = (mn_kept_keys){0, 0};
+    if (keeps_all) s->sequence.kept = (mn_kept_keys){0, 0};
     return s;
 }
 
@@ -47,15 +47,15 @@ static void each_session(void (*check)(mn_engine *engine, const char *attn)) {
 
 static void check_growth(mn_engine *engine, const char *attn) {
     mn_session *s = open_session(engine, attn, false), *all = open_session(engine, attn, true);
-    size_t slab = mn_kv_slab_bytes(mn_kvcache_shape(s->timeline.cache)), held = 0;
+    size_t slab = mn_kv_slab_bytes(mn_kvcache_shape(s->sequence.cache)), held = 0;
     for (int64_t n = PIECE; n <= TEXT_TOKENS; n += PIECE) {
         sync_to(s, n);
         sync_to(all, n);
         assert_same_logits(s, all);
-        if (n == TEXT_TOKENS / 2) held = mn_kvcache_bytes(s->timeline.cache);
-        if (n > TEXT_TOKENS / 2) assert_int_equal(mn_kvcache_bytes(s->timeline.cache), held);
+        if (n == TEXT_TOKENS / 2) held = mn_kvcache_bytes(s->sequence.cache);
+        if (n > TEXT_TOKENS / 2) assert_int_equal(mn_kvcache_bytes(s->sequence.cache), held);
     }
-    assert_int_equal(mn_kvcache_bytes(all->timeline.cache), TEXT_TOKENS / MN_PAGE_TOKENS * slab);
+    assert_int_equal(mn_kvcache_bytes(all->sequence.cache), TEXT_TOKENS / MN_PAGE_TOKENS * slab);
     assert_true(held <= 6 * slab);
     mn_session_close(s);
     mn_session_close(all);
@@ -123,10 +123,10 @@ static void check_saved(mn_engine *engine, const char *attn) {
     sync_to(s, 300);
     assert_same_logits(restored, s);
     /* A session that would look at what the file lacks. */
-    restored->timeline.kept.last = 1000;
+    restored->sequence.kept.last = 1000;
     assert_int_equal(mn_session_restore(restored, path, &err), MN_ERR_FORMAT);
     assert_non_null(strstr(err.text, "lacks rows"));
-    restored->timeline.kept.last = 0;
+    restored->sequence.kept.last = 0;
     assert_int_equal(mn_session_restore(restored, path, &err), MN_ERR_FORMAT);
     mn_session_close(s);
     mn_session_close(restored);
@@ -145,12 +145,12 @@ static void one_full_layer_keeps_all(void **state) {
     mn_error err;
     mn_session_params params = {.n_ctx = TEXT_TOKENS, .attn_layers = "0-2=window:65"};
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
-    assert_int_equal(s->timeline.kept.last, 0);
+    assert_int_equal(s->sequence.kept.last, 0);
     mn_session_close(s);
     params.attn_layers = "0-1=window:65,2=linear,3=sinks-abs:9,30";
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
-    assert_int_equal(s->timeline.kept.first, 9);
-    assert_int_equal(s->timeline.kept.last, 65);
+    assert_int_equal(s->sequence.kept.first, 9);
+    assert_int_equal(s->sequence.kept.last, 65);
     mn_session_close(s);
     mn_engine_close(engine);
 }

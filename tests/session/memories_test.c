@@ -87,7 +87,7 @@ static void linear_head(head *h, float *out, int64_t out_row) {
 }
 
 /* infini.h: segments are read before they are written, and written as a whole; delta-exact token by token. */
-static void infini_head(head *h, const mn_memory *m, float *out, int64_t out_row) {
+static void infini_head(head *h, const mn_infini_spec *m, float *out, int64_t out_row) {
     head *before = malloc(sizeof *before);
     bool exact = m->shape.rule == MN_INFINI_DELTA_EXACT;
     for (int64_t t = 0; t < h->n; t++) {
@@ -106,7 +106,7 @@ static mn_status remember_in_double(const mn_step *s, int layer, float *out, con
                                     const float *k, const float *v, mn_error *err) {
     (void)y, (void)err;
     const mn_config *c = &s->model->config;
-    const mn_reading *reading = &s->spans->timeline->reading;
+    const mn_attn_spec *attn = &s->slices->sequence->attn;
     head *h = malloc(sizeof *h);
     assert_int_equal(s->n_rows, ROWS_TOKENS);
     for (int i = 0; i < c->n_heads; i++) {
@@ -119,10 +119,10 @@ static mn_status remember_in_double(const mn_step *s, int layer, float *out, con
         h->n = s->n_rows;
         float *to = out + (int64_t)i * c->head_dim_v;
         int64_t out_row = (int64_t)c->n_heads * c->head_dim_v;
-        if (mn_reading_is_linear(reading, layer))
+        if (mn_attn_is_linear(attn, layer))
             linear_head(h, to, out_row);
         else
-            infini_head(h, &reading->memory, to, out_row);
+            infini_head(h, &attn->infini, to, out_row);
     }
     free(h);
     return MN_OK;
@@ -249,8 +249,8 @@ static void holds_what_it_needs(void **state) {
     sync_to(hybrid, LONG_TEXT);
     sync_to(full, LONG_TEXT);
     assert_int_equal(mn_session_kv_bytes(linear), bytes);
-    assert_int_equal(mn_kvcache_bytes(linear->timeline.cache), 0);
-    assert_int_equal(2 * mn_kvcache_bytes(hybrid->timeline.cache), mn_kvcache_bytes(full->timeline.cache));
+    assert_int_equal(mn_kvcache_bytes(linear->sequence.cache), 0);
+    assert_int_equal(2 * mn_kvcache_bytes(hybrid->sequence.cache), mn_kvcache_bytes(full->sequence.cache));
     mn_session_close(linear);
     mn_session_close(hybrid);
     mn_session_close(full);

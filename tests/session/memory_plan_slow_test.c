@@ -2,7 +2,7 @@
 #include "support/support.h"
 
 #include "session/memory_plan.h"
-#include "session/speed.h"
+#include "bench/depth.h"
 
 #include <malloc.h>
 #include <unistd.h>

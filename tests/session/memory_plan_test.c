@@ -73,10 +73,10 @@ static void check_window(mn_engine *engine, const mn_window *w) {
     else
         assert_int_equal(engine->scratch.most_bytes, plan.scratch_bytes);
     if (c->infini.segment) {
-        assert_true(mn_kvcache_bytes(s->timeline.cache) <= plan.kv_bytes);
-        assert_true((size_t)(1 + s->n_checkpoints) * s->timeline.state_bytes <= plan.state_bytes);
+        assert_true(mn_kvcache_bytes(s->sequence.cache) <= plan.kv_bytes);
+        assert_true((size_t)(1 + s->n_checkpoints) * s->sequence.state_bytes <= plan.state_bytes);
     } else {
-        assert_int_equal(mn_session_kv_bytes(s), plan.kv_bytes + s->timeline.state_bytes);
+        assert_int_equal(mn_session_kv_bytes(s), plan.kv_bytes + s->sequence.state_bytes);
     }
     assert_int_equal(reserved, MN_MAX(plan.scratch_bytes, (size_t)1 << 18)); /* the arena's smallest chunk */
     mn_session_close(s);
@@ -118,7 +118,7 @@ typedef struct peak {
 static void look(void *arg, int64_t index, const float *logits) {
     (void)index, (void)logits;
     peak *p = arg;
-    p->bytes = MN_MAX(p->bytes, mn_session_kv_bytes(p->s) - p->s->timeline.state_bytes);
+    p->bytes = MN_MAX(p->bytes, mn_session_kv_bytes(p->s) - p->s->sequence.state_bytes);
 }
 
 static void extend_looking(mn_session *s, int64_t n, peak *p) {
@@ -168,15 +168,15 @@ static void check_way(const char *model, size_t i, int slack) {
                                 .position = {.map = ways[i].map, .beyond = true}};
     const char *way = ways[i].attn ? ways[i].attn : ways[i].map ? ways[i].map : ways[i].attn_layers;
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
-    mn_window w = {WAY_TOKENS, WAY_BATCH, MN_F16, MN_F16, 0, &s->reading};
+    mn_window w = {WAY_TOKENS, WAY_BATCH, MN_F16, MN_F16, 0, &s->attn};
     assert_ok(mn_memory_plan_make(engine, &w, &plan, &err), err);
     peak p = {.s = s};
     int64_t window;
     fill_way(s, &p);
     if (!mn_session_budget(s, &window)) assert_within_percent(2, p.bytes, plan.kv_bytes, "cached rows", way);
     assert_within_percent(slack, engine->scratch.most_bytes, plan.scratch_bytes, "scratch", way);
-    assert_true((size_t)(1 + s->n_checkpoints) * s->timeline.state_bytes <= plan.state_bytes);
-    assert_true(plan.state_bytes <= (1 + MN_MAX_CHECKPOINTS) * s->timeline.state_bytes);
+    assert_true((size_t)(1 + s->n_checkpoints) * s->sequence.state_bytes <= plan.state_bytes);
+    assert_true(plan.state_bytes <= (1 + MN_MAX_CHECKPOINTS) * s->sequence.state_bytes);
     mn_session_close(s);
     mn_engine_close(engine);
 }
@@ -206,7 +206,7 @@ static void what_leaves_sight_needs_no_room(void **state) {
     params.attn = "sinks:4,60";
     assert_ok(mn_session_open(engine, &params, &s, &err), err);
     mn_memory_plan short_plan, long_plan;
-    mn_window w = {4096, 512, MN_F16, MN_F16, 0, &s->reading};
+    mn_window w = {4096, 512, MN_F16, MN_F16, 0, &s->attn};
     assert_ok(mn_memory_plan_make(engine, &w, &short_plan, &err), err);
     w.n_ctx = params.n_ctx;
     assert_ok(mn_memory_plan_make(engine, &w, &long_plan, &err), err);

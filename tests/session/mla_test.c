@@ -153,13 +153,13 @@ static size_t scratch_of(const mn_session *s, mn_pool *pool, const mn_ops *ops, 
     const mn_config *c = &s->engine->model.config;
     mn_arena arena = MN_ARENA_INIT;
     mn_compute compute = s->engine->compute;
-    mn_timeline t = s->timeline;
+    mn_sequence t = s->sequence;
     mn_error err;
     compute.scratch = &arena;
     compute.pool = pool;
     t.n_tokens = depth;
-    mn_span span = {&t, 0, n_rows};
-    mn_step step = {.c = &compute, .model = &s->engine->model, .n_rows = n_rows, .spans = &span, .n_spans = 1};
+    mn_slice slice = {&t, 0, n_rows};
+    mn_step step = {.c = &compute, .model = &s->engine->model, .n_rows = n_rows, .slices = &slice, .n_slices = 1};
     float *q = calloc((size_t)(n_rows * c->n_heads * c->head_dim_k), sizeof *q);
     float *out = calloc((size_t)(n_rows * c->n_heads * c->head_dim_v), sizeof *out);
     assert_ok(ops->attend_latent(&step, 0, out, q, &err), err);

@@ -43,7 +43,7 @@ static int64_t distance(const mn_posmap *map, int64_t i, int64_t j) {
 }
 
 /* q.k with q turned by a distance. */
-static double turned_product(const mn_timeline *t, const mn_config *c, const float *q, const float *k, int64_t by) {
+static double turned_product(const mn_sequence *t, const mn_config *c, const float *q, const float *k, int64_t by) {
     double sum = 0;
     int n_rot = c->rope.n_rot;
     for (int i = 0; i < n_rot / 2; i++) {
@@ -57,13 +57,13 @@ static double turned_product(const mn_timeline *t, const mn_config *c, const flo
     return sum;
 }
 
-static void attend_row(const mn_timeline *t, const mn_config *c, int layer, int head, int64_t i, const float *q,
+static void attend_row(const mn_sequence *t, const mn_config *c, int layer, int head, int64_t i, const float *q,
                        float *out) {
     mn_kv_view kv = mn_kvcache_view(t->cache, layer, i + 1);
     int kv_head = head / (c->n_heads / kv.n_kv_heads);
     double scores[ROWS_TOKENS], max = -INFINITY, sums[ROWS_MAX_DIM] = {0}, total = 0;
     for (int64_t j = 0; j <= i; j++) {
-        int64_t far = distance(&t->reading.map, i, j);
+        int64_t far = distance(&t->attn.map, i, j);
         const float *k = rows_cached(kv.k_pages, kv.k_row_bytes, kv_head, j);
         scores[j] = far < 0 ? -INFINITY : turned_product(t, c, q, k, far) * t->score_scale;
         max = fmax(max, scores[j]);
@@ -83,7 +83,7 @@ static void turn_nothing(const mn_step *s, mn_heads x, const mn_angles *angles) 
 static mn_status attend_dense(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
     (void)err;
     const mn_config *c = &s->model->config;
-    const mn_timeline *t = s->spans->timeline;
+    const mn_sequence *t = s->slices->sequence;
     for (int64_t r = 0; r < s->n_rows; r++)
         for (int h = 0; h < c->n_heads; h++)
             attend_row(t, c, layer, h, t->n_tokens + r, q + (r * c->n_heads + h) * c->head_dim_k,

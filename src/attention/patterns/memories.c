@@ -3,7 +3,7 @@
  */
 #include "attention/patterns/kinds.h"
 
-#include "attention/infini.h"
+#include "recurrent/infini.h"
 
 static bool sees_past(const mn_pattern *p, int64_t i, int64_t j) {
     (void)p;
@@ -15,8 +15,8 @@ const mn_pattern_kind mn_pattern_linear = {
     .usage = "linear",
     .meaning = "no cached keys: a state of fixed size that every key went into",
     .paper = "Katharopoulos et al. 2020 (arXiv:2006.16236)",
-    .file = "src/attention/linear.c",
-    .test = "tests/attention/linear_test.c",
+    .file = "src/recurrent/linear.c",
+    .test = "tests/recurrent/linear_test.c",
     .traits = MN_PATTERN_NEEDS_TRAINING | MN_PATTERN_ROWLESS,
     .sees = sees_past,
 };
@@ -39,8 +39,8 @@ const mn_pattern_kind mn_pattern_infini = {
     .takes = "a whole number of tokens, one of linear delta delta-exact, and a share from 0 to 1",
     .meaning = "the query's segment of S keys, and a compressive memory of those before",
     .paper = "Munkhdalai et al. 2024 (arXiv:2404.07143)",
-    .file = "src/attention/infini.c",
-    .test = "tests/attention/infini_test.c",
+    .file = "src/recurrent/infini.c",
+    .test = "tests/recurrent/infini_test.c",
     .traits = MN_PATTERN_NEEDS_TRAINING | MN_PATTERN_REMEMBERS,
     .min_args = 1,
     .max_args = 3,

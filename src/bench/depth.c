@@ -1,0 +1,145 @@
+#include "bench/depth.h"
+
+#include "bench/attention_case.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "session/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_REPEATS = 1000 };
+
+/* A text of ordinary ids, the same in every run. */
+static void fill_tokens(const mn_session *s, int32_t *tokens, int64_t n) {
+    uint32_t n_vocab = (uint32_t)s->engine->model.config.n_vocab, x = 1;
+    for (int64_t i = 0; i < n; i++) {
+        x = x * 1103515245 + 12345;
+        tokens[i] = (int32_t)((x >> 8) % n_vocab);
+    }
+}
+
+/* The pages held, again and again up to n_pages, but for those that nothing would see: kept is of n_pages whole pages.
+ */
+static mn_status repeat_pages(mn_kvcache *cache, int64_t n_pages, mn_kept_keys kept, mn_error *err) {
+    int64_t first, n_real, n_first = (kept.first + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
+    int64_t unseen = kept.last ? n_pages - 2 - (kept.last + MN_SPARE_TOKENS) / MN_PAGE_TOKENS : 0;
+    size_t bytes = mn_kv_slab_bytes(mn_kvcache_shape(cache));
+    void *slab = malloc(bytes);
+    mn_status status = slab ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for a page of %zu bytes.", bytes);
+    mn_kvcache_pages(cache, &first, &n_real);
+    for (int64_t page = n_real; page < n_pages && status == MN_OK; page++) {
+        if (page < unseen && page >= n_first) mn_kvcache_skip_to(cache, page = unseen);
+        status = mn_kvcache_read_slab(cache, page % n_real, slab, err);
+        if (status == MN_OK) status = mn_kvcache_add_slab(cache, slab, err);
+    }
+    free(slab);
+    return status;
+}
+
+mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
+    enum { REAL_TOKENS = 4 * MN_PAGE_TOKENS };
+    mn_sequence *t = &s->sequence;
+    int64_t n_pages = (depth + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS, n_real = MN_MIN(depth, REAL_TOKENS);
+    int32_t tokens[REAL_TOKENS];
+    if (depth > s->n_ctx)
+        return mn_fail(err, MN_ERR_LIMIT, "a depth of %lld tokens does not fit into the window of %lld.",
+                       (long long)depth, (long long)s->n_ctx);
+    fill_tokens(s, tokens, n_real);
+    mn_session_clear(s);
+    MN_TRY(mn_session_extend(s, tokens, n_real, NULL, NULL, NULL, NULL, err));
+    if (s->attn.infini.shape.segment == 0 && mn_attn_n_kv_layers(&s->attn, &s->engine->model.config) > 0) {
+        MN_TRY(repeat_pages(t->cache, n_pages, t->kept, err));
+        if (t->grouped) MN_TRY(repeat_pages(t->grouped, n_pages, t->kept, err));
+    }
+    for (int64_t i = n_real; i < depth; i++) s->tokens[i] = s->tokens[i % n_real];
+    t->n_tokens = depth;
+    return MN_OK;
+}
+
+/* Forgets what was added, without undoing state of fixed size: only the time matters here. */
+static void back_to(mn_session *s, int64_t depth) {
+    s->sequence.n_tokens = depth;
+    s->n_checkpoints = 0;
+    s->has_logits = false;
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static mn_rate rate_of(double *tokens_per_s, int n) {
+    qsort(tokens_per_s, (size_t)n, sizeof *tokens_per_s, by_size);
+    double median = n % 2 ? tokens_per_s[n / 2] : (tokens_per_s[n / 2 - 1] + tokens_per_s[n / 2]) / 2;
+    return (mn_rate){median, tokens_per_s[0], tokens_per_s[n - 1]};
+}
+
+/* n_calls extends of n_tokens each, n_repeats times after one that warms up. */
+static mn_status measure_rate(mn_session *s, int64_t depth, int n_tokens, int n_calls, int n_repeats, mn_rate *out,
+                              mn_error *err) {
+    double rates[MAX_REPEATS];
+    int32_t *tokens = malloc((size_t)n_tokens * sizeof *tokens);
+    mn_status status = tokens ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for %d tokens.", n_tokens);
+    if (tokens) fill_tokens(s, tokens, n_tokens);
+    for (int r = -1; r < n_repeats && status == MN_OK; r++) {
+        back_to(s, depth);
+        double started = mn_clock_seconds();
+        for (int i = 0; i < n_calls && status == MN_OK; i++)
+            status = mn_session_extend(s, tokens, n_tokens, NULL, NULL, NULL, NULL, err);
+        if (r >= 0) rates[r] = (double)n_tokens * n_calls / (mn_clock_seconds() - started);
+    }
+    free(tokens);
+    back_to(s, depth);
+    if (status == MN_OK) *out = rate_of(rates, n_repeats);
+    return status;
+}
+
+static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, mn_speed *out, mn_error *err) {
+    const mn_kv_shape *kv = mn_kvcache_shape(s->sequence.cache);
+    mn_attend_shape a = {.k_type = kv->k_type,
+                         .v_type = kv->v_type,
+                         .n_heads = s->engine->model.config.n_heads,
+                         .n_kv_heads = kv->n_kv_heads,
+                         .k_dim = kv->k_dim,
+                         .v_dim = kv->v_dim,
+                         .depth = shape->depth};
+    const mn_pattern *pattern = s->patterns ? &s->patterns[s->engine->model.config.n_layers - 1] : NULL;
+    mn_attend_speed speed;
+    if (pattern && pattern->kind && pattern->kind->traits & MN_PATTERN_ROWLESS) return MN_OK; /* there is none */
+    if (pattern && pattern->kind) {
+        a.pattern = pattern;
+        a.layer = s->engine->model.config.n_layers - 1;
+    }
+    if (shape->n_prompt > 0) {
+        a.n_rows = shape->n_prompt;
+        MN_TRY(mn_attend_measure(&s->engine->compute, &a, shape->n_repeats, &speed, err));
+        out->attention_prefill_s = speed.seconds;
+        out->attention_flops_per_s = speed.flops / speed.seconds;
+    }
+    if (shape->n_generated > 0) {
+        a.n_rows = 1;
+        MN_TRY(mn_attend_measure(&s->engine->compute, &a, 4 * shape->n_repeats, &speed, err));
+        out->attention_decode_s = speed.seconds;
+        out->attention_bytes_per_s = speed.bytes / speed.seconds;
+    }
+    return MN_OK;
+}
+
+mn_status mn_speed_measure(mn_session *s, const mn_speed_shape *shape, mn_speed *out, mn_error *err) {
+    *out = (mn_speed){0};
+    if (shape->n_repeats < 1 || shape->n_repeats > MAX_REPEATS)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%d repeats is outside 1 to %d.", shape->n_repeats, MAX_REPEATS);
+    MN_TRY(mn_session_tile(s, shape->depth, err));
+    mn_disk_figures before = mn_session_disk(s);
+    if (shape->n_prompt > 0)
+        MN_TRY(measure_rate(s, shape->depth, shape->n_prompt, 1, shape->n_repeats, &out->prefill, err));
+    if (shape->n_generated > 0)
+        MN_TRY(measure_rate(s, shape->depth, 1, shape->n_generated, shape->n_repeats, &out->decode, err));
+    out->kv_bytes = mn_session_kv_bytes(s);
+    out->disk = mn_session_disk(s);
+    out->disk.read_bytes -= before.read_bytes;
+    out->disk.written_bytes -= before.written_bytes;
+    out->disk.read_seconds -= before.read_seconds;
+    return measure_attention(s, shape, out, err);
+}

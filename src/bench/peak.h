@@ -1,0 +1,33 @@
+/* What this machine can do at most: the floors that speeds are compared with, measured in the same run.
+ *
+ * Each instruction is run on independent accumulators in registers, so that nothing but its own throughput counts.
+ */
+#ifndef MN_BENCH_PEAK_H
+#define MN_BENCH_PEAK_H
+
+#include "base/pool.h"
+#include "kernels/cpu.h"
+
+#include <stdint.h>
+
+/* Rates of all the pool's threads together; a product and its sum are two operations. 0 where the level lacks the
+ * instruction. */
+typedef struct mn_peaks {
+    double f32_flops_per_s;  /* fused multiply-add (portable C: product and sum) */
+    double bf16_flops_per_s; /* vdpbf16ps, or tdpbf16ps where there are tiles */
+    double int8_ops_per_s;   /* vpdpbusd, or tdpbssd */
+    double read_bytes_per_s; /* memory, read once: a buffer of four times the last cache, 256 MiB to 1 GiB */
+} mn_peaks;
+
+/* Measures for about `seconds`, the best of several short bursts of each. MN_ERR_MEMORY when there is no room for the
+ * buffer (256 MiB at least). */
+mn_status mn_peaks_measure(mn_cpu_level level, mn_pool *pool, double seconds, mn_peaks *out, mn_error *err);
+
+/* One run of n_steps steps on one thread: returns operations done. The sum of what was computed goes to *sink, so that
+ * the work is not removed. */
+typedef double mn_peak_fn(int64_t n_steps, float *sink);
+
+mn_peak_fn mn_peak_f32_generic, mn_peak_f32_avx2, mn_peak_f32_avx512, mn_peak_int8_avxvnni, mn_peak_bf16_avx512bf16,
+    mn_peak_int8_avx512bf16, mn_peak_bf16_amx, mn_peak_int8_amx;
+
+#endif

@@ -1,0 +1,84 @@
+#include "model/attn_spec.h"
+
+#include "recurrent/linear.h"
+#include "base/checked.h"
+
+enum { STATE_ALIGN = 64 };
+
+mn_attn_spec mn_attn_of_model(const mn_config *c) {
+    mn_infini shape = {c->infini.rule, c->infini.feature, c->n_heads,       c->n_kv_heads,
+                       c->head_dim_k,  c->head_dim_v,     c->infini.segment};
+    return (mn_attn_spec){.infini = {shape, c->infini.write_threshold, true, true, 0}};
+}
+
+int mn_attn_kv_layer(const mn_attn_spec *r, int layer) {
+    int n = 0;
+    for (int i = 0; i < layer; i++) n += !mn_attn_is_linear(r, i);
+    return n;
+}
+
+int mn_attn_state_layer(const mn_attn_spec *r, int layer) {
+    return r->infini.shape.segment ? layer : layer - mn_attn_kv_layer(r, layer);
+}
+
+static mn_kept_keys layer_keeps(const mn_attn_spec *r, const mn_config *c, int layer) {
+    const mn_pattern *p = r->patterns ? &r->patterns[layer] : NULL;
+    if (!p || !p->kind) return (mn_kept_keys){0, mn_config_window(c, layer)};
+    return p->kind->keeps ? p->kind->keeps(p) : (mn_kept_keys){0, 0};
+}
+
+mn_kept_keys mn_attn_kept_keys(const mn_attn_spec *r, const mn_config *c) {
+    mn_kept_keys all = {0, 0};
+    for (int layer = 0; layer < c->n_layers; layer++) {
+        if (mn_attn_is_linear(r, layer)) continue;
+        mn_kept_keys k = layer_keeps(r, c, layer);
+        if (k.last == 0) return k;
+        all = (mn_kept_keys){MN_MAX(all.first, k.first), MN_MAX(all.last, k.last)};
+    }
+    bool by_other_rules = r->infini.shape.segment || (r->map.scheme && !r->patterns);
+    return by_other_rules ? (mn_kept_keys){0, 0} : all;
+}
+
+static mn_linear linear_shape(const mn_config *c) {
+    return (mn_linear){c->n_heads, c->n_kv_heads, c->head_dim_k, c->head_dim_v};
+}
+
+mn_status mn_attn_state_bytes(const mn_attn_spec *r, const mn_config *c, size_t *out, mn_error *err) {
+    mn_linear linear = linear_shape(c);
+    *out = 0;
+    if (mn_attn_state_layer(r, c->n_layers) == 0) return MN_OK;
+    size_t bytes = r->infini.shape.segment ? mn_infini_state_bytes(&r->infini.shape) : mn_linear_state_bytes(&linear);
+    if (bytes == 0 || !mn_align_size(bytes, STATE_ALIGN, out))
+        return mn_fail(err, MN_ERR_LIMIT,
+                       "the memory of %d heads of %d x %d overflows the address space; use a smaller model.",
+                       c->n_kv_heads, c->head_dim_k, c->head_dim_v);
+    return MN_OK;
+}
+
+static mn_status check_map(const mn_attn_spec *r, const mn_config *c, mn_error *err) {
+    const char *name = r->map.scheme->name;
+    if (c->rope_style == MN_ROPE_STYLE_NONE)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s moves rotary positions, and %s models have none; leave it out.",
+                       name, c->arch);
+    if (c->mla.kv_rank)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s does not run with the latent attention of %s models; leave it out.",
+                       name, c->arch);
+    if (r->infini.shape.segment)
+        return mn_fail(
+            err, MN_ERR_UNSUPPORTED,
+            "%s does not run with a compressive memory, whose segments count positions of their own; leave it out.",
+            name);
+    return MN_OK;
+}
+
+mn_status mn_attn_check(const mn_attn_spec *r, const mn_config *c, mn_error *err) {
+    bool remembers = r->infini.shape.segment || mn_attn_n_kv_layers(r, c) < c->n_layers;
+    if (remembers && c->mla.kv_rank)
+        return mn_fail(
+            err, MN_ERR_UNSUPPORTED,
+            "a memory of fixed size needs keys and values of each head, and the latent attention of %s models has "
+            "none; leave --attn %s out.",
+            c->arch, r->infini.shape.segment ? "infini" : "linear");
+    if (r->infini.shape.segment) MN_TRY(mn_infini_check(&r->infini.shape, err));
+    return r->map.scheme ? check_map(r, c, err) : MN_OK;
+}

@@ -1,0 +1,65 @@
+/* How a sequence reads its text: which keys each layer looks at, from which positions, and what carries the rest. By
+ * default that is the model's own way; a session may choose another (docs/decisions/memory-of-a-sequence.md).
+ * Everything that runs, plans or saves a sequence asks here.
+ */
+#ifndef MN_MODEL_ATTN_SPEC_H
+#define MN_MODEL_ATTN_SPEC_H
+
+#include "attention/patterns/pattern.h"
+#include "model/config.h"
+#include "position/posmap.h"
+
+/* The compressive memory behind segments (Infini-attention), alike in all layers. */
+typedef struct mn_infini_spec {
+    mn_infini shape;       /* segment 0: there is none */
+    float write_threshold; /* see mn_infini_write_gates */
+    bool model_writes;     /* delta-exact: the layers' weights make write gates; else every token is written whole */
+    bool model_mixes;      /* the layers' weights hold mixing gates; else `share` of every head is the memory's */
+    float share;
+} mn_infini_spec;
+
+typedef struct mn_attn_spec {
+    const mn_pattern *patterns; /* [n_layers], borrowed; NULL, or kind NULL in a layer: the model's own attention */
+    bool absorbs;  /* MLA runs absorbed, whatever takes fewer products: patterns look at rows as they are cached */
+    mn_posmap map; /* scheme NULL: every key by its distance */
+    mn_infini_spec infini;
+} mn_attn_spec;
+
+/* What the model file says. */
+mn_attn_spec mn_attn_of_model(const mn_config *config);
+/* MN_ERR_UNSUPPORTED for what this model's heads or positions cannot do, with one sentence. */
+mn_status mn_attn_check(const mn_attn_spec *r, const mn_config *config, mn_error *err);
+
+/* Whether a layer keeps a state of linear attention in the place of cached rows. */
+static inline bool mn_attn_is_linear(const mn_attn_spec *r, int layer) {
+    const mn_pattern_kind *kind = r->patterns ? r->patterns[layer].kind : NULL;
+    return kind && kind->traits & MN_PATTERN_ROWLESS;
+}
+
+/* Layers before this one that cache rows: its index in a cache that holds only those. */
+int mn_attn_kv_layer(const mn_attn_spec *r, int layer);
+/* Layers that cache rows, of all. */
+static inline int mn_attn_n_kv_layers(const mn_attn_spec *r, const mn_config *config) {
+    return mn_attn_kv_layer(r, config->n_layers);
+}
+
+/* The cached rows that later tokens can see in any layer, segments of a memory aside; last 0: all. */
+mn_kept_keys mn_attn_kept_keys(const mn_attn_spec *r, const mn_config *config);
+
+/* The position that a token is given: where segments restart, its place in the segment. */
+static inline int64_t mn_attn_position(const mn_attn_spec *r, int64_t token) {
+    return r->infini.shape.segment ? token % r->infini.shape.segment : token;
+}
+/* How many positions a text of n_ctx tokens takes. */
+static inline int64_t mn_attn_n_positions(const mn_attn_spec *r, int64_t n_ctx) {
+    int64_t segment = r->infini.shape.segment;
+    return segment && segment < n_ctx ? segment : n_ctx;
+}
+
+/* Bytes of the fixed state that one layer of one sequence carries beside convolution histories, 0 = none; layers that
+ * have one have it alike. MN_ERR_LIMIT when it overflows. */
+mn_status mn_attn_state_bytes(const mn_attn_spec *r, const mn_config *config, size_t *out, mn_error *err);
+/* Layers that carry such state, before this one. */
+int mn_attn_state_layer(const mn_attn_spec *r, int layer);
+
+#endif

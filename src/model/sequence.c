@@ -1,0 +1,139 @@
+#include "model/sequence.h"
+
+#include "base/checked.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STATE_ALIGN = 64 };
+
+mn_kv_shape mn_sequence_kv_shape_all(const mn_config *c, mn_dtype k_type, mn_dtype v_type) {
+    return (mn_kv_shape){.n_layers = c->n_layers,
+                         .n_kv_heads = mn_config_cache_heads(c),
+                         .k_dim = mn_config_cache_k_dim(c),
+                         .v_dim = mn_config_cache_v_dim(c),
+                         .v_in_k = c->mla.kv_rank > 0,
+                         .k_type = k_type,
+                         .v_type = v_type};
+}
+
+mn_kv_shape mn_sequence_kv_shape(const mn_config *c, const mn_attn_spec *attn, mn_dtype k_type, mn_dtype v_type) {
+    mn_kv_shape shape = mn_sequence_kv_shape_all(c, k_type, v_type);
+    shape.n_layers = MN_MAX(mn_attn_n_kv_layers(attn, c), 1);
+    return shape;
+}
+
+mn_kv_shape mn_sequence_plane_shape(const mn_kv_shape *rows) {
+    mn_kv_shape keys = *rows;
+    keys.v_in_k = true;
+    keys.v_dim = keys.k_dim;
+    return keys;
+}
+
+/* DeepSeek multiplies scores by the square of 1 + m ln s and leaves cos and sin as they are. */
+static void move_temperature(mn_sequence *t, const mn_config *c, const mn_rope_spec *rope) {
+    if (c->mla.kv_rank == 0 || rope->scaling != MN_ROPE_YARN) return;
+    double attn_factor = rope->attn_factor > 0 ? rope->attn_factor : 1;
+    double mscale = attn_factor * (1.0 + c->yarn_log_multiplier * log(t->rope.factor));
+    t->rope.scale = 1;
+    t->score_scale = (float)(c->attention_scale * mscale * mscale);
+}
+
+static mn_status init_positions(mn_sequence *t, const mn_config *c, const mn_rope_spec *rope, int64_t n_ctx,
+                                mn_error *err) {
+    t->score_scale = c->attention_scale;
+    if (c->rope_style == MN_ROPE_STYLE_NONE) return MN_OK;
+    MN_TRY(mn_rope_init(rope, n_ctx, &t->rope, err));
+    move_temperature(t, c, rope);
+    if (c->rope_local_base == 0) return MN_OK;
+    mn_rope_spec local = {.scaling = MN_ROPE_NONE,
+                          .n_rot = rope->n_rot,
+                          .freq_base = c->rope_local_base,
+                          .original_ctx = rope->original_ctx};
+    return mn_rope_init(&local, n_ctx, &t->rope_local, err);
+}
+
+/* q and k histories of every layer, then the memories. MN_ERR_LIMIT when a size overflows. */
+static mn_status lay_out_state(mn_sequence *t, const mn_config *c, mn_error *err) {
+    size_t history = c->n_conv_taps ? (size_t)(c->n_conv_taps - 1) * sizeof(float) : 0;
+    size_t q = 0, k = 0, memories;
+    mn_align_size(history * (size_t)c->n_heads * (size_t)c->head_dim_k, STATE_ALIGN, &q);
+    mn_align_size(history * (size_t)c->n_kv_heads * (size_t)c->head_dim_k, STATE_ALIGN, &k);
+    MN_TRY(mn_attn_state_bytes(&t->attn, c, &t->memory_bytes, err));
+    t->k_history_at = q;
+    t->history_bytes = q + k;
+    if (!mn_mul_size(t->history_bytes, (size_t)c->n_layers, &t->memories_at) ||
+        !mn_mul_size(t->memory_bytes, (size_t)mn_attn_state_layer(&t->attn, c->n_layers), &memories) ||
+        !mn_add_size(t->memories_at, memories, &t->state_bytes))
+        return mn_fail(err, MN_ERR_LIMIT, "the state of %d layers overflows.", c->n_layers);
+    return MN_OK;
+}
+
+mn_status mn_sequence_state_bytes(const mn_config *config, const mn_attn_spec *attn, size_t *out, mn_error *err) {
+    mn_sequence t = {.attn = *attn};
+    MN_TRY(lay_out_state(&t, config, err));
+    *out = t.state_bytes;
+    return MN_OK;
+}
+
+static mn_status init_state(mn_sequence *t, const mn_config *c, mn_error *err) {
+    MN_TRY(lay_out_state(t, c, err));
+    if (t->state_bytes == 0) return MN_OK;
+    t->state = aligned_alloc(STATE_ALIGN, t->state_bytes);
+    if (!t->state) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes of state.", t->state_bytes);
+    memset(t->state, 0, t->state_bytes);
+    return MN_OK;
+}
+
+static mn_status init_caches(mn_sequence *t, const mn_config *c, const mn_sequence_params *p, mn_error *err) {
+    mn_kv_shape rows = mn_sequence_kv_shape(c, &p->attn, p->k_type, p->v_type), keys = mn_sequence_plane_shape(&rows);
+    MN_TRY(mn_kvcache_create(&rows, p->n_ctx, &t->cache, err));
+    return p->attn.map.n_planes > 1 ? mn_kvcache_create(&keys, p->n_ctx, &t->grouped, err) : MN_OK;
+}
+
+mn_status mn_sequence_init(mn_sequence *t, const mn_config *config, const mn_sequence_params *p, mn_error *err) {
+    *t = (mn_sequence){.attn = p->attn, .kept = mn_attn_kept_keys(&p->attn, config)};
+    mn_status status = mn_attn_check(&p->attn, config, err);
+    if (status == MN_OK) status = init_positions(t, config, p->rope, mn_attn_n_positions(&p->attn, p->n_ctx), err);
+    if (status == MN_OK) status = init_state(t, config, err);
+    if (status == MN_OK) status = init_caches(t, config, p, err);
+    if (status != MN_OK) mn_sequence_release(t);
+    return status;
+}
+
+void mn_sequence_drop_after(mn_sequence *t, int64_t n) {
+    mn_kvcache_drop_after(t->cache, n);
+    if (t->grouped) mn_kvcache_drop_after(t->grouped, n);
+}
+
+void mn_sequence_drop_unseen(mn_sequence *t) {
+    int64_t segment = t->attn.infini.shape.segment;
+    if (segment) mn_kvcache_drop_before(t->cache, t->n_tokens / segment * segment);
+    if (t->kept.last == 0) return;
+    mn_kvcache_drop_between(t->cache, t->kept.first, MN_MAX(t->n_tokens + 1 - t->kept.last - MN_SPARE_TOKENS, 0));
+}
+
+int64_t mn_sequence_resumable(const mn_sequence *t, int64_t n) {
+    int64_t first, begin, end;
+    if (t->kept.last == 0) return n;
+    mn_kvcache_gap(t->cache, &begin, &end);
+    if (begin == end) { /* nothing is missing between, perhaps before */
+        mn_kvcache_pages(t->cache, &first, &end);
+        begin = 0;
+        end = first;
+    }
+    bool before = n <= begin * MN_PAGE_TOKENS, behind = n + 1 - t->kept.last >= end * MN_PAGE_TOKENS;
+    return before || behind || end == 0 ? n : begin * MN_PAGE_TOKENS;
+}
+
+size_t mn_sequence_bytes(const mn_sequence *t) {
+    return mn_kvcache_bytes(t->cache) + (t->grouped ? mn_kvcache_bytes(t->grouped) : 0) + t->state_bytes;
+}
+
+void mn_sequence_release(mn_sequence *t) {
+    mn_kvcache_destroy(t->cache);
+    mn_kvcache_destroy(t->grouped);
+    free(t->state);
+    *t = (mn_sequence){0};
+}
