@@ -1,0 +1,61 @@
+#include "train/haystack.h"
+
+#include "base/checked.h"
+
+#include <string.h>
+
+/* Whether a sentence, or a line, ends just before text[at]. */
+static bool is_gap(const char *text, size_t at) {
+    if (at == 0) return true;
+    char c = text[at - 1];
+    if (c == '\n') return true;
+    if (c != ' ' || at < 2) return false;
+    size_t end = at - 2;
+    if (end > 0 && (text[end] == '"' || text[end] == ')')) end--;
+    return text[end] == '.' || text[end] == '!' || text[end] == '?';
+}
+
+static size_t next_gap(const char *text, size_t bytes, size_t at) {
+    while (at < bytes && !is_gap(text, at)) at++;
+    return at;
+}
+
+/* Length up to the last sentence's end in the last fifth, else all. */
+static size_t whole_sentences(const char *text, size_t bytes) {
+    for (size_t at = bytes; at > bytes - bytes / 5; at--)
+        if (is_gap(text, at)) return at;
+    return bytes;
+}
+
+void mn_haystack_prose(mn_random *rng, const mn_corpus *corpus, size_t bytes, mn_strbuf *out) {
+    int64_t index = (int64_t)(mn_random_u64(rng) % (uint64_t)corpus->n_pieces);
+    mn_corpus_piece p = mn_corpus_at(corpus, index);
+    size_t at = p.bytes > 1 ? next_gap(p.text, p.bytes, mn_random_u64(rng) % (p.bytes / 2 + 1)) : 0;
+    size_t begin = out->bytes;
+    for (int file = p.file; out->bytes - begin < bytes && !out->failed; at = 0) {
+        mn_strbuf_put(out, p.text + at, MN_MIN(p.bytes - at, bytes - (out->bytes - begin)));
+        if (++index == corpus->n_pieces) break;
+        p = mn_corpus_at(corpus, index);
+        if (p.file != file) break;
+    }
+    if (!out->failed) out->bytes = begin + whole_sentences(out->data + begin, out->bytes - begin);
+}
+
+void mn_haystack_filler(size_t bytes, mn_strbuf *out) {
+    static const char filler[] = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back "
+                                 "again. ";
+    for (size_t done = 0; done < bytes; done += sizeof filler - 1)
+        mn_strbuf_put(out, filler, MN_MIN(sizeof filler - 1, bytes - done));
+}
+
+size_t mn_haystack_gaps(const char *text, size_t bytes, size_t *gaps, size_t max) {
+    size_t n_all = 0, n = 0, i = 0;
+    for (size_t at = 0; at < bytes; at++) n_all += is_gap(text, at);
+    n_all++; /* the end */
+    size_t wanted = MN_MIN(n_all, max);
+    for (size_t at = 0; at <= bytes && n < wanted; at++) {
+        if (at < bytes && !is_gap(text, at)) continue;
+        if (i++ * (wanted - 1) >= n * (n_all - 1)) gaps[n++] = at; /* every (n_all / wanted)-th, both ends among them */
+    }
+    return n;
+}
