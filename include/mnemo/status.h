@@ -21,9 +21,47 @@ typedef enum mn_status {
     MN_ERR_CANCELLED = -70    /* the caller's progress callback asked to stop */
 } mn_status;
 
+/* What the caller can change so that it works, named by the fields of mn_session_params and mn_engine_params. The
+ * sentence says it in words; a program may name its own control for it, as the command line names its flags. */
+typedef enum mn_remedy_kind {
+    MN_REMEDY_NONE = 0,
+    MN_REMEDY_WINDOW,         /* n_ctx = value */
+    MN_REMEDY_SMALLER_WINDOW, /* a smaller n_ctx */
+    MN_REMEDY_LARGER_WINDOW,
+    MN_REMEDY_SMALLER_BATCH, /* n_batch */
+    MN_REMEDY_LARGER_BATCH,  /* of at least value rows */
+    MN_REMEDY_THREADS,       /* n_threads = value; 0 = one per core */
+    MN_REMEDY_YARN,          /* rope_scaling = "yarn" */
+    MN_REMEDY_ROPE_SCALE,    /* rope_scale = value */
+    MN_REMEDY_ORIGINAL_CTX,  /* yarn_orig_ctx: the window that was trained */
+    MN_REMEDY_OWN_POSITIONS, /* none of mn_position_params */
+    MN_REMEDY_SAME_READING,  /* n_ctx, position and attn as before */
+    MN_REMEDY_Q8_CACHE,      /* type_k = type_v = "q8_0"; value > 0: with n_ctx = value */
+    MN_REMEDY_CACHE_TYPES,   /* type_k and type_v as the sentence names them */
+    MN_REMEDY_KV_RAM,        /* kv_ram_bytes: more, or a value at all */
+    MN_REMEDY_KV_DISK,       /* kv_disk: a directory, another one */
+    MN_REMEDY_NO_KV_DISK,
+    MN_REMEDY_ATTN,    /* attn in the place of attn_layers */
+    MN_REMEDY_NO_ATTN, /* neither */
+    MN_REMEDY_SEGMENT, /* attn = "infini:VALUE" */
+    MN_REMEDY_NO_MAP,  /* position.map = NULL */
+    MN_REMEDY_PROMPT,  /* put it into the prompt */
+    MN_REMEDY_NOT_RAW, /* mn_compose_ask: raw = false */
+    MN_REMEDY_ASK,     /* ask about a text instead of talking */
+    MN_REMEDY_SMALLER_WEIGHTS
+} mn_remedy_kind;
+
+typedef struct mn_remedy {
+    mn_remedy_kind kind;
+    double value;
+} mn_remedy;
+
+enum { MN_MAX_REMEDIES = 3 };
+
 typedef struct mn_error {
     mn_status status;
-    char text[640]; /* one sentence, NUL-terminated, no trailing newline */
+    mn_remedy remedies[MN_MAX_REMEDIES]; /* any of them would do; the rest MN_REMEDY_NONE */
+    char text[640];                      /* one sentence, NUL-terminated, no trailing newline */
 } mn_error;
 
 #ifdef __cplusplus

@@ -182,9 +182,10 @@ static mn_status take_scratch(making *w, mn_error *err) {
     if (!w->call.sums) w->call.sums = mn_attend_sums(scratch, &w->call);
     if (!w->k_up.data || !w->rows || !w->k || !w->v || !w->k_made || !w->v_made || !w->k_pages || !w->v_pages ||
         !w->call.sums)
-        return mn_fail(err, MN_ERR_MEMORY,
-                       "no memory for the keys of %d tokens, %zu bytes each, beside a step's work; lower -b.",
-                       (int)(n_pages * MN_PAGE_TOKENS), (w->k_page_bytes + w->v_page_bytes) / MN_PAGE_TOKENS);
+        return mn_fail_with(
+            err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_SMALLER_BATCH, 0}),
+            "no memory for the keys of %d tokens, %zu bytes each, beside a step's work; use a smaller batch.",
+            (int)(n_pages * MN_PAGE_TOKENS), (w->k_page_bytes + w->v_page_bytes) / MN_PAGE_TOKENS);
     w->call.kv.k_pages = w->k_pages;
     w->call.kv.v_pages = w->v_pages;
     return MN_OK;

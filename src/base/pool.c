@@ -103,8 +103,8 @@ static int online_cores(void) {
 
 mn_status mn_pool_create(int n_threads, mn_pool **out, mn_error *err) {
     if (n_threads < 0 || n_threads > MAX_THREADS)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%d threads is outside 1..%d; use -t 0 for one per core.", n_threads,
-                       MAX_THREADS);
+        return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_THREADS, 0}),
+                            "%d threads is outside 1..%d; 0 stands for one per core.", n_threads, MAX_THREADS);
     if (n_threads == 0) n_threads = online_cores();
     mn_pool *pool = calloc(1, sizeof *pool);
     if (!pool) return mn_fail(err, MN_ERR_MEMORY, "no memory for a thread pool.");
@@ -122,7 +122,8 @@ mn_status mn_pool_create(int n_threads, mn_pool **out, mn_error *err) {
     return MN_OK;
 fail:
     mn_pool_destroy(pool);
-    return mn_fail(err, MN_ERR_MEMORY, "cannot start %d threads; lower -t.", n_threads);
+    return mn_fail_with(err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_THREADS, 1}), "cannot start %d threads; use fewer.",
+                        n_threads);
 }
 
 mn_status mn_pool_create_dry(int n_threads, mn_pool **out, mn_error *err) {

@@ -4,13 +4,29 @@
 #include <stdio.h>
 #include <string.h>
 
-mn_status mn_fail(mn_error *err, mn_status status, const char *format, ...) {
+/* An argument may be the text that err holds already. */
+static mn_status fail(mn_error *err, mn_status status, mn_remedies remedies, const char *format, va_list args) {
+    char text[sizeof err->text];
     if (!err) return status;
+    vsnprintf(text, sizeof text, format, args);
+    memcpy(err->text, text, sizeof text);
+    memcpy(err->remedies, remedies.at, sizeof err->remedies);
+    return err->status = status;
+}
+
+mn_status mn_fail(mn_error *err, mn_status status, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    vsnprintf(err->text, sizeof err->text, format, args);
+    fail(err, status, (mn_remedies){0}, format, args);
     va_end(args);
-    err->status = status;
+    return status;
+}
+
+mn_status mn_fail_with(mn_error *err, mn_status status, mn_remedies remedies, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fail(err, status, remedies, format, args);
+    va_end(args);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #include "cli/progress.h"
 #include "cli/conversation.h"
 #include "cli/model_options.h"
+#include "cli/remedy.h"
 #include "cli/sample_options.h"
 #include "cli/verbs.h"
 #include "session/compose.h"
@@ -170,10 +171,11 @@ static mn_status command_save(chat *c, const char *path, mn_error *err) {
 static mn_status command_load(chat *c, const char *path, mn_error *err) {
     char rows[4096];
     mn_error note;
+    mn_sentence sentence;
     rows_path(path, rows);
     MN_TRY(mn_conversation_load(&c->talk, path, err));
     if (access(rows, R_OK) == 0 && mn_session_restore(c->session, rows, &note) != MN_OK)
-        printf("the text will be read again: %s\n", note.text);
+        printf("the text will be read again: %s\n", mn_cli_sentence(sentence, &note));
     printf("loaded %zu messages\n", c->talk.n);
     return MN_OK;
 }
@@ -274,11 +276,13 @@ static char *next_line(bool terminal) {
 static void talk(chat *c) {
     bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     mn_error err;
+    mn_sentence sentence;
     if (terminal) puts("/help lists the commands; Ctrl-D leaves.");
     for (char *line; !c->done && (line = next_line(terminal)); free(line)) {
         const char *text = line + strspn(line, " \t");
         if (!*text) continue;
-        if ((*text == '/' ? run_command(c, text, &err) : say(c, text, &err)) != MN_OK) printf("%s\n", err.text);
+        if ((*text == '/' ? run_command(c, text, &err) : say(c, text, &err)) != MN_OK)
+            printf("%s\n", mn_cli_sentence(sentence, &err));
     }
 }
 

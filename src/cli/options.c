@@ -1,5 +1,7 @@
 #include "cli/options.h"
 
+#include "cli/remedy.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,7 +9,8 @@
 #include <string.h>
 
 int mn_cli_fail(const char *verb, const mn_error *err) {
-    fprintf(stderr, "mnemo %s: %s\n", verb, err->text);
+    mn_sentence sentence;
+    fprintf(stderr, "mnemo %s: %s\n", verb, mn_cli_sentence(sentence, err));
     return MN_EXIT_FAILED;
 }
 

@@ -223,8 +223,9 @@ static mn_status multiply(const mn_compute *c, job *j, float *const *outs, const
         p->x_row_bytes = p->path->x_row_bytes(p->w->ne[0]);
         p->x = prepared_x(c, j->products, i, p->path, x, x_stride, j->n_rows, p->w->ne[0]);
         if (!p->x)
-            return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld rows of %lld activations; lower -b.",
-                           (long long)j->n_rows, (long long)p->w->ne[0]);
+            return mn_fail_with(err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_SMALLER_BATCH, 0}),
+                                "no memory for %lld rows of %lld activations; use a smaller batch.",
+                                (long long)j->n_rows, (long long)p->w->ne[0]);
         p->stream = wants_stream(p, j->n_rows);
         split(p, j->n_rows, n_threads);
         p->first_item = n_items;

@@ -44,8 +44,9 @@ static mn_status read_at(mn_disk *d, off_t offset, char *out, size_t bytes, mn_e
         ssize_t n = pread(d->fd, out + done, bytes - done, offset + (off_t)done);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0)
-            return mn_fail(err, MN_ERR_IO, "%s: cached pages cannot be read back: %s; use another --kv-disk.", d->dir,
-                           n < 0 ? strerror(errno) : "the file has ended");
+            return mn_fail_with(err, MN_ERR_IO, MN_REMEDIES({MN_REMEDY_KV_DISK, 0}),
+                                "%s: KV pages cannot be read back: %s; use another directory.", d->dir,
+                                n < 0 ? strerror(errno) : "the file has ended");
         done += (size_t)n;
     }
     d->traffic.read_bytes += bytes;
@@ -58,11 +59,11 @@ static mn_status write_at(mn_disk *d, off_t offset, const char *data, size_t byt
         ssize_t n = pwrite(d->fd, data + done, bytes - done, offset + (off_t)done);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0)
-            return mn_fail(
-                err, MN_ERR_IO,
-                "%s: cannot write cached pages after %.2f GiB: %s; make room there, name another --kv-disk, or "
-                "raise --kv-ram. Nothing of the context is lost.",
-                d->dir, (double)d->traffic.written_bytes / 0x1p30, strerror(errno));
+            return mn_fail_with(err, MN_ERR_IO, MN_REMEDIES({MN_REMEDY_KV_DISK, 0}, {MN_REMEDY_KV_RAM, 0}),
+                                "%s: cannot write KV pages after %.2f GiB: %s; make room there, name another "
+                                "directory, or let more stay in memory. "
+                                "Nothing of the context is lost.",
+                                d->dir, (double)d->traffic.written_bytes / 0x1p30, strerror(errno));
         done += (size_t)n;
     }
     return MN_OK;
@@ -145,9 +146,8 @@ static mn_status open_parts(mn_disk *d, const char *dir, mn_error *err) {
     if (!d->dir) return mn_fail(err, MN_ERR_MEMORY, "%s: no memory for its name.", dir);
     d->fd = open_nameless(dir);
     if (d->fd < 0)
-        return mn_fail(err, MN_ERR_IO,
-                       "%s: cannot hold cached pages: %s; --kv-disk wants a directory you may write to.", dir,
-                       strerror(errno));
+        return mn_fail_with(err, MN_ERR_IO, MN_REMEDIES({MN_REMEDY_KV_DISK, 0}),
+                            "%s: cannot hold KV pages: %s; name a directory you may write to.", dir, strerror(errno));
     if (pthread_create(&d->reader, NULL, reader_main, d))
         return mn_fail(err, MN_ERR_MEMORY, "cannot start the thread that reads cached pages.");
     d->has_reader = true;

@@ -60,14 +60,16 @@ static void fill_page_lists(mn_kvcache *cache) {
 static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
     size_t list_bytes = mn_kv_list_bytes(&cache->shape, max_tokens);
     if (cache->slab_bytes == 0 || !mn_mul_size(cache->slab_bytes, (size_t)cache->n_pages, &cache->map_bytes))
-        return mn_fail(err, MN_ERR_LIMIT, "%lld tokens of cache overflow the address space; lower -c.",
-                       (long long)max_tokens);
+        return mn_fail_with(err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_SMALLER_WINDOW, 0}),
+                            "%lld tokens of KV cache overflow the address space; use a smaller window.",
+                            (long long)max_tokens);
     void *base =
         mmap(NULL, cache->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
-        return mn_fail(err, MN_ERR_MEMORY,
-                       "cannot reserve %.1f GiB for %lld tokens of cache; lower -c, or use -ctk q8_0 -ctv q8_0.",
-                       (double)cache->map_bytes / 0x1p30, (long long)max_tokens);
+        return mn_fail_with(
+            err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_SMALLER_WINDOW, 0}, {MN_REMEDY_Q8_CACHE, 0}),
+            "cannot reserve %.1f GiB for %lld tokens of KV cache; use a smaller window, or keys and values in q8_0.",
+            (double)cache->map_bytes / 0x1p30, (long long)max_tokens);
     cache->base = base;
     /* Decoding streams through all rows: large pages spare most of the address translation. */
     if (cache->slab_bytes >= (size_t)1 << 20) madvise(base, cache->map_bytes, MADV_HUGEPAGE);

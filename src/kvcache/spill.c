@@ -22,9 +22,11 @@ mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes,
     int64_t tail_pages = (step_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS + 1;
     size_t least = (size_t)tail_pages * cache->slab_bytes + staging_bytes;
     if (ram_bytes < least)
-        return mn_fail(err, MN_ERR_LIMIT,
-                       "--kv-ram %.1f MiB is too little: steps of %lld tokens need %.1f MiB. Raise it, or lower -b.",
-                       (double)ram_bytes / 0x1p20, (long long)step_tokens, (double)least / 0x1p20);
+        return mn_fail_with(err, MN_ERR_LIMIT,
+                            MN_REMEDIES({MN_REMEDY_KV_RAM, (double)least}, {MN_REMEDY_SMALLER_BATCH, 0}),
+                            "%.1f MiB of memory for KV entries are too few: steps of %lld tokens need %.1f MiB. Give "
+                            "more, or use a smaller batch.",
+                            (double)ram_bytes / 0x1p20, (long long)step_tokens, (double)least / 0x1p20);
     cache->staging = malloc(staging_bytes);
     if (!cache->staging)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes to read cached pages into.", staging_bytes);
@@ -65,9 +67,10 @@ mn_status mn_kvcache_prepare(mn_kvcache *cache, int64_t first_token, int64_t n_r
     mn_kvcache_drop_after(cache, first_token);
     if (is_cold(cache, first_page)) MN_TRY(warm_up(cache, first_page, err));
     if (end_page - first_page > cache->tail_pages)
-        return mn_fail(err, MN_ERR_LIMIT,
-                       "a step of %lld tokens is longer than the --kv-ram was divided for; lower -b.",
-                       (long long)n_rows);
+        return mn_fail_with(
+            err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_SMALLER_BATCH, 0}),
+            "a step of %lld tokens is longer than the memory for KV entries was divided for; use a smaller batch.",
+            (long long)n_rows);
     int64_t oldest = cache->first_page == cache->end_page ? first_page : cache->first_page;
     while (end_page - oldest - (cache->cold_end - cache->cold_begin) > cache->keep_pages + cache->tail_pages)
         MN_TRY(evict_page(cache, err));

@@ -107,7 +107,8 @@ static inline float *mn_step_floats(const mn_step *s, int64_t n_rows, int64_t n)
 }
 
 static inline mn_status mn_no_scratch(mn_error *err) {
-    return mn_fail(err, MN_ERR_MEMORY, "no memory for a step's work; use a smaller batch (-b).");
+    return mn_fail_with(err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_SMALLER_BATCH, 0}),
+                        "no memory for a step's work; use a smaller batch.");
 }
 
 #endif

@@ -89,10 +89,9 @@ static mn_status check_scaling(const mn_rope_spec *spec, const scheme *s, int64_
         return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens holds nothing: give 1 or more.",
                        (long long)n_ctx);
     if ((s->needs_window || spec->factor == 0) && spec->original_ctx < 2)
-        return mn_fail(err, MN_ERR_ARGUMENT,
-                       "RoPE scaling %s needs the window the model was trained for, and has %lld: name it with "
-                       "--yarn-orig-ctx.",
-                       s->name, (long long)spec->original_ctx);
+        return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_ORIGINAL_CTX, 0}),
+                            "RoPE scaling %s needs the window the model was trained for, and has %lld; name it.",
+                            s->name, (long long)spec->original_ctx);
     return MN_OK;
 }
 

@@ -54,8 +54,8 @@ mn_status mn_compose_chat(const mn_engine *e, const mn_chat_message *messages, s
     mn_chat_template *template;
     *out = (mn_tokens){0};
     if (!e->chat_template)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s has no chat template; use mnemo run -f FILE -p PROMPT instead.",
-                       mn_gguf_path(e->model.gguf));
+        return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_ASK, 0}),
+                            "%s has no chat template; ask about a text, or continue one.", mn_gguf_path(e->model.gguf));
     MN_TRY(mn_chat_template_create(e->chat_template, strlen(e->chat_template), &template, err));
     mn_status status = render(e, template, messages, n_messages, out, err);
     mn_chat_template_destroy(template);
@@ -106,8 +106,10 @@ mn_status mn_compose_ask(const mn_engine *e, const char *system, const char *doc
     bool chat = e->chat_template && !raw;
     *out = (mn_tokens){0};
     if (system && !chat)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "a system prompt needs a chat template%s.",
-                       raw ? "; leave --raw out" : ", and this model has none; put it into -p");
+        return mn_fail_with(err, MN_ERR_UNSUPPORTED,
+                            raw ? MN_REMEDIES({MN_REMEDY_NOT_RAW, 0}) : MN_REMEDIES({MN_REMEDY_PROMPT, 0}),
+                            "a system prompt needs a chat template, and %s.",
+                            raw ? "raw text is joined without one" : "this model has none; put it into the prompt");
     if (document && prompt && mn_answers_in_one_line(e, document, raw))
         fill_template(&text, e->ask_template, document, prompt);
     else

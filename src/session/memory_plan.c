@@ -94,10 +94,10 @@ static mn_status measure_scratch(const mn_engine *e, const mn_window *w, size_t 
     mn_kvcache_destroy(t.cache);
     mn_arena_release(&arena);
     if (status == MN_ERR_MEMORY)
-        return mn_fail(
-            err, status,
-            "a step at the end of a window of %lld tokens needs more work memory than there is; lower -c or -b.",
-            (long long)w->n_ctx);
+        return mn_fail_with(err, status, MN_REMEDIES({MN_REMEDY_SMALLER_WINDOW, 0}, {MN_REMEDY_SMALLER_BATCH, 0}),
+                            "a step at the end of a window of %lld tokens needs more work memory than there is; use a "
+                            "smaller window or batch.",
+                            (long long)w->n_ctx);
     return status;
 }
 
@@ -154,8 +154,9 @@ mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_
                 mn_add_size(p.total_bytes, p.state_bytes, &p.total_bytes) &&
                 mn_add_size(p.total_bytes, p.work_bytes, &p.total_bytes);
     if (!fits)
-        return mn_fail(err, MN_ERR_LIMIT, "a window of %lld tokens overflows the address space; lower -c.",
-                       (long long)w->n_ctx);
+        return mn_fail_with(err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_SMALLER_WINDOW, 0}),
+                            "a window of %lld tokens overflows the address space; use a smaller one.",
+                            (long long)w->n_ctx);
     *out = p;
     return MN_OK;
 }
@@ -201,39 +202,43 @@ mn_status mn_memory_plan_fit(const mn_engine *e, const mn_window *w, size_t byte
 static double gib(size_t bytes) { return (double)bytes / 0x1p30; }
 
 /* "Fits: ...", or that nothing does. */
-static mn_status remedies(const mn_engine *e, const mn_window *w, size_t free_bytes, char *out, size_t out_bytes,
-                          mn_error *err) {
+static mn_status find_remedies(const mn_engine *e, const mn_window *w, size_t free_bytes, char *out, size_t out_bytes,
+                               mn_remedies *remedies, mn_error *err) {
     mn_window smaller = *w;
     int64_t now, then;
     smaller.k_type = smaller.v_type = MN_Q8_0;
     MN_TRY(mn_memory_plan_fit(e, w, free_bytes, &now, err));
     MN_TRY(mn_memory_plan_fit(e, &smaller, free_bytes, &then, err));
-    if (then >= w->n_ctx && now)
-        snprintf(out, out_bytes, "Fits: -c %lld, or -ctk q8_0 -ctv q8_0.", (long long)now);
-    else if (then >= w->n_ctx)
-        snprintf(out, out_bytes, "Fits: -ctk q8_0 -ctv q8_0.");
-    else if (then > now && now)
-        snprintf(out, out_bytes, "Fits: -c %lld, or -c %lld -ctk q8_0 -ctv q8_0.", (long long)now, (long long)then);
+    bool all = then >= w->n_ctx, more = then > now;
+    mn_remedy shorter = {MN_REMEDY_WINDOW, (double)now}, q8 = {MN_REMEDY_Q8_CACHE, all ? 0 : (double)then};
+    *remedies = now && more ? MN_REMEDIES(shorter, q8) : now ? MN_REMEDIES(shorter) : MN_REMEDIES(q8);
+    if (now && more)
+        snprintf(out, out_bytes, "Fits: %lld tokens, or %lld with keys and values in q8_0.", (long long)now,
+                 (long long)MN_MIN(then, w->n_ctx));
     else if (now)
-        snprintf(out, out_bytes, "Fits: -c %lld.", (long long)now);
-    else
-        snprintf(out, out_bytes,
-                 "Nothing of this model fits; use one with smaller weights (mnemo convert --type q4_0).");
+        snprintf(out, out_bytes, "Fits: %lld tokens.", (long long)now);
+    else if (more)
+        snprintf(out, out_bytes, "Fits: %lld tokens with keys and values in q8_0.", (long long)MN_MIN(then, w->n_ctx));
+    else {
+        *remedies = MN_REMEDIES({MN_REMEDY_SMALLER_WEIGHTS, 0});
+        snprintf(out, out_bytes, "Nothing of this model fits; use one with smaller weights.");
+    }
     return MN_OK;
 }
 
 mn_status mn_memory_plan_check(const mn_engine *e, const mn_window *w, const mn_memory_plan *p, size_t free_bytes,
                                mn_error *err) {
     char fits[160], types[32];
+    mn_remedies remedies;
     if (p->total_bytes <= free_bytes) return MN_OK;
-    MN_TRY(remedies(e, w, free_bytes, fits, sizeof fits, err));
+    MN_TRY(find_remedies(e, w, free_bytes, fits, sizeof fits, &remedies, err));
     const char *k = mn_dtype_get(w->k_type)->name, *v = mn_dtype_get(w->v_type)->name;
     if (w->k_type == w->v_type)
         snprintf(types, sizeof types, "%s", k);
     else
         snprintf(types, sizeof types, "%s and %s", k, v);
-    return mn_fail(err, MN_ERR_MEMORY,
-                   "needs %.1f GiB (weights %.1f + KV %.1f at %lld %s + work %.1f), %.1f GiB free. %s",
-                   gib(p->total_bytes), gib(p->weights_bytes), gib(p->kv_bytes), (long long)w->n_ctx, types,
-                   gib(p->state_bytes + p->work_bytes), gib(free_bytes), fits);
+    return mn_fail_with(err, MN_ERR_MEMORY, remedies,
+                        "needs %.1f GiB (weights %.1f + KV %.1f at %lld %s + work %.1f), %.1f GiB free. %s",
+                        gib(p->total_bytes), gib(p->weights_bytes), gib(p->kv_bytes), (long long)w->n_ctx, types,
+                        gib(p->state_bytes + p->work_bytes), gib(free_bytes), fits);
 }

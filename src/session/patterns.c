@@ -35,14 +35,16 @@ static mn_status resolve(mn_session *s, const mn_session_params *p, mn_error *er
         const mn_pattern_kind *kind = s->patterns[layer].kind;
         s->patterns[layer].seed += layer; /* every layer draws its own random blocks, as in BigBird's code */
         if (kind && kind->traits & MN_PATTERN_REMEMBERS && p->attn_layers)
-            return mn_fail(err, MN_ERR_ARGUMENT,
-                           "%s restarts positions with each segment, so it holds for all layers: use --attn alone.",
-                           kind->usage);
+            return mn_fail_with(
+                err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_ATTN, 0}),
+                "%s restarts positions with each segment, so it is for all layers at once and not for some.",
+                kind->usage);
         if (kind && (kind->traits & MN_PATTERN_REPOSITIONS) && !s->attn.map.scheme)
-            return mn_fail(err, MN_ERR_ARGUMENT,
-                           "%s counts positions within the cache, so it holds for all layers: use --attn, or "
-                           "sinks-abs:S,W for some.",
-                           kind->usage);
+            return mn_fail_with(
+                err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_ATTN, 0}),
+                "%s counts positions within the cache, so it is for all layers at once; for some there is "
+                "sinks-abs:S,W.",
+                kind->usage);
     }
     return MN_OK;
 }
@@ -69,9 +71,9 @@ static mn_status check_eviction(const mn_session *s, mn_error *err) {
                        "snapkv drops the same number of rows in every layer, and takes no layer with a window, another "
                        "pattern or ALiBi beside it.");
     if (first->args[0] > s->n_batch)
-        return mn_fail(err, MN_ERR_ARGUMENT,
-                       "the window of snapkv, %lld rows, does not fit into a batch of %d; raise -b.",
-                       (long long)first->args[0], s->n_batch);
+        return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_LARGER_BATCH, (double)first->args[0]}),
+                            "the window of snapkv, %lld rows, does not fit into a batch of %d; use a larger batch.",
+                            (long long)first->args[0], s->n_batch);
     return MN_OK;
 }
 

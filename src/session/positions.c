@@ -35,12 +35,14 @@ mn_status mn_session_map(const mn_model *m, const mn_session_params *p, mn_posma
     const char *text = p->position.map;
     *out = (mn_posmap){0};
     if (text && p->attn)
-        return mn_fail(err, MN_ERR_ARGUMENT, "--pos %s needs every key, and --attn %s leaves some out; choose one.",
-                       text, p->attn);
+        return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_NO_MAP, 0}, {MN_REMEDY_NO_ATTN, 0}),
+                            "the position map %s needs every key, and the pattern %s leaves some out; choose one.",
+                            text, p->attn);
     if (!text && is_sinks(p->attn)) text = p->attn;
     if (text && p->attn_layers)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%s holds for all layers, and --attn-layers names some; choose one.",
-                       text);
+        return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_NO_MAP, 0}, {MN_REMEDY_NO_ATTN, 0}),
+                            "%s is for all layers at once, and patterns of single layers were asked for; choose one.",
+                            text);
     return text ? mn_posmap_parse(text, made_for(&m->config), out, err) : MN_OK;
 }
 
@@ -48,18 +50,18 @@ mn_status mn_session_map(const mn_model *m, const mn_session_params *p, mn_posma
 static mn_status check_reach(const mn_posmap *map, int64_t limit, int64_t n_ctx, mn_error *err) {
     int64_t reach = mn_posmap_reach(map, limit);
     if (n_ctx <= reach) return MN_OK;
-    return mn_fail(
-        err, MN_ERR_LIMIT,
-        "context %lld is beyond the %lld that %s with %lld and %lld reaches on a window of %lld; lower -c, change its "
-        "numbers or add --rope-scaling yarn.",
+    return mn_fail_with(
+        err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_WINDOW, (double)reach}, {MN_REMEDY_YARN, 0}),
+        "context %lld is beyond the %lld that %s with %lld and %lld reaches on a window of %lld; use a smaller window, "
+        "change its numbers, or scale positions.",
         (long long)n_ctx, (long long)reach, map->scheme->name, (long long)map->a, (long long)map->b, (long long)limit);
 }
 
 /* A segment in which positions reach further than a window that the model was made for. */
 static mn_status fail_segment(int64_t segment, int64_t limit, mn_error *err) {
-    return mn_fail(
-        err, MN_ERR_LIMIT,
-        "segments of %lld tokens are beyond the window of %lld that this model was made for; use --attn infini:%lld.",
+    return mn_fail_with(
+        err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_SEGMENT, (double)limit}),
+        "segments of %lld tokens are beyond the window of %lld that this model was made for; use segments of %lld.",
         (long long)segment, (long long)limit, (long long)limit);
 }
 
@@ -70,22 +72,23 @@ static mn_status check_window(const mn_model *m, const mn_position_params *p, co
     int64_t limit = made_for(c), n_positions = mn_attn_n_positions(attn, n_ctx);
     bool segmented = n_positions < n_ctx, learned = m->weights.position_embd.data;
     if (n_ctx < 1)
-        return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens is too small; -c takes 1 or more.",
-                       (long long)n_ctx);
+        return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_LARGER_WINDOW, 0}),
+                            "a window of %lld tokens is too small; it takes 1 or more.", (long long)n_ctx);
     if (learned && segmented && n_positions > c->n_ctx_train) return fail_segment(n_positions, c->n_ctx_train, err);
     if (learned && n_positions > c->n_ctx_train)
-        return mn_fail(err, MN_ERR_LIMIT,
-                       "context %lld is beyond the %lld positions that this model has learned; lower -c.",
-                       (long long)n_ctx, (long long)c->n_ctx_train);
+        return mn_fail_with(
+            err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_WINDOW, (double)c->n_ctx_train}),
+            "context %lld is beyond the %lld positions that this model has learned; use a smaller window.",
+            (long long)n_ctx, (long long)c->n_ctx_train);
     if (n_positions <= limit || !has_rope(c) || asks_for_scaling(p) || p->beyond || has_no_distance(m, attn))
         return MN_OK;
     if (segmented) return fail_segment(n_positions, limit, err);
     if (map->scheme) return check_reach(map, limit, n_ctx, err);
-    return mn_fail(
-        err, MN_ERR_LIMIT,
-        "context %lld is beyond the %lld this model was made for; quality is not assured. Add --rope-scaling "
-        "yarn (factor %.4g will be used) or lower -c.",
-        (long long)n_ctx, (long long)limit, (double)n_ctx / (double)c->rope.original_ctx);
+    return mn_fail_with(err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_YARN, 0}, {MN_REMEDY_WINDOW, (double)limit}),
+                        "context %lld is beyond the %lld this model was made for; quality is not assured. Scale "
+                        "positions by YaRN (factor "
+                        "%.4g will be used), or use a smaller window.",
+                        (long long)n_ctx, (long long)limit, (double)n_ctx / (double)c->rope.original_ctx);
 }
 
 /* A scheme chosen by name starts from the window asked for; the file's own factor belongs to the file's own scheme. */
@@ -109,8 +112,8 @@ mn_status mn_session_positions(const mn_model *model, const mn_position_params *
     mn_rope_spec spec = c->rope;
     if (*n_ctx == 0) *n_ctx = default_ctx(model, attn);
     if (!has_rope(c) && asks_for_scaling(p))
-        return mn_fail(err, MN_ERR_ARGUMENT, "%s models have no rotary positions to scale; leave the --rope flags out.",
-                       c->arch);
+        return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_OWN_POSITIONS, 0}),
+                            "%s models have no rotary positions to scale; leave scaling out.", c->arch);
     MN_TRY(check_window(model, p, attn, *n_ctx, err));
     MN_TRY(choose_scaling(p, &spec, err));
     if (p->rope_scale > 0) {

@@ -28,7 +28,10 @@ static mn_status lower_window(mn_session *s, const mn_position_params *positions
                               const mn_error *why, mn_error *err) {
     int64_t fits;
     MN_TRY(mn_memory_plan_fit(s->engine, window, free_bytes, &fits, err));
-    if (fits < MIN_DEFAULT_CTX) return mn_fail(err, MN_ERR_MEMORY, "%s", why->text);
+    if (fits < MIN_DEFAULT_CTX) {
+        if (err) *err = *why;
+        return MN_ERR_MEMORY;
+    }
     mn_session_add_note(s, "the window is %lld tokens instead of the model's %lld: that %s", (long long)fits,
                         (long long)window->n_ctx, why->text);
     s->n_ctx = window->n_ctx = fits;
@@ -42,7 +45,10 @@ static mn_status find_room(mn_session *s, const mn_session_params *p, mn_window 
     size_t free_bytes = mn_ram_free();
     MN_TRY(mn_memory_plan_make(s->engine, &window, &plan, err));
     if (mn_memory_plan_check(s->engine, &window, &plan, free_bytes, &why) != MN_OK) {
-        if (p->n_ctx) return mn_fail(err, MN_ERR_MEMORY, "%s", why.text);
+        if (p->n_ctx) {
+            if (err) *err = why;
+            return MN_ERR_MEMORY;
+        }
         MN_TRY(lower_window(s, &p->position, &window, free_bytes, &why, err));
         MN_TRY(mn_memory_plan_make(s->engine, &window, &plan, err));
     }
@@ -51,21 +57,22 @@ static mn_status find_room(mn_session *s, const mn_session_params *p, mn_window 
 
 static mn_status check_disk(const mn_session *s, const mn_session_params *p, mn_error *err) {
     if (!p->kv_disk && p->kv_ram_bytes)
-        return mn_fail(err, MN_ERR_ARGUMENT,
-                       "--kv-ram says what stays in memory; --kv-disk DIR says where the rest goes.");
+        return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_KV_DISK, 0}),
+                            "a limit of memory for KV entries needs a directory where the rest goes.");
     if (p->kv_disk && p->kv_ram_bytes < 1)
-        return mn_fail(err, MN_ERR_ARGUMENT, "--kv-disk %s needs --kv-ram BYTES: what stays in memory, as 512m.",
-                       p->kv_disk);
+        return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_KV_RAM, 0}),
+                            "KV entries can go to %s when it is known how many bytes stay in memory.", p->kv_disk);
     if (p->kv_disk && s->attn.infini.shape.segment)
-        return mn_fail(
-            err, MN_ERR_UNSUPPORTED,
-            "a compressive memory forgets the rows of all but one segment of %lld tokens: leave out --kv-disk.",
-            (long long)s->attn.infini.shape.segment);
+        return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_KV_DISK, 0}),
+                            "a compressive memory drops the KV entries of all but one segment of %lld tokens: there is "
+                            "nothing to keep on disk.",
+                            (long long)s->attn.infini.shape.segment);
     if (p->kv_disk && mn_attn_n_kv_layers(&s->attn, &s->engine->model.config) == 0)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "linear attention in every layer caches no rows: leave out --kv-disk.");
+        return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_KV_DISK, 0}),
+                            "linear attention in every layer has no KV entries: there is nothing to keep on disk.");
     if (p->kv_disk && s->attn.map.scheme)
-        return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "position maps read all keys in memory: leave out --kv-disk, or the map.");
+        return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_KV_DISK, 0}, {MN_REMEDY_NO_MAP, 0}),
+                            "position maps look at all keys in memory: leave out the disk, or the map.");
     return MN_OK;
 }
 
@@ -73,14 +80,14 @@ static mn_status check_disk(const mn_session *s, const mn_session_params *p, mn_
 static mn_status use_disk(mn_session *s, const mn_session_params *p, mn_error *err) {
     int64_t window;
     if (mn_session_budget(s, &window) > 0)
-        return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "snapkv leaves few rows in memory and needs no --kv-disk; leave one of them out.");
+        return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_KV_DISK, 0}, {MN_REMEDY_NO_ATTN, 0}),
+                            "snapkv leaves few KV entries in memory and needs no disk; leave one of them out.");
     for (int layer = 0; s->patterns && layer < s->engine->model.config.n_layers; layer++)
         if (s->patterns[layer].kind && s->patterns[layer].kind->choose)
-            return mn_fail(
-                err, MN_ERR_UNSUPPORTED,
-                "%s looks at all keys, and --kv-disk keeps only some in memory; use a static pattern, as window or "
-                "bigbird, or leave out --kv-disk.",
+            return mn_fail_with(
+                err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_KV_DISK, 0}),
+                "%s looks at all keys, and with a disk only some are in memory; use a static pattern, as window or "
+                "bigbird, or leave out the disk.",
                 s->patterns[layer].kind->name);
     s->sequence.kept = (mn_kept_keys){0, 0}; /* the file has room */
     return mn_kvcache_spill(s->sequence.cache, p->kv_disk, (size_t)p->kv_ram_bytes, MN_MIN(s->n_batch, s->n_ctx), err);
@@ -116,7 +123,8 @@ static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error 
     s->tokens = calloc((size_t)s->n_ctx, sizeof *s->tokens);
     s->logits = calloc((size_t)c->n_vocab, sizeof *s->logits);
     if (!s->tokens || !s->logits)
-        return mn_fail(err, MN_ERR_MEMORY, "no memory for a window of %lld tokens; lower -c.", (long long)s->n_ctx);
+        return mn_fail_with(err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_SMALLER_WINDOW, 0}),
+                            "no memory for a window of %lld tokens; use a smaller one.", (long long)s->n_ctx);
     s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
     return MN_OK;
 }
@@ -254,9 +262,10 @@ mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, con
                             mn_progress_fn *progress, void *arg, mn_error *err) {
     mn_sequence *t = &s->sequence;
     if (n < 0 || n > s->n_ctx - t->n_tokens)
-        return mn_fail(err, MN_ERR_LIMIT,
-                       "%lld more tokens after %lld do not fit into the window of %lld; use a larger -c.", (long long)n,
-                       (long long)t->n_tokens, (long long)s->n_ctx);
+        return mn_fail_with(err, MN_ERR_LIMIT,
+                            MN_REMEDIES({MN_REMEDY_WINDOW, (double)t->n_tokens + (double)MN_MAX(n, 0)}),
+                            "%lld more tokens after %lld do not fit into the window of %lld; use a larger one.",
+                            (long long)n, (long long)t->n_tokens, (long long)s->n_ctx);
     MN_TRY(check_tokens(s, tokens, n, err));
     for (int64_t done = 0; done < n;) {
         int64_t rows = step_rows(s, n - done, want), window, budget = mn_session_budget(s, &window);
@@ -290,10 +299,10 @@ static int64_t common_prefix(const mn_session *s, const int32_t *tokens, int64_t
 mn_status mn_session_sync(mn_session *s, const int32_t *tokens, int64_t n, mn_progress_fn *progress, void *arg,
                           int64_t *n_reused, mn_error *err) {
     if (n > s->n_ctx)
-        return mn_fail(
-            err, MN_ERR_LIMIT,
-            "the text is %lld tokens; the window holds %lld. Use -c %lld (positions may need --rope-scaling yarn), "
-            "or a shorter text.",
+        return mn_fail_with(
+            err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_WINDOW, (double)n}),
+            "the text is %lld tokens; the window holds %lld. Use a window of %lld or more (positions may "
+            "need scaling), or a shorter text.",
             (long long)n, (long long)s->n_ctx, (long long)n);
     MN_TRY(check_tokens(s, tokens, n, err));
     int64_t prefix = common_prefix(s, tokens, n);

@@ -205,17 +205,17 @@ static mn_status check_header(const mn_session *s, const snapshot_header *h, con
         return mn_fail(err, MN_ERR_ARGUMENT, "%s: was saved with another model than %s.", path,
                        mn_gguf_path(s->engine->model.gguf));
     if (h->k_type != own.k_type || h->v_type != own.v_type)
-        return mn_fail(err, MN_ERR_ARGUMENT,
-                       "%s: was saved with other types of cached rows (K %s, V %s); use the same -ctk and -ctv.", path,
-                       mn_dtype_get(h->k_type) ? mn_dtype_get(h->k_type)->name : "?",
-                       mn_dtype_get(h->v_type) ? mn_dtype_get(h->v_type)->name : "?");
+        return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_CACHE_TYPES, 0}),
+                            "%s: was saved with other types of KV entries (K %s, V %s); use the same.", path,
+                            mn_dtype_get(h->k_type) ? mn_dtype_get(h->k_type)->name : "?",
+                            mn_dtype_get(h->v_type) ? mn_dtype_get(h->v_type)->name : "?");
     if (h->position_hash != own.position_hash)
-        return mn_fail(
-            err, MN_ERR_ARGUMENT,
-            "%s: was saved with other positions or patterns; use the same -c, --rope, --pos and --attn flags.", path);
+        return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_SAME_READING, 0}),
+                            "%s: was saved with other positions or patterns; use the same.", path);
     if (h->n_tokens > s->n_ctx)
-        return mn_fail(err, MN_ERR_LIMIT, "%s: holds %lld tokens; the window is %lld. Use a larger -c.", path,
-                       (long long)h->n_tokens, (long long)s->n_ctx);
+        return mn_fail_with(err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_WINDOW, (double)h->n_tokens}),
+                            "%s: holds %lld tokens; the window is %lld. Use a larger one.", path,
+                            (long long)h->n_tokens, (long long)s->n_ctx);
     bool has_rows = mn_attn_n_kv_layers(&s->attn, &s->engine->model.config) > 0;
     int64_t end_page = has_rows ? (h->n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS : 0;
     if (h->slab_bytes != own.slab_bytes || h->grouped_slab_bytes != own.grouped_slab_bytes ||
@@ -223,7 +223,7 @@ static mn_status check_header(const mn_session *s, const snapshot_header *h, con
         return mn_fail(err, MN_ERR_FORMAT, "%s: its sizes contradict each other; the file is damaged.", path);
     if (!lacks_only_unseen(s, h))
         return mn_fail(err, MN_ERR_FORMAT,
-                       "%s: lacks rows that its next tokens look at; leave out --kv-disk, or read the text again.",
+                       "%s: lacks KV entries that its next tokens look at; leave out the disk, or read the text again.",
                        path);
     return MN_OK;
 }

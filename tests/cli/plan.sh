@@ -32,7 +32,7 @@ done
 has "$temp/text" 'it does not fit. Largest window here: -c '
 "$mnemo" run -m "$model" -c 1000000k --rope-scaling yarn -p x -n 1 2> "$temp/refusal" && exit 1
 has "$temp/refusal" 'KV 2929.7 at 1024000000 f16'
-has "$temp/refusal" 'GiB free. Fits: -c '
+has "$temp/refusal" ' with keys and values in q8_0. Use -c '
 
 "$mnemo" plan 2> "$temp/usage" && exit 1 || [ $? = 2 ]
 "$mnemo" plan "$model" -ctk q3 2> "$temp/type" && exit 1

@@ -17,10 +17,10 @@ logits -o "$temp/far" --pos self-extend:8,40
 
 expect 1 'mnemo logits: "pose:3" is no position map: there are self-extend:G,W, dca:C,L, string:S,W and sinks:S,W.' \
     logits -o "$temp/none" --pos pose:3
-expect 1 'mnemo logits: --pos dca needs every key, and --attn window:8 leaves some out; choose one.' \
+expect 1 'mnemo logits: the position map dca needs every key, and the pattern window:8 leaves some out; choose one. Leave out --pos, or leave out --attn and --attn-layers.' \
     logits -o "$temp/none" --pos dca --attn window:8
-expect 1 "mnemo logits: context 20000 is beyond the 7192 that self-extend with 2 and 1000 reaches on a window of 4096; lower \
--c, change its numbers or add --rope-scaling yarn." logits -o "$temp/none" --pos self-extend:2,1000 -c 20000
+expect 1 "mnemo logits: context 20000 is beyond the 7192 that self-extend with 2 and 1000 reaches on a window of 4096; use \
+a smaller window, change its numbers, or scale positions. Use -c 7192, or use --rope-scaling yarn." logits -o "$temp/none" --pos self-extend:2,1000 -c 20000
 
 # No share of YaRN's ramp is linear interpolation.
 logits -o "$temp/linear" --rope-scaling linear --rope-scale 4

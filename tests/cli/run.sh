@@ -41,7 +41,7 @@ says() { # says CODE PATTERN ARGUMENTS...: the exit code, and a sentence on stan
     [ ! -s "$temp/out" ] || fail "from: $*" 'a failed run printed an answer'
 }
 says 1 'the text is 7[0-9]* tokens; the window holds 4096' -m "$model" -f "$temp/long.txt" -p "$question"
-says 1 'context 9000 is beyond the 4096.*--rope-scaling yarn (factor 17.58' -m "$model" -f "$temp/long.txt" -p x -c 9000
+says 1 'context 9000 is beyond the 4096.* (factor 17.58 .* Use --rope-scaling yarn, or use -c 4096.$' -m "$model" -f "$temp/long.txt" -p x -c 9000
 says 1 'cannot open' -m "$model" -f "$temp/none.txt" -p x
 says 1 'cannot open' -m "$temp/none.gguf" -p x
 says 1 'use -m' -p x

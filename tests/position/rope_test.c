@@ -241,7 +241,7 @@ static void bad_figures_are_refused(void **state) {
     assert_refused(llama2(MN_ROPE_LINEAR, 0.5), 4096, "factor of 0.5");
     assert_refused(llama2(MN_ROPE_LINEAR, NAN), 4096, "factor of nan");
     assert_refused(llama2(MN_ROPE_LONGROPE, 0), 8192, "long factors");
-    spec = llama2(MN_ROPE_YARN, 4), spec.original_ctx = 0, assert_refused(spec, 4096, "--yarn-orig-ctx");
+    spec = llama2(MN_ROPE_YARN, 4), spec.original_ctx = 0, assert_refused(spec, 4096, "has 0; name it");
     spec = llama2(MN_ROPE_LLAMA3, 4), spec.low_freq_factor = 5;
     assert_refused(spec, 4096, "high frequency factor is 4");
     float divisors[64] = {1, 1, -1};

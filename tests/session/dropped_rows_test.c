@@ -125,7 +125,7 @@ static void check_saved(mn_engine *engine, const char *attn) {
     /* A session that would look at what the file lacks. */
     restored->sequence.kept.last = 1000;
     assert_int_equal(mn_session_restore(restored, path, &err), MN_ERR_FORMAT);
-    assert_non_null(strstr(err.text, "lacks rows"));
+    assert_non_null(strstr(err.text, "lacks KV entries"));
     restored->sequence.kept.last = 0;
     assert_int_equal(mn_session_restore(restored, path, &err), MN_ERR_FORMAT);
     mn_session_close(s);

@@ -231,7 +231,7 @@ static void another_memory_is_refused(void **state) {
     for (int i = 0; i < 4; i++) {
         s = open_way(engine, others[i]);
         assert_int_equal(mn_session_restore(s, path, &err), MN_ERR_ARGUMENT);
-        assert_non_null(strstr(err.text, "--attn"));
+        assert_int_equal(err.remedies[0].kind, MN_REMEDY_SAME_READING);
         mn_session_close(s);
     }
     mn_engine_close(engine);
@@ -325,13 +325,13 @@ static void refuses(void **state) {
     static const struct {
         const char *model, *attn, *layers, *says;
         mn_status status;
-    } bad[] = {{"golden/tiny-deepseek3.gguf", "linear", NULL, "leave --attn linear out", MN_ERR_UNSUPPORTED},
-               {"golden/tiny-deepseek3.gguf", "infini:64", NULL, "leave --attn infini out", MN_ERR_UNSUPPORTED},
-               {"models/default.gguf", NULL, "0=infini:64", "holds for all layers", MN_ERR_ARGUMENT},
-               {"models/default.gguf", "infini:64", "0=causal", "holds for all layers", MN_ERR_ARGUMENT},
+    } bad[] = {{"golden/tiny-deepseek3.gguf", "linear", NULL, "leave the pattern linear out", MN_ERR_UNSUPPORTED},
+               {"golden/tiny-deepseek3.gguf", "infini:64", NULL, "leave the pattern infini out", MN_ERR_UNSUPPORTED},
+               {"models/default.gguf", NULL, "0=infini:64", "is for all layers at once", MN_ERR_ARGUMENT},
+               {"models/default.gguf", "infini:64", "0=causal", "is for all layers at once", MN_ERR_ARGUMENT},
                {"models/default.gguf", "infini:64,gamma", NULL, "one of linear delta delta-exact", MN_ERR_ARGUMENT},
                {"models/default.gguf", "infini:64,delta,1.5", NULL, "a share from 0 to 1", MN_ERR_ARGUMENT},
-               {"models/infini.gguf", "infini:2048", NULL, "use --attn infini:1024", MN_ERR_LIMIT}};
+               {"models/infini.gguf", "infini:2048", NULL, "use segments of 1024", MN_ERR_LIMIT}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mn_engine *engine = rows_engine(bad[i].model);
         mn_session *s;

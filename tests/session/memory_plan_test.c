@@ -249,19 +249,21 @@ static void refusals_name_figures_and_remedies(void **state) {
     assert_ok(mn_memory_plan_make(engine, &w, &plan, &err), err);
     assert_int_equal(mn_memory_plan_check(engine, &w, &plan, plan.total_bytes - 1, &err), MN_ERR_MEMORY);
     assert_non_null(strstr(err.text, " at 16777216 f16 + work "));
-    assert_non_null(strstr(err.text, "Fits: -c 16777088, or -ctk q8_0 -ctv q8_0."));
+    assert_non_null(strstr(err.text, "Fits: 16777088 tokens, or 16777216 with keys and values in q8_0."));
     assert_int_equal(mn_memory_plan_check(engine, &w, &plan, plan.total_bytes / 4, &err), MN_ERR_MEMORY);
-    assert_non_null(strstr(err.text, ", or -c "));
+    assert_int_equal(err.remedies[0].kind, MN_REMEDY_WINDOW);
+    assert_int_equal(err.remedies[1].kind, MN_REMEDY_Q8_CACHE);
+    assert_true(err.remedies[0].value > 0 && err.remedies[1].value > err.remedies[0].value);
     assert_int_equal(mn_memory_plan_check(engine, &w, &plan, plan.weights_bytes, &err), MN_ERR_MEMORY);
     assert_non_null(strstr(err.text, "smaller weights"));
     mn_session *s;
     int64_t too_long = (int64_t)(2 * mn_ram_free() / (plan.kv_bytes / (size_t)w.n_ctx));
     mn_session_params params = {.n_ctx = too_long, .position.beyond = true};
     assert_int_equal(mn_session_open(engine, &params, &s, &err), MN_ERR_MEMORY);
-    if (!strstr(err.text, "GiB free. Fits: -c ")) fail_msg("%s", err.text);
+    if (!strstr(err.text, "GiB free. Fits: ")) fail_msg("%s", err.text);
     params.n_ctx = INT64_C(1) << 39;
     assert_int_equal(mn_session_open(engine, &params, &s, &err), MN_ERR_MEMORY);
-    if (!strstr(err.text, "lower -c or -b.")) fail_msg("%s", err.text);
+    if (!strstr(err.text, "use a smaller window or batch.")) fail_msg("%s", err.text);
     mn_engine_close(engine);
 }
 

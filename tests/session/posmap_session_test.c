@@ -250,8 +250,8 @@ static void refuses(void **state) {
     (void)state;
     const char *model = "models/default.gguf"; /* made for 4096 */
     refuse(model, (mn_session_params){.position.map = "dca:4"}, "dca:C,L");
-    refuse(model, (mn_session_params){.position.map = "dca", .attn = "window:9"}, "--attn");
-    refuse(model, (mn_session_params){.position.map = "dca", .attn_layers = "0=full"}, "--attn-layers");
+    refuse(model, (mn_session_params){.position.map = "dca", .attn = "window:9"}, "the pattern window:9");
+    refuse(model, (mn_session_params){.position.map = "dca", .attn_layers = "0=full"}, "single layers");
     refuse(model, (mn_session_params){.attn_layers = "0=sinks:4,60"}, "sinks-abs");
     refuse(model, (mn_session_params){.n_ctx = 20000, .position.map = "self-extend:2,1000"}, "7192");
     refuse(model, (mn_session_params){.n_ctx = 20000, .position.map = "string:100,90"}, "4106");

@@ -12,8 +12,8 @@ mn_status mn_choice_init(mn_choice *choice, mn_block_list lists, int64_t capacit
     if (mn_mul_size(n, (size_t)capacity, &n_blocks))
         choice->blocks = mn_arena_alloc(arena, n_blocks + 1, sizeof *choice->blocks);
     if (choice->counts && choice->blocks) return MN_OK;
-    return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu lists of %lld blocks; use a smaller batch (-b).", n,
-                   (long long)capacity);
+    return mn_fail_with(err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_SMALLER_BATCH, 0}),
+                        "no memory for %zu lists of %lld blocks; use a smaller batch.", n, (long long)capacity);
 }
 
 static int by_index(const void *a, const void *b) {

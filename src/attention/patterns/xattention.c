@@ -170,7 +170,8 @@ static mn_status choose(const mn_pattern *p, const mn_compute *c, int layer, con
     g.scores = mn_arena_alloc(c->scratch, (size_t)(g.heads * g.n_queries * g.n_keys), sizeof *g.scores);
     g.blocks = mn_arena_alloc(c->scratch, (size_t)(mn_pool_threads(c->pool) * end), sizeof *g.blocks);
     if (!g.queries || !g.keys || !g.scores || !g.blocks)
-        return mn_fail(err, MN_ERR_MEMORY, "no memory to weigh %lld blocks; use a smaller batch (-b).", (long long)end);
+        return mn_fail_with(err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_SMALLER_BATCH, 0}),
+                            "no memory to weigh %lld blocks; use a smaller batch.", (long long)end);
     for (g.kv_head = 0; g.kv_head < a->kv.n_kv_heads; g.kv_head++) {
         MN_TRY(score(&g, err));
         mn_pool_run(c->pool, g.heads * lists.n_query_blocks, 1, choose_blocks, &g);
