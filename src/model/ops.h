@@ -19,11 +19,12 @@ typedef struct mn_angles {
     float *cos, *sin;
 } mn_angles;
 
-/* Under a position map: a range of every row's keys, and the position from which its query looks at them. */
+/* Under a position map: a range of every row's keys, and the position from which its query looks at them. Sequences
+ * without a map see all that they see in part 0, and nothing in the others. */
 typedef struct mn_part {
-    int plane;                          /* of cached keys */
+    int index, plane;                   /* of all parts; of cached keys */
     mn_angles angles;                   /* of the queries */
-    const int64_t *key_begin, *key_end; /* [n_rows] */
+    const int64_t *key_begin, *key_end; /* [n_rows], of sequences with a map */
     float *lse;                         /* [n_rows, n_heads], see mn_attend */
 } mn_part;
 

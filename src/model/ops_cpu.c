@@ -209,11 +209,10 @@ static mn_status evict(const mn_step *s, const mn_sequence *t, int layer, const 
     return MN_OK;
 }
 
-/* One part of a position map: its keys, and how much they weigh. */
+/* One part of a position map: its keys. */
 static void restrict_to_part(const mn_step *s, const mn_slice *slice, int layer, mn_attend *a) {
     a->key_begin = s->part->key_begin + slice->first_row;
     a->key_end = s->part->key_end + slice->first_row;
-    a->lse = s->part->lse + slice->first_row * a->n_heads;
     if (s->part->plane == 0 || !slice->sequence->grouped) return;
     mn_kv_view keys = mn_kvcache_view(slice->sequence->grouped, row_layer(slice->sequence, layer), a->kv.n_tokens);
     a->kv.k_pages = keys.k_pages;
@@ -239,7 +238,8 @@ static mn_attend slice_call(const mn_step *s, const mn_slice *slice, int layer, 
 
 static mn_status attend_slice(const mn_step *s, const mn_slice *slice, int layer, mn_attend *a, mn_error *err) {
     const mn_sequence *t = slice->sequence;
-    if (s->part)
+    if (s->part) a->lse = s->part->lse + slice->first_row * a->n_heads;
+    if (s->part && t->attn.map.scheme)
         restrict_to_part(s, slice, layer, a);
     else
         MN_TRY(restrict_keys(s, t, layer, a, err));
@@ -247,11 +247,20 @@ static mn_status attend_slice(const mn_step *s, const mn_slice *slice, int layer
     return t->evict_to ? evict(s, t, layer, a, err) : MN_OK;
 }
 
+/* Whether the slice's rows see anything in this part of the step; what sees nothing weighs nothing. */
+static bool has_part(const mn_step *s, const mn_slice *slice, int layer) {
+    const mn_attn_spec *attn = &slice->sequence->attn;
+    bool seen = !mn_attn_is_linear(attn, layer) && (!s->part || s->part->index < MN_MAX(attn->map.n_parts, 1));
+    int64_t n_heads = s->model->config.n_heads, end = (slice->first_row + slice->n_rows) * n_heads;
+    for (int64_t i = slice->first_row * n_heads; s->part && !seen && i < end; i++) s->part->lse[i] = -INFINITY;
+    return seen;
+}
+
 static mn_status attend(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
     const mn_config *c = &s->model->config;
     int64_t q_row = (int64_t)c->n_heads * c->head_dim_k, out_row = (int64_t)c->n_heads * c->head_dim_v;
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
-        if (mn_attn_is_linear(&slice->sequence->attn, layer)) continue;
+        if (!has_part(s, slice, layer)) continue;
         mn_attend a = slice_call(s, slice, layer, out, out_row, q, q_row);
         MN_TRY(attend_slice(s, slice, layer, &a, err));
     }

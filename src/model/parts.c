@@ -19,15 +19,20 @@ static void set_angles(const mn_step *s, const mn_slice *slice, const int64_t *p
     mn_rope_angles(&slice->sequence->rope, positions, slice->n_rows, angles.cos + at, angles.sin + at);
 }
 
-/* A sequence without a map sees all its keys in part 0. */
-static mn_posmap_part part_at(const mn_posmap *map, int part, int64_t i) {
-    if (!map->scheme) return (mn_posmap_part){.q_position = i, .key_end = part ? 0 : i + 1};
-    return part < map->n_parts ? mn_posmap_at(map, part, i) : (mn_posmap_part){0};
+/* A sequence without a map has one part, in which tokens are where they always are. */
+static mn_posmap_part part_at(const mn_attn_spec *attn, int part, int64_t i) {
+    if (!attn->map.scheme) return (mn_posmap_part){.q_position = mn_attn_position(attn, i)};
+    return part < attn->map.n_parts ? mn_posmap_at(&attn->map, part, i) : (mn_posmap_part){0};
+}
+
+static int64_t key_position(const mn_attn_spec *attn, int plane, int64_t j) {
+    return plane < attn->map.n_planes ? mn_posmap_key(&attn->map, plane, j) : mn_attn_position(attn, j);
 }
 
 static mn_status make_part(const mn_step *s, int index, int n_planes, int64_t *positions, mn_part *out, mn_error *err) {
     int64_t *begin = new_indices(s), *end = new_indices(s);
-    *out = (mn_part){.plane = index % n_planes,
+    *out = (mn_part){.index = index,
+                     .plane = index % n_planes,
                      .angles = new_angles(s),
                      .key_begin = begin,
                      .key_end = end,
@@ -35,7 +40,7 @@ static mn_status make_part(const mn_step *s, int index, int n_planes, int64_t *p
     if (!begin || !end || !out->angles.cos || !out->angles.sin || !out->lse) return mn_no_scratch(err);
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
         for (int64_t r = 0; r < slice->n_rows; r++) {
-            mn_posmap_part part = part_at(&slice->sequence->attn.map, index, slice->sequence->n_tokens + r);
+            mn_posmap_part part = part_at(&slice->sequence->attn, index, slice->sequence->n_tokens + r);
             positions[r] = part.q_position;
             begin[slice->first_row + r] = part.key_begin;
             end[slice->first_row + r] = part.key_end;
@@ -49,11 +54,8 @@ static mn_status make_keys(const mn_step *s, int plane, int64_t *positions, mn_a
     *out = new_angles(s);
     if (!out->cos || !out->sin) return mn_no_scratch(err);
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
-        const mn_posmap *map = &slice->sequence->attn.map;
-        for (int64_t r = 0; r < slice->n_rows; r++) {
-            int64_t token = slice->sequence->n_tokens + r;
-            positions[r] = plane < map->n_planes ? mn_posmap_key(map, plane, token) : token;
-        }
+        for (int64_t r = 0; r < slice->n_rows; r++)
+            positions[r] = key_position(&slice->sequence->attn, plane, slice->sequence->n_tokens + r);
         set_angles(s, slice, positions, *out);
     }
     return MN_OK;
