@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build needs and this machine lacks, from Debian's own packages.
 set -euo pipefail
-packages=(gcc cmake pkg-config libpcre2-dev libutf8proc-dev libjansson-dev libxxhash-dev libnlopt-dev
+packages=(gcc cmake pkg-config libpcre2-dev libutf8proc-dev libjansson-dev libxxhash-dev libnlopt-dev libinih-dev
           libedit-dev libcmocka-dev)
 missing=()
 for package in "${packages[@]}"; do

@@ -1,0 +1,489 @@
+#include "train/config.h"
+
+#include "base/checked.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_LINE = 190, MAX_FILE_BYTES = 1 << 20, SECTION_BYTES = 2 * MN_NAME_BYTES };
+
+typedef enum key_type { KEY_TEXT, KEY_INT, KEY_NUMBER, KEY_BOOL, KEY_CHOICE } key_type;
+
+typedef struct key {
+    const char *section, *name;
+    key_type type;
+    size_t offset; /* in the config, the group or the source */
+    const char *standard;
+    double min, max;
+    const char *choices; /* of KEY_CHOICE, in the order of the enum */
+    const char *help;
+} key;
+
+#define CONFIG(field) offsetof(mn_train_config, field)
+#define GROUP(field) offsetof(mn_train_group, field)
+#define SOURCE(field) offsetof(mn_source_config, field)
+#define ROLE(base, role) ((base) + (role) * sizeof(double))
+
+static const key keys[] = {
+    {"model", "from", KEY_TEXT, CONFIG(from), "", 0, 0, NULL,
+     "model to go on from (GGUF); else a new one of this shape:"},
+    {"model", "vocab-from", KEY_TEXT, CONFIG(vocab_from), "", 0, 0, NULL,
+     "tokenizer: a GGUF or a SentencePiece .model"},
+    {"model", "name", KEY_TEXT, CONFIG(name), "", 0, 0, NULL, "general.name of what is written"},
+    {"model", "arch", KEY_TEXT, CONFIG(arch), "llama", 0, 0, NULL, "llama mnemo qwen2 qwen3"},
+    {"model", "layers", KEY_INT, CONFIG(layers), "0", 0, 10000, NULL, "layers"},
+    {"model", "embd", KEY_INT, CONFIG(embd), "0", 0, 1 << 20, NULL, "width of the residual stream"},
+    {"model", "heads", KEY_INT, CONFIG(heads), "0", 0, 65536, NULL, "query heads"},
+    {"model", "kv-heads", KEY_INT, CONFIG(kv_heads), "0", 0, 65536, NULL,
+     "key-value heads (0: as many as query heads)"},
+    {"model", "head-dim", KEY_INT, CONFIG(head_dim), "0", 0, 65536, NULL, "size of a head (0: embd / heads)"},
+    {"model", "ff", KEY_INT, CONFIG(ff), "0", 0, 1 << 20, NULL, "width of the MLP"},
+    {"model", "experts", KEY_INT, CONFIG(experts), "0", 0, 65536, NULL, "experts of each MLP (0: dense)"},
+    {"model", "experts-used", KEY_INT, CONFIG(experts_used), "2", 1, 65536, NULL, "experts per token"},
+    {"model", "rope-base", KEY_NUMBER, CONFIG(rope_base), "10000", 1, 1e12, NULL, "base of RoPE"},
+    {"model", "untied", KEY_BOOL, CONFIG(untied), "false", 0, 0, NULL, "an output matrix of its own"},
+    {"model", "infini-segment", KEY_INT, CONFIG(infini_segment), "0", 0, 1 << 20, NULL,
+     "mnemo: segments of so many tokens and a compressive memory (0: none, or the model's)"},
+    {"model", "infini-update", KEY_TEXT, CONFIG(infini_update), "delta-exact", 0, 0, NULL, "linear delta delta-exact"},
+    {"model", "infini-feature", KEY_TEXT, CONFIG(infini_feature), "silu-l2", 0, 0, NULL, "silu-l2 elu1"},
+
+    {"positions", "scaling", KEY_TEXT, CONFIG(rope_scaling), "", 0, 0, NULL, "none linear ntk yarn (the model's)"},
+    {"positions", "scale", KEY_NUMBER, CONFIG(rope_scale), "0", 0, 1e6, NULL, "factor (0: window / trained window)"},
+    {"positions", "freq-base", KEY_NUMBER, CONFIG(rope_freq_base), "0", 0, 1e12, NULL, "base of RoPE (0: the model's)"},
+    {"positions", "orig-ctx", KEY_INT, CONFIG(rope_orig_ctx), "0", 0, INT32_MAX, NULL,
+     "trained window (0: the model's)"},
+    {"positions", "attn", KEY_TEXT, CONFIG(attn), "", 0, 0, NULL,
+     "attention pattern while training; shift: LongLoRA's shifted sparse attention"},
+
+    {"train", "out", KEY_TEXT, CONFIG(out), "", 0, 0, NULL, "GGUF to write"},
+    {"train", "run", KEY_TEXT, CONFIG(run), "", 0, 0, NULL, "folder of checkpoint, log, curve and card (OUT.run)"},
+    {"train", "type", KEY_TEXT, CONFIG(type), "f16", 0, 0, NULL, "type of the matrices written"},
+    {"train", "window", KEY_INT, CONFIG(window), "512", 8, INT32_MAX, NULL, "tokens of a training window"},
+    {"train", "batch", KEY_INT, CONFIG(batch), "8", 1, 65536, NULL, "windows at once"},
+    {"train", "accumulate", KEY_INT, CONFIG(accumulate), "1", 1, 65536, NULL, "batches whose gradients make one step"},
+    {"train", "steps", KEY_INT, CONFIG(steps), "1000", 1, 1e12, NULL, "steps in all"},
+    {"train", "max-minutes", KEY_NUMBER, CONFIG(max_minutes), "0", 0, 1e6, NULL,
+     "stop with a checkpoint after (0: never)"},
+    {"train", "seed", KEY_INT, CONFIG(seed), "1", 0, 9e18, NULL, "of weights and data"},
+    {"train", "threads", KEY_INT, CONFIG(threads), "0", 0, 1024, NULL, "0: one per core"},
+    {"train", "optimiser", KEY_CHOICE, CONFIG(optimiser), "adamw", 0, 0, "adamw muon",
+     "muon: matrices of the layers; AdamW for the rest"},
+    {"train", "rate", KEY_NUMBER, CONFIG(rate), "0.002", 0, 10, NULL, "learning rate of AdamW"},
+    {"train", "muon-rate", KEY_NUMBER, CONFIG(muon_rate), "0.02", 0, 10, NULL, "learning rate of Muon"},
+    {"train", "momentum", KEY_NUMBER, CONFIG(momentum), "0.95", 0, 1, NULL, "of Muon"},
+    {"train", "beta1", KEY_NUMBER, CONFIG(beta1), "0.9", 0, 1, NULL, "of AdamW"},
+    {"train", "beta2", KEY_NUMBER, CONFIG(beta2), "0.95", 0, 1, NULL, "of AdamW"},
+    {"train", "epsilon", KEY_NUMBER, CONFIG(epsilon), "1e-8", 0, 1, NULL, "of AdamW"},
+    {"train", "decay", KEY_NUMBER, CONFIG(decay), "0.1", 0, 10, NULL, "weight decay of matrices"},
+    {"train", "clip", KEY_NUMBER, CONFIG(clip), "1", 0, 1e9, NULL, "largest norm of the gradient (0: any)"},
+    {"train", "schedule", KEY_CHOICE, CONFIG(schedule), "linear", 0, 0, "linear cosine wsd",
+     "how the rate falls after the warm-up; wsd: only over the last decay-share"},
+    {"train", "warmup", KEY_INT, CONFIG(warmup), "30", 0, 1e12, NULL, "steps in which the rate rises"},
+    {"train", "decay-share", KEY_NUMBER, CONFIG(decay_share), "0.3", 0, 1, NULL,
+     "share of the steps in which wsd falls"},
+    {"train", "min-rate", KEY_NUMBER, CONFIG(min_rate), "0", 0, 1, NULL, "where it ends, as a share of the rate"},
+    {"train", "recompute", KEY_CHOICE, CONFIG(recompute), "auto", 0, 0, "auto on off",
+     "compute activations again in the backward pass instead of keeping them"},
+    {"train", "exact", KEY_BOOL, CONFIG(exact), "false", 0, 0, NULL, "f32 products throughout"},
+    {"train", "checkpoint-steps", KEY_INT, CONFIG(checkpoint_steps), "100", 1, 1e12, NULL, "steps between checkpoints"},
+    {"train", "validate-steps", KEY_INT, CONFIG(validate_steps), "100", 1, 1e12, NULL, "steps between validations"},
+    {"train", "validation-windows", KEY_INT, CONFIG(validation_windows), "16", 0, 1 << 20, NULL, "windows of one"},
+    {"train", "validation-share", KEY_NUMBER, CONFIG(validation_share), "0.01", 0, 0.5, NULL,
+     "share of the texts that is never trained on"},
+
+    {"lora", "rank", KEY_INT, CONFIG(lora_rank), "0", 0, 4096, NULL, "of the adapters (0: all weights are trained)"},
+    {"lora", "alpha", KEY_NUMBER, CONFIG(lora_alpha), "0", 0, 1e6, NULL, "0: twice the rank"},
+    {"lora", "targets", KEY_TEXT, CONFIG(lora_targets), "q k v o", 0, 0, NULL, "of q k v o gate up down output"},
+    {"lora", "norms", KEY_BOOL, CONFIG(lora_norms), "false", 0, 0, NULL, "train norms too (LongLoRA's +)"},
+    {"lora", "embeddings", KEY_BOOL, CONFIG(lora_embeddings), "false", 0, 0, NULL,
+     "train the token table too (the same)"},
+
+    {"loss", "text", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_TEXT), "1", 0, 1e3, NULL,
+     "weight of ordinary text"},
+    {"loss", "needle", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_NEEDLE), "0.15", 0, 1e3, NULL, "of a needle"},
+    {"loss", "needle_value", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_NEEDLE_VALUE), "0", 0, 1e3, NULL,
+     "its value"},
+    {"loss", "question", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_QUESTION), "0", 0, 1e3, NULL, "of a question"},
+    {"loss", "restated", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_RESTATED), "1.5", 0, 1e3, NULL,
+     "of the key that an answer repeats"},
+    {"loss", "value", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_VALUE), "3", 0, 1e3, NULL, "of an answer"},
+    {"loss", "prompt", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_PROMPT), "0", 0, 1e3, NULL,
+     "of a conversation's turns that are not the model's"},
+    {"loss", "teacher", KEY_TEXT, CONFIG(teacher), "", 0, 0, NULL, "GGUF to distil from"},
+    {"loss", "teacher-share", KEY_NUMBER, CONFIG(teacher_share), "0.5", 0, 1, NULL, "of its divergence in the loss"},
+    {"loss", "temperature", KEY_NUMBER, CONFIG(temperature), "1", 0.01, 100, NULL, "of both distributions"},
+    {"loss", "balance", KEY_NUMBER, CONFIG(balance), "0.01", 0, 100, NULL, "of the auxiliary loss of experts"},
+    {"loss", "balance-bias", KEY_BOOL, CONFIG(balance_bias), "false", 0, 0, NULL, "DeepSeek-V3's rule instead of it"},
+    {"loss", "gate", KEY_NUMBER, CONFIG(gate_loss), "0.3", 0, 100, NULL, "of the labels of write gates"},
+
+    {"group", "match", KEY_TEXT, GROUP(match), "", 0, 0, NULL, "tensor names with wildcards: *_conv.* *_norm.*"},
+    {"group", "rate", KEY_NUMBER, GROUP(rate), "-1", 0, 10, NULL, "learning rate (the training's)"},
+    {"group", "decay", KEY_NUMBER, GROUP(decay), "-1", 0, 10, NULL, "weight decay (the training's)"},
+    {"group", "optimiser", KEY_CHOICE, GROUP(optimiser), "-1", 0, 0, "adamw muon", "(the training's)"},
+    {"group", "freeze", KEY_BOOL, GROUP(freeze), "false", 0, 0, NULL, "leave as it is"},
+
+    {"source", "paths", KEY_TEXT, SOURCE(paths), "", 0, 0, NULL,
+     "files and folders: text, or .jsonl with text or messages"},
+    {"source", "needles", KEY_TEXT, SOURCE(needles), "", 0, 0, NULL,
+     "key-value chain json passkey values copy, in a haystack of the texts (else the texts themselves)"},
+    {"source", "weight", KEY_NUMBER, SOURCE(weight), "1", 0, 1e6, NULL, "share of the documents, over the sum of all"},
+    {"source", "min-keys", KEY_INT, SOURCE(min_keys), "1", 1, 64, NULL, "facts in a document, at least"},
+    {"source", "max-keys", KEY_INT, SOURCE(max_keys), "8", 1, 64, NULL, "at most"},
+    {"source", "min-hops", KEY_INT, SOURCE(min_hops), "1", 1, 8, NULL, "of a chain, at least"},
+    {"source", "max-hops", KEY_INT, SOURCE(max_hops), "3", 1, 8, NULL, "at most"},
+    {"source", "questions", KEY_INT, SOURCE(questions), "3", 1, 64, NULL, "at most so many facts are asked"},
+    {"source", "distractors", KEY_INT, SOURCE(distractors), "2", 0, 64, NULL, "facts that are never asked, at most"},
+    {"source", "filler", KEY_NUMBER, SOURCE(filler), "0.1", 0, 1, NULL, "share of haystacks that are filler"},
+    {"source", "text", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_TEXT), "-1", 0, 1e3, NULL, "as in [loss], here"},
+    {"source", "needle", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_NEEDLE), "-1", 0, 1e3, NULL, "the same"},
+    {"source", "needle_value", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_NEEDLE_VALUE), "-1", 0, 1e3, NULL,
+     "the same"},
+    {"source", "question", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_QUESTION), "-1", 0, 1e3, NULL, "the same"},
+    {"source", "restated", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_RESTATED), "-1", 0, 1e3, NULL, "the same"},
+    {"source", "value", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_VALUE), "-1", 0, 1e3, NULL, "the same"},
+    {"source", "prompt", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_PROMPT), "-1", 0, 1e3, NULL, "the same"},
+};
+enum { N_KEYS = sizeof keys / sizeof *keys };
+
+static const char *keep(mn_train_config *c, const char *text) {
+    size_t bytes = strlen(text) + 1;
+    char *copy = mn_arena_alloc(&c->arena, bytes, 1);
+    return copy ? memcpy(copy, text, bytes) : NULL;
+}
+
+/* The index of a word in "a b c", -1 when it is none of them. */
+static int choice_of(const char *choices, const char *word) {
+    size_t n = strlen(word);
+    int i = 0;
+    for (const char *p = choices; *p; i++) {
+        size_t length = strcspn(p, " ");
+        if (length == n && !memcmp(p, word, n)) return i;
+        p += length + (p[length] == ' ');
+    }
+    return -1;
+}
+
+static bool read_int(const key *k, const char *text, int64_t *out) {
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10), unit = 1;
+    if (end == text || errno) return false;
+    if (*end == 'k' || *end == 'K') unit = 1024;
+    if (*end == 'm' || *end == 'M') unit = 1 << 20;
+    if (*(end + (unit > 1)) || __builtin_mul_overflow(value, unit, &value)) return false;
+    if ((double)value < k->min || (double)value > k->max) return false;
+    *out = value;
+    return true;
+}
+
+static bool read_number(const key *k, const char *text, double *out) {
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !isfinite(value) || value < k->min || value > k->max) return false;
+    *out = value;
+    return true;
+}
+
+static bool read_bool(const char *text, bool *out) {
+    int i = choice_of("false true no yes off on 0 1", text);
+    if (i >= 0) *out = i % 2 != 0;
+    return i >= 0;
+}
+
+static bool store(mn_train_config *c, const key *k, void *base, const char *text) {
+    void *at = (char *)base + k->offset;
+    switch (k->type) {
+    case KEY_TEXT: return !*text || (*(const char **)at = keep(c, text)) != NULL;
+    case KEY_INT: return read_int(k, text, at);
+    case KEY_NUMBER: return read_number(k, text, at);
+    case KEY_BOOL: return read_bool(text, at);
+    case KEY_CHOICE: {
+        int i = choice_of(k->choices, text);
+        if (i >= 0) *(int *)at = i;
+        return i >= 0;
+    }
+    }
+    return false;
+}
+
+/* Defaults are written as users would write them; "-1" stands for what a section leaves to another. */
+static void set_standard(mn_train_config *c, const char *section, void *base) {
+    for (int i = 0; i < N_KEYS; i++) {
+        if (strcmp(keys[i].section, section)) continue;
+        void *at = (char *)base + keys[i].offset;
+        if (!strcmp(keys[i].standard, "-1")) {
+            if (keys[i].type == KEY_NUMBER)
+                *(double *)at = -1;
+            else
+                *(int *)at = -1;
+        } else {
+            store(c, &keys[i], base, keys[i].standard);
+        }
+    }
+}
+
+void mn_train_config_init(mn_train_config *c) {
+    static const char *const sections[] = {"model", "positions", "train", "lora", "loss"};
+    *c = (mn_train_config){.arena = MN_ARENA_INIT};
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) set_standard(c, sections[i], c);
+}
+
+void mn_train_config_release(mn_train_config *c) { mn_arena_release(&c->arena); }
+
+/* Edits that turn a into b (Levenshtein), for words of this length. */
+static size_t distance(const char *a, const char *b) {
+    enum { MOST = 40 };
+    size_t row[MOST + 1], n = MN_MIN(strlen(b), (size_t)MOST);
+    for (size_t j = 0; j <= n; j++) row[j] = j;
+    for (size_t i = 0; a[i] && i < MOST; i++) {
+        size_t corner = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < n; j++) {
+            size_t above = row[j + 1], edit = corner + (a[i] != b[j]);
+            row[j + 1] = MN_MIN(edit, MN_MIN(above, row[j]) + 1);
+            corner = above;
+        }
+    }
+    return row[n];
+}
+
+static const char *nearest_key(const char *section, const char *name) {
+    const char *best = NULL;
+    size_t least = 4;
+    for (int i = 0; i < N_KEYS; i++) {
+        size_t d = distance(name, keys[i].name);
+        if (strcmp(keys[i].section, section) || d >= least) continue;
+        least = d;
+        best = keys[i].name;
+    }
+    return best;
+}
+
+static mn_status no_such_key(const char *section, const char *name, mn_error *err) {
+    const char *near = nearest_key(section, name);
+    if (near)
+        return mn_fail(err, MN_ERR_ARGUMENT, "[%s] has no key \"%s\"; the nearest is \"%s\".", section, name, near);
+    return mn_fail(err, MN_ERR_ARGUMENT, "[%s] has no key \"%s\".", section, name);
+}
+
+static mn_status no_such_section(const char *section, mn_error *err) {
+    return mn_fail(err, MN_ERR_ARGUMENT,
+                   "there is no section [%s]; known: [model] [positions] [train] [lora] [loss] "
+                   "[group NAME] [source NAME].",
+                   section);
+}
+
+/* The group or source of this name, made when it is new. */
+static mn_status find_item(mn_train_config *c, const char *kind, const char *name, void **out, mn_error *err) {
+    bool group = !strcmp(kind, "group");
+    int *n = group ? &c->n_groups : &c->n_sources, limit = group ? MN_MAX_GROUPS : MN_MAX_SOURCES;
+    for (int i = 0; i < *n; i++) {
+        *out = group ? (void *)&c->groups[i] : (void *)&c->sources[i];
+        if (!strcmp(group ? c->groups[i].name : c->sources[i].name, name)) return MN_OK;
+    }
+    if (*n == limit) return mn_fail(err, MN_ERR_LIMIT, "there are more than %d sections [%s ...].", limit, kind);
+    *out = group ? (void *)&c->groups[*n] : (void *)&c->sources[*n];
+    snprintf(group ? c->groups[*n].name : c->sources[*n].name, MN_NAME_BYTES, "%s", name);
+    (*n)++;
+    set_standard(c, kind, *out);
+    return MN_OK;
+}
+
+/* "train", or "source NAME": the section's kind and where its values are. */
+static mn_status find_section(mn_train_config *c, const char *section, char kind[SECTION_BYTES], void **base,
+                              mn_error *err) {
+    size_t n = strcspn(section, " ");
+    const char *name = section + n + strspn(section + n, " ");
+    snprintf(kind, SECTION_BYTES, "%.*s", (int)n, section);
+    bool item = !strcmp(kind, "group") || !strcmp(kind, "source"), known = item;
+    for (int i = 0; i < N_KEYS; i++) known |= !strcmp(keys[i].section, kind);
+    if (!known || (!item && *name)) return no_such_section(section, err);
+    *base = c;
+    if (!item) return MN_OK;
+    if (!*name || strlen(name) >= MN_NAME_BYTES)
+        return mn_fail(err, MN_ERR_ARGUMENT, "[%s] needs a name of 1 to %d bytes: [%s NAME].", kind, MN_NAME_BYTES - 1,
+                       kind);
+    return find_item(c, kind, name, base, err);
+}
+
+static mn_status bad_value(const key *k, const char *value, mn_error *err) {
+    const char *kinds[] = {[KEY_INT] = "a whole number", [KEY_NUMBER] = "a number"};
+    if (k->type == KEY_CHOICE)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s.%s is \"%s\"; wanted one of: %s.", k->section, k->name, value,
+                       k->choices);
+    if (k->type == KEY_BOOL)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s.%s is \"%s\"; wanted true or false.", k->section, k->name, value);
+    if (k->type == KEY_TEXT) return mn_fail(err, MN_ERR_MEMORY, "no memory for %s.%s.", k->section, k->name);
+    return mn_fail(err, MN_ERR_ARGUMENT, "%s.%s is \"%s\"; wanted %s from %.10g to %.10g.", k->section, k->name, value,
+                   kinds[k->type], k->min, k->max);
+}
+
+static mn_status set(mn_train_config *c, const char *section, const char *name, const char *value, mn_error *err) {
+    char kind[SECTION_BYTES];
+    void *base = NULL;
+    MN_TRY(find_section(c, section, kind, &base, err));
+    for (int i = 0; i < N_KEYS; i++)
+        if (!strcmp(keys[i].section, kind) && !strcmp(keys[i].name, name))
+            return store(c, &keys[i], base, value) ? MN_OK : bad_value(&keys[i], value, err);
+    return no_such_key(kind, name, err);
+}
+
+typedef struct parse {
+    mn_train_config *config;
+    mn_error *err;
+    mn_status status;
+} parse;
+
+static int take_line(void *arg, const char *section, const char *name, const char *value) {
+    parse *p = arg;
+    if (p->status != MN_OK) return 1; /* the first error is the one to tell */
+    if (!*section)
+        p->status = mn_fail(p->err, MN_ERR_ARGUMENT, "\"%s\" stands before any [section].", name);
+    else
+        p->status = set(p->config, section, name, value, p->err);
+    return p->status == MN_OK;
+}
+
+/* What inih would cut in two. */
+static mn_status check_lines(const char *text, size_t bytes, mn_error *err) {
+    int line = 1;
+    if (memchr(text, 0, bytes)) return mn_fail(err, MN_ERR_FORMAT, "it holds a NUL byte and is no configuration.");
+    for (const char *p = text; *p; line++) {
+        size_t n = strcspn(p, "\n");
+        if (n > MAX_LINE)
+            return mn_fail(err, MN_ERR_LIMIT, "line %d has %zu bytes; a line holds at most %d.", line, n, MAX_LINE);
+        p += n + (p[n] == '\n');
+    }
+    return MN_OK;
+}
+
+mn_status mn_train_config_read(mn_train_config *c, const char *path, mn_error *err) {
+    char *text, place[4200];
+    size_t bytes;
+    mn_error local;
+    parse p = {c, err ? err : &local, MN_OK};
+    MN_TRY(mn_file_read(path, MAX_FILE_BYTES, &text, &bytes, err));
+    p.status = check_lines(text, bytes, p.err);
+    int line = p.status == MN_OK ? ini_parse_string(text, take_line, &p) : 0;
+    free(text);
+    if (p.status == MN_OK && line > 0)
+        p.status = mn_fail(p.err, MN_ERR_FORMAT, "no section, no \"key = value\" and no comment.");
+    if (p.status == MN_OK) return MN_OK;
+    if (line > 0)
+        snprintf(place, sizeof place, "%s, line %d", path, line);
+    else
+        snprintf(place, sizeof place, "%s", path);
+    return mn_fail_in(p.err, p.status, place);
+}
+
+/* The section that alone has this key, among those without a name. */
+static mn_status section_of(const char *name, char out[SECTION_BYTES], mn_error *err) {
+    int n = 0;
+    for (int i = 0; i < N_KEYS; i++) {
+        if (strcmp(keys[i].name, name) || !strcmp(keys[i].section, "group") || !strcmp(keys[i].section, "source"))
+            continue;
+        snprintf(out, SECTION_BYTES, "%s", keys[i].section);
+        n++;
+    }
+    if (n == 1) return MN_OK;
+    if (n > 1)
+        return mn_fail(err, MN_ERR_ARGUMENT, "several sections have a key \"%s\"; write SECTION.%s=.", name, name);
+    return no_such_key("train", name, err);
+}
+
+mn_status mn_train_config_set(mn_train_config *c, const char *assignment, mn_error *err) {
+    const char *equals = strchr(assignment, '=');
+    char left[SECTION_BYTES], section[SECTION_BYTES];
+    if (!equals || (size_t)(equals - assignment) >= sizeof left)
+        return mn_fail(err, MN_ERR_ARGUMENT, "\"%.100s\" is no KEY=VALUE.", assignment);
+    snprintf(left, sizeof left, "%.*s", (int)(equals - assignment), assignment);
+    char *dot = strrchr(left, '.'), *name = dot ? dot + 1 : left;
+    if (dot) {
+        *dot = 0;
+        snprintf(section, sizeof section, "%s", left);
+        for (char *p = strchr(section, '.'); p; p = NULL) *p = ' '; /* source.NAME.weight */
+    } else {
+        MN_TRY(section_of(name, section, err));
+    }
+    return set(c, section, name, equals + 1, err);
+}
+
+static mn_status check_source(const mn_source_config *s, mn_error *err) {
+    if (!s->paths) return mn_fail(err, MN_ERR_ARGUMENT, "[source %s] needs paths.", s->name);
+    if (s->max_keys < s->min_keys || s->max_hops < s->min_hops)
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "[source %s]: min-keys and min-hops must not be above max-keys and max-hops.", s->name);
+    if (!s->needles) return MN_OK;
+    for (int k = 0; k < MN_NEEDLE_KIND_COUNT; k++)
+        if (!strcmp(s->needles, mn_needle_kind_name((mn_needle_kind)k))) return MN_OK;
+    return mn_fail(err, MN_ERR_ARGUMENT,
+                   "[source %s]: there are no needles \"%s\"; known: key-value chain json passkey values copy.",
+                   s->name, s->needles);
+}
+
+mn_status mn_train_config_check(const mn_train_config *c, mn_error *err) {
+    if (!c->out) return mn_fail(err, MN_ERR_ARGUMENT, "train.out is missing: the GGUF to write.");
+    if (!c->from && (!c->vocab_from || !c->layers || !c->embd || !c->heads || !c->ff))
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "[model] needs from = MODEL.gguf, or vocab-from, layers, embd, heads and ff of a new model.");
+    if (c->lora_rank && !c->from) return mn_fail(err, MN_ERR_ARGUMENT, "adapters need a model: [model] from.");
+    if (c->n_sources == 0) return mn_fail(err, MN_ERR_ARGUMENT, "there is no [source NAME] to learn from.");
+    if (c->warmup > c->steps)
+        return mn_fail(err, MN_ERR_ARGUMENT, "train.warmup is %lld of %lld steps.", (long long)c->warmup,
+                       (long long)c->steps);
+    for (int i = 0; i < c->n_groups; i++)
+        if (!c->groups[i].match) return mn_fail(err, MN_ERR_ARGUMENT, "[group %s] needs match.", c->groups[i].name);
+    for (int i = 0; i < c->n_sources; i++) MN_TRY(check_source(&c->sources[i], err));
+    return MN_OK;
+}
+
+static void write_value(const key *k, const void *base, mn_strbuf *out) {
+    const void *at = (const char *)base + k->offset;
+    const char *text = k->type == KEY_TEXT ? *(const char *const *)at : NULL, *p = k->choices;
+    if (k->type == KEY_TEXT && !text) return;
+    if (k->type == KEY_NUMBER && *(const double *)at < k->min) return;
+    if (k->type == KEY_CHOICE && *(const int *)at < 0) return;
+    mn_strbuf_printf(out, "%s = ", k->name);
+    if (k->type == KEY_TEXT) mn_strbuf_puts(out, text);
+    if (k->type == KEY_INT) mn_strbuf_printf(out, "%lld", (long long)*(const int64_t *)at);
+    if (k->type == KEY_NUMBER) mn_strbuf_printf(out, "%.17g", *(const double *)at);
+    if (k->type == KEY_BOOL) mn_strbuf_puts(out, *(const bool *)at ? "true" : "false");
+    if (k->type == KEY_CHOICE) {
+        for (int i = *(const int *)at; i > 0; i--) p += strcspn(p, " ") + 1;
+        mn_strbuf_put(out, p, strcspn(p, " "));
+    }
+    mn_strbuf_putc(out, '\n');
+}
+
+static void write_section(const char *kind, const char *name, const void *base, mn_strbuf *out) {
+    mn_strbuf_printf(out, name ? "[%s %s]\n" : "[%s]\n", kind, name);
+    for (int i = 0; i < N_KEYS; i++)
+        if (!strcmp(keys[i].section, kind)) write_value(&keys[i], base, out);
+    mn_strbuf_putc(out, '\n');
+}
+
+void mn_train_config_write(const mn_train_config *c, mn_strbuf *out) {
+    static const char *const sections[] = {"model", "positions", "train", "lora", "loss"};
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) write_section(sections[i], NULL, c, out);
+    for (int i = 0; i < c->n_groups; i++) write_section("group", c->groups[i].name, &c->groups[i], out);
+    for (int i = 0; i < c->n_sources; i++) write_section("source", c->sources[i].name, &c->sources[i], out);
+}
+
+void mn_train_config_help(mn_strbuf *out) {
+    const char *section = "";
+    for (int i = 0; i < N_KEYS; i++) {
+        const key *k = &keys[i];
+        bool item = !strcmp(k->section, "group") || !strcmp(k->section, "source");
+        if (strcmp(section, k->section)) mn_strbuf_printf(out, "\n[%s%s]\n", k->section, item ? " NAME" : "");
+        section = k->section;
+        bool shown = *k->standard && strcmp(k->standard, "-1");
+        mn_strbuf_printf(out, "  %-20s %s%s%s%s%s%s%s\n", k->name, k->help, k->choices ? " (of " : "",
+                         k->choices ? k->choices : "", k->choices ? ")" : "", shown ? " [" : "",
+                         shown ? k->standard : "", shown ? "]" : "");
+    }
+}

@@ -1,0 +1,101 @@
+/* What a training is to be: a file that people write by hand (INI), and overrides of the command line.
+ *
+ *     [model]                 where it starts: from = MODEL.gguf, or a shape and vocab-from
+ *     [positions]             extension of the window: scaling, scale, freq-base
+ *     [train]                 window, batch, steps, optimiser, rates, checkpoints
+ *     [lora]                  rank > 0: only adapters are trained
+ *     [loss]                  what a token weighs, by what it is for; teacher; balance of experts
+ *     [group NAME]            tensors that match a pattern get a rate, a decay, an optimiser of their own
+ *     [source NAME]           texts, or needles in a haystack of texts, and their share
+ *
+ * docs/training.md explains every key; mn_train_config_help lists them from the table that reads them.
+ */
+#ifndef MN_TRAIN_CONFIG_H
+#define MN_TRAIN_CONFIG_H
+
+#include "base/arena.h"
+#include "base/strbuf.h"
+#include "train/dataset.h"
+
+enum { MN_MAX_GROUPS = 16, MN_MAX_PATHS = 32, MN_NAME_BYTES = 64 };
+
+typedef enum mn_optimiser { MN_OPTIMISER_ADAMW, MN_OPTIMISER_MUON } mn_optimiser;
+typedef enum mn_decay_kind { MN_DECAY_LINEAR, MN_DECAY_COSINE, MN_DECAY_WSD } mn_decay_kind;
+typedef enum mn_recompute { MN_RECOMPUTE_AUTO, MN_RECOMPUTE_ON, MN_RECOMPUTE_OFF } mn_recompute;
+
+/* Tensors whose name matches `match` (shell wildcards, several with blanks between). The first group that matches
+ * counts. */
+typedef struct mn_train_group {
+    char name[MN_NAME_BYTES];
+    const char *match;
+    double rate;   /* learning rate; < 0: the training's own */
+    double decay;  /* weight decay; < 0: the training's own */
+    int optimiser; /* mn_optimiser; -1: the training's own */
+    bool freeze;   /* not trained */
+} mn_train_group;
+
+typedef struct mn_source_config {
+    char name[MN_NAME_BYTES];
+    const char *paths;   /* several with blanks between */
+    const char *needles; /* mn_needle_kind_name; NULL: texts */
+    double weight;
+    int64_t min_keys, max_keys, min_hops, max_hops, questions, distractors;
+    double filler;
+    double role_weights[MN_ROLE_COUNT]; /* < 0: the [loss] section's */
+} mn_source_config;
+
+typedef struct mn_train_config {
+    /* [model] */
+    const char *from, *vocab_from, *arch, *name;
+    int64_t layers, embd, heads, kv_heads, head_dim, ff, experts, experts_used;
+    double rope_base;
+    bool untied;
+    int64_t infini_segment; /* > 0: a model of our own gets a compressive memory with segments of so many tokens */
+    const char *infini_update, *infini_feature;
+    /* [positions] */
+    const char *rope_scaling;
+    double rope_scale, rope_freq_base;
+    int64_t rope_orig_ctx;
+    const char *attn; /* pattern while training, "shift" for LongLoRA's; NULL: the model's */
+    /* [train] */
+    const char *out, *run, *type;
+    int64_t window, batch, accumulate, steps, warmup, seed, threads, checkpoint_steps, validate_steps,
+        validation_windows;
+    double rate, muon_rate, min_rate, decay, beta1, beta2, epsilon, momentum, clip, decay_share, validation_share;
+    double max_minutes;
+    int optimiser, schedule, recompute;
+    bool exact; /* f32 products throughout */
+    /* [lora] */
+    int64_t lora_rank;
+    double lora_alpha;
+    const char *lora_targets;
+    bool lora_norms, lora_embeddings;
+    /* [loss] */
+    double role_weights[MN_ROLE_COUNT];
+    const char *teacher;
+    double teacher_share, temperature, balance, gate_loss;
+    bool balance_bias; /* DeepSeek-V3's rule instead of a loss */
+    /* [group ...], [source ...] */
+    mn_train_group groups[MN_MAX_GROUPS];
+    int n_groups;
+    mn_source_config sources[MN_MAX_SOURCES];
+    int n_sources;
+    mn_arena arena; /* texts */
+} mn_train_config;
+
+/* Every key at its default. */
+void mn_train_config_init(mn_train_config *config);
+/* Reads a file over what is there. Errors name the file, the line, the key, and the nearest key that there is. Unless
+ * a path is absolute it is relative to the current folder. The caller releases the config, after a failure too. */
+mn_status mn_train_config_read(mn_train_config *config, const char *path, mn_error *err);
+/* One "section.key=value" of the command line, or "key=value" where one section alone has that key. */
+mn_status mn_train_config_set(mn_train_config *config, const char *assignment, mn_error *err);
+/* What does not depend on the model: ranges, keys that need each other. */
+mn_status mn_train_config_check(const mn_train_config *config, mn_error *err);
+/* The whole configuration as a file that reads back to the same: what a run keeps beside its checkpoint. */
+void mn_train_config_write(const mn_train_config *config, mn_strbuf *out);
+/* Keys, defaults and what they mean, as text for --help. */
+void mn_train_config_help(mn_strbuf *out);
+void mn_train_config_release(mn_train_config *config);
+
+#endif
