@@ -1,4 +1,9 @@
-/* An engine is a loaded model: weights mapped read-only, tokenizer, threads. One engine serves many sessions. */
+/* An engine is a loaded model: weights mapped read-only, tokenizer, threads. One engine serves many sessions.
+ *
+ * Threads: every call takes an engine from any thread, and from several at once. Calls that compute take turns inside
+ * it, one step at a time, in the order in which they ask; so many threads are safe, and no faster than one.
+ * mn_engine_close comes last: after every session of the engine is closed and every other call has returned.
+ */
 #ifndef MNEMO_ENGINE_H
 #define MNEMO_ENGINE_H
 

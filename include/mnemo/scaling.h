@@ -11,6 +11,8 @@
  *
  * Kaplan counts non-embedding parameters, the others all; mn_scaling_law.counts says which.
  * Functions without a status compute for any positive arguments (INFINITY included) and read nothing else.
+ *
+ * Threads: nothing is kept between calls, so any thread may call anything at any time.
  */
 #ifndef MNEMO_SCALING_H
 #define MNEMO_SCALING_H

@@ -1,4 +1,8 @@
-/* A session is one sequence of tokens over one engine: hand it the whole sequence, it decides what to reuse. */
+/* A session is one sequence of tokens over one engine: hand it the whole sequence, it decides what to reuse.
+ *
+ * Threads: one session is used by one thread at a time, whatever the call; sessions of one engine may be used by
+ * different threads at the same time, and opened and closed by any (mnemo/engine.h).
+ */
 #ifndef MNEMO_SESSION_H
 #define MNEMO_SESSION_H
 
@@ -36,9 +40,11 @@ typedef struct mn_session_params {
     const char *attn_layers; /* patterns of single layers, over both: "0-3=causal,4-=window:4096"; NULL = none */
 } mn_session_params;
 
-/* Called between steps of a long evaluation; return false to stop (MN_ERR_CANCELLED, what was done stays). */
+/* Called between steps of a long evaluation, by the thread that called; return false to stop (MN_ERR_CANCELLED, what
+ * was done stays). It may use other sessions, not this one. */
 typedef bool mn_progress_fn(void *arg, int64_t done_tokens, int64_t total_tokens);
-/* Receives the logits [n_vocab] after token `index` of the sequence; borrowed for the call. */
+/* Receives the logits [n_vocab] after token `index` of the sequence; borrowed for the call, which is made by the thread
+ * that called. The engine waits for it: it must not compute with, open or close any session of the engine. */
 typedef void mn_logits_fn(void *arg, int64_t index, const float *logits);
 
 /* Memory grows with use, never past the plan. An n_ctx that does not fit into the machine's free memory is

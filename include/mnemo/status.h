@@ -2,6 +2,8 @@
  *
  * Every function that can fail returns an mn_status and takes an optional mn_error last. On failure the error
  * holds one finished sentence: what failed, the value, the limit, what to do. The library never prints.
+ *
+ * Threads: an mn_error belongs to the call that fills it; two calls at the same time take two.
  */
 #ifndef MNEMO_STATUS_H
 #define MNEMO_STATUS_H

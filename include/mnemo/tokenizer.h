@@ -1,4 +1,7 @@
-/* Text to token ids and back, as the model file says. */
+/* Text to token ids and back, as the model file says.
+ *
+ * Threads: a tokenizer never changes; every call may come from any thread, and from several at once.
+ */
 #ifndef MNEMO_TOKENIZER_H
 #define MNEMO_TOKENIZER_H
 

@@ -38,6 +38,7 @@ static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_para
 mn_status mn_engine_open(const char *path, const mn_engine_params *params, mn_engine **out, mn_error *err) {
     mn_engine *e = calloc(1, sizeof *e);
     if (!e) return mn_fail(err, MN_ERR_MEMORY, "no memory for an engine.");
+    mn_turn_init(&e->turn);
     mn_status status = open_parts(e, path, params ? params : &(mn_engine_params){0}, err);
     if (status == MN_OK)
         *out = e;
@@ -52,6 +53,7 @@ void mn_engine_close(mn_engine *e) {
     mn_tokenizer_destroy(e->tokenizer);
     mn_model_close(&e->model);
     mn_arena_release(&e->scratch);
+    mn_turn_destroy(&e->turn);
     free(e->name);
     free(e->chat_template);
     free(e->ask_template);

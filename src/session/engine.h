@@ -2,6 +2,7 @@
 #ifndef MN_SESSION_ENGINE_H
 #define MN_SESSION_ENGINE_H
 
+#include "base/turn.h"
 #include "kernels/kernels.h"
 #include "model/forward.h"
 #include "tokenizer/tokenizer.h"
@@ -11,6 +12,7 @@
 struct mn_engine {
     mn_model model;
     mn_tokenizer *tokenizer;
+    mn_turn turn; /* who has it may use the pool and the scratch memory */
     mn_pool *pool;
     mn_arena scratch;   /* step lifetime, one step at a time */
     mn_compute compute; /* kernels, pool, scratch */

@@ -52,7 +52,10 @@ static mn_status find_room(mn_session *s, const mn_session_params *p, mn_window 
         MN_TRY(lower_window(s, &p->position, &window, free_bytes, &why, err));
         MN_TRY(mn_memory_plan_make(s->engine, &window, &plan, err));
     }
-    return mn_arena_reserve(&s->engine->scratch, plan.scratch_bytes) ? MN_OK : mn_no_scratch(err);
+    mn_turn_take(&s->engine->turn);
+    bool reserved = mn_arena_reserve(&s->engine->scratch, plan.scratch_bytes);
+    mn_turn_give(&s->engine->turn);
+    return reserved ? MN_OK : mn_no_scratch(err);
 }
 
 static mn_status check_disk(const mn_session *s, const mn_session_params *p, mn_error *err) {
@@ -211,8 +214,8 @@ static void retreat(mn_session *s, int64_t n) {
 }
 
 /* Runs one step of n rows; rows marked in want (NULL: none), or the last if want_last, give logits. */
-static mn_status step(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, bool want_last,
-                      mn_logits_fn *logits, void *arg, mn_error *err) {
+static mn_status run_step(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, bool want_last,
+                          mn_logits_fn *logits, void *arg, mn_error *err) {
     mn_engine *e = s->engine;
     mn_sequence *t = &s->sequence;
     int64_t first = t->n_tokens, n_wanted = 0, n_vocab = e->model.config.n_vocab;
@@ -231,6 +234,15 @@ static mn_status step(mn_session *s, const int32_t *tokens, int64_t n, const uin
         if (wanted[i] == n - 1) memcpy(s->logits, rows + i * n_vocab, (size_t)n_vocab * sizeof *rows);
     }
     mn_arena_rewind(&e->scratch, mark);
+    return status;
+}
+
+/* Steps of all sessions of an engine take turns: they share threads and scratch memory. */
+static mn_status step(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, bool want_last,
+                      mn_logits_fn *logits, void *arg, mn_error *err) {
+    mn_turn_take(&s->engine->turn);
+    mn_status status = run_step(s, tokens, n, want, want_last, logits, arg, err);
+    mn_turn_give(&s->engine->turn);
     return status;
 }
 
