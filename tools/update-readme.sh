@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Puts the table of techniques, as the binary prints it, between its two marks in README.md. tools/update-readme.sh
-# [MNEMO [README]]; --check instead of writing: exit 1 when the table is not what the binary prints.
+# Puts the table of techniques, as the binary prints it, between its two marks in docs/techniques/README.md.
+# tools/update-readme.sh [MNEMO [PAGE]]; --check instead of writing: exit 1 when the table is not what the binary prints.
 set -euo pipefail
 check=false
 if [ "${1:-}" = --check ]; then check=true; shift; fi
 here=$(cd "$(dirname "$0")/.." && pwd)
 mnemo=${1:-$here/build/mnemo}
-readme=${2:-$here/README.md}
+readme=${2:-$here/docs/techniques/README.md}
 new=$(mktemp)
 trap 'rm -f "$new"' EXIT
 
 "$mnemo" info --techniques |
+    sed 's#](src/#](../../src/#g; s#](tests/#](../../tests/#g' |
     awk -v readme="$readme" '
         { table = table $0 "\n" }
         END {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# README.md's table of techniques is what the binary prints, and the files, tests and verbs that the pages name are there.
+# docs/techniques/README.md's table of techniques is what the binary prints, and the files, tests and verbs that the pages name are there.
 set -euo pipefail
 mnemo=$1
 cd "$MNEMO_SOURCE_DIR"
