@@ -25,6 +25,9 @@ typedef struct mn_special_tokens {
 
 int32_t mn_tokenizer_n_vocab(const mn_tokenizer *tokenizer);
 const mn_special_tokens *mn_tokenizer_specials(const mn_tokenizer *tokenizer);
+/* Sentences about ids of the file that lie outside its vocabulary and are not needed: index 0 up, NULL behind the last
+ * one. Borrowed. */
+const char *mn_tokenizer_note(const mn_tokenizer *tokenizer, int index);
 /* Whether generation ends at this id: eos, eot and the file's other end markers. */
 bool mn_tokenizer_is_end(const mn_tokenizer *tokenizer, int32_t id);
 
@@ -42,7 +45,7 @@ mn_status mn_detokenize(const mn_tokenizer *tokenizer, const int32_t *ids, size_
                         size_t *bytes, mn_error *err);
 
 /* One token's bytes as it appears in the middle of a text, for streaming; borrowed, valid as long as the tokenizer.
- * Control tokens give 0 bytes unless special. id must be in range. */
+ * Control tokens give 0 bytes unless special; an id outside the vocabulary has no text (0 bytes). */
 const char *mn_token_piece(const mn_tokenizer *tokenizer, int32_t id, bool special, size_t *bytes);
 
 #ifdef __cplusplus

@@ -10,7 +10,11 @@ mn_status mn_model_options_engine(const mn_model_options *o, bool exact, mn_engi
     *engine = NULL;
     if (!o->model) return mn_fail(err, MN_ERR_ARGUMENT, "no model was named; use -m FILE.gguf.");
     mn_engine_params params = {.n_threads = (int)o->n_threads, .exact = exact};
-    return mn_engine_open(o->model, &params, engine, err);
+    MN_TRY(mn_engine_open(o->model, &params, engine, err));
+    const mn_tokenizer *tokenizer = mn_engine_tokenizer(*engine);
+    for (int i = 0; mn_tokenizer_note(tokenizer, i); i++)
+        fprintf(stderr, "mnemo: %s\n", mn_tokenizer_note(tokenizer, i));
+    return MN_OK;
 }
 
 /* 0 asks for no ramp at all, which a zeroed params would not say. llama.cpp's -1 is the default. */

@@ -171,8 +171,8 @@ static mn_status run(job *j, mn_error *err) {
     MN_TRY(mn_model_options_engine(&model_options, false, &j->engine, err));
     MN_TRY(compose(j, err));
     MN_TRY(mn_model_options_session(&model_options, j->engine, &j->session, err));
-    MN_TRY(mn_sample_options_create(&sample_options, files.n && prompt ? 0 : 0.8, mn_engine_info(j->engine).n_vocab,
-                                    &j->sampler, err));
+    MN_TRY(mn_sample_options_create(&sample_options, files.n && prompt ? 0 : 0.8,
+                                    mn_tokenizer_n_vocab(mn_engine_tokenizer(j->engine)), &j->sampler, err));
     MN_TRY(read_prompt(j, err));
     MN_TRY(answer(j, err));
     if (!quiet) print_figures(j);

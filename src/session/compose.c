@@ -13,21 +13,15 @@ static char *spelling(const mn_tokenizer *t, int32_t id) {
     return strndup(piece, bytes);
 }
 
-static bool begins_with(const char *text, size_t bytes, const char *prefix) {
-    size_t n = strlen(prefix);
-    return n > 0 && bytes >= n && !memcmp(text, prefix, n);
-}
-
-/* Tokenises a rendering: spans from messages are plain. BOS is added where the template did not write it. */
+/* Tokenises a rendering: spans from messages are plain. */
 static mn_status tokenize_rendering(const mn_tokenizer *t, const char *text, size_t bytes, const mn_chat_span *spans,
-                                    size_t n_spans, const char *bos, mn_tokens *out, mn_error *err) {
+                                    size_t n_spans, mn_tokens *out, mn_error *err) {
     mn_text_range *plain = malloc((n_spans + 1) * sizeof *plain);
     size_t n_plain = 0;
     if (!plain) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu spans of a conversation.", n_spans);
     for (size_t i = 0; i < n_spans; i++)
         if (spans[i].from_message) plain[n_plain++] = (mn_text_range){spans[i].begin, spans[i].end};
-    mn_status status =
-        mn_tokenize_marked(t, text, bytes, !begins_with(text, bytes, bos), plain, n_plain, &out->data, &out->n, err);
+    mn_status status = mn_tokenize_prompt(t, text, bytes, plain, n_plain, &out->data, &out->n, err);
     free(plain);
     return status;
 }
@@ -40,8 +34,7 @@ static mn_status render(const mn_engine *e, const mn_chat_template *template, co
     mn_chat_span *spans = NULL;
     size_t bytes, n_spans;
     mn_status status = mn_chat_template_render(template, messages, n, &options, &text, &bytes, &spans, &n_spans, err);
-    if (status == MN_OK)
-        status = tokenize_rendering(e->tokenizer, text, bytes, spans, n_spans, options.bos_token, out, err);
+    if (status == MN_OK) status = tokenize_rendering(e->tokenizer, text, bytes, spans, n_spans, out, err);
     free(text);
     free(spans);
     free(bos);
@@ -86,7 +79,8 @@ static void join(mn_strbuf *text, const char *document, const char *separator, c
 
 static mn_status tokenize_plain(const mn_engine *e, const mn_strbuf *text, mn_tokens *out, mn_error *err) {
     if (text->failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for the prompt.");
-    return mn_tokenize(e->tokenizer, text->data, text->bytes, true, false, &out->data, &out->n, err);
+    const mn_text_range all = {0, text->bytes};
+    return mn_tokenize_prompt(e->tokenizer, text->data, text->bytes, &all, 1, &out->data, &out->n, err);
 }
 
 static mn_status compose_messages(const mn_engine *e, const char *system, const mn_strbuf *text, mn_tokens *out,

@@ -66,6 +66,10 @@ static mn_status generate(mn_session *s, mn_sampler *sampler, const mn_tokenizer
         int32_t token;
         size_t bytes;
         MN_TRY(mn_sampler_draw(sampler, mn_session_logits(s), &token, err));
+        if (token >= mn_tokenizer_n_vocab(tokenizer))
+            return mn_fail(err, MN_ERR_ARGUMENT,
+                           "the sampler drew token %d, but the vocabulary has the tokens 0 to %d.", token,
+                           mn_tokenizer_n_vocab(tokenizer) - 1);
         mn_sampler_accept(sampler, token);
         out->n_tokens++;
         out->finish = MN_FINISH_END;

@@ -29,7 +29,9 @@ typedef struct mn_generated {
     mn_finish finish;
 } mn_generated;
 
-/* Continues a synced session. The tokens drawn are fed, but for the last: the session can be asked on. */
+/* Continues a synced session. The sampler is made for the tokenizer's vocabulary (mn_tokenizer_n_vocab): rows of the
+ * output beyond it have no text and must not be drawn. The tokens drawn are fed, but for the last: the session can be
+ * asked on. */
 mn_status mn_generate(mn_session *session, mn_sampler *sampler, const mn_generate_params *params, mn_text_fn *text,
                       void *arg, mn_generated *out, mn_error *err);
 

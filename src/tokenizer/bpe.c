@@ -2,6 +2,7 @@
  * merge in the order in which tokenizer.ggml.merges lists them.
  */
 #include "tokenizer/kinds.h"
+#include "tokenizer/pieces.h"
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/spelling.h"
 #include "tokenizer/utf8.h"
@@ -42,22 +43,33 @@ static bool find(const void *rules, const mn_vocab *vocab, const char *word, con
     return m->rank_plus_one != 0;
 }
 
+/* The token that is this piece; a piece that is none gets a number behind the vocabulary, so that merges go on through
+ * it. Where it is left over its bytes stand for it. */
+static mn_status number_of(const mn_vocab *vocab, mn_pieces *others, const char *piece, size_t bytes, int32_t *id,
+                           mn_error *err) {
+    *id = mn_vocab_find(vocab, piece, bytes);
+    if (*id >= 0) return MN_OK;
+    MN_TRY(mn_pieces_number(others, piece, bytes, id, err));
+    if (__builtin_add_overflow(*id, vocab->n_tokens, id))
+        return mn_fail(err, MN_ERR_LIMIT, "tokenizer.ggml.merges make more than %d pieces.", INT32_MAX);
+    return MN_OK;
+}
+
 /* Merge number `rank`, spelled "LEFT RIGHT". The space is never the first character. */
-static mn_status learn(bpe *k, const mn_vocab *vocab, mn_gguf_string s, size_t rank, mn_error *err) {
+static mn_status learn(bpe *k, const mn_vocab *vocab, mn_pieces *others, mn_gguf_string s, size_t rank, mn_error *err) {
     char text[2 * MN_MAX_TOKEN_BYTES];
     size_t left_bytes, bytes;
-    const char *space = s.bytes > 1 && s.bytes <= sizeof text ? memchr(s.data + 1, ' ', s.bytes - 1) : NULL;
-    int32_t left = -1, right = -1, id = -1;
-    if (space && mn_spelling_decode_bytes(s.data, (size_t)(space - s.data), text, &left_bytes) &&
-        mn_spelling_decode_bytes(space + 1, (size_t)(s.data + s.bytes - space - 1), text + left_bytes, &bytes)) {
-        left = mn_vocab_find(vocab, text, left_bytes);
-        right = mn_vocab_find(vocab, text + left_bytes, bytes);
-        id = mn_vocab_find(vocab, text, left_bytes + bytes);
-    }
-    if (left < 0 || right < 0 || id < 0)
-        return mn_fail(err, MN_ERR_FORMAT,
-                       "Merge %zu, \"%.*s\", is not two tokens that together spell a third one of the vocabulary.",
-                       rank, (int)MN_MIN(s.bytes, 80), s.data);
+    const char *space = s.bytes > 2 && s.bytes <= sizeof text ? memchr(s.data + 1, ' ', s.bytes - 2) : NULL;
+    if (!space)
+        return mn_fail(err, MN_ERR_FORMAT, "Merge %zu, \"%.*s\", is not two pieces with a space between them.", rank,
+                       (int)MN_MIN(s.bytes, 80), s.data);
+    if (!mn_spelling_decode_bytes(s.data, (size_t)(space - s.data), text, &left_bytes) ||
+        !mn_spelling_decode_bytes(space + 1, (size_t)(s.data + s.bytes - space - 1), text + left_bytes, &bytes))
+        return MN_OK; /* characters that no text is spelled with */
+    int32_t left, right, id;
+    MN_TRY(number_of(vocab, others, text, left_bytes, &left, err));
+    MN_TRY(number_of(vocab, others, text + left_bytes, bytes, &right, err));
+    MN_TRY(number_of(vocab, others, text, left_bytes + bytes, &id, err));
     merge *m = probe(k, left, right);
     if (!m->rank_plus_one) *m = (merge){left, right, id, (uint32_t)rank + 1};
     return MN_OK;
@@ -71,8 +83,11 @@ static mn_status learn_all(bpe *k, const mn_vocab *vocab, const mn_gguf_string *
     k->merges = calloc(n_slots, sizeof *k->merges);
     if (!k->merges) return mn_fail(err, MN_ERR_MEMORY, "There is not enough memory for %zu merges.", n);
     k->mask = n_slots - 1;
-    for (size_t i = 0; i < n; i++) MN_TRY(learn(k, vocab, merges[i], i, err));
-    return MN_OK;
+    mn_pieces others = {.text = MN_STRBUF_INIT};
+    mn_status status = MN_OK;
+    for (size_t i = 0; i < n && status == MN_OK; i++) status = learn(k, vocab, &others, merges[i], i, err);
+    mn_pieces_release(&others);
+    return status;
 }
 
 static mn_status read_merges(const mn_gguf *gguf, const mn_vocab *vocab, bpe *k, mn_error *err) {

@@ -12,7 +12,7 @@
 /* A run of bytes of the word. It starts where the one before it ends. */
 typedef struct mn_symbol {
     uint32_t begin, bytes;  /* in the word; bytes 0: merged into a symbol on its left */
-    int32_t id;             /* its token, or -1 */
+    int32_t id;             /* its token; -1, or an id behind the vocabulary: it is none */
     int32_t previous, next; /* -1 = none */
 } mn_symbol;
 

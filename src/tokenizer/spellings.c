@@ -65,7 +65,8 @@ int32_t mn_spellings_match(const mn_spellings *s, const mn_vocab *v, const char 
         begin = lower_bound(s, v, begin, end, at, byte);
         end = lower_bound(s, v, begin, end, at, byte + 1);
         if (begin == end) break;
-        if (byte_at(s, v, begin, at + 1) < 0) best = s->ids[begin];
+        /* Those that end here come first; of several spelled alike the last one counts. */
+        if (byte_at(s, v, begin, at + 1) < 0) best = s->ids[lower_bound(s, v, begin, end, at + 1, 0) - 1];
     }
     return best;
 }

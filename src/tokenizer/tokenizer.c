@@ -5,6 +5,7 @@
 #include "tokenizer/kinds.h"
 #include "tokenizer/roles.h"
 #include "tokenizer/spellings.h"
+#include "tokenizer/strip.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct mn_tokenizer {
     void *state;           /* the kind's own */
     mn_spellings always;   /* tokens that text always means: the user-defined ones */
     mn_spellings special;  /* those, control and unknown tokens: matched when special tokens are parsed */
+    uint8_t *strips;       /* [n_tokens] MN_STRIP_... of each token; NULL = none strips */
     bool add_space_prefix; /* a space goes before text at the start and behind a special token */
 };
 
@@ -34,6 +36,7 @@ static mn_status load(const mn_gguf *gguf, mn_tokenizer *t, mn_error *err) {
     unsigned always = 1u << MN_TOKEN_USER_DEFINED;
     MN_TRY(mn_spellings_create(&t->vocab, always, &t->always, err));
     MN_TRY(mn_spellings_create(&t->vocab, always | 1u << MN_TOKEN_CONTROL | 1u << MN_TOKEN_UNKNOWN, &t->special, err));
+    MN_TRY(mn_strip_load(gguf, &t->vocab, &t->strips, err));
     t->add_space_prefix = t->vocab.kind == MN_VOCAB_SPM;
     return mn_gguf_get_bool(gguf, "tokenizer.ggml.add_space_prefix", &t->add_space_prefix, &found, err);
 }
@@ -44,7 +47,7 @@ mn_status mn_tokenizer_create(const mn_gguf *gguf, mn_tokenizer **out, mn_error 
     mn_status status = load(gguf, t, err);
     if (status != MN_OK) {
         mn_tokenizer_destroy(t);
-        return status;
+        return mn_fail_in(err, status, mn_gguf_path(gguf));
     }
     *out = t;
     return MN_OK;
@@ -55,7 +58,7 @@ mn_status mn_tokenizer_open(const char *path, mn_tokenizer **out, mn_error *err)
     MN_TRY(mn_gguf_open(path, &gguf, err));
     mn_status status = mn_tokenizer_create(gguf, out, err);
     mn_gguf_close(gguf);
-    return status == MN_OK ? MN_OK : mn_fail_in(err, status, path);
+    return status;
 }
 
 void mn_tokenizer_destroy(mn_tokenizer *t) {
@@ -64,6 +67,7 @@ void mn_tokenizer_destroy(mn_tokenizer *t) {
     mn_spellings_release(&t->always);
     mn_spellings_release(&t->special);
     mn_vocab_release(&t->vocab);
+    free(t->strips);
     free(t);
 }
 
@@ -72,6 +76,10 @@ void mn_tokenizer_destroy(mn_tokenizer *t) {
 int32_t mn_tokenizer_n_vocab(const mn_tokenizer *t) { return t->vocab.n_tokens; }
 
 const mn_special_tokens *mn_tokenizer_specials(const mn_tokenizer *t) { return &t->roles.tokens; }
+
+const char *mn_tokenizer_note(const mn_tokenizer *t, int index) {
+    return index >= 0 && index < t->roles.n_notes ? t->roles.notes[index] : NULL;
+}
 
 bool mn_tokenizer_is_end(const mn_tokenizer *t, int32_t id) {
     for (int i = 0; i < t->roles.n_ends; i++)
@@ -94,10 +102,14 @@ typedef struct fragment {
     int32_t id;
 } fragment;
 
+/* Which tokens the model wants at a text's ends are put there: none, both, or BOS where the text does not write it. */
+typedef enum ends { NO_ENDS, BOTH_ENDS, PROMPT_BEGIN } ends;
+
 /* What is to be split: where special tokens are parsed, and the ranges that are text all the same. */
 typedef struct source {
     const char *text;
     size_t bytes;
+    ends ends;
     bool parse_special;
     const mn_text_range *plain;
     size_t n_plain;
@@ -140,38 +152,66 @@ static mn_status encode_spaced(const mn_tokenizer *t, mn_words *words, const cha
     return status;
 }
 
-static mn_status encode_all(const mn_tokenizer *t, mn_words *words, source *s, mn_error *err) {
-    bool behind_special = true;
-    for (size_t at = 0; at < s->bytes;) {
+static bool strips(const mn_tokenizer *t, int32_t id, uint8_t side) {
+    return id >= 0 && t->strips && (t->strips[id] & side);
+}
+
+/* Encodes a stretch of text between two special tokens, or the ends (-1), without what they swallow of it. */
+static mn_status encode_text(const mn_tokenizer *t, mn_words *words, const char *text, size_t bytes, int32_t before,
+                             int32_t after, bool at_start, mn_error *err) {
+    size_t skip = strips(t, before, MN_STRIP_RIGHT) ? mn_strip_leading(text, bytes) : 0;
+    text += skip;
+    bytes -= skip;
+    if (strips(t, after, MN_STRIP_LEFT)) bytes -= mn_strip_trailing(text, bytes);
+    if (bytes == 0) return MN_OK;
+    if (t->add_space_prefix && (at_start || before >= 0)) return encode_spaced(t, words, text, bytes, err);
+    return t->kind->encode(t->state, words, text, bytes, err);
+}
+
+/* *wrote_bos: whether BOS stands in the text before any of its plain ranges. */
+static mn_status encode_all(const mn_tokenizer *t, mn_words *words, source *s, bool *wrote_bos, mn_error *err) {
+    int32_t before = -1;
+    size_t own_bytes = s->n_plain ? s->plain->begin : s->bytes;
+    *wrote_bos = false;
+    for (size_t at = 0, end; at < s->bytes; at = end) {
         fragment f = next_fragment(t, s, at);
-        if (f.id >= 0)
+        end = at + f.bytes;
+        if (f.id >= 0) {
             MN_TRY(mn_ids_put(words->ids, f.id, err));
-        else if (t->add_space_prefix && behind_special)
-            MN_TRY(encode_spaced(t, words, s->text + at, f.bytes, err));
-        else
-            MN_TRY(t->kind->encode(t->state, words, s->text + at, f.bytes, err));
-        behind_special = f.id >= 0;
-        at += f.bytes;
+            *wrote_bos |= f.id == t->roles.tokens.bos && end <= own_bytes;
+        } else {
+            int32_t after = end < s->bytes ? match_at(t, s, end) : -1;
+            MN_TRY(encode_text(t, words, s->text + at, f.bytes, before, after, at == 0, err));
+        }
+        before = f.id;
     }
     return MN_OK;
 }
 
-static mn_status encode_marked(const mn_tokenizer *t, mn_words *words, source *s, bool add_special, mn_error *err) {
-    const mn_special_tokens *roles = &t->roles.tokens;
-    if (add_special && roles->add_bos) MN_TRY(mn_ids_put(words->ids, roles->bos, err));
-    MN_TRY(encode_all(t, words, s, err));
-    return add_special && roles->add_eos ? mn_ids_put(words->ids, roles->eos, err) : MN_OK;
+static mn_status put_first(mn_ids *ids, int32_t id, mn_error *err) {
+    MN_TRY(mn_ids_put(ids, id, err));
+    memmove(ids->data + 1, ids->data, (ids->n - 1) * sizeof *ids->data);
+    ids->data[0] = id;
+    return MN_OK;
 }
 
-static mn_status tokenize(const mn_tokenizer *t, source *s, bool add_special, int32_t **out, size_t *n_tokens,
-                          mn_error *err) {
+static mn_status encode_source(const mn_tokenizer *t, mn_words *words, source *s, mn_error *err) {
+    const mn_special_tokens *roles = &t->roles.tokens;
+    bool wrote_bos;
+    MN_TRY(encode_all(t, words, s, &wrote_bos, err));
+    bool bos = roles->add_bos && (s->ends == BOTH_ENDS || (s->ends == PROMPT_BEGIN && !wrote_bos));
+    if (bos) MN_TRY(put_first(words->ids, roles->bos, err));
+    return s->ends == BOTH_ENDS && roles->add_eos ? mn_ids_put(words->ids, roles->eos, err) : MN_OK;
+}
+
+static mn_status tokenize(const mn_tokenizer *t, source *s, int32_t **out, size_t *n_tokens, mn_error *err) {
     if (s->bytes >= INT32_MAX)
         return mn_fail(err, MN_ERR_LIMIT, "A text of %zu bytes is too long to tokenise at once; the limit is %d.",
                        s->bytes, INT32_MAX - 1);
     mn_ids ids = {0};
     mn_words words;
     MN_TRY(mn_words_begin(&words, &t->vocab, s->bytes, &ids, err));
-    mn_status status = encode_marked(t, &words, s, add_special, err);
+    mn_status status = encode_source(t, &words, s, err);
     mn_words_end(&words);
     if (status != MN_OK) {
         free(ids.data);
@@ -184,15 +224,21 @@ static mn_status tokenize(const mn_tokenizer *t, source *s, bool add_special, in
 
 mn_status mn_tokenize(const mn_tokenizer *t, const char *text, size_t bytes, bool add_special, bool parse_special,
                       int32_t **out, size_t *n_tokens, mn_error *err) {
-    source s = {.text = text, .bytes = bytes, .parse_special = parse_special};
-    return tokenize(t, &s, add_special, out, n_tokens, err);
+    source s = {
+        .text = text, .bytes = bytes, .ends = add_special ? BOTH_ENDS : NO_ENDS, .parse_special = parse_special};
+    return tokenize(t, &s, out, n_tokens, err);
 }
 
-mn_status mn_tokenize_marked(const mn_tokenizer *t, const char *text, size_t bytes, bool add_special,
-                             const mn_text_range *plain, size_t n_plain, int32_t **out, size_t *n_tokens,
-                             mn_error *err) {
-    source s = {text, bytes, true, plain, n_plain};
-    return tokenize(t, &s, add_special, out, n_tokens, err);
+mn_status mn_tokenize_marked(const mn_tokenizer *t, const char *text, size_t bytes, const mn_text_range *plain,
+                             size_t n_plain, int32_t **out, size_t *n_tokens, mn_error *err) {
+    source s = {text, bytes, NO_ENDS, true, plain, n_plain};
+    return tokenize(t, &s, out, n_tokens, err);
+}
+
+mn_status mn_tokenize_prompt(const mn_tokenizer *t, const char *text, size_t bytes, const mn_text_range *plain,
+                             size_t n_plain, int32_t **out, size_t *n_tokens, mn_error *err) {
+    source s = {text, bytes, PROMPT_BEGIN, true, plain, n_plain};
+    return tokenize(t, &s, out, n_tokens, err);
 }
 
 /* ---- ids to text ---- */
@@ -202,6 +248,8 @@ static bool is_hidden(const mn_tokenizer *t, int32_t id) {
 }
 
 const char *mn_token_piece(const mn_tokenizer *t, int32_t id, bool special, size_t *bytes) {
+    *bytes = 0;
+    if (id < 0 || id >= t->vocab.n_tokens) return "";
     const char *piece = mn_vocab_piece(&t->vocab, id, bytes);
     if (!special && is_hidden(t, id)) *bytes = 0;
     return piece;

@@ -145,7 +145,8 @@ static mn_vocab_slot *probe(const mn_vocab *v, const char *piece, size_t bytes, 
     }
 }
 
-static mn_status index_tokens(const mn_gguf_string *tokens, mn_vocab *v, mn_error *err) {
+/* Of several tokens with one piece, text means the last; all of them print. */
+static mn_status index_tokens(mn_vocab *v, mn_error *err) {
     size_t n_slots = 16;
     while (n_slots < (size_t)v->n_tokens * 2) n_slots *= 2;
     v->slots = calloc(n_slots, sizeof *v->slots);
@@ -156,13 +157,7 @@ static mn_status index_tokens(const mn_gguf_string *tokens, mn_vocab *v, mn_erro
         const char *piece = mn_vocab_piece(v, i, &bytes);
         if (v->types[i] != MN_TOKEN_NORMAL || !bytes) continue;
         uint32_t hash = (uint32_t)XXH3_64bits(piece, bytes);
-        mn_vocab_slot *slot = probe(v, piece, bytes, hash);
-        int32_t first = slot->id_plus_one - 1;
-        /* Two spellings of one piece ("\u2581" and a plain space) are harmless: the first one is used. */
-        if (first >= 0 && tokens[first].bytes == tokens[i].bytes)
-            return mn_fail(err, MN_ERR_FORMAT, "Tokens %d and %d are both spelled \"%.*s\".", first, i,
-                           SHOWN(tokens[i]));
-        if (first < 0) *slot = (mn_vocab_slot){hash, i + 1};
+        *probe(v, piece, bytes, hash) = (mn_vocab_slot){hash, i + 1};
         v->max_bytes = MN_MAX(v->max_bytes, bytes);
     }
     return MN_OK;
@@ -170,16 +165,17 @@ static mn_status index_tokens(const mn_gguf_string *tokens, mn_vocab *v, mn_erro
 
 static void find_bytes(mn_vocab *v) {
     for (int b = 0; b < 256; b++) v->byte_ids[b] = mn_vocab_find(v, (char[]){(char)b}, 1);
-    for (int32_t i = v->n_tokens - 1; i >= 0; i--)
+    for (int32_t i = 0; i < v->n_tokens; i++)
         if (v->types[i] == MN_TOKEN_BYTE && v->kind == MN_VOCAB_SPM)
             v->byte_ids[(unsigned char)v->text[v->offsets[i]]] = i;
 }
 
 static mn_status fill(const mn_gguf *gguf, const mn_gguf_string *tokens, mn_vocab *v, mn_error *err) {
     MN_TRY(read_types(gguf, tokens, v, err));
+    MN_TRY(mn_roles_guard(gguf, v, tokens, err));
     MN_TRY(read_scores(gguf, v, err));
     MN_TRY(put_pieces(tokens, v, err));
-    MN_TRY(index_tokens(tokens, v, err));
+    MN_TRY(index_tokens(v, err));
     find_bytes(v);
     return MN_OK;
 }

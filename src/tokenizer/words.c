@@ -64,7 +64,7 @@ static mn_status put_merged(mn_words *w, const mn_merge_rules *rules, const char
     MN_TRY(mn_merge_word(&w->merger, rules, w->vocab, word, bytes, err));
     for (int32_t i = 0; i >= 0; i = w->merger.symbols[i].next) {
         const mn_symbol *s = &w->merger.symbols[i];
-        if (s->id >= 0)
+        if (s->id >= 0 && s->id < w->vocab->n_tokens)
             MN_TRY(mn_ids_put(w->ids, s->id, err));
         else
             MN_TRY(put_bytes(w, word + s->begin, s->bytes, err));

@@ -7,7 +7,7 @@
 static mn_status tokenize(const mn_tokenizer *t, const mn_document_draft *d, int32_t **ids, size_t *n, mn_error *err) {
     if (d->text.failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for a training document.");
     if (!d->plain) return mn_tokenize(t, d->text.data, d->text.bytes, false, false, ids, n, err);
-    return mn_tokenize_marked(t, d->text.data, d->text.bytes, false, d->plain, d->n_plain, ids, n, err);
+    return mn_tokenize_marked(t, d->text.data, d->text.bytes, d->plain, d->n_plain, ids, n, err);
 }
 
 static size_t piece_bytes(const mn_tokenizer *t, int32_t id) {

@@ -40,6 +40,13 @@ void vocab_file_text(vocab_file *file, const char *key, const char *value) {
     put_text(&file->keys, value);
 }
 
+void vocab_file_foreign_text(vocab_file *file, const char *key, const char *value) {
+    put_text(&file->keys, key);
+    put_u32(&file->keys, MN_GGUF_STRING);
+    put_text(&file->keys, value);
+    file->n_keys++;
+}
+
 void vocab_file_u32(vocab_file *file, const char *key, uint32_t value) {
     put_key(file, key, MN_GGUF_U32);
     put_u32(&file->keys, value);

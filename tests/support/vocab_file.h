@@ -13,6 +13,8 @@ typedef struct vocab_file {
 /* Starts a file with tokenizer.ggml.model. Keys are given without "tokenizer.ggml.". */
 vocab_file vocab_file_begin(const char *model);
 void vocab_file_text(vocab_file *file, const char *key, const char *value);
+/* A key of its own full name: "general.name". */
+void vocab_file_foreign_text(vocab_file *file, const char *key, const char *value);
 void vocab_file_u32(vocab_file *file, const char *key, uint32_t value);
 void vocab_file_bool(vocab_file *file, const char *key, bool value);
 void vocab_file_texts(vocab_file *file, const char *key, const char *const *values, size_t n);

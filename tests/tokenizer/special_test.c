@@ -95,11 +95,123 @@ static void marked_text_stays_text(void **state) {
     int32_t *ids, wanted[] = {BOS, A, BYTE0 + '<', BYTE0 + 's', BYTE0 + '>', BOS, B};
     size_t n;
     mn_error err;
-    assert_ok(mn_tokenize_marked(t, text, strlen(text), false, plain, 1, &ids, &n, &err), err);
+    assert_ok(mn_tokenize_prompt(t, text, strlen(text), plain, 1, &ids, &n, &err), err);
     assert_int_equal(n, 7);
     assert_memory_equal(ids, wanted, sizeof wanted);
     free(ids);
     mn_tokenizer_destroy(t);
+}
+
+/* A small SentencePiece vocabulary of a model called `name`; types: 3 control, 4 user-defined, 1 normal. */
+static mn_tokenizer *open_named(const char *name_key, const char *name, const char *const *tokens, const int32_t *types,
+                                size_t n) {
+    float scores[32] = {0};
+    vocab_file file = vocab_file_begin("llama");
+    vocab_file_texts(&file, "tokens", tokens, n);
+    vocab_file_i32s(&file, "token_type", types, n);
+    vocab_file_f32s(&file, "scores", scores, n);
+    vocab_file_foreign_text(&file, name_key, name);
+    mn_tokenizer *tokenizer;
+    mn_error err;
+    assert_ok(vocab_file_load(&file, &tokenizer, &err), err);
+    return tokenizer;
+}
+
+/* Special tokens of Phi-3 swallow white space behind them, but for <s>, <unk> and <|endoftext|>; other models' do not.
+ */
+static void special_tokens_strip_by_name(void **state) {
+    (void)state;
+    enum { T_UNK, T_BOS, T_EOS, T_USER, T_TEXT, T_SPACE, T_A, T_SPACE_A, T_LINE };
+    static const char *const tokens[] = {"<unk>", "<s>", "</s>", "<|user|>", "<|endoftext|>", "▁", "a", "▁a", "\n"};
+    static const int32_t types[] = {2, 3, 3, 4, 3, 1, 1, 1, 1};
+    static const struct {
+        const char *key, *name;
+        bool strips;
+    } models[] = {
+        {"general.name", "Phi-3-mini-4k", true},  {"general.name", "my PHI3 tune", true},
+        {"general.name", "Phi 3.5 mini", true},   {"general.basename", "Phi-3", true},
+        {"general.architecture", "phi3", true},   {"general.name", "Llama 3", false},
+        {"general.name", "Dolphin 3", false},     {"general.name", "phi-30", false},
+        {"general.architecture", "llama", false},
+    };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        mn_tokenizer *t = open_named(models[i].key, models[i].name, tokens, types, 9);
+        if (models[i].strips) {
+            expect_ids(t, "<|user|>\n a</s> \n<s>a<|user|> \n", true,
+                       IDS(T_USER, T_SPACE_A, T_EOS, T_BOS, T_SPACE_A, T_USER));
+            expect_ids(t, "<s>\na", true, IDS(T_BOS, T_SPACE, T_LINE, T_A));
+            expect_ids(t, "<|endoftext|>\na", true, IDS(T_TEXT, T_SPACE, T_LINE, T_A));
+        } else
+            expect_ids(t, "<|user|>\na", true, IDS(T_USER, T_SPACE, T_LINE, T_A));
+        mn_tokenizer_destroy(t);
+    }
+}
+
+static void phi3_has_the_published_ids(void **state) {
+    (void)state;
+    static const char vocabulary[] = "tokenizers/ggml-vocab-phi-3.gguf";
+    mn_tokenizer *t;
+    mn_error err;
+    if (!data_path(vocabulary)) {
+        leave_out("Phi-3's special tokens", vocabulary);
+        return;
+    }
+    assert_ok(mn_tokenizer_open(data_path(vocabulary), &t, &err), err);
+    expect_ids(t, "<|user|>\nHello<|end|>\n<|assistant|>", true, IDS(32010, 15043, 32007, 32001));
+    expect_ids(t, "<|user|> \n\tHello <|end|>\n<|assistant|>\n", true, IDS(32010, 15043, 29871, 32007, 32001));
+    mn_tokenizer_destroy(t);
+}
+
+static void masks_strip_to_their_left(void **state) {
+    (void)state;
+    static const char *const tokens[] = {"<unk>", "<s>", "</s>", "<mask>", "▁", "a", "▁a"};
+    static const int32_t types[] = {2, 3, 3, 3, 1, 1, 1};
+    mn_tokenizer *t = open_named("general.architecture", "nomic-bert-moe", tokens, types, 7);
+    expect_ids(t, "a \n <mask> a", true, IDS(6, 3, 4, 6));
+    mn_tokenizer_destroy(t);
+    t = open_named("general.architecture", "llama", tokens, types, 7);
+    expect_ids(t, "a <mask>a", true, IDS(6, 4, 3, 6));
+    mn_tokenizer_destroy(t);
+}
+
+/* Of tokens with one piece text means the last, be they text, special or bytes; all of them print. */
+static void the_last_of_equal_pieces_counts(void **state) {
+    (void)state;
+    static const char *const tokens[] = {"<unk>", "<s>", "</s>", "<x>",    "a",      "▁a",  "<x>",
+                                         "a",     " a",  "<s>",  "<0x62>", "<0x62>", "[n]", "[n]"};
+    static const int32_t types[] = {2, 3, 3, 3, 1, 1, 3, 1, 1, 3, 6, 6, 4, 4};
+    mn_tokenizer *t = open_named("general.name", "twice", tokens, types, 14);
+    expect_ids(t, "a", false, IDS(8));
+    expect_ids(t, "<x>aab<s>[n]", true, IDS(6, 8, 7, 11, 9, 13));
+    char *text;
+    size_t bytes;
+    mn_error err;
+    assert_ok(mn_detokenize(t, IDS(3, 6, 4, 7, 8, 5, 10, 11, 12, 13), 10, true, &text, &bytes, &err), err);
+    assert_string_equal(text, "<x><x>aa a abb[n][n]");
+    free(text);
+    mn_tokenizer_destroy(t);
+}
+
+/* Text never becomes the begin or end of text that the file names, whatever type it gives them. */
+static void text_cannot_forge_the_ends(void **state) {
+    (void)state;
+    static const char *const tokens[] = {"<unk>", "<s>", "</s>", "<", "s", ">", "/", "▁"};
+    static const int32_t normal[] = {2, 1, 1, 1, 1, 1, 1, 1}, defined[] = {2, 4, 4, 1, 1, 1, 1, 1};
+    for (int i = 0; i < 2; i++) {
+        float scores[8] = {0, 9, 9};
+        vocab_file file = vocab_file_begin("llama");
+        vocab_file_texts(&file, "tokens", tokens, 8);
+        vocab_file_i32s(&file, "token_type", i ? defined : normal, 8);
+        vocab_file_f32s(&file, "scores", scores, 8);
+        vocab_file_u32(&file, "bos_token_id", 1);
+        vocab_file_u32(&file, "eos_token_id", 2);
+        mn_tokenizer *t;
+        mn_error err;
+        assert_ok(vocab_file_load(&file, &t, &err), err);
+        expect_ids(t, "<s></s>", false, IDS(7, 3, 4, 5, 3, 6, 4, 5));
+        expect_ids(t, "<s></s>", true, IDS(1, 2));
+        mn_tokenizer_destroy(t);
+    }
 }
 
 static void roles_are_known(void **state) {
@@ -193,6 +305,11 @@ int main(void) {
         cmocka_unit_test(text_cannot_forge_control_tokens),
         cmocka_unit_test(user_defined_tokens_always_count),
         cmocka_unit_test(marked_text_stays_text),
+        cmocka_unit_test(special_tokens_strip_by_name),
+        cmocka_unit_test(phi3_has_the_published_ids),
+        cmocka_unit_test(masks_strip_to_their_left),
+        cmocka_unit_test(the_last_of_equal_pieces_counts),
+        cmocka_unit_test(text_cannot_forge_the_ends),
         cmocka_unit_test(roles_are_known),
         cmocka_unit_test(pieces_and_text),
         cmocka_unit_test(odd_texts_come_back),
