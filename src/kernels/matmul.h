@@ -36,14 +36,15 @@
 
 /* The part of W that one panel holds. */
 typedef struct mn_matmul_part {
-    const mn_tensor *w;
+    const mn_tensor *w; /* pack_transposed: W^T, [n_in, n_out], rows row_bytes apart */
+    size_t row_bytes;
     int64_t first_output;
     int n_outputs; /* 1 .. panel_outputs of the path */
     int64_t first_input;
     int n_inputs; /* 1 .. block_inputs of the path; all but the last block of a row are full */
 } mn_matmul_part;
 
-/* Where the sums of a block of inputs go: out[r, o] = sum, or old[r, o] + sum when there are inputs before (add). old
+/* Where the sums of a block of inputs go: out[r, o] = sum, or old[r, o] + sum when there is something before (add). old
  * may be out, and is when nothing is added. Strides in floats. stream: out is whole lines of the cache that are not
  * read soon, better written around the caches. */
 typedef struct mn_matmul_sums {
@@ -58,8 +59,9 @@ typedef struct mn_matmul_sums {
 typedef struct mn_matmul_path {
     int panel_outputs; /* outputs of a panel */
     int block_inputs;  /* inputs of a panel: a multiple of 256, the largest block of a type; more than a row has: all */
-    size_t panel_bytes; /* of an expanded panel, room to work included; 64-byte aligned */
-    int tile_rows;      /* tile reads rows of x (and ignores them) up to a multiple of this; 0: none but its own */
+    size_t panel_bytes;  /* of an expanded panel, room to work included; 64-byte aligned */
+    int tile_rows;       /* tile reads rows of x (and ignores them) up to a multiple of this; 0: none but its own */
+    int x_element_bytes; /* of prepared rows, where they hold one element per input in order; else 0 */
     /* Before and after any use of pack, finish, tile and row on a thread: state of the processor to set up and give
      * back. leave of a path that heeds stream sees to it that other threads find the results. NULL: nothing to do. */
     void (*enter)(void);
@@ -70,6 +72,8 @@ typedef struct mn_matmul_path {
     void (*prepare)(const float *x, int64_t n_in, void *row);
     /* Expands a part of W. Outputs that are not there are whatever is cheap. Does nothing where the tile reads W. */
     void (*pack)(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
+    /* The same from W^T of f32, f16 or bf16: the outputs of an input stand side by side. NULL: not by this path. */
+    void (*pack_transposed)(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
     /* What pack left to be done before a tile may use the panel. NULL: nothing. */
     void (*finish)(void *panel);
     /* sums[r, 0 .. n_outputs) of x[r, part's inputs] . panel; x: prepared rows. next: a panel that was packed and that

@@ -5,6 +5,7 @@
  */
 #include "kernels/amx.h"
 #include "kernels/matmul_f32.h"
+#include "kernels/matmul_pairs_avx512bf16.h"
 #include "kernels/matmul_panel_avx512.h"
 #include "kernels/matmul_quant.h"
 
@@ -53,13 +54,6 @@ MN_ALWAYS_INLINE __m512 byte_floats(__m512i bytes, const int k) {
     return _mm512_cvtepi32_ps(shifted);
 }
 
-/* Rounds to bf16 and joins what belongs into the low and the high half of every lane. */
-MN_ALWAYS_INLINE __m512i join_pair(__m512 low, __m512 high) {
-    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
-                                           21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-}
-
 /* w = scale u + base of each block (or half of one), base = -min or -2^offset_bits scale. */
 MN_ALWAYS_INLINE void expand_half(panel *p) {
     int k = p->n_done / 2, h = p->n_done % 2, unit = k >> p->unit_shift;
@@ -69,8 +63,8 @@ MN_ALWAYS_INLINE void expand_half(panel *p) {
     if (p->offset_bits) base = _mm512_mul_ps(_mm512_set1_ps((float)-(1 << p->offset_bits)), scale);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) w[i] = _mm512_fmadd_ps(byte_floats(bytes, i), scale, base);
-    p->column[2 * k].half[h] = join_pair(w[0], w[1]);
-    p->column[2 * k + 1].half[h] = join_pair(w[2], w[3]);
+    p->column[2 * k].half[h] = mn_join_pair(w[0], w[1]);
+    p->column[2 * k + 1].half[h] = mn_join_pair(w[2], w[3]);
     p->n_done++;
 }
 
@@ -198,17 +192,19 @@ static void fill_up(panel *p, int n_inputs) {
     for (int i = (n_inputs + 1) / 2; i < whole_steps(n_inputs) / 2; i++) p->column[i] = none;
 }
 
-#define PATH(type, pack_fn)                                                                                            \
+#define PATH(type, pack_fn, pack_transposed_fn)                                                                        \
     static const mn_matmul_path path_##type = {                                                                        \
         .panel_outputs = MN_PANEL_OUTPUTS,                                                                             \
         .block_inputs = INPUTS,                                                                                        \
         .panel_bytes = sizeof(panel),                                                                                  \
         .tile_rows = GROUP_ROWS,                                                                                       \
+        .x_element_bytes = sizeof(uint16_t),                                                                           \
         .enter = mn_amx_enter_whole,                                                                                   \
         .leave = leave,                                                                                                \
         .x_row_bytes = x_row_bytes,                                                                                    \
         .prepare = prepare,                                                                                            \
         .pack = pack_fn,                                                                                               \
+        .pack_transposed = pack_transposed_fn,                                                                         \
         .finish = finish,                                                                                              \
         .tile = tile,                                                                                                  \
     }
@@ -223,7 +219,7 @@ static void fill_up(panel *p, int n_inputs) {
         p->unit_shift = 4 - sub_blocks;                                                                                \
         p->offset_bits = offset;                                                                                       \
     }                                                                                                                  \
-    PATH(type, pack_##type)
+    PATH(type, pack_##type, NULL)
 QUANT(q8_0, 1, 7);
 QUANT(q4_0, 1, 3);
 QUANT(q4_1, 1, 0);
@@ -248,8 +244,13 @@ static void pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, voi
     fill_up(dst, part->n_inputs);
     ((panel *)dst)->n_halves = ((panel *)dst)->n_done = 0;
 }
-PATH(f16, pack_f16);
-PATH(bf16, pack_bf16);
+static void pack_transposed(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+    mn_bf16_pack_transposed(part, vec, dst);
+    fill_up(dst, part->n_inputs);
+    ((panel *)dst)->n_halves = ((panel *)dst)->n_done = 0;
+}
+PATH(f16, pack_f16, pack_transposed);
+PATH(bf16, pack_bf16, pack_transposed);
 
 void mn_matmul_init_amx(mn_matmul_kernels *table) {
     table->many[MN_F16] = &path_f16;

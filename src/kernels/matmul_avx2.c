@@ -1,6 +1,7 @@
 /* f32 with 256-bit FMA: tiles of up to 6 rows by 16 outputs, 12 accumulators. */
 #include "kernels/matmul_f32.h"
 #include "kernels/matmul_few_avx2.h"
+#include "kernels/transpose_avx2.h"
 
 #include <immintrin.h>
 
@@ -13,28 +14,11 @@ typedef struct panel {
     float rows[OUTPUTS][INPUTS];
 } panel;
 
-/* Rows j and j + 4 of 4 floats, in one vector. */
-ALWAYS_INLINE __m256 load_2_rows(const float *p, size_t stride) {
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * stride), 1);
-}
-
-/* 4 inputs of 8 rows: lane o of w[i] is input i of row o. */
-ALWAYS_INLINE void transpose(const float *p, size_t stride, float w[4][OUTPUTS]) {
-    __m256 r0 = load_2_rows(p, stride), r1 = load_2_rows(p + stride, stride);
-    __m256 r2 = load_2_rows(p + 2 * stride, stride), r3 = load_2_rows(p + 3 * stride, stride);
-    __m256d low01 = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1)), high01 = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1));
-    __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3)), high23 = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
-    _mm256_storeu_ps(w[0], _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23)));
-    _mm256_storeu_ps(w[1], _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23)));
-    _mm256_storeu_ps(w[2], _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23)));
-    _mm256_storeu_ps(w[3], _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23)));
-}
-
 /* f32 rows are packed from where they stand when that reads nothing beyond them. */
 static void pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
     panel *p = dst;
     const float *rows = (const float *)mn_matmul_row(part, 0);
-    size_t stride = (size_t)part->w->ne[0];
+    int64_t stride = part->w->ne[0];
     if (part->w->type != MN_F32 || part->n_outputs < OUTPUTS || part->n_inputs % 4) {
         for (int o = 0; o < OUTPUTS; o++)
             vec->to_f32(part->w->type, mn_matmul_row(part, o), p->rows[o], part->n_inputs);
@@ -42,9 +26,20 @@ static void pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *ds
         stride = INPUTS;
     }
     for (int i = 0; i < part->n_inputs; i += 4) {
-        transpose(rows + i, stride, &p->w[i]);
-        transpose(rows + 8 * stride + i, stride, (float(*)[OUTPUTS]) & p->w[i][8]);
+        mn_transpose_8x4(p->w[i], OUTPUTS, rows + i, stride);
+        mn_transpose_8x4(p->w[i] + 8, OUTPUTS, rows + 8 * stride + i, stride);
     }
+}
+
+static void pack_transposed(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+    panel *p = dst;
+    size_t stride = part->row_bytes;
+    const char *column = mn_matmul_column(part, 0);
+    if (part->w->type == MN_F32 && part->n_outputs == OUTPUTS)
+        for (int i = 0; i < part->n_inputs; i++, column += stride) memcpy(p->w[i], column, sizeof p->w[i]);
+    else
+        for (int i = 0; i < part->n_inputs; i++, column += stride)
+            vec->to_f32(part->w->type, column, p->w[i], part->n_outputs);
 }
 
 ALWAYS_INLINE void tile_rows(const int n_rows, int n_inputs, const panel *p, const char *x, size_t x_row_bytes,
@@ -104,9 +99,11 @@ static void tile(const mn_matmul_part *part, const void *p, void *next, const ch
         .panel_outputs = OUTPUTS,                                                                                      \
         .block_inputs = INPUTS,                                                                                        \
         .panel_bytes = sizeof(panel),                                                                                  \
+        .x_element_bytes = sizeof(float),                                                                              \
         .x_row_bytes = mn_f32_x_row_bytes,                                                                             \
         .prepare = mn_f32_prepare,                                                                                     \
         .pack = pack,                                                                                                  \
+        .pack_transposed = pack_transposed,                                                                            \
         .tile = tile,                                                                                                  \
         .row = row_fn,                                                                                                 \
     };

@@ -27,6 +27,22 @@ static void pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *ds
     }
 }
 
+static void pack_transposed(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+    panel *p = dst;
+    size_t stride = part->row_bytes;
+    const char *column = mn_matmul_column(part, 0);
+    __mmask16 low = mn_half_mask(part->n_outputs, 0), high = mn_half_mask(part->n_outputs, 1);
+    for (int i = 0; i < part->n_inputs; i++, column += stride) {
+        const float *outputs = (const float *)column;
+        if (part->w->type != MN_F32) {
+            vec->to_f32(part->w->type, column, p->rows[0], part->n_outputs);
+            outputs = p->rows[0];
+        }
+        p->column[i].half[0] = _mm512_castps_si512(_mm512_maskz_loadu_ps(low, outputs));
+        p->column[i].half[1] = _mm512_castps_si512(_mm512_maskz_loadu_ps(high, outputs + MN_HALF_OUTPUTS));
+    }
+}
+
 MN_ALWAYS_INLINE void tile_rows(const int n_rows, const mn_matmul_part *part, const panel *p, const char *x,
                                 size_t x_row_bytes, mn_matmul_sums sums) {
     __m512 sum[12][2];
@@ -84,9 +100,11 @@ static void row(const mn_matmul_part *part, const void *x, void *work, float *ou
         .block_inputs = INPUTS,                                                                                        \
         .panel_bytes = sizeof(panel),                                                                                  \
         .leave = mn_sums_leave,                                                                                        \
+        .x_element_bytes = sizeof(float),                                                                              \
         .x_row_bytes = mn_f32_x_row_bytes,                                                                             \
         .prepare = mn_f32_prepare,                                                                                     \
         .pack = pack,                                                                                                  \
+        .pack_transposed = pack_transposed,                                                                            \
         .tile = tile,                                                                                                  \
         .row = row_fn,                                                                                                 \
     };

@@ -1,5 +1,6 @@
 /* bf16 and f16 weights with the dot products of bf16 pairs: tiles of up to 12 rows by 32 outputs. */
 #include "kernels/matmul_f32.h"
+#include "kernels/matmul_pairs_avx512bf16.h"
 #include "kernels/matmul_panel_avx512.h"
 #include "kernels/matmul_quant.h"
 #include "kernels/matmul_row_avx512.h"
@@ -62,6 +63,37 @@ void mn_bf16_pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, vo
             stride = sizeof p->rows[0];
         }
         mn_pack_dwords(rows, stride, (part->n_inputs + 1) / 2, p->column, half);
+    }
+}
+
+/* Sixteen outputs of one input. */
+MN_ALWAYS_INLINE __m512 load_outputs(mn_dtype type, const char *outputs, __mmask16 mask) {
+    if (type == MN_F32) return _mm512_maskz_loadu_ps(mask, outputs);
+    __m256i half = _mm256_maskz_loadu_epi16(mask, outputs);
+    if (type == MN_F16) return _mm512_cvtph_ps(half);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+MN_ALWAYS_INLINE void pack_columns(mn_dtype type, const mn_matmul_part *part, mn_panel_column *column) {
+    size_t stride = part->row_bytes, half_bytes = MN_HALF_OUTPUTS * mn_dtype_row_bytes(type, 1);
+    const char *outputs = mn_matmul_column(part, 0);
+    for (int i = 0; i < part->n_inputs; i += 2, outputs += 2 * stride, column++)
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            __mmask16 mask = mn_half_mask(part->n_outputs, half);
+            const char *at = outputs + (size_t)half * half_bytes;
+            __m512 second = i + 1 < part->n_inputs ? load_outputs(type, at + stride, mask) : _mm512_setzero_ps();
+            column->half[half] = mn_join_pair(load_outputs(type, at, mask), second);
+        }
+}
+
+void mn_bf16_pack_transposed(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+    (void)vec;
+    panel *p = dst;
+    switch (part->w->type) {
+    case MN_F16: pack_columns(MN_F16, part, p->column); break;
+    case MN_BF16: pack_columns(MN_BF16, part, p->column); break;
+    default: pack_columns(MN_F32, part, p->column); break;
     }
 }
 
@@ -137,9 +169,11 @@ MN_ALWAYS_INLINE __m512 dot_pair(__m512 sum, __m512i w, const char *x) {
         .block_inputs = INPUTS,                                                                                        \
         .panel_bytes = sizeof(panel),                                                                                  \
         .leave = mn_sums_leave,                                                                                        \
+        .x_element_bytes = sizeof(uint16_t),                                                                           \
         .x_row_bytes = x_row_bytes,                                                                                    \
         .prepare = prepare,                                                                                            \
         .pack = mn_bf16_pack_##type,                                                                                   \
+        .pack_transposed = mn_bf16_pack_transposed,                                                                    \
         .tile = tile,                                                                                                  \
         .row = row_##type,                                                                                             \
     };

@@ -22,4 +22,10 @@ static inline const char *mn_matmul_row(const mn_matmul_part *part, int64_t o) {
            (size_t)(part->first_input / info->block_elems) * (size_t)info->block_bytes;
 }
 
+/* The same in W^T: where the part's outputs of input `first_input + i` stand. */
+static inline const char *mn_matmul_column(const mn_matmul_part *part, int64_t i) {
+    return (const char *)part->w->data + (size_t)(part->first_input + i) * part->row_bytes +
+           mn_dtype_row_bytes(part->w->type, part->first_output);
+}
+
 #endif

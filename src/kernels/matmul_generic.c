@@ -16,6 +16,12 @@ static void pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *ds
     }
 }
 
+static void pack_transposed(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+    panel *p = dst;
+    for (int i = 0; i < part->n_inputs; i++)
+        vec->to_f32(part->w->type, mn_matmul_column(part, i), p->w[i], part->n_outputs);
+}
+
 static void tile_row(const mn_matmul_part *part, const panel *p, const float *x, const float *old, float *out) {
     float sum[OUTPUTS] = {0};
     if (old) memcpy(sum, old, (size_t)part->n_outputs * sizeof *sum);
@@ -60,9 +66,11 @@ static const mn_matmul_path f32_path = {
     .panel_outputs = OUTPUTS,
     .block_inputs = INPUTS,
     .panel_bytes = sizeof(panel),
+    .x_element_bytes = sizeof(float),
     .x_row_bytes = mn_f32_x_row_bytes,
     .prepare = mn_f32_prepare,
     .pack = pack,
+    .pack_transposed = pack_transposed,
     .tile = tile,
 };
 

@@ -19,11 +19,6 @@ typedef struct mn_panel_column {
     __m512i half[2];
 } mn_panel_column;
 
-/* Weights of f16 and bf16 as pairs of bf16, at the beginning of a panel: (n_inputs + 1) / 2 columns, rounded up to 4.
- */
-void mn_bf16_pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
-void mn_bf16_pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
-
 /* Rows j, j + 4, j + 8, j + 12 of 16 bytes each, in one vector. */
 MN_ALWAYS_INLINE __m512i mn_load_4_rows(const char *p, size_t stride) {
     __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)p));

@@ -37,6 +37,8 @@ typedef struct mn_vec_kernels {
      * split: (i, i + n_pairs). In place on x. */
     void (*rotate_interleaved)(float *x, const float *cos, const float *sin, int64_t n_pairs);
     void (*rotate_split)(float *x, const float *cos, const float *sin, int64_t n_pairs);
+    /* dst[j, i] = src[i, j] for n_rows rows of n, which are strides apart; not overlapping */
+    void (*transpose)(float *dst, int64_t dst_stride, const float *src, int64_t src_stride, int64_t n_rows, int64_t n);
     /* Rows to and from f32, bit-equal to mn_to_f32 and mn_from_f32 (a NaN stays a NaN, not always the same one).
      * Quantised rows are 2-byte aligned. */
     void (*to_f32)(mn_dtype type, const void *src, float *dst, int64_t n);

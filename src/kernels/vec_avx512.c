@@ -1,3 +1,4 @@
+#include "kernels/transpose_avx2.h"
 #include "tensor/half.h"
 
 #include <immintrin.h>

@@ -1,4 +1,5 @@
 /* Portable C: the reference for every level, and the whole table where there is no other. */
+#include "kernels/transpose.h"
 #include "kernels/vec.h"
 
 #include <math.h>
@@ -117,6 +118,7 @@ void mn_vec_init_generic(mn_vec_kernels *table) {
         .gelu_mul = vec_gelu_mul,
         .rotate_interleaved = rotate_interleaved,
         .rotate_split = rotate_split,
+        .transpose = mn_transpose,
         .to_f32 = mn_to_f32,
         .from_f32 = mn_from_f32,
     };

@@ -1,3 +1,4 @@
+#include "kernels/transpose.h"
 #include "tensor/half.h"
 
 #include <arm_neon.h>

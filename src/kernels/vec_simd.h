@@ -1,5 +1,5 @@
 /* The vector kernels, written once for every width in the compiler's vector types. A level's file defines LANES (floats
- * in a register) and the two conversions of f16, includes this, and has the whole table in vec_init.
+ * in a register), the two conversions of f16 and mn_transpose, includes this, and has the whole table in vec_init.
  *
  * The last, partial vector of an array goes through a vector of its own, filled up with what does not matter.
  */
@@ -313,6 +313,7 @@ static void vec_init(mn_vec_kernels *table) {
         .gelu_mul = vec_gelu_mul,
         .rotate_interleaved = rotate_interleaved,
         .rotate_split = rotate_split,
+        .transpose = mn_transpose,
         .to_f32 = row_to_f32,
         .from_f32 = row_from_f32,
     };
