@@ -39,32 +39,19 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     return configure_infini(gguf, c, err);
 }
 
-/* [n_out][n_in] floats of a matrix small enough to be kept as f32. */
-static const float *bind_matrix(mn_binder *b, const char *name, int64_t n_in, int64_t n_out) {
-    mn_projection matrix = {0};
-    mn_bind_projection(b, name, n_in, n_out, &matrix);
-    if (b->status != MN_OK) return NULL;
-    float *copy = mn_arena_alloc(b->arena, (size_t)(n_in * n_out), sizeof *copy);
-    if (!copy)
-        b->status = mn_fail(b->err, MN_ERR_MEMORY, "no memory for tensor %s.", name);
-    else
-        mn_to_f32(matrix.w.type, matrix.w.data, copy, n_in * n_out);
-    return copy;
-}
-
 static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
     (void)layer;
     mn_bind_norms(b, c, l);
     mn_bind_attention(b, c, l);
     mn_bind_swiglu(b, c, l);
     if (c->n_conv_taps) {
-        l->q_conv = bind_matrix(b, "attn_q_conv", c->n_conv_taps, (int64_t)c->n_heads * c->head_dim_k);
-        l->k_conv = bind_matrix(b, "attn_k_conv", c->n_conv_taps, (int64_t)c->n_kv_heads * c->head_dim_k);
+        l->q_conv = mn_bind_matrix(b, "attn_q_conv", c->n_conv_taps, (int64_t)c->n_heads * c->head_dim_k);
+        l->k_conv = mn_bind_matrix(b, "attn_k_conv", c->n_conv_taps, (int64_t)c->n_kv_heads * c->head_dim_k);
     }
     if (c->infini.segment == 0) return;
     l->infini_gate = mn_bind_vector(b, "infini_gate.bias", c->n_heads, true);
     mn_bind_projection(b, "infini_write", c->n_embd, c->n_kv_heads, &l->infini_write);
-    l->infini_write_k = bind_matrix(b, "infini_write_k", c->head_dim_k, c->n_kv_heads);
+    l->infini_write_k = mn_bind_matrix(b, "infini_write_k", c->head_dim_k, c->n_kv_heads);
 }
 
 const mn_family mn_family_mnemo = {

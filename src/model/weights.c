@@ -41,9 +41,10 @@ static const mn_tensor *find(mn_binder *b, const char *name, int64_t ne0, int64_
     return NULL;
 }
 
-/* n0 * n1 floats copied out of a tensor of any type. */
-static const float *copy_floats(mn_binder *b, const mn_tensor *t) {
+/* n0 * n1 floats of a tensor of any type: those of the file where they can be used as they are, else a copy. */
+static const float *floats_of(mn_binder *b, const mn_tensor *t) {
     if (!t) return NULL;
+    if (t->type == MN_F32 && (uintptr_t)t->data % sizeof(float) == 0) return t->data;
     int64_t n = t->ne[0] * t->ne[1];
     float *copy = mn_arena_alloc(b->arena, (size_t)n, sizeof *copy);
     if (!copy) {
@@ -55,7 +56,11 @@ static const float *copy_floats(mn_binder *b, const mn_tensor *t) {
 }
 
 const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need) {
-    return copy_floats(b, find(b, name_of(b, name, "").text, n, 1, 1, need));
+    return floats_of(b, find(b, name_of(b, name, "").text, n, 1, 1, need));
+}
+
+const float *mn_bind_matrix(mn_binder *b, const char *name, int64_t n_in, int64_t n_out) {
+    return floats_of(b, find(b, name_of(b, name, ".weight").text, n_in, n_out, 1, true));
 }
 
 static void bind_projection(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, bool need,
@@ -64,7 +69,7 @@ static void bind_projection(mn_binder *b, const char *name, int64_t n_in, int64_
     const mn_tensor *w = find(b, name_of(b, name, ".weight").text, n_in, n_out, 1, need);
     if (!w) return;
     out->w = *w;
-    out->b = copy_floats(b, find(b, name_of(b, name, ".bias").text, n_out, 1, 1, false));
+    out->b = floats_of(b, find(b, name_of(b, name, ".bias").text, n_out, 1, 1, false));
 }
 
 void mn_bind_projection(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_projection *out) {
@@ -81,8 +86,8 @@ void mn_bind_stack(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, 
 }
 
 static void bind_norm(mn_binder *b, const char *name, int64_t n, bool need, mn_norm *out) {
-    out->w = copy_floats(b, find(b, name_of(b, name, ".weight").text, n, 1, 1, need));
-    out->b = copy_floats(b, find(b, name_of(b, name, ".bias").text, n, 1, 1, false));
+    out->w = floats_of(b, find(b, name_of(b, name, ".weight").text, n, 1, 1, need));
+    out->b = floats_of(b, find(b, name_of(b, name, ".bias").text, n, 1, 1, false));
 }
 
 void mn_bind_norm(mn_binder *b, const char *name, int64_t n, mn_norm *out) { bind_norm(b, name, n, true, out); }

@@ -55,7 +55,7 @@ typedef struct mn_weights {
 /* Looks up tensors. The first error stays, later calls do nothing: bind all, then look at `status`. */
 typedef struct mn_binder {
     const mn_gguf *gguf;
-    mn_arena *arena; /* vectors are copied here as f32: a file may hold them in any type, at any address */
+    mn_arena *arena; /* vectors that the file holds in another type than f32, or unaligned, are copied here */
     int layer;       /* names get "blk.LAYER." before them; < 0 = as they are */
     mn_status status;
     mn_error *err;
@@ -72,6 +72,8 @@ void mn_bind_norm(mn_binder *b, const char *name, int64_t n, mn_norm *out);
 void mn_bind_norm_if(mn_binder *b, const char *name, int64_t n, mn_norm *out);
 /* n floats under exactly this name, NULL when missing and not needed. */
 const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need);
+/* A matrix "NAME.weight" [n_out][n_in] small enough to be used as f32, needed. */
+const float *mn_bind_matrix(mn_binder *b, const char *name, int64_t n_in, int64_t n_out);
 /* Cuts rows [first, first + n) out of a bound matrix and its bias: fused q, k, v, and fused gate and up. */
 mn_projection mn_projection_rows(const mn_projection *whole, int64_t first, int64_t n);
 
