@@ -1,0 +1,138 @@
+#include "train/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VERSION = 1, NAME_BYTES = 160 };
+
+static const char *const moment_suffix[2] = {".m0", ".m1"};
+
+/* The counters of a state in the order of the file. */
+static void pack_state(const mn_train_state *s, int64_t out[5 + MN_MAX_SOURCES]) {
+    const int64_t head[] = {s->step, s->n_tokens, s->cursor.n_documents, s->cursor.offset, s->cursor.source};
+    memcpy(out, head, sizeof head);
+    memcpy(out + 5, s->cursor.n_of_source, sizeof s->cursor.n_of_source);
+}
+
+static void unpack_state(const int64_t in[5 + MN_MAX_SOURCES], mn_train_state *s) {
+    s->step = in[0];
+    s->n_tokens = in[1];
+    s->cursor.n_documents = in[2];
+    s->cursor.offset = in[3];
+    s->cursor.source = in[4];
+    memcpy(s->cursor.n_of_source, in + 5, sizeof s->cursor.n_of_source);
+}
+
+static void put_numbers(mn_gguf_writer *w, const char *key, mn_gguf_type type, const void *data, uint64_t n) {
+    mn_gguf_put_kv(w, &(mn_gguf_kv){.key = {key, strlen(key)},
+                                    .type = MN_GGUF_ARRAY,
+                                    .item_type = type,
+                                    .n_items = n,
+                                    .data = data,
+                                    .bytes = n * 8,
+                                    .length_bytes = sizeof(uint64_t)});
+}
+
+static void put_floats(mn_gguf_writer *w, const mn_parameter *p, const char *suffix, const float *data) {
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s%s", p->name, suffix);
+    mn_tensor t = {.name = name, .type = MN_F32, .n_dims = 2, .ne = {p->n_in, p->n_out, 1, 1}, .data = data};
+    mn_gguf_put_tensor(w, &t);
+}
+
+static void put_all(mn_gguf_writer *w, const mn_parameters *all, const mn_train_state *state, const char *config) {
+    int64_t counters[5 + MN_MAX_SOURCES];
+    double times[] = {state->seconds, state->best_validation};
+    pack_state(state, counters);
+    mn_gguf_put_string(w, "general.type", "checkpoint");
+    mn_gguf_put_u32(w, "checkpoint.version", VERSION);
+    mn_gguf_put_string(w, "checkpoint.config", config);
+    put_numbers(w, "checkpoint.state", MN_GGUF_I64, counters, sizeof counters / sizeof *counters);
+    put_numbers(w, "checkpoint.times", MN_GGUF_F64, times, 2);
+    for (int64_t i = 0; i < all->n_items; i++) {
+        const mn_parameter *p = &all->items[i];
+        if (p->frozen) continue;
+        put_floats(w, p, "", p->weights);
+        put_floats(w, p, moment_suffix[0], p->moments[0]);
+        if (p->optimiser == MN_OPTIMISER_ADAMW) put_floats(w, p, moment_suffix[1], p->moments[1]);
+    }
+}
+
+mn_status mn_checkpoint_save(const char *path, const mn_parameters *all, const mn_train_state *state,
+                             const char *config, mn_error *err) {
+    mn_gguf_writer *w;
+    MN_TRY(mn_gguf_writer_create(&w, err));
+    put_all(w, all, state, config);
+    mn_status status = mn_gguf_write(w, path, NULL, NULL, err);
+    mn_gguf_writer_destroy(w);
+    return status;
+}
+
+/* An array of n values of 8 bytes. */
+static mn_status get_numbers(const mn_gguf *g, const char *key, mn_gguf_type type, void *out, uint64_t n,
+                             mn_error *err) {
+    const mn_gguf_kv *kv = mn_gguf_find(g, key);
+    if (!kv || kv->type != MN_GGUF_ARRAY || kv->item_type != type || kv->n_items != n)
+        return mn_fail(err, MN_ERR_FORMAT, "%s: is no checkpoint of this version: key %s is missing or another.",
+                       mn_gguf_path(g), key);
+    memcpy(out, kv->data, n * 8);
+    return MN_OK;
+}
+
+static mn_status get_floats(const mn_gguf *g, const mn_parameter *p, const char *suffix, float *out, mn_error *err) {
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s%s", p->name, suffix);
+    const mn_tensor *t = mn_gguf_tensor(g, name);
+    if (!t || t->type != MN_F32 || t->ne[0] != p->n_in || t->ne[1] != p->n_out || t->ne[2] != 1 || t->ne[3] != 1)
+        return mn_fail(err, MN_ERR_FORMAT,
+                       "%s: has no tensor %s of %lld x %lld; it is a checkpoint of another training.", mn_gguf_path(g),
+                       name, (long long)p->n_in, (long long)p->n_out);
+    memcpy(out, t->data, t->bytes);
+    return MN_OK;
+}
+
+static mn_status get_all(const mn_gguf *g, mn_parameters *all, mn_train_state *state, mn_error *err) {
+    int64_t counters[5 + MN_MAX_SOURCES], version = 0;
+    double times[2];
+    bool found = false;
+    MN_TRY(mn_gguf_get_i64(g, "checkpoint.version", &version, &found, err));
+    if (version != VERSION)
+        return mn_fail(err, MN_ERR_FORMAT, "%s: is a checkpoint of version %lld; this program reads version %d.",
+                       mn_gguf_path(g), (long long)version, VERSION);
+    MN_TRY(get_numbers(g, "checkpoint.state", MN_GGUF_I64, counters, sizeof counters / sizeof *counters, err));
+    MN_TRY(get_numbers(g, "checkpoint.times", MN_GGUF_F64, times, 2, err));
+    for (int64_t i = 0; i < all->n_items; i++) {
+        const mn_parameter *p = &all->items[i];
+        if (p->frozen) continue;
+        MN_TRY(get_floats(g, p, "", p->weights, err));
+        MN_TRY(get_floats(g, p, moment_suffix[0], p->moments[0], err));
+        if (p->optimiser == MN_OPTIMISER_ADAMW) MN_TRY(get_floats(g, p, moment_suffix[1], p->moments[1], err));
+    }
+    unpack_state(counters, state);
+    state->seconds = times[0];
+    state->best_validation = times[1];
+    return MN_OK;
+}
+
+mn_status mn_checkpoint_load(const char *path, mn_parameters *all, mn_train_state *state, mn_error *err) {
+    mn_gguf *g;
+    MN_TRY(mn_gguf_open(path, &g, err));
+    mn_status status = get_all(g, all, state, err);
+    mn_gguf_close(g);
+    return status;
+}
+
+mn_status mn_checkpoint_config(const char *path, char **out, mn_error *err) {
+    mn_gguf *g;
+    mn_gguf_string text = {"", 0};
+    bool found = false;
+    MN_TRY(mn_gguf_open(path, &g, err));
+    mn_status status = mn_gguf_get_string(g, "checkpoint.config", &text, &found, err);
+    if (status == MN_OK && !found)
+        status = mn_fail(err, MN_ERR_FORMAT, "%s: is no checkpoint: key checkpoint.config is missing.", path);
+    if (status == MN_OK && !(*out = strndup(text.data, text.bytes)))
+        status = mn_fail(err, MN_ERR_MEMORY, "no memory for a configuration.");
+    mn_gguf_close(g);
+    return status;
+}

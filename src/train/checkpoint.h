@@ -1,0 +1,32 @@
+/* A training in a file, from which it goes on as if it had never stopped, bit for bit.
+ *
+ * The file is a GGUF: keys "checkpoint.*" with the step, the place in the data and the configuration, and for each
+ * tensor that is trained its weights, first and second moments ("NAME", "NAME.m0", "NAME.m1", f32). It is written
+ * beside the last one, synced, and renamed: whatever happens, the last whole checkpoint stays.
+ */
+#ifndef MN_TRAIN_CHECKPOINT_H
+#define MN_TRAIN_CHECKPOINT_H
+
+#include "train/parameters.h"
+
+/* All that a training is beside its parameters. */
+typedef struct mn_train_state {
+    int64_t step;             /* steps done */
+    int64_t n_tokens;         /* learnt from so far */
+    double seconds;           /* spent so far, over all runs */
+    mn_dataset_cursor cursor; /* in the data */
+    double best_validation;   /* loss; 0 before the first */
+} mn_train_state;
+
+/* Writes `path`. config_text is what mn_train_config_write gives. Errors: the disk; the last checkpoint stays. */
+mn_status mn_checkpoint_save(const char *path, const mn_parameters *parameters, const mn_train_state *state,
+                             const char *config_text, mn_error *err);
+
+/* Fills parameters and state from `path`. Errors: no checkpoint, one of a model with other tensors or shapes, or one
+ * cut short; parameters may then be half filled and are not to be used. */
+mn_status mn_checkpoint_load(const char *path, mn_parameters *parameters, mn_train_state *state, mn_error *err);
+
+/* The configuration kept in it (the caller frees *out), to say what differs from the one of now. */
+mn_status mn_checkpoint_config(const char *path, char **out, mn_error *err);
+
+#endif
