@@ -1,5 +1,5 @@
 /* Decode: few rows and many keys, so the keys are split: every range of every KV head of every sequence is an item. */
-#include "attention/attention.h"
+#include "attention/decode.h"
 
 #include "attention/tile.h"
 #include "base/checked.h"

@@ -1,5 +1,5 @@
 /* Prefill: tiles of query rows, each walking its keys from the first to the last (FlashAttention-2's loop order). */
-#include "attention/attention.h"
+#include "attention/flash.h"
 
 #include "attention/tile.h"
 #include "base/checked.h"

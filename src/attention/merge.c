@@ -1,5 +1,5 @@
 /* Parts of one softmax: FlashAttention's merge by log-sum-exp (arXiv:2307.08691, section 3.1.1), across calls. */
-#include "attention/attention.h"
+#include "attention/merge.h"
 
 #include <math.h>
 #include <string.h>

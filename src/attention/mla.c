@@ -1,5 +1,6 @@
 #include "attention/mla.h"
 
+#include "attention/flash.h"
 #include "attention/tile.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"

@@ -11,15 +11,9 @@
 #ifndef MN_ATTENTION_MLA_H
 #define MN_ATTENTION_MLA_H
 
-#include "attention/attention.h"
-#include "tensor/tensor.h"
-
-/* The up-projections of one layer, of any weight type; borrowed. */
-typedef struct mn_mla {
-    mn_tensor k_up; /* [n_heads][kv_rank][n_nope]: W_UK,h^T, as files hold it */
-    mn_tensor v_up; /* [n_heads][v_dim][kv_rank]: W_UV,h */
-    int kv_rank, n_nope, n_rot, v_dim;
-} mn_mla;
+#include "attention/types.h"
+#include "base/technique.h"
+#include "kernels/compute.h"
 
 /* Up to how many earlier tokens n_rows queries are served with fewer products by materialised keys: the largest D with
  *   D kv_rank (n_nope + v_dim)  <  (n_rows D + n_rows (n_rows + 1) / 2) (2 kv_rank - n_nope - v_dim)

@@ -1,10 +1,14 @@
 #include "attention/stream.h"
 
+#include "attention/attention.h"
+#include "attention/mla.h"
 #include "attention/tile.h"
 #include "base/checked.h"
 #include "kvcache/cache.h"
 
 enum { RANGE_PAGES = MN_RANGE_KEYS / MN_PAGE_TOKENS };
+
+_Static_assert(MN_STAGED_PAGES % RANGE_PAGES == 0, "waves are whole ranges of keys");
 
 /* Pages [first_page, end_page), whole ranges, and those of them that have to be read. */
 typedef struct wave {
@@ -99,7 +103,8 @@ static mn_status attend_cold(const mn_compute *c, stream *s, mn_error *err) {
     s->k_pages = mn_arena_zalloc(c->scratch, (size_t)s->n_pages, sizeof *s->k_pages);
     s->v_pages =
         s->cache->shape.v_in_k ? s->k_pages : mn_arena_zalloc(c->scratch, (size_t)s->n_pages, sizeof *s->v_pages);
-    s->call.sums = mn_attend_sums(c->scratch, &s->call);
+    mn_attend made = s->call.mla ? mn_mla_made(&s->call) : s->call;
+    s->call.sums = mn_attend_sums(c->scratch, &made);
     bool complete = s->k_pages && s->v_pages && s->call.sums;
     for (int i = 0; i < 2; i++) {
         wave *w = &s->waves[i];

@@ -2,6 +2,7 @@
 #ifndef MN_ATTENTION_STREAM_H
 #define MN_ATTENTION_STREAM_H
 
+#include "attention/types.h"
 #include "kvcache/kvcache.h"
 
 /* mn_attention of one layer, a->kv being the cache's view. Cold pages that some row sees come through two buffers in

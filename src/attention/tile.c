@@ -1,6 +1,5 @@
 #include "attention/tile.h"
 
-#include "attention/mla.h"
 #include "base/checked.h"
 
 #include <math.h>
@@ -301,10 +300,6 @@ mn_softmax_rows mn_attend_sums_of(const mn_attend *a, int kv_head) {
 }
 
 float *mn_attend_sums(mn_arena *arena, const mn_attend *a) {
-    if (a->mla) {
-        mn_attend made = mn_mla_made(a);
-        return mn_attend_sums(arena, &made);
-    }
     mn_attend filled = *a;
     filled.sums = mn_arena_alloc(arena, (size_t)a->kv.n_kv_heads, head_sums_floats(a) * sizeof(float));
     for (int h = 0; filled.sums && h < a->kv.n_kv_heads; h++)

@@ -7,11 +7,9 @@
 #ifndef MN_ATTENTION_TILE_H
 #define MN_ATTENTION_TILE_H
 
-#include "attention/attention.h"
 #include "attention/visible.h"
+#include "base/arena.h"
 #include "kernels/attend.h"
-
-enum { MN_RANGE_KEYS = 1024 };
 
 /* The arithmetic of a call: direct_k and direct_v are NULL where rows are packed. */
 typedef struct mn_arithmetic {
@@ -47,6 +45,8 @@ void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t b
 
 /* Keys that any row of the tile may see, of those that the call looks at. */
 mn_key_range mn_row_tile_range(const mn_attend *a, int64_t first_row, int64_t n_tokens);
+/* Memory for a->sums, cleared, of the rows of a, whose mla is NULL; NULL when the arena has none. */
+float *mn_attend_sums(mn_arena *arena, const mn_attend *a);
 /* The running softmaxes of a KV head's rows in a->sums. */
 mn_softmax_rows mn_attend_sums_of(const mn_attend *a, int kv_head);
 

@@ -2,7 +2,7 @@
 #ifndef MN_ATTENTION_VISIBLE_H
 #define MN_ATTENTION_VISIBLE_H
 
-#include "attention/attention.h"
+#include "attention/types.h"
 
 /* Keys [begin, end). */
 typedef struct mn_key_range {
@@ -12,11 +12,6 @@ typedef struct mn_key_range {
 /* The keys that causality, window, segment and the number of cached rows leave to a token; both ends grow with it.
  * Sinks before the range are seen as well; dilation leaves gaps in it. */
 mn_key_range mn_visible_range(const mn_attend *a, int64_t token);
-
-/* Tokens of a query block. */
-static inline int mn_query_block_tokens(const mn_block_list *lists) {
-    return lists->query_tokens > 0 ? lists->query_tokens : lists->block_tokens;
-}
 
 /* How many query heads of a KV head's group have a list of their own: its group, or 1 where they are alike. */
 int mn_heads_listed(const mn_attend *a);

@@ -1,5 +1,6 @@
 #include "bench/attention_case.h"
 
+#include "attention/attention.h"
 #include "attention/visible.h"
 
 #include <math.h>

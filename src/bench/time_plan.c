@@ -1,5 +1,6 @@
 #include "bench/time_plan.h"
 
+#include "attention/mla.h"
 #include "base/checked.h"
 
 #include <math.h>

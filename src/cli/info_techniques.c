@@ -1,5 +1,7 @@
 #include "cli/info_techniques.h"
 
+#include "attention/decode.h"
+#include "attention/flash.h"
 #include "attention/mla.h"
 #include "attention/patterns/pattern.h"
 #include "recurrent/short_conv.h"

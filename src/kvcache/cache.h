@@ -2,9 +2,12 @@
 #ifndef MN_KVCACHE_CACHE_H
 #define MN_KVCACHE_CACHE_H
 
-#include "attention/key_summary.h"
 #include "kvcache/disk.h"
+#include "kvcache/key_summary.h"
 #include "kvcache/kvcache.h"
+
+/* Cold pages are read in multiples of so many: the ranges of keys that attention takes. */
+enum { MN_STAGED_PAGES = 8 };
 
 struct mn_kvcache {
     mn_kv_shape shape;

@@ -8,9 +8,10 @@
 #ifndef MN_KVCACHE_KVCACHE_H
 #define MN_KVCACHE_KVCACHE_H
 
-#include "attention/attention.h"
 #include "base/status.h"
+#include "base/technique.h"
 #include "kernels/compute.h"
+#include "kvcache/view.h"
 #include "tensor/dtype.h"
 
 typedef struct mn_kv_shape {

@@ -1,6 +1,5 @@
 /* Which pages stay in RAM. Decoding looks at every page for every token, so the page used longest ago is the one needed
  * next: a fixed share that stays is read less often than any share that moves. */
-#include "attention/tile.h"
 #include "base/checked.h"
 #include "kvcache/cache.h"
 
@@ -9,11 +8,11 @@
 
 /* Bytes of one wave (stream.c): long enough for a disk to read at full speed, short enough that little of a layer's
  * first wave is waited for. No more than a share of the RAM given. */
-enum { WAVE_BYTES = 4 << 20, WAVE_SHARE = 8, RANGE_PAGES = MN_RANGE_KEYS / MN_PAGE_TOKENS };
+enum { WAVE_BYTES = 4 << 20, WAVE_SHARE = 8 };
 
 static int choose_staging_pages(const mn_kvcache *cache, size_t ram_bytes) {
     size_t pages = MN_MIN((size_t)WAVE_BYTES, ram_bytes / WAVE_SHARE) / cache->layer_bytes;
-    return MN_MAX((int)pages / RANGE_PAGES * RANGE_PAGES, RANGE_PAGES);
+    return MN_MAX((int)pages / MN_STAGED_PAGES * MN_STAGED_PAGES, MN_STAGED_PAGES);
 }
 
 mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes, int64_t step_tokens, mn_error *err) {

@@ -2,6 +2,7 @@
 #include "model/ops.h"
 
 #include "recurrent/linear.h"
+#include "attention/merge.h"
 #include "attention/mla.h"
 #include "attention/patterns/snapkv.h"
 #include "recurrent/short_conv.h"

@@ -2,6 +2,7 @@
  * takes it. */
 #include "model/ops.h"
 
+#include "attention/attention.h"
 #include "attention/mla.h"
 #include "attention/patterns/snapkv.h"
 #include "base/checked.h"

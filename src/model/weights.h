@@ -2,7 +2,7 @@
 #ifndef MN_MODEL_WEIGHTS_H
 #define MN_MODEL_WEIGHTS_H
 
-#include "attention/mla.h"
+#include "attention/types.h"
 #include "base/arena.h"
 #include "model/config.h"
 

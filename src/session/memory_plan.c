@@ -1,6 +1,6 @@
 #include "session/memory_plan.h"
 
-#include "attention/tile.h"
+#include "attention/flash.h"
 #include "base/checked.h"
 
 #include <stdio.h>

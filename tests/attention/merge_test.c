@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "attention/merge.h"
 #include "kernels/kernels.h"
 
 enum { N_ROWS = 100, FIRST = 1200, N_PARTS = 3 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention/attention.h"
 #include "attention/mla.h"
 #include "base/checked.h"
 #include "base/clock.h"

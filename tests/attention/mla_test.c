@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "attention/mla.h"
+#include "attention/tile.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
 

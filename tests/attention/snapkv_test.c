@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention/attention.h"
 #include "attention/patterns/snapkv.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"

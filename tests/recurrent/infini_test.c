@@ -1,4 +1,4 @@
-/* attention/infini: the memory against the papers' matrix forms in double, in chunks of every size; splits, copies and
+/* recurrent/infini: the memory against the papers' matrix forms in double, in chunks of every size; splits, copies and
  * threads change no bit; an empty memory reads as 0; correlated keys stay bounded.
  */
 #include "support/support.h"
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention/patterns/pattern.h"
 #include "recurrent/infini.h"
 #include "base/random.h"
 #include "kernels/kernels.h"
@@ -281,6 +282,14 @@ static void refuses_what_cannot_work(void **unused) {
     assert_int_equal(mn_infini_step(&compute, &shapes[1], state, whole[0], q, k, v, gates, 1, 0, &err), MN_ERR_FORMAT);
     free(state);
     assert_int_equal(mn_infini_find_rule("delta-exact"), MN_INFINI_DELTA_EXACT);
+    /* --attn infini:S,RULE counts the rules as the enumeration does. */
+    for (int rule = MN_INFINI_LINEAR; rule <= MN_INFINI_DELTA_EXACT; rule++) {
+        char text[64];
+        mn_pattern pattern;
+        snprintf(text, sizeof text, "infini:64,%s", mn_infini_rule_name((mn_infini_rule)rule));
+        assert_ok(mn_pattern_parse(text, &pattern, &err), err);
+        assert_int_equal(pattern.args[1], rule);
+    }
     assert_int_equal(mn_infini_find_feature("relu"), -1);
 }
 

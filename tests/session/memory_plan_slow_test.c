@@ -1,6 +1,7 @@
 /* The memory plan against what the operating system counts. */
 #include "support/support.h"
 
+#include "attention/flash.h"
 #include "session/memory_plan.h"
 #include "bench/depth.h"
 

@@ -1,6 +1,7 @@
 /* The memory plan against what sessions really take. */
 #include "support/support.h"
 
+#include "attention/flash.h"
 #include "base/checked.h"
 #include "base/ram.h"
 #include "session/session.h"

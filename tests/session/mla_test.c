@@ -8,6 +8,8 @@
 
 #include "base/checked.h"
 #include "kernels/cpu.h"
+#include "attention/flash.h"
+#include "attention/mla.h"
 #include "session/session.h"
 
 static const char *const models[] = {"golden/tiny-deepseek2", "golden/tiny-deepseek3", "golden/tiny-deepseek2-yarn"};

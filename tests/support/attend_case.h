@@ -3,6 +3,8 @@
 #define MN_TESTS_ATTEND_CASE_H
 
 #include "attention/attention.h"
+#include "attention/decode.h"
+#include "attention/flash.h"
 #include "base/random.h"
 
 typedef struct attend_spec {

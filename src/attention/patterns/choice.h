@@ -2,7 +2,8 @@
 #ifndef MN_ATTENTION_PATTERNS_CHOICE_H
 #define MN_ATTENTION_PATTERNS_CHOICE_H
 
-#include "attention/attention.h"
+#include "attention/types.h"
+#include "kernels/compute.h"
 
 /* The lists of a call while they are chosen: any thread may fill any of them, each at most capacity blocks. */
 typedef struct mn_choice {

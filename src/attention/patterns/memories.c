@@ -1,9 +1,7 @@
-/* Memories of fixed size, by the names that choose them. linear.c and infini.c of the room above compute them; here is
- * how their numbers are read, and which keys their softmax part sees: none, and those of the query's own segment.
+/* Recurrent states in the place of old keys, by the names that choose them. src/recurrent computes them; here is how
+ * their numbers are read, and which keys their softmax part sees: none, and those of the query's own segment.
  */
 #include "attention/patterns/kinds.h"
-
-#include "recurrent/infini.h"
 
 static bool sees_past(const mn_pattern *p, int64_t i, int64_t j) {
     (void)p;
@@ -46,7 +44,7 @@ const mn_pattern_kind mn_pattern_infini = {
     .max_args = 3,
     .defaults = {0, MN_PATTERN_UNSAID, MN_PATTERN_UNSAID},
     .is_share = {false, false, true},
-    .find_word = {NULL, mn_infini_find_rule, NULL},
+    .words = {NULL, "linear delta delta-exact", NULL}, /* as mn_infini_rule counts them */
     .check = check,
     .list = list,
     .sees = sees,

@@ -5,7 +5,6 @@
  */
 #include "attention/patterns/kinds.h"
 
-#include "attention/key_summary.h"
 #include "attention/patterns/choice.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"

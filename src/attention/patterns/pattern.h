@@ -9,10 +9,10 @@
 #ifndef MN_ATTENTION_PATTERNS_PATTERN_H
 #define MN_ATTENTION_PATTERNS_PATTERN_H
 
-#include "attention/attention.h"
-#include "attention/key_summary.h"
+#include "attention/types.h"
 #include "attention/patterns/block_runs.h"
 #include "base/arena.h"
+#include "kvcache/key_summary.h"
 
 #include <stdbool.h>
 
@@ -85,9 +85,9 @@ struct mn_pattern_kind {
     const char *file, *test;  /* where it is, and what holds it to its definition; from the root of the repository */
     unsigned traits;
     int min_args, max_args;
-    int64_t defaults[MN_PATTERN_ARGS]; /* for numbers left out; MN_PATTERN_UNSAID: who runs it decides */
-    bool is_share[MN_PATTERN_ARGS];    /* which are shares, written 0.9 */
-    int (*find_word[MN_PATTERN_ARGS])(const char *word); /* which are words: the number of one, or -1 */
+    int64_t defaults[MN_PATTERN_ARGS];  /* for numbers left out; MN_PATTERN_UNSAID: who runs it decides */
+    bool is_share[MN_PATTERN_ARGS];     /* which are shares, written 0.9 */
+    const char *words[MN_PATTERN_ARGS]; /* which are words: "linear delta", numbered from 0; NULL: a number */
     /* What is wrong with the numbers, or NULL. May set block_tokens and seed. */
     const char *(*check)(mn_pattern *p);
     /* Adds the blocks of one query block; what lies after the query is clipped by the caller. NULL: all blocks. */

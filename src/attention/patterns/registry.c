@@ -15,7 +15,7 @@ static const mn_pattern_kind *const kinds[] = {
     &mn_pattern_bigbird,    &mn_pattern_longformer, &mn_pattern_sinks,  &mn_pattern_sinks_abs, &mn_pattern_quest,
     &mn_pattern_xattention, &mn_pattern_moba,       &mn_pattern_snapkv, &mn_pattern_linear,    &mn_pattern_infini,
 };
-enum { N_KINDS = sizeof kinds / sizeof *kinds, MAX_TEXT = 128, MAX_WORD = 32 };
+enum { N_KINDS = sizeof kinds / sizeof *kinds, MAX_TEXT = 128 };
 
 const mn_pattern_kind *mn_pattern_kind_at(int index) { return index >= 0 && index < N_KINDS ? kinds[index] : NULL; }
 
@@ -43,23 +43,24 @@ static bool read_number(const char *text, bool is_share, int64_t *number, char *
     return true;
 }
 
-/* One of a kind's words. */
-static bool read_word(const char *text, int (*find_word)(const char *), int64_t *number, char **end) {
-    char word[MAX_WORD];
+/* One of a kind's words, which are separated by spaces. */
+static bool read_word(const char *text, const char *words, int64_t *number, char **end) {
     size_t bytes = strcspn(text, ",");
-    if (bytes >= sizeof word) return false;
-    snprintf(word, sizeof word, "%.*s", (int)bytes, text);
-    *number = find_word(word);
     *end = (char *)text + bytes;
-    return *number >= 0;
+    for (*number = 0; *words; ++*number) {
+        size_t n = strcspn(words, " ");
+        if (n == bytes && !memcmp(words, text, n)) return true;
+        words += n + (words[n] == ' ');
+    }
+    return false;
 }
 
 /* "1,2,3" into args; the count, or -1 when it is not that. */
 static int read_args(const mn_pattern_kind *kind, const char *text, int64_t args[MN_PATTERN_ARGS]) {
     for (int n = 0; n < MN_PATTERN_ARGS; n++) {
         char *end;
-        bool good = kind->find_word[n] ? read_word(text, kind->find_word[n], &args[n], &end)
-                                       : read_number(text, kind->is_share[n], &args[n], &end);
+        bool good = kind->words[n] ? read_word(text, kind->words[n], &args[n], &end)
+                                   : read_number(text, kind->is_share[n], &args[n], &end);
         if (!good) return -1;
         if (!*end) return n + 1;
         if (*end != ',') return -1;

@@ -5,7 +5,6 @@
  */
 #include "attention/patterns/snapkv.h"
 
-#include "attention/key_summary.h"
 #include "attention/patterns/choice.h"
 #include "attention/patterns/kinds.h"
 #include "base/checked.h"

@@ -2,7 +2,8 @@
 #ifndef MN_ATTENTION_PATTERNS_SNAPKV_H
 #define MN_ATTENTION_PATTERNS_SNAPKV_H
 
-#include "attention/attention.h"
+#include "attention/types.h"
+#include "kernels/compute.h"
 
 /* Li et al. 2024 (arXiv:2404.14469), sec. 4. a: full attention of the last rows of a prompt, the observation window.
  *   votes_j = sum over the window's rows and the query heads of the KV head of softmax(scale q K^T)_j

@@ -1,4 +1,4 @@
-#include "attention/key_summary.h"
+#include "kvcache/key_summary.h"
 
 #include "base/checked.h"
 #include "kernels/kernels.h"
@@ -17,12 +17,12 @@ void mn_cached_key(const mn_compute *c, const mn_kv_view *kv, int kv_head, int64
         memset(row, 0, (size_t)n * sizeof *row);
 }
 
-typedef struct take_in {
+typedef struct update {
     mn_key_summary *s;
     const mn_compute *c;
     const mn_kv_view *kv;
     int64_t first_block; /* begun anew from here on */
-} take_in;
+} update;
 
 static void clear(const mn_key_summary *s, float *block) {
     bool bounds = s->kind == MN_SUMMARY_BOUNDS;
@@ -43,9 +43,9 @@ static void add_key(const mn_key_summary *s, float *block, const float *key) {
 }
 
 /* Items are blocks of KV heads. A block begun earlier goes on where it stopped: the order of its sum never changes. */
-static void take_in_blocks(void *arg, int64_t begin, int64_t end, int thread_index) {
+static void update_blocks(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
-    const take_in *job = arg;
+    const update *job = arg;
     const mn_key_summary *s = job->s;
     float key[MN_ATTEND_MAX_DIM];
     for (int64_t item = begin; item < end; item++) {
@@ -93,8 +93,8 @@ mn_status mn_key_summary_update(mn_key_summary *s, mn_summary_kind kind, int blo
     if (s->n_tokens >= kv->n_tokens) return MN_OK;
     int64_t n_blocks = (kv->n_tokens + block_tokens - 1) / block_tokens;
     MN_TRY(grow(s, kv->n_tokens, err));
-    take_in job = {s, c, kv, s->n_tokens / block_tokens};
-    mn_pool_run(c->pool, (n_blocks - job.first_block) * s->n_kv_heads, 1, take_in_blocks, &job);
+    update job = {s, c, kv, s->n_tokens / block_tokens};
+    mn_pool_run(c->pool, (n_blocks - job.first_block) * s->n_kv_heads, 1, update_blocks, &job);
     s->n_tokens = kv->n_tokens;
     return MN_OK;
 }

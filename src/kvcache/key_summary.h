@@ -1,13 +1,14 @@
-/* What blocks of cached keys look like from afar, kept up to date as rows are appended: the bounds of every block, or
- * its sum. Patterns that choose blocks by looking at keys read it in place of the rows.
+/* Summaries of blocks of cached keys, kept up to date as keys are appended: the bounds of every block, or its sum.
+ * Patterns that choose blocks by their keys look at the summary in place of the keys.
  *
- * A summary is rebuilt from the rows whenever it lacks them, so nobody has to save it; who changes rows says so with
+ * A summary is rebuilt from the keys whenever it lacks them, so nobody has to save it; who changes keys calls
  * mn_key_summary_truncate.
  */
-#ifndef MN_ATTENTION_KEY_SUMMARY_H
-#define MN_ATTENTION_KEY_SUMMARY_H
+#ifndef MN_KVCACHE_KEY_SUMMARY_H
+#define MN_KVCACHE_KEY_SUMMARY_H
 
-#include "attention/attention.h"
+#include "kernels/compute.h"
+#include "kvcache/view.h"
 
 typedef enum mn_summary_kind {
     MN_SUMMARY_BOUNDS, /* per block the smallest and the largest value of every element: [2, k_dim] */
@@ -18,17 +19,17 @@ typedef enum mn_summary_kind {
 typedef struct mn_key_summary {
     mn_summary_kind kind;
     int block_tokens, n_kv_heads, k_dim;
-    int64_t n_tokens;   /* rows [0, n_tokens) are taken in; the last block may be incomplete */
+    int64_t n_tokens;   /* keys of tokens [0, n_tokens) are summarised; the last block may be incomplete */
     float *blocks;      /* [block, n_kv_heads, 1 or 2, k_dim] */
     size_t bytes;       /* room; what no block was written to yet is not taken from the machine */
     int64_t max_tokens; /* room for so many is taken at once, so that none is sought while decoding; 0 = as needed */
 } mn_key_summary;
 
-/* Takes in the rows of kv that are missing, all of them where the summary was of another kind or block. Cost: the new
- * rows and what the last block holds. MN_ERR_MEMORY. */
+/* Adds the keys of kv that are missing, all of them where the summary was of another kind or block. Cost: the new keys
+ * and what the last block holds. MN_ERR_MEMORY. */
 mn_status mn_key_summary_update(mn_key_summary *s, mn_summary_kind kind, int block_tokens, const mn_compute *c,
                                 const mn_kv_view *kv, mn_error *err);
-/* Rows from n_tokens on are no longer what they were. */
+/* Keys from token n_tokens on are no longer what they were. */
 void mn_key_summary_truncate(mn_key_summary *s, int64_t n_tokens);
 void mn_key_summary_release(mn_key_summary *s);
 
