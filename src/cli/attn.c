@@ -168,14 +168,13 @@ static void list(bool json) {
 }
 
 int cmd_attn(int argc, char **argv) {
-    arguments given = {.n_tokens = 1024};
+    arguments given = {0};
     const mn_option options[] = {
-        {"n tokens", MN_OPT_INT, &given.n_tokens, "N", "length of the text (default 1024)", 1, 1 << 24},
-        {"svg", MN_OPT_TEXT, &given.svg, "FILE", "draw the mask: queries downwards, keys to the right", 0, 0},
-        {"bidirectional", MN_OPT_FLAG, &given.bidirectional, NULL, "the form for encoders: keys after the query too", 0,
-         0},
-        {"json", MN_OPT_FLAG, &given.json, NULL, "print JSON", 0, 0},
-        {0},
+        MN_OPTION_INT("n tokens", &given.n_tokens, "N", "1024", 1, 1 << 24, "length of the text"),
+        MN_OPTION_TEXT("svg", &given.svg, "FILE", NULL, "draw the mask: queries downwards, keys to the right"),
+        MN_OPTION_FLAG("bidirectional", &given.bidirectional, "the form for encoders: keys after the query too"),
+        MN_OPTION_FLAG("json", &given.json, "print JSON"),
+        MN_OPTIONS_END,
     };
     const mn_usage usage = {
         .verb = "attn",
@@ -193,10 +192,8 @@ int cmd_attn(int argc, char **argv) {
         list(given.json);
         return MN_EXIT_DONE;
     }
-    if (words.n != 2 || strcmp(words.items[0], "show")) {
-        fprintf(stderr, "mnemo attn: wanted: mnemo attn %s\n", usage.synopsis);
-        return MN_EXIT_USAGE;
-    }
+    if (words.n != 2 || strcmp(words.items[0], "show"))
+        return mn_cli_wrong(&usage, "wanted: list, or show and a PATTERN.");
     mn_error err;
     return show(words.items[1], &given, &err) == MN_OK ? MN_EXIT_DONE : mn_cli_fail("attn", &err);
 }

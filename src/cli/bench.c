@@ -19,33 +19,32 @@
 
 enum { MAX_DEPTHS = 64 };
 
-static mn_model_options model_options;
-static const char *depth_list = "0,4096,16384,65536", *svg_path;
-static int64_t n_prompt = 512, n_generated = 32, n_repeats = 5;
+static const char *depth_list, *svg_path;
+static int64_t n_prompt, n_generated, n_repeats;
 static bool as_json, kernels_only;
 
 static const mn_option options[] = {
-    {"d depth", MN_OPT_TEXT, &depth_list, "D,...", "tokens already in the cache (0,4096,16384,65536)", 0, 0},
-    {"p n-prompt", MN_OPT_INT, &n_prompt, "N", "tokens read together at each depth (512; 0: skip)", 0, 65536},
-    {"n n-gen", MN_OPT_INT, &n_generated, "N", "tokens generated one by one at each depth (32; 0: skip)", 0, 65536},
-    {"r repetitions", MN_OPT_INT, &n_repeats, "N", "repeats; medians are shown (5)", 1, 1000},
-    {"kernels", MN_OPT_FLAG, &kernels_only, NULL,
-     "measure the table of kernels instead, at every level or at that of MNEMO_CPU", 0, 0},
-    {"json", MN_OPT_FLAG, &as_json, NULL, "one JSON object", 0, 0},
-    {"svg", MN_OPT_TEXT, &svg_path, "OUT", "draw speed by depth", 0, 0},
-    MN_MODEL_OPTION_ROWS(model_options),
-    {0},
+    MN_OPTION_TEXT("d depth", &depth_list, "D,...", "0,4096,16384,65536", "tokens already in the cache"),
+    MN_OPTION_INT("p n-prompt", &n_prompt, "N", "512", 0, 65536, "tokens prefilled together at each depth; 0: skip"),
+    MN_OPTION_INT("n n-gen", &n_generated, "N", "32", 0, 65536, "tokens decoded one by one at each depth; 0: skip"),
+    MN_OPTION_INT("r repetitions", &n_repeats, "N", "5", 1, 1000, "repeats; medians are shown"),
+    MN_OPTION_FLAG("kernels", &kernels_only,
+                   "measure the table of kernels instead, at every level or at that of MNEMO_CPU"),
+    MN_OPTION_FLAG("json", &as_json, "one JSON object"),
+    MN_OPTION_TEXT("svg", &svg_path, "OUT", NULL, "draw speed by depth"),
+    MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTIONS_END,
 };
 
 static const mn_usage usage = {
     .verb = "bench",
-    .synopsis = "-m MODEL [-d DEPTH,...] [options]",
-    .about =
-        "Measures reading and writing at depths of context. The cache is filled with the repeated rows of a short\n"
-        "text, so a deep context costs nothing to reach. Figures are medians, next to the machine's own peaks,\n"
-        "measured in the same run.",
+    .synopsis = "[MODEL] [-d DEPTH,...] [options]",
+    .about = "Measures prefill and decode at depths of context. The cache is filled with the repeated KV entries of a "
+             "short text, so a deep context costs nothing to reach. Figures are medians, next to the machine's own "
+             "peaks, measured in the same run.",
     .example = "mnemo bench -m model.gguf -d 0,16384 -ctk q8_0 -ctv q8_0 --json",
     .options = options,
+    .words = "model",
 };
 
 typedef struct job {
@@ -75,10 +74,10 @@ static mn_status measure(job *j, mn_error *err) {
     int64_t deepest = 0;
     MN_TRY(parse_depths(j, err));
     for (int i = 0; i < j->n_depths; i++) deepest = MN_MAX(deepest, j->depths[i]);
-    if (model_options.n_ctx == 0) model_options.n_ctx = deepest + MN_MAX(MN_MAX(n_prompt, n_generated), 1);
-    if (model_options.n_batch == 0) model_options.n_batch = MN_MAX(n_prompt, 1);
-    model_options.beyond = true; /* speed does not depend on what positions were made for */
-    MN_TRY(mn_model_options_open(&model_options, false, &j->engine, &j->session, err));
+    if (mn_given_model.n_ctx == 0) mn_given_model.n_ctx = deepest + MN_MAX(MN_MAX(n_prompt, n_generated), 1);
+    if (mn_given_model.n_batch == 0) mn_given_model.n_batch = MN_MAX(n_prompt, 1);
+    mn_given_model.beyond = true; /* speed does not depend on what positions were made for */
+    MN_TRY(mn_model_options_open(&mn_given_model, false, &j->engine, &j->session, err));
     MN_TRY(mn_peaks_measure(j->engine->compute.kernels->level, j->engine->pool, 1.0, &j->peaks, err));
     mn_progress progress;
     mn_progress_begin(&progress, "measuring", "depths", j->n_depths);
@@ -139,7 +138,7 @@ static json_t *rows_json(const job *j) {
         json_object_set_new(row, "attention_decode_bytes_per_s", json_real(s->attention_bytes_per_s));
         json_object_set_new(row, "attention_decode_percent_of_bandwidth",
                             json_real(percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s)));
-        if (model_options.kv_disk) disk_json(row, &s->disk);
+        if (mn_given_model.kv_disk) disk_json(row, &s->disk);
         json_array_append_new(rows, row);
     }
     return rows;
@@ -158,7 +157,7 @@ static void print_json(const job *j) {
         "settings", "n_prompt", (json_int_t)n_prompt, "n_gen", (json_int_t)n_generated, "repetitions",
         (json_int_t)n_repeats, "cache_type_k", mn_dtype_get(mn_kvcache_shape(j->session->sequence.cache)->k_type)->name,
         "cache_type_v", mn_dtype_get(mn_kvcache_shape(j->session->sequence.cache)->v_type)->name, "kv_disk",
-        model_options.kv_disk, "kv_ram_bytes", (json_int_t)model_options.kv_ram, "peak_rss_bytes", peak_rss_bytes());
+        mn_given_model.kv_disk, "kv_ram_bytes", (json_int_t)mn_given_model.kv_ram, "peak_rss_bytes", peak_rss_bytes());
     json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(object);
@@ -181,7 +180,7 @@ static void print_table(const job *j) {
                percent(s->attention_flops_per_s, best_flops(&j->peaks)), s->attention_bytes_per_s / 1e9,
                percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s));
     }
-    for (int i = 0; model_options.kv_disk && i < j->n_depths; i++) {
+    for (int i = 0; mn_given_model.kv_disk && i < j->n_depths; i++) {
         const mn_disk_figures *d = &j->speeds[i].disk;
         printf("%8lld  disk: %.2f GiB held, %.2f GiB read at %.2f GB/s\n", (long long)j->depths[i],
                (double)d->held_bytes / 0x1p30, (double)d->read_bytes / 0x1p30, disk_rate(d) / 1e9);
@@ -212,7 +211,7 @@ static mn_status draw(const job *j, mn_error *err) {
 }
 
 static mn_status run(job *j, mn_error *err) {
-    if (kernels_only) return mn_bench_kernels((int)model_options.n_threads, as_json, err);
+    if (kernels_only) return mn_bench_kernels((int)mn_given_model.n_threads, as_json, err);
     MN_TRY(measure(j, err));
     if (as_json)
         print_json(j);

@@ -20,27 +20,27 @@
 
 enum { MAX_TEXT_BYTES = 1 << 30 };
 
-static mn_model_options model_options;
-static mn_sample_options sample_options = MN_SAMPLE_OPTIONS_INIT;
 static mn_text_list files;
 static const char *system_prompt;
 
 static const mn_option options[] = {
-    {"f file", MN_OPT_TEXTS, &files, "FILE", "a text to talk about; may be repeated, as /read", 0, 0},
-    {"sys system-prompt", MN_OPT_TEXT, &system_prompt, "TEXT", "system message, for models with a chat template", 0, 0},
-    MN_MODEL_OPTION_ROWS(model_options),
-    MN_SAMPLE_OPTION_ROWS(sample_options, "temperature (0.8)"),
-    {0},
+    MN_OPTION_TEXTS("f file", &files, "FILE", "a text to talk about; may be repeated, as /read"),
+    MN_OPTION_TEXT("sys system-prompt", &system_prompt, "TEXT", NULL,
+                   "system message, for models with a chat template"),
+    MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTION_GROUP(mn_sample_option_rows),
+    MN_OPTIONS_END,
 };
 
 static const mn_usage usage = {
     .verb = "chat",
-    .synopsis = "-m MODEL [options]",
+    .synopsis = "[MODEL] [-f FILE]... [options]",
     .about =
-        "A conversation, with the model's chat template, or, for models without one, questions about what was read.\n"
+        "A conversation, with the model's chat template, or, for models without one, questions about what was read. "
         "Lines that begin with / are commands; /help lists them. Ctrl-C stops an answer.",
     .example = "mnemo chat -m models/default.gguf -f book.txt",
     .options = options,
+    .words = "model",
 };
 
 typedef struct chat {
@@ -87,12 +87,13 @@ static mn_status compose(const chat *c, mn_tokens *out, mn_error *err) {
 }
 
 static mn_status read_and_write(chat *c, const mn_tokens *tokens, mn_error *err) {
-    const char *stops[sizeof sample_options.stops.items / sizeof *sample_options.stops.items + 2] = {0};
-    mn_generate_params params = {.n_predict = sample_options.n_predict, .stops = stops};
+    const char *stops[sizeof mn_given_sampling.stops.items / sizeof *mn_given_sampling.stops.items + 2] = {0};
+    int64_t n_predict = mn_given_sampling.n_predict == MN_NO_LIMIT_GIVEN ? -1 : mn_given_sampling.n_predict;
+    mn_generate_params params = {.n_predict = n_predict, .stops = stops};
     mn_generated generated;
     int n_stops = 0;
     if (!has_template(c)) stops[n_stops++] = "\n";
-    for (int i = 0; i < sample_options.stops.n; i++) stops[n_stops++] = sample_options.stops.items[i];
+    for (int i = 0; i < mn_given_sampling.stops.n; i++) stops[n_stops++] = mn_given_sampling.stops.items[i];
     mn_progress_begin(&c->progress, "reading", "tokens", (int64_t)tokens->n);
     mn_status status = mn_session_sync(c->session, tokens->data, (int64_t)tokens->n, show_progress, c, NULL, err);
     mn_progress_end(&c->progress);
@@ -287,8 +288,8 @@ static void talk(chat *c) {
 }
 
 static mn_status start(chat *c, mn_error *err) {
-    MN_TRY(mn_model_options_open(&model_options, false, &c->engine, &c->session, err));
-    MN_TRY(mn_sample_options_create(&sample_options, 0.8, mn_tokenizer_n_vocab(mn_engine_tokenizer(c->engine)),
+    MN_TRY(mn_model_options_open(&mn_given_model, false, &c->engine, &c->session, err));
+    MN_TRY(mn_sample_options_create(&mn_given_sampling, 0.8, mn_tokenizer_n_vocab(mn_engine_tokenizer(c->engine)),
                                     &c->sampler, err));
     if (system_prompt && !has_template(c))
         return mn_fail(err, MN_ERR_UNSUPPORTED, "a system prompt needs a chat template, and this model has none.");

@@ -48,20 +48,21 @@ int cmd_convert(int argc, char **argv) {
     mn_error err;
     mn_text_list paths;
     const mn_option options[] = {
-        {"type", MN_OPT_TEXT, &type_name, "TYPE", "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k iq4_nl", 0, 0},
-        {"t threads", MN_OPT_INT, &n_threads, "N", "threads (0: one per core)", 0, 1024},
-        {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
+        MN_OPTION_TEXT("type", &type_name, "TYPE", NULL, "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k iq4_nl"),
+        MN_OPTION_INT("t threads", &n_threads, "N", "0", 0, 1024, "threads; 0: one per core"),
+        MN_OPTIONS_END,
     };
     const mn_usage usage = {
-        "convert",
-        "IN OUT --type TYPE",
-        "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they are;\n"
-        "the token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks take one\n"
-        "that fits.",
-        "mnemo convert model-f16.gguf model-q8.gguf --type q8_0",
-        options,
-        2,
-        2};
+        .verb = "convert",
+        .synopsis = "IN OUT --type TYPE",
+        .about =
+            "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they "
+            "are; the token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks "
+            "take one that fits.",
+        .example = "mnemo convert model-f16.gguf model-q8.gguf --type q8_0",
+        .options = options,
+        .min_positional = 2,
+        .max_positional = 2};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
     if (!type_name) return mn_cli_wrong(&usage, "needs --type TYPE.");

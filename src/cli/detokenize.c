@@ -1,4 +1,5 @@
 /* mnemo detokenize: the text of token ids. */
+#include "cli/model_file.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 #include "tokenizer/tokenizer.h"
@@ -68,26 +69,25 @@ static mn_status run(const settings *s, mn_error *err) {
 int cmd_detokenize(int argc, char **argv) {
     settings s = {0};
     const mn_option options[] = {
-        {"m model", MN_OPT_TEXT, &s.model, "MODEL", "GGUF file; its vocabulary is enough", 0, 0},
-        {"f file", MN_OPT_TEXT, &s.file, "FILE", "ids separated by white space (without -f: standard input)", 0, 0},
-        {"special", MN_OPT_FLAG, &s.special, NULL, "show control tokens, which are left out otherwise", 0, 0},
-        {0},
+        MN_OPTION_TEXT("m model", &s.model, "MODEL", NULL, "GGUF file; its vocabulary is enough"),
+        MN_OPTION_TEXT("f file", &s.file, "FILE", NULL, "ids separated by white space (standard input)"),
+        MN_OPTION_FLAG("special", &s.special, "show control tokens, which are left out otherwise"),
+        MN_OPTIONS_END,
     };
     const mn_usage usage = {
         .verb = "detokenize",
-        .synopsis = "-m MODEL [-f FILE] [--special]",
+        .synopsis = "[MODEL] [-f FILE] [--special]",
         .about = "Writes the text of token ids to standard output.",
         .example =
             "mnemo tokenize -m models/default.gguf -p \"Once upon a time\" | mnemo detokenize -m models/default.gguf",
         .options = options,
+        .words = "model",
     };
     mn_text_list rest;
     int code = mn_options_parse(&usage, argc, argv, &rest);
     if (code >= 0) return code;
-    if (!s.model) {
-        fputs("mnemo detokenize: a model is needed: -m MODEL.\ntry: mnemo detokenize --help\n", stderr);
-        return MN_EXIT_USAGE;
-    }
     mn_error err;
-    return run(&s, &err) == MN_OK ? MN_EXIT_DONE : mn_cli_fail("detokenize", &err);
+    mn_status status = mn_model_file_find(&s.model, &err);
+    if (status == MN_OK) status = mn_cli_past_usage(run(&s, &err), &err);
+    return status == MN_OK ? MN_EXIT_DONE : mn_cli_fail("detokenize", &err);
 }

@@ -4,6 +4,7 @@
 #include "cli/info_scaling.h"
 #include "cli/info_techniques.h"
 #include "cli/model_facts.h"
+#include "cli/model_file.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 
@@ -345,38 +346,41 @@ static mn_status show_cpu(bool json, mn_error *err) {
 int cmd_info(int argc, char **argv) {
     info_args args = {0};
     mn_error err;
-    mn_text_list paths;
+    mn_text_list none;
     const mn_option options[] = {
-        {"m model", MN_OPT_TEXT, &args.path, "MODEL", "GGUF file; of a split model any part", 0, 0},
-        {"keys", MN_OPT_FLAG, &args.keys, NULL, "list the metadata", 0, 0},
-        {"tensors", MN_OPT_FLAG, &args.tensors, NULL, "list the tensors, shapes outermost first", 0, 0},
-        {"cpu", MN_OPT_FLAG, &args.cpu, NULL, "which instruction sets this processor has, and which is used", 0, 0},
-        {"archs", MN_OPT_FLAG, &args.archs, NULL, "the architectures that run", 0, 0},
-        {"techniques", MN_OPT_FLAG, &args.techniques, NULL, "the table of techniques, as Markdown", 0, 0},
-        {"rope", MN_OPT_FLAG, &args.rope, NULL, "the wavelength of each pair of dimensions under each RoPE scaling", 0,
-         0},
-        {"c ctx-size", MN_OPT_INT, &args.rope_args.n_ctx, "N", "the window that --rope scales to", 1, 1e12},
-        {"svg", MN_OPT_TEXT, &args.rope_args.svg, "FILE", "draw what --rope prints", 0, 0},
-        {"json", MN_OPT_FLAG, &args.json, NULL, "print one JSON object", 0, 0},
-        {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
+        MN_OPTION_TEXT("m model", &args.path, "MODEL", NULL, "GGUF file; of a split model any part"),
+        MN_OPTION_FLAG("keys", &args.keys, "list the metadata"),
+        MN_OPTION_FLAG("tensors", &args.tensors, "list the tensors, shapes outermost first"),
+        {.names = "cpu",
+         .kind = MN_OPT_FLAG,
+         .to.flag = &args.cpu,
+         .help = "which instruction sets this processor has, and which is used",
+         .traits = MN_OPT_NOT_FROM_ENV}, /* MNEMO_CPU chooses one */
+        MN_OPTION_FLAG("archs", &args.archs, "the architectures that run"),
+        MN_OPTION_FLAG("techniques", &args.techniques, "the table of techniques, as Markdown"),
+        MN_OPTION_FLAG("rope", &args.rope, "the wavelength of each pair of dimensions under each RoPE scaling"),
+        MN_OPTION_INT("c ctx-size", &args.rope_args.n_ctx, "N", NULL, 1, 1e12, "the window that --rope scales to"),
+        MN_OPTION_TEXT("svg", &args.rope_args.svg, "FILE", NULL, "draw what --rope prints"),
+        MN_OPTION_FLAG("json", &args.json, "print one JSON object"),
+        MN_OPTIONS_END,
     };
     const mn_usage usage = {
-        "info",
-        "MODEL [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu | --archs | --techniques",
-        "Says what a model file holds, without running it.",
-        "mnemo info model.gguf",
-        options,
-        0,
-        1};
-    int code = mn_options_parse(&usage, argc, argv, &paths);
+        .verb = "info",
+        .synopsis =
+            "[MODEL] [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu | --archs | --techniques",
+        .about = "Says what a model file holds, without running it.",
+        .example = "mnemo info model.gguf",
+        .options = options,
+        .words = "model"};
+    int code = mn_options_parse(&usage, argc, argv, &none);
     if (code >= 0) return code;
-    if (paths.n) args.path = paths.items[0];
+    if (args.archs + args.techniques + args.cpu > 1)
+        return mn_cli_wrong(&usage, "of --cpu, --archs and --techniques only one can be given.");
     if (args.archs) mn_info_archs(args.json);
     if (args.techniques) mn_info_techniques(args.json);
     if (args.archs || args.techniques) return MN_EXIT_DONE;
-    if (!args.path && !args.cpu)
-        return mn_cli_wrong(&usage, "needs a MODEL, or one of --cpu, --archs and --techniques.");
     args.rope_args.json = args.json;
-    mn_status status = args.cpu ? show_cpu(args.json, &err) : show_model(&args, &err);
+    mn_status status = args.cpu ? show_cpu(args.json, &err) : mn_model_file_find(&args.path, &err);
+    if (!args.cpu && status == MN_OK) status = show_model(&args, &err);
     return status ? mn_cli_fail("info", &err) : MN_EXIT_DONE;
 }

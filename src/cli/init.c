@@ -53,41 +53,42 @@ static int complete(const mn_usage *usage, init_args *args) {
 }
 
 int cmd_init(int argc, char **argv) {
-    init_args args = {.model = {.arch = "llama", .n_ctx = 4096}, .type_name = "f32", .seed = 1};
+    init_args args = {0};
     mn_random_model *m = &args.model;
     mn_error err;
     mn_text_list none;
     mn_random_summary summary;
     mn_human params, bytes;
     const mn_option options[] = {
-        {"arch", MN_OPT_TEXT, &m->arch, "NAME", "llama mnemo qwen2 qwen3 (llama)", 0, 0},
-        {"layers", MN_OPT_INT, &m->n_layers, "N", "layers", 1, 10000},
-        {"embd", MN_OPT_INT, &m->n_embd, "N", "width of the residual stream", 1, INT32_MAX},
-        {"heads", MN_OPT_INT, &m->n_heads, "N", "query heads", 1, INT32_MAX},
-        {"kv-heads", MN_OPT_INT, &m->n_kv_heads, "N", "key-value heads (as many as query heads)", 1, INT32_MAX},
-        {"head-dim", MN_OPT_INT, &m->head_dim, "N", "size of a head (embd / heads)", 1, INT32_MAX},
-        {"ff", MN_OPT_INT, &m->n_ff, "N", "width of the MLP", 1, INT32_MAX},
-        {"experts", MN_OPT_INT, &m->n_experts, "N", "experts of each MLP (none; llama only)", 1, 65536},
-        {"experts-used", MN_OPT_INT, &m->n_experts_used, "N", "experts per token (2)", 1, 65536},
-        {"ctx", MN_OPT_INT, &m->n_ctx, "N", "context length written into the file (4096)", 1, INT32_MAX},
-        {"rope-base rope-freq-base", MN_OPT_NUMBER, &m->rope_base, "X", "base of RoPE (10000; qwen 1000000)", 1, 1e12},
-        {"untied", MN_OPT_FLAG, &m->untied, NULL, "an output matrix of its own (the token table serves)", 0, 0},
-        {"vocab-from", MN_OPT_TEXT, &args.vocab_path, "MODEL", "GGUF whose tokenizer is copied", 0, 0},
-        {"type", MN_OPT_TEXT, &args.type_name, "TYPE", "type of the matrices (f32)", 0, 0},
-        {"s seed", MN_OPT_INT, &args.seed, "N", "the same seed gives the same file (1)", 0, 9e18},
-        {"t threads", MN_OPT_INT, &args.n_threads, "N", "threads (0: one per core)", 0, 1024},
-        {"o output", MN_OPT_TEXT, &args.out_path, "OUT", "file to write", 0, 0},
-        {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
+        MN_OPTION_TEXT("arch", &m->arch, "NAME", "llama", "llama mnemo qwen2 qwen3"),
+        MN_OPTION_INT("layers", &m->n_layers, "N", NULL, 1, 10000, "layers"),
+        MN_OPTION_INT("embd", &m->n_embd, "N", NULL, 1, INT32_MAX, "width of the residual stream"),
+        MN_OPTION_INT("heads", &m->n_heads, "N", NULL, 1, INT32_MAX, "query heads"),
+        MN_OPTION_INT("kv-heads", &m->n_kv_heads, "N", NULL, 1, INT32_MAX, "key-value heads (as many as query heads)"),
+        MN_OPTION_INT("head-dim", &m->head_dim, "N", NULL, 1, INT32_MAX, "size of a head (embd / heads)"),
+        MN_OPTION_INT("ff", &m->n_ff, "N", NULL, 1, INT32_MAX, "width of the MLP"),
+        MN_OPTION_INT("experts", &m->n_experts, "N", NULL, 1, 65536, "experts of each MLP (none; llama only)"),
+        MN_OPTION_INT("experts-used", &m->n_experts_used, "N", NULL, 1, 65536, "experts per token (2)"),
+        MN_OPTION_INT("ctx", &m->n_ctx, "N", "4096", 1, INT32_MAX, "context length written into the file"),
+        MN_OPTION_NUMBER("rope-base rope-freq-base", &m->rope_base, "X", NULL, 1, 1e12,
+                         "base of RoPE (10000; qwen 1000000)"),
+        MN_OPTION_FLAG("untied", &m->untied, "an output matrix of its own (the token table serves)"),
+        MN_OPTION_TEXT("vocab-from", &args.vocab_path, "MODEL", NULL, "GGUF whose tokenizer is copied"),
+        MN_OPTION_TEXT("type", &args.type_name, "TYPE", "f32", "type of the matrices"),
+        MN_OPTION_INT("s seed", &args.seed, "N", "1", 0, 9e18, "the same seed gives the same file"),
+        MN_OPTION_INT("t threads", &args.n_threads, "N", "0", 0, 1024, "threads; 0: one per core"),
+        MN_OPTION_TEXT("o output", &args.out_path, "OUT", NULL, "file to write"),
+        MN_OPTIONS_END,
     };
     const mn_usage usage = {
-        "init",
-        "--layers N --embd N --heads N --ff N --vocab-from MODEL -o OUT [options]",
-        "Writes a model of random weights that this and other engines load: where training, benches and tests start.",
-        "mnemo init --arch llama --layers 16 --embd 1024 --heads 16 --kv-heads 8 --ff 4096 --vocab-from model.gguf "
-        "--ctx 131072 --type q8_0 --seed 1 -o random.gguf",
-        options,
-        0,
-        0};
+        .verb = "init",
+        .synopsis = "--layers N --embd N --heads N --ff N --vocab-from MODEL -o OUT [options]",
+        .about = "Writes a model of random weights that this and other engines load: where training, benches and tests "
+                 "start.",
+        .example =
+            "mnemo init --arch llama --layers 16 --embd 1024 --heads 16 --kv-heads 8 --ff 4096 --vocab-from model.gguf "
+            "--ctx 131072 --type q8_0 --seed 1 -o random.gguf",
+        .options = options};
     int code = mn_options_parse(&usage, argc, argv, &none);
     if (code < 0) code = complete(&usage, &args);
     if (code >= 0) return code;

@@ -10,27 +10,27 @@
 
 enum { MAX_TEXT_BYTES = 1 << 30 };
 
-static mn_model_options model_options;
 static const char *tokens_path, *at_list, *out_path;
 static bool fast;
 
 static const mn_option options[] = {
-    {"tokens", MN_OPT_TEXT, &tokens_path, "FILE", "token ids separated by white space (- = standard input)", 0, 0},
-    {"at", MN_OPT_TEXT, &at_list, "I,J,...", "write the logits after these tokens, counted from 0 (the last)", 0, 0},
-    {"o output", MN_OPT_TEXT, &out_path, "OUT", "float32 little-endian rows [n_at, n_vocab]", 0, 0},
-    {"fast", MN_OPT_FLAG, &fast, NULL, "the arithmetic of generation, instead of f32 throughout", 0, 0},
-    MN_MODEL_OPTION_ROWS(model_options),
-    {0},
+    MN_OPTION_TEXT("tokens", &tokens_path, "FILE", NULL, "token ids separated by white space; - is standard input"),
+    MN_OPTION_TEXT("at", &at_list, "I,J,...", NULL, "write the logits after these tokens, counted from 0 (the last)"),
+    MN_OPTION_TEXT("o output", &out_path, "OUT", NULL, "float32 little-endian rows [n_at, n_vocab]"),
+    MN_OPTION_FLAG("fast", &fast, "the arithmetic of generation, instead of f32 throughout"),
+    MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTIONS_END,
 };
 
 static const mn_usage usage = {
     .verb = "logits",
-    .synopsis = "-m MODEL --tokens FILE --at I,J,... -o OUT [options]",
-    .about = "Feeds token ids as they are and writes the logits after some of them. Computes in f32 with f32 cached\n"
-             "rows, unless --fast or -ctk and -ctv say otherwise. The window is the text's length, also where that is\n"
-             "beyond what the model was made for, unless -c says otherwise.",
+    .synopsis = "[MODEL] --tokens FILE [--at I,J,...] -o OUT [options]",
+    .about = "Feeds token ids as they are and writes the logits after some of them. Computes in f32 with an f32 KV "
+             "cache, unless --fast or -ctk and -ctv ask for another. The window is the text's length, also where that "
+             "is beyond what the model was made for, unless -c gives one.",
     .example = "mnemo logits -m model.gguf --tokens ids.txt --at 0,63 -o logits.bin",
     .options = options,
+    .words = "model",
 };
 
 /* Reads integers separated by any of `separators` into *out (caller frees). */
@@ -86,9 +86,7 @@ static mn_status read_tokens(job *j, mn_error *err) {
         return mn_fail(err, MN_ERR_ARGUMENT, "%s: holds no token ids; at least one is needed.", tokens_path);
     j->tokens = calloc((size_t)j->n_ids, sizeof *j->tokens);
     if (!j->tokens) return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld tokens.", (long long)j->n_ids);
-    for (int64_t i = 0; i < j->n_ids; i++)
-        j->tokens[i] =
-            j->ids[i] >= 0 && j->ids[i] <= INT32_MAX ? (int32_t)j->ids[i] : -1; /* refused with its place later */
+    for (int64_t i = 0; i < j->n_ids; i++) j->tokens[i] = (int32_t)j->ids[i]; /* checked when the model is there */
     return MN_OK;
 }
 
@@ -115,21 +113,27 @@ static mn_status write_rows(const job *j, mn_error *err) {
     return mn_writer_commit(&writer, err);
 }
 
+static mn_status check_tokens(const job *j, mn_error *err) {
+    for (int64_t i = 0; i < j->n_ids; i++)
+        if (j->ids[i] < 0 || j->ids[i] >= j->n_vocab)
+            return mn_fail(err, MN_ERR_FORMAT, "%s: token %lld has id %lld; this model's ids are 0 to %d.", tokens_path,
+                           (long long)i, (long long)j->ids[i], j->n_vocab - 1);
+    return MN_OK;
+}
+
 static mn_status run(job *j, mn_error *err) {
-    if (!tokens_path || !out_path)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%s is missing; see mnemo logits --help.",
-                       tokens_path ? "-o OUT" : "--tokens FILE");
-    MN_TRY(read_tokens(j, err));
+    MN_TRY(mn_cli_past_usage(read_tokens(j, err), err));
     MN_TRY(read_places(j, err));
-    if (model_options.n_ctx == 0) {
-        model_options.n_ctx = j->n_ids;
-        model_options.beyond = true;
+    if (mn_given_model.n_ctx == 0) {
+        mn_given_model.n_ctx = j->n_ids;
+        mn_given_model.beyond = true;
     }
-    MN_TRY(mn_model_options_open(&model_options, !fast, &j->engine, &j->session, err));
+    MN_TRY(mn_model_options_open(&mn_given_model, !fast, &j->engine, &j->session, err));
     j->n_vocab = mn_engine_info(j->engine).n_vocab;
     j->rows = calloc((size_t)j->n_at, (size_t)j->n_vocab * sizeof *j->rows);
     if (!j->rows) return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld rows of logits.", (long long)j->n_at);
-    MN_TRY(mn_session_extend(j->session, j->tokens, j->n_ids, j->want, keep_row, NULL, j, err));
+    MN_TRY(check_tokens(j, err));
+    MN_TRY(mn_cli_past_usage(mn_session_extend(j->session, j->tokens, j->n_ids, j->want, keep_row, NULL, j, err), err));
     return write_rows(j, err);
 }
 
@@ -137,6 +141,7 @@ int cmd_logits(int argc, char **argv) {
     mn_text_list positional;
     int code = mn_options_parse(&usage, argc, argv, &positional);
     if (code >= 0) return code;
+    if (!tokens_path || !out_path) return mn_cli_wrong(&usage, tokens_path ? "needs -o OUT." : "needs --tokens FILE.");
     job j = {0};
     mn_error err;
     mn_status status = run(&j, &err);

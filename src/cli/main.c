@@ -1,5 +1,8 @@
 /* mnemo: the verb table. */
+#include "cli/nearest.h"
 #include "cli/options.h"
+#include "cli/streams.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 
 #include <stdio.h>
@@ -9,6 +12,8 @@ typedef struct verb {
     const char *name, *summary;
     mn_verb_fn *run;
 } verb;
+
+static mn_verb_fn cmd_help, cmd_version;
 
 static const verb verbs[] = {
     {"run", "answer about a text", cmd_run},
@@ -23,27 +28,110 @@ static const verb verbs[] = {
     {"detokenize", "turn token ids back into text", cmd_detokenize},
     {"logits", "write what the model computes after given tokens", cmd_logits},
     {"scaling", "what loss a size, a text and a budget will give; fit the law to your runs", cmd_scaling},
+    {"help", "explain a verb: mnemo help VERB", cmd_help},
+    {"version", "print the version", cmd_version},
     {NULL, NULL, NULL},
 };
 
-static void print_help(void) {
-    puts("mnemo: a long-context engine for language models\n\nusage: mnemo VERB ...\n");
-    for (const verb *v = verbs; v->name; v++) printf("  %-12s %s\n", v->name, v->summary);
-    puts("\nmnemo VERB --help tells more. Exit codes: 0 done, 1 failed, 2 wrong usage.");
+static void print_help(FILE *out) {
+    int columns = mn_terminal_columns(out);
+    fputs("mnemo: a long-context engine for language models\n\nusage: mnemo VERB ...\n\n", out);
+    for (const verb *v = verbs; v->name; v++) {
+        fprintf(out, "  %-12s ", v->name);
+        mn_print_folded(out, v->summary, 15, 15, columns);
+        fputc('\n', out);
+    }
+    fputc('\n', out);
+    mn_print_folded(out, "mnemo VERB --help tells more. Exit codes: 0 done, 1 failed, 2 wrong usage.", 0, 0, columns);
+    fputc('\n', out);
+}
+
+static const verb *find(const char *name) {
+    for (const verb *v = verbs; v->name; v++)
+        if (!strcmp(v->name, name)) return v;
+    return NULL;
+}
+
+/* The verb that was probably meant, NULL when none is near. */
+static const char *nearest(const char *name) {
+    const char *best = NULL;
+    int least = 64;
+    for (const verb *v = verbs; v->name; v++) {
+        int distance = mn_word_distance(name, v->name);
+        if (distance >= least || !mn_word_is_near(name, v->name)) continue;
+        least = distance;
+        best = v->name;
+    }
+    return best;
+}
+
+static int no_verb(const char *name) {
+    const char *meant = nearest(name);
+    size_t n = strlen(name);
+    if (name[0] == '-')
+        fprintf(stderr, "mnemo: the verb comes first, as in mnemo run %s ...; mnemo --help lists them.\n", name);
+    else if (n > 5 && !strcmp(name + n - 5, ".gguf"))
+        fprintf(stderr, "mnemo: the verb comes first, as in mnemo run %s -p PROMPT; mnemo --help lists them.\n", name);
+    else if (meant)
+        fprintf(stderr, "mnemo: there is no verb \"%s\"; is %s meant? mnemo --help lists them.\n", name, meant);
+    else
+        fprintf(stderr, "mnemo: there is no verb \"%s\"; mnemo --help lists them.\n", name);
+    return MN_EXIT_USAGE;
+}
+
+/* mnemo help VERB [SUBCOMMAND] is mnemo VERB [SUBCOMMAND] --help. */
+static int cmd_help(int argc, char **argv) {
+    static const mn_option options[] = {MN_OPTIONS_END};
+    static const mn_usage usage = {.verb = "help",
+                                   .synopsis = "[VERB [SUBCOMMAND]]",
+                                   .about = "Explains a verb, or lists them all.",
+                                   .example = "mnemo help run",
+                                   .options = options,
+                                   .max_positional = 2};
+    static char flag[] = "--help";
+    mn_text_list words;
+    int code = mn_options_parse(&usage, argc, argv, &words);
+    if (code >= 0) return code;
+    if (words.n == 0) {
+        print_help(stdout);
+        return MN_EXIT_DONE;
+    }
+    const verb *v = find(words.items[0]);
+    char *asked[] = {(char *)words.items[0], words.n > 1 ? (char *)words.items[1] : flag, words.n > 1 ? flag : NULL,
+                     NULL};
+    return v ? v->run(words.n + 1, asked) : no_verb(words.items[0]);
+}
+
+static int cmd_version(int argc, char **argv) {
+    static const mn_option options[] = {MN_OPTIONS_END};
+    static const mn_usage usage = {.verb = "version",
+                                   .synopsis = "",
+                                   .about = "Prints the version.",
+                                   .example = "mnemo version",
+                                   .options = options};
+    mn_text_list none;
+    int code = mn_options_parse(&usage, argc, argv, &none);
+    if (code >= 0) return code;
+    puts("mnemo " MNEMO_VERSION);
+    return MN_EXIT_DONE;
+}
+
+static int run(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(stderr);
+        return MN_EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (!strcmp(name, "--help") || !strcmp(name, "-h")) name = "help";
+    if (!strcmp(name, "--version") || !strcmp(name, "-V")) name = "version";
+    const verb *v = find(name);
+    return v ? v->run(argc - 1, argv + 1) : no_verb(name);
 }
 
 int main(int argc, char **argv) {
-    const char *name = argc > 1 ? argv[1] : "--help";
-    if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
-        print_help();
-        return argc > 1 ? MN_EXIT_DONE : MN_EXIT_USAGE;
-    }
-    if (!strcmp(name, "--version")) {
-        puts("mnemo " MNEMO_VERSION);
-        return MN_EXIT_DONE;
-    }
-    for (const verb *v = verbs; v->name; v++)
-        if (!strcmp(v->name, name)) return v->run(argc - 1, argv + 1);
-    fprintf(stderr, "mnemo: there is no verb \"%s\"; mnemo --help lists them.\n", name);
-    return MN_EXIT_USAGE;
+    mn_error err;
+    mn_streams_start();
+    int code = run(argc, argv);
+    if (mn_streams_finish(&err) && code == MN_EXIT_DONE) code = mn_cli_fail(argc > 1 ? argv[1] : "", &err);
+    return code;
 }

@@ -2,72 +2,109 @@
 
 #include "cli/remedy.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { SENTENCE_BYTES = 1024 };
+
+/* What the parser knows besides the targets. */
+typedef struct parse {
+    const mn_usage *usage;
+    bool given[MN_MAX_OPTIONS];                      /* by row, in the order of the walk */
+    char name[MN_MAX_OPTIONS][MN_OPTION_NAME_BYTES]; /* as it was given */
+} parse;
+
 int mn_cli_fail(const char *verb, const mn_error *err) {
     mn_sentence sentence;
     fprintf(stderr, "mnemo %s: %s\n", verb, mn_cli_sentence(sentence, err));
-    return MN_EXIT_FAILED;
+    return err->status == MN_ERR_ARGUMENT ? MN_EXIT_USAGE : MN_EXIT_FAILED;
 }
 
-static void print_option(const mn_option *o) {
-    if (o->kind == MN_OPT_HEADING) {
-        printf("\n%s\n", o->names);
-        return;
-    }
-    char left[128] = "";
-    size_t used = 0;
-    for (const char *name = o->names; *name;) {
-        size_t n = strcspn(name, " ");
-        bool is_short = n == 1 || (n <= 3 && name[n] == ' '); /* the short form of what follows */
-        used += (size_t)snprintf(left + used, sizeof left - used, "%s%s%.*s", used ? ", " : "", is_short ? "-" : "--",
-                                 (int)n, name);
-        name += n + (name[n] == ' ');
-    }
-    if (o->value) snprintf(left + used, sizeof left - used, " %s", o->value);
-    if (strlen(left) < 30)
-        printf("  %-30s %s\n", left, o->help);
-    else
-        printf("  %s\n  %-30s %s\n", left, "", o->help);
+mn_status mn_cli_past_usage(mn_status status, mn_error *err) {
+    if (status != MN_ERR_ARGUMENT) return status;
+    return err->status = MN_ERR_FORMAT;
 }
 
-static void print_help(const mn_usage *u) {
-    printf("usage: mnemo %s %s\n\n%s\n", u->verb, u->synopsis, u->about);
-    for (const mn_option *o = u->options; o->names; o++) {
-        if (o == u->options && o->kind != MN_OPT_HEADING) puts("");
-        print_option(o);
-    }
-    printf("\nexample:\n  %s\n", u->example);
-}
-
-static int wrong(const mn_usage *u, const char *format, const char *a, const char *b) {
-    fprintf(stderr, "mnemo %s: ", u->verb);
-    fprintf(stderr, format, a, b);
-    fprintf(stderr, "\nusage: mnemo %s %s\ntry: mnemo %s --help\n", u->verb, u->synopsis, u->verb);
+int mn_cli_wrong(const mn_usage *u, const char *sentence) {
+    fprintf(stderr, "mnemo %s: %s\nusage: mnemo %s %s\ntry: mnemo %s --help\n", u->verb, sentence, u->verb, u->synopsis,
+            u->verb);
     return MN_EXIT_USAGE;
 }
 
-int mn_cli_wrong(const mn_usage *u, const char *sentence) { return wrong(u, "%s%s", sentence, ""); }
+static int wrong(const mn_usage *u, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static bool has_name(const mn_option *o, const char *name, size_t bytes) {
-    if (o->kind == MN_OPT_HEADING) return false;
-    for (const char *p = o->names; *p;) {
-        size_t n = strcspn(p, " ");
-        if (n == bytes && !memcmp(p, name, n)) return true;
-        p += n + (p[n] == ' ');
-    }
-    return false;
+static int wrong(const mn_usage *u, const char *format, ...) {
+    char sentence[SENTENCE_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    return mn_cli_wrong(u, sentence);
 }
 
-static const mn_option *find(const mn_usage *u, const char *name, size_t bytes) {
-    for (const mn_option *o = u->options; o->names; o++)
-        if (has_name(o, name, bytes)) return o;
+/* ---- the table ---- */
+
+const mn_option *mn_option_next(mn_option_walk *walk) {
+    if (walk->at->kind == MN_OPT_GROUP) {
+        walk->back = walk->at + 1;
+        walk->at = walk->at->to.group;
+    }
+    if (walk->at->kind != MN_OPT_END) return walk->at++;
+    if (!walk->back) return NULL;
+    walk->at = walk->back;
+    walk->back = NULL;
+    return mn_option_next(walk);
+}
+
+bool mn_option_next_name(const mn_option *o, const char **at, char out[MN_OPTION_NAME_BYTES]) {
+    size_t n = strcspn(*at, " ");
+    if (o->kind == MN_OPT_HEADING || n == 0) return false;
+    bool is_short = n == 1 || (n <= 3 && (*at)[n] == ' '); /* the short form of what follows */
+    snprintf(out, MN_OPTION_NAME_BYTES, "%s%.*s", is_short ? "-" : "--", (int)n, *at);
+    *at += n + ((*at)[n] == ' ');
+    return true;
+}
+
+/* Whether the `bytes` bytes at given are the name, with underscores for its dashes or not. */
+static bool same_name(const char *name, const char *given, size_t bytes) {
+    size_t n = strlen(name), i = 0;
+    if (n != bytes) return false;
+    while (i < n && name[i] == (given[i] == '_' ? '-' : given[i])) i++;
+    return i == n;
+}
+
+/* The row of a name without dashes, and its place in the walk; NULL where there is none. */
+static const mn_option *find(const mn_usage *u, const char *given, size_t bytes, int *row) {
+    mn_option_walk walk = {.at = u->options};
+    const mn_option *o;
+    for (*row = 0; (o = mn_option_next(&walk)); ++*row) {
+        char name[MN_OPTION_NAME_BYTES];
+        for (const char *at = o->names; mn_option_next_name(o, &at, name);)
+            if (same_name(name + (name[1] == '-' ? 2 : 1), given, bytes)) return o;
+    }
     return NULL;
 }
+
+static bool is_number(const mn_option *o) {
+    return o->kind == MN_OPT_INT || o->kind == MN_OPT_NUMBER || o->kind == MN_OPT_AMOUNT;
+}
+
+/* A number that follows a short name at once: -n12. *bytes: those of the name. */
+static const mn_option *find_joined(const mn_usage *u, const char *given, size_t *bytes, int *row) {
+    size_t n = strspn(given, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    const char *digits = given + n + strspn(given + n, "-.");
+    if (n == 0 || n > 3 || !isdigit((unsigned char)*digits)) return NULL;
+    const mn_option *o = find(u, given, n, row);
+    *bytes = n;
+    return o && is_number(o) ? o : NULL;
+}
+
+/* ---- values ---- */
 
 static bool in_range(const mn_option *o, double value) {
     return !isnan(value) && (o->max <= o->min || (value >= o->min && value <= o->max));
@@ -84,92 +121,217 @@ static bool read_int(const mn_option *o, const char *text) {
                                                   : 1;
     if (unit > 1) end++;
     if (*end || __builtin_mul_overflow(value, unit, &value) || !in_range(o, (double)value)) return false;
-    *(int64_t *)o->target = value;
+    *o->to.integer = value;
     return true;
 }
 
 static bool read_number(const mn_option *o, const char *text) {
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end || !in_range(o, value)) return false;
-    *(double *)o->target = value;
-    return true;
-}
-
-static bool read_amount(const mn_option *o, const char *text) {
     static const char suffixes[] = "kKmMbBtT";
     static const double units[] = {1e3, 1e6, 1e9, 1e12};
     char *end;
     double value = strtod(text, &end);
-    const char *suffix = *end ? strchr(suffixes, *end) : NULL;
+    const char *suffix = *end && o->kind == MN_OPT_AMOUNT ? strchr(suffixes, *end) : NULL;
+    if (end == text) return false;
     if (suffix) {
         value *= units[(suffix - suffixes) / 2];
         end++;
     }
-    if (end == text || *end || !in_range(o, value)) return false;
-    *(double *)o->target = value;
+    if (*end || !in_range(o, value)) return false;
+    *o->to.number = value;
     return true;
 }
 
+/* "no", "off", ... of an environment variable; a flag on the command line has no value. */
+static bool read_flag(const mn_option *o, const char *text) {
+    static const char *const words[][2] = {{"0", "1"}, {"no", "yes"}, {"off", "on"}, {"false", "true"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        for (int value = 0; value < 2; value++)
+            if (!strcasecmp(text, words[i][value])) {
+                *o->to.flag = value;
+                return true;
+            }
+    return false;
+}
+
 static bool store(const mn_option *o, const char *text) {
-    mn_text_list *list = o->target;
+    bool empty = !*text && !(o->traits & MN_OPT_MAY_BE_EMPTY);
     switch (o->kind) {
-    case MN_OPT_TEXT: *(const char **)o->target = text; return true;
+    case MN_OPT_FLAG: return read_flag(o, text);
+    case MN_OPT_TEXT:
+        if (!empty) *o->to.text = text;
+        return !empty;
     case MN_OPT_TEXTS:
-        if (list->n == (int)(sizeof list->items / sizeof *list->items)) return false;
-        list->items[list->n++] = text;
+        if (empty || o->to.texts->n == MN_MAX_TEXTS) return false;
+        o->to.texts->items[o->to.texts->n++] = text;
         return true;
     case MN_OPT_INT: return read_int(o, text);
-    case MN_OPT_NUMBER: return read_number(o, text);
-    case MN_OPT_AMOUNT: return read_amount(o, text);
+    case MN_OPT_NUMBER:
+    case MN_OPT_AMOUNT: return read_number(o, text);
     default: return false;
     }
 }
 
+/* "1048576", "0.01", "1e+40" */
+static const char *limit_text(double value, char out[32]) {
+    snprintf(out, 32, fabs(value) < 1e15 && value == floor(value) ? "%.0f" : "%.10g", value);
+    return out;
+}
+
 static int bad_value(const mn_usage *u, const mn_option *o, const char *name, const char *value) {
-    if (o->max > o->min) {
-        char limits[96];
-        snprintf(limits, sizeof limits, "%s (wanted: %.10g to %.10g)", value, o->min, o->max);
-        return wrong(u, "%s does not take %s.", name, limits);
-    }
-    return wrong(u, "%s does not take \"%s\".", name, value);
+    char low[32], high[32];
+    if (o->kind == MN_OPT_TEXTS && *value) return wrong(u, "%s can be given %d times at most.", name, MN_MAX_TEXTS);
+    if (!*value) return wrong(u, "%s needs a value, and the one given is empty: %s.", name, o->value);
+    if (o->kind == MN_OPT_FLAG) return wrong(u, "%s is \"%s\" (wanted: 1 or 0).", name, value);
+    if (o->max <= o->min) return wrong(u, "%s does not take \"%s\" (wanted: a number).", name, value);
+    return wrong(u, "%s does not take \"%s\" (wanted: %s to %s).", name, value, limit_text(o->min, low),
+                 limit_text(o->max, high));
+}
+
+/* ---- the command line ---- */
+
+static int take_value(parse *p, const mn_option *o, int row, const char *name, const char *value) {
+    if (p->given[row] && o->kind != MN_OPT_TEXTS)
+        return wrong(p->usage,
+                     strcmp(name, p->name[row]) ? "%s is %s, and that was given before; it takes one value."
+                                                : "%s was given twice; it takes one value.",
+                     name, p->name[row]);
+    p->given[row] = true;
+    snprintf(p->name[row], MN_OPTION_NAME_BYTES, "%s", name);
+    return store(o, value) ? -1 : bad_value(p->usage, o, name, value);
+}
+
+static int take_flag(parse *p, const mn_option *o, int row, const char *given, bool has_value) {
+    if (has_value) return wrong(p->usage, "%s takes no value.", given);
+    *o->to.flag = p->given[row] = true;
+    return -1;
+}
+
+/* The next argument; an option in its place was more likely meant as one. */
+static int take_next(parse *p, const mn_option *o, int row, const char *name, char *next) {
+    int other;
+    const char *word = next ? next + strspn(next, "-") : "";
+    if (!next) return wrong(p->usage, "%s needs a value: %s.", name, o->value);
+    if (word > next && *word && find(p->usage, word, strlen(word), &other))
+        return wrong(p->usage, "%s needs a value: %s. The option %s stands in its place; %s=%s if that is meant.", name,
+                     o->value, next, name, next);
+    return take_value(p, o, row, name, next);
 }
 
 /* Handles argv[*i], an option; moves *i past its value. */
-static int take_option(const mn_usage *u, int argc, char **argv, int *i) {
-    const char *given = argv[*i], *name = given + (given[1] == '-' ? 2 : 1);
-    size_t bytes = strcspn(name, "=");
-    const mn_option *o = find(u, name, bytes);
-    if (!o) return wrong(u, "there is no option %s%s.", given, "");
-    if (o->kind == MN_OPT_FLAG) {
-        if (name[bytes]) return wrong(u, "%s takes no value%s.", given, "");
-        *(bool *)o->target = true;
-        return -1;
+static int take_option(parse *p, int argc, char **argv, int *i) {
+    const char *given = argv[*i], *word = given + (given[1] == '-' ? 2 : 1);
+    size_t bytes = strcspn(word, "=");
+    int row;
+    char name[MN_OPTION_NAME_BYTES], hint[SENTENCE_BYTES];
+    const mn_option *o = find(p->usage, word, bytes, &row), *joined = NULL;
+    if (!o && word == given + 1) joined = find_joined(p->usage, word, &bytes, &row);
+    snprintf(name, sizeof name, "%.*s", (int)(word - given + (ptrdiff_t)bytes), given);
+    if (joined) return take_value(p, joined, row, name, word + bytes);
+    if (!o) {
+        mn_options_hint(p->usage, given, hint, sizeof hint);
+        return mn_cli_wrong(p->usage, hint);
     }
-    const char *value = name[bytes] ? name + bytes + 1 : NULL;
-    if (!value && *i + 1 >= argc) return wrong(u, "%s needs a value: %s.", given, o->value);
-    if (!value) value = argv[++*i];
-    return store(o, value) ? -1 : bad_value(u, o, given, value);
+    if (o->kind == MN_OPT_FLAG) return take_flag(p, o, row, given, word[bytes] == '=');
+    if (word[bytes] == '=') return take_value(p, o, row, name, word + bytes + 1);
+    return take_next(p, o, row, name, *i + 1 < argc ? argv[++*i] : NULL);
 }
 
-int mn_options_parse(const mn_usage *u, int argc, char **argv, mn_text_list *positional) {
-    positional->n = 0;
+static bool asks_for_help(int argc, char **argv) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return true;
+    return false;
+}
+
+static int take_arguments(parse *p, int argc, char **argv, mn_text_list *words) {
     bool options_ended = false;
+    int most = p->usage->words ? MN_MAX_TEXTS : p->usage->max_positional;
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
-        if (!options_ended && !strcmp(arg, "--")) {
+        int code = -1;
+        if (!options_ended && !strcmp(arg, "--"))
             options_ended = true;
-        } else if (options_ended || arg[0] != '-' || !arg[1]) {
-            if (positional->n >= u->max_positional) return wrong(u, "does not know what to do with \"%s\"%s.", arg, "");
-            positional->items[positional->n++] = arg;
-        } else if (!strcmp(arg, "--help") || !strcmp(arg, "-h")) {
-            print_help(u);
-            return MN_EXIT_DONE;
-        } else {
-            int code = take_option(u, argc, argv, &i);
+        else if (!options_ended && arg[0] == '-' && arg[1])
+            code = take_option(p, argc, argv, &i);
+        else if (words->n < most && words->n < MN_MAX_TEXTS)
+            words->items[words->n++] = arg;
+        else
+            return wrong(p->usage, "does not know what to do with \"%s\".", arg);
+        if (code >= 0) return code;
+    }
+    return -1;
+}
+
+/* ---- words that stand for options, and the environment ---- */
+
+static bool looks_like_model(const char *word) {
+    size_t n = strlen(word);
+    FILE *file = fopen(word, "rbe");
+    if (file) fclose(file);
+    return file || (n > 5 && !strcasecmp(word + n - 5, ".gguf"));
+}
+
+/* Gives each word to the first option of usage->words that has no value. A single word that names no file can only be
+ * the second of two. */
+static int place_words(parse *p, mn_text_list *words) {
+    const char *slot = p->usage->words;
+    int used = 0;
+    for (size_t n; slot && *slot && used < words->n; slot += n + (slot[n] == ' ')) {
+        int row;
+        n = strcspn(slot, " ");
+        const mn_option *o = find(p->usage, slot, n, &row);
+        bool skipped = !strncmp(slot, "model ", 6) && words->n == 1 && !looks_like_model(words->items[0]);
+        if (!o || p->given[row] || skipped) continue;
+        int code = take_value(p, o, row, o->value, words->items[used++]);
+        if (code >= 0) return code;
+    }
+    if (!p->usage->words) return -1;
+    if (used < words->n) return wrong(p->usage, "does not know what to do with \"%s\".", words->items[used]);
+    words->n = 0;
+    return -1;
+}
+
+/* --ctx-size as MNEMO_CTX_SIZE; false for short names. */
+static bool variable_name(const char *name, char out[MN_OPTION_NAME_BYTES + 8]) {
+    if (name[1] != '-') return false;
+    size_t used = (size_t)snprintf(out, 8, "MNEMO_");
+    for (const char *c = name + 2; *c; c++) out[used++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+    out[used] = '\0';
+    return true;
+}
+
+static int take_environment(parse *p) {
+    mn_option_walk walk = {.at = p->usage->options};
+    const mn_option *o;
+    for (int row = 0; (o = mn_option_next(&walk)); row++) {
+        char name[MN_OPTION_NAME_BYTES], variable[MN_OPTION_NAME_BYTES + 8];
+        bool asked = !p->given[row] && o->kind != MN_OPT_HEADING && !(o->traits & MN_OPT_NOT_FROM_ENV);
+        for (const char *at = o->names; asked && mn_option_next_name(o, &at, name);) {
+            const char *value = variable_name(name, variable) ? getenv(variable) : NULL;
+            if (!value || !*value) continue;
+            int code = take_value(p, o, row, variable, value);
             if (code >= 0) return code;
         }
     }
-    if (positional->n < u->min_positional) return wrong(u, "needs more: %s%s.", u->synopsis, "");
     return -1;
+}
+
+static void take_standards(const mn_usage *u) {
+    mn_option_walk walk = {.at = u->options};
+    for (const mn_option *o; (o = mn_option_next(&walk));)
+        if (o->standard) store(o, o->standard);
+}
+
+int mn_options_parse(const mn_usage *u, int argc, char **argv, mn_text_list *positional) {
+    parse p = {.usage = u};
+    positional->n = 0;
+    if (asks_for_help(argc, argv)) {
+        mn_options_print_help(u);
+        return MN_EXIT_DONE;
+    }
+    take_standards(u);
+    int code = take_arguments(&p, argc, argv, positional);
+    if (code < 0) code = place_words(&p, positional);
+    if (code < 0) code = take_environment(&p);
+    if (code < 0 && positional->n < u->min_positional) return wrong(u, "needs more: %s.", u->synopsis);
+    return code;
 }

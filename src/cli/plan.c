@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "base/ram.h"
 #include "cli/human.h"
+#include "cli/model_file.h"
 #include "cli/options.h"
 #include "cli/plan_table.h"
 #include "cli/verbs.h"
@@ -169,40 +170,39 @@ static mn_status plan(const plan_args *args, mn_error *err) {
 }
 
 int cmd_plan(int argc, char **argv) {
-    plan_args args = {.type_k = "f16", .type_v = "f16", .n_batch = 512};
+    plan_args args = {0};
     mn_error err;
-    mn_text_list paths;
+    mn_text_list none;
     const mn_option options[] = {
-        {"m model", MN_OPT_TEXT, &args.path, "MODEL", "model file (GGUF); its weights are not read", 0, 0},
-        {"c ctx-size", MN_OPT_INT, &args.n_ctx, "N", "window in tokens (0: what the model was made for)", 0, 1e12},
-        {"b batch-size", MN_OPT_INT, &args.n_batch, "N", "tokens per step of a long text (512)", 1, 65536},
-        {"ctk cache-type-k", MN_OPT_TEXT, &args.type_k, "TYPE", "cached keys: f32 f16 bf16 q8_0 q4_0 (f16)", 0, 0},
-        {"ctv cache-type-v", MN_OPT_TEXT, &args.type_v, "TYPE", "cached values, likewise (f16)", 0, 0},
-        {"attn", MN_OPT_TEXT, &args.attn, "PATTERN", "which keys a query sees, as window:4096; mnemo attn list", 0, 0},
-        {"attn-layers", MN_OPT_TEXT, &args.attn_layers, "LIST",
-         "the same for some layers, as 0-3=causal,4-=window:4096", 0, 0},
-        {"pos", MN_OPT_TEXT, &args.map, "MAP", "a position map: self-extend:G,W dca:C,L string:S,W", 0, 0},
-        {"t threads", MN_OPT_INT, &args.n_threads, "N", "threads (0: one per core)", 0, 1024},
-        {"json", MN_OPT_FLAG, &args.json, NULL, "print one JSON object", 0, 0},
-        {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0},
+        MN_OPTION_TEXT("m model", &args.path, "MODEL", NULL, "model file (GGUF); its weights are not read"),
+        MN_OPTION_INT("c ctx-size", &args.n_ctx, "N", "0", 0, 1e12, "window in tokens; 0: what the model was made for"),
+        MN_OPTION_INT("b batch-size", &args.n_batch, "N", "512", 1, 65536, "tokens per step of a prompt"),
+        MN_OPTION_TEXT("ctk cache-type-k", &args.type_k, "TYPE", "f16", "cached keys: f32 f16 bf16 q8_0 q4_0"),
+        MN_OPTION_TEXT("ctv cache-type-v", &args.type_v, "TYPE", "f16", "cached values, likewise"),
+        MN_OPTION_TEXT("attn", &args.attn, "PATTERN", NULL, "which keys a query sees, as window:4096; mnemo attn list"),
+        MN_OPTION_TEXT("attn-layers", &args.attn_layers, "LIST", NULL,
+                       "the same for some layers, as 0-3=causal,4-=window:4096"),
+        MN_OPTION_TEXT("pos", &args.map, "MAP", NULL, "a position map: self-extend:G,W dca:C,L string:S,W"),
+        MN_OPTION_INT("t threads", &args.n_threads, "N", "0", 0, 1024, "threads; 0: one per core"),
+        MN_OPTION_FLAG("json", &args.json, "print one JSON object"),
+        MN_OPTIONS_END,
     };
-    const mn_usage usage = {"plan",
-                            "MODEL -c N [-ctk TYPE] [-ctv TYPE] [-b N] [--attn PATTERN] [--pos MAP] [--json]",
-                            "Says what a window costs in memory, to the byte, and about how long it takes; what other "
-                            "heads, types of cached\n"
-                            "rows and attention would cost; and the largest window that fits this machine.\n\n"
-                            "Time of reading N tokens: (2 N weights) / rate of products + (2 (k_dim + v_dim) heads N^2 "
-                            "/ 2 per layer, or what the pattern lists) / rate of\n"
-                            "attention; of one more token: (bytes of weights + bytes of cached rows) / rate of "
-                            "reading. The rates are the shares\n"
-                            "of this machine's peaks, measured now, that docs/performance.md reports.",
-                            "mnemo plan model.gguf -c 131072 -ctk q8_0 -ctv q8_0",
-                            options,
-                            0,
-                            1};
-    int code = mn_options_parse(&usage, argc, argv, &paths);
+    const mn_usage usage = {
+        .verb = "plan",
+        .synopsis = "[MODEL] -c N [-ctk TYPE] [-ctv TYPE] [-b N] [--attn PATTERN] [--pos MAP] [--json]",
+        .about =
+            "Says what a window costs in memory, to the byte, and about how long it takes; what other heads, types "
+            "of the KV cache and attention would cost; and the largest window that fits this machine.\n\n"
+            "Time to prefill N tokens: (2 N weights) / rate of products + (2 (k_dim + v_dim) heads N^2 / 2 per "
+            "layer, or what the pattern lists) / rate of attention; of one more token: (bytes of weights + bytes "
+            "of KV entries) / rate of reading. The rates are the shares of this machine's peaks, measured now, "
+            "that docs/performance.md reports.",
+        .example = "mnemo plan model.gguf -c 131072 -ctk q8_0 -ctv q8_0",
+        .options = options,
+        .words = "model"};
+    int code = mn_options_parse(&usage, argc, argv, &none);
     if (code >= 0) return code;
-    if (paths.n) args.path = paths.items[0];
-    if (!args.path) return mn_cli_wrong(&usage, "needs a MODEL.");
-    return plan(&args, &err) == MN_OK ? MN_EXIT_DONE : mn_cli_fail("plan", &err);
+    mn_status status = mn_model_file_find(&args.path, &err);
+    if (status == MN_OK) status = plan(&args, &err);
+    return status == MN_OK ? MN_EXIT_DONE : mn_cli_fail("plan", &err);
 }

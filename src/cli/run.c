@@ -14,34 +14,34 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_TEXT_BYTES = 1 << 30, MIN_TOKENS_FOR_ENDS = 1 << 15, LINE_TOKENS = 256, NO_LIMIT_GIVEN = -2 };
+enum { MAX_TEXT_BYTES = 1 << 30, MIN_TOKENS_FOR_ENDS = 1 << 15, LINE_TOKENS = 256 };
 
-static mn_model_options model_options;
-static mn_sample_options sample_options = MN_SAMPLE_OPTIONS_INIT;
 static mn_text_list files;
 static const char *prompt, *system_prompt, *session_path;
 static bool raw, quiet;
 
 static const mn_option options[] = {
-    {"f file", MN_OPT_TEXTS, &files, "FILE", "a text to read; may be repeated (- = standard input)", 0, 0},
-    {"p prompt", MN_OPT_TEXT, &prompt, "TEXT", "what to ask about it, or to continue", 0, 0},
-    {"sys system-prompt", MN_OPT_TEXT, &system_prompt, "TEXT", "system message, for models with a chat template", 0, 0},
-    {"raw", MN_OPT_FLAG, &raw, NULL, "join files and prompt as they are, without any template", 0, 0},
-    {"session", MN_OPT_TEXT, &session_path, "FILE", "start from this saved session if it is there, and save to it", 0,
-     0},
-    {"q quiet", MN_OPT_FLAG, &quiet, NULL, "no line of figures", 0, 0},
-    MN_MODEL_OPTION_ROWS(model_options),
-    MN_SAMPLE_OPTION_ROWS(sample_options, "temperature (0.8; 0, the likeliest token, when -f asks about a text)"),
-    {0},
+    MN_OPTION_TEXTS("f file", &files, "FILE", "a text to read; may be repeated; - is standard input"),
+    MN_OPTION_TEXT("p prompt", &prompt, "TEXT", NULL, "what to ask about it, or to continue"),
+    MN_OPTION_TEXT("sys system-prompt", &system_prompt, "TEXT", NULL,
+                   "system message, for models with a chat template"),
+    MN_OPTION_FLAG("raw", &raw, "join files and prompt as they are, without any template"),
+    MN_OPTION_TEXT("session", &session_path, "FILE", NULL,
+                   "start from this saved session if it is there, and save to it"),
+    MN_OPTION_FLAG("q quiet", &quiet, "no line of figures"),
+    MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTION_GROUP(mn_sample_option_rows),
+    MN_OPTIONS_END,
 };
 
 static const mn_usage usage = {
     .verb = "run",
-    .synopsis = "-m MODEL [-f FILE]... -p PROMPT [options]",
-    .about = "Reads the files, then answers the prompt. They are joined by the model's chat template, else by its ask\n"
+    .synopsis = "[MODEL] [-f FILE]... [PROMPT] [options]",
+    .about = "Reads the files, then answers the prompt. They are joined by the model's chat template, else by its ask "
              "template, else as text, newline, prompt. The answer goes to standard output, figures to standard error.",
     .example = "mnemo run -m models/default.gguf -f book.txt -p 'What is the secret number of Boston?'",
     .options = options,
+    .words = "model prompt",
 };
 
 typedef struct job {
@@ -113,14 +113,14 @@ static bool print_text(void *arg, const char *text, size_t bytes) {
 }
 
 static mn_status answer(job *j, mn_error *err) {
-    const char *stops[sizeof sample_options.stops.items / sizeof *sample_options.stops.items + 2] = {0};
+    const char *stops[sizeof mn_given_sampling.stops.items / sizeof *mn_given_sampling.stops.items + 2] = {0};
     int n_stops = 0;
     bool one_line = mn_answers_in_one_line(j->engine, files.n ? j->document.data : NULL, raw) && prompt;
     if (one_line) stops[n_stops++] = "\n";
     /* A model whose window never fills could go on with its line for ever. */
-    if (sample_options.n_predict == NO_LIMIT_GIVEN) sample_options.n_predict = one_line ? LINE_TOKENS : -1;
-    for (int i = 0; i < sample_options.stops.n; i++) stops[n_stops++] = sample_options.stops.items[i];
-    mn_generate_params params = {.n_predict = sample_options.n_predict, .stops = stops};
+    if (mn_given_sampling.n_predict == MN_NO_LIMIT_GIVEN) mn_given_sampling.n_predict = one_line ? LINE_TOKENS : -1;
+    for (int i = 0; i < mn_given_sampling.stops.n; i++) stops[n_stops++] = mn_given_sampling.stops.items[i];
+    mn_generate_params params = {.n_predict = mn_given_sampling.n_predict, .stops = stops};
     for (size_t i = 0; i < j->tokens.n; i++) mn_sampler_accept(j->sampler, j->tokens.data[i]);
     double started = mn_clock_seconds();
     mn_status status = mn_generate(j->session, j->sampler, &params, print_text, j, &j->answer, err);
@@ -158,7 +158,7 @@ static void print_figures(const job *j) {
         rate((double)j->answer.n_tokens, j->answer_seconds), (double)mn_session_kv_bytes(j->session) / 0x1p20,
         (long long)mn_session_n_ctx(j->session));
     print_ends(j, n_read);
-    if (model_options.kv_disk) print_disk(&disk);
+    if (mn_given_model.kv_disk) print_disk(&disk);
     if (j->answer.finish == MN_FINISH_LENGTH)
         fprintf(stderr, "the answer was cut after %lld tokens; a larger -n lets it go on\n",
                 (long long)j->answer.n_tokens);
@@ -168,10 +168,10 @@ static void print_figures(const job *j) {
 }
 
 static mn_status run(job *j, mn_error *err) {
-    MN_TRY(mn_model_options_engine(&model_options, false, &j->engine, err));
+    MN_TRY(mn_model_options_engine(&mn_given_model, false, &j->engine, err));
     MN_TRY(compose(j, err));
-    MN_TRY(mn_model_options_session(&model_options, j->engine, &j->session, err));
-    MN_TRY(mn_sample_options_create(&sample_options, files.n && prompt ? 0 : 0.8,
+    MN_TRY(mn_model_options_session(&mn_given_model, j->engine, &j->session, err));
+    MN_TRY(mn_sample_options_create(&mn_given_sampling, files.n && prompt ? 0 : 0.8,
                                     mn_tokenizer_n_vocab(mn_engine_tokenizer(j->engine)), &j->sampler, err));
     MN_TRY(read_prompt(j, err));
     MN_TRY(answer(j, err));
@@ -181,7 +181,6 @@ static mn_status run(job *j, mn_error *err) {
 
 int cmd_run(int argc, char **argv) {
     mn_text_list positional;
-    sample_options.n_predict = NO_LIMIT_GIVEN;
     int code = mn_options_parse(&usage, argc, argv, &positional);
     if (code >= 0) return code;
     job j = {.document = MN_STRBUF_INIT};

@@ -2,6 +2,29 @@
 
 #include <time.h>
 
+mn_sample_options mn_given_sampling = {.n_predict = MN_NO_LIMIT_GIVEN, .temperature = -1};
+
+#define o mn_given_sampling
+const mn_option mn_sample_option_rows[] = {
+    MN_OPTION_HEADING("answer"),
+    MN_OPTION_INT("n predict n-predict", &o.n_predict, "N", NULL, -1, 1e12,
+                  "tokens at most; -1: until the model ends or the window is full"),
+    MN_OPTION_NUMBER("temp temperature", &o.temperature, "T", NULL, 0, 100,
+                     "0: the likeliest token (0.8; 0 when it is about a text)"),
+    MN_OPTION_INT("top-k", &o.top_k, "K", "40", 0, 1e9, "draw from the K likeliest; 0: all"),
+    MN_OPTION_NUMBER("top-p", &o.top_p, "P", "0.95", 0, 1, "draw from the likeliest that hold P together"),
+    MN_OPTION_NUMBER("min-p", &o.min_p, "P", "0.05", 0, 1, "draw from those at least P times as likely as the best"),
+    MN_OPTION_NUMBER("repeat-penalty", &o.repeat_penalty, "X", "1", 0.01, 100,
+                     "divide the scores of repeated tokens; 1: off"),
+    MN_OPTION_NUMBER("presence-penalty", &o.presence_penalty, "X", "0", -100, 100, "take X off tokens that occurred"),
+    MN_OPTION_NUMBER("frequency-penalty", &o.frequency_penalty, "X", "0", -100, 100, "take X off for every occurrence"),
+    MN_OPTION_INT("repeat-last-n", &o.repeat_last_n, "N", "64", -1, 1e9, "tokens the penalties look back at; -1: all"),
+    MN_OPTION_INT("s seed", &o.seed, "N", "-1", -1, 9e18, "same seed, same text; -1: from the system"),
+    MN_OPTION_TEXTS("r reverse-prompt", &o.stops, "TEXT", "end the answer before this text; may be repeated"),
+    MN_OPTIONS_END,
+};
+#undef o
+
 mn_status mn_sample_options_create(const mn_sample_options *o, double temperature, int32_t n_vocab, mn_sampler **out,
                                    mn_error *err) {
     mn_sampler_params params = {

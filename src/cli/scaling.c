@@ -1,6 +1,8 @@
 /* mnemo scaling: from a budget to a model, and back. */
 #include "cli/scaling.h"
 
+#include "cli/terminal.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,15 +13,13 @@ static int cmd_loss(int argc, char **argv) {
     scaling_request r = scaling_request_new();
     const mn_option options[] = {SCALING_PARAMS(r), SCALING_TOKENS(r), SCALING_FLOPS(r), SCALING_COMMON(r)};
     const mn_usage usage = {
-        "scaling loss",
-        "--params N --tokens D [--law LAW] [--svg FILE] [--json]",
-        "The loss that a model of N parameters reaches after reading D tokens. With --params alone: "
-        "without limit of text;\nwith --tokens alone: without limit of size; with --flops alone: on "
-        "the best split of the budget.",
-        "mnemo scaling loss --params 70e9 --tokens 15e12",
-        options,
-        0,
-        0};
+        .verb = "scaling loss",
+        .synopsis = "--params N --tokens D [--law LAW] [--svg FILE] [--json]",
+        .about =
+            "The loss that a model of N parameters reaches after reading D tokens. With --params alone: without limit "
+            "of text; with --tokens alone: without limit of size; with --flops alone: on the best split of the budget.",
+        .example = "mnemo scaling loss --params 70e9 --tokens 15e12",
+        .options = options};
     int code = scaling_parse(&r, &usage, argc, argv);
     if (code >= 0) return code;
     mn_scaling_point point = {r.params, r.tokens, r.flops, NAN};
@@ -60,13 +60,11 @@ static int no_answer(const scaling_request *r, const char *verb, const char *unk
 static int cmd_tokens(int argc, char **argv) {
     scaling_request r = scaling_request_new();
     const mn_option options[] = {SCALING_PARAMS(r), SCALING_LOSS(r), SCALING_COMMON(r)};
-    const mn_usage usage = {"scaling tokens",
-                            "--params N --loss L [--law LAW] [--svg FILE] [--json]",
-                            "How many tokens a model of N parameters must read to reach the loss L.",
-                            "mnemo scaling tokens --params 7B --loss 2.0",
-                            options,
-                            0,
-                            0};
+    const mn_usage usage = {.verb = "scaling tokens",
+                            .synopsis = "--params N --loss L [--law LAW] [--svg FILE] [--json]",
+                            .about = "How many tokens a model of N parameters must read to reach the loss L.",
+                            .example = "mnemo scaling tokens --params 7B --loss 2.0",
+                            .options = options};
     int code = scaling_parse(&r, &usage, argc, argv);
     if (code >= 0) return code;
     if (!given(r.params) || !given(r.loss)) return mn_cli_wrong(&usage, "needs --params and --loss.");
@@ -81,13 +79,11 @@ static int cmd_tokens(int argc, char **argv) {
 static int cmd_params(int argc, char **argv) {
     scaling_request r = scaling_request_new();
     const mn_option options[] = {SCALING_TOKENS(r), SCALING_LOSS(r), SCALING_COMMON(r)};
-    const mn_usage usage = {"scaling params",
-                            "--tokens D --loss L [--law LAW] [--svg FILE] [--json]",
-                            "How large a model must be to reach the loss L on D tokens.",
-                            "mnemo scaling params --tokens 2T --loss 2.0",
-                            options,
-                            0,
-                            0};
+    const mn_usage usage = {.verb = "scaling params",
+                            .synopsis = "--tokens D --loss L [--law LAW] [--svg FILE] [--json]",
+                            .about = "How large a model must be to reach the loss L on D tokens.",
+                            .example = "mnemo scaling params --tokens 2T --loss 2.0",
+                            .options = options};
     int code = scaling_parse(&r, &usage, argc, argv);
     if (code >= 0) return code;
     if (!given(r.tokens) || !given(r.loss)) return mn_cli_wrong(&usage, "needs --tokens and --loss.");
@@ -138,20 +134,18 @@ static int cmd_optimal(int argc, char **argv) {
     const mn_option options[] = {
         SCALING_FLOPS(r),
         SCALING_LOSS(r),
-        {"gpu", MN_OPT_TEXT, &r.gpu, "NAME", "the budget in machines: a100 h100 h200 b200 l4 l40s 3090 4090 mi300x", 0,
-         0},
-        {"count", MN_OPT_INT, &r.count, "N", "how many of them (default 1)", 1, 1e9},
-        {"days", MN_OPT_NUMBER, &r.days, "DAYS", "for how long", 1e-6, 1e6},
-        {"mfu", MN_OPT_NUMBER, &r.mfu, "SHARE", "share of the peak that training reaches (default 0.4)", 1e-6, 1},
+        MN_OPTION_TEXT("gpu", &r.gpu, "NAME", NULL,
+                       "the budget in machines: a100 h100 h200 b200 l4 l40s 3090 4090 mi300x"),
+        MN_OPTION_INT("count", &r.count, "N", "1", 1, 1e9, "how many of them"),
+        MN_OPTION_NUMBER("days", &r.days, "DAYS", NULL, 1e-6, 1e6, "for how long"),
+        MN_OPTION_NUMBER("mfu", &r.mfu, "SHARE", "0.4", 1e-6, 1, "share of the peak that training reaches"),
         SCALING_COMMON(r)};
-    const mn_usage usage = {"scaling optimal",
-                            "--flops C | --loss L | --gpu NAME --count N --days DAYS [--mfu SHARE] [--law LAW] ...",
-                            "The size and the text that make the best of a budget, or that reach a loss at the least "
-                            "cost.",
-                            "mnemo scaling optimal --gpu h200 --count 8 --days 30 --mfu 0.4",
-                            options,
-                            0,
-                            0};
+    const mn_usage usage = {
+        .verb = "scaling optimal",
+        .synopsis = "--flops C | --loss L | --gpu NAME --count N --days DAYS [--mfu SHARE] [--law LAW] ...",
+        .about = "The size and the text that make the best of a budget, or that reach a loss at the least cost.",
+        .example = "mnemo scaling optimal --gpu h200 --count 8 --days 30 --mfu 0.4",
+        .options = options};
     int code = scaling_parse(&r, &usage, argc, argv);
     if (code >= 0) return code;
     if (given(r.flops) + given(r.loss) + (r.gpu != NULL) != 1)
@@ -181,18 +175,27 @@ static const struct {
                    {"table", "best splits for many sizes, or of one budget by every law", cmd_scaling_table},
                    {"fit", "a law of your own from your runs", cmd_scaling_fit}};
 
-enum { N_SUBCOMMANDS = sizeof subcommands / sizeof *subcommands };
+enum { WIDEST_HELP = 110, N_SUBCOMMANDS = sizeof subcommands / sizeof *subcommands };
 
 static void print_help(FILE *out) {
-    fputs(
+    int columns = mn_terminal_columns(out);
+    if (columns == 0 || columns > WIDEST_HELP) columns = WIDEST_HELP;
+    mn_print_folded(
+        out,
         "usage: mnemo scaling loss|tokens|params|optimal|table|fit ...\n\n"
-        "Scaling laws: what loss (nats per token) a model of N parameters reaches after reading D tokens, which costs\n"
+        "Scaling laws: what loss (nats per token) a model of N parameters reaches after reading D tokens, which costs "
         "6 N D FLOP to train. Numbers may be written 70e9 or 70B (k, M, B, T).\n\n",
-        out);
-    for (int i = 0; i < N_SUBCOMMANDS; i++) fprintf(out, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
-    fputs("\nexample:\n  mnemo scaling loss --params 70e9 --tokens 15e12 --law chinchilla\n"
-          "mnemo scaling SUBCOMMAND --help tells more.\n",
-          out);
+        0, 0, columns);
+    for (int i = 0; i < N_SUBCOMMANDS; i++) {
+        fprintf(out, "  %-10s ", subcommands[i].name);
+        mn_print_folded(out, subcommands[i].summary, 13, 13, columns);
+        fputc('\n', out);
+    }
+    fputs("\nexample:\n  ", out);
+    mn_print_folded(out,
+                    "mnemo scaling loss --params 70e9 --tokens 15e12 --law chinchilla\n"
+                    "mnemo scaling SUBCOMMAND --help tells more.\n",
+                    2, 0, columns);
 }
 
 int cmd_scaling(int argc, char **argv) {

@@ -20,26 +20,15 @@ typedef struct scaling_request {
 } scaling_request;
 
 /* Rows of the option table. */
-#define SCALING_PARAMS(r)                                                                                              \
-    { "params", MN_OPT_AMOUNT, &(r).params, "N", "size of the model: 70e9, 70B", 1, 1e18 }
-#define SCALING_TOKENS(r)                                                                                              \
-    { "tokens", MN_OPT_AMOUNT, &(r).tokens, "D", "training text, tokens: 15e12, 15T", 1, 1e24 }
-#define SCALING_LOSS(r)                                                                                                \
-    { "loss", MN_OPT_AMOUNT, &(r).loss, "L", "loss to reach, nats per token", 1e-3, 100 }
-#define SCALING_FLOPS(r)                                                                                               \
-    { "flops", MN_OPT_AMOUNT, &(r).flops, "C", "budget of the whole training, FLOP", 1e3, 1e40 }
+#define SCALING_PARAMS(r) MN_OPTION_AMOUNT("params", &(r).params, "N", 1, 1e18, "size of the model: 70e9, 70B")
+#define SCALING_TOKENS(r) MN_OPTION_AMOUNT("tokens", &(r).tokens, "D", 1, 1e24, "training text, tokens: 15e12, 15T")
+#define SCALING_LOSS(r) MN_OPTION_AMOUNT("loss", &(r).loss, "L", 1e-3, 100, "loss to reach, nats per token")
+#define SCALING_FLOPS(r) MN_OPTION_AMOUNT("flops", &(r).flops, "C", 1e3, 1e40, "budget of the whole training, FLOP")
 #define SCALING_COMMON(r)                                                                                              \
-    {"law",                                                                                                            \
-     MN_OPT_TEXT,                                                                                                      \
-     &(r).law_name,                                                                                                    \
-     "LAW",                                                                                                            \
-     "chinchilla (default), chinchilla-exact, kaplan, besiroglu, besiroglu-exact, or a file that fit wrote",           \
-     0,                                                                                                                \
-     0},                                                                                                               \
-        {"svg", MN_OPT_TEXT, &(r).svg, "FILE", "draw lines of equal loss, the best splits and the answer", 0, 0},      \
-        {"json", MN_OPT_FLAG, &(r).json, NULL, "answer with one JSON object", 0, 0}, {                                 \
-        NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0                                                                      \
-    }
+    MN_OPTION_TEXT("law", &(r).law_name, "LAW", "chinchilla",                                                          \
+                   "chinchilla-exact, kaplan, besiroglu, besiroglu-exact, or a file that fit wrote"),                  \
+        MN_OPTION_TEXT("svg", &(r).svg, "FILE", NULL, "draw lines of equal loss, the best splits and the answer"),     \
+        MN_OPTION_FLAG("json", &(r).json, "answer with one JSON object"), MN_OPTIONS_END
 
 scaling_request scaling_request_new(void);
 /* Parses, and finds the law. Returns -1 to go on, else the exit code. */

@@ -8,14 +8,7 @@
 #include <stdlib.h>
 
 scaling_request scaling_request_new(void) {
-    return (scaling_request){.params = NAN,
-                             .tokens = NAN,
-                             .loss = NAN,
-                             .flops = NAN,
-                             .days = NAN,
-                             .mfu = 0.4,
-                             .count = 1,
-                             .law_name = "chinchilla"};
+    return (scaling_request){.params = NAN, .tokens = NAN, .loss = NAN, .flops = NAN, .days = NAN};
 }
 
 int scaling_parse(scaling_request *r, const mn_usage *usage, int argc, char **argv) {

@@ -92,7 +92,7 @@ static mn_status hand_over(const fit_request *r, const mn_scaling_fit *fit, cons
 static mn_status fit_file(const fit_request *r, const char *path, mn_error *err) {
     mn_scaling_run *runs;
     size_t n_runs;
-    MN_TRY(mn_scaling_runs_read(path, &runs, &n_runs, err));
+    MN_TRY(mn_cli_past_usage(mn_scaling_runs_read(path, &runs, &n_runs, err), err));
     stage s = {0};
     mn_scaling_fit_options options = {.n_threads = (int)r->n_threads,
                                       .n_bootstrap = (int)r->n_bootstrap,
@@ -102,32 +102,32 @@ static mn_status fit_file(const fit_request *r, const char *path, mn_error *err)
     mn_scaling_fit fit;
     mn_status status = mn_scaling_fit_runs(runs, n_runs, &options, &fit, err);
     mn_progress_end(&s.progress);
-    status = status ? mn_fail_in(err, status, path) : hand_over(r, &fit, runs, err);
+    status = status ? mn_fail_in(err, mn_cli_past_usage(status, err), path) : hand_over(r, &fit, runs, err);
     free(runs);
     return status;
 }
 
 int cmd_scaling_fit(int argc, char **argv) {
-    fit_request r = {.law = "chinchilla", .seed = 1};
+    fit_request r = {0};
     const mn_option options[] = {
-        {"law", MN_OPT_TEXT, &r.law, "LAW", "the form that is fitted: chinchilla, E + A / N^alpha + B / D^beta", 0, 0},
-        {"bootstrap", MN_OPT_INT, &r.n_bootstrap, "N", "standard errors from N resamples of the runs (1000 is usual)",
-         0, 1e6},
-        {"o out", MN_OPT_TEXT, &r.out, "LAW.json", "write the law for --law of the other subcommands", 0, 0},
-        {"svg", MN_OPT_TEXT, &r.svg, "FILE", "draw what the law leaves over", 0, 0},
-        {"json", MN_OPT_FLAG, &r.json, NULL, "answer with one JSON object", 0, 0},
-        {"s seed", MN_OPT_INT, &r.seed, "N", "of the resampling (default 1)", 0, 1e15},
-        {"t threads", MN_OPT_INT, &r.n_threads, "N", "default: one per core; changes no result", 0, 1024},
-        {NULL, MN_OPT_FLAG, NULL, NULL, NULL, 0, 0}};
-    const mn_usage usage = {
-        "scaling fit",
-        "RUNS.csv [--law chinchilla] [--bootstrap N] [-o LAW.json] [--svg FILE] [--json]",
-        "Fits a law to training runs, one a line under the header params,tokens,loss: Huber loss on "
-        "logarithms,\nL-BFGS from 4500 starts.",
-        "mnemo scaling fit runs.csv --bootstrap 1000 -o law.json --svg residuals.svg",
-        options,
-        1,
-        1};
+        MN_OPTION_TEXT("law", &r.law, "LAW", "chinchilla", "the form that is fitted: E + A / N^alpha + B / D^beta"),
+        MN_OPTION_INT("bootstrap", &r.n_bootstrap, "N", "0", 0, 1e6,
+                      "standard errors from N resamples of the runs; 1000 is usual"),
+        MN_OPTION_TEXT("o out output", &r.out, "LAW.json", NULL, "write the law for --law of the other subcommands"),
+        MN_OPTION_TEXT("svg", &r.svg, "FILE", NULL, "draw what the law leaves over"),
+        MN_OPTION_FLAG("json", &r.json, "answer with one JSON object"),
+        MN_OPTION_INT("s seed", &r.seed, "N", "1", 0, 1e15, "of the resampling"),
+        MN_OPTION_INT("t threads", &r.n_threads, "N", "0", 0, 1024, "threads; 0: one per core; changes no result"),
+        MN_OPTIONS_END};
+    const mn_usage usage = {.verb = "scaling fit",
+                            .synopsis =
+                                "RUNS.csv [--law chinchilla] [--bootstrap N] [-o LAW.json] [--svg FILE] [--json]",
+                            .about = "Fits a law to training runs, one a line under the header params,tokens,loss: "
+                                     "Huber loss on logarithms, L-BFGS from 4500 starts.",
+                            .example = "mnemo scaling fit runs.csv --bootstrap 1000 -o law.json --svg residuals.svg",
+                            .options = options,
+                            .min_positional = 1,
+                            .max_positional = 1};
     mn_text_list files;
     mn_error err;
     int code = mn_options_parse(&usage, argc, argv, &files);

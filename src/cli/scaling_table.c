@@ -70,15 +70,13 @@ static void print_text(const scaling_request *r, const row *rows, int n) {
 int cmd_scaling_table(int argc, char **argv) {
     scaling_request r = scaling_request_new();
     const mn_option options[] = {SCALING_FLOPS(r), SCALING_COMMON(r)};
-    const mn_usage usage = {
-        "scaling table",
-        "[--law LAW] [--flops C] [--svg FILE] [--json]",
-        "For each size the budget and the text for which it is the best size; with --flops the best "
-        "split of\nthat budget by every law, and --svg draws the best sizes.",
-        "mnemo scaling table --flops 5.76e23",
-        options,
-        0,
-        0};
+    const mn_usage usage = {.verb = "scaling table",
+                            .synopsis = "[--law LAW] [--flops C] [--svg FILE] [--json]",
+                            .about =
+                                "For each size the budget and the text for which it is the best size; with --flops the "
+                                "best split of that budget by every law, and --svg draws the best sizes.",
+                            .example = "mnemo scaling table --flops 5.76e23",
+                            .options = options};
     int code = scaling_parse(&r, &usage, argc, argv);
     if (code >= 0) return code;
     row rows[MAX_ROWS] = {0};

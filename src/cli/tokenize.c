@@ -1,4 +1,5 @@
 /* mnemo tokenize: a text's token ids. */
+#include "cli/model_file.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 #include "tokenizer/tokenizer.h"
@@ -67,37 +68,40 @@ static mn_status tokenize(const settings *s, const mn_tokenizer *tokenizer, mn_e
 int cmd_tokenize(int argc, char **argv) {
     settings s = {0};
     const mn_option options[] = {
-        {"m model", MN_OPT_TEXT, &s.model, "MODEL", "GGUF file; its vocabulary is enough", 0, 0},
-        {"f file", MN_OPT_TEXT, &s.file, "FILE", "the text (without -f and -p: standard input)", 0, 0},
-        {"p prompt", MN_OPT_TEXT, &s.text, "TEXT", "the text itself", 0, 0},
-        {"no-bos", MN_OPT_FLAG, &s.no_bos, NULL, "leave out the tokens the model wants at a text's ends", 0, 0},
-        {"special", MN_OPT_FLAG, &s.special, NULL, "read spellings of control tokens as those tokens", 0, 0},
-        {"ids", MN_OPT_FLAG, &s.ids, NULL, "print ids alone (the default)", 0, 0},
-        {"pieces", MN_OPT_FLAG, &s.pieces, NULL, "print each token's text behind its id", 0, 0},
-        {"json", MN_OPT_FLAG, &s.json, NULL, "print one JSON object", 0, 0},
-        {0},
+        MN_OPTION_TEXT("m model", &s.model, "MODEL", NULL, "GGUF file; its vocabulary is enough"),
+        MN_OPTION_TEXT("f file", &s.file, "FILE", NULL, "the text (without -f and -p: standard input)"),
+        {.names = "p prompt",
+         .kind = MN_OPT_TEXT,
+         .to.text = &s.text,
+         .value = "TEXT",
+         .help = "the text itself",
+         .traits = MN_OPT_MAY_BE_EMPTY},
+        MN_OPTION_FLAG("no-bos", &s.no_bos, "leave out the tokens the model wants at a text's ends"),
+        MN_OPTION_FLAG("special", &s.special, "read spellings of control tokens as those tokens"),
+        MN_OPTION_FLAG("ids", &s.ids, "print ids alone (the default)"),
+        MN_OPTION_FLAG("pieces", &s.pieces, "print each token's text behind its id"),
+        MN_OPTION_FLAG("json", &s.json, "print one JSON object"),
+        MN_OPTIONS_END,
     };
     const mn_usage usage = {
         .verb = "tokenize",
-        .synopsis = "-m MODEL [-f FILE | -p TEXT] [--no-bos] [--special] [--pieces | --json]",
+        .synopsis = "[MODEL] [-f FILE | [-p] TEXT] [--no-bos] [--special] [--pieces | --json]",
         .about = "Prints the token ids of a text, one a line. mnemo detokenize gives the text back, byte for byte.",
         .example = "mnemo tokenize -m models/default.gguf -p \"Once upon a time\" --pieces",
         .options = options,
+        .words = "model prompt",
     };
     mn_text_list rest;
     int code = mn_options_parse(&usage, argc, argv, &rest);
     if (code >= 0) return code;
-    if (!s.model || (s.file && s.text) || s.pieces + s.ids + s.json > 1) {
-        fprintf(stderr, "mnemo tokenize: %s\ntry: mnemo tokenize --help\n",
-                !s.model           ? "a model is needed: -m MODEL."
-                : s.file && s.text ? "-f and -p exclude each other."
-                                   : "of --ids, --pieces and --json only one can be given.");
-        return MN_EXIT_USAGE;
-    }
+    if (s.file && s.text) return mn_cli_wrong(&usage, "-f and -p exclude each other.");
+    if (s.pieces + s.ids + s.json > 1)
+        return mn_cli_wrong(&usage, "of --ids, --pieces and --json only one can be given.");
     mn_tokenizer *tokenizer = NULL;
     mn_error err;
-    mn_status status = mn_tokenizer_open(s.model, &tokenizer, &err);
-    if (status == MN_OK) status = tokenize(&s, tokenizer, &err);
+    mn_status status = mn_model_file_find(&s.model, &err);
+    if (status == MN_OK) status = mn_tokenizer_open(s.model, &tokenizer, &err);
+    if (status == MN_OK) status = mn_cli_past_usage(tokenize(&s, tokenizer, &err), &err);
     mn_tokenizer_destroy(tokenizer);
     return status == MN_OK ? MN_EXIT_DONE : mn_cli_fail("tokenize", &err);
 }

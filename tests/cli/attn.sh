@@ -11,11 +11,11 @@ Xiao et al. 2023 (arXiv:2309.17453)
 10 tokens in blocks of 64: 1 of 1 blocks kept (100.0 %)
 3.4 keys seen by a query, on average' "$mnemo" attn show sinks:1,3 -n 10
 
-expect 1 'mnemo attn: "windw:3" is no attention pattern. There are: full causal window:W global:G random:R,seed bigbird:block,w,g,r longformer:w,g,dilation sinks:S,W sinks-abs:S,W quest:page,budget xattention:stride,mass moba:block,topk snapkv:window,budget linear infini:S,update,gate.' \
+expect 2 'mnemo attn: "windw:3" is no attention pattern. There are: full causal window:W global:G random:R,seed bigbird:block,w,g,r longformer:w,g,dilation sinks:S,W sinks-abs:S,W quest:page,budget xattention:stride,mass moba:block,topk snapkv:window,budget linear infini:S,update,gate.' \
     "$mnemo" attn show windw:3
 expect 1 'mnemo attn: quest:16,512 has no picture of its own: what it keeps depends on the queries and keys of a text.' \
     "$mnemo" attn show quest:16,512
-"$mnemo" attn show window:0 2> /dev/null && exit 1 || [ $? = 1 ]
+"$mnemo" attn show window:0 2> /dev/null && exit 1 || [ $? = 2 ]
 "$mnemo" attn show 2> /dev/null && exit 1 || [ $? = 2 ]
 "$mnemo" attn show full -n 0 2> /dev/null && exit 1 || [ $? = 2 ]
 

@@ -40,7 +40,7 @@ $usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --type q3_k
 expect 2 "mnemo convert: needs more: IN OUT --type TYPE.
 $usage" "$mnemo" convert "$temp/in.gguf" --type q8_0
 ln "$temp/in.gguf" "$temp/link.gguf"
-expect 1 "mnemo convert: $temp/link.gguf: is the file being read; name another one for the result." \
+expect 2 "mnemo convert: $temp/link.gguf: is the file being read; name another one for the result." \
     "$mnemo" convert "$temp/in.gguf" "$temp/link.gguf" --type q8_0
 rm "$temp/link.gguf"
 expect 1 "mnemo convert: /dev/full: cannot write: No space left on device; nothing was left there." \

@@ -26,10 +26,10 @@ done
 [ "$(MNEMO_CPU=generic "$mnemo" info --cpu | grep -c '(used)$')" = 1 ]
 MNEMO_CPU=generic "$mnemo" info --cpu | grep -q '^generic (used)$'
 
-usage='usage: mnemo info MODEL [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu | --archs | --techniques
+usage='usage: mnemo info [MODEL] [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu | --archs | --techniques
 try: mnemo info --help'
-expect 2 "mnemo info: needs a MODEL, or one of --cpu, --archs and --techniques.
-$usage" "$mnemo" info
+expect 2 "mnemo info: of --cpu, --archs and --techniques only one can be given.
+$usage" "$mnemo" info --cpu --archs
 expect 2 "mnemo info: does not know what to do with \"b\".
 $usage" "$mnemo" info a b
 expect 1 "mnemo info: $temp/none.gguf: cannot open: No such file or directory." "$mnemo" info "$temp/none.gguf"

@@ -16,13 +16,15 @@ cmp <(tail -c 2048 "$temp/whole"; head -c 2048 "$temp/whole") "$temp/turned" || 
 expect 0 '' rows --at 89 -o "$temp/fast" --fast -ctk q8_0 -ctv f16
 cmp -s <(tail -c 2048 "$temp/whole") "$temp/fast" && fail '--fast changed nothing'
 
-expect 1 'mnemo logits: --at 90: the text has tokens 0 to 89.' rows --at 90 -o "$temp/x"
-expect 1 "mnemo logits: --at: \"a\" is no number (entry 0)." rows --at a -o "$temp/x"
-expect 1 'mnemo logits: -o OUT is missing; see mnemo logits --help.' rows --at 0
+expect 2 'mnemo logits: --at 90: the text has tokens 0 to 89.' rows --at 90 -o "$temp/x"
+expect 2 "mnemo logits: --at: \"a\" is no number (entry 0)." rows --at a -o "$temp/x"
+expect 2 'mnemo logits: needs -o OUT.
+usage: mnemo logits [MODEL] --tokens FILE [--at I,J,...] -o OUT [options]
+try: mnemo logits --help' rows --at 0
 echo '3 512' >"$temp/ids"
-expect 1 "mnemo logits: token 1 of the text has id 512; this model's ids are 0 to 511." rows --at 0 -o "$temp/x"
+expect 1 "mnemo logits: $temp/ids: token 1 has id 512; this model's ids are 0 to 511." rows --at 0 -o "$temp/x"
 echo '3 -1' >"$temp/ids"
-expect 1 "mnemo logits: token 1 of the text has id -1; this model's ids are 0 to 511." rows --at 0 -o "$temp/x"
+expect 1 "mnemo logits: $temp/ids: token 1 has id -1; this model's ids are 0 to 511." rows --at 0 -o "$temp/x"
 : >"$temp/ids"
 expect 1 "mnemo logits: $temp/ids: holds no token ids; at least one is needed." rows --at 0 -o "$temp/x"
 [ ! -e "$temp/x" ] || fail 'a failed run left a file'

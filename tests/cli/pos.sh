@@ -15,9 +15,9 @@ done
 logits -o "$temp/far" --pos self-extend:8,40
 ! cmp -s "$temp/plain" "$temp/far"
 
-expect 1 'mnemo logits: "pose:3" is no position map: there are self-extend:G,W, dca:C,L, string:S,W and sinks:S,W.' \
+expect 2 'mnemo logits: "pose:3" is no position map: there are self-extend:G,W, dca:C,L, string:S,W and sinks:S,W.' \
     logits -o "$temp/none" --pos pose:3
-expect 1 'mnemo logits: the position map dca needs every key, and the pattern window:8 leaves some out; choose one. Leave out --pos, or leave out --attn and --attn-layers.' \
+expect 2 'mnemo logits: the position map dca needs every key, and the pattern window:8 leaves some out; choose one. Leave out --pos, or leave out --attn and --attn-layers.' \
     logits -o "$temp/none" --pos dca --attn window:8
 expect 1 "mnemo logits: context 20000 is beyond the 7192 that self-extend with 2 and 1000 reaches on a window of 4096; use \
 a smaller window, change its numbers, or scale positions. Use -c 7192, or use --rope-scaling yarn." logits -o "$temp/none" --pos self-extend:2,1000 -c 20000
@@ -28,4 +28,6 @@ logits -o "$temp/no-ramp" --rope-scaling yarn --rope-scale 4 --yarn-ext-factor 0
 logits -o "$temp/ramp" --rope-scaling yarn --rope-scale 4
 cmp "$temp/linear" "$temp/no-ramp"
 ! cmp -s "$temp/linear" "$temp/ramp"
-expect 1 'mnemo logits: --yarn-ext-factor does not take "2" (wanted: 0 to 1).' logits -o "$temp/none" --yarn-ext-factor 2
+expect 2 'mnemo logits: --yarn-ext-factor does not take "2" (wanted: -1 to 1).
+usage: mnemo logits [MODEL] --tokens FILE [--at I,J,...] -o OUT [options]
+try: mnemo logits --help' logits -o "$temp/none" --yarn-ext-factor 2

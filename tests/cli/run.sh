@@ -44,10 +44,9 @@ says 1 'the text is 7[0-9]* tokens; the window holds 4096' -m "$model" -f "$temp
 says 1 'context 9000 is beyond the 4096.* (factor 17.58 .* Use --rope-scaling yarn, or use -c 4096.$' -m "$model" -f "$temp/long.txt" -p x -c 9000
 says 1 'cannot open' -m "$model" -f "$temp/none.txt" -p x
 says 1 'cannot open' -m "$temp/none.gguf" -p x
-says 1 'use -m' -p x
-says 1 'nothing to read' -m "$model"
-says 1 'no type of cached rows' -m "$model" -p x -ctk q9
-says 1 'no position scaling' -m "$model" -p x --rope-scaling other
+says 2 'nothing to read' -m "$model"
+says 2 'no type of cached rows' -m "$model" -p x -ctk q9
+says 2 'no position scaling' -m "$model" -p x --rope-scaling other
 says 1 'not a saved session' -m "$model" -p x --session "$model"
 says 2 'there is no option' -m "$model" --never
 printf 'zero\0byte' >"$temp/zero.txt"

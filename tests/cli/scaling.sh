@@ -56,10 +56,10 @@ refuses 2 'needs --params and --loss' tokens --params 1e9
 refuses 2 'needs one of --flops, --loss and --gpu' optimal --flops 1e20 --loss 2
 refuses 2 'there is no accelerator "h900"' optimal --gpu h900 --days 3
 refuses 2 'needs --days' optimal --gpu h100
-refuses 2 '--params does not take -5' loss --params -5 --tokens 1e9
-refuses 2 '--params does not take nan' loss --params nan --tokens 1e9
-refuses 2 '--tokens does not take 1e99' loss --params 1e9 --tokens 1e99
-refuses 2 '--tokens does not take 5G' loss --params 1e9 --tokens 5G
+refuses 2 '--params does not take "-5"' loss --params -5 --tokens 1e9
+refuses 2 '--params does not take "nan"' loss --params nan --tokens 1e9
+refuses 2 '--tokens does not take "1e99"' loss --params 1e9 --tokens 1e99
+refuses 2 '--tokens does not take "5G"' loss --params 1e9 --tokens 5G
 refuses 2 'there is no "los"' los
 answer=$("$mnemo" scaling tokens --params 7e9 --loss 1.85 --json 2>/dev/null)
 grep -qF '"tokens": null' <<<"$answer" || { echo "no null in $answer"; failed=1; }

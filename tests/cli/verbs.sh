@@ -32,10 +32,10 @@ done
 expect 0 '^2048 tokens' attn show causal -n 2k
 expect 0 '^1048576 tokens' attn show window:64 -n 1m
 expect 0 '^64 tokens' attn show causal -n=64
-expect 0 '^64 tokens' attn show causal --tokens 32 --n 64
+expect 2 '^mnemo attn: --n is --tokens, and that was given before' attn show causal --tokens 32 --n 64
 expect 0 '^1024 tokens' attn -- show causal
 expect 2 '^mnemo attn: -n needs a value: N' attn show causal -n
-for value in 0 -1 1x '' 1.5 16777217 99999999999999999999 9007199254740993k; do
+for value in 0 -1 1x 1.5 16777217 99999999999999999999 9007199254740993k; do
     expect 2 '-n does not take .*(wanted: 1 to 16777216)' attn show causal -n "$value"
 done
 expect 2 'does not know what to do with "extra"' attn show causal extra

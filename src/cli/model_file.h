@@ -1,0 +1,12 @@
+/* Which model a verb runs when none is named. */
+#ifndef MN_CLI_MODEL_FILE_H
+#define MN_CLI_MODEL_FILE_H
+
+#include "base/status.h"
+
+/* *path, which -m, a word or MNEMO_MODEL has set, stays; NULL becomes the model that ships with the program (beside the
+ * binary, in its source or under the prefix it is installed to), and a line on standard error names it. An error when
+ * there is none. */
+mn_status mn_model_file_find(const char **path, mn_error *err);
+
+#endif

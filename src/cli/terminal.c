@@ -1,0 +1,52 @@
+#include "cli/terminal.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <utf8proc.h>
+
+enum { LEAST_COLUMNS = 20 };
+
+int mn_terminal_columns(FILE *stream) {
+    const char *text = getenv("COLUMNS");
+    struct winsize size = {0};
+    int columns = text ? atoi(text) : 0;
+    if (columns <= 0 && isatty(fileno(stream)))
+        columns = ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    return columns > 0 && columns < LEAST_COLUMNS ? LEAST_COLUMNS : columns > 0 ? columns : 0;
+}
+
+int mn_text_columns(const char *text, size_t bytes) {
+    int columns = 0;
+    for (size_t at = 0; at < bytes;) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
+        columns += n < 1 ? 1 : utf8proc_charwidth(c);
+        at += n < 1 ? 1 : (size_t)n;
+    }
+    return columns;
+}
+
+void mn_print_folded(FILE *out, const char *text, int at, int indent, int columns) {
+    for (bool first = true; *text; first = false) {
+        size_t n = strcspn(text, " \n");
+        int width = mn_text_columns(text, n);
+        if (!first && text[-1] == ' ' && columns > 0 && at + 1 + width > columns) {
+            fprintf(out, "\n%*s", indent, "");
+            at = indent;
+        } else if (!first && text[-1] == ' ') {
+            fputc(' ', out);
+            at++;
+        }
+        fwrite(text, 1, n, out);
+        at += width;
+        text += n;
+        if (*text == '\n') {
+            fprintf(out, "\n%*s", text[1] == '\n' || !text[1] ? 0 : indent, "");
+            at = indent;
+        }
+        text += *text != '\0';
+    }
+}
