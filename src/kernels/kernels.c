@@ -9,17 +9,20 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void fill(mn_kernels *table, mn_cpu_level level) {
     table->level = level;
     mn_vec_init_generic(&table->vec);
+    mn_vec_backward_init_generic(&table->vec_backward);
     mn_matmul_init_generic(&table->matmul);
     mn_attend_init_generic(&table->attend);
 #if defined(__x86_64__)
     if (level >= MN_CPU_AVX2) {
         mn_vec_init_avx2(&table->vec);
+        mn_vec_backward_init_avx2(&table->vec_backward);
         mn_matmul_init_avx2(&table->matmul);
         mn_attend_init_avx2(&table->attend);
     }
     if (level == MN_CPU_AVXVNNI) mn_matmul_init_avxvnni(&table->matmul);
     if (level >= MN_CPU_AVX512) {
         mn_vec_init_avx512(&table->vec);
+        mn_vec_backward_init_avx512(&table->vec_backward);
         mn_matmul_init_avx512(&table->matmul);
         mn_attend_init_avx512(&table->attend);
     }
@@ -34,6 +37,7 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
 #elif defined(__aarch64__)
     if (level == MN_CPU_NEON) {
         mn_vec_init_neon(&table->vec);
+        mn_vec_backward_init_neon(&table->vec_backward);
         mn_attend_init_neon(&table->attend);
     }
 #endif

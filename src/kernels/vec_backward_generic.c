@@ -1,0 +1,6 @@
+/* Portable C: vectors of four, which every compiler knows. */
+enum { LANES = 4 };
+
+#include "kernels/vec_backward_simd.h"
+
+void mn_vec_backward_init_generic(mn_vec_backward *table) { vec_backward_init(table); }
