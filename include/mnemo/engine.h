@@ -25,7 +25,7 @@ typedef struct mn_engine_params {
     bool exact;    /* f32 arithmetic throughout, for reference logits */
 } mn_engine_params;
 
-/* What the model file says of itself, as read: plain figures for people and programs. Strings are borrowed from the
+/* What the model file says of itself: plain figures for people and programs. Strings are borrowed from the
  * engine. */
 typedef struct mn_model_info {
     const char *architecture, *name, *path;

@@ -30,7 +30,7 @@ typedef struct mn_session_params {
     int64_t n_ctx;               /* 0 = the window the model was made for */
     int32_t n_batch;             /* rows per step, 0 = 512 */
     const char *type_k, *type_v; /* "f32" "f16" "bf16" "q8_0" "q4_0"; NULL = f16 (f32 in an exact engine) */
-    /* Cached rows beyond kv_ram_bytes go to a file without a name in this directory; both or neither. Answers stay the
+    /* KV entries beyond kv_ram_bytes go to a file without a name in this directory; both or neither. Answers stay the
      * same to the bit, and reading the file takes its time for every token. */
     const char *kv_disk;
     int64_t kv_ram_bytes;
@@ -76,7 +76,7 @@ int64_t mn_session_n_ctx(const mn_session *session);
 const char *mn_session_note(const mn_session *session, int index);
 /* [n_vocab] after the last token; NULL when there is none (empty, or just rewound). */
 const float *mn_session_logits(const mn_session *session);
-/* Memory taken by cached rows and state. */
+/* Memory taken by KV entries and state. */
 size_t mn_session_kv_bytes(const mn_session *session);
 
 /* What kv_disk holds now, and what went through it since the session was opened; zeros without it. */

@@ -108,7 +108,7 @@ mn_status mn_decode(const mn_compute *c, const mn_attend *batch, int n_batch, mn
 }
 
 const mn_technique mn_decode_about = {
-    .name = "split-KV decoding (writing an answer)",
+    .name = "split-KV decoding (decode)",
     .paper = "Dao et al. 2023, Flash-Decoding",
     .file = "src/attention/decode.c",
     .test = "tests/attention/decode_test.c",

@@ -72,7 +72,7 @@ mn_status mn_flash(const mn_compute *c, const mn_attend *a, mn_error *err) {
 }
 
 const mn_technique mn_flash_about = {
-    .name = "flash attention (reading a text)",
+    .name = "flash attention (prefill)",
     .paper = "Dao 2023 (arXiv:2307.08691)",
     .file = "src/attention/flash.c",
     .test = "tests/attention/flash_test.c",

@@ -34,11 +34,11 @@ mn_attend mn_mla_made(const mn_attend *a) {
 /* One call's work, all of it scratch. */
 typedef struct making {
     const mn_compute *c;
-    const mn_attend *a; /* the cached rows */
+    const mn_attend *a; /* the KV entries */
     const mn_mla *m;
     mn_attend call;       /* the keys and values made */
     mn_tensor k_up, v_up; /* [n_heads * n_nope, kv_rank], [n_heads * v_dim, kv_rank] */
-    float *rows, *k, *v;  /* of one product: cached rows, W_UK c, W_UV c */
+    float *rows, *k, *v;  /* of one product: KV entries, W_UK c, W_UV c */
     int64_t row_floats;
     char *k_made, *v_made; /* pages of MN_MLA_KEYS tokens */
     size_t k_page_bytes, v_page_bytes;
@@ -70,7 +70,7 @@ static void turn_heads(void *arg, int64_t begin, int64_t end, int thread_index) 
     }
 }
 
-/* Cached rows of the product under way, as f32. Dropped ones are zeros: nobody looks at their keys. */
+/* KV entries of the product under way, as f32. Dropped ones are zeros: nobody looks at their keys. */
 static void read_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const making *w = arg;
@@ -261,7 +261,7 @@ mn_status mn_mla_output(const mn_compute *c, const mn_attend *a, const float *la
 }
 
 const mn_technique mn_mla_absorbed_about = {
-    .name = "multi-head latent attention (MLA), absorbed: an answer",
+    .name = "multi-head latent attention (MLA), absorbed (decode)",
     .paper = "DeepSeek-AI 2024 (arXiv:2405.04434)",
     .file = "src/attention/mla.c",
     .test = "tests/session/golden_test.c",
@@ -269,7 +269,7 @@ const mn_technique mn_mla_absorbed_about = {
     .training = MN_TRAINING_DONE,
 };
 const mn_technique mn_mla_materialised_about = {
-    .name = "multi-head latent attention (MLA), materialised: a text",
+    .name = "multi-head latent attention (MLA), materialised (prefill)",
     .paper = "DeepSeek-AI 2024 (arXiv:2405.04434)",
     .file = "src/attention/mla.c",
     .test = "tests/attention/mla_test.c",

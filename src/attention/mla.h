@@ -22,7 +22,7 @@
 int64_t mn_mla_deepest(const mn_mla *m, int64_t n_rows);
 
 /* Materialised: what mn_attention does when a->mla is set. a->q [n_rows, n_heads, n_nope + n_rot], a->out [n_rows,
- * n_heads, v_dim], a->kv the cached rows (one head, k_dim = kv_rank + n_rot); a->first_key, end_key and sums as for any
+ * n_heads, v_dim], a->kv the KV entries (one head, k_dim = kv_rank + n_rot); a->first_key, end_key and sums as for any
  * call. Masks, sinks and block lists (one for all heads, or one for each) hold as they do for keys that were cached.
  * Keys and values are made for MN_MLA_KEYS tokens at a time, so that scratch does not grow with depth but for a list of
  * pages. Made and multiplied in f32 where c->exact, else as the level does it, in bf16 where attention does. A row's

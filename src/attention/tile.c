@@ -92,7 +92,7 @@ mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, 
     return tile;
 }
 
-/* The cached rows of a key tile; pages hold whole tiles. rows is NULL when the page was dropped. What is ahead is the
+/* The KV entries of a key tile; pages hold whole tiles. rows is NULL when the page was dropped. What is ahead is the
  * second next tile of this KV head, or the same one at the end. */
 static mn_cached_rows find_rows(const mn_row_tile *tile, bool values, int64_t tile_begin) {
     const mn_kv_view *kv = &tile->a->kv;
@@ -184,7 +184,7 @@ static bool has_bias(const mn_attend *a) { return a->slopes || a->softcap > 0; }
 
 static bool must_edit(const mn_row_tile *tile, sight seen) { return seen == SEES_SOME || has_bias(tile->a); }
 
-/* seen: what the row tile as a whole sees of the key tile; k, v: the tile's cached rows. */
+/* seen: what the row tile as a whole sees of the key tile; k, v: the tile's KV entries. */
 static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const mn_cached_rows *k,
                           const mn_cached_rows *v, int64_t tile_begin, sight tile_sight) {
     const mn_attend_ops *ops = tile->by.ops;

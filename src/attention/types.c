@@ -48,7 +48,7 @@ mn_status mn_attend_check(const mn_attend *a, mn_error *err) {
                        "attention takes heads of 1 to %d elements, not %d (keys) and %d (values).", MN_ATTEND_MAX_DIM,
                        kv->k_dim, kv->v_dim);
     if (!is_cache_type(kv->k_type) || !is_cache_type(kv->v_type))
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "cached rows are f32, f16, bf16, q8_0 or q4_0.");
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "KV entries are f32, f16, bf16, q8_0 or q4_0.");
     if (a->n_rows < 0 || a->first_token < 0 || kv->n_tokens < 0)
         return mn_fail(err, MN_ERR_ARGUMENT, "attention over %lld rows from token %lld with %lld cached.",
                        (long long)a->n_rows, (long long)a->first_token, (long long)kv->n_tokens);

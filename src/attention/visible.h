@@ -9,7 +9,7 @@ typedef struct mn_key_range {
     int64_t begin, end;
 } mn_key_range;
 
-/* The keys that causality, window, segment and the number of cached rows leave to a token; both ends grow with it.
+/* The keys that causality, window, segment and the number of KV entries leave to a token; both ends grow with it.
  * Sinks before the range are seen as well; dilation leaves gaps in it. */
 mn_key_range mn_visible_range(const mn_attend *a, int64_t token);
 

@@ -16,7 +16,7 @@ typedef struct mn_attend_shape {
 typedef struct mn_attend_speed {
     double seconds; /* median of the calls */
     double flops;   /* 2 (k_dim + v_dim) per head and (query, key) pair up to the query in the blocks listed */
-    double bytes;   /* cached rows in the blocks that the last query lists */
+    double bytes;   /* KV entries in the blocks that the last query lists */
 } mn_attend_speed;
 
 /* Fills pages with random rows (memory for all of them: the cache's own size) and times n_calls calls of mn_attention

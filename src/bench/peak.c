@@ -11,7 +11,7 @@
 
 enum { N_RATES = 5, STEPS = 200000, READ_PIECE_BYTES = 1 << 18, AHEAD_BYTES = 1 << 14 };
 
-/* Beyond what the last cache may hold, on large pages where the system has them: cached rows lie on such. */
+/* Beyond what the last cache may hold, on large pages where the system has them: the KV cache has such. */
 static const size_t MIN_READ_BYTES = (size_t)1 << 28, MAX_READ_BYTES = (size_t)1 << 30,
                     HUGE_PAGE_BYTES = (size_t)1 << 21;
 

@@ -10,7 +10,7 @@
  * window, a pattern of blocks or in segments, and 4 k_dim v_dim n_heads per token for a memory of fixed size; by MLA as
  * mla.h counts them, in steps of n_batch. Divided by the shares of the peaks that docs/performance.md measured:
  * products 0.45 of int8 (quantised weights), 0.67 of bf16, 0.75 of f32; attention 0.64. One token after them: the bytes
- * of the weights it uses and of the cached rows it sees, by 0.7 of the read rate. */
+ * of the weights it uses and of the KV entries it sees, by 0.7 of the read rate. */
 typedef struct mn_time_plan {
     double prefill_flops, attention_flops; /* of the whole window */
     double read_bytes;                     /* of one token at its end */

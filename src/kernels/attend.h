@@ -31,7 +31,7 @@ typedef struct mn_softmax_rows {
 /* A weight may exceed 1 by 2^8 before its row is rescaled. */
 #define MN_RESCALE_THRESHOLD 8.0f
 
-/* Rows as they lie in the cache. */
+/* KV entries as they are stored in the cache. */
 typedef struct mn_cached_rows {
     mn_dtype type;
     const char *rows; /* of the first key */

@@ -1,4 +1,4 @@
-/* Reading ahead in cached rows, for kernels that take them as they lie in the cache. */
+/* Prefetching KV entries, for kernels that use them as they are stored in the cache. */
 #ifndef MN_KERNELS_ATTEND_AHEAD_H
 #define MN_KERNELS_ATTEND_AHEAD_H
 

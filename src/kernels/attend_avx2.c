@@ -1,4 +1,4 @@
-/* Attention tiles in AVX2, and decode straight from cached rows. */
+/* Attention tiles in AVX2, and decode directly from the KV cache. */
 #include "kernels/attend_avx2.h"
 
 MN_INLINE mn_vf load_elements(mn_dtype type, const char *row, int i) {

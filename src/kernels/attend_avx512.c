@@ -1,4 +1,4 @@
-/* Attention tiles in AVX-512 f32, and decode straight from cached rows. */
+/* Attention tiles in AVX-512 f32, and decode directly from the KV cache. */
 #include "kernels/attend_avx512.h"
 
 MN_INLINE __m512 scaled_bytes(__m128i bytes, const char *block) {

@@ -1,4 +1,4 @@
-/* What the AVX-512 attention files share: the vector of attend_f32.h, and reading ahead in cached rows. */
+/* What the AVX-512 attention files share: the vector of attend_f32.h, and prefetching of KV entries. */
 #ifndef MN_KERNELS_ATTEND_AVX512_H
 #define MN_KERNELS_ATTEND_AVX512_H
 

@@ -1,4 +1,4 @@
-/* Cached rows of every type as bf16, and as pairs of bf16: what vdpbf16ps and tdpbf16ps take alike. */
+/* KV entries of every type as bf16, and as pairs of bf16: what vdpbf16ps and tdpbf16ps take alike. */
 #ifndef MN_KERNELS_ATTEND_BF16_H
 #define MN_KERNELS_ATTEND_BF16_H
 

@@ -1,6 +1,6 @@
-/* Decode straight from cached rows, written once over the vector of attend_f32.h: a cached element is converted once
+/* Decode directly from the KV cache, written once over the vector of attend_f32.h: a cached element is converted once
  * for the few query rows that see it, and nothing is packed. A level's file includes attend_f32.h, defines
- *   load_elements(type, row, i)   elements [i, i + MN_LANES) of a cached row
+ *   load_elements(type, row, i)   elements [i, i + MN_LANES) of a KV entry
  *   sum_each(sums)                lane j: the sum of the lanes of sums[j], MN_LANES of them
  * then includes this. Rows are taken BLOCK_ROWS at a time; what a row receives does not depend on the others.
  */

@@ -29,7 +29,7 @@ enum { TILE_ROWS = 6, CHAINS = 4 };
 
 MN_INLINE mn_vf splat(float x) { return x - (mn_vf){0}; }
 MN_INLINE mn_vf load(const float *x) { return *(const mn_vf *)x; }
-/* From where nothing is known of the alignment: queries of a caller, cached rows. */
+/* From where nothing is known of the alignment: queries of a caller, KV entries. */
 MN_INLINE mn_vf load_any(const void *x) {
     typedef float any_vf __attribute__((vector_size(4 * MN_LANES), may_alias, aligned(1)));
     return *(const any_vf *)x;

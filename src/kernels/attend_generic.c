@@ -1,4 +1,4 @@
-/* Attention tiles in portable C, and decode straight from cached rows: vectors of four that every compiler knows. */
+/* Attention tiles in portable C, and decode directly from the KV cache: vectors of four that every compiler knows. */
 #define MN_LANES 4
 #define MN_PANEL_VECTORS 2
 #include "kernels/attend_f32.h"

@@ -1,4 +1,4 @@
-/* Attention tiles in NEON, and decode straight from cached rows. */
+/* Attention tiles in NEON, and decode directly from the KV cache. */
 #define MN_LANES 4
 #define MN_PANEL_VECTORS 4
 #include "kernels/attend_f32.h"

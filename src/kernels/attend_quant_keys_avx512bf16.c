@@ -49,7 +49,7 @@ void mn_attend_pack_q_q4_0(void *packed, const float *q, int k_dim) {
     pack_query(packed, q, k_dim, block_offset(MN_Q4_0));
 }
 
-/* 16 bytes of each of 16 keys, turned about: x[i] holds bytes 4 i .. 4 i + 3 of every key. Loading brings the keys to
+/* 16 bytes of each of 16 keys, transposed: x[i] holds bytes 4 i .. 4 i + 3 of every key. Loading brings the keys to
  * their 128-bit lanes. */
 MN_INLINE void load_turned(__m512i x[4], const char *bytes, size_t row_bytes) {
 #pragma GCC unroll 4
@@ -71,8 +71,8 @@ MN_INLINE void load_turned(__m512i x[4], const char *bytes, size_t row_bytes) {
     x[3] = _mm512_unpackhi_epi64(b, d);
 }
 
-/* The bytes of one or two blocks of 16 keys; keys[i]: dims 4 i .. 4 i + 3 of each. Nibbles are turned about before they
- * become bytes, which halves the work; bytes of a pair are turned about together. */
+/* The bytes of one or two blocks of 16 keys; keys[i]: dims 4 i .. 4 i + 3 of each. Nibbles are transposed before they
+ * become bytes, which halves the work; bytes of a pair are transposed together. */
 MN_INLINE void load_keys(lanes keys[16], mn_dtype type, const char *blocks, size_t row_bytes, int n_blocks) {
     if (type == MN_Q8_0) {
 #pragma GCC unroll 16

@@ -80,8 +80,8 @@ typedef struct mn_matmul_path {
      * the tile finishes meanwhile; NULL: there is none. */
     void (*tile)(const mn_matmul_part *part, const void *panel, void *next, const char *x, size_t x_row_bytes,
                  int64_t n_rows, mn_matmul_sums sums);
-    /* The same for a lone row and all inputs (first_input = 0), bit for bit, where memory is the limit; panel is room
-     * to work. NULL: pack and tile do it. */
+    /* The same for one row (GEMV) and all inputs (first_input = 0), bit for bit, where memory is the limit; panel is
+     * room to work. NULL: pack and tile do it. */
     void (*row)(const mn_matmul_part *part, const void *x, void *panel, float *out);
 } mn_matmul_path;
 

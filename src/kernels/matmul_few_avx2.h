@@ -1,7 +1,7 @@
 /* Quantised weights times a few rows of 8-bit activations, with 256-bit registers and no dot product of bytes (VNNI).
  *
- * Memory is the limit, so W is read as it lies, one of its rows after the other. 256 weights at a time become bytes u
- * in registers (matmul_unpack_avx2.h), and
+ * Memory is the limit, so W is read as it is stored, one of its rows after the other. 256 weights at a time become
+ * bytes u in registers (matmul_unpack_avx2.h), and
  *
  *   sum x w = sum_b d_b scale_b (sum_j q_j u_j - offset sum_j q_j)    or    sum_b d_b (scale_b sum_j q_j u_j - min_b
  * sum_j q_j)

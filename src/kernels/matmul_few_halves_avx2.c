@@ -1,6 +1,6 @@
-/* f16 and bf16 weights times a few rows of f32 activations, for memory's sake without panels: W is read as it lies, one
- * of its rows after the other, and multiplied in f32. Sixteen inputs at a time go to sixteen sums for each output,
- * which are added last: a row of x comes out with the same bits alone and among others.
+/* f16 and bf16 weights times a few rows of f32 activations, for memory's sake without panels: W is read as it is
+ * stored, one of its rows after the other, and multiplied in f32. Sixteen inputs at a time go to sixteen sums for each
+ * output, which are added last: a row of x comes out with the same bits alone and among others.
  */
 #include "kernels/matmul_few_avx2.h"
 

@@ -1,4 +1,4 @@
-/* Quantised weights times a lone row of activations, as decoding asks for: memory is the limit, so weights are read as
+/* Quantised weights times one row of activations (GEMV), as in decode: memory is the limit, so weights are read as
  * they lie, one row of W after the other, and nothing is expanded into panels.
  *
  * Sixteen blocks of 32 at a time give sixteen terms, one for each block, exactly those that a tile adds up: the sum of

@@ -1,5 +1,5 @@
-/* A lone row of x times f32 weights. Memory is the limit, so there is no panel: 64 bytes of each of 8 rows of W are
- * turned about in registers and added to 8 outputs side by side, one input after the other, as a tile does it. Two such
+/* One row of x (GEMV) times f32 weights. Memory is the limit, so there is no panel: 64 bytes of each of 8 rows of W are
+ * transposed in registers and added to 8 outputs side by side, one input after the other, as a tile does it. Two such
  * groups take turns, as one sum alone would wait for itself.
  *
  * Every cache line is touched once, as rows a power of two apart would push each other out of the first-level cache.

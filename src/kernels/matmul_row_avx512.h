@@ -1,6 +1,6 @@
-/* A lone row of x times weights that are dwords: f32, or pairs of 16-bit floats. Memory is the limit, so there is no
- * panel: 64 bytes of each of 16 rows of W are turned about in registers and added to 16 outputs side by side, one dword
- * of x after the other, as a tile does it.
+/* One row of x (GEMV) times weights that are dwords: f32, or pairs of 16-bit floats. Memory is the limit, so there is
+ * no panel: 64 bytes of each of 16 rows of W are transposed in registers and added to 16 outputs side by side, one
+ * dword of x after the other, as a tile does it.
  *
  * Every cache line is touched once, as rows a power of two apart would push each other out of the first-level cache.
  * The block that comes next is asked for in the order of its addresses, which memory serves fastest.

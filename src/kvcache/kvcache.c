@@ -38,7 +38,7 @@ size_t mn_kv_list_bytes(const mn_kv_shape *s, int64_t max_tokens) {
 static mn_status check_type(mn_dtype type, mn_error *err) {
     if (type == MN_F32 || type == MN_F16 || type == MN_BF16 || type == MN_Q8_0 || type == MN_Q4_0) return MN_OK;
     const mn_dtype_info *info = mn_dtype_get(type);
-    return mn_fail(err, MN_ERR_UNSUPPORTED, "cached rows cannot be %s; use f32, f16, bf16, q8_0 or q4_0.",
+    return mn_fail(err, MN_ERR_UNSUPPORTED, "KV entries cannot be %s; use f32, f16, bf16, q8_0 or q4_0.",
                    info ? info->name : "of this type");
 }
 
@@ -298,7 +298,7 @@ size_t mn_kvcache_bytes(const mn_kvcache *cache) {
 }
 
 const mn_technique mn_kvcache_about = {
-    .name = "cached rows in f16, bf16, q8_0 or q4_0",
+    .name = "KV entries in f16, bf16, q8_0 or q4_0",
     .flag = "-ctk TYPE -ctv TYPE",
     .file = "src/kvcache/kvcache.c",
     .test = "tests/session/session_test.c",

@@ -1,4 +1,4 @@
-/* Where a token says it is. The RoPE family differs only in how it fills a table of frequencies (Su et al. 2021,
+/* The position of a token. The RoPE family differs only in how it fills a table of frequencies (Su et al. 2021,
  * arXiv:2104.09864); ALiBi is a bias per head; sinusoidal and learned positions are added to the embedding.
  * One file per scheme in this room.
  */

@@ -40,7 +40,7 @@ const mn_posmap_scheme *mn_posmap_scheme_at(int index);
 /* The part-th range of query i. Its keys are those of plane mn_posmap_plane(map, part). */
 mn_posmap_part mn_posmap_at(const mn_posmap *map, int part, int64_t i);
 int mn_posmap_plane(const mn_posmap *map, int part);
-/* Where key j says it is, in a plane: the position it is rotated by before it is cached. */
+/* The position of key j in a plane: the position it is rotated by before it is cached. */
 int64_t mn_posmap_key(const mn_posmap *map, int plane, int64_t j);
 /* The longest text in which no distance reaches original_ctx, the trained window; INT64_MAX = any. */
 int64_t mn_posmap_reach(const mn_posmap *map, int64_t original_ctx);

@@ -1,4 +1,4 @@
-/* Element types of weights and cached rows, with the numbers GGUF gives them.
+/* Element types of weights and KV entries, with the numbers GGUF gives them.
  *
  * A type is a block: block_elems values in block_bytes bytes. Rows are whole blocks.
  */

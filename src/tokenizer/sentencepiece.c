@@ -135,11 +135,11 @@ static mn_status read_model(const char *path, bytes b, vocabulary *v, mn_error *
 static mn_status check(const char *path, const vocabulary *v, mn_error *err) {
     const int64_t ids[] = {v->unk, v->bos, v->eos, v->pad};
     if (v->model_type != MODEL_TYPE_BPE)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: is no BPE model; train one with --model_type=bpe.", path);
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: is no BPE model; train one of the model type bpe.", path);
     if (v->renormalises || v->remove_blanks)
         return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "%s: changes the text before it cuts it; train with --normalization_rule_name=identity "
-                       "--remove_extra_whitespaces=false.",
+                       "%s: changes the text before it cuts it; train with the normalisation rule identity "
+                       "and extra blanks kept.",
                        path);
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         if (ids[i] < -1 || ids[i] >= (int64_t)v->n)

@@ -38,7 +38,7 @@ has "$temp/refusal" ' with keys and values in q8_0. Use -c '
 "$mnemo" plan "$model" -ctk q3 2> "$temp/type" && exit 1
 has "$temp/type" 'mnemo plan: "q3" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.'
 "$mnemo" plan "$model" -ctk Q4_K 2> "$temp/type" && exit 1
-has "$temp/type" 'cached rows cannot be'
+has "$temp/type" 'KV entries cannot be'
 
 # What patterns, position maps and memories change: 384 KiB a page of 128 tokens, 96 MiB for all of 32768.
 kv() { # kv MIB FLAGS...
