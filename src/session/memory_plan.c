@@ -2,6 +2,7 @@
 
 #include "attention/flash.h"
 #include "base/checked.h"
+#include "session/step.h"
 
 #include <stdio.h>
 
@@ -30,14 +31,15 @@ static mn_status run_dry(const mn_engine *e, const mn_compute *c, mn_sequence *t
                          mn_error *err) {
     mn_ops ops = mn_ops_dry();
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
-    int64_t *wanted = mn_arena_alloc(c->scratch, (size_t)n_rows, sizeof *wanted);
-    float *logits = mn_arena_alloc(c->scratch, (size_t)e->model.config.n_vocab, sizeof *logits);
-    if (!wanted || !logits) return mn_no_scratch(err);
-    wanted[0] = n_rows - 1;
+    mn_pass p = {.n_slices = 1};
+    if (!mn_pass_alloc(&p, c->scratch, 1) || !mn_pass_alloc_rows(&p, c->scratch, n_rows) ||
+        !mn_pass_alloc_logits(&p, c->scratch, 1, e->model.config.n_vocab))
+        return mn_no_scratch(err);
+    p.wanted[0] = n_rows - 1;
     t->n_tokens = end - n_rows;
-    mn_slice slice = {t, 0, n_rows};
+    p.slices[0] = (mn_slice){t, 0, n_rows};
     mn_batch batch = {
-        .n_rows = n_rows, .slices = &slice, .n_slices = 1, .wanted = wanted, .n_wanted = 1, .logits = logits};
+        .n_rows = n_rows, .slices = p.slices, .n_slices = 1, .wanted = p.wanted, .n_wanted = 1, .logits = p.logits};
     mn_status status = mn_forward(c, &ops, &e->model, &batch, err);
     mn_arena_rewind(c->scratch, mark);
     return status;

@@ -1,4 +1,4 @@
-#include "session/session.h"
+#include "session/step.h"
 
 #include "base/checked.h"
 #include "base/ram.h"
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_BATCH = 512, MAX_LOGITS_FLOATS = 1 << 24, MIN_DEFAULT_CTX = 2048 };
+enum { DEFAULT_BATCH = 512, MIN_DEFAULT_CTX = 2048 };
 
 static mn_status find_type(const char *name, bool exact, mn_dtype *out, mn_error *err) {
     if (!name) {
@@ -154,99 +154,7 @@ void mn_session_close(mn_session *s) {
     free(s);
 }
 
-void mn_session_clear(mn_session *s) {
-    mn_sequence *t = &s->sequence;
-    if (t->state) memset(t->state, 0, t->state_bytes);
-    t->n_tokens = t->n_evicted = t->evict_to = 0;
-    mn_sequence_drop_after(t, 0);
-    s->n_checkpoints = 0;
-    s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
-    s->has_logits = false;
-}
-
-/* Keeps every other checkpoint: any length is covered by a fixed number of them. */
-static void thin_checkpoints(mn_session *s) {
-    s->checkpoint_interval *= 2;
-    int kept = 0;
-    for (int i = 1; i < s->n_checkpoints; i += 2) {
-        mn_checkpoint swap = s->checkpoints[kept];
-        s->checkpoints[kept++] = s->checkpoints[i];
-        s->checkpoints[i] = swap;
-    }
-    s->n_checkpoints = kept;
-}
-
-/* Saves the state if one is due. Behind a memory only segment starts will do: the rows of older segments are gone. */
-static mn_status take_checkpoint(mn_session *s, mn_error *err) {
-    const mn_sequence *t = &s->sequence;
-    int64_t last = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
-    int64_t segment = s->attn.infini.shape.segment;
-    if (t->state_bytes == 0 || t->n_tokens - last < s->checkpoint_interval) return MN_OK;
-    if (segment && t->n_tokens % segment) return MN_OK;
-    if (s->n_checkpoints == MN_MAX_CHECKPOINTS) thin_checkpoints(s);
-    mn_checkpoint *c = &s->checkpoints[s->n_checkpoints];
-    if (!c->state && !(c->state = malloc(t->state_bytes)))
-        return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes of state.", t->state_bytes);
-    memcpy(c->state, t->state, t->state_bytes);
-    c->n_tokens = t->n_tokens;
-    s->n_checkpoints++;
-    return MN_OK;
-}
-
-/* Goes back to n tokens, or, where rows are gone or state of fixed size cannot be undone, to where it can go on from.
- */
-static void retreat(mn_session *s, int64_t n) {
-    mn_sequence *t = &s->sequence;
-    if (n >= t->n_tokens) return;
-    s->has_logits = false;
-    n = mn_sequence_resumable(t, n);
-    if (t->state_bytes) {
-        while (s->n_checkpoints && s->checkpoints[s->n_checkpoints - 1].n_tokens > n) s->n_checkpoints--;
-        n = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
-        if (n > 0) memcpy(t->state, s->checkpoints[s->n_checkpoints - 1].state, t->state_bytes);
-    }
-    if (n == 0 || mn_sequence_resumable(t, n) < n || (t->n_evicted && n < s->prompt_end)) {
-        mn_session_clear(s);
-        return;
-    }
-    t->n_tokens = n;
-    mn_sequence_drop_after(t, mn_sequence_n_kv(t));
-}
-
-/* Runs one step of n rows; rows marked in want (NULL: none), or the last if want_last, give logits. */
-static mn_status run_step(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, bool want_last,
-                          mn_logits_fn *logits, void *arg, mn_error *err) {
-    mn_engine *e = s->engine;
-    mn_sequence *t = &s->sequence;
-    int64_t first = t->n_tokens, n_wanted = 0, n_vocab = e->model.config.n_vocab;
-    mn_arena_mark mark = mn_arena_get_mark(&e->scratch);
-    int64_t *wanted = mn_arena_alloc(&e->scratch, (size_t)n, sizeof *wanted);
-    if (!wanted) return mn_no_scratch(err);
-    for (int64_t i = 0; i < n; i++)
-        if ((want && want[i]) || (want_last && i == n - 1)) wanted[n_wanted++] = i;
-    float *rows = mn_arena_alloc(&e->scratch, (size_t)(n_wanted * n_vocab), sizeof *rows);
-    if (!rows) return mn_no_scratch(err);
-    mn_slice slice = {t, 0, n};
-    mn_batch batch = {tokens, n, &slice, 1, wanted, n_wanted, rows};
-    mn_status status = mn_forward(&e->compute, e->ops, &e->model, &batch, err);
-    for (int64_t i = 0; status == MN_OK && i < n_wanted; i++) {
-        if (want && want[wanted[i]]) logits(arg, first + wanted[i], rows + i * n_vocab);
-        if (wanted[i] == n - 1) memcpy(s->logits, rows + i * n_vocab, (size_t)n_vocab * sizeof *rows);
-    }
-    mn_arena_rewind(&e->scratch, mark);
-    return status;
-}
-
-/* Steps of all sessions of an engine take turns: they share threads and scratch memory. */
-static mn_status step(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, bool want_last,
-                      mn_logits_fn *logits, void *arg, mn_error *err) {
-    mn_turn_take(&s->engine->turn);
-    mn_status status = run_step(s, tokens, n, want, want_last, logits, arg, err);
-    mn_turn_give(&s->engine->turn);
-    return status;
-}
-
-static mn_status check_tokens(const mn_session *s, const int32_t *tokens, int64_t n, mn_error *err) {
+mn_status mn_session_check_tokens(const mn_session *s, const int32_t *tokens, int64_t n, mn_error *err) {
     for (int64_t i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= s->engine->model.config.n_vocab)
             return mn_fail(err, MN_ERR_ARGUMENT, "token %lld of the text has id %d; this model's ids are 0 to %d.",
@@ -254,52 +162,10 @@ static mn_status check_tokens(const mn_session *s, const int32_t *tokens, int64_
     return MN_OK;
 }
 
-/* Rows of the next step: the batch, less where logits of every row would not fit into a sensible buffer. */
-static int64_t step_rows(const mn_session *s, int64_t n_left, const uint8_t *want) {
-    int64_t rows = MN_MIN(n_left, s->n_batch);
-    if (want) rows = MN_MIN(rows, MN_MAX(1, MAX_LOGITS_FLOATS / s->engine->model.config.n_vocab));
-    return rows;
-}
-
-/* All heads of all layers have moved the rows that stay to the front. */
-static void finish_eviction(mn_session *s) {
-    mn_sequence *t = &s->sequence;
-    t->n_evicted = t->n_tokens - t->evict_to;
-    s->prompt_end = t->n_tokens;
-    mn_kvcache_drop_after(t->cache, t->evict_to);
-    t->evict_to = 0;
-}
-
 mn_status mn_session_extend(mn_session *s, const int32_t *tokens, int64_t n, const uint8_t *want, mn_logits_fn *logits,
                             mn_progress_fn *progress, void *arg, mn_error *err) {
-    mn_sequence *t = &s->sequence;
-    if (n < 0 || n > s->n_ctx - t->n_tokens)
-        return mn_fail_with(err, MN_ERR_LIMIT,
-                            MN_REMEDIES({MN_REMEDY_WINDOW, (double)t->n_tokens + (double)MN_MAX(n, 0)}),
-                            "%lld more tokens after %lld do not fit into the window of %lld; use a larger one.",
-                            (long long)n, (long long)t->n_tokens, (long long)s->n_ctx);
-    MN_TRY(check_tokens(s, tokens, n, err));
-    for (int64_t done = 0; done < n;) {
-        int64_t rows = step_rows(s, n - done, want), window, budget = mn_session_budget(s, &window);
-        if (s->ends_prompt && n - done > window) rows = MN_MIN(rows, n - done - window);
-        bool last = done + rows == n;
-        t->evict_to = s->ends_prompt && last ? budget : 0;
-        s->has_logits = false;
-        mn_status status = step(s, tokens + done, rows, want ? want + done : NULL, last, logits, arg, err);
-        if (status != MN_OK) {
-            if (t->state_bytes || t->evict_to) mn_session_clear(s); /* half a step may have changed the state */
-            return status;
-        }
-        if (t->evict_to) finish_eviction(s);
-        s->has_logits = last;
-        memmove(s->tokens + t->n_tokens - rows, tokens + done, (size_t)rows * sizeof *tokens);
-        done += rows;
-        mn_sequence_drop_unseen(t);
-        MN_TRY(take_checkpoint(s, err));
-        if (progress && !progress(arg, done, n))
-            return mn_fail(err, MN_ERR_CANCELLED, "stopped after %lld of %lld tokens.", (long long)done, (long long)n);
-    }
-    return MN_OK;
+    mn_step_entry entry = {.session = s, .tokens = tokens, .n_tokens = n, .want = want, .logits = logits, .arg = arg};
+    return mn_step_run(s->engine, &entry, 1, progress, arg, err);
 }
 
 static int64_t common_prefix(const mn_session *s, const int32_t *tokens, int64_t n) {
@@ -308,27 +174,33 @@ static int64_t common_prefix(const mn_session *s, const int32_t *tokens, int64_t
     return i;
 }
 
-mn_status mn_session_sync(mn_session *s, const int32_t *tokens, int64_t n, mn_progress_fn *progress, void *arg,
-                          int64_t *n_reused, mn_error *err) {
+mn_status mn_session_begin(mn_session *s, const int32_t *tokens, int64_t n, int64_t *n_reused, mn_error *err) {
     if (n > s->n_ctx)
-        return mn_fail_with(
-            err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_WINDOW, (double)n}),
-            "the text is %lld tokens; the window holds %lld. Use a window of %lld or more (positions may "
-            "need scaling), or a shorter text.",
+        return mn_fail(
+            err, MN_ERR_LIMIT,
+            "the text is %lld tokens; the window holds %lld. Use -c %lld (positions may need --rope-scaling yarn), "
+            "or a shorter text.",
             (long long)n, (long long)s->n_ctx, (long long)n);
-    MN_TRY(check_tokens(s, tokens, n, err));
+    MN_TRY(mn_session_check_tokens(s, tokens, n, err));
     int64_t prefix = common_prefix(s, tokens, n);
     bool complete = prefix == n && s->sequence.n_tokens == n && (s->has_logits || n == 0);
     if (!complete && prefix == n && n > 0) prefix = n - 1; /* its logits are wanted: the last token runs again */
     int64_t window, budget = mn_session_budget(s, &window);
     bool kept = prefix < s->prompt_end || s->sequence.n_evicted == 0; /* nothing of this text has been evicted */
-    s->ends_prompt = !complete && kept && budget > 0 && n > budget;
-    if (s->ends_prompt) prefix = MN_MIN(prefix, n - window);
-    if (!complete) retreat(s, prefix);
+    s->prompt_tokens = !complete && kept && budget > 0 && n > budget ? n : 0;
+    if (s->prompt_tokens) prefix = MN_MIN(prefix, n - window);
+    if (!complete && prefix < s->sequence.n_tokens) mn_session_retreat(s, prefix);
     if (n_reused) *n_reused = s->sequence.n_tokens;
-    mn_status status =
-        mn_session_extend(s, tokens + s->sequence.n_tokens, n - s->sequence.n_tokens, NULL, NULL, progress, arg, err);
-    s->ends_prompt = false;
+    return MN_OK;
+}
+
+mn_status mn_session_sync(mn_session *s, const int32_t *tokens, int64_t n, mn_progress_fn *progress, void *arg,
+                          int64_t *n_reused, mn_error *err) {
+    int64_t held;
+    MN_TRY(mn_session_begin(s, tokens, n, &held, err));
+    if (n_reused) *n_reused = held;
+    mn_status status = mn_session_extend(s, tokens + held, n - held, NULL, NULL, progress, arg, err);
+    s->prompt_tokens = 0;
     return status;
 }
 
@@ -336,7 +208,8 @@ mn_status mn_session_rewind(mn_session *s, int64_t n, mn_error *err) {
     if (n < 0 || n > s->sequence.n_tokens)
         return mn_fail(err, MN_ERR_ARGUMENT, "cannot go back to token %lld: the session holds %lld.", (long long)n,
                        (long long)s->sequence.n_tokens);
-    retreat(s, n);
+    s->prompt_tokens = 0;
+    if (n < s->sequence.n_tokens) mn_session_retreat(s, n);
     int64_t held = s->sequence.n_tokens;
     return mn_session_extend(s, s->tokens + held, n - held, NULL, NULL, NULL, NULL, err);
 }

@@ -24,8 +24,9 @@ struct mn_session {
     int32_t *tokens; /* [n_ctx], sequence.n_tokens of them held */
     float *logits;   /* [n_vocab], valid when has_logits */
     bool has_logits;
-    bool ends_prompt;   /* the text that is evaluated now ends a prompt: what its pattern evicts goes */
-    int64_t prompt_end; /* tokens held when rows were evicted: before it there is no way back but from the start */
+    int64_t prompt_tokens; /* > 0: when it holds so many, a prompt ends, and what its pattern evicts goes */
+    int64_t
+        prompt_end; /* tokens held when KV entries were evicted: before it there is no way back but from the start */
     mn_checkpoint checkpoints[MN_MAX_CHECKPOINTS];
     int n_checkpoints;
     int64_t checkpoint_interval; /* tokens; doubles when the list is full */
@@ -36,6 +37,13 @@ struct mn_session {
 
 /* Forgets everything. */
 void mn_session_clear(mn_session *s);
+/* Goes back to n tokens, n_tokens at most, or, where KV entries are gone or recurrent state cannot be undone, to fewer,
+ * from where it can go on. Recurrent state comes from a checkpoint, whatever it was. */
+void mn_session_retreat(mn_session *s, int64_t n);
+/* Copies the recurrent state, if it is time. */
+void mn_session_take_checkpoint(mn_session *s);
+/* MN_ERR_ARGUMENT for an id that the model lacks. */
+mn_status mn_session_check_tokens(const mn_session *s, const int32_t *tokens, int64_t n, mn_error *err);
 
 /* Adds a sentence for mn_session_note. */
 void mn_session_add_note(mn_session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));

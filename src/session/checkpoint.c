@@ -1,0 +1,59 @@
+/* The ways back of a session: KV entries can be dropped; recurrent state goes back to a copy of it. */
+#include "session/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void mn_session_clear(mn_session *s) {
+    mn_sequence *t = &s->sequence;
+    if (t->state) memset(t->state, 0, t->state_bytes);
+    t->n_tokens = t->n_evicted = t->evict_to = 0;
+    mn_sequence_drop_after(t, 0);
+    s->n_checkpoints = 0;
+    s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
+    s->has_logits = false;
+}
+
+/* Keeps every other checkpoint: any length is covered by a fixed number of them. */
+static void thin_checkpoints(mn_session *s) {
+    s->checkpoint_interval *= 2;
+    int kept = 0;
+    for (int i = 1; i < s->n_checkpoints; i += 2) {
+        mn_checkpoint swap = s->checkpoints[kept];
+        s->checkpoints[kept++] = s->checkpoints[i];
+        s->checkpoints[i] = swap;
+    }
+    s->n_checkpoints = kept;
+}
+
+/* Behind a compressive memory only segment starts will do: the KV entries of older segments are gone. */
+void mn_session_take_checkpoint(mn_session *s) {
+    const mn_sequence *t = &s->sequence;
+    int64_t last = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
+    int64_t segment = s->attn.infini.shape.segment;
+    if (t->state_bytes == 0 || t->n_tokens - last < s->checkpoint_interval) return;
+    if (segment && t->n_tokens % segment) return;
+    if (s->n_checkpoints == MN_MAX_CHECKPOINTS) thin_checkpoints(s);
+    mn_checkpoint *c = &s->checkpoints[s->n_checkpoints];
+    if (!c->state && !(c->state = malloc(t->state_bytes))) return; /* a way back is longer: no reason to fail */
+    memcpy(c->state, t->state, t->state_bytes);
+    c->n_tokens = t->n_tokens;
+    s->n_checkpoints++;
+}
+
+void mn_session_retreat(mn_session *s, int64_t n) {
+    mn_sequence *t = &s->sequence;
+    s->has_logits = false;
+    n = mn_sequence_resumable(t, n);
+    if (t->state_bytes) {
+        while (s->n_checkpoints && s->checkpoints[s->n_checkpoints - 1].n_tokens > n) s->n_checkpoints--;
+        n = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
+        if (n > 0) memcpy(t->state, s->checkpoints[s->n_checkpoints - 1].state, t->state_bytes);
+    }
+    if (n == 0 || mn_sequence_resumable(t, n) < n || (t->n_evicted && n < s->prompt_end)) {
+        mn_session_clear(s);
+        return;
+    }
+    t->n_tokens = n;
+    mn_sequence_drop_after(t, mn_sequence_n_kv(t));
+}
