@@ -26,15 +26,15 @@ typedef struct mn_step_entry {
     mn_error error; /* status MN_OK: all of them */
 } mn_step_entry;
 
-/* Appends each entry's tokens to its session, in as few passes through the model as the sessions' n_batch allow: in
- * each pass every session that has few tokens left (fewer than 16) takes all of them, and the others share the largest
- * n_batch between them. The sessions may differ in everything: patterns, positions, memories, KV types, windows, pages
- * on disk. Cost: 2 * parameters FLOP per token and attention, and the weights once per pass.
+/* Appends each entry's tokens to its session, in passes through the model. A slice is cut as it would be alone, by its
+ * session's n_batch; a pass takes every entry that has few tokens left (fewer than 16) and as many long slices as the
+ * largest n_batch of the sessions holds. The sessions may differ in everything: patterns, positions, recurrent states,
+ * types of KV cache, windows, pages on disk. Cost: 2 * parameters FLOP per token and attention; the weights once per
+ * pass.
  *
  * Results: in an exact engine each row of logits is, bit for bit, what mn_session_extend gives for that session alone.
- * In fast arithmetic a row may differ in its last bits with the number of rows beside it, because products and
- * attention of one, few and many rows run different kernels; what mn_session_extend does with a text cut otherwise
- * differs as much.
+ * In fast arithmetic a row may differ in its last bits with the number of rows beside it, because products of one, few
+ * and many rows run different kernels; it is as close to the exact one as alone.
  *
  * Errors: an entry stands for itself. One that cannot run (ids outside the vocabulary, more tokens than fit, a session
  * of another engine or twice in the list) changes nothing in its session and hinders no other entry. If a pass fails

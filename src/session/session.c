@@ -176,10 +176,10 @@ static int64_t common_prefix(const mn_session *s, const int32_t *tokens, int64_t
 
 mn_status mn_session_begin(mn_session *s, const int32_t *tokens, int64_t n, int64_t *n_reused, mn_error *err) {
     if (n > s->n_ctx)
-        return mn_fail(
-            err, MN_ERR_LIMIT,
-            "the text is %lld tokens; the window holds %lld. Use -c %lld (positions may need --rope-scaling yarn), "
-            "or a shorter text.",
+        return mn_fail_with(
+            err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_WINDOW, (double)n}),
+            "the text is %lld tokens; the window holds %lld. Use a window of %lld or more (positions may "
+            "need scaling), or a shorter text.",
             (long long)n, (long long)s->n_ctx, (long long)n);
     MN_TRY(mn_session_check_tokens(s, tokens, n, err));
     int64_t prefix = common_prefix(s, tokens, n);

@@ -314,6 +314,7 @@ mn_status mn_session_restore(mn_session *s, const char *path, mn_error *err) {
     mn_status status = check_file(s, &map, path, &h, err);
     if (status == MN_OK) {
         mn_session_clear(s);
+        s->prompt_tokens = 0;
         status = load(s, map.data, &h, path, err);
         if (status != MN_OK) mn_session_clear(s);
     }

@@ -1,6 +1,7 @@
 /* Steps of many sessions, pass by pass. */
 #include "session/step.h"
 
+#include "attention/flash.h"
 #include "base/checked.h"
 
 #include <string.h>
@@ -35,7 +36,7 @@ int64_t mn_session_next_slice(const mn_session *s, int64_t n_left, int64_t max_t
 static mn_status check_entry(const mn_engine *engine, const mn_step_entry *entries, int index, mn_error *err) {
     const mn_step_entry *e = &entries[index];
     const mn_session *s = e->session;
-    int64_t held = s->sequence.n_tokens, end = held + e->n_tokens;
+    int64_t held = s->sequence.n_tokens;
     if (s->engine != engine)
         return mn_fail(err, MN_ERR_ARGUMENT, "the session of entry %d was opened over another engine.", index);
     for (int i = 0; i < index; i++)
@@ -43,9 +44,11 @@ static mn_status check_entry(const mn_engine *engine, const mn_step_entry *entri
             return mn_fail(err, MN_ERR_ARGUMENT,
                            "entries %d and %d name the same session; put their tokens into one entry.", i, index);
     if (e->n_tokens < 0 || e->n_tokens > s->n_ctx - held)
-        return mn_fail(err, MN_ERR_LIMIT,
-                       "%lld more tokens after %lld do not fit into the window of %lld; use a larger -c.",
-                       (long long)e->n_tokens, (long long)held, (long long)s->n_ctx);
+        return mn_fail_with(err, MN_ERR_LIMIT,
+                            MN_REMEDIES({MN_REMEDY_WINDOW, (double)held + (double)MN_MAX(e->n_tokens, 0)}),
+                            "%lld more tokens after %lld do not fit into the window of %lld; use a larger one.",
+                            (long long)e->n_tokens, (long long)held, (long long)s->n_ctx);
+    int64_t end = held + e->n_tokens;
     if (end > first_vote(s) && end < s->prompt_tokens)
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "the tokens from %lld to the prompt's end at %lld choose together what snapkv keeps; put them "
@@ -77,22 +80,21 @@ bool mn_pass_alloc_logits(mn_pass *p, mn_arena *scratch, int64_t n_wanted, int64
 /* What a pass can still take. */
 typedef struct room {
     int64_t rows, wanted;
+    int n_slices; /* taken */
 } room;
 
-/* Rows of an entry in the next pass, 0 when it has to wait. Few rows always find room: a session's plan counts them
- * beside the steps of all others. */
-static int64_t take_rows(const mn_step_entry *e, room *left) {
-    const mn_session *s = e->session;
-    int64_t asked = MN_MIN(e->n_tokens - e->n_done, s->n_batch);
-    if (e->want) asked = MN_MIN(asked, MN_MAX(left->wanted, 1));
-    int64_t rows = cut_at_vote(s, asked);
-    if (rows >= MN_FLASH_MIN_ROWS) {
-        bool votes = s->sequence.n_tokens < s->prompt_tokens && s->sequence.n_tokens + rows == s->prompt_tokens;
-        if (left->rows < (votes ? rows : MN_FLASH_MIN_ROWS)) return 0;
-        rows = MN_MIN(rows, left->rows);
-        left->rows -= rows;
-    }
+/* Rows of an entry in the next pass: as many as it would take alone, so that what stands beside it cannot change how
+ * its text is cut; 0 when there is no room for them. Few rows always find room, but for their logits: a session's plan
+ * counts them beside the steps of all others. */
+static int64_t take_rows(const mn_step_entry *e, int64_t most_wanted, room *left) {
+    int64_t asked = MN_MIN(e->n_tokens - e->n_done, e->session->n_batch);
+    if (e->want) asked = MN_MIN(asked, most_wanted);
+    int64_t rows = cut_at_vote(e->session, asked);
+    bool fits = (rows < MN_FLASH_MIN_ROWS || rows <= left->rows) && (!e->want || rows <= left->wanted);
+    if (!fits && left->n_slices > 0) return 0;
+    if (rows >= MN_FLASH_MIN_ROWS) left->rows -= rows;
     if (e->want) left->wanted -= rows;
+    left->n_slices++;
     return rows;
 }
 
@@ -104,9 +106,10 @@ static int64_t most_rows(const mn_step_entry *entries, int n) {
     return rows;
 }
 
-static void choose_slices(const mn_step_entry *entries, int n, room left, mn_pass *p) {
+static void choose_slices(const mn_engine *engine, const mn_step_entry *entries, int n, mn_pass *p) {
+    room left = {.rows = most_rows(entries, n), .wanted = most_wanted(engine)};
     for (int i = 0; i < n; i++) {
-        int64_t rows = is_done(&entries[i]) ? 0 : take_rows(&entries[i], &left);
+        int64_t rows = is_done(&entries[i]) ? 0 : take_rows(&entries[i], most_wanted(engine), &left);
         if (rows == 0) continue;
         p->entries[p->n_slices] = i;
         p->held[p->n_slices] = entries[i].session->sequence.n_tokens;
@@ -130,13 +133,12 @@ static void fill_rows(const mn_step_entry *e, const mn_slice *slice, mn_pass *p)
 
 /* Chooses the next pass over the entries, in scratch. n_slices 0: all are done. */
 static mn_status plan_pass(mn_engine *engine, const mn_step_entry *entries, int n, mn_pass *p, mn_error *err) {
-    room all = {most_rows(entries, n), most_wanted(engine)};
     int n_active = 0;
     *p = (mn_pass){0};
     for (int i = 0; i < n; i++) n_active += !is_done(&entries[i]);
     if (n_active == 0) return MN_OK;
     if (!mn_pass_alloc(p, &engine->scratch, n_active)) return mn_no_scratch(err);
-    choose_slices(entries, n, all, p);
+    choose_slices(engine, entries, n, p);
     if (!mn_pass_alloc_rows(p, &engine->scratch, p->n_rows)) return mn_no_scratch(err);
     for (int i = 0; i < p->n_slices; i++) fill_rows(&entries[p->entries[i]], &p->slices[i], p);
     return mn_pass_alloc_logits(p, &engine->scratch, p->n_wanted, engine->model.config.n_vocab) ? MN_OK
