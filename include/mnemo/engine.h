@@ -45,6 +45,9 @@ mn_status mn_engine_open(const char *path, const mn_engine_params *params, mn_en
 void mn_engine_close(mn_engine *engine);
 const mn_tokenizer *mn_engine_tokenizer(const mn_engine *engine);
 mn_model_info mn_engine_info(const mn_engine *engine);
+/* What to show to the user of a file that may not run as it was meant (keys and tensors that nothing here reads): the
+ * index-th finished sentence, NULL behind the last; borrowed. */
+const char *mn_engine_note(const mn_engine *engine, int index);
 /* Text from the file, NULL when it has none; borrowed: the chat template, the template of `run -f FILE -p PROMPT`. */
 const char *mn_engine_chat_template(const mn_engine *engine);
 const char *mn_engine_ask_template(const mn_engine *engine);

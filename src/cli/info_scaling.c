@@ -12,8 +12,12 @@ static const double smallest_fitted = 57e6, largest_fitted = 16e9;
 
 enum { N_ASKED = sizeof asked / sizeof *asked };
 
+/* False where the file does not state the figures, or states impossible ones. */
 static bool model_of(const mn_model_facts *f, mn_scaling_model *out) {
-    int64_t n_embedding = f->n_params_embedding, width = f->n_heads * (f->head_dim_k + f->head_dim_v);
+    int64_t n_embedding = f->n_params_embedding, width;
+    if (__builtin_add_overflow(f->head_dim_k, f->head_dim_v, &width) ||
+        __builtin_mul_overflow(width, f->n_heads, &width))
+        return false;
     int64_t n_vocab = f->n_vocab > 0 ? f->n_vocab : f->n_tokens;
     *out = (mn_scaling_model){.params = (double)f->n_params_active,
                               .params_embedding = (double)n_embedding,

@@ -1,6 +1,9 @@
 #include "cli/model_facts.h"
 
+#include "base/checked.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *arch_key(char buf[160], const mn_model_facts *f, const char *suffix) {
@@ -22,6 +25,21 @@ static int64_t get_int(const mn_gguf *gguf, const mn_model_facts *f, const char 
     bool found;
     mn_gguf_get_i64(gguf, arch_key(key, f, suffix), &value, &found, NULL);
     return value;
+}
+
+/* The same; of a list with one value for each layer the largest. */
+static int64_t get_largest(const mn_gguf *gguf, const mn_model_facts *f, const char *suffix) {
+    char key[160];
+    const mn_gguf_kv *kv = mn_gguf_find(gguf, arch_key(key, f, suffix));
+    int64_t largest = -1;
+    int32_t *items;
+    size_t n;
+    bool found;
+    if (!kv || kv->type != MN_GGUF_ARRAY) return get_int(gguf, f, suffix);
+    if (mn_gguf_get_i32s(gguf, key, &items, &n, &found, NULL) != MN_OK) return -1;
+    for (size_t i = 0; i < n; i++) largest = MN_MAX(largest, items[i]);
+    free(items);
+    return largest;
 }
 
 static double get_number(const mn_gguf *gguf, const mn_model_facts *f, const char *suffix) {
@@ -51,7 +69,7 @@ static void read_shape(const mn_gguf *gguf, mn_model_facts *f) {
         {&f->rope_dims, "rope.dimension_count"},
         {&f->n_ctx_original, "rope.scaling.original_context_length"},
     };
-    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) *ints[i].out = get_int(gguf, f, ints[i].suffix);
+    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) *ints[i].out = get_largest(gguf, f, ints[i].suffix);
     bool divides = f->n_embd > 0 && f->n_heads > 0;
     if (f->head_dim_k < 0 && divides) f->head_dim_k = f->n_embd / f->n_heads;
     if (f->head_dim_v < 0 && divides) f->head_dim_v = f->n_embd / f->n_heads;
@@ -79,6 +97,7 @@ static void read_tokenizer(const mn_gguf *gguf, mn_model_facts *f) {
 }
 
 static void count_tensors(const mn_gguf *gguf, mn_model_facts *f) {
+    int64_t n_used = MN_MIN(f->n_experts_used, f->n_experts); /* a file may say anything */
     for (int64_t i = 0; i < mn_gguf_n_tensors(gguf); i++) {
         const mn_tensor *t = mn_gguf_tensor_at(gguf, i);
         int64_t n = t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
@@ -86,7 +105,7 @@ static void count_tensors(const mn_gguf *gguf, mn_model_facts *f) {
         bool chosen = strstr(t->name, "_exps.") && f->n_experts > 0 && f->n_experts_used > 0;
         f->n_params += n;
         f->n_params_embedding += embedding ? n : 0;
-        f->n_params_active += chosen ? n / f->n_experts * f->n_experts_used : n;
+        f->n_params_active += chosen ? n / f->n_experts * n_used : n;
         f->n_tensors[t->type]++;
         f->tensor_bytes[t->type] += t->bytes;
     }

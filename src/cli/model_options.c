@@ -48,9 +48,7 @@ mn_status mn_model_options_engine(mn_model_options *o, bool exact, mn_engine **e
     MN_TRY(mn_model_file_find(&o->model, err));
     mn_engine_params params = {.n_threads = (int)o->n_threads, .exact = exact};
     MN_TRY(mn_engine_open(o->model, &params, engine, err));
-    const mn_tokenizer *tokenizer = mn_engine_tokenizer(*engine);
-    for (int i = 0; mn_tokenizer_note(tokenizer, i); i++)
-        fprintf(stderr, "mnemo: %s\n", mn_tokenizer_note(tokenizer, i));
+    for (int i = 0; mn_engine_note(*engine, i); i++) fprintf(stderr, "mnemo: %s\n", mn_engine_note(*engine, i));
     return MN_OK;
 }
 

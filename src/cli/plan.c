@@ -159,6 +159,7 @@ static mn_status plan(const plan_args *args, mn_error *err) {
     mn_engine *engine = NULL;
     mn_engine_params params = {.n_threads = (int)args->n_threads};
     MN_TRY(mn_engine_open(args->path, &params, &engine, err));
+    for (int i = 0; mn_engine_note(engine, i); i++) fprintf(stderr, "mnemo: %s\n", mn_engine_note(engine, i));
     findings f = {.engine = engine, .args = args};
     mn_session *session = NULL;
     mn_status status = choose_window(args, engine, &session, &f.window, err);

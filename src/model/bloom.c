@@ -6,7 +6,7 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     c->norm = MN_NORM_LAYER;
     c->activation = MN_ACT_GELU;
     c->rope_style = MN_ROPE_STYLE_NONE;
-    c->max_alibi_bias = 8;
+    c->max_alibi_bias = 8; /* no file states it */
     return mn_config_float(gguf, c->arch, "attention.layer_norm_epsilon", true, &c->norm_eps, err);
 }
 

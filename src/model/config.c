@@ -1,94 +1,59 @@
 #include "model/config.h"
 
+#include "base/checked.h"
 #include "base/strbuf.h"
 #include "model/family.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-typedef struct key_name {
-    char text[128];
-} key_name;
-
-static key_name key_of(const char *arch, const char *suffix) {
-    key_name key;
-    snprintf(key.text, sizeof key.text, "%s.%s", arch, suffix);
-    return key;
+/* The largest of every layer, for those who need room for any. */
+static void find_most(mn_config *c) {
+    c->n_heads = c->n_kv_heads = c->head_dim_k = c->head_dim_v = c->n_ff = 0;
+    for (const mn_layer_shape *l = c->layers; l < c->layers + c->n_layers; l++) {
+        c->n_heads = MN_MAX(c->n_heads, l->n_heads);
+        c->n_kv_heads = MN_MAX(c->n_kv_heads, l->n_kv_heads);
+        c->head_dim_k = MN_MAX(c->head_dim_k, l->head_dim_k);
+        c->head_dim_v = MN_MAX(c->head_dim_v, l->head_dim_v);
+        c->n_ff = MN_MAX(c->n_ff, l->n_ff);
+    }
 }
 
-static mn_status missing(const mn_gguf *gguf, const key_name *key, mn_error *err) {
-    return mn_fail(err, MN_ERR_FORMAT, "%s: key %s is missing; this architecture needs it.", mn_gguf_path(gguf),
-                   key->text);
-}
-
-mn_status mn_config_i64(const mn_gguf *gguf, const char *arch, const char *suffix, bool need, int64_t lo, int64_t hi,
-                        int64_t *out, mn_error *err) {
-    key_name key = key_of(arch, suffix);
-    bool found = false;
-    int64_t value = 0;
-    MN_TRY(mn_gguf_get_i64(gguf, key.text, &value, &found, err));
-    if (!found) return need ? missing(gguf, &key, err) : MN_OK;
-    if (value < lo || value > hi)
-        return mn_fail(err, MN_ERR_FORMAT, "%s: %s is %lld; it must be %lld to %lld.", mn_gguf_path(gguf), key.text,
-                       (long long)value, (long long)lo, (long long)hi);
-    *out = value;
+/* Heads and widths of each layer. Lists may hold 0, which check() leaves to the families that ask for it. */
+static mn_status read_layers(const mn_gguf *g, mn_config *c, mn_error *err) {
+    int heads[MN_MAX_LAYERS], kv_heads[MN_MAX_LAYERS], n_ff[MN_MAX_LAYERS], k_dim = 0, v_dim = 0;
+    MN_TRY(mn_config_ints(g, c, "attention.head_count", true, 0, MN_MAX_HEADS, heads, err));
+    memcpy(kv_heads, heads, (size_t)c->n_layers * sizeof *heads);
+    MN_TRY(mn_config_ints(g, c, "attention.head_count_kv", false, 0, MN_MAX_HEADS, kv_heads, err));
+    MN_TRY(mn_config_ints(g, c, "feed_forward_length", true, 0, 1 << 22, n_ff, err));
+    k_dim = v_dim = heads[0] ? c->n_embd / heads[0] : 0;
+    MN_TRY(mn_config_int(g, c->arch, "attention.key_length", false, 1, 1 << 14, &k_dim, err));
+    MN_TRY(mn_config_int(g, c->arch, "attention.value_length", false, 1, 1 << 14, &v_dim, err));
+    if (heads[0] && (k_dim < 1 || v_dim < 1))
+        return mn_fail(err, MN_ERR_FORMAT, "%s: %d dimensions do not make %d heads.", mn_gguf_path(g), c->n_embd,
+                       heads[0]);
+    for (int i = 0; i < c->n_layers; i++)
+        c->layers[i] = (mn_layer_shape){heads[i], kv_heads[i], k_dim, v_dim, n_ff[i], 0};
+    find_most(c);
     return MN_OK;
-}
-
-mn_status mn_config_int(const mn_gguf *gguf, const char *arch, const char *suffix, bool need, int64_t lo, int64_t hi,
-                        int *out, mn_error *err) {
-    int64_t value = *out;
-    MN_TRY(mn_config_i64(gguf, arch, suffix, need, lo, hi, &value, err));
-    *out = (int)value;
-    return MN_OK;
-}
-
-mn_status mn_config_float(const mn_gguf *gguf, const char *arch, const char *suffix, bool need, float *out,
-                          mn_error *err) {
-    key_name key = key_of(arch, suffix);
-    bool found = false;
-    double value = 0;
-    MN_TRY(mn_gguf_get_f64(gguf, key.text, &value, &found, err));
-    if (!found) return need ? missing(gguf, &key, err) : MN_OK;
-    if (!isfinite(value) || value < 0)
-        return mn_fail(err, MN_ERR_FORMAT, "%s: %s is %g; it must be a number from 0 up.", mn_gguf_path(gguf), key.text,
-                       value);
-    *out = (float)value;
-    return MN_OK;
-}
-
-mn_status mn_config_bool(const mn_gguf *gguf, const char *arch, const char *suffix, bool *out, mn_error *err) {
-    key_name key = key_of(arch, suffix);
-    bool found = false;
-    return mn_gguf_get_bool(gguf, key.text, out, &found, err);
 }
 
 static mn_status read_sizes(const mn_gguf *g, mn_config *c, mn_error *err) {
     const char *a = c->arch;
     MN_TRY(mn_config_int(g, a, "block_count", true, 1, MN_MAX_LAYERS, &c->n_layers, err));
     MN_TRY(mn_config_int(g, a, "embedding_length", true, 1, 1 << 20, &c->n_embd, err));
-    MN_TRY(mn_config_int(g, a, "feed_forward_length", true, 1, 1 << 22, &c->n_ff, err));
-    MN_TRY(mn_config_i64(g, a, "context_length", true, 1, INT64_C(1) << 40, &c->n_ctx_train, err));
-    MN_TRY(mn_config_int(g, a, "attention.head_count", true, 1, MN_MAX_HEADS, &c->n_heads, err));
-    c->n_kv_heads = c->n_heads;
-    MN_TRY(mn_config_int(g, a, "attention.head_count_kv", false, 1, MN_MAX_HEADS, &c->n_kv_heads, err));
-    if (c->n_heads % c->n_kv_heads)
-        return mn_fail(err, MN_ERR_FORMAT, "%s: %d query heads cannot share %d key heads evenly.", mn_gguf_path(g),
-                       c->n_heads, c->n_kv_heads);
-    c->head_dim_k = c->head_dim_v = c->n_embd / c->n_heads;
-    MN_TRY(mn_config_int(g, a, "attention.key_length", false, 1, 1 << 14, &c->head_dim_k, err));
-    MN_TRY(mn_config_int(g, a, "attention.value_length", false, 1, 1 << 14, &c->head_dim_v, err));
-    if (c->head_dim_k < 1 || c->head_dim_v < 1)
-        return mn_fail(err, MN_ERR_FORMAT, "%s: %d dimensions do not make %d heads.", mn_gguf_path(g), c->n_embd,
-                       c->n_heads);
-    c->attention_scale = 1.0f / sqrtf((float)c->head_dim_k);
+    MN_TRY(mn_config_tokens(g, a, "context_length", true, 1, &c->n_ctx_train, err));
+    MN_TRY(read_layers(g, c, err));
+    c->attention_scale = c->head_dim_k ? 1.0f / sqrtf((float)c->head_dim_k) : 1;
     return MN_OK;
 }
 
 /* The table of token embeddings decides n_vocab: a key may be missing or stale. */
 static mn_status read_vocabulary_size(const mn_gguf *g, mn_config *c, mn_error *err) {
     const mn_tensor *embedding = mn_gguf_tensor(g, "token_embd.weight");
+    int64_t stated;
     if (!embedding)
         return mn_fail(err, MN_ERR_FORMAT, "%s: has no tensor token_embd.weight; it is not a whole model.",
                        mn_gguf_path(g));
@@ -96,43 +61,66 @@ static mn_status read_vocabulary_size(const mn_gguf *g, mn_config *c, mn_error *
         return mn_fail(err, MN_ERR_FORMAT, "%s: a vocabulary of %lld tokens is outside 1 to %d.", mn_gguf_path(g),
                        (long long)embedding->ne[1], 1 << 24);
     c->n_vocab = (int)embedding->ne[1];
-    return MN_OK;
+    return mn_config_i64(g, c->arch, "vocab_size", false, INT64_MIN, INT64_MAX, &stated, err);
 }
 
-static mn_status read_rope_scaling(const mn_gguf *g, mn_config *c, mn_error *err) {
-    float factor = 0, attn_factor = 0;
-    mn_gguf_string type = {0};
+/* Names of other converters. */
+static const char *usual_name(const char *type) {
+    if (!strcmp(type, "su")) return "longrope";
+    return !strcmp(type, "default") || !*type ? "none" : type;
+}
+
+/* Which scaling the file asks for. A file that names none may mean one: the first ones said only the factor, or held
+ * only the divisors of LongRoPE. */
+static mn_status read_scaling_type(const mn_gguf *g, mn_config *c, mn_error *err) {
+    char type[32];
     bool found = false;
-    key_name key = key_of(c->arch, "rope.scaling.type");
-    MN_TRY(mn_gguf_get_string(g, key.text, &type, &found, err));
-    MN_TRY(mn_config_float(g, c->arch, "rope.scaling.factor", false, &factor, err));
-    if (factor == 0) MN_TRY(mn_config_float(g, c->arch, "rope.scale_linear", false, &factor, err));
-    MN_TRY(mn_config_i64(g, c->arch, "rope.scaling.original_context_length", false, 1, INT64_C(1) << 40,
-                         &c->rope.original_ctx, err));
-    MN_TRY(mn_config_float(g, c->arch, "rope.scaling.attn_factor", false, &attn_factor, err));
-    c->rope.attn_factor = attn_factor;
-    c->rope.factor = factor;
-    c->rope.scaling = factor > 1 ? MN_ROPE_LINEAR : MN_ROPE_NONE; /* an old file says only the factor */
+    MN_TRY(mn_config_text(g, c->arch, "rope.scaling.type", type, sizeof type, &found, err));
+    c->rope.scaling = mn_gguf_tensor(g, "rope_factors_long.weight") ? MN_ROPE_LONGROPE
+                      : c->rope.factor > 1                          ? MN_ROPE_LINEAR
+                                                                    : MN_ROPE_NONE;
     if (!found) return MN_OK;
-    char name[32];
-    snprintf(name, sizeof name, "%.*s", (int)(type.bytes < sizeof name ? type.bytes : sizeof name - 1), type.data);
-    int scaling = mn_rope_scaling_find(name);
+    int scaling = mn_rope_scaling_find(usual_name(type));
     if (scaling < 0)
         return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "%s: %s is \"%s\"; known: none linear ntk dynamic ntk-parts yarn longrope llama3.",
-                       mn_gguf_path(g), key.text, name);
+                       "%s: %s.rope.scaling.type is \"%s\"; known: none linear ntk dynamic ntk-parts yarn longrope "
+                       "llama3.",
+                       mn_gguf_path(g), c->arch, mn_gguf_show((mn_gguf_string){type, strlen(type)}).text);
     c->rope.scaling = (mn_rope_scaling)scaling;
     return MN_OK;
 }
 
+/* YaRN's numbers. An ext_factor of 0 is no ramp and no temperature: position interpolation. */
+static mn_status read_yarn(const mn_gguf *g, mn_config *c, mn_error *err) {
+    double share = -1, yarn_attn_factor = 0;
+    bool found;
+    MN_TRY(mn_config_number(g, c->arch, "rope.scaling.yarn_ext_factor", -1, 1, &share, &found, err));
+    MN_TRY(mn_config_number(g, c->arch, "rope.scaling.yarn_attn_factor", 0, FLT_MAX, &yarn_attn_factor, &found, err));
+    MN_TRY(mn_config_number(g, c->arch, "rope.scaling.yarn_beta_fast", 0, FLT_MAX, &c->rope.beta_fast, &found, err));
+    MN_TRY(mn_config_number(g, c->arch, "rope.scaling.yarn_beta_slow", 0, FLT_MAX, &c->rope.beta_slow, &found, err));
+    if (share > 0) c->rope.ext_factor = share;
+    if (share == 0 && c->rope.scaling == MN_ROPE_YARN) c->rope.scaling = MN_ROPE_LINEAR;
+    if (yarn_attn_factor > 0 && c->rope.scaling == MN_ROPE_YARN)
+        c->rope.attn_factor = yarn_attn_factor * (c->rope.attn_factor > 0 ? c->rope.attn_factor : 1);
+    return MN_OK;
+}
+
+static mn_status read_rope_scaling(const mn_gguf *g, mn_config *c, mn_error *err) {
+    bool found, finetuned = false;
+    MN_TRY(mn_config_number(g, c->arch, "rope.scaling.factor|rope.scale_linear", 0, FLT_MAX, &c->rope.factor, &found,
+                            err));
+    MN_TRY(mn_config_tokens(g, c->arch, "rope.scaling.original_context_length", false, 1, &c->rope.original_ctx, err));
+    MN_TRY(mn_config_number(g, c->arch, "rope.scaling.attn_factor", 0, FLT_MAX, &c->rope.attn_factor, &found, err));
+    MN_TRY(mn_config_bool(g, c->arch, "rope.scaling.finetuned", &finetuned, err)); /* changes nothing */
+    MN_TRY(read_scaling_type(g, c, err));
+    return read_yarn(g, c, err);
+}
+
 static mn_status read_rope(const mn_gguf *g, mn_config *c, mn_error *err) {
-    float base = 10000;
-    c->rope.n_rot = c->head_dim_k;
-    c->rope.original_ctx = 0;
-    c->rope.ext_factor = -1;
-    MN_TRY(mn_config_float(g, c->arch, "rope.freq_base", false, &base, err));
+    bool found;
+    c->rope = (mn_rope_spec){.n_rot = c->head_dim_k, .freq_base = 10000, .ext_factor = -1};
+    MN_TRY(mn_config_number(g, c->arch, "rope.freq_base", 0, FLT_MAX, &c->rope.freq_base, &found, err));
     MN_TRY(mn_config_int(g, c->arch, "rope.dimension_count", false, 2, 1 << 14, &c->rope.n_rot, err));
-    c->rope.freq_base = base;
     MN_TRY(read_rope_scaling(g, c, err));
     if (c->rope.original_ctx == 0) c->rope.original_ctx = c->n_ctx_train;
     return MN_OK;
@@ -142,7 +130,7 @@ static mn_status unknown_arch(const mn_gguf *gguf, const char *arch, mn_error *e
     mn_strbuf known = MN_STRBUF_INIT;
     for (const mn_family *const *f = mn_family_list(); *f; f++) mn_strbuf_printf(&known, " %s", (*f)->arch);
     mn_status status = mn_fail(err, MN_ERR_UNSUPPORTED, "%s: unknown architecture \"%s\"; known:%s.",
-                               mn_gguf_path(gguf), arch, known.data);
+                               mn_gguf_path(gguf), mn_gguf_show((mn_gguf_string){arch, strlen(arch)}).text, known.data);
     mn_strbuf_release(&known);
     return status;
 }
@@ -152,18 +140,43 @@ static mn_status read_arch(const mn_gguf *gguf, char *arch, mn_error *err) {
     bool found = false;
     MN_TRY(mn_gguf_get_string(gguf, "general.architecture", &name, &found, err));
     if (!found) return mn_fail(err, MN_ERR_FORMAT, "%s: key general.architecture is missing.", mn_gguf_path(gguf));
-    size_t n = name.bytes < MN_ARCH_BYTES ? name.bytes : MN_ARCH_BYTES - 1;
+    size_t n = MN_MIN(name.bytes, (size_t)MN_ARCH_BYTES - 1);
     memcpy(arch, name.data, n);
     arch[n] = 0;
     return MN_OK;
 }
 
-/* What every family promises to the forward pass, whatever the file said. */
-static mn_status check(const mn_gguf *g, const mn_config *c, mn_error *err) {
-    int rotated = c->mla.kv_rank ? c->mla.n_rot : c->head_dim_k;
-    if (c->rope_style != MN_ROPE_STYLE_NONE && (c->rope.n_rot % 2 || c->rope.n_rot > rotated))
+static mn_status check_layer(const mn_gguf *g, const mn_config *c, int layer, mn_error *err) {
+    const mn_layer_shape *l = &c->layers[layer];
+    if (!c->has_empty_layers && (l->n_heads == 0 || l->n_kv_heads == 0 || l->n_ff == 0))
+        return mn_fail(err, MN_ERR_FORMAT,
+                       "%s: layer %d has %d query heads, %d key heads and an MLP of %d; %s models need 1 of each.",
+                       mn_gguf_path(g), layer, l->n_heads, l->n_kv_heads, l->n_ff, c->arch);
+    if (l->n_kv_heads && l->n_heads % l->n_kv_heads)
+        return mn_fail(err, MN_ERR_FORMAT, "%s: %d query heads of layer %d cannot share %d key heads evenly.",
+                       mn_gguf_path(g), l->n_heads, layer, l->n_kv_heads);
+    int rotated = c->mla.kv_rank ? c->mla.n_rot : l->head_dim_k;
+    if (c->rope_style != MN_ROPE_STYLE_NONE && l->n_heads && (c->rope.n_rot % 2 || c->rope.n_rot > rotated))
         return mn_fail(err, MN_ERR_FORMAT, "%s: rope.dimension_count is %d; it must be even and at most %d.",
                        mn_gguf_path(g), c->rope.n_rot, rotated);
+    return MN_OK;
+}
+
+/* The KV cache and the forward pass have one shape for all layers. */
+static mn_status check_alike(const mn_gguf *g, const mn_config *c, mn_error *err) {
+    for (int layer = 1; layer < c->n_layers; layer++) {
+        const mn_layer_shape *a = &c->layers[0], *b = &c->layers[layer];
+        if (a->n_heads != b->n_heads || a->n_kv_heads != b->n_kv_heads)
+            return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: layers 0 and %d have different heads, which does not run yet.",
+                           mn_gguf_path(g), layer);
+    }
+    return MN_OK;
+}
+
+/* What every family promises to the forward pass, whatever the file said. */
+static mn_status check(const mn_gguf *g, const mn_config *c, mn_error *err) {
+    for (int layer = 0; layer < c->n_layers; layer++) MN_TRY(check_layer(g, c, layer, err));
+    MN_TRY(check_alike(g, c, err));
     if (!(c->norm_eps > 0))
         return mn_fail(err, MN_ERR_FORMAT, "%s: the normalisation epsilon is %g; it must be above 0.", mn_gguf_path(g),
                        (double)c->norm_eps);
@@ -173,23 +186,25 @@ static mn_status check(const mn_gguf *g, const mn_config *c, mn_error *err) {
 }
 
 mn_status mn_config_read(const mn_gguf *gguf, mn_config *out, mn_error *err) {
-    mn_config c = {.norm = MN_NORM_RMS,
-                   .activation = MN_ACT_SILU,
-                   .embedding_scale = 1,
-                   .rope_style = MN_ROPE_INTERLEAVED,
-                   .window_period = 1,
-                   .moe.router = {.gating = MN_GATING_SOFTMAX, .scale = 1}};
-    MN_TRY(read_arch(gguf, c.arch, err));
-    const mn_family *family = mn_family_find(c.arch);
-    if (!family) return unknown_arch(gguf, c.arch, err);
-    MN_TRY(read_vocabulary_size(gguf, &c, err));
-    MN_TRY(read_sizes(gguf, &c, err));
-    MN_TRY(read_rope(gguf, &c, err));
-    MN_TRY(mn_config_float(gguf, c.arch, "attention.layer_norm_rms_epsilon", false, &c.norm_eps, err));
-    MN_TRY(family->configure(gguf, &c, err));
-    MN_TRY(check(gguf, &c, err));
-    *out = c;
-    return MN_OK;
+    float scale = 0;
+    mn_config *c = out;
+    *c = (mn_config){.norm = MN_NORM_RMS,
+                     .activation = MN_ACT_SILU,
+                     .embedding_scale = 1,
+                     .rope_style = MN_ROPE_INTERLEAVED,
+                     .moe.router = {.gating = MN_GATING_SOFTMAX, .scale = 1}};
+    MN_TRY(read_arch(gguf, c->arch, err));
+    const mn_family *family = mn_family_find(c->arch);
+    if (!family) return unknown_arch(gguf, c->arch, err);
+    MN_TRY(read_vocabulary_size(gguf, c, err));
+    MN_TRY(read_sizes(gguf, c, err));
+    MN_TRY(read_rope(gguf, c, err));
+    MN_TRY(mn_config_float(gguf, c->arch, "attention.layer_norm_rms_epsilon", false, &c->norm_eps, err));
+    MN_TRY(family->configure(gguf, c, err));
+    MN_TRY(mn_config_float(gguf, c->arch, "attention.scale", false, &scale, err));
+    if (scale > 0) c->attention_scale = scale;
+    find_most(c);
+    return check(gguf, c, err);
 }
 
 mn_status mn_config_moe(const mn_gguf *g, mn_config *c, mn_error *err) {
@@ -197,6 +212,8 @@ mn_status mn_config_moe(const mn_gguf *g, mn_config *c, mn_error *err) {
     MN_TRY(mn_config_int(g, c->arch, "expert_count", false, 0, MN_MAX_EXPERTS, &r->n_experts, err));
     if (r->n_experts == 0) return MN_OK;
     MN_TRY(mn_config_int(g, c->arch, "expert_used_count", true, 1, r->n_experts, &r->n_used, err));
+    MN_TRY(mn_config_float(g, c->arch, "expert_weights_scale", false, &r->scale, err));
+    if (r->scale == 0) r->scale = 1;
     c->moe.n_ff = c->n_ff;
     return mn_config_int(g, c->arch, "expert_feed_forward_length", false, 1, 1 << 22, &c->moe.n_ff, err);
 }

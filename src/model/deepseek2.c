@@ -14,9 +14,11 @@ static mn_status configure_mla(const mn_gguf *g, mn_config *c, mn_error *err) {
     m->n_rot = c->rope.n_rot;
     m->n_nope = key_length - m->n_rot;
     m->v_dim = value_length;
-    c->head_dim_k = key_length;
-    c->head_dim_v = value_length;
-    c->n_kv_heads = c->n_heads; /* what attention sees before absorption; the cache holds one latent row */
+    for (mn_layer_shape *l = c->layers; l < c->layers + c->n_layers; l++) {
+        l->head_dim_k = key_length;
+        l->head_dim_v = value_length;
+        l->n_kv_heads = l->n_heads; /* what attention sees before absorption; the cache holds one latent row */
+    }
     if (m->n_nope < 1)
         return mn_fail(err, MN_ERR_FORMAT, "%s: keys of %d dimensions cannot hold %d rotated ones.", mn_gguf_path(g),
                        key_length, m->n_rot);
@@ -28,7 +30,7 @@ static mn_status configure_temperature(const mn_gguf *g, mn_config *c, mn_error 
     float multiplier = 0;
     MN_TRY(mn_config_float(g, c->arch, "rope.scaling.yarn_log_multiplier", false, &multiplier, err));
     c->yarn_log_multiplier = multiplier;
-    c->attention_scale = 1.0f / sqrtf((float)c->head_dim_k);
+    c->attention_scale = 1.0f / sqrtf((float)c->layers[0].head_dim_k);
     return MN_OK;
 }
 
@@ -39,8 +41,6 @@ static mn_status configure_experts(const mn_gguf *g, mn_config *c, mn_error *err
     MN_TRY(
         mn_config_int(g, c->arch, "leading_dense_block_count", false, 0, MN_MAX_LAYERS, &c->moe.n_dense_layers, err));
     MN_TRY(mn_config_int(g, c->arch, "expert_shared_count", false, 0, MN_MAX_EXPERTS, &c->moe.n_shared, err));
-    MN_TRY(mn_config_float(g, c->arch, "expert_weights_scale", false, &r->scale, err));
-    if (r->scale == 0) r->scale = 1;
     MN_TRY(mn_config_bool(g, c->arch, "expert_weights_norm", &r->normalise, err));
     MN_TRY(mn_config_int(g, c->arch, "expert_gating_func", false, 0, MN_GATING_SIGMOID, &gating, err));
     r->gating = gating == MN_GATING_SIGMOID ? MN_GATING_SIGMOID : MN_GATING_SOFTMAX; /* old files say 0, or nothing */
@@ -67,7 +67,8 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
 
 static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
     const mn_mla_config *m = &c->mla;
-    int64_t q_dim = (int64_t)c->n_heads * c->head_dim_k;
+    int n_heads = c->layers[layer].n_heads;
+    int64_t q_dim = (int64_t)n_heads * c->layers[layer].head_dim_k;
     mn_bind_norms(b, c, l);
     if (m->q_rank) {
         mn_bind_projection(b, "attn_q_a", c->n_embd, m->q_rank, &l->q_a);
@@ -78,9 +79,9 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     }
     mn_bind_projection(b, "attn_kv_a_mqa", c->n_embd, m->kv_rank + m->n_rot, &l->kv_a);
     mn_bind_norm(b, "attn_kv_a_norm", m->kv_rank, &l->kv_a_norm);
-    mn_bind_stack(b, "attn_k_b", m->n_nope, m->kv_rank, c->n_heads, &l->k_b);
-    mn_bind_stack(b, "attn_v_b", m->kv_rank, m->v_dim, c->n_heads, &l->v_b);
-    mn_bind_projection(b, "attn_output", (int64_t)c->n_heads * m->v_dim, c->n_embd, &l->o);
+    mn_bind_stack(b, "attn_k_b", m->n_nope, m->kv_rank, n_heads, &l->k_b);
+    mn_bind_stack(b, "attn_v_b", m->kv_rank, m->v_dim, n_heads, &l->v_b);
+    mn_bind_projection(b, "attn_output", (int64_t)n_heads * m->v_dim, c->n_embd, &l->o);
     if (mn_config_is_moe(c, layer))
         mn_bind_experts(b, c, l);
     else

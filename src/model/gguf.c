@@ -194,6 +194,8 @@ const mn_gguf_kv *mn_gguf_find(const mn_gguf *gguf, const char *key) {
     return i < 0 ? NULL : &gguf->kvs[i];
 }
 
+bool mn_gguf_was_read(const mn_gguf *gguf, int64_t i) { return gguf->was_read[i]; }
+
 int64_t mn_gguf_n_tensors(const mn_gguf *gguf) { return gguf->n_tensors; }
 const mn_tensor *mn_gguf_tensor_at(const mn_gguf *gguf, int64_t i) { return &gguf->tensors[i]; }
 

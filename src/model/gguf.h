@@ -60,6 +60,8 @@ size_t mn_gguf_file_bytes(const mn_gguf *gguf); /* of all parts */
 int64_t mn_gguf_n_kv(const mn_gguf *gguf);
 const mn_gguf_kv *mn_gguf_kv_at(const mn_gguf *gguf, int64_t i);
 const mn_gguf_kv *mn_gguf_find(const mn_gguf *gguf, const char *key); /* NULL when missing */
+/* Whether one of the typed reads below has read the i-th key. */
+bool mn_gguf_was_read(const mn_gguf *gguf, int64_t i);
 int64_t mn_gguf_n_tensors(const mn_gguf *gguf);
 const mn_tensor *mn_gguf_tensor_at(const mn_gguf *gguf, int64_t i);
 const mn_tensor *mn_gguf_tensor(const mn_gguf *gguf, const char *name); /* NULL when missing; O(1) */
@@ -79,7 +81,8 @@ typedef struct mn_gguf_shown {
 mn_gguf_shown mn_gguf_show(mn_gguf_string string);
 
 /* Typed reads. `found` false and *out unchanged when the key is missing; a key of the wrong type is an error naming
- * key, type found and type wanted. Integers convert between widths when the value fits; floats between f32 and f64. */
+ * key, type found and type wanted. Integers convert between widths when the value fits; floats between f32 and f64; an
+ * array of one value is that value. One thread at a time: they note what was read. */
 mn_status mn_gguf_get_i64(const mn_gguf *gguf, const char *key, int64_t *out, bool *found, mn_error *err);
 mn_status mn_gguf_get_f64(const mn_gguf *gguf, const char *key, double *out, bool *found, mn_error *err);
 mn_status mn_gguf_get_bool(const mn_gguf *gguf, const char *key, bool *out, bool *found, mn_error *err);

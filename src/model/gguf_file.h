@@ -23,6 +23,7 @@ struct mn_gguf {
     int version;
     mn_gguf_kv *kvs;
     int64_t n_kv;
+    bool *was_read;     /* [n_kv] by a typed read */
     mn_tensor *tensors; /* of all parts, in their order */
     int64_t n_tensors;
     mn_gguf_index key_index, tensor_index;

@@ -100,13 +100,26 @@ static mn_status fail_type(const char *key, const mn_gguf_kv *kv, const char *wa
                    mn_gguf_type_name(array ? kv->item_type : kv->type), wanted);
 }
 
-mn_status mn_gguf_get_i64(const mn_gguf *gguf, const char *key, int64_t *out, bool *found, mn_error *err) {
+/* The key, which is read now. */
+static const mn_gguf_kv *find(const mn_gguf *gguf, const char *key) {
     const mn_gguf_kv *kv = mn_gguf_find(gguf, key);
+    if (kv) gguf->was_read[kv - gguf->kvs] = true;
+    return kv;
+}
+
+/* The type of a single value: a list of one is that one. */
+static mn_gguf_type type_of_one(const mn_gguf_kv *kv) {
+    return kv->type == MN_GGUF_ARRAY && kv->n_items == 1 ? kv->item_type : kv->type;
+}
+
+mn_status mn_gguf_get_i64(const mn_gguf *gguf, const char *key, int64_t *out, bool *found, mn_error *err) {
+    const mn_gguf_kv *kv = find(gguf, key);
     int64_t value;
     *found = kv != NULL;
     if (!kv) return MN_OK;
-    if (!is_int(kv->type)) return fail_type(key, kv, "an integer", err);
-    if (!read_int(kv->type, kv->data, &value))
+    mn_gguf_type type = type_of_one(kv);
+    if (!is_int(type)) return fail_type(key, kv, "an integer", err);
+    if (!read_int(type, kv->data, &value))
         return mn_fail(err, MN_ERR_FORMAT, "key \"%s\" is %llu, beyond the largest integer read here (2^63 - 1).", key,
                        (unsigned long long)value);
     *out = value;
@@ -114,28 +127,29 @@ mn_status mn_gguf_get_i64(const mn_gguf *gguf, const char *key, int64_t *out, bo
 }
 
 mn_status mn_gguf_get_f64(const mn_gguf *gguf, const char *key, double *out, bool *found, mn_error *err) {
-    const mn_gguf_kv *kv = mn_gguf_find(gguf, key);
+    const mn_gguf_kv *kv = find(gguf, key);
     *found = kv != NULL;
     if (!kv) return MN_OK;
-    if (!is_float(kv->type)) return fail_type(key, kv, "f32 or f64", err);
-    *out = read_float(kv->type, kv->data);
+    mn_gguf_type type = type_of_one(kv);
+    if (!is_float(type)) return fail_type(key, kv, "f32 or f64", err);
+    *out = read_float(type, kv->data);
     return MN_OK;
 }
 
 mn_status mn_gguf_get_bool(const mn_gguf *gguf, const char *key, bool *out, bool *found, mn_error *err) {
-    const mn_gguf_kv *kv = mn_gguf_find(gguf, key);
+    const mn_gguf_kv *kv = find(gguf, key);
     *found = kv != NULL;
     if (!kv) return MN_OK;
-    if (kv->type != MN_GGUF_BOOL) return fail_type(key, kv, "bool", err);
+    if (type_of_one(kv) != MN_GGUF_BOOL) return fail_type(key, kv, "bool", err);
     *out = kv->data[0] != 0;
     return MN_OK;
 }
 
 mn_status mn_gguf_get_string(const mn_gguf *gguf, const char *key, mn_gguf_string *out, bool *found, mn_error *err) {
-    const mn_gguf_kv *kv = mn_gguf_find(gguf, key);
+    const mn_gguf_kv *kv = find(gguf, key);
     *found = kv != NULL;
     if (!kv) return MN_OK;
-    if (kv->type != MN_GGUF_STRING) return fail_type(key, kv, "a string", err);
+    if (type_of_one(kv) != MN_GGUF_STRING) return fail_type(key, kv, "a string", err);
     const unsigned char *at = kv->data;
     *out = mn_gguf_next_string(&at, kv->length_bytes);
     return MN_OK;
@@ -153,7 +167,7 @@ static mn_status get_items(const char *key, const mn_gguf_kv *kv, size_t item_by
 
 mn_status mn_gguf_get_strings(const mn_gguf *gguf, const char *key, mn_gguf_string **out, size_t *n, bool *found,
                               mn_error *err) {
-    const mn_gguf_kv *kv = mn_gguf_find(gguf, key);
+    const mn_gguf_kv *kv = find(gguf, key);
     *found = kv != NULL;
     if (!kv) return MN_OK;
     if (kv->type != MN_GGUF_ARRAY || kv->item_type != MN_GGUF_STRING)
@@ -168,7 +182,7 @@ mn_status mn_gguf_get_strings(const mn_gguf *gguf, const char *key, mn_gguf_stri
 }
 
 mn_status mn_gguf_get_f32s(const mn_gguf *gguf, const char *key, float **out, size_t *n, bool *found, mn_error *err) {
-    const mn_gguf_kv *kv = mn_gguf_find(gguf, key);
+    const mn_gguf_kv *kv = find(gguf, key);
     *found = kv != NULL;
     if (!kv) return MN_OK;
     if (kv->type != MN_GGUF_ARRAY || !is_float(kv->item_type)) return fail_type(key, kv, "an array of f32 or f64", err);
@@ -195,7 +209,7 @@ static mn_status fill_i32s(const char *key, const mn_gguf_kv *kv, int32_t *items
 }
 
 mn_status mn_gguf_get_i32s(const mn_gguf *gguf, const char *key, int32_t **out, size_t *n, bool *found, mn_error *err) {
-    const mn_gguf_kv *kv = mn_gguf_find(gguf, key);
+    const mn_gguf_kv *kv = find(gguf, key);
     *found = kv != NULL;
     if (!kv) return MN_OK;
     if (kv->type != MN_GGUF_ARRAY || !(is_int(kv->item_type) || kv->item_type == MN_GGUF_BOOL))

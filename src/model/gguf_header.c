@@ -158,7 +158,9 @@ static mn_status take_kv(cursor *c, mn_gguf_kv *kv, mn_error *err) {
 
 static mn_status take_keys(mn_gguf *gguf, cursor *c, mn_error *err) {
     gguf->kvs = mn_arena_zalloc(&gguf->arena, (size_t)gguf->n_kv, sizeof *gguf->kvs);
-    if (!gguf->kvs) return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld keys.", (long long)gguf->n_kv);
+    gguf->was_read = mn_arena_zalloc(&gguf->arena, (size_t)gguf->n_kv, sizeof *gguf->was_read);
+    if (!gguf->kvs || !gguf->was_read)
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld keys.", (long long)gguf->n_kv);
     c->what = "key";
     c->total = gguf->n_kv;
     for (c->index = 0; c->index < gguf->n_kv; c->index++) MN_TRY(take_kv(c, &gguf->kvs[c->index], err));

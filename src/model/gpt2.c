@@ -11,11 +11,11 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
 }
 
 static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
-    (void)layer;
+    int n_ff = c->layers[layer].n_ff;
     mn_bind_norms(b, c, l);
     mn_bind_fused_attention(b, c, l);
-    mn_bind_projection(b, "ffn_up", c->n_embd, c->n_ff, &l->up);
-    mn_bind_projection(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
+    mn_bind_projection(b, "ffn_up", c->n_embd, n_ff, &l->up);
+    mn_bind_projection(b, "ffn_down", n_ff, c->n_embd, &l->down);
 }
 
 const mn_family mn_family_gpt2 = {"gpt2", "GPT-2: learned positions", configure, bind_layer};

@@ -4,7 +4,7 @@
 #include "model/family.h"
 
 static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
-    MN_TRY(mn_config_i64(gguf, c->arch, "attention.sliding_window", false, 0, INT64_MAX, &c->window, err));
+    MN_TRY(mn_config_windows(gguf, c, 0, 0, err));
     MN_TRY(mn_config_moe(gguf, c, err));
     c->moe.router.normalise = true; /* softmax over the chosen logits only is the softmax over all, made to sum to 1 */
     return MN_OK;

@@ -2,7 +2,8 @@
 #include "model/family.h"
 
 static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
-    float bias = 0;
+    /* MosaicML's default, but for models with learned positions in its place. */
+    float bias = mn_gguf_tensor(gguf, "position_embd.weight") ? 0 : 8;
     c->norm = MN_NORM_LAYER;
     c->activation = MN_ACT_GELU;
     c->rope_style = MN_ROPE_STYLE_NONE;

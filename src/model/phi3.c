@@ -2,20 +2,25 @@
  * arXiv:2404.14219; Ding et al. 2024, arXiv:2402.13753.) */
 #include "model/family.h"
 
+/* The first files of the 4k models do not state their window (arXiv:2404.14219, sec. 2: blocks see 2047 tokens). */
+enum { PHI3_MINI_LAYERS = 32, PHI3_MEDIUM_LAYERS = 40, PHI3_4K_CTX = 4096, PHI3_4K_WINDOW = 2047 };
+
 static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     c->rope_style = MN_ROPE_SPLIT;
-    return mn_config_i64(gguf, c->arch, "attention.sliding_window", false, 0, INT64_MAX, &c->window, err);
+    bool is_4k =
+        c->n_ctx_train == PHI3_4K_CTX && (c->n_layers == PHI3_MINI_LAYERS || c->n_layers == PHI3_MEDIUM_LAYERS);
+    return mn_config_windows(gguf, c, is_4k ? PHI3_4K_WINDOW : 0, 0, err);
 }
 
 static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
-    (void)layer;
     mn_projection gate_up;
+    int n_ff = c->layers[layer].n_ff;
     mn_bind_norms(b, c, l);
     mn_bind_fused_attention(b, c, l);
-    mn_bind_projection(b, "ffn_up", c->n_embd, 2 * (int64_t)c->n_ff, &gate_up);
-    l->gate = mn_projection_rows(&gate_up, 0, c->n_ff);
-    l->up = mn_projection_rows(&gate_up, c->n_ff, c->n_ff);
-    mn_bind_projection(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
+    mn_bind_projection(b, "ffn_up", c->n_embd, 2 * (int64_t)n_ff, &gate_up);
+    l->gate = mn_projection_rows(&gate_up, 0, n_ff);
+    l->up = mn_projection_rows(&gate_up, n_ff, n_ff);
+    mn_bind_projection(b, "ffn_down", n_ff, c->n_embd, &l->down);
 }
 
 const mn_family mn_family_phi3 = {"phi3", "Phi-3 and 3.5, with LongRoPE", configure, bind_layer};

@@ -12,8 +12,8 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
 static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
     mn_bind_norms(b, c, l);
     mn_bind_attention(b, c, l);
-    mn_bind_norm(b, "attn_q_norm", c->head_dim_k, &l->q_norm);
-    mn_bind_norm(b, "attn_k_norm", c->head_dim_k, &l->k_norm);
+    mn_bind_norm(b, "attn_q_norm", c->layers[layer].head_dim_k, &l->q_norm);
+    mn_bind_norm(b, "attn_k_norm", c->layers[layer].head_dim_k, &l->k_norm);
     if (mn_config_is_moe(c, layer))
         mn_bind_experts(b, c, l);
     else

@@ -36,6 +36,7 @@ static const mn_tensor *find(mn_binder *b, const char *name, int64_t ne0, int64_
     const int64_t want[3] = {ne0, ne1, ne2};
     if (!t && need) fail_missing(b, name);
     if (!t) return NULL;
+    b->is_bound[t - mn_gguf_tensor_at(b->gguf, 0)] = true;
     if (t->ne[0] == ne0 && t->ne[1] == ne1 && t->ne[2] == ne2 && t->ne[3] == 1) return t;
     fail_shape(b, t, want);
     return NULL;
@@ -111,27 +112,30 @@ void mn_bind_norms(mn_binder *b, const mn_config *c, mn_layer *l) {
 }
 
 void mn_bind_attention(mn_binder *b, const mn_config *c, mn_layer *l) {
-    mn_bind_projection(b, "attn_q", c->n_embd, (int64_t)c->n_heads * c->head_dim_k, &l->q);
-    mn_bind_projection(b, "attn_k", c->n_embd, (int64_t)c->n_kv_heads * c->head_dim_k, &l->k);
-    mn_bind_projection(b, "attn_v", c->n_embd, (int64_t)c->n_kv_heads * c->head_dim_v, &l->v);
-    mn_bind_projection(b, "attn_output", (int64_t)c->n_heads * c->head_dim_v, c->n_embd, &l->o);
+    const mn_layer_shape *s = &c->layers[b->layer];
+    mn_bind_projection(b, "attn_q", c->n_embd, (int64_t)s->n_heads * s->head_dim_k, &l->q);
+    mn_bind_projection(b, "attn_k", c->n_embd, (int64_t)s->n_kv_heads * s->head_dim_k, &l->k);
+    mn_bind_projection(b, "attn_v", c->n_embd, (int64_t)s->n_kv_heads * s->head_dim_v, &l->v);
+    mn_bind_projection(b, "attn_output", (int64_t)s->n_heads * s->head_dim_v, c->n_embd, &l->o);
 }
 
 void mn_bind_fused_attention(mn_binder *b, const mn_config *c, mn_layer *l) {
-    int64_t q = (int64_t)c->n_heads * c->head_dim_k, k = (int64_t)c->n_kv_heads * c->head_dim_k;
-    int64_t v = (int64_t)c->n_kv_heads * c->head_dim_v;
+    const mn_layer_shape *s = &c->layers[b->layer];
+    int64_t q = (int64_t)s->n_heads * s->head_dim_k, k = (int64_t)s->n_kv_heads * s->head_dim_k;
+    int64_t v = (int64_t)s->n_kv_heads * s->head_dim_v;
     mn_projection qkv;
     mn_bind_projection(b, "attn_qkv", c->n_embd, q + k + v, &qkv);
     l->q = mn_projection_rows(&qkv, 0, q);
     l->k = mn_projection_rows(&qkv, q, k);
     l->v = mn_projection_rows(&qkv, q + k, v);
-    mn_bind_projection(b, "attn_output", (int64_t)c->n_heads * c->head_dim_v, c->n_embd, &l->o);
+    mn_bind_projection(b, "attn_output", (int64_t)s->n_heads * s->head_dim_v, c->n_embd, &l->o);
 }
 
 void mn_bind_swiglu(mn_binder *b, const mn_config *c, mn_layer *l) {
-    mn_bind_projection(b, "ffn_gate", c->n_embd, c->n_ff, &l->gate);
-    mn_bind_projection(b, "ffn_up", c->n_embd, c->n_ff, &l->up);
-    mn_bind_projection(b, "ffn_down", c->n_ff, c->n_embd, &l->down);
+    int n_ff = c->layers[b->layer].n_ff;
+    mn_bind_projection(b, "ffn_gate", c->n_embd, n_ff, &l->gate);
+    mn_bind_projection(b, "ffn_up", c->n_embd, n_ff, &l->up);
+    mn_bind_projection(b, "ffn_down", n_ff, c->n_embd, &l->down);
 }
 
 void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l) {
@@ -164,9 +168,11 @@ static void bind_globals(mn_binder *b, mn_config *c, mn_weights *w) {
 }
 
 mn_status mn_weights_bind(const mn_gguf *gguf, mn_config *config, mn_arena *arena, mn_weights *out, mn_error *err) {
-    *out = (mn_weights){.layers = mn_arena_zalloc(arena, (size_t)config->n_layers, sizeof(mn_layer))};
-    if (!out->layers) return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %d layers.", config->n_layers);
-    mn_binder b = {.gguf = gguf, .arena = arena, .layer = -1, .err = err};
+    *out = (mn_weights){.layers = mn_arena_zalloc(arena, (size_t)config->n_layers, sizeof(mn_layer)),
+                        .is_bound = mn_arena_zalloc(arena, (size_t)mn_gguf_n_tensors(gguf), sizeof(bool))};
+    if (!out->layers || !out->is_bound)
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %d layers.", config->n_layers);
+    mn_binder b = {.gguf = gguf, .arena = arena, .is_bound = out->is_bound, .layer = -1, .err = err};
     const mn_family *family = mn_family_find(config->arch);
     bind_globals(&b, config, out);
     for (b.layer = 0; b.layer < config->n_layers && b.status == MN_OK; b.layer++)

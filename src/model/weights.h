@@ -50,12 +50,14 @@ typedef struct mn_weights {
     mn_norm output_norm;
     mn_projection output; /* [n_vocab, n_embd]; the token table when the file has none */
     mn_layer *layers;
+    bool *is_bound; /* [the file's tensors]: whether it stands anywhere here */
 } mn_weights;
 
 /* Looks up tensors. The first error stays, later calls do nothing: bind all, then look at `status`. */
 typedef struct mn_binder {
     const mn_gguf *gguf;
     mn_arena *arena; /* vectors that the file holds in another type than f32, or unaligned, are copied here */
+    bool *is_bound;  /* see mn_weights */
     int layer;       /* names get "blk.LAYER." before them; < 0 = as they are */
     mn_status status;
     mn_error *err;

@@ -32,24 +32,26 @@ mn_sampler_params mn_sampler_defaults(void) {
 
 static mn_status check_params(const mn_sampler_params *p, mn_error *err) {
     const struct {
-        const char *flag, *range;
+        const char *name, *range;
         float value;
         bool valid;
     } checks[] = {
-        {"--temp", "0 (greedy) or more", p->temperature, p->temperature >= 0},
-        {"--top-p", "above 0 and at most 1 (off)", p->top_p, p->top_p > 0 && p->top_p <= 1},
-        {"--min-p", "from 0 (off) to 1", p->min_p, p->min_p >= 0 && p->min_p <= 1},
-        {"--repeat-penalty", "above 0 (1 is off)", p->repeat_penalty, p->repeat_penalty > 0},
-        {"--presence-penalty", "a finite number (0 is off)", p->presence_penalty, true},
-        {"--frequency-penalty", "a finite number (0 is off)", p->frequency_penalty, true},
+        {"the temperature", "0 (greedy) or more", p->temperature, p->temperature >= 0},
+        {"top_p", "above 0 and at most 1 (off)", p->top_p, p->top_p > 0 && p->top_p <= 1},
+        {"min_p", "from 0 (off) to 1", p->min_p, p->min_p >= 0 && p->min_p <= 1},
+        {"the repeat penalty", "above 0 (1 is off)", p->repeat_penalty, p->repeat_penalty > 0},
+        {"the presence penalty", "a finite number (0 is off)", p->presence_penalty, true},
+        {"the frequency penalty", "a finite number (0 is off)", p->frequency_penalty, true},
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         if (!checks[i].valid || !isfinite(checks[i].value))
-            return mn_fail(err, MN_ERR_ARGUMENT, "%s %g is out of range: it must be %s.", checks[i].flag,
+            return mn_fail(err, MN_ERR_ARGUMENT, "%s %g is out of range: it must be %s.", checks[i].name,
                            (double)checks[i].value, checks[i].range);
     if (p->repeat_last_n < -1)
-        return mn_fail(err, MN_ERR_ARGUMENT,
-                       "--repeat-last-n %d is out of range: it must be -1 (all), 0 (off) or more.", p->repeat_last_n);
+        return mn_fail(
+            err, MN_ERR_ARGUMENT,
+            "a look-back of %d tokens for the penalties is out of range: it must be -1 (all), 0 (off) or more.",
+            p->repeat_last_n);
     return MN_OK;
 }
 

@@ -1,5 +1,7 @@
 #include "session/engine.h"
 
+#include "model/unread.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +31,9 @@ static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_para
     MN_TRY(copy_text(e->model.gguf, "general.name", &e->name, err));
     MN_TRY(copy_text(e->model.gguf, "tokenizer.chat_template", &e->chat_template, err));
     MN_TRY(copy_text(e->model.gguf, "mnemo.ask_template", &e->ask_template, err));
+    mn_model_note_unread(&e->model, &e->notes);
+    for (int i = 0; mn_tokenizer_note(e->tokenizer, i); i++)
+        mn_notes_add(&e->notes, "%s", mn_tokenizer_note(e->tokenizer, i));
     MN_TRY(mn_pool_create(params->n_threads, &e->pool, err));
     e->compute = (mn_compute){mn_kernels_get(level), e->pool, &e->scratch, params->exact};
     e->ops = &mn_ops_cpu;
@@ -54,6 +59,7 @@ void mn_engine_close(mn_engine *e) {
     mn_model_close(&e->model);
     mn_arena_release(&e->scratch);
     mn_turn_destroy(&e->turn);
+    mn_notes_release(&e->notes);
     free(e->name);
     free(e->chat_template);
     free(e->ask_template);
@@ -61,6 +67,7 @@ void mn_engine_close(mn_engine *e) {
 }
 
 const mn_tokenizer *mn_engine_tokenizer(const mn_engine *e) { return e->tokenizer; }
+const char *mn_engine_note(const mn_engine *e, int index) { return mn_notes_at(&e->notes, index); }
 const char *mn_engine_chat_template(const mn_engine *e) { return e->chat_template; }
 const char *mn_engine_ask_template(const mn_engine *e) { return e->ask_template; }
 

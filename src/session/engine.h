@@ -2,6 +2,7 @@
 #ifndef MN_SESSION_ENGINE_H
 #define MN_SESSION_ENGINE_H
 
+#include "base/notes.h"
 #include "base/turn.h"
 #include "kernels/kernels.h"
 #include "model/forward.h"
@@ -17,6 +18,7 @@ struct mn_engine {
     mn_arena scratch;   /* step lifetime, one step at a time */
     mn_compute compute; /* kernels, pool, scratch */
     const mn_ops *ops;
+    mn_notes notes;
     char *name, *chat_template, *ask_template; /* NULL where the file has none */
 };
 

@@ -9,22 +9,22 @@ static void note_forced(mn_session *s, const mn_infini_spec *m, bool model_has_o
     long long segment = m->shape.segment;
     const char *rule = mn_infini_rule_name(m->shape.rule);
     if (!model_has_one)
-        mn_session_add_note(
-            s,
+        mn_notes_add(
+            &s->notes,
             "this model was not trained with a compressive memory (segments of %lld tokens, update %s), which "
             "needs training; it makes up %.3g of the output of every head. Expect worse answers than with full "
             "attention.",
             segment, rule, (double)m->share);
     else if (!m->model_mixes)
-        mn_session_add_note(
-            s,
+        mn_notes_add(
+            &s->notes,
             "this model's memory runs otherwise than it was trained: segments of %lld tokens, update %s, %.3g of "
             "the output of every head.",
             segment, rule, (double)m->share);
     else
-        mn_session_add_note(
-            s, "this model's memory runs otherwise than it was trained: segments of %lld tokens, update %s.", segment,
-            rule);
+        mn_notes_add(&s->notes,
+                     "this model's memory runs otherwise than it was trained: segments of %lld tokens, update %s.",
+                     segment, rule);
 }
 
 /* What is not said stays the model's; a model without a memory takes the paper's update and halves. */
@@ -50,8 +50,8 @@ void mn_session_memory(mn_session *s) {
     } else if (first->kind && first->kind->traits & MN_PATTERN_REMEMBERS) {
         force(s, c, first);
     } else if (c->infini.segment) {
-        mn_session_add_note(
-            s,
+        mn_notes_add(
+            &s->notes,
             "this model's compressive memory is left out, and what it was trained to carry over from earlier segments "
             "of %lld tokens with it: the attention pattern runs in its place.",
             (long long)c->infini.segment);

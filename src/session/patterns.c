@@ -18,8 +18,8 @@ static void note_training(mn_session *s, int n_layers) {
     for (int layer = 0; layer < n_layers; layer++) {
         const mn_pattern_kind *kind = s->patterns[layer].kind;
         if (!kind || !(kind->traits & MN_PATTERN_NEEDS_TRAINING) || kind->traits & MN_PATTERN_REMEMBERS) continue;
-        mn_session_add_note(
-            s,
+        mn_notes_add(
+            &s->notes,
             "this model was not trained with %s attention, which needs training; expect worse answers than with "
             "full attention.",
             kind->name);

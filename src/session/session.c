@@ -3,7 +3,6 @@
 #include "base/checked.h"
 #include "base/ram.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +31,8 @@ static mn_status lower_window(mn_session *s, const mn_position_params *positions
         if (err) *err = *why;
         return MN_ERR_MEMORY;
     }
-    mn_session_add_note(s, "the window is %lld tokens instead of the model's %lld: that %s", (long long)fits,
-                        (long long)window->n_ctx, why->text);
+    mn_notes_add(&s->notes, "the window is %lld tokens instead of the model's %lld: that %s", (long long)fits,
+                 (long long)window->n_ctx, why->text);
     s->n_ctx = window->n_ctx = fits;
     return mn_session_positions(&s->engine->model, positions, &s->attn, &s->n_ctx, &s->rope, err);
 }
@@ -148,6 +147,7 @@ void mn_session_close(mn_session *s) {
     if (!s) return;
     for (int i = 0; i < MN_MAX_CHECKPOINTS; i++) free(s->checkpoints[i].state);
     mn_sequence_release(&s->sequence);
+    mn_notes_release(&s->notes);
     free(s->patterns);
     free(s->tokens);
     free(s->logits);
@@ -221,17 +221,7 @@ int64_t mn_session_n_ctx(const mn_session *s) { return s->n_ctx; }
 const float *mn_session_logits(const mn_session *s) { return s->has_logits ? s->logits : NULL; }
 size_t mn_session_kv_bytes(const mn_session *s) { return mn_sequence_bytes(&s->sequence); }
 
-void mn_session_add_note(mn_session *s, const char *format, ...) {
-    va_list args;
-    if (s->n_notes == MN_MAX_NOTES) return;
-    va_start(args, format);
-    vsnprintf(s->notes[s->n_notes++], MN_NOTE_BYTES, format, args);
-    va_end(args);
-}
-
-const char *mn_session_note(const mn_session *s, int index) {
-    return index >= 0 && index < s->n_notes ? s->notes[index] : NULL;
-}
+const char *mn_session_note(const mn_session *s, int index) { return mn_notes_at(&s->notes, index); }
 
 mn_disk_figures mn_session_disk(const mn_session *s) {
     mn_kv_traffic t = mn_kvcache_traffic(s->sequence.cache);

@@ -6,8 +6,6 @@
 
 #include <mnemo/session.h>
 
-enum { MN_MAX_NOTES = 4, MN_NOTE_BYTES = 1024 };
-
 /* The fixed-size state as it was after n_tokens tokens: where a rewind of a model with such state can start. */
 typedef struct mn_checkpoint {
     int64_t n_tokens;
@@ -31,8 +29,7 @@ struct mn_session {
     int n_checkpoints;
     int64_t checkpoint_interval; /* tokens; doubles when the list is full */
     mn_pattern *patterns;        /* [n_layers] when any was asked for; attn and the sequence borrow them */
-    char notes[MN_MAX_NOTES][MN_NOTE_BYTES];
-    int n_notes; /* what the user did not ask for and should know */
+    mn_notes notes;
 };
 
 /* Forgets everything. */
@@ -44,9 +41,6 @@ void mn_session_retreat(mn_session *s, int64_t n);
 void mn_session_take_checkpoint(mn_session *s);
 /* MN_ERR_ARGUMENT for an id that the model lacks. */
 mn_status mn_session_check_tokens(const mn_session *s, const int32_t *tokens, int64_t n, mn_error *err);
-
-/* Adds a sentence for mn_session_note. */
-void mn_session_add_note(mn_session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The rows that stay after a prompt and how many of its last ones choose them, when the patterns evict; else 0. */
 int64_t mn_session_budget(const mn_session *s, int64_t *window);

@@ -241,16 +241,16 @@ static void bad_parameters_name_the_flag(void **state) {
         const char *flag;
         mn_sampler_params params;
     } cases[] = {
-        {"--temp -1 ", {.temperature = -1, .top_p = 1, .repeat_penalty = 1}},
-        {"--temp nan ", {.temperature = NAN, .top_p = 1, .repeat_penalty = 1}},
-        {"--temp inf ", {.temperature = INFINITY, .top_p = 1, .repeat_penalty = 1}},
-        {"--top-p 0 ", {.top_p = 0, .repeat_penalty = 1}},
-        {"--top-p 1.5 ", {.top_p = 1.5f, .repeat_penalty = 1}},
-        {"--min-p 2 ", {.top_p = 1, .min_p = 2, .repeat_penalty = 1}},
-        {"--repeat-penalty 0 ", {.top_p = 1}},
-        {"--presence-penalty inf ", {.top_p = 1, .repeat_penalty = 1, .presence_penalty = INFINITY}},
-        {"--frequency-penalty -inf ", {.top_p = 1, .repeat_penalty = 1, .frequency_penalty = -INFINITY}},
-        {"--repeat-last-n -2 ", {.top_p = 1, .repeat_penalty = 1, .repeat_last_n = -2}},
+        {"the temperature -1 ", {.temperature = -1, .top_p = 1, .repeat_penalty = 1}},
+        {"the temperature nan ", {.temperature = NAN, .top_p = 1, .repeat_penalty = 1}},
+        {"the temperature inf ", {.temperature = INFINITY, .top_p = 1, .repeat_penalty = 1}},
+        {"top_p 0 ", {.top_p = 0, .repeat_penalty = 1}},
+        {"top_p 1.5 ", {.top_p = 1.5f, .repeat_penalty = 1}},
+        {"min_p 2 ", {.top_p = 1, .min_p = 2, .repeat_penalty = 1}},
+        {"the repeat penalty 0 ", {.top_p = 1}},
+        {"the presence penalty inf ", {.top_p = 1, .repeat_penalty = 1, .presence_penalty = INFINITY}},
+        {"the frequency penalty -inf ", {.top_p = 1, .repeat_penalty = 1, .frequency_penalty = -INFINITY}},
+        {"a look-back of -2 tokens ", {.top_p = 1, .repeat_penalty = 1, .repeat_last_n = -2}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mn_sampler *s = NULL;

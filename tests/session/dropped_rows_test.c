@@ -160,7 +160,7 @@ static void windows_of_the_model_drop_as_well(void **state) {
     (void)state;
     mn_engine *engine = open_engine("golden/tiny-llama-yarn.gguf");
     engine->model.config.window = 65;
-    engine->model.config.window_period = 1;
+    for (int i = 0; i < engine->model.config.n_layers; i++) engine->model.config.layers[i].window = 65;
     check_growth(engine, NULL);
     check_return(engine, NULL);
     mn_engine_close(engine);
