@@ -92,10 +92,7 @@ mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, 
     return tile;
 }
 
-/* The KV entries of a key tile; pages hold whole tiles. rows is NULL when the page was dropped. What is ahead is the
- * second next tile of this KV head, or the same one at the end. */
-static mn_cached_rows find_rows(const mn_row_tile *tile, bool values, int64_t tile_begin) {
-    const mn_kv_view *kv = &tile->a->kv;
+mn_cached_rows mn_tile_rows(const mn_kv_view *kv, int kv_head, bool values, int64_t tile_begin) {
     const void *const *pages = values ? kv->v_pages : kv->k_pages;
     mn_cached_rows found = {.type = values ? kv->v_type : kv->k_type,
                             .n_keys = (int)MN_MIN((int64_t)MN_TILE_KEYS, kv->n_tokens - tile_begin),
@@ -104,31 +101,14 @@ static mn_cached_rows find_rows(const mn_row_tile *tile, bool values, int64_t ti
     int64_t ahead = tile_begin + AHEAD_KEYS < kv->n_tokens ? tile_begin + AHEAD_KEYS : tile_begin;
     if (!page) return found;
     if (pages[ahead / MN_PAGE_TOKENS]) next = pages[ahead / MN_PAGE_TOKENS];
-    size_t head = (size_t)tile->kv_head * MN_PAGE_TOKENS;
+    size_t head = (size_t)kv_head * MN_PAGE_TOKENS;
     found.rows = page + (head + (size_t)(tile_begin % MN_PAGE_TOKENS)) * found.row_bytes;
     found.ahead = next + (head + (size_t)(ahead % MN_PAGE_TOKENS)) * found.row_bytes;
     return found;
 }
 
-static int within_tile(int64_t key, int64_t tile_begin) {
-    return (int)MN_MAX(0, MN_MIN(MN_TILE_KEYS, key - tile_begin));
-}
-
-/* The first n of 64 bits. */
-static uint64_t first_bits(int n) { return n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1; }
-
-/* Bit j: query head `head` of the token sees key tile_begin + j. */
-static uint64_t seen_keys(const mn_attend *a, int head, int64_t token, int64_t tile_begin) {
-    mn_key_range keys = mn_visible_range(a, token);
-    unsigned granules = mn_visible_granules(a, head, token, tile_begin);
-    int sinks = within_tile(a->n_sinks, tile_begin);
-    int begin = MN_MAX(sinks, within_tile(keys.begin, tile_begin)), end = within_tile(keys.end, tile_begin);
-    uint64_t seen = first_bits(end) & (first_bits(sinks) | ~first_bits(begin));
-    for (int i = 0; i < MN_TILE_KEYS / 16; i++)
-        if (!(granules >> i & 1)) seen &= ~((uint64_t)0xffff << 16 * i);
-    for (int j = begin; a->dilation > 1 && j < end; j++)
-        if ((token - tile_begin - j) % a->dilation) seen &= ~((uint64_t)1 << j);
-    return seen;
+static mn_cached_rows find_rows(const mn_row_tile *tile, bool values, int64_t tile_begin) {
+    return mn_tile_rows(&tile->a->kv, tile->kv_head, values, tile_begin);
 }
 
 static void mask_row(float *s, uint64_t seen) {
@@ -136,28 +116,9 @@ static void mask_row(float *s, uint64_t seen) {
         if (!(seen >> j & 1)) s[j] = -INFINITY;
 }
 
-typedef enum sight { SEES_NONE, SEES_SOME, SEES_ALL } sight;
-
-/* What the tile's tokens [first, last] see of a key tile. Ranges grow with the token, so the ends speak for all. */
-static sight look(const mn_row_tile *tile, int64_t first, int64_t last, int64_t tile_begin) {
-    int64_t tile_end = tile_begin + MN_TILE_KEYS;
-    first += tile->first_token;
-    last += tile->first_token;
-    const mn_attend *a = tile->a;
-    mn_key_range low = mn_visible_range(a, first), high = mn_visible_range(a, last);
-    if ((tile_end <= low.begin && tile_begin >= a->n_sinks) || tile_begin >= high.end) return SEES_NONE;
-    bool undivided = tile_end <= a->n_sinks || (high.begin <= tile_begin && a->dilation <= 1);
-    sight seen = undivided && tile_end <= low.end ? SEES_ALL : SEES_SOME;
-    if (!a->blocks) return seen;
-    unsigned any = 0, all = ~0u, full = (1u << MN_TILE_KEYS / 16) - 1;
-    int first_head = tile->kv_head * tile->group, n_heads = mn_heads_listed(a);
-    for (int64_t token = first; token <= last; token++)
-        for (int head = first_head; head < first_head + n_heads; head++) {
-            unsigned granules = mn_visible_granules(a, head, token, tile_begin);
-            any |= granules;
-            all &= granules;
-        }
-    return any == 0 ? SEES_NONE : all == full ? seen : SEES_SOME;
+/* What the tile's tokens [first, last] see of a key tile. */
+static mn_sight look(const mn_row_tile *tile, int64_t first, int64_t last, int64_t tile_begin) {
+    return mn_look(tile->a, tile->kv_head, tile->first_token + first, tile->first_token + last, tile_begin);
 }
 
 static int64_t token_of(const mn_row_tile *tile, int row) { return tile->first_token + row / tile->group; }
@@ -165,7 +126,7 @@ static int64_t token_of(const mn_row_tile *tile, int row) { return tile->first_t
 static int head_of(const mn_row_tile *tile, int row) { return tile->kv_head * tile->group + row % tile->group; }
 
 /* What is not a plain product: soft-cap, ALiBi and masks, row by row. */
-static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int64_t tile_begin, sight seen) {
+static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int64_t tile_begin, mn_sight seen) {
     const mn_attend *a = tile->a;
     for (int r = 0; r < n_rows; r++) {
         float *s = tile->s + r * MN_TILE_KEYS;
@@ -176,26 +137,26 @@ static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int6
             float slope = a->slopes[head] * LOG2_E;
             tile->by.ops->add_slope(s, slope, (float)(tile_begin - token));
         }
-        if (seen == SEES_SOME) mask_row(s, seen_keys(a, head, token, tile_begin));
+        if (seen == MN_SEES_SOME) mask_row(s, mn_visible_keys(a, head, token, tile_begin));
     }
 }
 
 static bool has_bias(const mn_attend *a) { return a->slopes || a->softcap > 0; }
 
-static bool must_edit(const mn_row_tile *tile, sight seen) { return seen == SEES_SOME || has_bias(tile->a); }
+static bool must_edit(const mn_row_tile *tile, mn_sight seen) { return seen == MN_SEES_SOME || has_bias(tile->a); }
 
 /* seen: what the row tile as a whole sees of the key tile; k, v: the tile's KV entries. */
 static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const mn_cached_rows *k,
-                          const mn_cached_rows *v, int64_t tile_begin, sight tile_sight) {
+                          const mn_cached_rows *v, int64_t tile_begin, mn_sight tile_sight) {
     const mn_attend_ops *ops = tile->by.ops;
     ops->pack_k(tile->k, k, tile->a->kv.k_dim);
     ops->pack_v(tile->v, v, tile->a->kv.v_dim);
     int n_rows = tile->n_tokens * tile->group;
     for (int row = 0; row < n_rows; row += ops->tile_rows) {
         int n = MN_MIN(ops->tile_rows, n_rows - row);
-        sight seen = tile_sight;
-        if (seen == SEES_SOME) seen = look(tile, row / tile->group, (row + n - 1) / tile->group, tile_begin);
-        if (seen == SEES_NONE) continue;
+        mn_sight seen = tile_sight;
+        if (seen == MN_SEES_SOME) seen = look(tile, row / tile->group, (row + n - 1) / tile->group, tile_begin);
+        if (seen == MN_SEES_NONE) continue;
         ops->scores(tile->s, tile->q + (size_t)row * q_row_bytes(tile->a, tile->by), tile->k, tile->factor, n,
                     tile->k_pad);
         if (must_edit(tile, seen)) edit_scores(tile, row, n, tile_begin, seen);
@@ -204,7 +165,7 @@ static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const m
 }
 
 static void absorb_direct(const mn_row_tile *tile, mn_softmax_rows rows, const mn_cached_rows *k,
-                          const mn_cached_rows *v, int64_t tile_begin, sight seen) {
+                          const mn_cached_rows *v, int64_t tile_begin, mn_sight seen) {
     int n_rows = tile->n_tokens * tile->group;
     tile->by.direct_k->scores(tile->s, tile->q, k, tile->factor, n_rows, tile->k_pad);
     if (must_edit(tile, seen)) edit_scores(tile, 0, n_rows, tile_begin, seen);
@@ -230,14 +191,14 @@ static void end_run(const mn_row_tile *tile, mn_softmax_rows rows, mn_attend_run
 }
 
 static void add_to_run(const mn_row_tile *tile, mn_softmax_rows rows, mn_attend_run *run, const mn_cached_rows *k,
-                       const mn_cached_rows *v, int64_t tile_begin, sight tile_sight) {
+                       const mn_cached_rows *v, int64_t tile_begin, mn_sight tile_sight) {
     int t = run->n_tiles++;
     tile->by.ops->pack_k(tile->k + (size_t)t * packed_bytes(tile->by, tile->k_pad), k, tile->a->kv.k_dim);
     tile->by.ops->pack_v(tile->v + (size_t)t * packed_bytes(tile->by, tile->v_pad), v, tile->a->kv.v_dim);
     uint64_t *seen = tile->seen + (size_t)t * (size_t)run->n_rows;
-    for (int row = 0; tile_sight == SEES_SOME && row < run->n_rows; row++)
-        seen[row] = seen_keys(tile->a, head_of(tile, row), token_of(tile, row), tile_begin);
-    run->seen[t] = tile_sight == SEES_SOME ? seen : NULL;
+    for (int row = 0; tile_sight == MN_SEES_SOME && row < run->n_rows; row++)
+        seen[row] = mn_visible_keys(tile->a, head_of(tile, row), token_of(tile, row), tile_begin);
+    run->seen[t] = tile_sight == MN_SEES_SOME ? seen : NULL;
     if (run->n_tiles == MN_RUN_TILES) end_run(tile, rows, run);
 }
 
@@ -247,9 +208,9 @@ static void absorb_tiles(const mn_row_tile *tile, mn_softmax_rows rows, int64_t 
     mn_attend_run run = {0};
     if (runs) run = start_run(tile);
     while ((begin = mn_next_visible_tile(tile->a, tile->kv_head, tile->first_token, last_token, begin)) < end) {
-        sight seen = look(tile, 0, tile->n_tokens - 1, begin);
+        mn_sight seen = look(tile, 0, tile->n_tokens - 1, begin);
         mn_cached_rows k = find_rows(tile, false, begin), v = find_rows(tile, true, begin);
-        if (seen != SEES_NONE && k.rows && v.rows) {
+        if (seen != MN_SEES_NONE && k.rows && v.rows) {
             if (runs)
                 add_to_run(tile, rows, &run, &k, &v, begin, seen);
             else

@@ -34,6 +34,10 @@ typedef struct mn_row_tile {
     uint64_t *seen; /* of the key tiles of a run */
 } mn_row_tile;
 
+/* The KV entries of a key tile; pages hold whole tiles. rows is NULL when the page was dropped. What is ahead is the
+ * second next tile of this KV head, or the same one at the end. */
+mn_cached_rows mn_tile_rows(const mn_kv_view *kv, int kv_head, bool values, int64_t tile_begin);
+
 /* Bytes of scratch for n_rows rows; a multiple of 64. */
 size_t mn_row_tile_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows);
 /* Packs the queries of tokens [first_row, first_row + n_tokens) of a into scratch, 64-byte aligned. */

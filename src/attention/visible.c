@@ -76,6 +76,73 @@ int64_t mn_next_visible_tile(const mn_attend *a, int h, int64_t first_token, int
     return next;
 }
 
+static int within_tile(int64_t key, int64_t tile_begin) {
+    return (int)MN_MAX(0, MN_MIN(MN_TILE_KEYS, key - tile_begin));
+}
+
+/* The first n of 64 bits. */
+static uint64_t first_bits(int n) { return n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1; }
+
+uint64_t mn_visible_keys(const mn_attend *a, int head, int64_t token, int64_t tile_begin) {
+    mn_key_range keys = mn_visible_range(a, token);
+    unsigned granules = mn_visible_granules(a, head, token, tile_begin);
+    int sinks = within_tile(a->n_sinks, tile_begin);
+    int begin = MN_MAX(sinks, within_tile(keys.begin, tile_begin)), end = within_tile(keys.end, tile_begin);
+    uint64_t seen = first_bits(end) & (first_bits(sinks) | ~first_bits(begin));
+    for (int i = 0; i < MN_TILE_KEYS / 16; i++)
+        if (!(granules >> i & 1)) seen &= ~((uint64_t)0xffff << 16 * i);
+    for (int j = begin; a->dilation > 1 && j < end; j++)
+        if ((token - tile_begin - j) % a->dilation) seen &= ~((uint64_t)1 << j);
+    return seen;
+}
+
+/* Granules that any of the tokens and heads sees, and that all of them see. */
+static void collect_granules(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin,
+                             unsigned *any, unsigned *all) {
+    int query_tokens = mn_query_block_tokens(a->blocks), first_head = h * (a->n_heads / a->kv.n_kv_heads);
+    for (int64_t block = first_token / query_tokens; block <= last_token / query_tokens; block++)
+        for (int head = first_head; head < first_head + mn_heads_listed(a); head++) {
+            unsigned granules = mn_visible_granules(a, head, block * query_tokens, tile_begin);
+            *any |= granules;
+            *all &= granules;
+        }
+}
+
+/* Ranges grow with the token, so the ends speak for all. */
+mn_sight mn_look(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin) {
+    int64_t tile_end = tile_begin + MN_TILE_KEYS;
+    mn_key_range low = mn_visible_range(a, first_token), high = mn_visible_range(a, last_token);
+    if ((tile_end <= low.begin && tile_begin >= a->n_sinks) || tile_begin >= high.end) return MN_SEES_NONE;
+    bool undivided = tile_end <= a->n_sinks || (high.begin <= tile_begin && a->dilation <= 1);
+    mn_sight seen = undivided && tile_end <= low.end ? MN_SEES_ALL : MN_SEES_SOME;
+    if (!a->blocks) return seen;
+    unsigned any = 0, all = ~0u, full = (1u << MN_TILE_KEYS / 16) - 1;
+    collect_granules(a, h, first_token, last_token, tile_begin, &any, &all);
+    return any == 0 ? MN_SEES_NONE : all == full ? seen : MN_SEES_SOME;
+}
+
+static void set_bits(uint64_t *bits, int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; b++) bits[b / 64] |= UINT64_C(1) << b % 64;
+}
+
+void mn_visible_blocks(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int block_tokens,
+                       int64_t n_blocks, uint64_t *bits) {
+    const mn_block_list *lists = a->blocks;
+    if (!lists) {
+        set_bits(bits, 0, n_blocks);
+        return;
+    }
+    int query_tokens = mn_query_block_tokens(lists), first_head = h * (a->n_heads / a->kv.n_kv_heads);
+    for (int64_t block = first_token / query_tokens; block <= last_token / query_tokens; block++)
+        for (int head = first_head; head < first_head + mn_heads_listed(a); head++) {
+            block_range list = find_list(a, head, block);
+            for (const int32_t *entry = list.begin; entry < list.end; entry++) {
+                int64_t begin = *entry * (int64_t)lists->block_tokens, end = begin + lists->block_tokens;
+                set_bits(bits, begin / block_tokens, MN_MIN((end - 1) / block_tokens + 1, n_blocks));
+            }
+        }
+}
+
 /* The pages of all blocks that any list of the call's rows names. */
 static void mark_listed(const mn_attend *a, uint8_t *seen, int64_t n_pages) {
     const mn_block_list *lists = a->blocks;

@@ -24,6 +24,20 @@ unsigned mn_visible_granules(const mn_attend *a, int h, int64_t token, int64_t t
  * [first_token, last_token] may see a part by a list of KV head h; INT64_MAX when there is none. */
 int64_t mn_next_visible_tile(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin);
 
+/* Bit j: query head `head` sees key tile_begin + j with the token's query, all that a call says considered. */
+uint64_t mn_visible_keys(const mn_attend *a, int head, int64_t token, int64_t tile_begin);
+
+/* What tokens [first_token, last_token] see of a key tile, all query heads of KV head h considered: SOME may be said
+ * where it is none or all. */
+typedef enum mn_sight { MN_SEES_NONE, MN_SEES_SOME, MN_SEES_ALL } mn_sight;
+mn_sight mn_look(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin);
+
+/* Sets bit b of bits, b < n_blocks, for every block [b * block_tokens, (b + 1) * block_tokens) of keys of which a token
+ * in [first_token, last_token] may see a part by a list of KV head h; without lists, for all. block_tokens >= 16, a
+ * power of two. */
+void mn_visible_blocks(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int block_tokens,
+                       int64_t n_blocks, uint64_t *bits);
+
 /* seen[p] = 1 for the pages of the kv.n_tokens rows of which any row of the call may see a key, 0 for the others, which
  * are then never read. */
 void mn_visible_pages(const mn_attend *a, uint8_t *seen);
