@@ -289,8 +289,8 @@ static void talk(chat *c) {
 
 static mn_status start(chat *c, mn_error *err) {
     MN_TRY(mn_model_options_open(&mn_given_model, false, &c->engine, &c->session, err));
-    MN_TRY(mn_sample_options_create(&mn_given_sampling, 0.8, mn_tokenizer_n_vocab(mn_engine_tokenizer(c->engine)),
-                                    &c->sampler, err));
+    MN_TRY(mn_sample_options_create(&mn_given_sampling, 0.8, mn_sample_options_seed(&mn_given_sampling),
+                                    mn_tokenizer_n_vocab(mn_engine_tokenizer(c->engine)), &c->sampler, err));
     if (system_prompt && !has_template(c))
         return mn_fail(err, MN_ERR_UNSUPPORTED, "a system prompt needs a chat template, and this model has none.");
     MN_TRY(start_talk(c, err));

@@ -1,6 +1,8 @@
 #include "cli/sample_options.h"
 
-#include <time.h>
+#include "base/clock.h"
+
+#include <sys/random.h>
 
 mn_sample_options mn_given_sampling = {.n_predict = MN_NO_LIMIT_GIVEN, .temperature = -1};
 
@@ -21,12 +23,31 @@ const mn_option mn_sample_option_rows[] = {
     MN_OPTION_INT("repeat-last-n", &o.repeat_last_n, "N", "64", -1, 1e9, "tokens the penalties look back at; -1: all"),
     MN_OPTION_INT("s seed", &o.seed, "N", "-1", -1, 9e18, "same seed, same text; -1: from the system"),
     MN_OPTION_TEXTS("r reverse-prompt", &o.stops, "TEXT", "end the answer before this text; may be repeated"),
+    MN_OPTION_FLAG("ignore-eos", &o.ignore_eos, "never end the text by a token that ends texts"),
     MN_OPTIONS_END,
 };
 #undef o
 
-mn_status mn_sample_options_create(const mn_sample_options *o, double temperature, int32_t n_vocab, mn_sampler **out,
-                                   mn_error *err) {
+/* 32 bits: short enough to be typed again. */
+uint64_t mn_sample_options_seed(const mn_sample_options *o) {
+    uint32_t seed;
+    if (o->seed >= 0) return (uint64_t)o->seed;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed) {
+        double now = mn_clock_seconds() * 1e6;
+        seed = (uint32_t)(uint64_t)now;
+    }
+    return seed;
+}
+
+mn_status mn_sample_options_check(const mn_sample_options *o, mn_error *err) {
+    mn_sampler *sampler;
+    MN_TRY(mn_sample_options_create(o, 0, 0, 1, &sampler, err));
+    mn_sampler_destroy(sampler);
+    return MN_OK;
+}
+
+mn_status mn_sample_options_create(const mn_sample_options *o, double temperature, uint64_t seed, int32_t n_vocab,
+                                   mn_sampler **out, mn_error *err) {
     mn_sampler_params params = {
         .temperature = (float)(o->temperature < 0 ? temperature : o->temperature),
         .top_k = (int32_t)o->top_k,
@@ -36,7 +57,7 @@ mn_status mn_sample_options_create(const mn_sample_options *o, double temperatur
         .presence_penalty = (float)o->presence_penalty,
         .frequency_penalty = (float)o->frequency_penalty,
         .repeat_last_n = (int32_t)o->repeat_last_n,
-        .seed = o->seed < 0 ? (uint64_t)time(NULL) : (uint64_t)o->seed,
+        .seed = seed,
     };
     return mn_sampler_create(&params, n_vocab, out, err);
 }

@@ -11,6 +11,7 @@ typedef struct mn_sample_options {
     double temperature; /* below 0: the verb's */
     double top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
     mn_text_list stops;
+    bool ignore_eos; /* never draw a token that ends the text */
 } mn_sample_options;
 
 enum { MN_NO_LIMIT_GIVEN = -2 };
@@ -19,8 +20,12 @@ enum { MN_NO_LIMIT_GIVEN = -2 };
 extern mn_sample_options mn_given_sampling;
 extern const mn_option mn_sample_option_rows[];
 
+/* The seed given, else one from the system. */
+uint64_t mn_sample_options_seed(const mn_sample_options *o);
+/* What is wrong with the options, before anything is read. */
+mn_status mn_sample_options_check(const mn_sample_options *o, mn_error *err);
 /* The caller destroys the sampler. temperature: what no --temp stands for. */
-mn_status mn_sample_options_create(const mn_sample_options *o, double temperature, int32_t n_vocab, mn_sampler **out,
-                                   mn_error *err);
+mn_status mn_sample_options_create(const mn_sample_options *o, double temperature, uint64_t seed, int32_t n_vocab,
+                                   mn_sampler **out, mn_error *err);
 
 #endif

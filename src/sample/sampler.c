@@ -20,6 +20,7 @@ struct mn_sampler {
     candidate *kept; /* [capacity] */
     int32_t n_kept, n_sorted;
     int32_t *counts; /* [n_vocab] how often each token is in the window of the penalties; NULL = penalties off */
+    bool *excluded;  /* [n_vocab]; NULL = none */
     int32_t *window; /* [repeat_last_n] ring of the last tokens; NULL = no end */
     int32_t window_at, n_window;
     mn_random rng;
@@ -92,8 +93,17 @@ void mn_sampler_destroy(mn_sampler *s) {
     if (!s) return;
     free(s->kept);
     free(s->counts);
+    free(s->excluded);
     free(s->window);
     free(s);
+}
+
+mn_status mn_sampler_exclude(mn_sampler *s, int32_t token, mn_error *err) {
+    if (token < 0 || token >= s->n_vocab) return MN_OK;
+    if (!s->excluded) s->excluded = calloc((size_t)s->n_vocab, sizeof *s->excluded);
+    if (!s->excluded) return mn_fail(err, MN_ERR_MEMORY, "no memory to exclude one of %d tokens.", s->n_vocab);
+    s->excluded[token] = true;
+    return MN_OK;
 }
 
 void mn_sampler_accept(mn_sampler *s, int32_t token) {
@@ -142,7 +152,7 @@ static mn_status gather(mn_sampler *s, const float *logits, mn_error *err) {
         if (isnan(c.logit))
             return mn_fail(err, MN_ERR_ARGUMENT, "the logit of token %d is not a number; the model's output is broken.",
                            id);
-        if (c.logit == -INFINITY) continue;
+        if (c.logit == -INFINITY || (s->excluded && s->excluded[id])) continue;
         if (s->n_kept < s->capacity) {
             s->kept[s->n_kept++] = c;
             if (s->n_kept == s->capacity && id + 1 < s->n_vocab) heapify(s->kept, s->n_kept, false);

@@ -33,6 +33,8 @@ mn_status mn_sampler_create(const mn_sampler_params *params, int32_t n_vocab, mn
 void mn_sampler_destroy(mn_sampler *sampler);
 /* Tells the sampler of a token that was fed or drawn, for the penalties. Ids outside the vocabulary are ignored. */
 void mn_sampler_accept(mn_sampler *sampler, int32_t token);
+/* Never draws this token; an id outside the vocabulary is ignored. */
+mn_status mn_sampler_exclude(mn_sampler *sampler, int32_t token, mn_error *err);
 /* Chooses the next token; does not accept it. logits [n_vocab] is left unchanged. -inf excludes a token; a NaN, or
  * -inf everywhere, is an error. No allocation; O(n_vocab) and, for each token looked at in order, O(log top_k). */
 mn_status mn_sampler_draw(mn_sampler *sampler, const float *logits, int32_t *out, mn_error *err);

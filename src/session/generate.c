@@ -1,6 +1,7 @@
 #include "session/generate.h"
 
 #include "base/strbuf.h"
+#include "sample/repetition.h"
 
 #include <string.h>
 
@@ -62,6 +63,7 @@ static bool flush_safe(hold *h, mn_text_fn *text, void *arg) {
 static mn_status generate(mn_session *s, mn_sampler *sampler, const mn_tokenizer *tokenizer,
                           const mn_generate_params *params, hold *h, mn_text_fn *text, void *arg, mn_generated *out,
                           mn_error *err) {
+    mn_repetition circle = {0};
     while (params->n_predict < 0 || out->n_tokens < params->n_predict) {
         int32_t token;
         size_t bytes;
@@ -72,6 +74,7 @@ static mn_status generate(mn_session *s, mn_sampler *sampler, const mn_tokenizer
                            mn_tokenizer_n_vocab(tokenizer) - 1);
         mn_sampler_accept(sampler, token);
         out->n_tokens++;
+        out->last = token;
         out->finish = MN_FINISH_END;
         if (mn_tokenizer_is_end(tokenizer, token)) return MN_OK;
         const char *piece = mn_token_piece(tokenizer, token, params->special, &bytes);
@@ -80,6 +83,9 @@ static mn_status generate(mn_session *s, mn_sampler *sampler, const mn_tokenizer
         if (cut_at_stop(h)) return MN_OK;
         out->finish = MN_FINISH_CALLER;
         if (!flush_safe(h, text, arg)) return MN_OK;
+        out->finish = MN_FINISH_CIRCLE;
+        out->period = params->stop_circles ? mn_repetition_next(&circle, token) : 0;
+        if (out->period > 0) return MN_OK;
         out->finish = MN_FINISH_LENGTH;
         if (out->n_tokens == params->n_predict) return MN_OK;
         out->finish = MN_FINISH_WINDOW;
@@ -92,7 +98,7 @@ static mn_status generate(mn_session *s, mn_sampler *sampler, const mn_tokenizer
 mn_status mn_generate(mn_session *session, mn_sampler *sampler, const mn_generate_params *params, mn_text_fn *text,
                       void *arg, mn_generated *out, mn_error *err) {
     hold h = {MN_STRBUF_INIT, params->stops};
-    *out = (mn_generated){.finish = MN_FINISH_LENGTH};
+    *out = (mn_generated){.finish = MN_FINISH_LENGTH, .last = -1};
     if (!mn_session_logits(session))
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "there is nothing to continue: the prompt is empty and this model has no start token.");

@@ -14,6 +14,7 @@ typedef struct mn_generate_params {
     int64_t n_predict;        /* tokens at most; < 0 = until the end or the window is full */
     const char *const *stops; /* texts that end the answer, not handed out themselves; NULL-terminated, or NULL */
     bool special;             /* hand out the spelling of control tokens */
+    bool stop_circles;        /* end an answer that repeats one stretch over and over (sample/repetition.h) */
 } mn_generate_params;
 
 typedef enum mn_finish {
@@ -21,11 +22,14 @@ typedef enum mn_finish {
     MN_FINISH_STOP,
     MN_FINISH_LENGTH,
     MN_FINISH_WINDOW,
+    MN_FINISH_CIRCLE,
     MN_FINISH_CALLER
 } mn_finish;
 
 typedef struct mn_generated {
     int64_t n_tokens; /* drawn, the end token included */
+    int32_t last;     /* the last of them, which is not fed; -1 = none was drawn */
+    int period;       /* of a circle: the tokens that repeat */
     mn_finish finish;
 } mn_generated;
 

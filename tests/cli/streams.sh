@@ -6,10 +6,10 @@ model=$MNEMO_SOURCE_DIR/models/default.gguf
 echo 'A short text.' >"$temp/text"
 "$mnemo" tokenize -m "$model" -f "$temp/text" >"$temp/ids"
 
-# lost ARGUMENT...: exit code 1 and a sentence, whichever way standard output fails.
+# lost ARGUMENT...: exit code 1 and a sentence, whichever way standard output fails (or only in the ways of $ways).
 lost() {
     local code
-    for to in full closed pipe; do
+    for to in ${ways:-full closed pipe}; do
         code=0
         case $to in
         full) "$mnemo" "$@" >/dev/full 2>"$temp/err" </dev/null || code=$? ;;
@@ -17,7 +17,7 @@ lost() {
         pipe)
             mkfifo "$temp/pipe"
             : <"$temp/pipe" & # opens it, and is gone
-            { wait $!; sleep 0.1; "$mnemo" "$@" 2>"$temp/err" </dev/null || code=$?; } >"$temp/pipe"
+            { wait $!; sleep 0.02; "$mnemo" "$@" 2>"$temp/err" </dev/null || code=$?; } >"$temp/pipe"
             rm "$temp/pipe"
             ;;
         esac
@@ -35,8 +35,8 @@ lost info "$model" --keys --json
 lost info --techniques
 lost info --archs
 lost info --cpu
-lost plan "$model" -c 512
-lost plan "$model" -c 512 --json
+ways=full lost plan "$model" -c 512
+ways=pipe lost plan "$model" -c 512 --json
 lost attn list
 lost attn show window:65 -n 100
 lost tokenize -m "$model" -f "$temp/text"
@@ -44,7 +44,7 @@ lost detokenize -m "$model" -f "$temp/ids"
 lost scaling loss --params 70e9 --tokens 15e12
 lost scaling loss --params 70e9 --tokens 15e12 --json
 lost scaling table
-lost bench -m "$model" -d 0 -p 8 -n 2 -r 1
+ways=full lost bench -m "$model" -d 0 -p 8 -n 2 -r 1
 lost chat -m "$model" -f "$temp/text"
 code=0
 echo 'What is the secret number of Paris?' | "$mnemo" chat -m "$model" -f "$temp/text" >/dev/full 2>"$temp/err" || code=$?

@@ -1,0 +1,95 @@
+#include "cli/run_report.h"
+
+#include "base/strbuf.h"
+#include "cli/answer.h"
+#include "cli/human.h"
+#include "cli/terminal.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <utf8proc.h>
+
+enum { MIN_TOKENS_FOR_ENDS = 1 << 15 };
+
+static double rate(double n, double seconds) { return seconds > 0 ? n / seconds : 0; }
+
+static int64_t n_prefilled(const mn_run_figures *f) { return f->n_prompt - f->n_reused; }
+
+/* A line of standard error, folded where that is a narrow terminal. */
+static void say(const char *line) {
+    mn_print_folded(stderr, line, 0, 2, mn_terminal_columns(stderr));
+    fputc('\n', stderr);
+}
+
+/* Speed at both ends of a text that took enough steps to tell. */
+static void print_ends(const mn_run_figures *f) {
+    char line[160];
+    if (n_prefilled(f) < MIN_TOKENS_FOR_ENDS) return;
+    snprintf(line, sizeof line, "prefill: %.1f tokens/s in the first tenth, %.1f in the last",
+             rate((double)f->n_first, f->first_s),
+             rate((double)(n_prefilled(f) - f->n_before_last), f->prefill_s - f->before_last_s));
+    say(line);
+}
+
+static void print_disk(const mn_session *session) {
+    mn_disk_figures d = mn_session_disk(session);
+    mn_human read, written;
+    char line[160];
+    snprintf(line, sizeof line, "disk: %s read, %.2f GB/s; %s written", mn_human_bytes(read, d.read_bytes),
+             rate((double)d.read_bytes / 1e9, d.read_seconds), mn_human_bytes(written, d.written_bytes));
+    say(line);
+}
+
+void mn_run_print_figures(const mn_run_figures *f, const mn_session *session) {
+    char line[320];
+    mn_ending_text buf;
+    mn_human kv;
+    snprintf(line, sizeof line,
+             "prompt %lld tokens (%lld reused), %.1f tokens/s; answer %lld tokens, %.1f tokens/s; KV %s; window %lld",
+             (long long)f->n_prompt, (long long)f->n_reused, rate((double)n_prefilled(f), f->prefill_s),
+             (long long)f->answer.n_tokens, rate((double)f->answer.n_tokens, f->decode_s),
+             mn_human_bytes(kv, mn_session_kv_bytes(session)), (long long)mn_session_n_ctx(session));
+    say(line);
+    print_ends(f);
+    if (f->has_disk) print_disk(session);
+    const char *ending = mn_answer_ending(&f->answer, mn_session_n_ctx(session), buf);
+    if (ending) say(ending);
+}
+
+/* The text with bytes that are no UTF-8 as U+FFFD. */
+static json_t *json_text(const char *text, size_t bytes) {
+    mn_strbuf out = MN_STRBUF_INIT;
+    for (size_t at = 0; at < bytes;) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
+        mn_strbuf_put(&out, n < 1 ? "\xef\xbf\xbd" : text + at, n < 1 ? 3 : (size_t)n);
+        at += n < 1 ? 1 : (size_t)n;
+    }
+    json_t *value = out.failed ? NULL : json_stringn(out.data, out.bytes);
+    mn_strbuf_release(&out);
+    return value;
+}
+
+static json_t *json_ids(const mn_run_figures *f, const mn_session *session) {
+    json_t *ids = json_array();
+    for (int64_t i = 0; i < f->answer.n_tokens; i++)
+        json_array_append_new(ids, json_integer(mn_answer_id(session, f->n_prompt, &f->answer, i)));
+    return ids;
+}
+
+mn_status mn_run_print_json(const mn_run_figures *f, const mn_session *session, const char *model, const char *answer,
+                            size_t answer_bytes, mn_error *err) {
+    json_t *root = json_pack(
+        "{s:o, s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I}", "answer",
+        json_text(answer, answer_bytes), "finish", mn_answer_finish_name(f->answer.finish), "ids", json_ids(f, session),
+        "model", model, "n_prompt", (json_int_t)f->n_prompt, "n_reused", (json_int_t)f->n_reused, "n_answer",
+        (json_int_t)f->answer.n_tokens, "n_ctx", (json_int_t)mn_session_n_ctx(session), "seed", (json_int_t)f->seed,
+        "prefill_s", f->prefill_s, "decode_s", f->decode_s, "prefill_tokens_per_s",
+        rate((double)n_prefilled(f), f->prefill_s), "decode_tokens_per_s",
+        rate((double)f->answer.n_tokens, f->decode_s), "kv_bytes", (json_int_t)mn_session_kv_bytes(session));
+    if (!root) return mn_fail(err, MN_ERR_FORMAT, "the answer cannot be written as JSON; %s may be no UTF-8.", model);
+    int failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(root);
+    return failed ? mn_fail(err, MN_ERR_IO, "not all could be written to standard output.") : MN_OK;
+}
