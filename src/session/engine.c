@@ -66,6 +66,15 @@ void mn_engine_close(mn_engine *e) {
     free(e);
 }
 
+mn_status mn_engine_identity(mn_engine *e, mn_identity *out, mn_error *err) {
+    mn_turn_take(&e->turn);
+    mn_status status = e->has_identity ? MN_OK : mn_identity_of(e->model.gguf, e->pool, &e->identity, err);
+    e->has_identity = status == MN_OK;
+    *out = e->identity;
+    mn_turn_give(&e->turn);
+    return status;
+}
+
 const mn_tokenizer *mn_engine_tokenizer(const mn_engine *e) { return e->tokenizer; }
 const char *mn_engine_note(const mn_engine *e, int index) { return mn_notes_at(&e->notes, index); }
 const char *mn_engine_chat_template(const mn_engine *e) { return e->chat_template; }

@@ -6,6 +6,7 @@
 #include "base/turn.h"
 #include "kernels/kernels.h"
 #include "model/forward.h"
+#include "model/identity.h"
 #include "tokenizer/tokenizer.h"
 
 #include <mnemo/engine.h>
@@ -19,7 +20,12 @@ struct mn_engine {
     mn_compute compute; /* kernels, pool, scratch */
     const mn_ops *ops;
     mn_notes notes;
+    mn_identity identity; /* of the model, when has_identity */
+    bool has_identity;
     char *name, *chat_template, *ask_template; /* NULL where the file has none */
 };
+
+/* The identity of the engine's model, computed when somebody asks for it first (see mn_identity_of). */
+mn_status mn_engine_identity(mn_engine *engine, mn_identity *out, mn_error *err);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include <xxhash.h>
 
-enum { SNAPSHOT_VERSION = 3 };
+enum { SNAPSHOT_VERSION = 4 };
 
 static const char magic[8] = {'M', 'N', 'S', 'E', 'S', 'S', 'N', 0};
 
@@ -19,26 +19,13 @@ static const char magic[8] = {'M', 'N', 'S', 'E', 'S', 'S', 'N', 0};
 typedef struct snapshot_header {
     char magic[8];
     uint32_t version, has_logits;
-    uint64_t model_hash; /* of the model's sizes, tensor names, types and first bytes */
-    uint64_t
-        position_hash; /* of frequencies, the scale of scores, position map, patterns that leave keys out, memory */
+    mn_identity model;
+    uint64_t reading_hash; /* of frequencies, the scale of scores, position map, patterns that leave keys out, memory */
     int32_t k_type, v_type;
     int64_t n_tokens, first_page, gap_begin, gap_end, end_page;
     uint64_t state_bytes, slab_bytes, grouped_slab_bytes, n_vocab;
     int64_t n_checkpoints, checkpoint_interval;
 } snapshot_header;
-
-/* Tells models apart without attn gigabytes: what they are made of, and a sample of every tensor's data. */
-static uint64_t hash_model(const mn_model *m) {
-    XXH64_hash_t hash = XXH3_64bits(m->config.arch, strlen(m->config.arch));
-    for (int64_t i = 0; i < mn_gguf_n_tensors(m->gguf); i++) {
-        const mn_tensor *t = mn_gguf_tensor_at(m->gguf, i);
-        hash = XXH3_64bits_withSeed(t->name, strlen(t->name), hash);
-        hash = XXH3_64bits_withSeed(t->ne, sizeof t->ne, hash + (uint64_t)t->type);
-        hash = XXH3_64bits_withSeed(t->data, MN_MIN(t->bytes, (size_t)256), hash);
-    }
-    return hash;
-}
 
 /* What stands before the rows of a segment, and how much of it went into the rows of the next layer. */
 static uint64_t hash_memory(const mn_infini_spec *m, uint64_t hash) {
@@ -59,9 +46,13 @@ static uint64_t hash_patterns(const mn_attn_spec *r, int n_layers, uint64_t hash
     return hash;
 }
 
+static uint64_t hash_frequencies(const mn_rope_table *t, uint64_t hash) {
+    hash = XXH3_64bits_withSeed(t->freq, (size_t)t->n_pairs * sizeof *t->freq, hash);
+    return XXH3_64bits_withSeed(&t->scale, sizeof t->scale, hash);
+}
+
 static uint64_t hash_positions(const mn_sequence *t) {
-    XXH64_hash_t hash = XXH3_64bits(t->rope.freq, (size_t)t->rope.n_pairs * sizeof *t->rope.freq);
-    hash = XXH3_64bits_withSeed(&t->rope.scale, sizeof t->rope.scale, hash);
+    XXH64_hash_t hash = hash_frequencies(&t->rope_local, hash_frequencies(&t->rope, 0));
     hash = XXH3_64bits_withSeed(&t->score_scale, sizeof t->score_scale, hash);
     const mn_posmap *map = &t->attn.map;
     if (!map->scheme) return hash;
@@ -70,18 +61,18 @@ static uint64_t hash_positions(const mn_sequence *t) {
     return XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
 }
 
-static uint64_t hash_reading(const mn_sequence *t, int n_layers) {
-    return hash_memory(&t->attn.infini, hash_patterns(&t->attn, n_layers, hash_positions(t)));
+static uint64_t hash_reading(const mn_sequence *t, int n_layers, bool exact) {
+    return hash_memory(&t->attn.infini, hash_patterns(&t->attn, n_layers, hash_positions(t) + exact));
 }
 
-static snapshot_header make_header(const mn_session *s) {
+static snapshot_header make_header(const mn_session *s, mn_identity model) {
     const mn_kv_shape *shape = mn_kvcache_shape(s->sequence.cache);
     const mn_kvcache *grouped = s->sequence.grouped;
     snapshot_header h = {
         .version = SNAPSHOT_VERSION,
         .has_logits = s->has_logits,
-        .model_hash = hash_model(&s->engine->model),
-        .position_hash = hash_reading(&s->sequence, s->engine->model.config.n_layers),
+        .model = model,
+        .reading_hash = hash_reading(&s->sequence, s->engine->model.config.n_layers, s->engine->compute.exact),
         .k_type = shape->k_type,
         .v_type = shape->v_type,
         .n_tokens = s->sequence.n_tokens,
@@ -122,8 +113,8 @@ static mn_status put_pages(hashed_writer *w, const mn_kvcache *cache, const snap
     return status;
 }
 
-static mn_status put_all(hashed_writer *w, const mn_session *s, mn_error *err) {
-    snapshot_header h = make_header(s);
+static mn_status put_all(hashed_writer *w, const mn_session *s, mn_identity model, mn_error *err) {
+    snapshot_header h = make_header(s, model);
     put(w, &h, sizeof h);
     put(w, s->tokens, (size_t)h.n_tokens * sizeof *s->tokens);
     if (h.state_bytes) put(w, s->sequence.state, h.state_bytes);
@@ -144,12 +135,14 @@ mn_status mn_session_save(const mn_session *s, const char *path, mn_error *err) 
         return mn_fail(err, MN_ERR_UNSUPPORTED,
                        "%lld rows of this session were evicted, and a file holds whole texts; save without snapkv.",
                        (long long)s->sequence.n_evicted);
+    mn_identity model;
+    MN_TRY(mn_engine_identity(s->engine, &model, err));
     hashed_writer w = {.hash = XXH3_createState()};
     if (!w.hash) return mn_fail(err, MN_ERR_MEMORY, "no memory for a checksum.");
     XXH3_64bits_reset(w.hash);
     mn_status status = mn_writer_open(path, &w.writer, err);
     if (status == MN_OK) {
-        status = put_all(&w, s, err);
+        status = put_all(&w, s, model, err);
         if (status == MN_OK)
             status = mn_writer_commit(&w.writer, err);
         else
@@ -197,11 +190,14 @@ static bool lacks_only_unseen(const mn_session *s, const snapshot_header *h) {
 }
 
 static mn_status check_header(const mn_session *s, const snapshot_header *h, const char *path, mn_error *err) {
-    snapshot_header own = make_header(s);
+    mn_identity model;
     if (h->version != SNAPSHOT_VERSION)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: session format %u; this version reads %d.", path, h->version,
-                       SNAPSHOT_VERSION);
-    if (h->model_hash != own.model_hash || h->n_vocab != own.n_vocab)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "%s: was saved by another version (session format %u, this one reads %d); read the text again.",
+                       path, h->version, SNAPSHOT_VERSION);
+    MN_TRY(mn_engine_identity(s->engine, &model, err));
+    snapshot_header own = make_header(s, model);
+    if (h->model.low != model.low || h->model.high != model.high || h->n_vocab != own.n_vocab)
         return mn_fail(err, MN_ERR_ARGUMENT, "%s: was saved with another model than %s.", path,
                        mn_gguf_path(s->engine->model.gguf));
     if (h->k_type != own.k_type || h->v_type != own.v_type)
@@ -209,7 +205,7 @@ static mn_status check_header(const mn_session *s, const snapshot_header *h, con
                             "%s: was saved with other types of KV entries (K %s, V %s); use the same.", path,
                             mn_dtype_get(h->k_type) ? mn_dtype_get(h->k_type)->name : "?",
                             mn_dtype_get(h->v_type) ? mn_dtype_get(h->v_type)->name : "?");
-    if (h->position_hash != own.position_hash)
+    if (h->reading_hash != own.reading_hash)
         return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_SAME_READING, 0}),
                             "%s: was saved with other positions or patterns; use the same.", path);
     if (h->n_tokens > s->n_ctx)
