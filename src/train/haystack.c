@@ -27,16 +27,24 @@ static size_t whole_sentences(const char *text, size_t bytes) {
     return bytes;
 }
 
+/* The piece behind `*index` in its file, or the file's first one behind its last. */
+static mn_corpus_piece next_piece(const mn_corpus *corpus, int file, int64_t *index) {
+    const mn_corpus_file *f = &corpus->files[file];
+    *index = *index + 1 < f->first_piece + f->n_pieces ? *index + 1 : f->first_piece;
+    return mn_corpus_at(corpus, *index);
+}
+
 void mn_haystack_prose(mn_random *rng, const mn_corpus *corpus, size_t bytes, mn_strbuf *out) {
     int64_t index = (int64_t)(mn_random_u64(rng) % (uint64_t)corpus->n_pieces);
     mn_corpus_piece p = mn_corpus_at(corpus, index);
     size_t at = p.bytes > 1 ? next_gap(p.text, p.bytes, mn_random_u64(rng) % (p.bytes / 2 + 1)) : 0;
-    size_t begin = out->bytes;
-    for (int file = p.file; out->bytes - begin < bytes && !out->failed; at = 0) {
+    size_t begin = out->bytes, before = begin;
+    while (out->bytes - begin < bytes && !out->failed) {
         mn_strbuf_put(out, p.text + at, MN_MIN(p.bytes - at, bytes - (out->bytes - begin)));
-        if (++index == corpus->n_pieces) break;
-        p = mn_corpus_at(corpus, index);
-        if (p.file != file) break;
+        at = 0;
+        p = next_piece(corpus, p.file, &index);
+        if (index == corpus->files[p.file].first_piece && out->bytes == before) break; /* a file of nothing */
+        before = out->bytes;
     }
     if (!out->failed) out->bytes = begin + whole_sentences(out->data + begin, out->bytes - begin);
 }

@@ -7,7 +7,8 @@
 #include "train/corpus.h"
 
 /* Appends about `bytes` bytes of the corpus to *out: from the beginning of a sentence at a random place, across pieces
- * of one file, to the end of a sentence where there is one within the last fifth. */
+ * of one file (and from its beginning again, behind its end), to the end of a sentence where there is one within the
+ * last fifth. */
 void mn_haystack_prose(mn_random *rng, const mn_corpus *corpus, size_t bytes, mn_strbuf *out);
 /* Appends sentences that say nothing, over and over, as the pass-key task has them (Mohtashami and Jaggi 2023). */
 void mn_haystack_filler(size_t bytes, mn_strbuf *out);

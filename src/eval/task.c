@@ -1,0 +1,94 @@
+#include "eval/task.h"
+
+#include "base/checked.h"
+#include "base/status.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const mn_task *mn_task_find(const char *name) {
+    for (const mn_task *const *t = mn_tasks; *t; t++)
+        if (!strcmp((*t)->name, name)) return *t;
+    return NULL;
+}
+
+void mn_task_sample_init(mn_task_sample *s) {
+    *s =
+        (mn_task_sample){.document = MN_STRBUF_INIT, .question = MN_STRBUF_INIT, .prefix = MN_STRBUF_INIT, .depth = -1};
+}
+
+void mn_task_sample_reset(mn_task_sample *s) {
+    mn_strbuf_reset(&s->document);
+    mn_strbuf_reset(&s->question);
+    mn_strbuf_reset(&s->prefix);
+    for (int i = 0; i < s->n_references; i++) free(s->references[i]);
+    s->n_references = 0;
+    s->depth = -1;
+}
+
+void mn_task_sample_release(mn_task_sample *s) {
+    mn_task_sample_reset(s);
+    mn_strbuf_release(&s->document);
+    mn_strbuf_release(&s->question);
+    mn_strbuf_release(&s->prefix);
+}
+
+void mn_task_add_reference(mn_task_sample *s, const char *text) {
+    char *copy = s->n_references < MN_MAX_REFERENCES ? strndup(text, MN_REFERENCE_BYTES) : NULL;
+    if (copy)
+        s->references[s->n_references++] = copy;
+    else
+        s->document.failed = true;
+}
+
+typedef struct fit {
+    const mn_task *task;
+    const mn_task_world *world;
+    uint64_t seed;
+    mn_count_fn *count;
+    void *arg;
+    mn_task_sample *out;
+} fit;
+
+/* Makes the sample of so many units; its tokens, < 0 without memory. */
+static int64_t try_units(const fit *f, int64_t units) {
+    mn_random rng;
+    mn_random_seed(&rng, f->seed, 11);
+    mn_task_sample_reset(f->out);
+    f->task->make(f->world, &rng, units, f->out);
+    if (f->out->document.failed || f->out->question.failed || f->out->prefix.failed) return -1;
+    return f->count(f->arg, f->task, f->out);
+}
+
+static mn_status no_memory(mn_error *err) { return mn_fail(err, MN_ERR_MEMORY, "no memory for a sample."); }
+
+mn_status mn_task_fit(const mn_task *task, const mn_task_world *world, uint64_t seed, mn_count_fn *count, void *arg,
+                      mn_task_sample *out, int64_t *n_tokens, mn_error *err) {
+    fit f = {task, world, seed, count, arg, out};
+    int64_t room = world->length - task->n_answer_tokens, low = task->least_units, high = low, n = try_units(&f, low);
+    if (n < 0) return no_memory(err);
+    if (n > room)
+        return mn_fail(err, MN_ERR_LIMIT,
+                       "the shortest sample of %s takes %lld tokens and %d for its answer; the length is %lld.",
+                       task->name, (long long)n, task->n_answer_tokens, (long long)world->length);
+    for (int64_t fits = n; n >= 0 && n <= room && high < task->most_units; fits = n) {
+        low = high;
+        /* the first sample's tokens a unit say how far to go; twice as far at least, while it fits */
+        high = MN_MIN(task->most_units, MN_MAX(2 * high, high * (room / MN_MAX(fits, 1))));
+        if (high == low) high++;
+        n = try_units(&f, high);
+    }
+    if (n >= 0 && n <= room) low = high;
+    while (n >= 0 && low + 1 < high) {
+        int64_t middle = low + (high - low) / 2;
+        n = try_units(&f, middle);
+        if (n > room)
+            high = middle;
+        else
+            low = middle;
+    }
+    if (n >= 0) n = try_units(&f, low);
+    if (n < 0) return no_memory(err);
+    *n_tokens = n;
+    return MN_OK;
+}

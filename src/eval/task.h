@@ -1,0 +1,69 @@
+/* Evaluation tasks: how a sample of a wanted length is made, and how its answer is scored. One task, one function, in
+ * a file named after its family; tasks.c lists them.
+ *
+ * A sample is made from `units` of haystack (sentences, lines, words, edges, ...: the task's own). The caller looks for
+ * the largest number of units whose prompt fits the length (mn_task_fit): the same seed draws the same facts at any
+ * number. Names and values come from the side of the vocabulary that training never sees (needle_words.h). All wording
+ * is our own; mn_task_world.wording replaces it.
+ */
+#ifndef MN_EVAL_TASK_H
+#define MN_EVAL_TASK_H
+
+#include "base/random.h"
+#include "base/strbuf.h"
+#include "eval/score.h"
+#include "train/needle_words.h"
+
+enum { MN_MAX_REFERENCES = 32, MN_REFERENCE_BYTES = 1 << 14 };
+
+typedef struct mn_task_sample {
+    mn_strbuf document, question, prefix; /* what is read, asked, and the first words of the answer */
+    char *references[MN_MAX_REFERENCES];
+    int n_references;
+    double depth; /* of the first needle asked for, 0 to 1; -1: there is none */
+} mn_task_sample;
+
+/* A line of --templates: {"task": ..., "prompt": "... {context} ... {query} ...", "answer_prefix": "... {query} ..."}.
+ */
+typedef struct mn_task_wording {
+    const char *prompt, *answer_prefix;
+} mn_task_wording;
+
+typedef struct mn_task_world {
+    const mn_corpus *corpus;    /* essays, words and names; borrowed */
+    const struct mn_qa_set *qa; /* NULL: there are no questions */
+    int64_t length;             /* tokens of a sample, which some tasks scale with */
+    double depth;               /* of the needle, 0 to 1; < 0: drawn */
+    mn_task_wording wording;    /* NULLs: our own */
+} mn_task_world;
+
+typedef struct mn_task {
+    const char *name, *about;
+    const char *unit; /* what `units` counts: "sentences" */
+    mn_score_kind score;
+    int n_answer_tokens;
+    bool asks_plainly; /* the question is for the model's ask template, which opens the answer itself */
+    int64_t least_units, most_units;
+    void (*make)(const mn_task_world *world, mn_random *rng, int64_t units, mn_task_sample *out);
+} mn_task;
+
+/* All tasks; ends with a NULL name. */
+extern const mn_task *const mn_tasks[];
+const mn_task *mn_task_find(const char *name);
+
+void mn_task_sample_init(mn_task_sample *s);
+void mn_task_sample_reset(mn_task_sample *s);
+void mn_task_sample_release(mn_task_sample *s);
+/* Adds a copy; what does not fit the limits is left out and document.failed set. */
+void mn_task_add_reference(mn_task_sample *s, const char *text);
+
+/* Tokens of a sample's whole prompt as the model will see it; < 0: out of memory. */
+typedef int64_t mn_count_fn(void *arg, const mn_task *task, const mn_task_sample *sample);
+
+/* The sample of `seed` with the most units whose prompt and answer tokens fit world->length. Found by doubling and
+ * bisection: about 2 log2(units) makings. MN_ERR_LIMIT when not even the least fits: the sentence says how many tokens
+ * it takes. */
+mn_status mn_task_fit(const mn_task *task, const mn_task_world *world, uint64_t seed, mn_count_fn *count, void *arg,
+                      mn_task_sample *out, int64_t *n_tokens, mn_error *err);
+
+#endif
