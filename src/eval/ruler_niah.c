@@ -33,8 +33,8 @@ static mn_word draw(mn_random *rng, const mn_task_world *w, type t) {
 static const char *kind_of(type t) { return t == NUMBER ? "number" : t == UUID ? "uuid" : "word"; }
 
 static void write_needle(const niah *f, needle *n, bool line) {
-    snprintf(n->text, sizeof n->text, "One of the special magic %ss for %.47s is: %.47s.%s", kind_of(f->value), n->key.text,
-             n->value.text, line ? "\n" : " ");
+    snprintf(n->text, sizeof n->text, "One of the special magic %ss for %.47s is: %.47s.%s", kind_of(f->value),
+             n->key.text, n->value.text, line ? "\n" : " ");
 }
 
 /* Facts about different keys, or several values of one. */
