@@ -45,10 +45,11 @@ lost scaling loss --params 70e9 --tokens 15e12
 lost scaling loss --params 70e9 --tokens 15e12 --json
 lost scaling table
 ways=full lost bench -m "$model" -d 0 -p 8 -n 2 -r 1
-lost chat -m "$model" -f "$temp/text"
-code=0
-echo 'What is the secret number of Paris?' | "$mnemo" chat -m "$model" -f "$temp/text" >/dev/full 2>"$temp/err" || code=$?
-[ $code = 1 ] && grep -q 'standard output' "$temp/err" || fail "chat to a full disk: exit code $code" "$(cat "$temp/err")"
+for line in 'What is it?' /ctx /help "/read $temp/text"; do
+    code=0
+    echo "$line" | "$mnemo" chat -m "$model" -f "$temp/text" >/dev/full 2>"$temp/err" || code=$?
+    [ $code = 1 ] && grep -q 'standard output' "$temp/err" || fail "chat: $line to a full disk: exit code $code" "$(cat "$temp/err")"
+done
 
 # What writes files alone does not need a standard output.
 "$mnemo" convert "$model" "$temp/q8.gguf" --type q8_0 >&- 2>/dev/null
