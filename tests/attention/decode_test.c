@@ -1,6 +1,7 @@
 /* attention/decode: split keys against a dense softmax in double precision; splits, batches and threads change nothing.
  */
 #include "support/attend_case.h"
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <stdlib.h>
@@ -10,10 +11,6 @@
 
 static const mn_dtype types[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0, MN_Q4_0};
 enum { N_TYPES = 5 };
-
-#define EACH_LEVEL(level)                                                                                              \
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++)                                                           \
-        if (mn_cpu_supports((mn_cpu_level)level))
 
 static bool quantised(mn_dtype type) { return mn_dtype_get(type)->quantised; }
 
@@ -87,11 +84,11 @@ static void many_rows(void **state) {
     for (int group = 16; group <= 48; group += 16)
         for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
             attend_spec spec = {types[i], types[i], 1, group, 576, 512, 300, 299, 1, .shared_values = true};
-            expect(&spec, MN_CPU_GENERIC, true);
-            if (mn_cpu_supports(MN_CPU_AVX2)) expect(&spec, MN_CPU_AVX2, false);
+            if (covers_level(MN_CPU_GENERIC)) expect(&spec, MN_CPU_GENERIC, true);
+            if (covers_level(MN_CPU_AVX2)) expect(&spec, MN_CPU_AVX2, false);
         }
     attend_spec spec = {MN_F16, MN_F16, 1, 7, 64, 64, 300, 293, 7, .window = 0};
-    if (mn_cpu_supports(MN_CPU_AVX2)) expect(&spec, MN_CPU_AVX2, false);
+    if (covers_level(MN_CPU_AVX2)) expect(&spec, MN_CPU_AVX2, false);
 }
 
 static void batches_and_threads_change_nothing(void **state) {

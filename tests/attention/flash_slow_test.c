@@ -1,5 +1,6 @@
 /* attention at long depths. With --bench it prints speeds beside the machine's peaks of the same run instead. */
 #include "support/attend_case.h"
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>
@@ -125,8 +126,7 @@ static void bench(int argc, char **argv) {
 /* Rounding must not grow with depth: the same limit as for short contexts. */
 static void long_depths(void **state) {
     (void)state;
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         attend_spec few = {MN_F16, MN_F16, 1, 2, 64, 64, 70000, 69997, 3, .window = 0};
         attend_spec many = {MN_Q8_0, MN_F16, 1, 1, 32, 32, 40000, 39980, 20, .window = 0};
         assert_true(attend_check(&few, 1, attend_decode, level, true) <= 1e-6);

@@ -1,5 +1,6 @@
 /* attention/flash: tiles against a dense softmax in double precision, and the equalities that tiling must keep. */
 #include "support/attend_case.h"
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>
@@ -12,10 +13,6 @@
 
 static const mn_dtype types[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0, MN_Q4_0};
 enum { N_TYPES = 5 };
-
-#define EACH_LEVEL(level)                                                                                              \
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++)                                                           \
-        if (mn_cpu_supports((mn_cpu_level)level))
 
 static void expect(const attend_spec *spec, int level, bool exact, double limit) {
     double error = attend_check(spec, 42, mn_flash, level, exact);

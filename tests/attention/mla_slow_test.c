@@ -1,4 +1,5 @@
 /* Latent attention at long depths. With --bench it prints how fast the two ways are instead, in turn. */
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>
@@ -183,8 +184,7 @@ static void long_depths(void **state) {
     mn_arena scratch = MN_ARENA_INIT;
     size_t n = (size_t)(s.n_rows * l->call.out_stride);
     float *made = malloc(n * sizeof *made);
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         mn_compute c = {.kernels = mn_kernels_get((mn_cpu_level)level), .scratch = &scratch, .exact = true};
         run_materialised(&c, &l->call);
         memcpy(made, l->out, n * sizeof *made);

@@ -1,6 +1,7 @@
 /* attention/mla: keys and values made from latents against the definition in double precision, and against attention
  * that is absorbed. */
 #include "support/attend_case.h"
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>
@@ -11,10 +12,6 @@
 #include "attention/tile.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
-
-#define EACH_LEVEL(level)                                                                                              \
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++)                                                           \
-        if (mn_cpu_supports((mn_cpu_level)level))
 
 typedef struct mla_spec {
     int n_heads, kv_rank, n_nope, n_rot, v_dim;

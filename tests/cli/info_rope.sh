@@ -2,11 +2,7 @@
 # mnemo info --rope: wavelengths of a model whose figures are known (base 10000, 16 dimensions, 256 tokens trained).
 set -euo pipefail
 mnemo=$1
-for dir in "$MNEMO_SHARED_DIR/data/golden" "$MNEMO_SOURCE_DIR/tests/data/golden"; do
-    [ -f "$dir/tiny-llama-yarn.gguf" ] && break
-done
-model=$dir/tiny-llama-yarn.gguf
-[ -f "$model" ] || { echo "left out: info --rope (not here: tiny-llama-yarn.gguf)"; exit 0; }
+model=$MNEMO_SOURCE_DIR/tests/data/golden/tiny-llama-yarn.gguf
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 
@@ -20,7 +16,5 @@ grep -q '^scale .* 1.207944 ' "$temp/table" # 0.1 ln 8 + 1
 "$mnemo" info --rope "$model" -c 256 --json --svg "$temp/rope.svg" > "$temp/json"
 [ "$(grep -c '"factor": 1.0' "$temp/json")" = 7 ]
 grep -q 'none, linear, ntk, dynamic, ntk-parts, yarn, llama3' "$temp/rope.svg" # factor 1: one line
-bloom=$dir/tiny-bloom.gguf
-[ -f "$bloom" ] || { echo "left out: info --rope of a model without RoPE (not here: tiny-bloom.gguf)"; exit 0; }
-"$mnemo" info --rope "$bloom" 2> "$temp/error" && exit 1
+"$mnemo" info --rope "$MNEMO_SOURCE_DIR/tests/data/golden/tiny-bloom.gguf" 2> "$temp/error" && exit 1
 grep -q 'bloom has no RoPE' "$temp/error"

@@ -4,15 +4,7 @@ set -eu
 mnemo=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-model=
-for candidate in "$MNEMO_SHARED_DIR/data/models/default.gguf" "$MNEMO_SOURCE_DIR/models/default.gguf"; do
-    if [ -r "$candidate" ]; then model=$candidate; fi
-done
-if [ -z "$model" ]; then
-    echo "left out: tokenize (not here: models/default.gguf)"
-    exit 0
-fi
+model=$MNEMO_SOURCE_DIR/models/default.gguf
 
 # expect CODE PATTERN COMMAND...: the exit code, and an extended regular expression in what was printed.
 expect() {

@@ -1,6 +1,7 @@
 /* Attention straight from cached rows, by the kernels of every level this machine has: every 16-bit float read as what
  * it is, rows that do not depend on each other, short tiles, NaN. tests/attention compares whole calls with a softmax.
  */
+#include "support/levels.h"
 #include "support/support.h"
 
 #include "base/random.h"
@@ -22,15 +23,14 @@ static bool quantised(mn_dtype type) { return mn_dtype_get(type)->quantised; }
 
 /* Those levels and types whose rows are taken as they are cached. */
 static void for_direct(void (*check)(const mn_direct_ops *ops, mn_dtype type, const char *what)) {
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++)
-        for (int i = 0; i < N_TYPES; i++) {
-            char what[64];
-            const char *name = mn_cpu_level_name((mn_cpu_level)level);
-            snprintf(what, sizeof what, "%s %s", name, mn_dtype_get(types[i])->name);
-            if (!mn_cpu_supports((mn_cpu_level)level)) continue;
-            const mn_direct_ops *ops = &mn_kernels_get((mn_cpu_level)level)->attend.direct[types[i]];
-            if (ops->max_rows) check(ops, types[i], what);
-        }
+    EACH_LEVEL(level)
+    for (int i = 0; i < N_TYPES; i++) {
+        char what[64];
+        const char *name = mn_cpu_level_name((mn_cpu_level)level);
+        snprintf(what, sizeof what, "%s %s", name, mn_dtype_get(types[i])->name);
+        const mn_direct_ops *ops = &mn_kernels_get((mn_cpu_level)level)->attend.direct[types[i]];
+        if (ops->max_rows) check(ops, types[i], what);
+    }
 }
 
 /* n_keys random rows; those behind them hold what nothing may come of. */

@@ -1,6 +1,7 @@
 /* dX = dY W and dW += dY^T X at every level this machine has: against double precision, and bit against bit where a
  * result must not depend on the number of threads.
  */
+#include "support/levels.h"
 #include "support/support.h"
 
 #include "base/random.h"
@@ -97,8 +98,7 @@ static void check_dw(const mn_compute *c, const operands *o, const float *dw, co
 /* Runs fn at every level, exact and fast, with 1, 2 and 3 threads. */
 static void for_computes(const operands *o, void (*fn)(const mn_compute *c, const operands *o)) {
     mn_arena scratch = MN_ARENA_INIT;
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         for (int exact = 0; exact < 2; exact++)
             fn(&(mn_compute){mn_kernels_get((mn_cpu_level)level), NULL, &scratch, exact}, o);
     }

@@ -1,6 +1,7 @@
 /* Matrix products at every level this machine has: against double precision, and bit against bit where a result must
  * not depend on how the work was cut.
  */
+#include "support/levels.h"
 #include "support/support.h"
 
 #include "base/random.h"
@@ -157,8 +158,7 @@ static void products_are_right_and_do_not_depend_on_the_cut(void **state) {
                                    {768, 40, 7}, {1280, 64, 3},  {1, 1, 1},     {7, 5, 3},
                                    {33, 17, 25}, {96, 47, 6},    {544, 19, 4},  {301, 34, 30},
                                    {257, 8, 5},  {1280, 64, 40}, {512, 96, 57}, {544, 35, 14}};
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         for (int t = 0; t < N_TYPES; t++) {
             for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
                 check_shape(mn_kernels_get((mn_cpu_level)level), types[t], shapes[i]);
@@ -210,8 +210,7 @@ static void check_extremes(const mn_kernels *kernels, mn_dtype type) {
 
 static void extremes_fit(void **state) {
     (void)state;
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         for (int t = 0; t < N_TYPES; t++) {
             if (mn_dtype_get(types[t])->quantised) check_extremes(mn_kernels_get((mn_cpu_level)level), types[t]);
         }
@@ -221,8 +220,7 @@ static void extremes_fit(void **state) {
 /* Few outputs and many rows: the rows are split between threads too. */
 static void rows_are_split_when_outputs_are_few(void **state) {
     (void)state;
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         check_shape(mn_kernels_get((mn_cpu_level)level), MN_F32, (shape){64, 3, 211});
         check_shape(mn_kernels_get((mn_cpu_level)level), MN_Q8_0, (shape){64, 3, 211});
     }
@@ -255,8 +253,7 @@ static void check_large(const mn_kernels *kernels, mn_dtype type, shape s) {
 static void large_products_are_those_of_their_pieces(void **state) {
     (void)state;
     static const mn_dtype some[] = {MN_F32, MN_BF16, MN_Q8_0, MN_Q4_K};
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         for (size_t t = 0; t < sizeof some / sizeof *some; t++) {
             check_large(mn_kernels_get((mn_cpu_level)level), some[t], (shape){1280, 1040, 258});
             check_large(mn_kernels_get((mn_cpu_level)level), some[t], (shape){256, 2064, 144});
@@ -305,8 +302,7 @@ static void several_weights_share_one_input(void **state) {
 static void infinities_stay_in_their_row(void **state) {
     (void)state;
     enum { N_IN = 256, N_OUT = 20, N_ROWS = 3, MORE_ROWS = 35 };
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         for (int t = 0; t < N_TYPES; t++) {
             mn_random rng;
             mn_random_seed(&rng, 9, (uint64_t)t);

@@ -3,6 +3,7 @@
  * and with two.
  */
 #include "support/gradient.h"
+#include "support/levels.h"
 #include "support/support.h"
 
 #include "kernels/kernels.h"
@@ -144,8 +145,7 @@ static void norms_work_in_place(void **state) {
     operation o = create(4, 2, 33);
     mn_arena scratch = MN_ARENA_INIT;
     mn_error err;
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         mn_compute c = {mn_kernels_get((mn_cpu_level)level), NULL, &scratch, true};
         for (int layer = 0; layer < 2; layer++) {
             o.layer_norm = layer;
@@ -215,8 +215,7 @@ static void activations(void **state) {
 static void activations_saturate(void **state) {
     (void)state;
     float gates[] = {-1e30f, -200, -100, 100, 200, 1e30f}, ones[6] = {1, 1, 1, 1, 1, 1}, dg[6], du[6];
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         const mn_vec_backward *vec = &mn_kernels_get((mn_cpu_level)level)->vec_backward;
         for (int i = 0; i < 2; i++) {
             (i ? vec->gelu_mul : vec->silu_mul)(dg, du, gates, ones, ones, 6);

@@ -1,6 +1,7 @@
 /* The vector kernels of every level this machine has, against double precision: all lengths around the widths,
  * unaligned, nothing written beyond the end; and the conversions of rows, bit for bit against the formats' own.
  */
+#include "support/levels.h"
 #include "support/support.h"
 
 #include "base/random.h"
@@ -24,10 +25,7 @@ static void check_end(const float *x, int n) {
 }
 
 static void for_levels(void (*check)(const mn_vec_kernels *vec, const char *level)) {
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
-        check(&mn_kernels_get((mn_cpu_level)level)->vec, mn_cpu_level_name((mn_cpu_level)level));
-    }
+    EACH_LEVEL(level) { check(&mn_kernels_get((mn_cpu_level)level)->vec, mn_cpu_level_name((mn_cpu_level)level)); }
 }
 
 static void check_arithmetic(const mn_vec_kernels *vec, const char *level) {

@@ -1,6 +1,7 @@
 /* mlp/moe: against the sum over experts in double; identical experts equal the dense network; a row's result depends on
  * nothing but itself, bit for bit.
  */
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>
@@ -147,8 +148,7 @@ int main(void) {
                                        cmocka_unit_test(identical_experts_equal_the_dense_network),
                                        cmocka_unit_test(no_rows_no_work)};
     int failed = 0;
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         compute.kernels = mn_kernels_get((mn_cpu_level)level);
         failed += cmocka_run_group_tests_name(mn_cpu_level_name((mn_cpu_level)level), tests, setup, NULL);
     }

@@ -1,4 +1,5 @@
 /* mlp/router: Mixtral's, DeepSeek-V2's and V3's choices by hand, ties, groups, and logits that are no numbers. */
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>
@@ -194,8 +195,7 @@ int main(void) {
                                        cmocka_unit_test(rows_stand_alone),
                                        cmocka_unit_test(refuses_what_cannot_work)};
     int failed = 0;
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         compute.kernels = mn_kernels_get((mn_cpu_level)level);
         failed += cmocka_run_group_tests_name(mn_cpu_level_name((mn_cpu_level)level), tests, NULL, NULL);
     }

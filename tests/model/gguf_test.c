@@ -483,31 +483,15 @@ static void split_models_open_by_any_part(void **state) {
     }
 }
 
-static void reads_real_files(void **state) {
+static void reads_a_real_file(void **state) {
     (void)state;
-    static const struct {
-        const char *file;
-        int version;
-        int64_t n_kv, n_tensors;
-    } wanted[] = {
-        {"golden/tiny-llama.gguf", 3, 24, 30},
-        {"weights/stories260K-f32.gguf", 1, 18, 48},
-        {"tokenizers/ggml-vocab-llama-bpe.gguf", 3, 20, 0},
-    };
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        const char *path = data_path(wanted[i].file);
-        mn_gguf *gguf = NULL;
-        mn_error err;
-        if (!path) {
-            leave_out("reading a real GGUF file", wanted[i].file);
-            continue;
-        }
-        assert_ok(mn_gguf_open(path, &gguf, &err), err);
-        assert_int_equal(mn_gguf_version(gguf), wanted[i].version);
-        assert_int_equal(mn_gguf_n_kv(gguf), wanted[i].n_kv);
-        assert_int_equal(mn_gguf_n_tensors(gguf), wanted[i].n_tensors);
-        mn_gguf_close(gguf);
-    }
+    mn_gguf *gguf;
+    mn_error err;
+    assert_ok(mn_gguf_open(data_path("golden/tiny-llama.gguf"), &gguf, &err), err);
+    assert_int_equal(mn_gguf_version(gguf), 3);
+    assert_int_equal(mn_gguf_n_kv(gguf), 24);
+    assert_int_equal(mn_gguf_n_tensors(gguf), 30);
+    mn_gguf_close(gguf);
 }
 
 int main(void) {
@@ -516,7 +500,7 @@ int main(void) {
         cmocka_unit_test(refuses_other_files),           cmocka_unit_test(refuses_impossible_headers),
         cmocka_unit_test(refuses_impossible_tensors),    cmocka_unit_test(any_damage_is_survived),
         cmocka_unit_test(written_files_read_back),       cmocka_unit_test(failed_writes_leave_nothing),
-        cmocka_unit_test(split_models_open_by_any_part), cmocka_unit_test(reads_real_files),
+        cmocka_unit_test(split_models_open_by_any_part), cmocka_unit_test(reads_a_real_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* recurrent/infini: the memory against the papers' matrix forms in double, in chunks of every size; splits, copies and
  * threads change no bit; an empty memory reads as 0; correlated keys stay bounded.
  */
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>
@@ -304,8 +305,7 @@ int main(void) {
                                        cmocka_unit_test(gates_and_mix),
                                        cmocka_unit_test(refuses_what_cannot_work)};
     int failed = 0;
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         compute.kernels = mn_kernels_get((mn_cpu_level)level);
         failed += cmocka_run_group_tests_name(mn_cpu_level_name((mn_cpu_level)level), tests, setup, NULL);
     }

@@ -1,6 +1,7 @@
 /* attention/linear: the state's recurrence equals the quadratic form in double; splits, copies and threads change no
  * bit.
  */
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>
@@ -123,8 +124,7 @@ int main(void) {
         cmocka_unit_test(a_copied_state_goes_on), cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(refuses_a_state_that_is_none)};
     int failed = 0;
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         compute.kernels = mn_kernels_get((mn_cpu_level)level);
         failed += cmocka_run_group_tests_name(mn_cpu_level_name((mn_cpu_level)level), tests, setup, NULL);
     }

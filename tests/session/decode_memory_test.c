@@ -44,7 +44,7 @@ static void decode(const char *path, const char *kv_type) {
     long before = atomic_load(&n_calls);
     for (int i = 0; i < N_DECODED; i++)
         assert_ok(mn_session_extend(session, tokens + N_PROMPT + i, 1, NULL, NULL, NULL, NULL, &err), err);
-    if (COUNTS) assert_int_equal(atomic_load(&n_calls) - before, 0);
+    assert_int_equal(atomic_load(&n_calls) - before, 0);
     mn_session_close(session);
     mn_engine_close(engine);
 }
@@ -55,16 +55,12 @@ static void decoding_allocates_nothing(void **state) {
                                          "golden/tiny-gemma3.gguf"};
     static const char *const types[] = {"f16", "q8_0", "f32"};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++)
-        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
-            char path[4096];
-            assert_non_null(data_path(models[m]));
-            snprintf(path, sizeof path, "%s", data_path(models[m]));
-            decode(path, types[t]);
-        }
-    if (COUNTS) assert_true(atomic_load(&n_calls) > 0); /* the counter does count */
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++) decode(data_path(models[m]), types[t]);
+    assert_true(atomic_load(&n_calls) > 0); /* the counter does count */
 }
 
 int main(void) {
+    if (!COUNTS) return 77; /* skipped */
     const struct CMUnitTest tests[] = {cmocka_unit_test(decoding_allocates_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

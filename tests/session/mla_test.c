@@ -1,18 +1,18 @@
 /* DeepSeek models in ordinary arithmetic, where a prompt's keys and values are materialised: against reference logits
  * and against the absorbed way; which of the two a session takes; and the scratch that the plan counts for both. */
 #include "support/golden.h"
+#include "support/levels.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "kernels/cpu.h"
 #include "attention/flash.h"
 #include "attention/mla.h"
 #include "session/session.h"
 
-static const char *const models[] = {"golden/tiny-deepseek2", "golden/tiny-deepseek3", "golden/tiny-deepseek2-yarn"};
+static const char *const models[] = {"golden/tiny-deepseek2", "golden/tiny-deepseek3"};
 enum { N_MODELS = sizeof models / sizeof *models };
 
 typedef struct way {
@@ -27,36 +27,15 @@ static float *compute(const golden *g, way w) {
         (mn_session_params){.n_batch = w.n_batch, .type_k = w.cache, .type_v = w.cache, .attn = w.attn});
 }
 
-static void each_model(void (*check)(const golden *g, const char *name)) {
-    int n_checked = 0;
-    for (int i = 0; i < N_MODELS; i++) {
-        golden g;
-        if (golden_load(models[i], &g)) {
-            check(&g, models[i]);
-            n_checked++;
-        } else {
-            leave_out("latent attention", models[i]);
-        }
-        golden_free(&g);
-    }
-    assert_true(n_checked >= 1);
-}
-
-static void each_level(mn_cpu_level begin, mn_cpu_level end, void (*check)(const golden *g, const char *name)) {
-    for (mn_cpu_level level = begin; level < end; level++) {
-        if (!mn_cpu_supports(level)) continue;
-        setenv("MNEMO_CPU", mn_cpu_level_name(level), 1);
-        each_model(check);
-    }
-    unsetenv("MNEMO_CPU");
-}
+static void each_model(golden_check *check) { golden_each(models, N_MODELS, data_path, check); }
 
 static bool same(const golden *g, const float *a, const float *b) {
     return memcmp(a, b, (size_t)(g->n_rows * g->n_vocab) * sizeof *a) == 0;
 }
 
 /* These levels multiply in f32 for f32 weights, in ordinary arithmetic too: what is left is the way. */
-static void check_f32(const golden *g, const char *name) {
+static void check_f32(const golden *g, const char *name, int level) {
+    if (level >= MN_CPU_AVX512BF16) return;
     assert_true(g->n_tokens >= 20);
     float *absorbed = compute(g, (way){.exact = true, .cache = "f32"});
     float *made = compute(g, (way){.cache = "f32"}), *in_parts = compute(g, (way){.n_batch = 17, .cache = "f32"});
@@ -76,7 +55,7 @@ static void check_f32(const golden *g, const char *name) {
 
 static void materialised_meets_the_reference(void **state) {
     (void)state;
-    each_level(0, MN_CPU_AVX512BF16, check_f32);
+    each_model(check_f32);
 }
 
 /* The largest difference of two logits, as a share of the deviation. */
@@ -88,7 +67,8 @@ static double apart(const golden *g, const float *a, const float *b) {
 
 /* Both ways read the same cached rows; a difference in the last bit may fall on the other side when the next layer's
  * rows are rounded to the cache's type. */
-static void check_caches(const golden *g, const char *name) {
+static void check_caches(const golden *g, const char *name, int level) {
+    if (level >= MN_CPU_AVX512BF16) return;
     static const struct {
         const char *cache;
         double share;
@@ -106,7 +86,7 @@ static void check_caches(const golden *g, const char *name) {
 
 static void every_cache_meets_the_absorbed_way(void **state) {
     (void)state;
-    each_level(0, MN_CPU_AVX512BF16, check_caches);
+    each_model(check_caches);
 }
 
 static int by_size(const void *a, const void *b) {
@@ -130,7 +110,8 @@ static double typical(const golden *g, const float *a, const float *b) {
 }
 
 /* With bf16 products both ways are as far from f32. */
-static void check_bf16(const golden *g, const char *name) {
+static void check_bf16(const golden *g, const char *name, int level) {
+    if (level < MN_CPU_AVX512BF16) return;
     static const char *const caches[] = {"f32", "f16", "q8_0"};
     for (size_t i = 0; i < sizeof caches / sizeof *caches; i++) {
         float *want = compute(g, (way){.exact = true, .cache = caches[i]}),
@@ -147,7 +128,7 @@ static void check_bf16(const golden *g, const char *name) {
 
 static void bf16_rounds_both_ways_alike(void **state) {
     (void)state;
-    each_level(MN_CPU_AVX512BF16, MN_CPU_LEVEL_COUNT, check_bf16);
+    each_model(check_bf16);
 }
 
 /* Bytes of scratch that attention of n_rows after depth takes, with these operations and this pool. */
@@ -175,12 +156,11 @@ static size_t scratch_of(const mn_session *s, mn_pool *pool, const mn_ops *ops, 
 /* The dry step takes the larger of what this step takes and what one at the deepest place of the other way took. */
 static void scratch_is_what_was_planned(void **state) {
     (void)state;
-    golden g;
+    golden g = golden_load("golden/tiny-deepseek3", data_path);
     mn_engine *engine;
     mn_session *s;
     mn_pool *dry;
     mn_error err;
-    assert_true(golden_load("golden/tiny-deepseek3", &g));
     static const char *const types[] = {"f32", "q8_0"};
     for (int exact = 0; exact < 2; exact++)
         for (int type = 0; type < 2; type++) {

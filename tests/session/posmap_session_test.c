@@ -257,10 +257,8 @@ static void refuses(void **state) {
     refuse(model, (mn_session_params){.n_ctx = 20000, .position.map = "string:100,90"}, "4106");
     refuse(model, (mn_session_params){.n_ctx = 20000, .attn = "sinks:4,4096"}, "4096");
     refuse("golden/tiny-deepseek3.gguf", (mn_session_params){.position.map = "dca"}, "latent attention");
-    if (data_path("golden/tiny-bloom.gguf"))
-        refuse("golden/tiny-bloom.gguf", (mn_session_params){.position.map = "dca"}, "rotary");
-    if (data_path("models/infini.gguf"))
-        refuse("models/infini.gguf", (mn_session_params){.position.map = "dca"}, "compressive memory");
+    refuse("golden/tiny-bloom.gguf", (mn_session_params){.position.map = "dca"}, "rotary");
+    refuse("models/infini.gguf", (mn_session_params){.position.map = "dca"}, "compressive memory");
 }
 
 int main(void) {

@@ -11,11 +11,7 @@ enum { N_TOKENS = 700, N_MORE = 20 };
 static mn_engine *open_engine(const char *name) {
     mn_engine *engine;
     mn_error err;
-    char shipped[4096];
-    const char *path = data_path(name);
-    snprintf(shipped, sizeof shipped, "%s/%s", MNEMO_SOURCE_DIR, name);
-    assert_ok(mn_engine_open(path ? path : shipped, &(mn_engine_params){.n_threads = 2, .exact = true}, &engine, &err),
-              err);
+    assert_ok(mn_engine_open(data_path(name), &(mn_engine_params){.n_threads = 2, .exact = true}, &engine, &err), err);
     return engine;
 }
 

@@ -1,9 +1,9 @@
 #include "support/golden.h"
+#include "support/levels.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
@@ -15,24 +15,17 @@ static int64_t *read_list(const json_t *object, const char *key, int64_t *n) {
     return out;
 }
 
-static bool path_of(const char *name, const char *suffix, char path[4096]) {
+typedef const char *find_fn(const char *relative);
+
+static void path_of(find_fn *find, const char *name, const char *suffix, char path[4096]) {
     char relative[256];
     snprintf(relative, sizeof relative, "%s%s", name, suffix);
-    const char *found = data_path(relative);
-    if (found) snprintf(path, 4096, "%s", found);
-    return found != NULL;
-}
-
-/* The shipped model lies in models/, wherever the rest is. */
-static bool find_model(const char *name, char path[4096]) {
-    if (path_of(name, ".gguf", path)) return true;
-    snprintf(path, 4096, "%s/%s.gguf", MNEMO_SOURCE_DIR, name);
-    return access(path, R_OK) == 0;
+    snprintf(path, 4096, "%s", find(relative));
 }
 
 /* Where the reference looked GELU up in a table, the file made with the formula is the one to meet. */
-static bool find_logits(const char *name, char path[4096]) {
-    return path_of(name, ".short.exactgelu.bin", path) || path_of(name, ".short.bin", path);
+static const char *logits_suffix(const json_t *object) {
+    return json_object_get(object, "file_exact_gelu") ? ".short.exactgelu.bin" : ".short.bin";
 }
 
 static double deviation(const float *x, int64_t n) {
@@ -42,26 +35,27 @@ static double deviation(const float *x, int64_t n) {
     return sqrt(squares / (double)n);
 }
 
-bool golden_load(const char *name, golden *g) {
-    char json_path[4096], logits_path[4096];
-    *g = (golden){0};
-    if (!find_model(name, g->model_path) || !path_of(name, ".short.json", json_path) || !find_logits(name, logits_path))
-        return false;
+golden golden_load(const char *name, find_fn *find) {
+    golden g = {0};
+    char path[4096];
     json_error_t error;
-    json_t *object = json_load_file(json_path, 0, &error);
+    path_of(find, name, ".gguf", g.model_path);
+    path_of(find, name, ".short.json", path);
+    json_t *object = json_load_file(path, 0, &error);
     assert_non_null(object);
-    int64_t *ids = read_list(object, "token_ids", &g->n_tokens);
-    g->tokens = calloc((size_t)g->n_tokens, sizeof *g->tokens);
-    for (int64_t i = 0; i < g->n_tokens; i++) g->tokens[i] = (int32_t)ids[i];
+    int64_t *ids = read_list(object, "token_ids", &g.n_tokens);
+    g.tokens = calloc((size_t)g.n_tokens, sizeof *g.tokens);
+    for (int64_t i = 0; i < g.n_tokens; i++) g.tokens[i] = (int32_t)ids[i];
     free(ids);
-    g->rows = read_list(object, "row_positions", &g->n_rows);
-    g->n_vocab = json_integer_value(json_array_get(json_object_get(object, "shape"), 1));
+    g.rows = read_list(object, "row_positions", &g.n_rows);
+    g.n_vocab = json_integer_value(json_array_get(json_object_get(object, "shape"), 1));
+    path_of(find, name, logits_suffix(object), path);
     json_decref(object);
     size_t bytes;
-    g->logits = (float *)(void *)read_all(logits_path, &bytes);
-    assert_int_equal(bytes, (size_t)(g->n_rows * g->n_vocab) * sizeof(float));
-    g->std = deviation(g->logits, g->n_rows * g->n_vocab);
-    return true;
+    g.logits = (float *)(void *)read_all(path, &bytes);
+    assert_int_equal(bytes, (size_t)(g.n_rows * g.n_vocab) * sizeof(float));
+    g.std = deviation(g.logits, g.n_rows * g.n_vocab);
+    return g;
 }
 
 void golden_free(golden *g) {
@@ -70,7 +64,7 @@ void golden_free(golden *g) {
     free(g->logits);
 }
 
-static int64_t argmax(const float *x, int64_t n) {
+int64_t golden_argmax(const float *x, int64_t n) {
     int64_t best = 0;
     for (int64_t i = 1; i < n; i++)
         if (x[i] > x[best]) best = i;
@@ -84,7 +78,7 @@ void golden_compare(const golden *g, const float *logits, double max_share, cons
             if (!(fabs((double)got[i] - want[i]) <= max_share * g->std))
                 fail_msg("%s: after token %lld, logit %lld is %.7g, wanted %.7g: %.2g of the deviation", what,
                          (long long)g->rows[r], (long long)i, got[i], want[i], fabs((double)got[i] - want[i]) / g->std);
-        if (argmax(got, g->n_vocab) != argmax(want, g->n_vocab))
+        if (golden_argmax(got, g->n_vocab) != golden_argmax(want, g->n_vocab))
             fail_msg("%s: after token %lld, another token is the likeliest", what, (long long)g->rows[r]);
     }
 }
@@ -116,4 +110,24 @@ float *golden_compute(const golden *g, const mn_engine_params *engine_params, mn
     mn_session_close(session);
     mn_engine_close(engine);
     return c.rows;
+}
+
+void golden_each(const char *const *names, int n, find_fn *find, golden_check *check) {
+    for (int i = 0; i < n; i++) {
+        if (!takes_case((size_t)i, 5)) continue;
+        golden g = golden_load(names[i], find);
+        EACH_LEVEL(level) {
+            setenv("MNEMO_CPU", mn_cpu_level_name((mn_cpu_level)level), 1);
+            check(&g, names[i], level);
+        }
+        golden_free(&g);
+    }
+    unsetenv("MNEMO_CPU");
+}
+
+void golden_check_exact(const golden *g, const char *name, int level) {
+    (void)level;
+    float *rows = golden_compute(g, &(mn_engine_params){.n_threads = 2, .exact = true}, (mn_session_params){0});
+    golden_compare(g, rows, 1e-3, name);
+    free(rows);
 }

@@ -17,13 +17,24 @@ typedef struct golden {
     double std; /* of the logits */
 } golden;
 
-/* name: "golden/tiny-llama". False when this machine has none of its files. */
-bool golden_load(const char *name, golden *out);
+/* name: "golden/tiny-llama"; find: data_path, or shared_path for what is not committed. */
+golden golden_load(const char *name, const char *(*find)(const char *relative));
 void golden_free(golden *g);
 
 /* The golden rows [n_rows, n_vocab] as a session computes them, over a window of the tokens; the caller frees them. */
 float *golden_compute(const golden *g, const mn_engine_params *engine_params, mn_session_params params);
 
+typedef void golden_check(const golden *g, const char *name, int level);
+/* Checks every model at every level that this test covers (support/levels.h), with MNEMO_CPU set to it. */
+void golden_each(const char *const *names, int n, const char *(*find)(const char *relative), golden_check *check);
+
+/* Exact arithmetic within 1e-3 of the reference's standard deviation, the same argmax. */
+golden_check golden_check_exact;
+/* The arithmetic that users run, of a prompt and (short texts) token by token, with weights of f32, f16, q8_0 and q4_k:
+ * within the bounds for the level (golden_fast.c). */
+golden_check golden_check_fast;
+
+int64_t golden_argmax(const float *x, int64_t n);
 /* Fails unless every row is within max_share of the reference's standard deviation and has the same argmax. */
 void golden_compare(const golden *g, const float *logits, double max_share, const char *what);
 

@@ -1,4 +1,5 @@
 #include "support/gradient.h"
+#include "support/levels.h"
 
 #include "support/support.h"
 
@@ -61,8 +62,7 @@ void gradient_for_levels(gradient_run_fn *fn, void *arg, const void *out, size_t
     mn_error err;
     char *one = malloc(bytes + 1);
     assert_ok(mn_pool_create(2, &pool, &err), err);
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
-        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+    EACH_LEVEL(level) {
         for (int exact = fast_too ? 0 : 1; exact < 2; exact++) {
             mn_compute c = {mn_kernels_get((mn_cpu_level)level), NULL, &scratch, exact};
             fn(&c, arg);

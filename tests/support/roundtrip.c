@@ -4,16 +4,12 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/strbuf.h"
 #include "support/support.h"
 
-mn_tokenizer *open_vocabulary(const char *name) {
-    const char *path = data_path(name);
+mn_tokenizer *open_vocabulary(const char *path) {
     mn_tokenizer *t;
     mn_error err;
-    if (!path) {
-        leave_out("texts through this vocabulary and back", name);
-        return NULL;
-    }
     assert_ok(mn_tokenizer_open(path, &t, &err), err);
     return t;
 }
@@ -31,4 +27,28 @@ double check_round_trip(const mn_tokenizer *t, const char *name, const char *tex
     free(ids);
     free(back);
     return seconds;
+}
+
+/* A megabyte of `unit` over and over, then `last`. */
+static mn_strbuf repeat(const char *unit, const char *last) {
+    mn_strbuf text = MN_STRBUF_INIT;
+    while (text.bytes < 1 << 20) mn_strbuf_puts(&text, unit);
+    mn_strbuf_puts(&text, last);
+    return text;
+}
+
+/* Quadratic work on a megabyte would take hours; ten seconds leave room for any machine and sanitizer. */
+void check_megabytes(const mn_tokenizer *t, const char *name) {
+    static const struct {
+        const char *unit, *last;
+    } texts[] = {
+        {"a", ""},  {" ", ""}, {" ", "x"}, {" ", "中"},       {"🦙", ""},
+        {"\n", ""}, {"7", ""}, {"'", ""},  {"<|im_end|", ""},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        mn_strbuf text = repeat(texts[i].unit, texts[i].last);
+        double seconds = check_round_trip(t, texts[i].unit, text.data, text.bytes);
+        if (seconds > 10) fail_msg("%s: a megabyte of \"%s\" took %.1f s", name, texts[i].unit, seconds);
+        mn_strbuf_release(&text);
+    }
 }

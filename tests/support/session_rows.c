@@ -7,11 +7,8 @@
 mn_engine *rows_engine(const char *name) {
     mn_engine *engine;
     mn_error err;
-    char shipped[4096];
-    const char *path = data_path(name);
-    snprintf(shipped, sizeof shipped, "%s/%s", MNEMO_SOURCE_DIR, name);
     mn_engine_params params = {.n_threads = 2, .exact = true};
-    assert_ok(mn_engine_open(path ? path : shipped, &params, &engine, &err), err);
+    assert_ok(mn_engine_open(data_path(name), &params, &engine, &err), err);
     return engine;
 }
 

@@ -8,6 +8,8 @@
 #include "base/file.h"
 #include "base/random.h"
 
+enum { SKIPPED = 77 };
+
 void assert_close(const float *got, const float *want, size_t n, double atol, double rtol, const char *what) {
     for (size_t i = 0; i < n; i++) {
         double g = got[i], w = want[i];
@@ -24,13 +26,27 @@ void fill_normal(float *x, size_t n, uint64_t seed) {
 
 const char *data_path(const char *relative) {
     static char path[4096];
-    snprintf(path, sizeof path, "%s/data/%s", MNEMO_SHARED_DIR, relative);
-    if (access(path, R_OK) == 0) return path;
     snprintf(path, sizeof path, "%s/tests/data/%s", MNEMO_SOURCE_DIR, relative);
-    return access(path, R_OK) == 0 ? path : NULL;
+    if (access(path, R_OK) == 0) return path;
+    snprintf(path, sizeof path, "%s/%s", MNEMO_SOURCE_DIR, relative);
+    if (access(path, R_OK)) fail_msg("%s is neither in tests/data nor in the repository", relative);
+    return path;
 }
 
-void leave_out(const char *what, const char *file) { fprintf(stderr, "left out: %s (not here: %s)\n", what, file); }
+static bool left_out;
+
+const char *shared_path(const char *relative) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/data/%s", MNEMO_SHARED_DIR, relative);
+    if (access(path, R_OK)) {
+        fprintf(stderr, "skipped: %s is not here\n", path);
+        left_out = true;
+        skip();
+    }
+    return path;
+}
+
+int outcome(int n_failed) { return n_failed ? 1 : left_out ? SKIPPED : 0; }
 
 char *read_all(const char *path, size_t *bytes) {
     char *data;

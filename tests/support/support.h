@@ -25,11 +25,15 @@ void assert_close(const float *got, const float *want, size_t n, double atol, do
 /* n normal numbers, the same for the same seed. */
 void fill_normal(float *x, size_t n, uint64_t seed);
 
-/* Path of a file in the shared data ("golden/tiny-llama.gguf"), else of the committed subset tests/data/..., else NULL.
- * Borrowed until the next call. When NULL the test says with leave_out() what was left out. */
+/* Path of a committed file: "golden/tiny-llama.gguf" in tests/data, or "models/default.gguf" in the repository. Fails
+ * the test when it is not there. Borrowed until the next call. */
 const char *data_path(const char *relative);
-/* Prints one line on stderr: "left out: WHAT (not here: FILE)". */
-void leave_out(const char *what, const char *file);
+/* Path of a file of the shared data, which is not committed: for NAME_shared_test.c alone. Where it is missing, skips
+ * the test that asked. Borrowed until the next call. */
+const char *shared_path(const char *relative);
+/* What main returns in a test that may skip: 77, which the runner reports as skipped, where none of the tests failed
+ * and one was skipped. */
+int outcome(int n_failed);
 
 /* Reads a whole file or fails the test; the caller frees it. */
 char *read_all(const char *path, size_t *bytes);

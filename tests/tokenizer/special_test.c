@@ -147,21 +147,6 @@ static void special_tokens_strip_by_name(void **state) {
     }
 }
 
-static void phi3_has_the_published_ids(void **state) {
-    (void)state;
-    static const char vocabulary[] = "tokenizers/ggml-vocab-phi-3.gguf";
-    mn_tokenizer *t;
-    mn_error err;
-    if (!data_path(vocabulary)) {
-        leave_out("Phi-3's special tokens", vocabulary);
-        return;
-    }
-    assert_ok(mn_tokenizer_open(data_path(vocabulary), &t, &err), err);
-    expect_ids(t, "<|user|>\nHello<|end|>\n<|assistant|>", true, IDS(32010, 15043, 32007, 32001));
-    expect_ids(t, "<|user|> \n\tHello <|end|>\n<|assistant|>\n", true, IDS(32010, 15043, 29871, 32007, 32001));
-    mn_tokenizer_destroy(t);
-}
-
 static void masks_strip_to_their_left(void **state) {
     (void)state;
     static const char *const tokens[] = {"<unk>", "<s>", "</s>", "<mask>", "▁", "a", "▁a"};
@@ -306,7 +291,6 @@ int main(void) {
         cmocka_unit_test(user_defined_tokens_always_count),
         cmocka_unit_test(marked_text_stays_text),
         cmocka_unit_test(special_tokens_strip_by_name),
-        cmocka_unit_test(phi3_has_the_published_ids),
         cmocka_unit_test(masks_strip_to_their_left),
         cmocka_unit_test(the_last_of_equal_pieces_counts),
         cmocka_unit_test(text_cannot_forge_the_ends),

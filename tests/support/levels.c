@@ -1,0 +1,14 @@
+#include "support/levels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool covers_level(int level) {
+    const char *wanted = getenv("MNEMO_TEST_LEVEL");
+    if (!mn_cpu_supports((mn_cpu_level)level)) return false;
+    if (!wanted) return true;
+    if (!strcmp(wanted, "best")) return level == (int)mn_cpu_detect();
+    return !strcmp(wanted, mn_cpu_level_name((mn_cpu_level)level));
+}
+
+bool takes_case(size_t i, size_t n) { return i % n == 0 || !getenv("MNEMO_TEST_QUICK"); }
