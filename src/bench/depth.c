@@ -3,12 +3,12 @@
 #include "bench/attention_case.h"
 #include "base/checked.h"
 #include "base/clock.h"
-#include "session/session.h"
+#include "session/step.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_REPEATS = 1000 };
+enum { MAX_REPEATS = 1000, MAX_TOGETHER = 256 };
 
 /* A text of ordinary ids, the same in every run. */
 static void fill_tokens(const mn_session *s, int32_t *tokens, int64_t n) {
@@ -95,6 +95,56 @@ static mn_status measure_rate(mn_session *s, int64_t depth, int n_tokens, int n_
     return status;
 }
 
+/* Steps of the first n sessions, shape->n_generated of them; *tokens_per_s of all together. */
+static mn_status decode_together(mn_session *const *sessions, int n, const mn_speed_shape *shape,
+                                 mn_step_entry *entries, double *tokens_per_s, mn_error *err) {
+    int32_t tokens[MAX_TOGETHER];
+    fill_tokens(sessions[0], tokens, n);
+    for (int i = 0; i < n; i++) {
+        back_to(sessions[i], shape->depth);
+        entries[i] = (mn_step_entry){.session = sessions[i], .tokens = &tokens[i], .n_tokens = 1};
+    }
+    double started = mn_clock_seconds();
+    for (int i = 0; i < shape->n_generated; i++) MN_TRY(mn_engine_step(sessions[0]->engine, entries, n, err));
+    *tokens_per_s = (double)n * shape->n_generated / (mn_clock_seconds() - started);
+    return MN_OK;
+}
+
+static mn_status check_repeats(const mn_speed_shape *shape, mn_error *err) {
+    if (shape->n_repeats >= 1 && shape->n_repeats <= MAX_REPEATS) return MN_OK;
+    return mn_fail(err, MN_ERR_ARGUMENT, "%d repeats is outside 1 to %d.", shape->n_repeats, MAX_REPEATS);
+}
+
+static mn_status measure_together(mn_session *const *sessions, const int *counts, int n_counts,
+                                  const mn_speed_shape *shape, mn_step_entry *entries, double *all, mn_error *err) {
+    for (int r = -1; r < shape->n_repeats; r++) /* the first warms up */
+        for (int i = 0; i < n_counts; i++)
+            MN_TRY(
+                decode_together(sessions, counts[i], shape, entries, all + i * shape->n_repeats + MN_MAX(r, 0), err));
+    return MN_OK;
+}
+
+mn_status mn_speed_together(mn_session *const *sessions, const int *counts, int n_counts, const mn_speed_shape *shape,
+                            mn_rate *rates, mn_error *err) {
+    int most = 0;
+    MN_TRY(check_repeats(shape, err));
+    for (int i = 0; i < n_counts; i++) {
+        if (counts[i] < 1 || counts[i] > MAX_TOGETHER)
+            return mn_fail(err, MN_ERR_ARGUMENT, "%d sessions together is outside 1 to %d.", counts[i], MAX_TOGETHER);
+        most = MN_MAX(most, counts[i]);
+    }
+    for (int i = 0; i < most; i++) MN_TRY(mn_session_tile(sessions[i], shape->depth, err));
+    mn_step_entry *entries = calloc((size_t)most, sizeof *entries);
+    double *all = calloc((size_t)n_counts * (size_t)shape->n_repeats, sizeof *all);
+    mn_status status = entries && all ? measure_together(sessions, counts, n_counts, shape, entries, all, err)
+                                      : mn_fail(err, MN_ERR_MEMORY, "no memory for %d sessions' entries.", most);
+    for (int i = 0; i < n_counts && status == MN_OK; i++)
+        rates[i] = rate_of(all + (int64_t)i * shape->n_repeats, shape->n_repeats);
+    free(entries);
+    free(all);
+    return status;
+}
+
 static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, mn_speed *out, mn_error *err) {
     const mn_kv_shape *kv = mn_kvcache_shape(s->sequence.cache);
     mn_attend_shape a = {.k_type = kv->k_type,
@@ -128,8 +178,7 @@ static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, m
 
 mn_status mn_speed_measure(mn_session *s, const mn_speed_shape *shape, mn_speed *out, mn_error *err) {
     *out = (mn_speed){0};
-    if (shape->n_repeats < 1 || shape->n_repeats > MAX_REPEATS)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%d repeats is outside 1 to %d.", shape->n_repeats, MAX_REPEATS);
+    MN_TRY(check_repeats(shape, err));
     MN_TRY(mn_session_tile(s, shape->depth, err));
     mn_disk_figures before = mn_session_disk(s);
     if (shape->n_prompt > 0)

@@ -30,6 +30,12 @@ typedef struct mn_speed {
  * What it would answer is meaningless; how fast it is, is not. */
 mn_status mn_session_tile(mn_session *session, int64_t depth, mn_error *err);
 
+/* How fast sessions of one engine decode together, one token of each in a step: for each counts[i] (of the first so
+ * many sessions, at shape->depth) tokens per second of all of them, to rates[i]. The counts take turns, repeat by
+ * repeat, so that a machine that grows slower or faster treats them alike. shape->n_prompt is not looked at. */
+mn_status mn_speed_together(mn_session *const *sessions, const int *counts, int n_counts, const mn_speed_shape *shape,
+                            mn_rate *rates, mn_error *err);
+
 /* Measures at one depth; the session's window must hold depth + max(n_prompt, n_generated). */
 mn_status mn_speed_measure(mn_session *session, const mn_speed_shape *shape, mn_speed *out, mn_error *err);
 

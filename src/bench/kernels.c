@@ -5,44 +5,18 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "kernels/kernels.h"
-#include "bench/peak.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 enum { N_IN = 4096, N_OUT = 4096, N_CALLS = 7 };
-
-/* One line: what was run, and how it compares with the floor it runs against. */
-typedef struct result {
-    const char *kernel, *type, *level;
-    int64_t n_rows;
-    double flops_per_s, bytes_per_s;
-    double percent; /* of the floor */
-    const char *floor;
-} result;
 
 typedef struct bench {
     mn_compute c;
     mn_peaks peaks;
-    bool as_json;
-    json_t *rows;
+    const mn_kernel_report *report;
 } bench;
-
-static void report(bench *b, const result *r) {
-    if (b->as_json) {
-        json_array_append_new(b->rows, json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:s}", "level", r->level,
-                                                 "kernel", r->kernel, "type", r->type, "rows", (json_int_t)r->n_rows,
-                                                 "flops_per_s", r->flops_per_s, "bytes_per_s", r->bytes_per_s,
-                                                 "percent", r->percent, "floor", r->floor));
-        return;
-    }
-    printf("%-11s %-16s %-7s %5lld rows  %8.1f GFLOP/s  %7.1f GB/s  %4.0f%% of %s\n", r->level, r->kernel, r->type,
-           (long long)r->n_rows, r->flops_per_s / 1e9, r->bytes_per_s / 1e9, r->percent, r->floor);
-    fflush(stdout);
-}
 
 /* The peak of the instructions that a weight type's products of many rows use at this level. */
 static double product_peak(const bench *b, mn_dtype type, const char **name) {
@@ -89,15 +63,15 @@ static mn_status bench_matmul(bench *b, mn_dtype type, int64_t n_rows, mn_error 
     }
     const char *floor = "bandwidth";
     double flops = 2.0 * N_IN * N_OUT * (double)n_rows / best, peak = n_rows > 1 ? product_peak(b, type, &floor) : 0;
-    result r = {"matmul",
-                mn_dtype_get(type)->name,
-                mn_cpu_level_name(b->c.kernels->level),
-                n_rows,
-                flops,
-                (double)bytes / best,
-                n_rows > 1 ? 100 * flops / peak : 100 * (double)bytes / best / b->peaks.read_bytes_per_s,
-                floor};
-    report(b, &r);
+    mn_kernel_result r = {"matmul",
+                          mn_dtype_get(type)->name,
+                          mn_cpu_level_name(b->c.kernels->level),
+                          n_rows,
+                          flops,
+                          (double)bytes / best,
+                          n_rows > 1 ? 100 * flops / peak : 100 * (double)bytes / best / b->peaks.read_bytes_per_s,
+                          floor};
+    b->report->result(b->report->arg, &r);
     mn_arena_rewind(b->c.scratch, mark);
     return MN_OK;
 }
@@ -126,17 +100,17 @@ static mn_status bench_attention(bench *b, mn_dtype type, heads h, int64_t n_row
     bool wide = b->peaks.bf16_flops_per_s > 0;
     double flops = s.flops / s.seconds, bytes = s.bytes / s.seconds;
     double peak = wide ? b->peaks.bf16_flops_per_s : b->peaks.f32_flops_per_s;
-    result r = {name,
-                mn_dtype_get(type)->name,
-                mn_cpu_level_name(b->c.kernels->level),
-                n_rows,
-                flops,
-                bytes,
-                n_rows > 1 ? 100 * flops / peak : 100 * bytes / b->peaks.read_bytes_per_s,
-                n_rows == 1 ? "bandwidth"
-                : wide      ? "bf16 peak"
-                            : "f32 peak"};
-    report(b, &r);
+    mn_kernel_result r = {name,
+                          mn_dtype_get(type)->name,
+                          mn_cpu_level_name(b->c.kernels->level),
+                          n_rows,
+                          flops,
+                          bytes,
+                          n_rows > 1 ? 100 * flops / peak : 100 * bytes / b->peaks.read_bytes_per_s,
+                          n_rows == 1 ? "bandwidth"
+                          : wide      ? "bf16 peak"
+                                      : "f32 peak"};
+    b->report->result(b->report->arg, &r);
     return MN_OK;
 }
 
@@ -171,27 +145,17 @@ static mn_status bench_all(bench *b, mn_error *err) {
         if (!mn_cpu_supports(level)) continue;
         b->c.kernels = mn_kernels_get(level);
         MN_TRY(mn_peaks_measure(level, b->c.pool, 0.5, &b->peaks, err));
-        if (!b->as_json)
-            printf("\n%s: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.0f GOP/s int8, %.1f GB/s read\n",
-                   mn_cpu_level_name(level), b->peaks.f32_flops_per_s / 1e9, b->peaks.bf16_flops_per_s / 1e9,
-                   b->peaks.int8_ops_per_s / 1e9, b->peaks.read_bytes_per_s / 1e9);
+        b->report->level(b->report->arg, mn_cpu_level_name(level), &b->peaks);
         MN_TRY(bench_level(b, err));
     }
     return MN_OK;
 }
 
-mn_status mn_bench_kernels(int n_threads, bool as_json, mn_error *err) {
+mn_status mn_kernels_measure(int n_threads, const mn_kernel_report *report, mn_error *err) {
     mn_arena scratch = MN_ARENA_INIT;
-    bench b = {.c = {.scratch = &scratch}, .as_json = as_json, .rows = json_array()};
+    bench b = {.c = {.scratch = &scratch}, .report = report};
     mn_status status = mn_pool_create(n_threads, &b.c.pool, err);
     if (status == MN_OK) status = bench_all(&b, err);
-    if (status == MN_OK && as_json) {
-        json_t *object = json_pack("{s:O}", "kernels", b.rows);
-        json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-        putchar('\n');
-        json_decref(object);
-    }
-    json_decref(b.rows);
     mn_pool_destroy(b.c.pool);
     mn_arena_release(&scratch);
     return status;

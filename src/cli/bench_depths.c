@@ -1,0 +1,138 @@
+/* mnemo bench: prefill and decode by depth of context. */
+#include "base/checked.h"
+#include "base/svg.h"
+#include "cli/bench.h"
+#include "cli/progress.h"
+#include "session/session.h"
+
+#include <stdio.h>
+
+typedef struct job {
+    const mn_bench_options *o;
+    mn_engine *engine;
+    mn_session *session;
+    mn_speed speeds[MN_BENCH_MAX_NUMBERS];
+    mn_peaks peaks;
+} job;
+
+static mn_status measure(job *j, mn_error *err) {
+    const mn_bench_options *o = j->o;
+    int64_t rows = MN_MAX(MN_MAX(o->n_prompt, o->n_generated), 1);
+    if (mn_given_model.n_ctx == 0) mn_given_model.n_ctx = mn_bench_largest(&o->depths) + rows;
+    if (mn_given_model.n_batch == 0) mn_given_model.n_batch = MN_MAX(o->n_prompt, 1);
+    MN_TRY(mn_bench_open(&j->engine, &j->peaks, err));
+    MN_TRY(mn_model_options_session(&mn_given_model, j->engine, &j->session, err));
+    mn_progress progress;
+    mn_progress_begin(&progress, "measuring", "depths", o->depths.n);
+    mn_status status = MN_OK;
+    for (int i = 0; i < o->depths.n && status == MN_OK; i++) {
+        mn_speed_shape shape = {o->depths.at[i], (int)o->n_prompt, (int)o->n_generated, (int)o->n_repeats};
+        status = mn_speed_measure(j->session, &shape, &j->speeds[i], err);
+        mn_progress_at(&progress, i + 1);
+    }
+    mn_progress_end(&progress);
+    return status;
+}
+
+/* The widest dot products this level has: what prefill is compared with. */
+static double best_flops(const mn_peaks *p) { return MN_MAX(p->f32_flops_per_s, p->bf16_flops_per_s); }
+
+static double percent(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
+
+static double disk_rate(const mn_disk_figures *d) {
+    return d->read_seconds > 0 ? (double)d->read_bytes / d->read_seconds : 0;
+}
+
+static void disk_json(json_t *row, const mn_disk_figures *d) {
+    json_object_set_new(row, "disk_held_bytes", json_integer((json_int_t)d->held_bytes));
+    json_object_set_new(row, "disk_read_bytes", json_integer((json_int_t)d->read_bytes));
+    json_object_set_new(row, "disk_written_bytes", json_integer((json_int_t)d->written_bytes));
+    json_object_set_new(row, "disk_read_bytes_per_s", json_real(disk_rate(d)));
+}
+
+static json_t *rows_json(const job *j) {
+    json_t *rows = json_array();
+    for (int i = 0; i < j->o->depths.n; i++) {
+        const mn_speed *s = &j->speeds[i];
+        json_t *row =
+            json_pack("{s:I, s:I}", "depth", (json_int_t)j->o->depths.at[i], "kv_bytes", (json_int_t)s->kv_bytes);
+        if (j->o->n_prompt) mn_bench_rate_json(row, "prefill_tps", s->prefill);
+        if (j->o->n_generated) mn_bench_rate_json(row, "decode_tps", s->decode);
+        json_object_set_new(row, "attention_prefill_ms", json_real(s->attention_prefill_s * 1e3));
+        json_object_set_new(row, "attention_prefill_flops_per_s", json_real(s->attention_flops_per_s));
+        json_object_set_new(row, "attention_prefill_percent_of_peak",
+                            json_real(percent(s->attention_flops_per_s, best_flops(&j->peaks))));
+        json_object_set_new(row, "attention_decode_ms", json_real(s->attention_decode_s * 1e3));
+        json_object_set_new(row, "attention_decode_bytes_per_s", json_real(s->attention_bytes_per_s));
+        json_object_set_new(row, "attention_decode_percent_of_bandwidth",
+                            json_real(percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s)));
+        if (mn_given_model.kv_disk) disk_json(row, &s->disk);
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+static void print_json(const job *j) {
+    json_t *object = mn_bench_json(j->engine, &j->peaks, j->o, j->session);
+    json_object_set_new(object, "rows", rows_json(j));
+    mn_bench_print_json(object);
+}
+
+static void print_table(const job *j) {
+    mn_bench_print_machine(j->engine, &j->peaks);
+    printf("%8s  %26s  %26s  %18s  %16s\n", "depth", "prefill tokens/s (range)", "decode tokens/s (range)",
+           "attention, prefill", "attention, decode");
+    for (int i = 0; i < j->o->depths.n; i++) {
+        const mn_speed *s = &j->speeds[i];
+        printf("%8lld  %9.1f (%6.1f-%6.1f)  %10.1f (%6.1f-%6.1f)  %5.0f GFLOP/s %3.0f%%  %6.1f GB/s %3.0f%%\n",
+               (long long)j->o->depths.at[i], s->prefill.median, s->prefill.min, s->prefill.max, s->decode.median,
+               s->decode.min, s->decode.max, s->attention_flops_per_s / 1e9,
+               percent(s->attention_flops_per_s, best_flops(&j->peaks)), s->attention_bytes_per_s / 1e9,
+               percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s));
+    }
+    for (int i = 0; mn_given_model.kv_disk && i < j->o->depths.n; i++) {
+        const mn_disk_figures *d = &j->speeds[i].disk;
+        printf("%8lld  disk: %.2f GiB held, %.2f GiB read at %.2f GB/s\n", (long long)j->o->depths.at[i],
+               (double)d->held_bytes / 0x1p30, (double)d->read_bytes / 0x1p30, disk_rate(d) / 1e9);
+    }
+    printf("\npeak memory %.0f MiB\n", mn_bench_peak_rss_bytes() / 0x1p20);
+}
+
+static mn_status draw(const job *j, mn_error *err) {
+    double depths[MN_BENCH_MAX_NUMBERS], prefill[MN_BENCH_MAX_NUMBERS], decode[MN_BENCH_MAX_NUMBERS];
+    for (int i = 0; i < j->o->depths.n; i++) {
+        depths[i] = (double)j->o->depths.at[i];
+        prefill[i] = j->speeds[i].prefill.median;
+        decode[i] = j->speeds[i].decode.median;
+    }
+    mn_svg_axis x = {.label = "tokens in context"}, y = {.label = "tokens per second", .log = true};
+    mn_svg_axis_include(&x, depths, (size_t)j->o->depths.n);
+    if (j->o->n_prompt) mn_svg_axis_include(&y, prefill, (size_t)j->o->depths.n);
+    if (j->o->n_generated) mn_svg_axis_include(&y, decode, (size_t)j->o->depths.n);
+    mn_svg_axis_pad(&x, 0.02);
+    mn_svg_axis_pad(&y, 0.05);
+    mn_svg svg;
+    mn_svg_begin(&svg, "Speed by depth of context", x, y);
+    if (j->o->n_prompt) mn_svg_line(&svg, 0, "prefill", depths, prefill, (size_t)j->o->depths.n);
+    if (j->o->n_generated) mn_svg_line(&svg, 1, "decode", depths, decode, (size_t)j->o->depths.n);
+    if (j->o->n_prompt) mn_svg_points(&svg, 0, NULL, depths, prefill, (size_t)j->o->depths.n);
+    if (j->o->n_generated) mn_svg_points(&svg, 1, NULL, depths, decode, (size_t)j->o->depths.n);
+    return mn_svg_write(&svg, j->o->svg_path, err);
+}
+
+static mn_status run(job *j, mn_error *err) {
+    MN_TRY(measure(j, err));
+    if (j->o->as_json)
+        print_json(j);
+    else
+        print_table(j);
+    return j->o->svg_path ? draw(j, err) : MN_OK;
+}
+
+mn_status mn_bench_depths(const mn_bench_options *options, mn_error *err) {
+    job j = {.o = options};
+    mn_status status = run(&j, err);
+    mn_session_close(j.session);
+    mn_engine_close(j.engine);
+    return status;
+}

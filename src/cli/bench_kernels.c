@@ -1,0 +1,43 @@
+/* mnemo bench --kernels: a line for each kernel, or one JSON object. */
+#include "bench/kernels.h"
+
+#include "cli/bench.h"
+
+#include <stdio.h>
+
+typedef struct output {
+    bool as_json;
+    json_t *rows;
+} output;
+
+static void show_level(void *arg, const char *level, const mn_peaks *p) {
+    const output *o = arg;
+    if (o->as_json) return;
+    printf("\n%s: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.0f GOP/s int8, %.1f GB/s read\n", level,
+           p->f32_flops_per_s / 1e9, p->bf16_flops_per_s / 1e9, p->int8_ops_per_s / 1e9, p->read_bytes_per_s / 1e9);
+}
+
+static void show_result(void *arg, const mn_kernel_result *r) {
+    const output *o = arg;
+    if (o->as_json) {
+        json_array_append_new(o->rows, json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:s}", "level", r->level,
+                                                 "kernel", r->kernel, "type", r->type, "rows", (json_int_t)r->n_rows,
+                                                 "flops_per_s", r->flops_per_s, "bytes_per_s", r->bytes_per_s,
+                                                 "percent", r->percent, "floor", r->floor));
+        return;
+    }
+    printf("%-11s %-16s %-7s %5lld rows  %8.1f GFLOP/s  %7.1f GB/s  %4.0f%% of %s\n", r->level, r->kernel, r->type,
+           (long long)r->n_rows, r->flops_per_s / 1e9, r->bytes_per_s / 1e9, r->percent, r->floor);
+    fflush(stdout);
+}
+
+mn_status mn_bench_kernels(const mn_bench_options *options, mn_error *err) {
+    output o = {options->as_json, json_array()};
+    mn_kernel_report report = {show_level, show_result, &o};
+    mn_status status = mn_kernels_measure((int)mn_given_model.n_threads, &report, err);
+    if (status == MN_OK && o.as_json)
+        mn_bench_print_json(json_pack("{s:o}", "kernels", o.rows));
+    else
+        json_decref(o.rows);
+    return status;
+}

@@ -1,0 +1,23 @@
+# mnemo bench: tables and JSON of its three measurements; figures are not looked at.
+. "$(dirname "$0")/support.bash"
+model=$MNEMO_SOURCE_DIR/models/default.gguf
+
+"$mnemo" bench -m "$model" -d 0,300 -p 16 -n 4 -r 1 >"$temp/depths"
+grep -Eq '^ +depth +prefill tokens/s' "$temp/depths" || fail 'no table of depths' "$(cat "$temp/depths")"
+grep -Eq '^ +300 ' "$temp/depths" || fail 'no row of depth 300'
+
+"$mnemo" bench -m "$model" --sessions 1,3 -d 200,400 -n 4 -r 2 >"$temp/sessions"
+[ "$(grep -Ec '^ +(200|400) +[13] .* x +[0-9.]+$' "$temp/sessions")" = 4 ] || fail 'not four rows' "$(cat "$temp/sessions")"
+
+"$mnemo" bench -m "$model" --sessions 2,1 -d 200 -n 4 -r 1 --json >"$temp/json"
+for key in '"sessions": 2' '"depth": 200' '"decode_tps"' '"decode_tps_min"' '"times_one_session"' '"machine"' '"model"' '"settings"'; do
+    grep -q "$key" "$temp/json" || fail "no $key in the JSON of sessions"
+done
+
+for wrong in '0' '1,x' ''; do
+    ! "$mnemo" bench -m "$model" --sessions "$wrong" 2>"$temp/error" || fail "--sessions $wrong was taken"
+done
+expect 2 'mnemo bench: --sessions 1,x: wanted at most 64 numbers from 1 up, separated by commas.' \
+    "$mnemo" bench -m "$model" --sessions 1,x
+expect 2 'mnemo bench: --sessions decodes: it wants -n from 1 up, and less than 2^31 sessions.' \
+    "$mnemo" bench -m "$model" --sessions 2 -n 0
