@@ -98,6 +98,35 @@ typedef struct mn_direct_ops {
 
 static inline size_t mn_direct_q_bytes(int k_dim) { return (size_t)((k_dim + 63) & ~63) * sizeof(float); }
 
+/* A tile of query rows and a key tile on the way back (FlashAttention-2, arXiv:2307.08691, alg. 2). P is remade from
+ * the forward's log-sum-exp: x = factor q.k, soft-cap, bias;  P = 2^(x - lse) dP = d_out . v,  dS = P (dP - delta),
+ * delta = d_out . out, of the soft-cap's operand where there is one d_q += dS k,  d_k += dS^T q,  d_v += P^T d_out the
+ * caller scales d_q and d_k by the scale of the scores */
+enum { MN_BACKWARD_ROWS = 64 };
+typedef struct mn_attend_back {
+    const char *rows, *keys; /* packed */
+    int n_rows;              /* <= MN_BACKWARD_ROWS */
+    int k_pad, v_pad;
+    float factor, cap;           /* cap: of x; 0 = none */
+    const float *lse, *delta;    /* [n_rows]; lse -INFINITY for a row that saw nothing */
+    const float *slope, *offset; /* [n_rows]: x_j += slope (offset + j), or NULL */
+    const uint64_t *seen;        /* [n_rows]: bit j is set where the row sees key j. NULL: all see all */
+    float *d_q, *d_k, *d_v;      /* [n_rows, k_pad], [MN_TILE_KEYS, k_pad], [MN_TILE_KEYS, v_pad] */
+    char *room;                  /* room_bytes, 64-byte aligned, as all of these are */
+} mn_attend_back;
+
+typedef struct mn_attend_back_ops {
+    /* Bytes of MN_BACKWARD_ROWS packed rows, and of a packed key tile with its values; multiples of 64. */
+    size_t (*rows_bytes)(int k_pad, int v_pad);
+    size_t (*keys_bytes)(int k_pad, int v_pad);
+    size_t room_bytes;
+    /* q[r] [k_dim] and d_out[r] [v_dim], n_rows of them. */
+    void (*pack_rows)(void *packed, const float *const *q, const float *const *d_out, int n_rows, int k_dim, int v_dim);
+    /* Absent keys become zeros. */
+    void (*pack_keys)(void *packed, const mn_cached_rows *k, const mn_cached_rows *v, int k_dim, int v_dim);
+    void (*tile)(const mn_attend_back *tile);
+} mn_attend_back_ops;
+
 /* Error against a softmax in double precision, relative to the norm, while |scores| <= 16 (beyond, float's rounding of
  * the scores themselves shows): f32 and direct 1e-6 in every row, but 1e-4 where q8_0 or q4_0 rows are dotted as bytes
  * (queries and, but for AVX2, weights are rounded to 16 bits then). fast: as f32, or where the level multiplies in bf16
@@ -105,14 +134,20 @@ static inline size_t mn_direct_q_bytes(int k_dim) { return (size_t)((k_dim + 63)
  * up to 1e-2 in the worst row. Sums and softmax stay f32. */
 typedef struct mn_attend_kernels {
     mn_attend_ops f32, fast;
+    mn_attend_back_ops back_f32, back_fast;
     mn_direct_ops direct[MN_DTYPE_COUNT]; /* keys and values each by their own type */
 } mn_attend_kernels;
 
 void mn_attend_init_generic(mn_attend_kernels *table);
+void mn_attend_back_init_generic(mn_attend_kernels *table);
 void mn_attend_init_avx2(mn_attend_kernels *table);
+void mn_attend_back_init_avx2(mn_attend_kernels *table);
 void mn_attend_init_avx512(mn_attend_kernels *table);
+void mn_attend_back_init_avx512(mn_attend_kernels *table);
+void mn_attend_back_init_avx512bf16(mn_attend_kernels *table);
 void mn_attend_init_avx512bf16(mn_attend_kernels *table);
 void mn_attend_init_amx(mn_attend_kernels *table);
 void mn_attend_init_neon(mn_attend_kernels *table);
+void mn_attend_back_init_neon(mn_attend_kernels *table);
 
 #endif

@@ -118,16 +118,17 @@ static void pack_v_f32(void *packed, const mn_cached_rows *v, int v_dim) {
     }
 }
 
-/* out[r, panel] += sum_i a[r, i] b[i, panel], n_rows and n_vectors constant after inlining. The sum over i starts from
- * zero and is added to out once: rounding grows with the tile, not with the context. */
-MN_INLINE void multiply_panel(float *out, int out_stride, const float *a, int a_stride, const float *b, int b_stride,
-                              int n, int n_rows, int n_vectors) {
+/* out[r, panel] += sum_i a[r, i] b[i, panel], n_rows and n_vectors constant after inlining: a[r, i] stands at r * a_row
+ * + i * a_step. The sum over i starts from zero and is added to out once: rounding grows with the tile, not with the
+ * context. */
+MN_INLINE void multiply_panel(float *out, int out_stride, const float *a, int a_row, int a_step, const float *b,
+                              int b_stride, int n, int n_rows, int n_vectors) {
     mn_vf sums[TILE_ROWS][MN_PANEL_VECTORS];
     for (int r = 0; r < n_rows; r++)
         for (int w = 0; w < n_vectors; w++) sums[r][w] = splat(0);
     for (int i = 0; i < n; i++)
         for (int r = 0; r < n_rows; r++) {
-            mn_vf x = splat(a[r * a_stride + i]);
+            mn_vf x = splat(a[r * a_row + i * a_step]);
             for (int w = 0; w < n_vectors; w++)
                 sums[r][w] = mn_vf_fma(x, load(b + i * b_stride + w * MN_LANES), sums[r][w]);
         }
@@ -138,23 +139,29 @@ MN_INLINE void multiply_panel(float *out, int out_stride, const float *a, int a_
         }
 }
 
-MN_INLINE void multiply_rows(float *out, const float *a, int a_stride, const float *b, int n, int width, int n_rows) {
+MN_INLINE void multiply_rows(float *out, const float *a, int a_row, int a_step, const float *b, int n, int width,
+                             int n_rows) {
     int j = 0;
     for (; j + MN_PANEL_VECTORS * MN_LANES <= width; j += MN_PANEL_VECTORS * MN_LANES)
-        multiply_panel(out + j, width, a, a_stride, b + j, width, n, n_rows, MN_PANEL_VECTORS);
-    for (; j < width; j += MN_LANES) multiply_panel(out + j, width, a, a_stride, b + j, width, n, n_rows, 1);
+        multiply_panel(out + j, width, a, a_row, a_step, b + j, width, n, n_rows, MN_PANEL_VECTORS);
+    for (; j < width; j += MN_LANES) multiply_panel(out + j, width, a, a_row, a_step, b + j, width, n, n_rows, 1);
+}
+
+MN_INLINE void multiply_any(float *out, const float *a, int a_row, int a_step, const float *b, int n, int width,
+                            int n_rows) {
+    switch (n_rows) {
+    case 1: multiply_rows(out, a, a_row, a_step, b, n, width, 1); break;
+    case 2: multiply_rows(out, a, a_row, a_step, b, n, width, 2); break;
+    case 3: multiply_rows(out, a, a_row, a_step, b, n, width, 3); break;
+    case 4: multiply_rows(out, a, a_row, a_step, b, n, width, 4); break;
+    case 5: multiply_rows(out, a, a_row, a_step, b, n, width, 5); break;
+    default: multiply_rows(out, a, a_row, a_step, b, n, width, 6); break;
+    }
 }
 
 /* out [n_rows, width] += a [n_rows, n] b [n, width] */
 static void multiply(float *out, const float *a, int a_stride, const float *b, int n, int width, int n_rows) {
-    switch (n_rows) {
-    case 1: multiply_rows(out, a, a_stride, b, n, width, 1); break;
-    case 2: multiply_rows(out, a, a_stride, b, n, width, 2); break;
-    case 3: multiply_rows(out, a, a_stride, b, n, width, 3); break;
-    case 4: multiply_rows(out, a, a_stride, b, n, width, 4); break;
-    case 5: multiply_rows(out, a, a_stride, b, n, width, 5); break;
-    default: multiply_rows(out, a, a_stride, b, n, width, 6); break;
-    }
+    multiply_any(out, a, a_stride, 1, b, n, width, n_rows);
 }
 
 /* Long rows are summed 64 dims at a time, for the same reason. */

@@ -12,12 +12,14 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
     mn_vec_backward_init_generic(&table->vec_backward);
     mn_matmul_init_generic(&table->matmul);
     mn_attend_init_generic(&table->attend);
+    mn_attend_back_init_generic(&table->attend);
 #if defined(__x86_64__)
     if (level >= MN_CPU_AVX2) {
         mn_vec_init_avx2(&table->vec);
         mn_vec_backward_init_avx2(&table->vec_backward);
         mn_matmul_init_avx2(&table->matmul);
         mn_attend_init_avx2(&table->attend);
+        mn_attend_back_init_avx2(&table->attend);
     }
     if (level == MN_CPU_AVXVNNI) mn_matmul_init_avxvnni(&table->matmul);
     if (level >= MN_CPU_AVX512) {
@@ -25,11 +27,13 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
         mn_vec_backward_init_avx512(&table->vec_backward);
         mn_matmul_init_avx512(&table->matmul);
         mn_attend_init_avx512(&table->attend);
+        mn_attend_back_init_avx512(&table->attend);
     }
     if (level >= MN_CPU_AVX512BF16) {
         mn_matmul_init_avx512bf16(&table->matmul);
         mn_attend_init_avx512bf16(&table->attend);
     }
+    if (level == MN_CPU_AVX512BF16) mn_attend_back_init_avx512bf16(&table->attend); /* with tiles, f32 is as fast */
     if (level >= MN_CPU_AMX) {
         mn_matmul_init_amx(&table->matmul);
         mn_attend_init_amx(&table->attend);
@@ -39,6 +43,7 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
         mn_vec_init_neon(&table->vec);
         mn_vec_backward_init_neon(&table->vec_backward);
         mn_attend_init_neon(&table->attend);
+        mn_attend_back_init_neon(&table->attend);
     }
 #endif
 }

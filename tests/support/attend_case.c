@@ -105,54 +105,126 @@ static bool sees(const mn_attend *a, int head, int64_t token, int64_t key) {
     const mn_kv_view *kv = &a->kv;
     bool near = (a->window == 0 || token - key < a->window) && (a->dilation <= 1 || (token - key) % a->dilation == 0) &&
                 (a->segment == 0 || key / a->segment == token / a->segment);
-    return key <= token && key < kv->n_tokens && (near || key < a->n_sinks) && listed(a, head, token, key) &&
-           kv->k_pages[key / MN_PAGE_TOKENS] && kv->v_pages[key / MN_PAGE_TOKENS];
+    bool in_range =
+        !a->key_begin || (key >= a->key_begin[token - a->first_token] && key < a->key_end[token - a->first_token]);
+    return in_range && key <= token && key < kv->n_tokens && (near || key < a->n_sinks) &&
+           listed(a, head, token, key) && kv->k_pages[key / MN_PAGE_TOKENS] && kv->v_pages[key / MN_PAGE_TOKENS];
 }
 
-static void attend_one(const mn_attend *a, int64_t row, int head, const float *keys, const float *values, double *out) {
+/* One KV head's rows as f32: keys [n_tokens, k_dim] and values [n_tokens, v_dim]; the caller frees both. */
+typedef struct head_rows {
+    float *keys, *values;
+} head_rows;
+
+static head_rows read_head(const mn_kv_view *kv, int h) {
+    float row[2048];
+    head_rows rows = {calloc((size_t)(kv->n_tokens * kv->k_dim) + 1, sizeof(float)),
+                      calloc((size_t)(kv->n_tokens * kv->v_dim) + 1, sizeof(float))};
+    for (int64_t t = 0; t < kv->n_tokens; t++) {
+        if (!kv->k_pages[t / MN_PAGE_TOKENS]) continue;
+        read_row(kv->k_pages, kv->k_type, kv->k_row_bytes, h, t, kv->k_dim, row);
+        memcpy(rows.keys + t * kv->k_dim, row, (size_t)kv->k_dim * sizeof *row);
+        read_row(kv->v_pages, kv->v_type, kv->v_row_bytes, h, t, kv->v_dim, row);
+        memcpy(rows.values + t * kv->v_dim, row, (size_t)kv->v_dim * sizeof *row);
+    }
+    return rows;
+}
+
+/* weights [n_tokens] of one row and head, and where slopes is not NULL the derivative of each score by q.k. */
+static void weigh(const mn_attend *a, int64_t row, int head, const float *keys, double *weights, double *slopes) {
     const mn_kv_view *kv = &a->kv;
     int64_t token = a->first_token + row;
     const float *q = a->q + row * a->q_stride + (int64_t)head * kv->k_dim;
-    double *scores = malloc((size_t)(kv->n_tokens + 1) * sizeof *scores), max = -INFINITY, sum = 0;
+    double max = -INFINITY, sum = 0;
     for (int64_t j = 0; j < kv->n_tokens; j++) {
-        double s = 0;
+        double s = 0, capped = 0;
         for (int i = 0; i < kv->k_dim; i++) s += (double)q[i] * (double)keys[j * kv->k_dim + i];
         s *= (double)a->scale;
-        if (a->softcap > 0) s = (double)a->softcap * tanh(s / (double)a->softcap);
+        if (a->softcap > 0) {
+            capped = tanh(s / (double)a->softcap);
+            s = (double)a->softcap * capped;
+        }
+        if (slopes) slopes[j] = (double)a->scale * (1 - capped * capped);
         if (a->slopes) s -= (double)a->slopes[head] * (double)(token - j);
-        scores[j] = sees(a, head, token, j) ? s : -INFINITY;
-        max = MN_MAX(max, scores[j]);
+        weights[j] = sees(a, head, token, j) ? s : -INFINITY;
+        max = MN_MAX(max, weights[j]);
     }
+    for (int64_t j = 0; j < kv->n_tokens; j++) {
+        weights[j] = max > -INFINITY ? exp(weights[j] - max) : 0;
+        sum += weights[j];
+    }
+    for (int64_t j = 0; j < kv->n_tokens && sum > 0; j++) weights[j] /= sum;
+}
+
+static void attend_one(const mn_attend *a, int64_t row, int head, const head_rows *rows, double *out) {
+    const mn_kv_view *kv = &a->kv;
+    double *weights = malloc((size_t)(kv->n_tokens + 1) * sizeof *weights);
+    weigh(a, row, head, rows->keys, weights, NULL);
     for (int i = 0; i < kv->v_dim; i++) out[i] = 0;
-    for (int64_t j = 0; j < kv->n_tokens && max > -INFINITY; j++) {
-        double p = exp(scores[j] - max);
-        sum += p;
-        for (int i = 0; p > 0 && i < kv->v_dim; i++) out[i] += p * (double)values[j * kv->v_dim + i];
-    }
-    for (int i = 0; i < kv->v_dim && sum > 0; i++) out[i] /= sum;
-    free(scores);
+    for (int64_t j = 0; j < kv->n_tokens; j++)
+        for (int i = 0; weights[j] > 0 && i < kv->v_dim; i++)
+            out[i] += weights[j] * (double)rows->values[j * kv->v_dim + i];
+    free(weights);
 }
 
 void attend_oracle(const mn_attend *a, double *out) {
     const mn_kv_view *kv = &a->kv;
-    float row[2048];
-    float *keys = malloc((size_t)(kv->n_tokens * kv->k_dim) * sizeof *keys + 1);
-    float *values = malloc((size_t)(kv->n_tokens * kv->v_dim) * sizeof *values + 1);
     for (int h = 0; h < kv->n_kv_heads; h++) {
-        for (int64_t t = 0; t < kv->n_tokens; t++) {
-            if (!kv->k_pages[t / MN_PAGE_TOKENS]) continue;
-            read_row(kv->k_pages, kv->k_type, kv->k_row_bytes, h, t, kv->k_dim, row);
-            memcpy(keys + t * kv->k_dim, row, (size_t)kv->k_dim * sizeof *row);
-            read_row(kv->v_pages, kv->v_type, kv->v_row_bytes, h, t, kv->v_dim, row);
-            memcpy(values + t * kv->v_dim, row, (size_t)kv->v_dim * sizeof *row);
-        }
+        head_rows rows = read_head(kv, h);
         int group = a->n_heads / kv->n_kv_heads;
         for (int64_t r = 0; r < a->n_rows; r++)
             for (int head = h * group; head < (h + 1) * group; head++)
-                attend_one(a, r, head, keys, values, out + (r * a->n_heads + head) * kv->v_dim);
+                attend_one(a, r, head, &rows, out + (r * a->n_heads + head) * kv->v_dim);
+        free(rows.keys);
+        free(rows.values);
     }
-    free(keys);
-    free(values);
+}
+
+static double product(const float *a, const float *b, int n) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+/* d_k, d_v: of the row's KV head, rows of all heads apart. */
+static void back_one(const mn_attend *a, int64_t row, int head, const head_rows *rows, const float *d_out, double *d_q,
+                     double *d_k, double *d_v) {
+    const mn_kv_view *kv = &a->kv;
+    int64_t n = kv->n_tokens, heads = kv->n_kv_heads;
+    double *weights = malloc(2 * (size_t)(n + 1) * sizeof *weights), *slopes = weights + n, mean = 0;
+    const float *q = a->q + row * a->q_stride + (int64_t)head * kv->k_dim;
+    weigh(a, row, head, rows->keys, weights, slopes);
+    for (int64_t j = 0; j < n; j++)
+        if (weights[j] > 0) mean += weights[j] * product(d_out, rows->values + j * kv->v_dim, kv->v_dim);
+    for (int64_t j = 0; j < n; j++) {
+        if (weights[j] == 0) continue;
+        double ds = weights[j] * (product(d_out, rows->values + j * kv->v_dim, kv->v_dim) - mean) * slopes[j];
+        for (int i = 0; i < kv->v_dim; i++) d_v[j * heads * kv->v_dim + i] += weights[j] * (double)d_out[i];
+        for (int i = 0; i < kv->k_dim; i++) {
+            d_q[i] += ds * (double)rows->keys[j * kv->k_dim + i];
+            d_k[j * heads * kv->k_dim + i] += ds * (double)q[i];
+        }
+    }
+    free(weights);
+}
+
+void attend_oracle_backward(const mn_attend *a, const float *d_out, int64_t d_out_stride, double *d_q, double *d_k,
+                            double *d_v) {
+    const mn_kv_view *kv = &a->kv;
+    int group = a->n_heads / kv->n_kv_heads;
+    memset(d_q, 0, (size_t)(a->n_rows * a->n_heads * kv->k_dim) * sizeof *d_q);
+    memset(d_k, 0, (size_t)(kv->n_tokens * kv->n_kv_heads * kv->k_dim) * sizeof *d_k);
+    memset(d_v, 0, (size_t)(kv->n_tokens * kv->n_kv_heads * kv->v_dim) * sizeof *d_v);
+    for (int h = 0; h < kv->n_kv_heads; h++) {
+        head_rows rows = read_head(kv, h);
+        for (int64_t r = 0; r < a->n_rows; r++)
+            for (int head = h * group; head < (h + 1) * group; head++)
+                back_one(a, r, head, &rows, d_out + r * d_out_stride + (int64_t)head * kv->v_dim,
+                         d_q + (r * a->n_heads + head) * kv->k_dim, d_k + (int64_t)h * kv->k_dim,
+                         d_v + (int64_t)h * kv->v_dim);
+        free(rows.keys);
+        free(rows.values);
+    }
 }
 
 double attend_error(const mn_attend *a, const double *want) {

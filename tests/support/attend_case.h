@@ -37,6 +37,11 @@ double attend_check(const attend_spec *spec, uint64_t seed, attend_fn *fn, int l
 
 /* Fills out [n_rows, n_heads, v_dim] from the definition in attention.h, over the stored (rounded) keys and values. */
 void attend_oracle(const mn_attend *a, double *out);
+/* The gradients of sum d_out out with respect to queries, keys and values, by the chain rule in double precision,
+ * without gaps: d_out [n_rows, n_heads, v_dim] as its strides say, d_q [n_rows, n_heads, k_dim], d_k [n_tokens,
+ * n_kv_heads, k_dim], d_v [n_tokens, n_kv_heads, v_dim]. */
+void attend_oracle_backward(const mn_attend *a, const float *d_out, int64_t d_out_stride, double *d_q, double *d_k,
+                            double *d_v);
 /* The largest error of a row relative to its norm, of a's out against want. A row of zeros must be zeros. */
 double attend_error(const mn_attend *a, const double *want);
 
