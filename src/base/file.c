@@ -1,7 +1,5 @@
 #include "base/file.h"
 
-#include "base/checked.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -77,67 +75,4 @@ mn_status mn_file_read(const char *path, size_t max_bytes, char **out, size_t *o
     mn_status status = read_stream(in, path, max_bytes, out, out_bytes, err);
     fclose(in);
     return status;
-}
-
-static int is_special(const char *path) {
-    struct stat st;
-    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
-}
-
-mn_status mn_writer_open(const char *path, mn_writer *out, mn_error *err) {
-    *out = (mn_writer){.path = strdup(path)};
-    if (!out->path) return mn_fail(err, MN_ERR_MEMORY, "%s: no memory for its name.", path);
-    if (!is_special(path) && asprintf(&out->temp_path, "%s.tmp.%ld", path, (long)getpid()) < 0) {
-        out->temp_path = NULL;
-        mn_writer_abort(out);
-        return mn_fail(err, MN_ERR_MEMORY, "%s: no memory for its name.", path);
-    }
-    out->file = fopen(out->temp_path ? out->temp_path : path, "wbe");
-    if (out->file) return MN_OK;
-    int error = errno;
-    mn_writer_abort(out);
-    return mn_fail(err, MN_ERR_IO, "%s: cannot write here: %s.", path, strerror(error));
-}
-
-void mn_writer_put(mn_writer *writer, const void *data, size_t bytes) {
-    if (writer->error || bytes == 0) return;
-    if (fwrite(data, 1, bytes, writer->file) != bytes) writer->error = errno ? errno : EIO;
-    writer->offset += bytes;
-}
-
-void mn_writer_pad(mn_writer *writer, size_t align) {
-    static const char zeros[64];
-    size_t rest = (align - writer->offset % align) % align;
-    for (; rest > 0; rest -= MN_MIN(rest, sizeof zeros)) mn_writer_put(writer, zeros, MN_MIN(rest, sizeof zeros));
-}
-
-static int finish(mn_writer *writer) {
-    if (writer->error) return writer->error;
-    if (fflush(writer->file)) return errno;
-    if (writer->temp_path && fsync(fileno(writer->file))) return errno;
-    int failed = fclose(writer->file);
-    writer->file = NULL;
-    if (failed) return errno;
-    if (writer->temp_path && rename(writer->temp_path, writer->path)) return errno;
-    free(writer->temp_path);
-    writer->temp_path = NULL;
-    return 0;
-}
-
-mn_status mn_writer_commit(mn_writer *writer, mn_error *err) {
-    mn_status status = MN_OK;
-    int error = finish(writer);
-    if (error)
-        status =
-            mn_fail(err, MN_ERR_IO, "%s: cannot write: %s; nothing was left there.", writer->path, strerror(error));
-    mn_writer_abort(writer);
-    return status;
-}
-
-void mn_writer_abort(mn_writer *writer) {
-    if (writer->file) fclose(writer->file);
-    if (writer->temp_path) unlink(writer->temp_path);
-    free(writer->temp_path);
-    free(writer->path);
-    *writer = (mn_writer){0};
 }

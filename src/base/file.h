@@ -1,9 +1,10 @@
-/* Files: a read-only mapping, and a writer that never leaves half a file under the final name. */
+/* Files: a read-only mapping (file.c), and a writer that never leaves half a file under the final name (writer.c). */
 #ifndef MN_BASE_FILE_H
 #define MN_BASE_FILE_H
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -21,22 +22,34 @@ void mn_mapfile_close(mn_mapfile *map);
  * after the last byte and not counted. */
 mn_status mn_file_read(const char *path, size_t max_bytes, char **out, size_t *out_bytes, mn_error *err);
 
-/* Writes to "PATH.tmp.PID" and renames on commit, after fsync: PATH holds the old content or all of the new one.
- * Writes after a failure do nothing; the first failure is what commit reports. Targets that are not regular files
- * (/dev/stdout, a pipe) are written in place. */
+/* Writes a file without a name, which gets PATH on commit, after fsync: PATH holds the old content or all of the new
+ * one, and whoever is killed before leaves nothing. Where the file system has no such files, "PATH.tmp.RANDOM" is
+ * written and renamed; what writers that are gone left under such names is removed by the next that opens PATH. Writes
+ * after a failure do nothing; the first failure is what commit reports. Targets that are no regular files (/dev/stdout,
+ * a pipe) are written in place; links are followed. */
 typedef struct mn_writer {
     FILE *file;
-    char *path, *temp_path; /* temp_path NULL: written in place */
-    size_t offset;          /* bytes written so far */
-    int error;              /* errno of the first failure, 0 = none */
+    char *path, *temp_path; /* temp_path NULL: in place, or without a name */
+    bool nameless;
+    size_t offset; /* bytes written so far */
+    int error;     /* errno of the first failure, 0 = none */
 } mn_writer;
 
 mn_status mn_writer_open(const char *path, mn_writer *out, mn_error *err);
+/* The same under a temporary name from the start, as where the file system has no files without one. */
+mn_status mn_writer_open_named(const char *path, mn_writer *out, mn_error *err);
 void mn_writer_put(mn_writer *writer, const void *data, size_t bytes);
 /* Zero bytes up to the next multiple of align. */
 void mn_writer_pad(mn_writer *writer, size_t align);
 mn_status mn_writer_commit(mn_writer *writer, mn_error *err);
 /* Drops what was written. Safe after commit and on a zeroed writer. */
 void mn_writer_abort(mn_writer *writer);
+/* Removes the temporary names of all open writers. Async-signal-safe: for handlers of signals that end the program. */
+void mn_writer_remove_all(void);
+
+/* Whether `bytes` bytes can be written beside PATH: asks the file system (room, quota) and the limits of this process.
+ * MN_ERR_IO with a sentence that names what is needed and what there is. Nothing is left behind; others may take the
+ * room meanwhile. Special files have room. */
+mn_status mn_file_check_room(const char *path, size_t bytes, mn_error *err);
 
 #endif

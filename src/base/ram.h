@@ -4,8 +4,11 @@
 
 #include <stddef.h>
 
-/* Bytes that programs may still take without swapping, files that can be read again counted as free; no more than the
- * control group leaves. SIZE_MAX where the system does not say. */
+/* Bytes that programs may still take without swapping, files that can be read again counted as free: what the system
+ * says, or the least that is left of a limit of any control group above this process (versions 1 and 2). SIZE_MAX where
+ * neither says anything. Cost: some small files are read. */
 size_t mn_ram_free(void);
+/* The same of another root directory, which holds proc/ and what is mounted: for tests. */
+size_t mn_ram_free_under(const char *root);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "kernels/cpu.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Rates of all the pool's threads together; a product and its sum are two operations. 0 where the level lacks the
@@ -16,12 +17,16 @@ typedef struct mn_peaks {
     double f32_flops_per_s;  /* fused multiply-add (portable C: product and sum) */
     double bf16_flops_per_s; /* vdpbf16ps, or tdpbf16ps where there are tiles */
     double int8_ops_per_s;   /* vpdpbusd, or tdpbssd */
-    double read_bytes_per_s; /* memory, read once: a buffer of four times the last cache, 256 MiB to 1 GiB */
+    double read_bytes_per_s; /* memory, read once: a buffer of four times the last cache, 256 MiB to 1 GiB, or a smaller
+                              * one that is put out of the caches first */
 } mn_peaks;
 
 /* Measures for about `seconds`, the best of several short bursts of each. MN_ERR_MEMORY when there is no room for the
- * buffer (256 MiB at least). */
+ * buffer. */
 mn_status mn_peaks_measure(mn_cpu_level level, mn_pool *pool, double seconds, mn_peaks *out, mn_error *err);
+/* The same with a buffer of at most max_buffer_bytes (2 MiB at least), for where memory is short. */
+mn_status mn_peaks_measure_within(mn_cpu_level level, mn_pool *pool, double seconds, size_t max_buffer_bytes,
+                                  mn_peaks *out, mn_error *err);
 
 /* One run of n_steps steps on one thread: returns operations done. The sum of what was computed goes to *sink, so that
  * the work is not removed. */

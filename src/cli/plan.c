@@ -13,6 +13,8 @@
 #include <stdlib.h>
 
 static const double PEAK_SECONDS = 0.4;
+/* A plan is asked for where memory is short: no more than this is taken to measure how fast it is. */
+static const size_t PEAK_BUFFER_BYTES = (size_t)64 << 20;
 
 typedef struct plan_args {
     const char *path, *type_k, *type_v, *attn, *attn_layers, *map;
@@ -64,7 +66,8 @@ static mn_status find(findings *f, mn_error *err) {
     MN_TRY(fit(f, MN_F16, &f->fits_f16, err));
     MN_TRY(fit(f, MN_Q8_0, &f->fits_q8_0, err));
     MN_TRY(mn_cpu_choose(&level, err));
-    MN_TRY(mn_peaks_measure(level, f->engine->pool, PEAK_SECONDS, &f->peaks, err));
+    MN_TRY(mn_peaks_measure_within(level, f->engine->pool, PEAK_SECONDS, MN_MIN(f->free_bytes / 8, PEAK_BUFFER_BYTES),
+                                   &f->peaks, err));
     f->time = mn_time_plan_make(f->engine, &f->window, &f->peaks);
     return MN_OK;
 }
