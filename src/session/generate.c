@@ -1,15 +1,6 @@
 #include "session/generate.h"
 
-#include "base/strbuf.h"
-#include "sample/repetition.h"
-
 #include <string.h>
-
-/* Text drawn and not handed out yet: it may be the start of a stop text, or of a character. */
-typedef struct hold {
-    mn_strbuf text;
-    const char *const *stops;
-} hold;
 
 /* Bytes at the end of text that are the start of an unfinished UTF-8 character. */
 static size_t unfinished_bytes(const char *text, size_t bytes) {
@@ -31,80 +22,110 @@ static size_t begun_bytes(const mn_strbuf *text, const char *stop) {
 }
 
 /* Cuts the held text at the first stop text in it. */
-static bool cut_at_stop(hold *h) {
+static bool cut_at_stop(mn_generation *g) {
     const char *first = NULL;
-    for (const char *const *stop = h->stops; stop && *stop; stop++) {
-        const char *found = **stop ? memmem(h->text.data, h->text.bytes, *stop, strlen(*stop)) : NULL;
+    for (const char *const *stop = g->params.stops; stop && *stop; stop++) {
+        const char *found = **stop ? memmem(g->held.data, g->held.bytes, *stop, strlen(*stop)) : NULL;
         if (found && (!first || found < first)) first = found;
     }
-    if (first) h->text.bytes = (size_t)(first - h->text.data);
+    if (first) g->held.bytes = (size_t)(first - g->held.data);
     return first != NULL;
 }
 
 /* Hands out all but the last `keep` bytes. */
-static bool flush(hold *h, size_t keep, mn_text_fn *text, void *arg) {
-    size_t ready = h->text.bytes - keep;
+static bool flush(mn_generation *g, size_t keep) {
+    size_t ready = g->held.bytes - keep;
     if (ready == 0) return true;
-    bool go_on = text(arg, h->text.data, ready);
-    memmove(h->text.data, h->text.data + ready, keep);
-    h->text.bytes = keep;
+    bool go_on = g->text(g->arg, g->held.data, ready);
+    memmove(g->held.data, g->held.data + ready, keep);
+    g->held.bytes = keep;
     return go_on;
 }
 
-static bool flush_safe(hold *h, mn_text_fn *text, void *arg) {
-    size_t keep = unfinished_bytes(h->text.data, h->text.bytes);
-    for (const char *const *stop = h->stops; stop && *stop; stop++) {
-        size_t begun = begun_bytes(&h->text, *stop);
+static bool flush_safe(mn_generation *g) {
+    size_t keep = unfinished_bytes(g->held.data, g->held.bytes);
+    for (const char *const *stop = g->params.stops; stop && *stop; stop++) {
+        size_t begun = begun_bytes(&g->held, *stop);
         if (begun > keep) keep = begun;
     }
-    return flush(h, keep, text, arg);
+    return flush(g, keep);
 }
 
-static mn_status generate(mn_session *s, mn_sampler *sampler, const mn_tokenizer *tokenizer,
-                          const mn_generate_params *params, hold *h, mn_text_fn *text, void *arg, mn_generated *out,
-                          mn_error *err) {
-    mn_repetition circle = {0};
-    while (params->n_predict < 0 || out->n_tokens < params->n_predict) {
-        int32_t token;
-        size_t bytes;
-        MN_TRY(mn_sampler_draw(sampler, mn_session_logits(s), &token, err));
-        if (token >= mn_tokenizer_n_vocab(tokenizer))
-            return mn_fail(err, MN_ERR_ARGUMENT,
-                           "the sampler drew token %d, but the vocabulary has the tokens 0 to %d.", token,
-                           mn_tokenizer_n_vocab(tokenizer) - 1);
-        mn_sampler_accept(sampler, token);
-        out->n_tokens++;
-        out->last = token;
-        out->finish = MN_FINISH_END;
-        if (mn_tokenizer_is_end(tokenizer, token)) return MN_OK;
-        const char *piece = mn_token_piece(tokenizer, token, params->special, &bytes);
-        mn_strbuf_put(&h->text, piece, bytes);
-        out->finish = MN_FINISH_STOP;
-        if (cut_at_stop(h)) return MN_OK;
-        out->finish = MN_FINISH_CALLER;
-        if (!flush_safe(h, text, arg)) return MN_OK;
-        out->finish = MN_FINISH_CIRCLE;
-        out->period = params->stop_circles ? mn_repetition_next(&circle, token) : 0;
-        if (out->period > 0) return MN_OK;
-        out->finish = MN_FINISH_LENGTH;
-        if (out->n_tokens == params->n_predict) return MN_OK;
-        out->finish = MN_FINISH_WINDOW;
-        if (mn_session_n_tokens(s) == mn_session_n_ctx(s)) return MN_OK;
-        MN_TRY(mn_session_extend(s, &token, 1, NULL, NULL, NULL, NULL, err));
-    }
+void mn_generation_begin(mn_generation *g, mn_session *session, mn_sampler *sampler, const mn_generate_params *params,
+                         mn_text_fn *text, void *arg) {
+    *g = (mn_generation){.session = session,
+                         .sampler = sampler,
+                         .params = *params,
+                         .text = text,
+                         .arg = arg,
+                         .held = MN_STRBUF_INIT,
+                         .result = {.finish = MN_FINISH_LENGTH, .last = -1}};
+}
+
+static mn_status draw(mn_generation *g, const float *logits, mn_error *err) {
+    int32_t token, n_vocab = mn_tokenizer_n_vocab(mn_session_tokenizer(g->session));
+    if (!logits)
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "there is nothing to continue: the prompt is empty and this model has no start token.");
+    MN_TRY(mn_sampler_draw(g->sampler, logits, &token, err));
+    if (token >= n_vocab)
+        return mn_fail(err, MN_ERR_ARGUMENT, "the sampler drew token %d, but the vocabulary has the tokens 0 to %d.",
+                       token, n_vocab - 1);
+    mn_sampler_accept(g->sampler, token);
+    g->result.n_tokens++;
+    g->result.last = token;
     return MN_OK;
+}
+
+/* Whether the answer ends with the token drawn last, and why. */
+static bool ends(mn_generation *g) {
+    const mn_tokenizer *tokenizer = mn_session_tokenizer(g->session);
+    mn_generated *r = &g->result;
+    size_t bytes;
+    r->finish = MN_FINISH_END;
+    if (mn_tokenizer_is_end(tokenizer, r->last)) return true;
+    const char *piece = mn_token_piece(tokenizer, r->last, g->params.special, &bytes);
+    mn_strbuf_put(&g->held, piece, bytes);
+    r->finish = MN_FINISH_STOP;
+    if (cut_at_stop(g)) return true;
+    r->finish = MN_FINISH_CALLER;
+    if (!flush_safe(g)) return true;
+    r->finish = MN_FINISH_CIRCLE;
+    r->period = g->params.stop_circles ? mn_repetition_next(&g->circle, r->last) : 0;
+    if (r->period > 0) return true;
+    r->finish = MN_FINISH_LENGTH;
+    if (r->n_tokens == g->params.n_predict) return true;
+    r->finish = MN_FINISH_WINDOW;
+    return mn_session_n_tokens(g->session) == mn_session_n_ctx(g->session);
+}
+
+mn_status mn_generation_next(mn_generation *g, const float *logits, int32_t *token, mn_error *err) {
+    *token = MN_GENERATION_ENDED;
+    if (g->ended || g->params.n_predict == 0) return MN_OK;
+    mn_status status = draw(g, logits, err);
+    g->failed = status != MN_OK;
+    g->ended = g->failed || ends(g);
+    if (!g->ended) *token = g->result.last;
+    return status;
+}
+
+mn_generated mn_generation_finish(mn_generation *g) {
+    if (!g->failed) flush(g, 0);
+    mn_strbuf_release(&g->held);
+    return g->result;
 }
 
 mn_status mn_generate(mn_session *session, mn_sampler *sampler, const mn_generate_params *params, mn_text_fn *text,
                       void *arg, mn_generated *out, mn_error *err) {
-    hold h = {MN_STRBUF_INIT, params->stops};
-    *out = (mn_generated){.finish = MN_FINISH_LENGTH, .last = -1};
-    if (!mn_session_logits(session))
-        return mn_fail(err, MN_ERR_ARGUMENT,
-                       "there is nothing to continue: the prompt is empty and this model has no start token.");
-    const mn_tokenizer *tokenizer = mn_session_tokenizer(session);
-    mn_status status = generate(session, sampler, tokenizer, params, &h, text, arg, out, err);
-    if (status == MN_OK) flush(&h, 0, text, arg);
-    mn_strbuf_release(&h.text);
+    mn_generation g;
+    int32_t token = MN_GENERATION_ENDED;
+    mn_generation_begin(&g, session, sampler, params, text, arg);
+    mn_status status = mn_generation_next(&g, mn_session_logits(session), &token, err);
+    while (status == MN_OK && token != MN_GENERATION_ENDED) {
+        status = mn_session_extend(session, &token, 1, NULL, NULL, NULL, NULL, err);
+        g.failed = status != MN_OK;
+        if (status == MN_OK) status = mn_generation_next(&g, mn_session_logits(session), &token, err);
+    }
+    *out = mn_generation_finish(&g);
     return status;
 }
