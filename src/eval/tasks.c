@@ -20,6 +20,9 @@ const mn_task *const mn_tasks[] = {
     &mn_task_qa_2, /* the 13 of RULER, in its order */
     &mn_task_graphwalks,
     &mn_task_kv,
+    &mn_task_mrcr_2,
+    &mn_task_mrcr_4,
+    &mn_task_mrcr_8,
     &mn_task_needle,
     &mn_task_passkey,
     &mn_task_passkey_filler,
