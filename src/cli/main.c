@@ -21,6 +21,7 @@ static const verb verbs[] = {
     {"plan", "what a window costs in memory and time, and what would save it", cmd_plan},
     {"info", "what a model file holds, and what this processor offers", cmd_info},
     {"bench", "measure speed by depth of context, and the kernels", cmd_bench},
+    {"eval", "measure how much of a long text a model really uses", cmd_eval},
     {"attn", "show what an attention pattern looks like", cmd_attn},
     {"init", "write a random model of a given shape", cmd_init},
     {"convert", "write a model with its weights in another type", cmd_convert},

@@ -1,7 +1,6 @@
 #include "cli/model_file.h"
 
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,19 +20,24 @@ static bool find_folder(char out[PATH_MAX]) {
     return slash;
 }
 
-mn_status mn_model_file_find(const char **path, mn_error *err) {
-    static char found[PATH_MAX];
+bool mn_shipped_file_find(const char *name, char out[PATH_MAX]) {
     char folder[PATH_MAX], candidate[2 * PATH_MAX];
-    if (*path) return MN_OK;
     if (!find_folder(folder)) strcpy(folder, ".");
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         bool absolute = places[i][0] == '/';
-        snprintf(candidate, sizeof candidate, "%s%s%s/default.gguf", absolute ? "" : folder, absolute ? "" : "/",
-                 places[i]);
-        if (access(candidate, R_OK) || !realpath(candidate, found)) continue;
-        fprintf(stderr, "mnemo: no model was named; this is %s (-m FILE names another).\n", found);
-        *path = found;
-        return MN_OK;
+        snprintf(candidate, sizeof candidate, "%s%s%s/%s", absolute ? "" : folder, absolute ? "" : "/", places[i],
+                 name);
+        if (!access(candidate, R_OK) && realpath(candidate, out)) return true;
     }
-    return mn_fail(err, MN_ERR_ARGUMENT, "no model was named; use -m FILE.gguf, or set MNEMO_MODEL.");
+    return false;
+}
+
+mn_status mn_model_file_find(const char **path, mn_error *err) {
+    static char found[PATH_MAX];
+    if (*path) return MN_OK;
+    if (!mn_shipped_file_find("default.gguf", found))
+        return mn_fail(err, MN_ERR_ARGUMENT, "no model was named; use -m FILE.gguf, or set MNEMO_MODEL.");
+    fprintf(stderr, "mnemo: no model was named; this is %s (-m FILE names another).\n", found);
+    *path = found;
+    return MN_OK;
 }

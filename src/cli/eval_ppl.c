@@ -1,0 +1,198 @@
+/* mnemo eval ppl: loss and bits per byte of texts, overall and by position. */
+#include "base/checked.h"
+#include "base/strbuf.h"
+#include "base/svg.h"
+#include "cli/eval.h"
+#include "cli/progress.h"
+#include "cli/texts.h"
+#include "eval/perplexity.h"
+
+#include <jansson.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *windows_text, *svg_path;
+static mn_text_list files;
+static int64_t stride, max_windows, n_buckets;
+static bool as_json;
+
+static const mn_option options[] = {
+    MN_OPTION_TEXTS("f file", &files, "FILE", "text to score (may be repeated)"),
+    MN_OPTION_TEXT("windows", &windows_text, "N,...", "512", "tokens of a window; several are compared"),
+    MN_OPTION_INT("stride", &stride, "S", "0", 0, 1e12,
+                  "tokens from one window to the next (0: the window, no overlap)"),
+    MN_OPTION_INT("max-windows", &max_windows, "N", "0", 0, 1e9, "at most so many windows of each text; 0: all"),
+    MN_OPTION_INT("buckets", &n_buckets, "N", "8", 1, MN_LOSS_BUCKETS, "parts of the window in the table by position"),
+    MN_OPTION_FLAG("json", &as_json, "one JSON object"),
+    MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw the loss by position"),
+    MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTIONS_END,
+};
+
+static const mn_usage usage = {
+    .verb = "eval ppl",
+    .synopsis = "[MODEL] -f TEXT... [--windows N,...] [--stride S]",
+    .about = "Measures the loss of texts (nats per token, perplexity, bits per byte), overall and by position in the "
+             "window.",
+    .example = "mnemo eval ppl -m model.gguf -f book.txt --windows 512,1024,2048 --svg loss.svg",
+    .options = options,
+    .words = "model",
+};
+
+typedef struct job {
+    int64_t windows[MN_MAX_LENGTHS];
+    mn_loss losses[MN_MAX_LENGTHS];
+    int n_windows;
+    mn_engine *engine;
+    mn_session *session;
+    mn_progress progress;
+} job;
+
+static mn_status parse_windows(job *j, mn_error *err) {
+    for (const char *p = windows_text; *p;) {
+        char *end;
+        errno = 0;
+        long long n = strtoll(p, &end, 10);
+        if (*end == 'k' || *end == 'K') {
+            n *= 1024;
+            end++;
+        }
+        if (end == p || errno || n < 2 || (*end && *end != ',') || j->n_windows == MN_MAX_LENGTHS)
+            return mn_fail(err, MN_ERR_ARGUMENT,
+                           "--windows %s: wanted at most %d numbers from 2 up, with commas between.", windows_text,
+                           MN_MAX_LENGTHS);
+        j->windows[j->n_windows++] = n;
+        p = end + (*end == ',');
+    }
+    return MN_OK;
+}
+
+static bool show_progress(void *arg, int64_t done, int64_t total) {
+    (void)total;
+    mn_progress_at(arg, done);
+    return true;
+}
+
+static mn_status score_file(job *j, int w, const char *path, mn_error *err) {
+    mn_strbuf text = MN_STRBUF_INIT;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    mn_loss_params p = {.window = j->windows[w],
+                        .stride = stride ? MN_MIN(stride, j->windows[w]) : j->windows[w],
+                        .n_buckets = (int)n_buckets,
+                        .max_windows = max_windows,
+                        .n_vocab = mn_engine_info(j->engine).n_vocab};
+    mn_status status = mn_text_read(path, false, &text, err);
+    if (status == MN_OK)
+        status = mn_tokenize(mn_engine_tokenizer(j->engine), text.data, text.bytes, false, false, &ids, &n, err);
+    if (status == MN_OK) {
+        mn_progress_begin(&j->progress, "scoring", "tokens", (int64_t)n);
+        status = mn_loss_of_text(j->session, &p, ids, (int64_t)n, show_progress, &j->progress, &j->losses[w], err);
+        mn_progress_end(&j->progress);
+    }
+    free(ids);
+    mn_strbuf_release(&text);
+    return status;
+}
+
+static mn_status score_window(job *j, int w, mn_error *err) {
+    mn_model_options o = mn_given_model;
+    if (o.n_ctx == 0) o.n_ctx = j->windows[w];
+    o.beyond = true; /* to measure what happens there */
+    MN_TRY(mn_model_options_session(&o, j->engine, &j->session, err));
+    mn_status status = MN_OK;
+    for (int i = 0; i < files.n && status == MN_OK; i++) status = score_file(j, w, files.items[i], err);
+    mn_session_close(j->session);
+    j->session = NULL;
+    return status;
+}
+
+static double bucket_mean(const mn_loss *l, int b) {
+    return l->bucket_tokens[b] ? l->bucket_nats[b] / (double)l->bucket_tokens[b] : NAN;
+}
+
+static void print(const job *j) {
+    printf("%10s %12s %18s %12s %14s\n", "window", "tokens", "nats/token", "perplexity", "bits/byte");
+    for (int w = 0; w < j->n_windows; w++) {
+        const mn_loss *l = &j->losses[w];
+        printf("%10lld %12lld %9.4f +- %6.4f %12.3f %14.4f\n", (long long)j->windows[w], (long long)l->n_tokens,
+               mn_loss_mean(l), mn_loss_error(l), exp(mn_loss_mean(l)), mn_loss_bits_per_byte(l));
+    }
+    for (int w = 0; w < j->n_windows; w++) {
+        printf("\nby position, window %lld\n", (long long)j->windows[w]);
+        for (int b = 0; b < n_buckets; b++)
+            printf("%10lld to %10lld %9.4f nats/token, %lld tokens\n", (long long)(b * j->windows[w] / n_buckets),
+                   (long long)((b + 1) * j->windows[w] / n_buckets - 1), bucket_mean(&j->losses[w], b),
+                   (long long)j->losses[w].bucket_tokens[b]);
+    }
+}
+
+static void print_json(const job *j) {
+    json_t *list = json_array();
+    for (int w = 0; w < j->n_windows; w++) {
+        const mn_loss *l = &j->losses[w];
+        json_t *buckets = json_array();
+        for (int b = 0; b < n_buckets; b++)
+            json_array_append_new(buckets, isfinite(bucket_mean(l, b)) ? json_real(bucket_mean(l, b)) : json_null());
+        json_array_append_new(list, json_pack("{s:I, s:I, s:f, s:f, s:f, s:o}", "window", (json_int_t)j->windows[w],
+                                              "tokens", (json_int_t)l->n_tokens, "nats_per_token", mn_loss_mean(l),
+                                              "standard_error", mn_loss_error(l), "bits_per_byte",
+                                              mn_loss_bits_per_byte(l), "nats_by_position", buckets));
+    }
+    json_t *whole = json_pack("{s:s, s:o}", "model", mn_engine_info(j->engine).path, "windows", list);
+    json_dumpf(whole, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(8));
+    putchar('\n');
+    json_decref(whole);
+}
+
+static mn_status draw(const job *j, mn_error *err) {
+    double x[MN_LOSS_BUCKETS], y[MN_LOSS_BUCKETS];
+    mn_svg_axis position = {"position in the window (tokens)", 0, 0, .log = false},
+                nats = {"nats per token", 0, 0, .log = false};
+    mn_svg svg;
+    for (int w = 0; w < j->n_windows; w++)
+        for (int b = 0; b < n_buckets; b++) {
+            double at = (b + 1.0) * (double)j->windows[w] / (double)n_buckets, mean = bucket_mean(&j->losses[w], b);
+            mn_svg_axis_include(&position, &at, 1);
+            mn_svg_axis_include(&nats, &mean, 1);
+        }
+    mn_svg_axis_pad(&nats, 0.05);
+    mn_svg_begin(&svg, "Loss by position", position, nats);
+    for (int w = 0; w < j->n_windows; w++) {
+        char label[48];
+        for (int b = 0; b < n_buckets; b++) {
+            x[b] = (b + 0.5) * (double)j->windows[w] / (double)n_buckets;
+            y[b] = bucket_mean(&j->losses[w], b);
+        }
+        snprintf(label, sizeof label, "window %lld", (long long)j->windows[w]);
+        mn_svg_line(&svg, w, label, x, y, (size_t)n_buckets);
+    }
+    return mn_svg_write(&svg, svg_path, err);
+}
+
+static mn_status run(job *j, mn_error *err) {
+    MN_TRY(parse_windows(j, err));
+    MN_TRY(mn_model_options_engine(&mn_given_model, false, &j->engine, err));
+    for (int w = 0; w < j->n_windows; w++) MN_TRY(mn_cli_past_usage(score_window(j, w, err), err));
+    if (as_json)
+        print_json(j);
+    else
+        print(j);
+    return svg_path ? draw(j, err) : MN_OK;
+}
+
+int mn_eval_ppl(const mn_eval_verb *verb, int argc, char **argv) {
+    mn_text_list none;
+    mn_error err;
+    job j = {0};
+    (void)verb;
+    int code = mn_options_parse(&usage, argc, argv, &none);
+    if (code >= 0) return code;
+    if (files.n == 0) return mn_cli_wrong(&usage, "needs -f TEXT.");
+    mn_status status = run(&j, &err);
+    mn_session_close(j.session);
+    mn_engine_close(j.engine);
+    return status == MN_OK ? MN_EXIT_DONE : mn_cli_fail("eval ppl", &err);
+}

@@ -1,0 +1,278 @@
+/* The results of a grid as tables, JSON, a heat map and a page. */
+#include "base/checked.h"
+#include "base/file.h"
+#include "base/svg.h"
+#include "cli/eval.h"
+#include "cli/human.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Average from which RULER calls a length effective: Llama-2-7B chat at 4k. */
+static const double effective_share = 0.856;
+
+static const char *length_text(int64_t n, char buf[24]) {
+    if (n % 1048576 == 0)
+        snprintf(buf, 24, "%lldM", (long long)(n / 1048576));
+    else if (n % 1024 == 0)
+        snprintf(buf, 24, "%lldk", (long long)(n / 1024));
+    else
+        snprintf(buf, 24, "%lld", (long long)n);
+    return buf;
+}
+
+static void print_cell(const mn_cell *c) {
+    if (c->n == c->n_failed)
+        printf("  %18s", "-");
+    else
+        printf("  %5.2f [%4.2f, %4.2f]", c->mean, c->interval.low, c->interval.high);
+}
+
+static void print_lengths(const mn_eval_grid *g, const char *label) {
+    char text[24];
+    printf("\n%-18s", label);
+    for (int l = 0; l < g->n_lengths; l++) printf("  %18s", length_text(g->lengths[l], text));
+    putchar('\n');
+}
+
+/* Mean over tasks of a length; NAN when one of them has no result. */
+static double average(const mn_eval_grid *g, const mn_results *r, const char *setting, int64_t length) {
+    double sum = 0;
+    for (int t = 0; t < g->n_tasks; t++) sum += mn_results_cell(r, g->tasks[t]->name, setting, length, -1).mean;
+    return sum / g->n_tasks;
+}
+
+/* Weighted by 1, 2, ... or ..., 2, 1 over the lengths (RULER's wAvg). */
+static double weighted(const mn_eval_grid *g, const mn_results *r, const char *setting, bool rising) {
+    double sum = 0, weights = 0;
+    for (int l = 0; l < g->n_lengths; l++) {
+        double w = rising ? l + 1 : g->n_lengths - l;
+        sum += w * average(g, r, setting, g->lengths[l]);
+        weights += w;
+    }
+    return sum / weights;
+}
+
+/* The largest length whose average reaches the share; 0: none. */
+static int64_t effective_length(const mn_eval_grid *g, const mn_results *r, const char *setting) {
+    int64_t best = 0;
+    for (int l = 0; l < g->n_lengths; l++)
+        if (average(g, r, setting, g->lengths[l]) >= effective_share) best = MN_MAX(best, g->lengths[l]);
+    return best;
+}
+
+static void print_averages(const mn_eval_grid *g, const mn_results *r, const char *setting) {
+    char text[24];
+    int64_t effective = effective_length(g, r, setting);
+    printf("%-18s", "average");
+    for (int l = 0; l < g->n_lengths; l++) printf("  %18.3f", average(g, r, setting, g->lengths[l]));
+    printf("\nweighted by length, rising %.3f, falling %.3f; effective length (average of %.1f %% and more): %s\n",
+           weighted(g, r, setting, true), weighted(g, r, setting, false), 100 * effective_share,
+           effective ? length_text(effective, text) : "none");
+}
+
+static void print_setting(const mn_eval_grid *g, const mn_results *r, const char *setting) {
+    mn_cell all = mn_results_cell(r, NULL, setting, -1, -1);
+    mn_human bytes;
+    print_lengths(g, *setting ? setting : "task");
+    for (int t = 0; t < g->n_tasks; t++) {
+        printf("%-18s", g->tasks[t]->name);
+        for (int l = 0; l < g->n_lengths; l++) {
+            mn_cell c = mn_results_cell(r, g->tasks[t]->name, setting, g->lengths[l], -1);
+            print_cell(&c);
+        }
+        putchar('\n');
+    }
+    if (g->n_tasks > 1) print_averages(g, r, setting);
+    printf("n = %lld a cell; prefill %.0f, decode %.0f tokens/s; KV %s\n",
+           (long long)(g->n_samples * MN_MAX(g->n_depths, 1)), all.prefill_tokens_per_s, all.decode_tokens_per_s,
+           mn_human_bytes(bytes, (size_t)all.kv_bytes));
+    if (all.n_failed) printf("%lld samples could not be asked (they count in no mean)\n", (long long)all.n_failed);
+}
+
+static void print_depths(const mn_eval_grid *g, const mn_results *r, const char *task, const char *setting) {
+    char label[64];
+    snprintf(label, sizeof label, "%s, depth", task);
+    print_lengths(g, label);
+    for (int d = 0; d < g->n_depths; d++) {
+        printf("%16.0f %%", 100 * mn_eval_depth(g, d));
+        for (int l = 0; l < g->n_lengths; l++) {
+            mn_cell c = mn_results_cell(r, task, setting, g->lengths[l], mn_eval_depth(g, d));
+            print_cell(&c);
+        }
+        putchar('\n');
+    }
+}
+
+static void print_differences(const mn_eval_grid *g, const mn_results *r) {
+    char text[24];
+    printf("\n%-28s %-18s %8s  %s\n", "setting", "task", "length",
+           "score less that of the first setting, 95 % interval");
+    for (int s = 1; s < g->n_settings; s++)
+        for (int t = 0; t < g->n_tasks; t++)
+            for (int l = 0; l < g->n_lengths; l++) {
+                mn_difference d =
+                    mn_results_difference(r, g->tasks[t]->name, g->lengths[l], g->settings[s], g->settings[0]);
+                if (d.n)
+                    printf("%-28s %-18s %8s  %+.3f [%+.3f, %+.3f], n = %lld\n", g->settings[s], g->tasks[t]->name,
+                           length_text(g->lengths[l], text), d.mean, d.interval.low, d.interval.high, (long long)d.n);
+            }
+}
+
+void mn_eval_print(const mn_eval_grid *g, const mn_results *r) {
+    for (int s = 0; s < g->n_settings; s++) {
+        print_setting(g, r, g->settings[s]);
+        for (int t = 0; t < g->n_tasks && g->n_depths > 1; t++) print_depths(g, r, g->tasks[t]->name, g->settings[s]);
+    }
+    if (g->n_settings > 1) print_differences(g, r);
+}
+
+static json_t *cell_json(const mn_cell *c) {
+    json_t *o = json_pack("{s:I, s:I}", "n", (json_int_t)c->n, "failed", (json_int_t)c->n_failed);
+    if (isfinite(c->mean)) json_object_set_new(o, "score", json_real(c->mean));
+    json_object_set_new(o, "low", json_real(c->interval.low));
+    json_object_set_new(o, "high", json_real(c->interval.high));
+    json_object_set_new(o, "prefill_tokens_per_s", json_real(c->prefill_tokens_per_s));
+    json_object_set_new(o, "decode_tokens_per_s", json_real(c->decode_tokens_per_s));
+    json_object_set_new(o, "kv_bytes", json_real(c->kv_bytes));
+    return o;
+}
+
+void mn_eval_print_json(const mn_eval_grid *g, const mn_results *r) {
+    json_t *cells = json_array();
+    for (int s = 0; s < g->n_settings; s++)
+        for (int t = 0; t < g->n_tasks; t++)
+            for (int l = 0; l < g->n_lengths; l++)
+                for (int d = 0; d < MN_MAX(g->n_depths, 1); d++) {
+                    double depth = mn_eval_depth(g, d);
+                    mn_cell c = mn_results_cell(r, g->tasks[t]->name, g->settings[s], g->lengths[l], depth);
+                    json_t *o = cell_json(&c);
+                    json_object_set_new(o, "task", json_string(g->tasks[t]->name));
+                    json_object_set_new(o, "setting", json_string(g->settings[s]));
+                    json_object_set_new(o, "length", json_integer(g->lengths[l]));
+                    if (depth >= 0) json_object_set_new(o, "depth", json_real(depth));
+                    json_array_append_new(cells, o);
+                }
+    json_t *whole = json_pack("{s:s, s:I, s:o}", "model", g->model, "seed", (json_int_t)g->seed, "cells", cells);
+    if (g->n_tasks > 1)
+        json_object_set_new(whole, "effective_length", json_integer(effective_length(g, r, g->settings[0])));
+    json_dumpf(whole, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(whole);
+}
+
+static void draw_cells(const mn_eval_grid *g, const mn_results *r, const char *task, const char *setting, mn_svg *svg) {
+    int n_depths = MN_MAX(g->n_depths, 1);
+    for (int l = 0; l < g->n_lengths; l++)
+        for (int d = 0; d < n_depths; d++) {
+            mn_cell c = mn_results_cell(r, task, setting, g->lengths[l], mn_eval_depth(g, d));
+            char text[16];
+            if (!isfinite(c.mean)) continue;
+            double y0 = 100.0 * d / n_depths, y1 = 100.0 * (d + 1) / n_depths;
+            mn_svg_cell(svg, 0, 0.08 + 0.92 * c.mean, l, y0, l + 1, y1);
+            snprintf(text, sizeof text, "%.2f", c.mean);
+            mn_svg_note(svg, MN_SVG_MIDDLE, l + 0.5, y0 + 0.62 * (y1 - y0), text);
+        }
+}
+
+mn_status mn_eval_draw(const mn_eval_grid *g, const mn_results *r, const char *task, const char *setting,
+                       const char *path, mn_error *err) {
+    char title[256], subtitle[256], lengths[160] = "length of context, left to right:", text[24];
+    const char *name = strrchr(g->model, '/') ? strrchr(g->model, '/') + 1 : g->model;
+    mn_svg svg;
+    for (int l = 0; l < g->n_lengths; l++) {
+        size_t used = strlen(lengths);
+        snprintf(lengths + used, sizeof lengths - used, " %s", length_text(g->lengths[l], text));
+    }
+    snprintf(title, sizeof title, "%s: %s", name, task);
+    snprintf(subtitle, sizeof subtitle, "share of right answers, %lld samples a cell, seed %lld%s%s",
+             (long long)g->n_samples, (long long)g->seed, *setting ? ", " : "", setting);
+    mn_svg_begin(&svg, title, (mn_svg_axis){lengths, 0, g->n_lengths, .log = false},
+                 (mn_svg_axis){g->n_depths ? "depth of the needle (%)" : "any depth", 100, 0, .log = false});
+    svg.width = MN_MAX(420, 110 * g->n_lengths);
+    svg.height = MN_MAX(120, 34 * MN_MAX(g->n_depths, 1));
+    svg.subtitle = subtitle;
+    draw_cells(g, r, task, setting, &svg);
+    return mn_svg_write(&svg, path, err);
+}
+
+static void put_table(mn_strbuf *out, const mn_eval_grid *g, const mn_results *r, const char *setting) {
+    char text[24];
+    mn_strbuf_puts(out, "<table><tr><th>task</th>");
+    for (int l = 0; l < g->n_lengths; l++) mn_strbuf_printf(out, "<th>%s</th>", length_text(g->lengths[l], text));
+    mn_strbuf_puts(out, "</tr>\n");
+    for (int t = 0; t < g->n_tasks; t++) {
+        mn_strbuf_printf(out, "<tr><td>%s</td>", g->tasks[t]->name);
+        for (int l = 0; l < g->n_lengths; l++) {
+            mn_cell c = mn_results_cell(r, g->tasks[t]->name, setting, g->lengths[l], -1);
+            if (isfinite(c.mean))
+                mn_strbuf_printf(
+                    out, "<td style=\"background:rgba(37,99,201,%.2f)\">%.2f <small>%.2f to %.2f, n %lld</small></td>",
+                    0.6 * c.mean, c.mean, c.interval.low, c.interval.high, (long long)(c.n - c.n_failed));
+            else
+                mn_strbuf_puts(out, "<td>-</td>");
+        }
+        mn_strbuf_puts(out, "</tr>\n");
+    }
+    mn_strbuf_puts(out, "</table>\n");
+}
+
+static mn_status put_map(mn_strbuf *out, const mn_eval_grid *g, const mn_results *r, const char *task,
+                         const char *setting, const char *page, mn_error *err) {
+    char path[4200], *svg;
+    size_t bytes;
+    snprintf(path, sizeof path, "%.4100s.map.svg", page);
+    MN_TRY(mn_eval_draw(g, r, task, setting, path, err));
+    MN_TRY(mn_file_read(path, 1 << 24, &svg, &bytes, err));
+    remove(path);
+    mn_strbuf_put(out, svg, bytes);
+    free(svg);
+    return MN_OK;
+}
+
+/* Text that may hold what HTML reserves. */
+static void put_escaped(mn_strbuf *out, const char *text) {
+    for (; *text; text++) {
+        if (*text == '<')
+            mn_strbuf_puts(out, "&lt;");
+        else if (*text == '&')
+            mn_strbuf_puts(out, "&amp;");
+        else if (*text == '"')
+            mn_strbuf_puts(out, "&quot;");
+        else
+            mn_strbuf_putc(out, *text);
+    }
+}
+
+mn_status mn_eval_page(const mn_eval_grid *g, const mn_results *r, const char *path, mn_error *err) {
+    mn_strbuf out = MN_STRBUF_INIT;
+    mn_status status = MN_OK;
+    mn_strbuf_puts(
+        &out,
+        "<!doctype html><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
+        "<title>mnemo eval</title><style>body{font:15px/1.5 system-ui;max-width:70em;margin:2em auto;padding:0 1em;"
+        "color-scheme:light dark}table{border-collapse:collapse}td,th{padding:.3em .7em;border:1px solid #8884;"
+        "text-align:right}td:first-child{text-align:left}small{opacity:.7}svg{max-width:100%}</style>\n<h1>");
+    put_escaped(&out, g->model);
+    mn_strbuf_printf(&out, "</h1><p>%lld samples a cell, seed %lld; intervals are Wilson's, 95 %%.</p>\n",
+                     (long long)g->n_samples, (long long)g->seed);
+    for (int s = 0; s < g->n_settings && status == MN_OK; s++) {
+        mn_strbuf_puts(&out, "<h2>");
+        put_escaped(&out, *g->settings[s] ? g->settings[s] : "as the model is");
+        mn_strbuf_puts(&out, "</h2>\n");
+        put_table(&out, g, r, g->settings[s]);
+        for (int t = 0; t < g->n_tasks && status == MN_OK && g->n_depths > 1; t++)
+            status = put_map(&out, g, r, g->tasks[t]->name, g->settings[s], path, err);
+    }
+    mn_writer w = {0};
+    if (status == MN_OK) status = mn_writer_open(path, &w, err);
+    if (status == MN_OK) {
+        mn_writer_put(&w, out.data, out.bytes);
+        status = mn_writer_commit(&w, err);
+    }
+    mn_strbuf_release(&out);
+    return status;
+}

@@ -1,0 +1,314 @@
+/* mnemo eval needle, ruler, compare, ...: samples of tasks over a grid of lengths, depths and settings. */
+#include "base/checked.h"
+#include "cli/eval.h"
+#include "cli/model_file.h"
+#include "cli/progress.h"
+#include "eval/qa_set.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *lengths_text, *tasks_text, *svg_path, *html_path, *results_path, *dump_path;
+static mn_text_list haystacks, qa_files, settings;
+static int64_t n_samples, n_depths, seed;
+static bool as_json;
+
+static const mn_option options[] = {
+    MN_OPTION_TEXT("lengths", &lengths_text, "N,...", "1k,2k,4k", "tokens of a sample, its answer included"),
+    MN_OPTION_INT("depths", &n_depths, "N", "0", 0, 101, "places of the needle, 0 to 100 %; 0: drawn for each sample"),
+    MN_OPTION_INT("n samples", &n_samples, "N", "20", 1, 1000000, "samples of each cell"),
+    MN_OPTION_TEXT("tasks", &tasks_text, "NAME,...", NULL, "tasks, instead of the verb's own (mnemo eval tasks)"),
+    MN_OPTION_TEXTS("settings", &settings, "SETTING",
+                    "one of several ways to open the session: attn=quest:16,512 (may be repeated)"),
+    MN_OPTION_TEXTS("haystack", &haystacks, "PATH", "texts that needles are hidden in (the novel that ships)"),
+    MN_OPTION_TEXTS("qa", &qa_files, "FILE", "questions as JSON Lines: question, answers, passages, others"),
+    MN_OPTION_INT("s seed", &seed, "N", "42", 0, 9e18, "of the samples"),
+    MN_OPTION_TEXT("o output", &results_path, "FILE", NULL, "append results as JSON Lines, and go on where they stop"),
+    MN_OPTION_TEXT("dump", &dump_path, "FILE", NULL, "write the samples as JSON Lines and ask nothing"),
+    MN_OPTION_FLAG("json", &as_json, "one JSON object"),
+    MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw the heat map of the first task and setting"),
+    MN_OPTION_TEXT("html", &html_path, "FILE", NULL, "one page with all maps and tables"),
+    MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTIONS_END,
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number) {
+    (void)number;
+    interrupted = 1;
+}
+
+typedef struct job {
+    mn_eval_grid grid;
+    mn_results results;
+    mn_corpus corpus;
+    mn_qa_set qa[2];
+    mn_engine *engine;
+    mn_session *session;
+    mn_progress progress;
+    int64_t done;
+    FILE *dump;
+} job;
+
+static mn_status parse_lengths(mn_eval_grid *g, mn_error *err) {
+    for (const char *p = lengths_text; *p;) {
+        char *end;
+        errno = 0;
+        long long n = strtoll(p, &end, 10);
+        if (*end == 'k' || *end == 'K') {
+            n *= 1024;
+            end++;
+        } else if (*end == 'm' || *end == 'M') {
+            n *= 1 << 20;
+            end++;
+        }
+        if (end == p || errno || n < 16 || n > INT64_C(1) << 32 || (*end && *end != ',') ||
+            g->n_lengths == MN_MAX_LENGTHS)
+            return mn_fail(err, MN_ERR_ARGUMENT,
+                           "--lengths %s: wanted at most %d numbers from 16 up, with commas between.", lengths_text,
+                           MN_MAX_LENGTHS);
+        g->lengths[g->n_lengths++] = n;
+        p = end + (*end == ',');
+    }
+    return MN_OK;
+}
+
+static mn_status parse_tasks(mn_eval_grid *g, const char *names, mn_error *err) {
+    for (const char *p = names; *p;) {
+        char name[64];
+        size_t n = strcspn(p, ", ");
+        snprintf(name, sizeof name, "%.*s", (int)n, p);
+        const mn_task *task = mn_task_find(name);
+        if (n && !task)
+            return mn_fail(err, MN_ERR_ARGUMENT, "there is no task \"%s\"; mnemo eval tasks lists them.", name);
+        if (task && g->n_tasks < MN_MAX_CELLS_TASKS) g->tasks[g->n_tasks++] = task;
+        p += n + (p[n] != 0);
+    }
+    return g->n_tasks ? MN_OK : mn_fail(err, MN_ERR_ARGUMENT, "--tasks names no task; mnemo eval tasks lists them.");
+}
+
+/* The tasks that need questions are left out without them, and said. */
+static void drop_tasks_without_data(mn_eval_grid *g) {
+    int n = 0;
+    for (int i = 0; i < g->n_tasks; i++) {
+        int set = !strcmp(g->tasks[i]->name, "qa_1") ? 1 : !strcmp(g->tasks[i]->name, "qa_2") ? 2 : 0;
+        if (set <= qa_files.n)
+            g->tasks[n++] = g->tasks[i];
+        else
+            fprintf(stderr, "mnemo eval: %s is left out: it needs %s--qa FILE.\n", g->tasks[i]->name,
+                    set == 2 ? "a second " : "");
+    }
+    g->n_tasks = n;
+}
+
+static mn_status open_data(job *j, mn_error *err) {
+    char shipped[PATH_MAX];
+    const char *paths[] = {shipped};
+    for (int i = 0; i < qa_files.n && i < 2; i++) MN_TRY(mn_qa_set_read(qa_files.items[i], &j->qa[i], err));
+    if (haystacks.n) return mn_corpus_open(haystacks.items, haystacks.n, 4096, &j->corpus, err);
+    if (!mn_shipped_file_find("demo/pride-and-prejudice.txt", shipped))
+        return mn_fail(err, MN_ERR_ARGUMENT, "no text to hide needles in is here; use --haystack FILE.");
+    return mn_corpus_open(paths, 1, 4096, &j->corpus, err);
+}
+
+static bool report_progress(void *arg, int64_t done, int64_t total) {
+    (void)arg, (void)done, (void)total;
+    return !interrupted;
+}
+
+/* A session for samples of this length under a setting. */
+static mn_status open_session(job *j, const char *setting, int64_t length, mn_error *err) {
+    mn_model_options o = mn_given_model;
+    mn_session_close(j->session);
+    j->session = NULL;
+    o.beyond = true; /* to measure what happens there */
+    MN_TRY(mn_eval_apply_setting(&o, setting, err));
+    if (o.n_ctx == 0) o.n_ctx = length;
+    return mn_model_options_session(&o, j->engine, &j->session, err);
+}
+
+static uint64_t seed_of(const mn_eval_grid *g, int64_t sample) {
+    return (uint64_t)g->seed * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)sample;
+}
+
+static mn_status make_sample(job *j, const mn_task *task, int64_t length, double depth, int64_t sample,
+                             mn_task_sample *out, mn_error *err) {
+    int64_t n;
+    bool second = !strcmp(task->name, "qa_2");
+    mn_task_world world = {.corpus = &j->corpus, .qa = &j->qa[second], .length = length, .depth = depth};
+    mn_task_sample_init(out);
+    return mn_task_fit(task, &world, seed_of(&j->grid, sample), mn_ask_count, j->engine, out, &n, err);
+}
+
+/* One sample asked. What cannot be asked is a result too, and counted. */
+static mn_status ask(job *j, const mn_task *task, const char *setting, int64_t length, double depth, int64_t sample,
+                     mn_error *err) {
+    mn_task_sample s;
+    mn_asked asked = {.answer = MN_STRBUF_INIT};
+    mn_result r = {.length = length, .sample = sample, .depth = depth, .score = NAN};
+    snprintf(r.task, sizeof r.task, "%s", task->name);
+    snprintf(r.setting, sizeof r.setting, "%s", setting);
+    mn_status status = make_sample(j, task, length, depth, sample, &s, err);
+    if (status == MN_OK) status = mn_ask(j->engine, j->session, task, &s, report_progress, NULL, &asked, err);
+    if (status == MN_OK) {
+        r.score = asked.score;
+        r.n_prompt = asked.n_prompt;
+        r.n_reused = asked.n_reused;
+        r.n_answer = asked.n_answer;
+        r.prefill_s = asked.prefill_s;
+        r.decode_s = asked.decode_s;
+        r.kv_bytes = (double)asked.kv_bytes;
+    } else if (status == MN_ERR_LIMIT) {
+        snprintf(r.failure, sizeof r.failure, "%.250s", err->text);
+        status = MN_OK;
+    }
+    if (status == MN_OK) status = mn_results_add(&j->results, &r, &s, *r.failure ? NULL : &asked, err);
+    mn_strbuf_release(&asked.answer);
+    mn_task_sample_release(&s);
+    return status;
+}
+
+/* One sample at each depth, the deepest first: the text before a needle is the same at every depth, and the session
+ * keeps it. */
+static mn_status run_sample(job *j, const mn_task *task, const char *setting, int64_t length, int64_t i,
+                            mn_error *err) {
+    const mn_eval_grid *g = &j->grid;
+    for (int d = MN_MAX(g->n_depths, 1) - 1; d >= 0; d--) {
+        double depth = mn_eval_depth(g, d);
+        if (!mn_results_find(&j->results, task->name, setting, length, depth, i)) {
+            if (!j->session) MN_TRY(open_session(j, setting, length, err));
+            MN_TRY(ask(j, task, setting, length, depth, i, err));
+        }
+        mn_progress_at(&j->progress, ++j->done);
+        if (interrupted)
+            return mn_fail(err, MN_ERR_CANCELLED, "stopped; what was measured is kept where -o was given.");
+    }
+    return MN_OK;
+}
+
+static mn_status run_grid(job *j, mn_error *err) {
+    const mn_eval_grid *g = &j->grid;
+    mn_progress_begin(&j->progress, "evaluating", "samples",
+                      (int64_t)g->n_settings * g->n_lengths * g->n_tasks * MN_MAX(g->n_depths, 1) * g->n_samples);
+    for (int s = 0; s < g->n_settings; s++)
+        for (int l = 0; l < g->n_lengths; l++) {
+            mn_session_close(j->session);
+            j->session = NULL;
+            for (int t = 0; t < g->n_tasks; t++)
+                for (int64_t i = 0; i < g->n_samples; i++)
+                    MN_TRY(run_sample(j, g->tasks[t], g->settings[s], g->lengths[l], i, err));
+        }
+    return MN_OK;
+}
+
+static void put_json_text(FILE *f, const char *text) {
+    fputc('"', f);
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            fprintf(f, "\\%c", *p);
+        else if (*p < 32)
+            fprintf(f, "\\u%04x", *p);
+        else
+            fputc(*p, f);
+    }
+    fputc('"', f);
+}
+
+static mn_status dump_grid(job *j, mn_error *err) {
+    const mn_eval_grid *g = &j->grid;
+    for (int t = 0; t < g->n_tasks; t++)
+        for (int l = 0; l < g->n_lengths; l++)
+            for (int d = 0; d < MN_MAX(g->n_depths, 1); d++)
+                for (int64_t i = 0; i < g->n_samples; i++) {
+                    mn_task_sample s;
+                    MN_TRY(make_sample(j, g->tasks[t], g->lengths[l], mn_eval_depth(g, d), i, &s, err));
+                    fprintf(j->dump,
+                            "{\"task\": \"%s\", \"length\": %lld, \"sample\": %lld, \"depth\": %.4f, \"document\": ",
+                            g->tasks[t]->name, (long long)g->lengths[l], (long long)i, s.depth);
+                    put_json_text(j->dump, s.document.data);
+                    fputs(", \"question\": ", j->dump);
+                    put_json_text(j->dump, s.question.data);
+                    fputs(", \"prefix\": ", j->dump);
+                    put_json_text(j->dump, s.prefix.data);
+                    fputs(", \"references\": [", j->dump);
+                    for (int k = 0; k < s.n_references; k++) {
+                        if (k) fputs(", ", j->dump);
+                        put_json_text(j->dump, s.references[k]);
+                    }
+                    fputs("]}\n", j->dump);
+                    mn_task_sample_release(&s);
+                }
+    return fflush(j->dump) ? mn_fail(err, MN_ERR_IO, "%s: cannot write: %s.", dump_path, strerror(errno)) : MN_OK;
+}
+
+static mn_status open_grid(job *j, const mn_eval_verb *verb, mn_error *err) {
+    mn_eval_grid *g = &j->grid;
+    const char *names = tasks_text ? tasks_text : verb->tasks;
+    *g = (mn_eval_grid){.n_samples = n_samples, .seed = seed, .n_depths = (int)n_depths};
+    if (!names) return mn_fail(err, MN_ERR_ARGUMENT, "needs --tasks NAME,...; mnemo eval tasks lists them.");
+    MN_TRY(parse_lengths(g, err));
+    MN_TRY(parse_tasks(g, names, err));
+    drop_tasks_without_data(g);
+    for (int i = 0; i < settings.n && i < 16; i++) g->settings[g->n_settings++] = settings.items[i];
+    if (g->n_settings == 0) g->settings[g->n_settings++] = "";
+    return MN_OK;
+}
+
+static mn_status show(job *j, mn_error *err) {
+    const mn_eval_grid *g = &j->grid;
+    if (as_json)
+        mn_eval_print_json(g, &j->results);
+    else
+        mn_eval_print(g, &j->results);
+    if (svg_path) MN_TRY(mn_eval_draw(g, &j->results, g->tasks[0]->name, g->settings[0], svg_path, err));
+    return html_path ? mn_eval_page(g, &j->results, html_path, err) : MN_OK;
+}
+
+static mn_status run(job *j, const mn_eval_verb *verb, mn_error *err) {
+    MN_TRY(open_grid(j, verb, err));
+    MN_TRY(open_data(j, err));
+    MN_TRY(mn_model_options_engine(&mn_given_model, false, &j->engine, err));
+    j->grid.model = mn_engine_info(j->engine).path;
+    if (dump_path) {
+        if (!(j->dump = fopen(dump_path, "we")))
+            return mn_fail(err, MN_ERR_IO, "%s: cannot open: %s.", dump_path, strerror(errno));
+        return dump_grid(j, err);
+    }
+    MN_TRY(mn_results_open(results_path, &j->results, err));
+    signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
+    mn_status status = run_grid(j, err);
+    mn_progress_end(&j->progress);
+    return status == MN_OK ? show(j, err) : status;
+}
+
+int mn_eval_tasks(const mn_eval_verb *verb, int argc, char **argv) {
+    char name[32];
+    const mn_usage usage = {.verb = name,
+                            .synopsis = "[MODEL] [--lengths N,...] [-n N] [options]",
+                            .about = verb->about,
+                            .example =
+                                "mnemo eval needle -m model.gguf --lengths 1k,2k,4k --depths 11 -n 5 --svg map.svg",
+                            .options = options,
+                            .words = "model"};
+    mn_text_list none;
+    mn_error err;
+    static job j;
+    snprintf(name, sizeof name, "eval %s", verb->name);
+    int code = mn_options_parse(&usage, argc, argv, &none);
+    if (code >= 0) return code;
+    mn_status status = run(&j, verb, &err);
+    if (j.dump) fclose(j.dump);
+    mn_results_close(&j.results);
+    mn_session_close(j.session);
+    mn_engine_close(j.engine);
+    mn_corpus_close(&j.corpus);
+    mn_qa_set_release(&j.qa[0]);
+    mn_qa_set_release(&j.qa[1]);
+    return status == MN_OK ? MN_EXIT_DONE : mn_cli_fail(name, &err);
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# mnemo eval: samples over a grid, resumed where they stopped, compared under settings; perplexity; a page.
+set -euo pipefail
+. "$(dirname "$0")/support.bash"
+has() { grep -q -- "$2" "$1" || fail "wanted in $1: $2" "$(cat "$1")"; }
+model=$MNEMO_SOURCE_DIR/models/default.gguf
+
+"$mnemo" eval tasks >"$temp/tasks"
+has "$temp/tasks" 'niah_multikey_3'
+has "$temp/tasks" 'graphwalks'
+
+# A grid of 2 lengths, 3 depths and 2 samples; killed at any point it goes on: cut the file and run again.
+"$mnemo" eval needle -m "$model" --lengths 256,2k --depths 3 -n 2 -o "$temp/a.jsonl" --svg "$temp/map.svg" --html "$temp/page.html" >"$temp/whole" 2>"$temp/err"
+[ "$(wc -l <"$temp/a.jsonl")" -eq 12 ]
+has "$temp/map.svg" "2k"
+has "$temp/page.html" '<svg'
+head -c $(($(wc -c <"$temp/a.jsonl") / 2)) "$temp/a.jsonl" >"$temp/b.jsonl"
+"$mnemo" eval needle -m "$model" --lengths 256,2k --depths 3 -n 2 -o "$temp/b.jsonl" >"$temp/again" 2>"$temp/err"
+[ "$(wc -l <"$temp/b.jsonl")" -eq 12 ]
+diff <(sed 's/prefill.*//' "$temp/whole") <(sed 's/prefill.*//' "$temp/again")
+# The text before a needle is read once for all depths.
+grep -q '"reused_tokens":[1-9][0-9][0-9]' "$temp/a.jsonl"
+
+# The same samples under two settings, with paired differences; as JSON too.
+"$mnemo" eval compare -m "$model" --tasks needle --lengths 512 -n 4 --settings c=512 --settings 'attn=sinks:4,60,ctk=q8_0' >"$temp/compare" 2>"$temp/err"
+has "$temp/compare" 'attn=sinks:4,60,ctk=q8_0'
+has "$temp/compare" 'n = 4'
+"$mnemo" eval kv -m "$model" --lengths 512 -n 1 --json 2>"$temp/err" | grep -q '"task": "kv"'
+"$mnemo" eval report "$temp/a.jsonl" --html "$temp/report.html" >"$temp/report"
+diff <(sed 1,1d "$temp/report" | grep '%') <(grep '%' "$temp/whole")
+
+"$mnemo" eval ppl -m "$model" -f "$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt" --windows 128,256 --max-windows 2 --svg "$temp/loss.svg" >"$temp/ppl" 2>"$temp/err"
+has "$temp/ppl" 'bits/byte'
+has "$temp/loss.svg" 'window 256'
+
+"$mnemo" eval needle -m "$model" --lengths 512 -n 2 --dump "$temp/dump.jsonl" 2>"$temp/err"
+[ "$(wc -l <"$temp/dump.jsonl")" -eq 2 ]
+has "$temp/dump.jsonl" '"references": \["'
+
+wrong() { code=0; "$mnemo" eval "$@" >"$temp/out" 2>"$temp/err" || code=$?; [ "$code" -eq 2 ] || { echo "eval $*: exit $code"; exit 1; }; }
+wrong
+wrong nothing
+wrong needle -m "$model" --lengths x
+wrong compare -m "$model" --lengths 512
+wrong compare -m "$model" --tasks nothing
+wrong compare -m "$model" --tasks needle --lengths 512 -n 1 --settings 'heat=3'
+wrong ppl -m "$model"
