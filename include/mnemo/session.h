@@ -89,6 +89,9 @@ mn_disk_figures mn_session_disk(const mn_session *session);
 /* The whole state, in one file (docs/formats/session.md). A restored session continues as one never stopped; a file
  * of another model, type or position scheme is refused with the difference named. */
 mn_status mn_session_save(const mn_session *session, const char *path, mn_error *err);
+/* Whether the session could be saved at path once it holds n_tokens: asked before a long prompt is run. An error names
+ * the room that is needed and that there is, or what else stands against it. */
+mn_status mn_session_check_save(const mn_session *session, const char *path, int64_t n_tokens, mn_error *err);
 mn_status mn_session_restore(mn_session *session, const char *path, mn_error *err);
 
 #ifdef __cplusplus

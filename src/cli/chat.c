@@ -1,4 +1,5 @@
 /* mnemo chat: talk. */
+#include "base/file.h"
 #include "cli/chat.h"
 #include "cli/answer.h"
 #include "cli/remedy.h"
@@ -43,7 +44,10 @@ static const mn_usage usage = {
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int signal_number) {
-    if (interrupted) _exit(128 + signal_number);
+    if (interrupted) {
+        mn_writer_remove_all();
+        _exit(128 + signal_number);
+    }
     interrupted = 1;
 }
 

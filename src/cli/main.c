@@ -1,6 +1,7 @@
 /* mnemo: the verb table. */
 #include "cli/nearest.h"
 #include "cli/options.h"
+#include "cli/signals.h"
 #include "cli/streams.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -132,6 +133,7 @@ static int run(int argc, char **argv) {
 int main(int argc, char **argv) {
     mn_error err;
     mn_streams_start();
+    mn_signals_start();
     int code = run(argc, argv);
     if (mn_streams_finish(&err) && code == MN_EXIT_DONE) code = mn_cli_fail(argc > 1 ? argv[1] : "", &err);
     return code;

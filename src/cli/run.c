@@ -4,6 +4,8 @@
 #include "cli/model_options.h"
 #include "cli/progress.h"
 #include "cli/run_report.h"
+#include "cli/saved_session.h"
+#include "cli/signals.h"
 #include "cli/streams.h"
 #include "cli/texts.h"
 #include "cli/verbs.h"
@@ -12,10 +14,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static mn_text_list files;
-static const char *prompt, *system_prompt, *session_path;
+static const char *prompt, *system_prompt;
+static mn_saved_session saved;
 static bool raw, quiet, verbose, as_json, escape, no_escape;
 
 static const mn_option options[] = {
@@ -26,8 +28,9 @@ static const mn_option options[] = {
     MN_OPTION_FLAG("raw", &raw, "join files and prompt as they are, without any template"),
     MN_OPTION_FLAG("e escape", &escape, "read \\n, \\t, \\\\, \\x41 ... in prompt, system message and -r"),
     MN_OPTION_FLAG("no-escape", &no_escape, "leave them as they are, which is what happens without -e"),
-    MN_OPTION_TEXT("session", &session_path, "FILE", NULL,
+    MN_OPTION_TEXT("session", &saved.path, "FILE", NULL,
                    "start from this saved session if it is there, and save to it"),
+    MN_OPTION_FLAG("session-replace", &saved.replace, "save to it also where it holds another text"),
     MN_OPTION_FLAG("json", &as_json, "print one JSON object: answer, why it ended, figures, ids"),
     MN_OPTION_FLAG("q quiet", &quiet, "no line of figures"),
     MN_OPTION_FLAG("v verbose", &verbose, "say what was chosen: the seed"),
@@ -81,20 +84,29 @@ static bool show_progress(void *arg, int64_t done, int64_t total) {
         f->before_last_s = seconds;
     }
     mn_progress_at(&j->progress, done);
-    return true;
+    return !mn_signals_interrupted();
+}
+
+/* What was read before Ctrl-C is not read again by the next run. */
+static mn_status say_stopped(mn_error *err) {
+    if (!saved.is_kept && saved.failure.status == MN_OK)
+        mn_fail(err, MN_ERR_CANCELLED, "%s It is saved: the same command goes on from there.", err->text);
+    return MN_ERR_CANCELLED;
 }
 
 static mn_status prefill(job *j, mn_error *err) {
     mn_run_figures *f = &j->figures;
     f->n_prompt = (int64_t)j->tokens.n;
-    if (session_path && access(session_path, F_OK) == 0) MN_TRY(mn_session_restore(j->session, session_path, err));
+    MN_TRY(mn_saved_session_begin(&saved, j->session, j->tokens.data, f->n_prompt, err));
+    if (saved.path) mn_signals_catch_interrupt();
     j->started = mn_clock_seconds();
     mn_progress_begin(&j->progress, "reading", "tokens", f->n_prompt);
     mn_status status = mn_session_sync(j->session, j->tokens.data, f->n_prompt, show_progress, j, &f->n_reused, err);
     mn_progress_end(&j->progress);
     f->prefill_s = mn_clock_seconds() - j->started;
-    MN_TRY(status);
-    return session_path ? mn_session_save(j->session, session_path, err) : MN_OK;
+    mn_signals_release_interrupt();
+    if (status == MN_OK || status == MN_ERR_CANCELLED) mn_saved_session_save(&saved, j->session);
+    return status == MN_ERR_CANCELLED ? say_stopped(err) : status;
 }
 
 static bool take_text(void *arg, const char *text, size_t bytes) {
@@ -150,7 +162,8 @@ static mn_status work(job *j, mn_error *err) {
     MN_TRY(prefill(j, err));
     MN_TRY(answer(j, err));
     if (!quiet) mn_run_print_figures(&j->figures, j->session);
-    return MN_OK;
+    if (saved.failure.status != MN_OK && err) *err = saved.failure;
+    return saved.failure.status;
 }
 
 int cmd_run(int argc, char **argv) {

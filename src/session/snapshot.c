@@ -130,11 +130,29 @@ static mn_status put_all(hashed_writer *w, const mn_session *s, mn_identity mode
     return MN_OK;
 }
 
+static mn_status fail_evicted(int64_t n, mn_error *err) {
+    return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_ATTN, 0}),
+                        "a file holds whole texts, and snapkv evicts %lld KV entries of this one; save without it.",
+                        (long long)n);
+}
+
+mn_status mn_session_check_save(const mn_session *s, const char *path, int64_t n_tokens, mn_error *err) {
+    const mn_kv_shape *shape = mn_kvcache_shape(s->sequence.cache);
+    int64_t window, budget = mn_session_budget(s, &window);
+    if (budget > 0 && n_tokens > budget) return fail_evicted(n_tokens - budget, err);
+    mn_window w = {MN_MAX(n_tokens, 1), s->n_batch, shape->k_type, shape->v_type, 0, &s->attn};
+    mn_memory_plan plan;
+    size_t bytes;
+    MN_TRY(mn_memory_plan_make(s->engine, &w, &plan, err));
+    bool fits =
+        mn_mul_size((size_t)w.n_ctx, sizeof *s->tokens, &bytes) && mn_add_size(bytes, plan.kv_bytes, &bytes) &&
+        mn_add_size(bytes, plan.state_bytes, &bytes) &&
+        mn_add_size(bytes, sizeof(snapshot_header) + (size_t)s->engine->model.config.n_vocab * sizeof(float), &bytes);
+    return mn_file_check_room(path, fits ? bytes : SIZE_MAX, err);
+}
+
 mn_status mn_session_save(const mn_session *s, const char *path, mn_error *err) {
-    if (s->sequence.n_evicted)
-        return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "%lld rows of this session were evicted, and a file holds whole texts; save without snapkv.",
-                       (long long)s->sequence.n_evicted);
+    if (s->sequence.n_evicted) return fail_evicted(s->sequence.n_evicted, err);
     mn_identity model;
     MN_TRY(mn_engine_identity(s->engine, &model, err));
     hashed_writer w = {.hash = XXH3_createState()};
