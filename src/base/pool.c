@@ -146,6 +146,8 @@ void mn_pool_destroy(mn_pool *pool) {
 
 int mn_pool_threads(const mn_pool *pool) { return pool ? pool->n_threads : 1; }
 
+bool mn_pool_is_dry(const mn_pool *pool) { return pool && pool->dry; }
+
 static void open_loop(mn_pool *pool, int64_t n_items, int64_t grain, mn_pool_fn *fn, void *arg) {
     uint64_t loop = (atomic_load(&pool->ticket) >> INDEX_BITS) + 1;
     atomic_store(&pool->ticket, loop << INDEX_BITS | index_mask);

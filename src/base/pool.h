@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct mn_pool mn_pool;
@@ -23,6 +24,7 @@ mn_status mn_pool_create(int n_threads, mn_pool **out, mn_error *err);
 mn_status mn_pool_create_dry(int n_threads, mn_pool **out, mn_error *err);
 void mn_pool_destroy(mn_pool *pool);
 int mn_pool_threads(const mn_pool *pool);
+bool mn_pool_is_dry(const mn_pool *pool);
 
 /* Runs fn over [0, n_items) in ranges of at most `grain` items (>= 1), handed out as threads come free, and returns
  * when all are done. One loop at a time per pool, started by one thread; loops do not nest. pool may be NULL: the

@@ -77,6 +77,9 @@ mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes,
  * first_token, and writes pages out until there is room. After a failure the cache is as before. */
 mn_status mn_kvcache_prepare(mn_kvcache *cache, int64_t first_token, int64_t n_rows, mn_error *err);
 
+/* Whether pages are in a file and nowhere else. */
+bool mn_kvcache_has_cold(const mn_kvcache *cache);
+
 /* What a cache with a file holds there now, and what went through it so far. Zeros without one. */
 typedef struct mn_kv_traffic {
     uint64_t disk_bytes, read_bytes, written_bytes;

@@ -59,6 +59,8 @@ static mn_status warm_up(mn_kvcache *cache, int64_t page, mn_error *err) {
     return MN_OK;
 }
 
+bool mn_kvcache_has_cold(const mn_kvcache *cache) { return cache->cold_begin < cache->cold_end; }
+
 mn_status mn_kvcache_prepare(mn_kvcache *cache, int64_t first_token, int64_t n_rows, mn_error *err) {
     int64_t first_page = first_token / MN_PAGE_TOKENS;
     int64_t end_page = (first_token + n_rows + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;

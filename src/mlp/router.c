@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { ROWS_GRAIN = 64 }; /* rows of a thread at a time */
+
 mn_status mn_router_check(const mn_router *r, mn_error *err) {
     if (r->gating != MN_GATING_SOFTMAX && r->gating != MN_GATING_SIGMOID)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "expert gating function %d is neither softmax (1) nor sigmoid (2).",
@@ -33,7 +35,7 @@ static int take_best(const float *scores, bool *taken, int n) {
     return best;
 }
 
-/* Scratch of one row. */
+/* Scratch of one thread. */
 typedef struct row_scratch {
     float *s, *scores, *group_scores; /* [n_experts], [n_experts], [n_groups] */
     bool *taken, *group_taken;        /* [n_experts], [n_groups] */
@@ -81,16 +83,39 @@ static void route_row(const mn_router *r, const mn_kernels *kernels, int32_t *id
     for (int i = 0; i < r->n_used; i++) weights[i] *= factor;
 }
 
+typedef struct route_job {
+    const mn_router *r;
+    const mn_kernels *kernels;
+    int32_t *ids;
+    float *weights;
+    const float *logits;
+    float *floats; /* [n_threads, 3, n_experts] */
+    bool *flags;   /* [n_threads, 2, n_experts] */
+} route_job;
+
+static void route_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    const route_job *job = arg;
+    const mn_router *r = job->r;
+    float *floats = job->floats + (int64_t)thread_index * 3 * r->n_experts;
+    bool *flags = job->flags + (int64_t)thread_index * 2 * r->n_experts;
+    row_scratch t = {floats, floats + r->n_experts, floats + 2 * r->n_experts, flags, flags + r->n_experts};
+    for (int64_t row = begin; row < end; row++)
+        route_row(r, job->kernels, job->ids + row * r->n_used, job->weights + row * r->n_used,
+                  job->logits + row * r->n_experts, &t);
+}
+
 mn_status mn_route(const mn_compute *c, const mn_router *r, int32_t *ids, float *weights, const float *logits,
                    int64_t n_rows, mn_error *err) {
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
-    size_t n = (size_t)r->n_experts;
-    float *floats = mn_arena_alloc(c->scratch, n, 3 * sizeof *floats);
-    bool *flags = mn_arena_alloc(c->scratch, n, 2 * sizeof *flags);
-    if (!floats || !flags) return mn_fail(err, MN_ERR_MEMORY, "no memory to route tokens to %d experts.", r->n_experts);
-    row_scratch t = {floats, floats + n, floats + 2 * n, flags, flags + n};
-    for (int64_t row = 0; row < n_rows; row++)
-        route_row(r, c->kernels, ids + row * r->n_used, weights + row * r->n_used, logits + row * r->n_experts, &t);
+    size_t n = (size_t)mn_pool_threads(c->pool) * (size_t)r->n_experts;
+    route_job job = {r, c->kernels, ids, weights, logits, NULL, NULL};
+    job.floats = mn_arena_alloc(c->scratch, n, 3 * sizeof *job.floats);
+    job.flags = mn_arena_alloc(c->scratch, n, 2 * sizeof *job.flags);
+    if (!job.floats || !job.flags)
+        return mn_fail(err, MN_ERR_MEMORY, "no memory to route tokens to %d experts.", r->n_experts);
+    /* On a dry pool all rows stay with the same experts: the most rows that one can get. */
+    for (int64_t i = 0; i < n_rows * r->n_used; i++) ids[i] = (int32_t)(i % r->n_used);
+    mn_pool_run(c->pool, n_rows, ROWS_GRAIN, route_rows, &job);
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;
 }

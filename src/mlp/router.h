@@ -33,8 +33,8 @@ typedef struct mn_router {
 mn_status mn_router_check(const mn_router *router, mn_error *err);
 
 /* ids, weights [n_rows, n_used], best first, from logits [n_rows, n_experts]. Equal scores: the lowest id. ids are
- * distinct and in range also when logits are no numbers. A row depends on nothing but its logits. MN_ERR_MEMORY when
- * scratch ends. */
+ * distinct and in range also when logits are no numbers. A row depends on nothing but its logits; on a dry pool, which
+ * routes nothing, all go to the first n_used. MN_ERR_MEMORY when scratch ends. */
 mn_status mn_route(const mn_compute *c, const mn_router *router, int32_t *ids, float *weights, const float *logits,
                    int64_t n_rows, mn_error *err);
 

@@ -36,6 +36,16 @@ static inline bool mn_attn_is_linear(const mn_attn_spec *r, int layer) {
     return kind && kind->traits & MN_PATTERN_ROWLESS;
 }
 
+/* Whether a layer carries a recurrent state, beside the histories of convolutions. */
+static inline bool mn_attn_has_state(const mn_attn_spec *r, int layer) {
+    return r->infini.shape.segment || mn_attn_is_linear(r, layer);
+}
+/* The position map under which a layer sees its keys; NULL: by distance. Distances within a window were all trained, so
+ * that no map changes them. */
+static inline const mn_posmap *mn_attn_map(const mn_attn_spec *r, const mn_config *config, int layer) {
+    return r->map.scheme && mn_config_window(config, layer) == 0 ? &r->map : NULL;
+}
+
 /* Layers before this one that cache rows: its index in a cache that holds only those. */
 int mn_attn_kv_layer(const mn_attn_spec *r, int layer);
 /* Layers that cache rows, of all. */

@@ -1,290 +1,331 @@
 #include "model/forward.h"
 
-#include "model/parts.h"
+#include "base/checked.h"
 
-#include <string.h>
+/* The angles of a step's queries and keys. Under position maps (position/posmap.h) a query sees each range of its keys
+ * from another position, and keys are cached once for each plane; else there is one of both. */
+typedef struct rotations {
+    int n_ranges, n_planes;
+    mn_rows queries[MN_POSMAP_RANGES], keys[MN_POSMAP_PLANES]; /* none: nothing is rotated */
+} rotations;
 
-/* One layer's work: the step, the table, and the layer's own weights. */
+/* One layer's work. */
 typedef struct layer_run {
+    const mn_backend *b;
     const mn_step *s;
-    const mn_ops *ops;
     const mn_config *config;
     const mn_layer *w;
     int layer;
-    const mn_batch *batch;
-    const mn_parts *parts; /* NULL: every key by its distance */
+    const rotations *turns;
 } layer_run;
 
-/* Rows of n values as one head each. */
-static mn_heads rows_of(const float *x, int64_t n) { return (mn_heads){(float *)x, n, n, 1, (int)n}; }
-
-/* Rows of n_heads heads of n values. */
-static mn_heads heads_of(const float *x, int n_heads, int n) {
-    return (mn_heads){(float *)x, (int64_t)n_heads * n, n, n_heads, n};
+/* Rows as many as those of x. */
+static mn_status take(const layer_run *r, mn_rows x, int n_heads, int64_t n, mn_rows *out, mn_error *err) {
+    return r->b->take(r->s, x.n_rows, n_heads, n, out, err);
 }
 
-/* The first or last `n` dimensions of every head. */
-static mn_heads sub_heads(mn_heads x, int first, int n) {
-    x.data += first;
-    x.n = n;
-    return x;
+/* Room for a result that takes the place of x, which is not needed any more. */
+static mn_status take_over(const layer_run *r, mn_rows x, mn_rows *out, mn_error *err) {
+    *out = x;
+    return r->b->keeps_inputs ? take(r, x, x.n_heads, x.n, out, err) : MN_OK;
 }
 
-static const mn_angles *angles_of(const layer_run *r) {
-    bool local = r->config->rope_local_base > 0 && mn_config_window(r->config, r->layer) > 0;
-    return local ? &r->s->angles_local : &r->s->angles;
+static mn_status project(const layer_run *r, mn_rows out, const mn_projection *w, mn_rows x, mn_error *err) {
+    return r->b->project(r->s, &out, &w, 1, x, err);
 }
 
-static mn_status project(const layer_run *r, float *out, const mn_projection *w, const float *x, mn_error *err) {
-    return r->ops->project(r->s, &out, &w, 1, x, r->s->n_rows, err);
+/* y = norm(x) */
+static mn_status norm(const layer_run *r, mn_rows x, const mn_norm *w, mn_rows *y, mn_error *err) {
+    MN_TRY(take(r, x, x.n_heads, x.n, y, err));
+    return r->b->norm(r->s, *y, x, w, err);
 }
 
-/* y = norm(x), in new scratch. */
-static float *normed(const layer_run *r, const float *x, const mn_norm *norm, mn_error *err) {
-    float *y = mn_step_floats(r->s, r->s->n_rows, r->config->n_embd);
-    if (y)
-        r->ops->norm(r->s, rows_of(y, r->config->n_embd), rows_of(x, r->config->n_embd), norm);
-    else
-        mn_no_scratch(err);
-    return y;
+/* x = norm(x) */
+static mn_status norm_over(const layer_run *r, mn_rows *x, const mn_norm *w, mn_error *err) {
+    mn_rows y;
+    MN_TRY(take_over(r, *x, &y, err));
+    MN_TRY(r->b->norm(r->s, y, *x, w, err));
+    *x = y;
+    return MN_OK;
+}
+
+static mn_status clamp_over(const layer_run *r, mn_rows *x, float limit, mn_error *err) {
+    mn_rows y;
+    MN_TRY(take_over(r, *x, &y, err));
+    MN_TRY(r->b->clamp(r->s, y, *x, limit, err));
+    *x = y;
+    return MN_OK;
+}
+
+/* q and k through the layer's short convolutions. */
+static mn_status convolve(const layer_run *r, mn_rows *q, mn_rows *k, mn_error *err) {
+    mn_rows q_out, k_out;
+    MN_TRY(take(r, *q, q->n_heads, q->n, &q_out, err));
+    MN_TRY(take(r, *k, k->n_heads, k->n, &k_out, err));
+    MN_TRY(r->b->convolve(r->s, r->layer, q_out, k_out, *q, *k, err));
+    *q = q_out;
+    *k = k_out;
+    return MN_OK;
 }
 
 /* q, k, v for attention with one key and value head per n_heads / n_kv_heads query heads. */
-static mn_status make_qkv(const layer_run *r, const float *y, float *q, float *k, float *v, mn_error *err) {
+static mn_status make_qkv(const layer_run *r, mn_rows y, mn_rows *q, mn_rows *k, mn_rows *v, mn_error *err) {
     const mn_config *c = r->config;
+    MN_TRY(take(r, y, c->n_heads, c->head_dim_k, q, err));
+    MN_TRY(take(r, y, c->n_kv_heads, c->head_dim_k, k, err));
+    MN_TRY(take(r, y, c->n_kv_heads, c->head_dim_v, v, err));
     const mn_projection *const ws[] = {&r->w->q, &r->w->k, &r->w->v};
-    float *const outs[] = {q, k, v};
-    MN_TRY(r->ops->project(r->s, outs, ws, 3, y, r->s->n_rows, err));
+    MN_TRY(r->b->project(r->s, (const mn_rows[]){*q, *k, *v}, ws, 3, y, err));
     if (c->clamp_qkv > 0) {
-        r->ops->clamp(r->s, q, (int64_t)c->n_heads * c->head_dim_k, c->clamp_qkv);
-        r->ops->clamp(r->s, k, (int64_t)c->n_kv_heads * c->head_dim_k, c->clamp_qkv);
-        r->ops->clamp(r->s, v, (int64_t)c->n_kv_heads * c->head_dim_v, c->clamp_qkv);
+        MN_TRY(clamp_over(r, q, c->clamp_qkv, err));
+        MN_TRY(clamp_over(r, k, c->clamp_qkv, err));
+        MN_TRY(clamp_over(r, v, c->clamp_qkv, err));
     }
-    mn_heads q_heads = heads_of(q, c->n_heads, c->head_dim_k), k_heads = heads_of(k, c->n_kv_heads, c->head_dim_k);
-    if (r->w->q_norm.w) r->ops->norm(r->s, q_heads, q_heads, &r->w->q_norm);
-    if (r->w->k_norm.w) r->ops->norm(r->s, k_heads, k_heads, &r->w->k_norm);
-    if (c->n_conv_taps) return r->ops->convolve(r->s, r->layer, q, k, err);
+    if (r->w->q_norm.w) MN_TRY(norm_over(r, q, &r->w->q_norm, err));
+    if (r->w->k_norm.w) MN_TRY(norm_over(r, k, &r->w->k_norm, err));
+    return c->n_conv_taps ? convolve(r, q, k, err) : MN_OK;
+}
+
+/* x rotated, in its place where `last` says that nobody else needs it. */
+static mn_status rotate(const layer_run *r, mn_rows x, mn_rows angles, bool last, mn_rows *out, mn_error *err) {
+    *out = x;
+    if (!angles.buffer) return MN_OK;
+    MN_TRY((last ? take_over(r, x, out, err) : take(r, x, x.n_heads, x.n, out, err)));
+    return r->b->rotate(r->s, *out, x, 0, angles, err);
+}
+
+/* Caches k and v. */
+static mn_status append(const layer_run *r, mn_rows k, mn_rows v, bool last, mn_error *err) {
+    for (int plane = 0; plane < r->turns->n_planes; plane++) {
+        mn_rows turned;
+        bool last_plane = plane + 1 == r->turns->n_planes;
+        MN_TRY(rotate(r, k, r->turns->keys[plane], last && last_plane, &turned, err));
+        MN_TRY(r->b->append(r->s, r->layer, plane, turned, plane == 0 ? v : (mn_rows){0}, err));
+    }
     return MN_OK;
 }
 
-static void rotate_qk(const layer_run *r, float *q, float *k) {
-    const mn_config *c = r->config;
-    if (c->rope_style == MN_ROPE_STYLE_NONE) return;
-    r->ops->rotate(r->s, sub_heads(heads_of(q, c->n_heads, c->head_dim_k), 0, c->rope.n_rot), angles_of(r));
-    r->ops->rotate(r->s, sub_heads(heads_of(k, c->n_kv_heads, c->head_dim_k), 0, c->rope.n_rot), angles_of(r));
+/* One range of keys. */
+static mn_status attend_range(const layer_run *r, int range, mn_rows q, bool last, mn_rows out, mn_rows lse,
+                              mn_error *err) {
+    mn_rows turned;
+    MN_TRY(rotate(r, q, r->turns->queries[range], last, &turned, err));
+    return r->b->attend(r->s, r->layer, range, out, lse, turned, err);
 }
 
-/* MHA, GQA, MQA: one function, they differ in n_kv_heads. *out: [n_rows, n_heads, head_dim_v] of scratch. */
-static mn_status attention_heads(const layer_run *r, float **out, const float *y, mn_error *err) {
-    const mn_config *c = r->config;
-    int64_t n = r->s->n_rows;
-    float *q = mn_step_floats(r->s, n, (int64_t)c->n_heads * c->head_dim_k);
-    float *k = mn_step_floats(r->s, n, (int64_t)c->n_kv_heads * c->head_dim_k);
-    float *v = mn_step_floats(r->s, n, (int64_t)c->n_kv_heads * c->head_dim_v);
-    float *mixed = mn_step_floats(r->s, n, (int64_t)c->n_heads * c->head_dim_v);
-    if (!q || !k || !v || !mixed) return mn_no_scratch(err);
-    MN_TRY(make_qkv(r, y, q, k, v, err));
-    bool remembers = mn_step_has_recurrent(r->s, r->layer);
-    float *plain_q = q, *plain_k = k;
-    if (remembers) { /* a memory wants q and k without positions */
-        plain_q = mn_step_floats(r->s, n, (int64_t)c->n_heads * c->head_dim_k);
-        plain_k = mn_step_floats(r->s, n, (int64_t)c->n_kv_heads * c->head_dim_k);
-        if (!plain_q || !plain_k) return mn_no_scratch(err);
-        memcpy(plain_q, q, (size_t)n * (size_t)c->n_heads * (size_t)c->head_dim_k * sizeof *q);
-        memcpy(plain_k, k, (size_t)n * (size_t)c->n_kv_heads * (size_t)c->head_dim_k * sizeof *k);
-    }
-    if (r->parts) {
-        MN_TRY(mn_parts_attend(r->s, r->ops, r->parts, r->layer, mixed, q, k, v, err));
-    } else {
-        rotate_qk(r, q, k);
-        r->ops->append(r->s, r->layer, k, v);
-        MN_TRY(r->ops->attend(r->s, r->layer, mixed, q, err));
-    }
-    if (remembers) MN_TRY(r->ops->remember(r->s, r->layer, mixed, y, plain_q, plain_k, v, err));
-    *out = mixed;
+/* *out and *lse joined with attention over one more range. */
+static mn_status merge_range(const layer_run *r, int range, mn_rows q, bool last, mn_rows *out, mn_rows *lse,
+                             mn_error *err) {
+    mn_rows more, more_lse, all, all_lse;
+    mn_arena_mark mark = r->b->mark(r->s);
+    MN_TRY(take(r, *out, out->n_heads, out->n, &more, err));
+    MN_TRY(take(r, *lse, lse->n_heads, lse->n, &more_lse, err));
+    MN_TRY(attend_range(r, range, q, last, more, more_lse, err));
+    MN_TRY(take_over(r, *out, &all, err));
+    MN_TRY(take_over(r, *lse, &all_lse, err));
+    MN_TRY(r->b->merge(r->s, all, all_lse, *out, *lse, more, more_lse, err));
+    r->b->rewind(r->s, mark);
+    *out = all;
+    *lse = all_lse;
     return MN_OK;
 }
 
-/* Queries of MLA [n_heads, n_nope + n_rot], compressed or not. */
-static mn_status mla_queries(const layer_run *r, float *q, const float *y, mn_error *err) {
+/* Softmax attention over what is cached, range after range, joined by log-sum-exp. */
+static mn_status attend(const layer_run *r, mn_rows q, bool last, mn_rows *out, mn_error *err) {
+    const mn_config *c = r->config;
+    mn_rows lse = {0};
+    int n_ranges = r->turns->n_ranges;
+    MN_TRY(take(r, q, c->n_heads, c->head_dim_v, out, err));
+    if (n_ranges > 1) MN_TRY(take(r, q, c->n_heads, 1, &lse, err));
+    MN_TRY(attend_range(r, 0, q, last && n_ranges == 1, *out, lse, err));
+    for (int range = 1; range < n_ranges; range++)
+        MN_TRY(merge_range(r, range, q, last && range + 1 == n_ranges, out, &lse, err));
+    return MN_OK;
+}
+
+/* MHA, GQA, MQA: one function, they differ in n_kv_heads. *out: [n_rows, n_heads, head_dim_v]. */
+static mn_status attention_heads(const layer_run *r, mn_rows y, mn_rows *out, mn_error *err) {
+    mn_rows q, k, v, softmax;
+    bool recurrent = mn_step_has_recurrent(r->s, r->layer); /* recurrent states want q and k without positions */
+    MN_TRY(make_qkv(r, y, &q, &k, &v, err));
+    MN_TRY(append(r, k, v, !recurrent, err));
+    MN_TRY(attend(r, q, !recurrent, &softmax, err));
+    *out = softmax;
+    if (!recurrent) return MN_OK;
+    MN_TRY(take_over(r, softmax, out, err));
+    return r->b->mix_recurrent(r->s, r->layer, *out, softmax, y, q, k, v, err);
+}
+
+/* Queries of MLA, compressed or not. */
+static mn_status mla_queries(const layer_run *r, mn_rows y, mn_rows q, mn_error *err) {
+    mn_rows latent;
     int64_t rank = r->config->mla.q_rank;
     if (rank == 0) return project(r, q, &r->w->q_b, y, err);
-    float *latent = mn_step_floats(r->s, r->s->n_rows, rank);
-    if (!latent) return mn_no_scratch(err);
+    MN_TRY(take(r, y, 1, rank, &latent, err));
     MN_TRY(project(r, latent, &r->w->q_a, y, err));
-    r->ops->norm(r->s, rows_of(latent, rank), rows_of(latent, rank), &r->w->q_a_norm);
+    MN_TRY(norm_over(r, &latent, &r->w->q_a_norm, err));
     return project(r, q, &r->w->q_b, latent, err);
 }
 
 /* MLA (DeepSeek-V2, arXiv:2405.04434, sec. 2.1): a token leaves one latent row and one rotated key behind for all
  * heads, [c ; rope(k_rot)], c = norm(W_DKV y); what attention makes of them is in attention/mla.h. */
-static mn_status attention_mla(const layer_run *r, float **out, const float *y, mn_error *err) {
-    const mn_config *c = r->config;
-    const mn_mla_config *m = &c->mla;
-    int64_t n = r->s->n_rows, row = m->kv_rank + m->n_rot;
-    float *q = mn_step_floats(r->s, n, (int64_t)c->n_heads * (m->n_nope + m->n_rot));
-    float *k = mn_step_floats(r->s, n, row);
-    float *mixed = mn_step_floats(r->s, n, (int64_t)c->n_heads * m->v_dim);
-    if (!q || !k || !mixed) return mn_no_scratch(err);
-    MN_TRY(mla_queries(r, q, y, err));
+static mn_status attention_mla(const layer_run *r, mn_rows y, mn_rows *out, mn_error *err) {
+    const mn_mla_config *m = &r->config->mla;
+    mn_rows q, k, q_turned, k_turned, angles = r->turns->queries[0];
+    MN_TRY(take(r, y, r->config->n_heads, m->n_nope + m->n_rot, &q, err));
+    MN_TRY(take(r, y, 1, m->kv_rank + m->n_rot, &k, err));
+    MN_TRY(mla_queries(r, y, q, err));
     MN_TRY(project(r, k, &r->w->kv_a, y, err));
-    r->ops->norm(r->s, sub_heads(rows_of(k, row), 0, m->kv_rank), sub_heads(rows_of(k, row), 0, m->kv_rank),
-                 &r->w->kv_a_norm);
-    r->ops->rotate(r->s, sub_heads(heads_of(q, c->n_heads, m->n_nope + m->n_rot), m->n_nope, m->n_rot), angles_of(r));
-    r->ops->rotate(r->s, sub_heads(rows_of(k, row), m->kv_rank, m->n_rot), angles_of(r));
-    r->ops->append(r->s, r->layer, k, NULL);
-    *out = mixed;
-    return r->ops->attend_latent(r->s, r->layer, mixed, q, err);
+    MN_TRY(take_over(r, k, &k_turned, err));
+    MN_TRY(
+        r->b->norm(r->s, mn_rows_part(k_turned, 0, m->kv_rank), mn_rows_part(k, 0, m->kv_rank), &r->w->kv_a_norm, err));
+    MN_TRY(r->b->rotate(r->s, mn_rows_part(k_turned, m->kv_rank, m->n_rot), mn_rows_part(k, m->kv_rank, m->n_rot), 0,
+                        angles, err));
+    MN_TRY(take_over(r, q, &q_turned, err));
+    MN_TRY(r->b->rotate(r->s, q_turned, q, m->n_nope, angles, err));
+    MN_TRY(r->b->append(r->s, r->layer, 0, k_turned, (mn_rows){0}, err));
+    MN_TRY(take(r, y, r->config->n_heads, m->v_dim, out, err));
+    return r->b->attend_latent(r->s, r->layer, *out, q_turned, err);
 }
 
 /* out = down(activation(gate x) * up x), or without gate down(activation(up x)). */
-static mn_status mlp(const layer_run *r, float *out, const float *x, const mn_projection *gate, const mn_projection *up,
+static mn_status mlp(const layer_run *r, mn_rows out, mn_rows x, const mn_projection *gate, const mn_projection *up,
                      const mn_projection *down, mn_error *err) {
     int64_t n_ff = up->w.ne[1];
-    const mn_projection *const ws[] = {up, gate};
-    float *const hidden[] = {mn_step_floats(r->s, r->s->n_rows, n_ff), mn_step_floats(r->s, r->s->n_rows, n_ff)};
     bool gated = gate->w.data != NULL;
-    if (!hidden[0] || !hidden[1]) return mn_no_scratch(err);
-    MN_TRY(r->ops->project(r->s, hidden, ws, gated ? 2 : 1, x, r->s->n_rows, err));
-    r->ops->activate(r->s, hidden[0], gated ? hidden[1] : NULL, n_ff);
-    return project(r, out, down, hidden[0], err);
+    const mn_projection *const ws[] = {up, gate};
+    mn_rows hidden[2] = {{0}}, activated;
+    for (int i = 0; i < 1 + gated; i++) MN_TRY(take(r, x, 1, n_ff, &hidden[i], err));
+    MN_TRY(r->b->project(r->s, hidden, ws, 1 + gated, x, err));
+    MN_TRY(take_over(r, hidden[0], &activated, err));
+    MN_TRY(r->b->activate(r->s, activated, hidden[1], hidden[0], err));
+    return project(r, out, down, activated, err);
 }
 
-static mn_status feed_forward(const layer_run *r, float *out, const float *x, mn_error *err) {
+/* *x += y */
+static mn_status add_over(const layer_run *r, mn_rows *x, mn_rows y, mn_error *err) {
+    mn_rows sum;
+    MN_TRY(take_over(r, *x, &sum, err));
+    MN_TRY(r->b->add(r->s, sum, *x, y, err));
+    *x = sum;
+    return MN_OK;
+}
+
+static mn_status feed_forward(const layer_run *r, mn_rows x, mn_rows *out, mn_error *err) {
     const mn_layer *w = r->w;
-    if (!mn_config_is_moe(r->config, r->layer)) return mlp(r, out, x, &w->gate, &w->up, &w->down, err);
-    MN_TRY(r->ops->experts(r->s, r->layer, out, x, err));
+    if (!mn_config_is_moe(r->config, r->layer)) return mlp(r, *out, x, &w->gate, &w->up, &w->down, err);
+    MN_TRY(r->b->experts(r->s, r->layer, *out, x, err));
     if (r->config->moe.n_shared == 0) return MN_OK;
-    float *shared = mn_step_floats(r->s, r->s->n_rows, r->config->n_embd);
-    if (!shared) return mn_no_scratch(err);
+    mn_rows shared;
+    MN_TRY(take(r, x, 1, x.n, &shared, err));
     MN_TRY(mlp(r, shared, x, &w->shared_gate, &w->shared_up, &w->shared_down, err));
-    r->ops->add(r->s, out, shared, r->config->n_embd);
-    return MN_OK;
+    return add_over(r, out, shared, err);
 }
 
-/* x += post_norm(out) */
-static void add_residual(const layer_run *r, float *x, float *out, const mn_norm *post_norm) {
-    int64_t n = r->config->n_embd;
-    if (post_norm->w) r->ops->norm(r->s, rows_of(out, n), rows_of(out, n), post_norm);
-    r->ops->add(r->s, x, out, n);
+/* *x += post_norm(y) */
+static mn_status add_residual(const layer_run *r, mn_rows *x, mn_rows y, const mn_norm *post_norm, mn_error *err) {
+    if (post_norm->w) MN_TRY(norm_over(r, &y, post_norm, err));
+    return add_over(r, x, y, err);
 }
 
-/* Moves the rows whose logits are wanted to the front. */
-static void keep_wanted(const mn_batch *batch, float *x, int64_t n) {
-    for (int64_t i = 0; i < batch->n_wanted; i++) memmove(x + i * n, x + batch->wanted[i] * n, (size_t)n * sizeof *x);
+/* *x += project(mixed); *x += mlp(norm(*x)) */
+static mn_status finish_layer(const layer_run *r, mn_rows *x, mn_rows mixed, mn_error *err) {
+    mn_rows attended, y, out;
+    MN_TRY(take(r, *x, 1, x->n, &attended, err));
+    MN_TRY(project(r, attended, &r->w->o, mixed, err));
+    MN_TRY(add_residual(r, x, attended, &r->w->post_attn_norm, err));
+    MN_TRY(norm(r, *x, &r->w->ffn_norm, &y, err));
+    MN_TRY(take_over(r, attended, &out, err));
+    MN_TRY(feed_forward(r, y, &out, err));
+    return add_residual(r, x, out, &r->w->post_ffn_norm, err);
 }
 
-/* x += project(mixed); x += mlp(norm(x)) */
-static mn_status finish_layer(const layer_run *r, float *x, const float *mixed, mn_error *err) {
-    float *out = mn_step_floats(r->s, r->s->n_rows, r->config->n_embd);
-    if (!out) return mn_no_scratch(err);
-    MN_TRY(project(r, out, &r->w->o, mixed, err));
-    add_residual(r, x, out, &r->w->post_attn_norm);
-    float *y = normed(r, x, &r->w->ffn_norm, err);
-    if (!y) return MN_ERR_MEMORY;
-    MN_TRY(feed_forward(r, out, y, err));
-    add_residual(r, x, out, &r->w->post_ffn_norm);
-    return MN_OK;
+/* The rows whose logits are wanted. */
+static mn_status keep_wanted(const layer_run *r, const mn_batch *batch, mn_rows *x, mn_error *err) {
+    mn_rows all = *x;
+    if (batch->n_wanted == all.n_rows) return MN_OK;
+    MN_TRY(r->b->take(r->s, batch->n_wanted, all.n_heads, all.n, x, err));
+    return r->b->gather(r->s, *x, all, batch->wanted, err);
 }
 
-/* x += attention(norm(x)); x += mlp(norm(x)). The last layer goes on with the wanted rows alone, moved to the front: of
- * the others only keys and values are needed, by later tokens. */
-static mn_status run_layer(const layer_run *r, float *x, mn_error *err) {
-    const mn_config *c = r->config;
-    float *mixed = NULL, *y = normed(r, x, &r->w->attn_norm, err);
-    if (!y) return MN_ERR_MEMORY;
-    if (c->mla.kv_rank)
-        MN_TRY(attention_mla(r, &mixed, y, err));
-    else
-        MN_TRY(attention_heads(r, &mixed, y, err));
-    if (r->layer < c->n_layers - 1) return finish_layer(r, x, mixed, err);
-    mn_step wanted = *r->s;
-    layer_run rest = *r;
-    wanted.n_rows = r->batch->n_wanted;
-    rest.s = &wanted;
-    keep_wanted(r->batch, x, c->n_embd);
-    keep_wanted(r->batch, mixed, (int64_t)c->n_heads * c->head_dim_v);
-    return wanted.n_rows ? finish_layer(&rest, x, mixed, err) : MN_OK;
+/* *x += attention(norm(*x)); *x += mlp(norm(*x)). The last layer goes on with the wanted rows alone: of the others only
+ * keys and values are needed, by later tokens. */
+static mn_status run_layer(const layer_run *r, const mn_batch *batch, mn_rows *x, mn_error *err) {
+    mn_rows y, mixed;
+    MN_TRY(norm(r, *x, &r->w->attn_norm, &y, err));
+    MN_TRY((r->config->mla.kv_rank ? attention_mla : attention_heads)(r, y, &mixed, err));
+    if (r->layer == r->config->n_layers - 1) {
+        if (batch->n_wanted == 0) return MN_OK;
+        MN_TRY(keep_wanted(r, batch, x, err));
+        MN_TRY(keep_wanted(r, batch, &mixed, err));
+    }
+    return finish_layer(r, x, mixed, err);
 }
 
-/* Positions of all rows as angles. Where a memory carries the past, positions restart with each segment. */
-static mn_status make_angles(mn_step *s, mn_error *err) {
+static mn_status make_angles(const mn_step *s, mn_place place, int index, mn_rows *out, mn_error *err) {
     const mn_config *c = &s->model->config;
     if (c->rope_style == MN_ROPE_STYLE_NONE) return MN_OK;
-    int64_t n_pairs = c->rope.n_rot / 2;
-    int64_t *positions = mn_arena_alloc(s->c->scratch, (size_t)s->n_rows, sizeof *positions);
-    mn_angles *all[] = {&s->angles, c->rope_local_base > 0 ? &s->angles_local : NULL};
-    for (int i = 0; i < 2 && all[i]; i++) {
-        all[i]->cos = mn_step_floats(s, s->n_rows, n_pairs);
-        all[i]->sin = mn_step_floats(s, s->n_rows, n_pairs);
-        if (!positions || !all[i]->cos || !all[i]->sin) return mn_no_scratch(err);
-    }
-    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
-        const mn_sequence *t = slice->sequence;
-        int64_t at = slice->first_row * n_pairs;
-        for (int64_t i = 0; i < slice->n_rows; i++) positions[i] = mn_attn_position(&t->attn, t->n_tokens + i);
-        mn_rope_angles(&t->rope, positions, slice->n_rows, s->angles.cos + at, s->angles.sin + at);
-        if (all[1])
-            mn_rope_angles(&t->rope_local, positions, slice->n_rows, s->angles_local.cos + at,
-                           s->angles_local.sin + at);
-    }
+    MN_TRY(s->backend->take(s, s->n_rows, 2, c->rope.n_rot / 2, out, err));
+    return s->backend->angles(s, *out, place, index, err);
+}
+
+static mn_status rotations_of_tokens(const mn_step *s, mn_place place, rotations *out, mn_error *err) {
+    *out = (rotations){.n_ranges = 1, .n_planes = 1};
+    MN_TRY(make_angles(s, place, 0, &out->queries[0], err));
+    out->keys[0] = out->queries[0];
     return MN_OK;
 }
 
-/* Distances in a layer with a window of its own never leave what was trained: no map changes them. */
-static mn_status run_layers(const mn_step *s, const mn_ops *ops, const mn_batch *batch, float *x, mn_error *err) {
+/* n_ranges 0: no sequence of the step has a position map. */
+static mn_status rotations_of_maps(const mn_step *s, rotations *out, mn_error *err) {
+    *out = (rotations){0};
+    for (int i = 0; i < s->n_slices; i++) {
+        const mn_posmap *map = &s->slices[i].sequence->attn.map;
+        out->n_ranges = MN_MAX(out->n_ranges, map->n_ranges);
+        out->n_planes = MN_MAX(out->n_planes, map->n_planes);
+    }
+    for (int i = 0; i < out->n_ranges; i++) MN_TRY(make_angles(s, MN_PLACE_QUERY, i, &out->queries[i], err));
+    for (int i = 0; i < out->n_planes; i++) MN_TRY(make_angles(s, MN_PLACE_KEY, i, &out->keys[i], err));
+    return MN_OK;
+}
+
+static mn_status run_layers(const mn_step *s, const mn_batch *batch, mn_rows *x, mn_error *err) {
     const mn_model *m = s->model;
-    mn_parts parts;
-    MN_TRY(mn_parts_make(s, &parts, err));
+    rotations plain, local, maps;
+    MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN, &plain, err));
+    if (m->config.rope_local_base > 0) MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN_LOCAL, &local, err));
+    MN_TRY(rotations_of_maps(s, &maps, err));
+    mn_arena_mark mark = s->backend->mark(s);
     for (int layer = 0; layer < m->config.n_layers; layer++) {
-        layer_run run = {s, ops, &m->config, &m->weights.layers[layer], layer, batch, NULL};
-        if (parts.n_parts > 0 && mn_config_window(&m->config, layer) == 0) run.parts = &parts;
-        mn_arena_mark mark = mn_arena_get_mark(s->c->scratch);
-        MN_TRY(run_layer(&run, x, err));
-        mn_arena_rewind(s->c->scratch, mark);
+        bool windowed = mn_config_window(&m->config, layer) > 0;
+        layer_run run = {s->backend, s, &m->config, &m->weights.layers[layer], layer, &plain};
+        if (windowed && m->config.rope_local_base > 0) run.turns = &local;
+        if (!windowed && maps.n_ranges > 0) run.turns = &maps; /* distances within a window were all trained */
+        s->backend->rewind(s, mark);
+        MN_TRY(run_layer(&run, batch, x, err));
     }
     return MN_OK;
 }
 
-/* Logits of the first n_wanted rows of x, which is overwritten. */
-static mn_status make_logits(const mn_step *s, const mn_ops *ops, const mn_batch *batch, float *x, mn_error *err) {
-    const mn_config *c = &s->model->config;
-    const mn_projection *output = &s->model->weights.output;
-    mn_step wanted = *s;
-    float *logits = batch->logits;
-    wanted.n_rows = batch->n_wanted;
-    if (wanted.n_rows == 0) return MN_OK;
-    ops->norm(&wanted, rows_of(x, c->n_embd), rows_of(x, c->n_embd), &s->model->weights.output_norm);
-    MN_TRY(ops->project(&wanted, &logits, &output, 1, x, wanted.n_rows, err));
-    if (c->final_softcap > 0) ops->cap(&wanted, logits, wanted.n_rows, c->final_softcap);
-    return MN_OK;
-}
-
-static mn_status run(mn_step *s, const mn_ops *ops, const mn_batch *batch, mn_error *err) {
+static mn_status run(const mn_step *s, const mn_batch *batch, mn_error *err) {
     const mn_weights *w = &s->model->weights;
-    int64_t n_embd = s->model->config.n_embd;
-    float *x = mn_step_floats(s, s->n_rows, n_embd);
-    if (!x) return mn_no_scratch(err);
-    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++)
-        MN_TRY(mn_kvcache_prepare(slice->sequence->cache, mn_sequence_n_kv(slice->sequence), slice->n_rows, err));
-    MN_TRY(ops->embed(s, x, err));
-    if (w->token_embd_norm.w) ops->norm(s, rows_of(x, n_embd), rows_of(x, n_embd), &w->token_embd_norm);
-    MN_TRY(make_angles(s, err));
-    MN_TRY(run_layers(s, ops, batch, x, err));
-    return make_logits(s, ops, batch, x, err);
+    layer_run r = {.b = s->backend, .s = s, .config = &s->model->config};
+    mn_rows x;
+    MN_TRY(r.b->prepare(s, err));
+    MN_TRY(r.b->take(s, s->n_rows, 1, r.config->n_embd, &x, err));
+    MN_TRY(r.b->embed(s, x, err));
+    if (w->token_embd_norm.w) MN_TRY(norm_over(&r, &x, &w->token_embd_norm, err));
+    MN_TRY(run_layers(s, batch, &x, err));
+    if (batch->n_wanted == 0) return MN_OK;
+    MN_TRY(norm_over(&r, &x, &w->output_norm, err));
+    return r.b->logits(s, batch->logits, x, err);
 }
 
-mn_status mn_forward(const mn_compute *c, const mn_ops *ops, const mn_model *model, const mn_batch *batch,
-                     mn_error *err) {
-    mn_step s = {.c = c,
-                 .model = model,
-                 .tokens = batch->tokens,
-                 .n_rows = batch->n_rows,
-                 .slices = batch->slices,
-                 .n_slices = batch->n_slices};
-    mn_arena_mark mark = mn_arena_get_mark(c->scratch);
-    mn_status status = run(&s, ops, batch, err);
-    mn_arena_rewind(c->scratch, mark);
+mn_status mn_forward(const mn_backend *backend, const mn_model *model, const mn_batch *batch, mn_error *err) {
+    mn_step s = {backend, model, batch->tokens, batch->n_rows, batch->slices, batch->n_slices};
+    mn_arena_mark mark = backend->mark(&s);
+    mn_status status = run(&s, batch, err);
+    backend->rewind(&s, mark);
     if (status != MN_OK) return status;
     for (int i = 0; i < batch->n_slices; i++) batch->slices[i].sequence->n_tokens += batch->slices[i].n_rows;
     return MN_OK;

@@ -86,10 +86,11 @@ static mn_status init_state(mn_sequence *t, const mn_config *c, mn_error *err) {
     return MN_OK;
 }
 
-static mn_status init_caches(mn_sequence *t, const mn_config *c, const mn_sequence_params *p, mn_error *err) {
-    mn_kv_shape rows = mn_sequence_kv_shape(c, &p->attn, p->k_type, p->v_type), keys = mn_sequence_plane_shape(&rows);
-    MN_TRY(mn_kvcache_create(&rows, p->n_ctx, &t->cache, err));
-    return p->attn.map.n_planes > 1 ? mn_kvcache_create(&keys, p->n_ctx, &t->grouped, err) : MN_OK;
+static mn_status init_caches(mn_sequence *t, const mn_config *c, int64_t n_ctx, mn_dtype k_type, mn_dtype v_type,
+                             mn_error *err) {
+    mn_kv_shape shape = mn_sequence_kv_shape(c, &t->attn, k_type, v_type), keys = mn_sequence_plane_shape(&shape);
+    MN_TRY(mn_kvcache_create(&shape, n_ctx, &t->cache, err));
+    return t->attn.map.n_planes > 1 ? mn_kvcache_create(&keys, n_ctx, &t->grouped, err) : MN_OK;
 }
 
 mn_status mn_sequence_init(mn_sequence *t, const mn_config *config, const mn_sequence_params *p, mn_error *err) {
@@ -97,7 +98,16 @@ mn_status mn_sequence_init(mn_sequence *t, const mn_config *config, const mn_seq
     mn_status status = mn_attn_check(&p->attn, config, err);
     if (status == MN_OK) status = init_positions(t, config, p->rope, mn_attn_n_positions(&p->attn, p->n_ctx), err);
     if (status == MN_OK) status = init_state(t, config, err);
-    if (status == MN_OK) status = init_caches(t, config, p, err);
+    if (status == MN_OK) status = init_caches(t, config, p->n_ctx, p->k_type, p->v_type, err);
+    if (status != MN_OK) mn_sequence_release(t);
+    return status;
+}
+
+mn_status mn_sequence_init_dry(mn_sequence *t, const mn_config *config, const mn_attn_spec *attn, mn_dtype k_type,
+                               mn_dtype v_type, mn_error *err) {
+    *t = (mn_sequence){.attn = *attn};
+    mn_status status = init_state(t, config, err);
+    if (status == MN_OK) status = init_caches(t, config, 1, k_type, v_type, err);
     if (status != MN_OK) mn_sequence_release(t);
     return status;
 }

@@ -35,6 +35,9 @@ typedef struct mn_sequence_params {
 /* The caller releases it. MN_ERR_UNSUPPORTED: see mn_attn_check. */
 mn_status mn_sequence_init(mn_sequence *t, const mn_config *config, const mn_sequence_params *params, mn_error *err);
 void mn_sequence_release(mn_sequence *t);
+/* One for a dry step (backend_cpu.h): caches of a page, whose entries are not touched; a state; no positions. */
+mn_status mn_sequence_init_dry(mn_sequence *t, const mn_config *config, const mn_attn_spec *attn, mn_dtype k_type,
+                               mn_dtype v_type, mn_error *err);
 /* Gives back cached rows from n on; the memory in use. */
 void mn_sequence_drop_after(mn_sequence *t, int64_t n);
 /* Rows out of sight that stay all the same, so that a short way back needs no new start. */

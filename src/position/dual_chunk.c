@@ -21,13 +21,13 @@ static const char *wrong(const mn_posmap *map) {
     return map->b >= map->a ? "the chunk C must be longer than its local part L" : NULL;
 }
 
-static mn_posmap_part at(const mn_posmap *map, int part, int64_t i) {
+static mn_posmap_range at(const mn_posmap *map, int range, int64_t i) {
     int64_t length = map->a - map->b, offset = i % length, start = i - offset, before = MN_MAX(0, start - length);
-    switch (part) {
-    case INTRA: return (mn_posmap_part){.q_position = offset, .key_begin = start, .key_end = i + 1};
+    switch (range) {
+    case INTRA: return (mn_posmap_range){.q_position = offset, .key_begin = start, .key_end = i + 1};
     case SUCCESSIVE:
-        return (mn_posmap_part){.q_position = MN_MIN(offset + length, map->a), .key_begin = before, .key_end = start};
-    default: return (mn_posmap_part){.q_position = MN_MIN(2 * length - 1, map->a), .key_end = before};
+        return (mn_posmap_range){.q_position = MN_MIN(offset + length, map->a), .key_begin = before, .key_end = start};
+    default: return (mn_posmap_range){.q_position = MN_MIN(2 * length - 1, map->a), .key_end = before};
     }
 }
 
@@ -48,7 +48,7 @@ const mn_posmap_scheme mn_posmap_dual_chunk = {
               .flag = "--pos dca:C,L",
               .file = "src/position/dual_chunk.c",
               .test = "tests/position/posmap_test.c"},
-    .n_parts = 3,
+    .n_ranges = 3,
     .n_planes = 1,
     .defaults = defaults,
     .wrong = wrong,

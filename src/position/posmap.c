@@ -37,7 +37,7 @@ mn_status mn_posmap_parse(const char *text, int64_t original_ctx, mn_posmap *out
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "\"%s\" is no position map: there are self-extend:G,W, dca:C,L, string:S,W and sinks:S,W.",
                        text);
-    *out = (mn_posmap){.scheme = s, .n_parts = s->n_parts, .n_planes = s->n_planes};
+    *out = (mn_posmap){.scheme = s, .n_ranges = s->n_ranges, .n_planes = s->n_planes};
     if (!text[bytes])
         s->defaults(out, original_ctx);
     else if (!read_pair(text + bytes + 1, &out->a, &out->b))
@@ -50,9 +50,9 @@ mn_status mn_posmap_parse(const char *text, int64_t original_ctx, mn_posmap *out
     return MN_OK;
 }
 
-mn_posmap_part mn_posmap_at(const mn_posmap *map, int part, int64_t i) { return map->scheme->at(map, part, i); }
+mn_posmap_range mn_posmap_at(const mn_posmap *map, int range, int64_t i) { return map->scheme->at(map, range, i); }
 
-int mn_posmap_plane(const mn_posmap *map, int part) { return part % map->n_planes; }
+int mn_posmap_plane(const mn_posmap *map, int range) { return range % map->n_planes; }
 
 int64_t mn_posmap_key(const mn_posmap *map, int plane, int64_t j) { return map->scheme->key(map, plane, j); }
 

@@ -2,7 +2,7 @@
  * distance, and all farther ones are counted in groups of G tokens:
  *     floor(i / G) + W - floor(W / G) - floor(j / G),
  * so that a model of window L0 reads (L0 - W) G + W tokens. Grouping changes the keys too: they are wanted in two
- * rotations, part 0 exact, part 1 grouped.
+ * rotations, plane 0 exact, plane 1 grouped.
  */
 #include "position/posmap.h"
 
@@ -17,10 +17,10 @@ static const char *wrong(const mn_posmap *map) {
     return map->a < 1 || map->b < 1 ? "the group G and the window W of exact positions must be 1 or more" : NULL;
 }
 
-static mn_posmap_part at(const mn_posmap *map, int part, int64_t i) {
+static mn_posmap_range at(const mn_posmap *map, int range, int64_t i) {
     int64_t g = map->a, w = map->b, near = MN_MAX(0, i + 1 - w);
-    if (part == 0) return (mn_posmap_part){.q_position = i, .key_begin = near, .key_end = i + 1};
-    return (mn_posmap_part){.q_position = i / g + w - w / g, .key_end = near};
+    if (range == 0) return (mn_posmap_range){.q_position = i, .key_begin = near, .key_end = i + 1};
+    return (mn_posmap_range){.q_position = i / g + w - w / g, .key_end = near};
 }
 
 static int64_t key(const mn_posmap *map, int plane, int64_t j) { return plane == 0 ? j : j / map->a; }
@@ -38,7 +38,7 @@ const mn_posmap_scheme mn_posmap_self_extend = {
               .flag = "--pos self-extend:G,W",
               .file = "src/position/self_extend.c",
               .test = "tests/position/posmap_test.c"},
-    .n_parts = 2,
+    .n_ranges = 2,
     .n_planes = 2,
     .defaults = defaults,
     .wrong = wrong,

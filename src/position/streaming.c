@@ -15,10 +15,10 @@ static const char *wrong(const mn_posmap *map) {
     return map->b < 1 ? "the window W must hold 1 token or more, the query's own" : NULL;
 }
 
-static mn_posmap_part at(const mn_posmap *map, int part, int64_t i) {
+static mn_posmap_range at(const mn_posmap *map, int range, int64_t i) {
     int64_t s = map->a, w = map->b, recent = MN_MAX(MN_MIN(s, i + 1), i + 1 - w);
-    if (part == 0) return (mn_posmap_part){.q_position = i, .key_begin = recent, .key_end = i + 1};
-    return (mn_posmap_part){.q_position = MN_MIN(i, s + w - 1), .key_end = MN_MIN(s, i + 1)};
+    if (range == 0) return (mn_posmap_range){.q_position = i, .key_begin = recent, .key_end = i + 1};
+    return (mn_posmap_range){.q_position = MN_MIN(i, s + w - 1), .key_end = MN_MIN(s, i + 1)};
 }
 
 static int64_t key(const mn_posmap *map, int plane, int64_t j) {
@@ -38,7 +38,7 @@ const mn_posmap_scheme mn_posmap_streaming = {
               .flag = "--attn sinks:S,W",
               .file = "src/position/streaming.c",
               .test = "tests/position/posmap_test.c"},
-    .n_parts = 2,
+    .n_ranges = 2,
     .n_planes = 1,
     .defaults = defaults,
     .wrong = wrong,

@@ -16,10 +16,10 @@ static const char *wrong(const mn_posmap *map) {
     return map->a < 1 || map->b > map->a ? "the shift S must be 1 or more, and the exact window W at most S" : NULL;
 }
 
-static mn_posmap_part at(const mn_posmap *map, int part, int64_t i) {
+static mn_posmap_range at(const mn_posmap *map, int range, int64_t i) {
     int64_t far_end = MN_MAX(0, i + 1 - map->a);
-    if (part == 0) return (mn_posmap_part){.q_position = i, .key_begin = far_end, .key_end = i + 1};
-    return (mn_posmap_part){.q_position = MN_MAX(0, i - map->a + map->b), .key_end = far_end};
+    if (range == 0) return (mn_posmap_range){.q_position = i, .key_begin = far_end, .key_end = i + 1};
+    return (mn_posmap_range){.q_position = MN_MAX(0, i - map->a + map->b), .key_end = far_end};
 }
 
 static int64_t key(const mn_posmap *map, int plane, int64_t j) {
@@ -37,7 +37,7 @@ const mn_posmap_scheme mn_posmap_string = {
               .flag = "--pos string:S,W",
               .file = "src/position/string.c",
               .test = "tests/position/posmap_test.c"},
-    .n_parts = 2,
+    .n_ranges = 2,
     .n_planes = 1,
     .defaults = defaults,
     .wrong = wrong,

@@ -158,23 +158,74 @@ mn_status mn_infini_step(const mn_compute *c, const mn_infini *shape, void *stat
 
 static float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
-void mn_infini_write_gates(const mn_compute *c, const mn_infini *shape, float *gates, const float *bias,
-                           const float *w_key, const float *k, float threshold, int64_t n_rows) {
-    for (int64_t i = 0; i < n_rows * shape->n_kv_heads; i++) {
+/* A loop over rows, of what a step does beside the memory. */
+typedef struct rows_job {
+    const mn_kernels *kernels;
+    const mn_infini *shape;
+    float *out;
+    const float *bias, *w_key, *k;     /* of write gates */
+    const float *local, *mem, *mixing; /* of the mix */
+    float threshold, share;
+} rows_job;
+
+enum { ROWS_GRAIN = 16 };
+
+static void open_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    for (int64_t i = begin * job->shape->n_kv_heads; i < end * job->shape->n_kv_heads; i++) job->out[i] = 1;
+}
+
+void mn_infini_open_gates(const mn_compute *c, const mn_infini *shape, float *gates, int64_t n_rows) {
+    rows_job job = {.shape = shape, .out = gates};
+    mn_pool_run(c->pool, n_rows, ROWS_GRAIN, open_rows, &job);
+}
+
+static void gate_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    const mn_infini *shape = job->shape;
+    for (int64_t i = begin * shape->n_kv_heads; i < end * shape->n_kv_heads; i++) {
         int64_t head = i % shape->n_kv_heads;
-        float from_key = c->kernels->vec.dot(w_key + head * shape->k_dim, k + i * shape->k_dim, shape->k_dim);
-        float b = sigmoid(gates[i] + bias[head] + from_key);
-        gates[i] = b <= threshold ? 0 : b;
+        float from_key =
+            job->kernels->vec.dot(job->w_key + head * shape->k_dim, job->k + i * shape->k_dim, shape->k_dim);
+        float b = sigmoid(job->out[i] + job->bias[head] + from_key);
+        job->out[i] = b <= job->threshold ? 0 : b;
     }
 }
 
-void mn_infini_mix(const mn_compute *c, const mn_infini *shape, float *out, const float *mem, const float *gate,
-                   float share, int64_t n_rows) {
-    const mn_vec_kernels *vec = &c->kernels->vec;
-    if (!gate && share == 0) return;
-    for (int64_t i = 0; i < n_rows * shape->n_heads; i++) {
-        float g = gate ? sigmoid(gate[i % shape->n_heads]) : share;
-        vec->scale(out + i * shape->v_dim, out + i * shape->v_dim, 1 - g, shape->v_dim);
-        vec->axpy(out + i * shape->v_dim, mem + i * shape->v_dim, g, shape->v_dim);
+void mn_infini_write_gates(const mn_compute *c, const mn_infini *shape, float *gates, const float *bias,
+                           const float *w_key, const float *k, float threshold, int64_t n_rows) {
+    rows_job job = {.kernels = c->kernels,
+                    .shape = shape,
+                    .out = gates,
+                    .bias = bias,
+                    .w_key = w_key,
+                    .k = k,
+                    .threshold = threshold};
+    mn_pool_run(c->pool, n_rows, ROWS_GRAIN, gate_rows, &job);
+}
+
+static void mix_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    const mn_infini *shape = job->shape;
+    for (int64_t i = begin * shape->n_heads; i < end * shape->n_heads; i++) {
+        float *out = job->out + i * shape->v_dim;
+        float g = job->mixing ? sigmoid(job->mixing[i % shape->n_heads]) : job->share;
+        if (!job->mixing && g == 0) {
+            if (out != job->local + i * shape->v_dim)
+                memcpy(out, job->local + i * shape->v_dim, (size_t)shape->v_dim * sizeof *out);
+            continue;
+        }
+        job->kernels->vec.scale(out, job->local + i * shape->v_dim, 1 - g, shape->v_dim);
+        job->kernels->vec.axpy(out, job->mem + i * shape->v_dim, g, shape->v_dim);
     }
+}
+
+void mn_infini_mix(const mn_compute *c, const mn_infini *shape, float *out, const float *local, const float *mem,
+                   const float *gate, float share, int64_t n_rows) {
+    rows_job job = {
+        .kernels = c->kernels, .shape = shape, .out = out, .local = local, .mem = mem, .mixing = gate, .share = share};
+    mn_pool_run(c->pool, n_rows, ROWS_GRAIN, mix_rows, &job);
 }

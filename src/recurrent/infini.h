@@ -65,9 +65,13 @@ mn_status mn_infini_step(const mn_compute *c, const mn_infini *shape, void *stat
 void mn_infini_write_gates(const mn_compute *c, const mn_infini *shape, float *gates, const float *bias,
                            const float *w_key, const float *k, float threshold, int64_t n_rows);
 
-/* out = (1 - sigmoid(gate)) out + sigmoid(gate) mem; out (holding local) and mem [n_rows, n_heads, v_dim], gate
- * [n_heads]. gate NULL: `share` in the place of every head's sigmoid(gate); a share of 0 leaves every bit of out. */
-void mn_infini_mix(const mn_compute *c, const mn_infini *shape, float *out, const float *mem, const float *gate,
-                   float share, int64_t n_rows);
+/* Write gates that write every token whole: 1. */
+void mn_infini_open_gates(const mn_compute *c, const mn_infini *shape, float *gates, int64_t n_rows);
+
+/* out = (1 - sigmoid(gate)) local + sigmoid(gate) mem; out, local and mem [n_rows, n_heads, v_dim], gate [n_heads]; out
+ * may be local. gate NULL: `share` in the place of every head's sigmoid(gate); a share of 0 leaves every bit of
+ * local. */
+void mn_infini_mix(const mn_compute *c, const mn_infini *shape, float *out, const float *local, const float *mem,
+                   const float *gate, float share, int64_t n_rows);
 
 #endif

@@ -36,7 +36,7 @@ static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_para
         mn_notes_add(&e->notes, "%s", mn_tokenizer_note(e->tokenizer, i));
     MN_TRY(mn_pool_create(params->n_threads, &e->pool, err));
     e->compute = (mn_compute){mn_kernels_get(level), e->pool, &e->scratch, params->exact};
-    e->ops = &mn_ops_cpu;
+    e->backend = mn_backend_cpu(&e->compute);
     return MN_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "base/notes.h"
 #include "base/turn.h"
 #include "kernels/kernels.h"
+#include "model/backend_cpu.h"
 #include "model/forward.h"
 #include "model/identity.h"
 #include "tokenizer/tokenizer.h"
@@ -18,7 +19,7 @@ struct mn_engine {
     mn_pool *pool;
     mn_arena scratch;   /* step lifetime, one step at a time */
     mn_compute compute; /* kernels, pool, scratch */
-    const mn_ops *ops;
+    mn_backend backend; /* computes on it */
     mn_notes notes;
     mn_identity identity; /* of the model, when has_identity */
     bool has_identity;

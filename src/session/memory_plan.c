@@ -1,6 +1,7 @@
 #include "session/memory_plan.h"
 
 #include "attention/flash.h"
+#include "attention/mla.h"
 #include "base/checked.h"
 #include "session/step.h"
 
@@ -26,74 +27,90 @@ static int64_t held_pages(const mn_attn_spec *r, const mn_config *c, const mn_wi
                   pages_of(kept.first) + pages_of(MN_PAGE_TOKENS - 1 + kept.last - 1 + MN_SPARE_TOKENS + w->n_batch));
 }
 
-/* Takes from c->scratch what a step of n_rows takes that ends at `end` tokens. */
-static mn_status run_dry(const mn_engine *e, const mn_compute *c, mn_sequence *t, int64_t end, int64_t n_rows,
-                         mn_error *err) {
-    mn_ops ops = mn_ops_dry();
-    mn_arena_mark mark = mn_arena_get_mark(c->scratch);
+/* A step's work memory, taken and given back by steps that compute nothing. */
+typedef struct dry_run {
+    const mn_engine *engine;
+    const mn_window *window;
+    mn_compute compute; /* of an arena and a dry pool of its own */
+    mn_backend backend;
+    mn_sequence sequence;
+} dry_run;
+
+/* A step of n_rows that ends at `end` tokens. */
+static mn_status run_step(dry_run *d, int64_t end, int64_t n_rows, mn_error *err) {
+    const mn_model *m = &d->engine->model;
+    mn_arena *scratch = d->compute.scratch;
+    mn_arena_mark mark = mn_arena_get_mark(scratch);
     mn_pass p = {.n_slices = 1};
-    if (!mn_pass_alloc(&p, c->scratch, 1) || !mn_pass_alloc_rows(&p, c->scratch, n_rows) ||
-        !mn_pass_alloc_logits(&p, c->scratch, 1, e->model.config.n_vocab))
+    if (!mn_pass_alloc(&p, scratch, 1) || !mn_pass_alloc_rows(&p, scratch, n_rows) ||
+        !mn_pass_alloc_logits(&p, scratch, 1, m->config.n_vocab))
         return mn_no_scratch(err);
     p.wanted[0] = n_rows - 1;
-    t->n_tokens = end - n_rows;
-    p.slices[0] = (mn_slice){t, 0, n_rows};
+    d->sequence.n_tokens = end - n_rows;
+    p.slices[0] = (mn_slice){&d->sequence, 0, n_rows};
     mn_batch batch = {
         .n_rows = n_rows, .slices = p.slices, .n_slices = 1, .wanted = p.wanted, .n_wanted = 1, .logits = p.logits};
-    mn_status status = mn_forward(c, &ops, &e->model, &batch, err);
-    mn_arena_rewind(c->scratch, mark);
+    mn_status status = mn_forward(&d->backend, m, &batch, err);
+    mn_arena_rewind(scratch, mark);
     return status;
 }
 
 /* Steps that end at `end`: of all rows; of those few that split their keys, where every row has a partial result for
  * every range of keys; and of one row, for patterns that choose then. */
-static mn_status run_steps(const mn_engine *e, const mn_compute *c, mn_sequence *t, const mn_window *w, int64_t end,
-                           mn_error *err) {
-    int64_t n_rows = MN_MIN(w->n_batch, end);
-    MN_TRY(run_dry(e, c, t, end, n_rows, err));
-    MN_TRY(run_dry(e, c, t, end, MN_MIN(n_rows, MN_FLASH_MIN_ROWS - 1), err));
-    return t->attn.patterns ? run_dry(e, c, t, end, 1, err) : MN_OK;
+static mn_status run_steps(dry_run *d, int64_t end, mn_error *err) {
+    int64_t n_rows = MN_MIN(d->window->n_batch, end);
+    MN_TRY(run_step(d, end, n_rows, err));
+    MN_TRY(run_step(d, end, MN_MIN(n_rows, MN_FLASH_MIN_ROWS - 1), err));
+    return d->sequence.attn.patterns ? run_step(d, end, 1, err) : MN_OK;
 }
 
 /* The end of a prompt, whose last rows choose what stays (SnapKV). */
-static mn_status run_eviction(const mn_engine *e, const mn_compute *c, mn_sequence *t, const mn_window *w,
-                              mn_error *err) {
-    const mn_pattern *p = t->attn.patterns;
-    if (!p || !p->kind || !(p->kind->traits & MN_PATTERN_EVICTS) || w->n_ctx <= p->args[1]) return MN_OK;
-    t->evict_to = p->args[1];
-    mn_status status = run_dry(e, c, t, w->n_ctx, p->args[0], err);
-    t->evict_to = 0;
+static mn_status run_eviction(dry_run *d, mn_error *err) {
+    const mn_pattern *p = d->sequence.attn.patterns;
+    if (!p || !p->kind || !(p->kind->traits & MN_PATTERN_EVICTS) || d->window->n_ctx <= p->args[1]) return MN_OK;
+    d->sequence.evict_to = p->args[1];
+    mn_status status = run_step(d, d->window->n_ctx, p->args[0], err);
+    d->sequence.evict_to = 0;
     return status;
+}
+
+/* The deepest full step of latent attention that materialises keys; those behind it are absorbed. */
+static mn_status run_materialised(dry_run *d, mn_error *err) {
+    const mn_model *m = &d->engine->model;
+    int64_t n_rows = MN_MIN(d->window->n_batch, d->window->n_ctx), before = d->window->n_ctx - n_rows;
+    if (m->config.mla.kv_rank == 0) return MN_OK;
+    mn_mla mla = mn_layer_mla(&m->config, &m->weights.layers[0]);
+    int64_t deepest = mn_mla_deepest(&mla, n_rows);
+    return deepest >= 0 ? run_step(d, MN_MIN(deepest, before) + n_rows, n_rows, err) : MN_OK;
 }
 
 /* Steps where rows see the most keys, or keys in the most ranges, or lie in the most blocks: at the window's end, at
  * that of a whole segment, where the last range has one key, and between the borders of blocks. */
-static mn_status run_all_steps(const mn_engine *e, const mn_compute *c, mn_sequence *t, const mn_window *w,
-                               mn_error *err) {
-    int64_t segment = t->attn.infini.shape.segment;
-    bool bounded = mn_attn_kept_keys(&t->attn, &e->model.config).last > 0;
-    MN_TRY(run_steps(e, c, t, w, w->n_ctx, err));
-    if (segment && w->n_ctx > segment) MN_TRY(run_steps(e, c, t, w, w->n_ctx / segment * segment, err));
-    if (bounded) MN_TRY(run_steps(e, c, t, w, (w->n_ctx - 1) / MN_RANGE_KEYS * MN_RANGE_KEYS + 1, err));
-    if (t->attn.patterns && w->n_ctx > 1) MN_TRY(run_steps(e, c, t, w, w->n_ctx - 1, err));
-    return run_eviction(e, c, t, w, err);
+static mn_status run_all_steps(dry_run *d, mn_error *err) {
+    int64_t segment = d->sequence.attn.infini.shape.segment, n_ctx = d->window->n_ctx;
+    bool bounded = mn_attn_kept_keys(&d->sequence.attn, &d->engine->model.config).last > 0;
+    MN_TRY(run_steps(d, n_ctx, err));
+    if (segment && n_ctx > segment) MN_TRY(run_steps(d, n_ctx / segment * segment, err));
+    if (bounded) MN_TRY(run_steps(d, (n_ctx - 1) / MN_RANGE_KEYS * MN_RANGE_KEYS + 1, err));
+    if (d->sequence.attn.patterns && n_ctx > 1) MN_TRY(run_steps(d, n_ctx - 1, err));
+    MN_TRY(run_materialised(d, err));
+    return run_eviction(d, err);
 }
 
 /* The most scratch that a step can take. */
 static mn_status measure_scratch(const mn_engine *e, const mn_window *w, size_t *out, mn_error *err) {
     mn_arena arena = MN_ARENA_INIT;
-    mn_compute c = e->compute;
-    mn_sequence t = {.attn = attn_of(e, w)};
-    mn_pool *pool = NULL;
-    mn_kv_shape shape = mn_sequence_kv_shape(&e->model.config, &t.attn, w->k_type, w->v_type);
-    mn_status status = mn_kvcache_create(&shape, 1, &t.cache, err);
-    if (status == MN_OK) status = mn_pool_create_dry(mn_pool_threads(e->pool), &pool, err);
-    c.scratch = &arena;
-    c.pool = pool;
-    if (status == MN_OK) status = run_all_steps(e, &c, &t, w, err);
+    mn_attn_spec attn = attn_of(e, w);
+    dry_run d = {.engine = e, .window = w, .compute = e->compute};
+    d.compute.scratch = &arena;
+    d.compute.pool = NULL;
+    d.backend = mn_backend_cpu(&d.compute);
+    mn_status status = mn_sequence_init_dry(&d.sequence, &e->model.config, &attn, w->k_type, w->v_type, err);
+    if (status == MN_OK) status = mn_pool_create_dry(mn_pool_threads(e->pool), &d.compute.pool, err);
+    if (status == MN_OK) status = run_all_steps(&d, err);
     *out = arena.most_bytes;
-    mn_pool_destroy(pool);
-    mn_kvcache_destroy(t.cache);
+    mn_pool_destroy(d.compute.pool);
+    mn_sequence_release(&d.sequence);
     mn_arena_release(&arena);
     if (status == MN_ERR_MEMORY)
         return mn_fail_with(err, status, MN_REMEDIES({MN_REMEDY_SMALLER_WINDOW, 0}, {MN_REMEDY_SMALLER_BATCH, 0}),

@@ -208,7 +208,7 @@ static mn_status run_pass(mn_engine *engine, mn_step_entry *entries, const mn_pa
         int64_t window, end = s->sequence.n_tokens + p->slices[i].n_rows;
         s->sequence.evict_to = s->prompt_tokens && end == s->prompt_tokens ? mn_session_budget(s, &window) : 0;
     }
-    mn_status status = mn_forward(&engine->compute, engine->ops, &engine->model, &batch, err);
+    mn_status status = mn_forward(&engine->backend, &engine->model, &batch, err);
     for (int i = 0; i < p->n_slices; i++) {
         mn_step_entry *e = &entries[p->entries[i]];
         if (status != MN_OK) {

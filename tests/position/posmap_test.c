@@ -15,12 +15,12 @@ static mn_posmap map_of(const char *text, int64_t original_ctx) {
 /* The distance that query i sees to key j, and -1 when no range holds j. Fails when two do. */
 static int64_t distance(const mn_posmap *map, int64_t i, int64_t j) {
     int64_t found = -1;
-    for (int part = 0; part < map->n_parts; part++) {
-        mn_posmap_part p = mn_posmap_at(map, part, i);
+    for (int range = 0; range < map->n_ranges; range++) {
+        mn_posmap_range p = mn_posmap_at(map, range, i);
         assert_true(0 <= p.key_begin && p.key_begin <= p.key_end && p.key_end <= i + 1 && p.q_position >= 0);
         if (j < p.key_begin || j >= p.key_end) continue;
         assert_int_equal(found, -1);
-        found = p.q_position - mn_posmap_key(map, mn_posmap_plane(map, part), j);
+        found = p.q_position - mn_posmap_key(map, mn_posmap_plane(map, range), j);
         assert_true(found >= 0);
     }
     return found;

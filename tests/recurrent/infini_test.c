@@ -256,7 +256,7 @@ static void gates_and_mix(void **unused) {
     float local[4] = {1, 2, 3, 4}, mem[4] = {10, 20, 30, 40}, gate[2] = {0, -1};
     double g = 1 / (1 + exp(1.0));
     float mixed[4] = {5.5f, 11, (float)(3 + g * 27), (float)(4 + g * 36)};
-    mn_infini_mix(&compute, &shape, local, mem, gate, 0, 1);
+    mn_infini_mix(&compute, &shape, local, local, mem, gate, 0, 1);
     assert_close(local, mixed, 4, 0, 1e-6, "mix");
 }
 

@@ -52,14 +52,15 @@ static void attend_row(const mn_sequence *t, const mn_config *c, int layer, int 
 }
 
 /* The oracle: softmax over every key that the definition lets through, in double precision. */
-static mn_status attend_dense(const mn_step *s, int layer, float *out, const float *q, mn_error *err) {
-    (void)err;
+static mn_status attend_dense(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q,
+                              mn_error *err) {
+    (void)range, (void)lse, (void)err;
     const mn_config *c = &s->model->config;
     const mn_sequence *t = s->slices->sequence;
     for (int64_t r = 0; r < s->n_rows; r++)
         for (int h = 0; h < c->n_heads; h++)
-            attend_row(t, c, layer, h, t->n_tokens + r, q + (r * c->n_heads + h) * c->head_dim_k,
-                       out + (r * c->n_heads + h) * c->head_dim_v);
+            attend_row(t, c, layer, h, t->n_tokens + r, mn_cpu_row(q, r) + h * c->head_dim_k,
+                       mn_cpu_row(out, r) + h * c->head_dim_v);
     return MN_OK;
 }
 
@@ -74,14 +75,14 @@ static void each_model(void (*check)(mn_engine *engine, const int32_t *tokens)) 
 }
 
 static void check_dense(mn_engine *engine, const int32_t *tokens) {
-    mn_ops dense = mn_ops_cpu;
+    mn_backend cpu = engine->backend, dense = cpu;
     dense.attend = attend_dense;
     session_rows full = run_with(engine, NULL, 0, tokens);
     for (int i = 0; i < N_PATTERNS; i++) {
         session_rows got = run_with(engine, patterns[i], 0, tokens);
-        engine->ops = &dense;
+        engine->backend = dense;
         session_rows want = run_with(engine, patterns[i], 0, tokens);
-        engine->ops = &mn_ops_cpu;
+        engine->backend = cpu;
         rows_close(got, want, 1e-3, patterns[i]);
         assert_memory_not_equal(got.data, full.data, rows_bytes(full)); /* it is not a flag without an effect */
         free(got.data);

@@ -102,9 +102,9 @@ static void infini_head(head *h, const mn_infini_spec *m, float *out, int64_t ou
     free(before);
 }
 
-static mn_status remember_in_double(const mn_step *s, int layer, float *out, const float *y, const float *q,
-                                    const float *k, const float *v, mn_error *err) {
-    (void)y, (void)err;
+static mn_status mix_in_double(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
+                               mn_rows k, mn_rows v, mn_error *err) {
+    (void)softmax, (void)y, (void)err;
     const mn_config *c = &s->model->config;
     const mn_attn_spec *attn = &s->slices->sequence->attn;
     head *h = malloc(sizeof *h);
@@ -113,12 +113,12 @@ static mn_status remember_in_double(const mn_step *s, int layer, float *out, con
         int kv = i / (c->n_heads / c->n_kv_heads);
         memset(h, 0, sizeof *h);
         h->c = c;
-        h->q = q + (int64_t)i * c->head_dim_k, h->q_row = (int64_t)c->n_heads * c->head_dim_k;
-        h->k = k + (int64_t)kv * c->head_dim_k, h->k_row = (int64_t)c->n_kv_heads * c->head_dim_k;
-        h->v = v + (int64_t)kv * c->head_dim_v, h->v_row = (int64_t)c->n_kv_heads * c->head_dim_v;
+        h->q = mn_cpu_data(q) + i * q.head_stride, h->q_row = q.row_stride;
+        h->k = mn_cpu_data(k) + kv * k.head_stride, h->k_row = k.row_stride;
+        h->v = mn_cpu_data(v) + kv * v.head_stride, h->v_row = v.row_stride;
         h->n = s->n_rows;
-        float *to = out + (int64_t)i * c->head_dim_v;
-        int64_t out_row = (int64_t)c->n_heads * c->head_dim_v;
+        float *to = mn_cpu_data(out) + i * out.head_stride;
+        int64_t out_row = out.row_stride;
         if (mn_attn_is_linear(attn, layer))
             linear_head(h, to, out_row);
         else
@@ -129,14 +129,14 @@ static mn_status remember_in_double(const mn_step *s, int layer, float *out, con
 }
 
 static void check_formulas(mn_engine *engine, const int32_t *tokens) {
-    mn_ops in_double = mn_ops_cpu;
-    in_double.remember = remember_in_double;
+    mn_backend cpu = engine->backend, in_double = cpu;
+    in_double.mix_recurrent = mix_in_double;
     session_rows plain = rows_run(engine, (mn_session_params){0}, tokens);
     for (int i = 0; i < N_WAYS; i++) {
         session_rows got = run_way(engine, ways[i], 0, tokens);
-        engine->ops = &in_double;
+        engine->backend = in_double;
         session_rows want = run_way(engine, ways[i], 0, tokens);
-        engine->ops = &mn_ops_cpu;
+        engine->backend = cpu;
         rows_close(got, want, 1e-3, ways[i][0] ? ways[i][0] : ways[i][1]);
         assert_memory_not_equal(got.data, plain.data, rows_bytes(plain));
         free(got.data);

@@ -23,8 +23,11 @@ static struct {
     int n_products;
 } fault;
 
-static mn_status project(const mn_step *s, float *const *outs, const mn_projection *const *ws, int n_ws, const float *x,
-                         int64_t n_rows, mn_error *err) {
+static mn_status (*project_on_cpu)(const mn_step *s, const mn_rows *outs, const mn_projection *const *ws, int n_ws,
+                                   mn_rows x, mn_error *err);
+
+static mn_status project(const mn_step *s, const mn_rows *outs, const mn_projection *const *ws, int n_ws, mn_rows x,
+                         mn_error *err) {
     bool meant = fault.target == NULL;
     for (int i = 0; i < s->n_slices; i++) meant |= s->slices[i].sequence == fault.target;
     if (ws[0] == &s->model->weights.layers[0].q) fault.n_products = 0;
@@ -32,12 +35,11 @@ static mn_status project(const mn_step *s, float *const *outs, const mn_projecti
         fault.n_left--;
         return mn_fail(err, MN_ERR_IO, "the disk is full.");
     }
-    return mn_ops_cpu.project(s, outs, ws, n_ws, x, n_rows, err);
+    return project_on_cpu(s, outs, ws, n_ws, x, err);
 }
 
 typedef struct fixture {
     mn_engine *engine;
-    mn_ops ops;
     mn_session *sessions[N_SESSIONS], *others[N_SESSIONS]; /* others never see a fault */
     int32_t tokens[N_HELD + 60];
     size_t row_bytes;
@@ -45,9 +47,9 @@ typedef struct fixture {
 
 static void open_all(fixture *f, const char *model) {
     mn_error err;
-    *f = (fixture){.engine = rows_engine(model), .ops = mn_ops_cpu};
-    f->ops.project = project;
-    f->engine->ops = &f->ops;
+    *f = (fixture){.engine = rows_engine(model)};
+    project_on_cpu = f->engine->backend.project;
+    f->engine->backend.project = project;
     f->row_bytes = (size_t)f->engine->model.config.n_vocab * sizeof(float);
     memset(&fault, 0, sizeof fault);
     for (int i = 0; i < N_HELD + 60; i++)

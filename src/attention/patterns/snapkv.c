@@ -24,10 +24,14 @@ typedef struct election {
     const mn_compute *c;
     const mn_attend *a;
     int head, kv_head;
-    int64_t n_keys;
+    int64_t n_keys, n_kept;
     float *weights;        /* [n_rows, n_keys] */
     float *votes, *pooled; /* [n_keys], of the KV head */
+    int32_t *kept;         /* [n_kv_heads, n_kept] */
 } election;
+
+/* Keys before the observation window. */
+static int64_t n_earlier(const election *e) { return e->n_keys - e->a->n_rows; }
 
 static void score_keys(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
@@ -59,53 +63,56 @@ static void count_votes(void *arg, int64_t begin, int64_t end, int thread_index)
 }
 
 /* The mean of the neighbourhood, so that what surrounds a key that is looked at stays with it. */
-static void pool_votes(const election *e, int64_t n) {
-    for (int64_t j = 0; j < n; j++) {
+static void pool_votes(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const election *e = arg;
+    int64_t n = n_earlier(e);
+    for (int64_t j = begin; j < end; j++) {
         float sum = 0;
         for (int64_t i = MN_MAX(0, j - POOL_REACH); i <= MN_MIN(n - 1, j + POOL_REACH); i++) sum += e->votes[i];
         e->pooled[j] = sum / (2 * POOL_REACH + 1);
     }
 }
 
-static void elect(election *e, int64_t n_kept, int32_t *kept) {
-    int group = e->a->n_heads / e->a->kv.n_kv_heads;
-    int64_t n_earlier = e->n_keys - e->a->n_rows;
-    for (int64_t j = 0; j < e->n_keys; j++) e->votes[j] = 0;
-    for (e->head = e->kv_head * group; e->head < (e->kv_head + 1) * group; e->head++) {
-        mn_pool_run(e->c->pool, e->n_keys, KEYS_PER_RANGE, score_keys, e);
-        mn_pool_run(e->c->pool, e->a->n_rows, 1, weigh_rows, e);
-        mn_pool_run(e->c->pool, e->n_keys, KEYS_PER_RANGE, count_votes, e);
-    }
-    pool_votes(e, n_earlier);
-    int64_t n = mn_choose_largest(e->pooled, n_earlier, n_kept - e->a->n_rows, kept);
+static void clear_votes(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const election *e = arg;
+    for (int64_t j = begin; j < end; j++) e->votes[j] = 0;
+}
+
+static void take_elected(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)begin, (void)end, (void)thread_index;
+    const election *e = arg;
+    int32_t *kept = e->kept + e->kv_head * e->n_kept;
+    int64_t n = mn_choose_largest(e->pooled, n_earlier(e), e->n_kept - e->a->n_rows, kept);
     mn_sort_chosen(kept, n);
-    for (int64_t j = n_earlier; j < e->n_keys; j++) kept[n++] = (int32_t)j;
+    for (int64_t j = n_earlier(e); j < e->n_keys; j++) kept[n++] = (int32_t)j;
 }
 
-static mn_status begin(const mn_compute *c, const mn_attend *a, election *e, mn_error *err) {
-    int64_t n = a->first_token + a->n_rows;
-    *e = (election){.c = c, .a = a, .n_keys = n};
-    e->weights = mn_arena_alloc(c->scratch, (size_t)a->n_rows, (size_t)n * sizeof(float));
-    e->votes = mn_arena_alloc(c->scratch, (size_t)n, sizeof(float));
-    e->pooled = mn_arena_alloc(c->scratch, (size_t)n, sizeof(float));
-    if (e->weights && e->votes && e->pooled) return MN_OK;
-    return mn_fail(err, MN_ERR_MEMORY, "no memory for the votes of %lld rows on %lld keys.", (long long)a->n_rows,
-                   (long long)n);
-}
-
-mn_status mn_snapkv_reserve(const mn_compute *c, const mn_attend *a, mn_error *err) {
-    election e;
-    mn_arena_mark mark = mn_arena_get_mark(c->scratch);
-    mn_status status = begin(c, a, &e, err);
-    mn_arena_rewind(c->scratch, mark);
-    return status;
+static void elect(election *e) {
+    mn_pool *pool = e->c->pool;
+    int group = e->a->n_heads / e->a->kv.n_kv_heads;
+    mn_pool_run(pool, e->n_keys, KEYS_PER_RANGE, clear_votes, e);
+    for (e->head = e->kv_head * group; e->head < (e->kv_head + 1) * group; e->head++) {
+        mn_pool_run(pool, e->n_keys, KEYS_PER_RANGE, score_keys, e);
+        mn_pool_run(pool, e->a->n_rows, 1, weigh_rows, e);
+        mn_pool_run(pool, e->n_keys, KEYS_PER_RANGE, count_votes, e);
+    }
+    mn_pool_run(pool, n_earlier(e), KEYS_PER_RANGE, pool_votes, e);
+    mn_pool_run(pool, 1, 1, take_elected, e);
 }
 
 mn_status mn_snapkv_choose(const mn_compute *c, const mn_attend *a, int64_t n_kept, int32_t *kept, mn_error *err) {
-    election e;
+    int64_t n = a->first_token + a->n_rows;
+    election e = {.c = c, .a = a, .n_keys = n, .n_kept = n_kept, .kept = kept};
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
-    MN_TRY(begin(c, a, &e, err));
-    for (e.kv_head = 0; e.kv_head < a->kv.n_kv_heads; e.kv_head++) elect(&e, n_kept, kept + e.kv_head * n_kept);
+    e.weights = mn_arena_alloc(c->scratch, (size_t)a->n_rows, (size_t)n * sizeof(float));
+    e.votes = mn_arena_alloc(c->scratch, (size_t)n, sizeof(float));
+    e.pooled = mn_arena_alloc(c->scratch, (size_t)n, sizeof(float));
+    if (!e.weights || !e.votes || !e.pooled)
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for the votes of %lld rows on %lld keys.", (long long)a->n_rows,
+                       (long long)n);
+    for (e.kv_head = 0; e.kv_head < a->kv.n_kv_heads; e.kv_head++) elect(&e);
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;
 }

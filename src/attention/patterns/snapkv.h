@@ -12,7 +12,5 @@
  * kept [n_kv_heads, n_kept], ascending. n_rows < n_kept < a->kv.n_tokens. MN_ERR_MEMORY; cost: the products of the
  * window with all keys. */
 mn_status mn_snapkv_choose(const mn_compute *c, const mn_attend *a, int64_t n_kept, int32_t *kept, mn_error *err);
-/* Takes and gives back the scratch of mn_snapkv_choose, and computes nothing. */
-mn_status mn_snapkv_reserve(const mn_compute *c, const mn_attend *a, mn_error *err);
 
 #endif

@@ -1,0 +1,144 @@
+/* What a step is computed by: buffers, and the operations of a layer on them.
+ *
+ * forward.c names the operations and touches no activation, weight or KV entry itself, so that buffers may lie anywhere
+ * and an operation may be whatever computes the same: the CPU's kernels (backend_cpu.h), a launch on another device, a
+ * tape that records and passes on. What belongs to a sequence (its position map, pattern, window, recurrent state) is
+ * looked up per slice inside the operation, so that sequences of any kind may share a step.
+ */
+#ifndef MN_MODEL_BACKEND_H
+#define MN_MODEL_BACKEND_H
+
+#include "base/arena.h"
+#include "model/model.h"
+#include "model/sequence.h"
+
+/* A place in the backend's memory. What the pointer means is the backend's own business. */
+typedef struct mn_buffer mn_buffer;
+
+/* Rows of f32 activations: head h of row r is the n numbers from offset + r * row_stride + h * head_stride on. */
+typedef struct mn_rows {
+    mn_buffer *buffer; /* NULL: there are none */
+    int64_t offset, row_stride, head_stride;
+    int64_t n_rows, n;
+    int n_heads;
+} mn_rows;
+
+/* Dimensions [first, first + n) of every head. */
+static inline mn_rows mn_rows_part(mn_rows x, int64_t first, int64_t n) {
+    x.offset += first;
+    x.n = n;
+    return x;
+}
+
+/* Rows [first_row, first_row + n_rows) of a step are the next tokens of one sequence. */
+typedef struct mn_slice {
+    mn_sequence *sequence;
+    int64_t first_row, n_rows;
+} mn_slice;
+
+typedef struct mn_backend mn_backend;
+
+/* One pass of some rows, from any number of sequences, through the model. */
+typedef struct mn_step {
+    const mn_backend *backend;
+    const mn_model *model;
+    const int32_t *tokens; /* [n_rows] */
+    int64_t n_rows;
+    const mn_slice *slices; /* cover the rows in order */
+    int n_slices;
+} mn_step;
+
+/* Which positions a step's tokens are rotated by. */
+typedef enum mn_place {
+    MN_PLACE_TOKEN,       /* the token's in its sequence; where segments restart, in its segment */
+    MN_PLACE_TOKEN_LOCAL, /* the same, with the frequencies that windowed layers have of their own */
+    MN_PLACE_QUERY,       /* from where a query sees its index-th range of keys (mn_posmap_at) */
+    MN_PLACE_KEY          /* where a key is cached in the index-th plane (mn_posmap_key) */
+} mn_place;
+
+/* Operations return MN_OK, or an error that ends the step: MN_ERR_MEMORY when buffers or scratch end, whatever a device
+ * reports, MN_ERR_UNSUPPORTED for what a backend cannot do. `out` has the shape that is stated and lies in a buffer of
+ * its own, or is the input that the comment names. Weights are borrowed from the model, and known by their address. */
+struct mn_backend {
+    void *context;
+    /* Results never take the place of their inputs, and buffers stay until the step ends: for a tape. */
+    bool keeps_inputs;
+
+    /* Buffers. [n_rows, n_heads, n] without gaps, undefined. rewind gives back those taken since the mark; a backend
+     * that keeps inputs does nothing there. */
+    mn_status (*take)(const mn_step *s, int64_t n_rows, int n_heads, int64_t n, mn_rows *out, mn_error *err);
+    mn_arena_mark (*mark)(const mn_step *s);
+    void (*rewind)(const mn_step *s, mn_arena_mark mark);
+
+    /* KV cache. prepare makes room for the step's tokens in the caches of all sequences. append stores the layer's keys
+     * and values (v none: inside the keys) as their next entries, in the index-th plane of a position map; sequences
+     * that cache nothing in this layer, or have no such plane, are passed over. */
+    mn_status (*prepare)(const mn_step *s, mn_error *err);
+    mn_status (*append)(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err);
+
+    /* Angles: out [n_rows, 2, n_rot / 2], cosines and sines. */
+    mn_status (*angles)(const mn_step *s, mn_rows out, mn_place place, int index, mn_error *err);
+    /* out[r] = x[rows[r]], rows ascending. */
+    mn_status (*gather)(const mn_step *s, mn_rows out, mn_rows x, const int64_t *rows, mn_error *err);
+
+    /* out[r] = embedding_scale * token_embd[tokens[r]] (+ position_embd[position of r]) */
+    mn_status (*embed)(const mn_step *s, mn_rows out, mn_error *err);
+    /* Normalises every vector; out may be x. */
+    mn_status (*norm)(const mn_step *s, mn_rows out, mn_rows x, const mn_norm *w, mn_error *err);
+    /* outs[i] = W_i x + b_i */
+    mn_status (*project)(const mn_step *s, const mn_rows *outs, const mn_projection *const *ws, int n_ws, mn_rows x,
+                         mn_error *err);
+    /* min(max(x, -limit), limit); out may be x. */
+    mn_status (*clamp)(const mn_step *s, mn_rows out, mn_rows x, float limit, mn_error *err);
+    /* Rotates dimensions [first, first + n_rot) of every head by the row's angles (RoPE), and copies the others; out
+     * may be x. */
+    mn_status (*rotate)(const mn_step *s, mn_rows out, mn_rows x, int64_t first, mn_rows angles, mn_error *err);
+    /* The layer's short convolutions of q and k, through each sequence's history. */
+    mn_status (*convolve)(const mn_step *s, int layer, mn_rows q_out, mn_rows k_out, mn_rows q, mn_rows k,
+                          mn_error *err);
+    /* Causal attention of q over what is cached, in one range of each query's keys. Sequences without a position map
+     * in this layer see all that they see in range 0, and nothing in others. lse [n_rows, n_heads], or none: as in
+     * mn_attend, -INFINITY for rows that saw nothing. out is undefined for rows of sequences that cache nothing in this
+     * layer, and for those that have no such range. */
+    mn_status (*attend)(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err);
+    /* The same by MLA over cached latents, for which there are no maps: q [.., n_nope + n_rot], rotated, out [..,
+     * v_dim]. Absorbed or over materialised keys, whichever takes fewer products (mn_mla_deepest); always absorbed
+     * where how a text was cut must not change a bit, and where the sequence asks for it. */
+    mn_status (*attend_latent)(const mn_step *s, int layer, mn_rows out, mn_rows q, mn_error *err);
+    /* Attention over two ranges joined by log-sum-exp, see mn_attend_merge; out and lse may be x and x_lse. */
+    mn_status (*merge)(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
+                       mn_error *err);
+    /* The output of a layer's recurrent states, each advanced by its slice: linear attention in the place of softmax
+     * attention, or a compressive memory mixed with it. y: the layer's normed input; q, k not rotated. Rows of
+     * sequences without such a state get softmax's. out may be softmax. */
+    mn_status (*mix_recurrent)(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
+                               mn_rows k, mn_rows v, mn_error *err);
+    /* activation(gate) * up; gate none: activation(up). out may be up. */
+    mn_status (*activate)(const mn_step *s, mn_rows out, mn_rows gate, mn_rows up, mn_error *err);
+    /* The layer's routed experts. */
+    mn_status (*experts)(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err);
+    /* x + y; out may be x. */
+    mn_status (*add)(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err);
+    /* The end of the step: logits [x.n_rows, n_vocab] of x, soft-capped, in the caller's memory. */
+    mn_status (*logits)(const mn_step *s, float *logits, mn_rows x, mn_error *err);
+};
+
+/* The slice that a row of the step belongs to. */
+static inline const mn_slice *mn_step_slice(const mn_step *s, int64_t row) {
+    const mn_slice *slice = s->slices;
+    while (row >= slice->first_row + slice->n_rows) slice++;
+    return slice;
+}
+
+static inline mn_status mn_no_scratch(mn_error *err) {
+    return mn_fail(err, MN_ERR_MEMORY, "no memory for a step's work; use a smaller batch.");
+}
+
+/* Whether a sequence of the step has a recurrent state in this layer, beside convolution histories. */
+static inline bool mn_step_has_recurrent(const mn_step *s, int layer) {
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++)
+        if (mn_attn_has_state(&slice->sequence->attn, layer)) return true;
+    return false;
+}
+
+#endif

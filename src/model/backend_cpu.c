@@ -1,0 +1,311 @@
+#include "model/backend_cpu.h"
+
+#include "base/checked.h"
+#include "kernels/kernels.h"
+#include "mlp/moe.h"
+#include "model/backend_cpu_ops.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { FLOATS_PER_RANGE = 1 << 14, MAX_PROJECTIONS = 4 };
+
+static mn_status take(const mn_step *s, int64_t n_rows, int n_heads, int64_t n, mn_rows *out, mn_error *err) {
+    float *memory = mn_cpu_floats(s, n_rows, n_heads * n);
+    if (!memory) return mn_no_scratch(err);
+    *out = mn_cpu_rows(memory, n_rows, n);
+    out->n_heads = n_heads;
+    out->row_stride = n_heads * n;
+    return MN_OK;
+}
+
+static mn_arena_mark mark(const mn_step *s) { return mn_arena_get_mark(mn_cpu_compute(s)->scratch); }
+
+static void rewind_to(const mn_step *s, mn_arena_mark mark) { mn_arena_rewind(mn_cpu_compute(s)->scratch, mark); }
+
+static mn_status prepare(const mn_step *s, mn_error *err) {
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++)
+        MN_TRY(mn_kvcache_prepare(slice->sequence->cache, mn_sequence_n_kv(slice->sequence), slice->n_rows, err));
+    return MN_OK;
+}
+
+int64_t mn_cpu_grain(int64_t floats_per_row) {
+    return MN_MAX(INT64_C(1), FLOATS_PER_RANGE / MN_MAX(floats_per_row, 1));
+}
+
+/* A loop over the rows of an operation, with what the operations below need in it. */
+typedef struct rows_job {
+    const mn_step *s;
+    const mn_vec_kernels *vec;
+    mn_rows out, x, y;
+    union {
+        const mn_norm *norm;
+        const float *bias;
+        const int64_t *rows;
+        float limit;
+        int64_t first;
+        struct {
+            mn_place place;
+            int index;
+        };
+    };
+} rows_job;
+
+static mn_status run_rows(rows_job job, mn_pool_fn *fn) {
+    const mn_compute *c = mn_cpu_compute(job.s);
+    job.vec = &c->kernels->vec;
+    mn_pool_run(c->pool, job.out.n_rows, mn_cpu_grain(job.out.n_heads * job.out.n), fn, &job);
+    return MN_OK;
+}
+
+static float *vector_at(mn_rows x, int64_t row, int head) { return mn_cpu_row(x, row) + head * x.head_stride; }
+
+static void copy_vector(float *out, const float *x, int64_t n) {
+    if (out != x) memcpy(out, x, (size_t)n * sizeof *out);
+}
+
+static int64_t position_of(const mn_attn_spec *attn, mn_place place, int index, int64_t token) {
+    const mn_posmap *map = &attn->map;
+    if (place == MN_PLACE_QUERY && index < map->n_ranges) return mn_posmap_at(map, index, token).q_position;
+    if (place == MN_PLACE_KEY && index < map->n_planes) return mn_posmap_key(map, index, token);
+    return mn_attn_position(attn, token);
+}
+
+static void angle_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    for (int64_t r = begin; r < end; r++) {
+        const mn_slice *slice = mn_step_slice(job->s, r);
+        const mn_sequence *t = slice->sequence;
+        int64_t position = position_of(&t->attn, job->place, job->index, t->n_tokens + r - slice->first_row);
+        mn_rope_angles(job->place == MN_PLACE_TOKEN_LOCAL ? &t->rope_local : &t->rope, &position, 1,
+                       vector_at(job->out, r, 0), vector_at(job->out, r, 1));
+    }
+}
+
+static mn_status angles(const mn_step *s, mn_rows out, mn_place place, int index, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out, .place = place, .index = index}, angle_rows);
+}
+
+static void gather_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    for (int64_t r = begin; r < end; r++)
+        for (int h = 0; h < job->x.n_heads; h++)
+            copy_vector(vector_at(job->out, r, h), vector_at(job->x, job->rows[r], h), job->x.n);
+}
+
+static mn_status gather(const mn_step *s, mn_rows out, mn_rows x, const int64_t *rows, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out, .x = x, .rows = rows}, gather_rows);
+}
+
+/* x += row `position` of the table of learned positions. */
+static void add_learned(const mn_vec_kernels *vec, const mn_tensor *table, int64_t position, float *x, int64_t n) {
+    const char *row = (const char *)table->data + (size_t)position * mn_tensor_row_bytes(table);
+    float learned[1 << 10];
+    for (int64_t i = 0; i < n; i += (int64_t)(sizeof learned / sizeof *learned)) {
+        int64_t part = MN_MIN(n - i, (int64_t)(sizeof learned / sizeof *learned));
+        vec->to_f32(table->type, row + mn_dtype_row_bytes(table->type, i), learned, part);
+        vec->add(x + i, x + i, learned, part);
+    }
+}
+
+static void embed_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    const mn_model *m = job->s->model;
+    const mn_tensor *table = &m->weights.token_embd;
+    int64_t n = m->config.n_embd;
+    for (int64_t r = begin; r < end; r++) {
+        float *x = mn_cpu_row(job->out, r);
+        const char *row = (const char *)table->data + (size_t)job->s->tokens[r] * mn_tensor_row_bytes(table);
+        job->vec->to_f32(table->type, row, x, n);
+        if (m->config.embedding_scale != 1) job->vec->scale(x, x, m->config.embedding_scale, n);
+        if (!m->weights.position_embd.data) continue;
+        const mn_slice *slice = mn_step_slice(job->s, r);
+        int64_t token = slice->sequence->n_tokens + r - slice->first_row;
+        add_learned(job->vec, &m->weights.position_embd, mn_attn_position(&slice->sequence->attn, token), x, n);
+    }
+}
+
+static mn_status embed(const mn_step *s, mn_rows out, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out}, embed_rows);
+}
+
+static void norm_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    const mn_config *c = &job->s->model->config;
+    for (int64_t r = begin; r < end; r++)
+        for (int h = 0; h < job->x.n_heads; h++) {
+            float *out = vector_at(job->out, r, h);
+            const float *x = vector_at(job->x, r, h);
+            if (c->norm == MN_NORM_RMS)
+                job->vec->rms_norm(out, x, job->norm->w, c->norm_eps, job->x.n);
+            else
+                job->vec->layer_norm(out, x, job->norm->w, job->norm->b, c->norm_eps, job->x.n);
+        }
+}
+
+static mn_status norm(const mn_step *s, mn_rows out, mn_rows x, const mn_norm *w, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out, .x = x, .norm = w}, norm_rows);
+}
+
+static void bias_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    for (int64_t r = begin; r < end; r++) {
+        float *out = mn_cpu_row(job->out, r);
+        job->vec->add(out, out, job->bias, job->out.n_heads * job->out.n);
+    }
+}
+
+static mn_status project(const mn_step *s, const mn_rows *outs, const mn_projection *const *ws, int n_ws, mn_rows x,
+                         mn_error *err) {
+    const mn_tensor *tensors[MAX_PROJECTIONS] = {0};
+    float *data[MAX_PROJECTIONS] = {0};
+    int64_t strides[MAX_PROJECTIONS] = {0};
+    for (int i = 0; i < n_ws; i++) {
+        tensors[i] = &ws[i]->w;
+        data[i] = mn_cpu_data(outs[i]);
+        strides[i] = outs[i].row_stride;
+    }
+    MN_TRY(
+        mn_matmul_many(mn_cpu_compute(s), data, strides, mn_cpu_data(x), x.row_stride, x.n_rows, tensors, n_ws, err));
+    for (int i = 0; i < n_ws; i++)
+        if (ws[i]->b) MN_TRY(run_rows((rows_job){.s = s, .out = outs[i], .bias = ws[i]->b}, bias_rows));
+    return MN_OK;
+}
+
+static void clamp_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    for (int64_t r = begin; r < end; r++) {
+        float *out = mn_cpu_row(job->out, r);
+        const float *x = mn_cpu_row(job->x, r);
+        for (int64_t i = 0; i < job->x.n_heads * job->x.n; i++) out[i] = fminf(fmaxf(x[i], -job->limit), job->limit);
+    }
+}
+
+static mn_status clamp(const mn_step *s, mn_rows out, mn_rows x, float limit, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out, .x = x, .limit = limit}, clamp_rows);
+}
+
+static void rotate_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    bool split = job->s->model->config.rope_style == MN_ROPE_SPLIT;
+    for (int64_t r = begin; r < end; r++) {
+        const float *cos = vector_at(job->y, r, 0), *sin = vector_at(job->y, r, 1);
+        for (int h = 0; h < job->x.n_heads; h++) {
+            float *out = vector_at(job->out, r, h);
+            copy_vector(out, vector_at(job->x, r, h), job->x.n);
+            if (split)
+                job->vec->rotate_split(out + job->first, cos, sin, job->y.n);
+            else
+                job->vec->rotate_interleaved(out + job->first, cos, sin, job->y.n);
+        }
+    }
+}
+
+static mn_status rotate(const mn_step *s, mn_rows out, mn_rows x, int64_t first, mn_rows angles, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out, .x = x, .y = angles, .first = first}, rotate_rows);
+}
+
+static void activate_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    bool gated = job->x.buffer != NULL, silu = job->s->model->config.activation == MN_ACT_SILU;
+    for (int64_t r = begin; r < end; r++) {
+        float *out = mn_cpu_row(job->out, r);
+        const float *up = mn_cpu_row(job->y, r), *gate = gated ? mn_cpu_row(job->x, r) : up;
+        if (silu)
+            job->vec->silu_mul(out, gate, up, job->y.n); /* always gated: no family has silu alone */
+        else
+            job->vec->gelu_mul(out, gate, gated ? up : NULL, job->y.n);
+    }
+}
+
+static mn_status activate(const mn_step *s, mn_rows out, mn_rows gate, mn_rows up, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out, .x = gate, .y = up}, activate_rows);
+}
+
+static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err) {
+    const mn_compute *c = mn_cpu_compute(s);
+    const mn_layer *w = &s->model->weights.layers[layer];
+    const mn_projection *routers[] = {&w->router};
+    mn_router router = s->model->config.moe.router;
+    mn_experts stacks = {&w->expert_gate, &w->expert_up, &w->expert_down};
+    mn_arena_mark mark = mn_arena_get_mark(c->scratch);
+    float *logits = mn_cpu_floats(s, x.n_rows, router.n_experts), *weights = mn_cpu_floats(s, x.n_rows, router.n_used);
+    int32_t *ids = mn_arena_alloc(c->scratch, (size_t)x.n_rows * (size_t)router.n_used, sizeof *ids);
+    if (!logits || !weights || !ids) return mn_no_scratch(err);
+    router.selection_bias = w->router_bias;
+    MN_TRY(project(s, (const mn_rows[]){mn_cpu_rows(logits, x.n_rows, router.n_experts)}, routers, 1, x, err));
+    MN_TRY(mn_route(c, &router, ids, weights, logits, x.n_rows, err));
+    MN_TRY(mn_moe(c, &stacks, mn_cpu_data(out), mn_cpu_data(x), ids, weights, router.n_used, x.n_rows, err));
+    mn_arena_rewind(c->scratch, mark);
+    return MN_OK;
+}
+
+static void add_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    for (int64_t r = begin; r < end; r++)
+        job->vec->add(mn_cpu_row(job->out, r), mn_cpu_row(job->x, r), mn_cpu_row(job->y, r), job->out.n);
+}
+
+static mn_status add(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out, .x = x, .y = y}, add_rows);
+}
+
+static void cap_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    for (int64_t r = begin; r < end; r++) {
+        float *out = mn_cpu_row(job->out, r);
+        for (int64_t i = 0; i < job->out.n; i++) out[i] = job->limit * tanhf(out[i] / job->limit);
+    }
+}
+
+static mn_status logits(const mn_step *s, float *logits, mn_rows x, mn_error *err) {
+    const mn_config *c = &s->model->config;
+    const mn_projection *output = &s->model->weights.output;
+    mn_rows out = mn_cpu_rows(logits, x.n_rows, c->n_vocab);
+    MN_TRY(project(s, &out, &output, 1, x, err));
+    if (c->final_softcap == 0) return MN_OK;
+    return run_rows((rows_job){.s = s, .out = out, .limit = c->final_softcap}, cap_rows);
+}
+
+mn_backend mn_backend_cpu(const mn_compute *compute) {
+    return (mn_backend){.context = (void *)compute,
+                        .take = take,
+                        .mark = mark,
+                        .rewind = rewind_to,
+                        .prepare = prepare,
+                        .append = mn_cpu_append,
+                        .angles = angles,
+                        .gather = gather,
+                        .embed = embed,
+                        .norm = norm,
+                        .project = project,
+                        .clamp = clamp,
+                        .rotate = rotate,
+                        .convolve = mn_cpu_convolve,
+                        .attend = mn_cpu_attend,
+                        .attend_latent = mn_cpu_attend_latent,
+                        .merge = mn_cpu_merge,
+                        .mix_recurrent = mn_cpu_mix_recurrent,
+                        .activate = activate,
+                        .experts = experts,
+                        .add = add,
+                        .logits = logits};
+}

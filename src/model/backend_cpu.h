@@ -1,0 +1,29 @@
+/* The CPU's backend: buffers are the scratch memory of a mn_compute, operations call the kernels. Rows are split over
+ * threads, each row's arithmetic stays on one.
+ *
+ * With a dry pool (mn_pool_create_dry) it takes the scratch memory of a step and computes nothing: what a step needs is
+ * measured by the code that takes it. Where the amount depends on values (tokens routed to experts), it is the most
+ * that can be. Sequences need no KV entries then (mn_sequence_init_dry).
+ */
+#ifndef MN_MODEL_BACKEND_CPU_H
+#define MN_MODEL_BACKEND_CPU_H
+
+#include "kernels/compute.h"
+#include "model/backend.h"
+
+/* Borrows `compute` for as long as the backend is used. One step at a time. */
+mn_backend mn_backend_cpu(const mn_compute *compute);
+
+/* The mn_compute of a step on this backend. */
+static inline const mn_compute *mn_cpu_compute(const mn_step *s) { return s->backend->context; }
+
+/* Rows of one head in memory of one's own. */
+static inline mn_rows mn_cpu_rows(float *data, int64_t n_rows, int64_t n) {
+    return (mn_rows){(mn_buffer *)(void *)data, 0, n, n, n_rows, n, 1};
+}
+/* Where rows of this backend's buffers begin. */
+static inline float *mn_cpu_data(mn_rows x) { return (float *)(void *)x.buffer + x.offset; }
+/* Head 0 of a row. */
+static inline float *mn_cpu_row(mn_rows x, int64_t row) { return mn_cpu_data(x) + row * x.row_stride; }
+
+#endif

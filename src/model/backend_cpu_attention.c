@@ -1,0 +1,203 @@
+/* Softmax attention of a step on the CPU: for each slice what its own sequence caches, sees and forgets. */
+#include "attention/attention.h"
+#include "attention/merge.h"
+#include "attention/mla.h"
+#include "attention/patterns/snapkv.h"
+#include "attention/stream.h"
+#include "base/checked.h"
+#include "model/backend_cpu_ops.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The layer's place in a cache, which holds only the layers that cache something. */
+static int kv_layer(const mn_sequence *t, int layer) { return mn_attn_kv_layer(&t->attn, layer); }
+
+mn_status mn_cpu_append(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err) {
+    (void)err;
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        const mn_sequence *t = slice->sequence;
+        mn_kvcache *cache = plane > 0 ? t->grouped : t->cache;
+        if (!cache || mn_attn_is_linear(&t->attn, layer)) continue;
+        mn_kvcache_append(cache, mn_cpu_compute(s), kv_layer(t, layer), mn_sequence_n_kv(t), slice->n_rows,
+                          mn_cpu_row(k, slice->first_row), k.row_stride,
+                          v.buffer ? mn_cpu_row(v, slice->first_row) : NULL, v.row_stride);
+    }
+    return MN_OK;
+}
+
+/* One sequence's part of an operation. */
+typedef struct slice_call {
+    const mn_slice *slice;
+    mn_attend a;
+    mn_attend queries; /* MLA, absorbed: the call as it came, between whose q and out a stands; mla NULL: a is it */
+} slice_call;
+
+/* Attention of a slice's rows over all that its sequence caches. */
+static slice_call call_of(const mn_step *s, const mn_slice *slice, int layer, mn_rows out, mn_rows q) {
+    const mn_config *c = &s->model->config;
+    const mn_sequence *t = slice->sequence;
+    mn_attend a = {.q = mn_cpu_row(q, slice->first_row),
+                   .out = mn_cpu_row(out, slice->first_row),
+                   .q_stride = q.row_stride,
+                   .out_stride = out.row_stride,
+                   .n_rows = slice->n_rows,
+                   .first_token = mn_sequence_n_kv(t),
+                   .n_heads = c->n_heads,
+                   .scale = t->score_scale,
+                   .softcap = c->attention_softcap,
+                   .slopes = s->model->alibi_slopes,
+                   .kv = mn_kvcache_view(t->cache, kv_layer(t, layer), mn_sequence_n_kv(t) + slice->n_rows)};
+    return (slice_call){.slice = slice, .a = a};
+}
+
+/* The keys of one range of a position map, which every row has of its own. */
+static mn_status restrict_to_range(const mn_step *s, slice_call *call, const mn_posmap *map, int layer, int range,
+                                   mn_error *err) {
+    const mn_sequence *t = call->slice->sequence;
+    int64_t n = call->a.n_rows;
+    int64_t *begin = mn_arena_alloc(mn_cpu_compute(s)->scratch, (size_t)n, 2 * sizeof *begin), *end = begin + n;
+    if (!begin) return mn_no_scratch(err);
+    for (int64_t r = 0; r < n; r++) {
+        mn_posmap_range keys = mn_posmap_at(map, range, t->n_tokens + r);
+        begin[r] = keys.key_begin;
+        end[r] = keys.key_end;
+    }
+    call->a.key_begin = begin;
+    call->a.key_end = end;
+    if (mn_posmap_plane(map, range) > 0)
+        call->a.kv.k_pages = mn_kvcache_view(t->grouped, kv_layer(t, layer), call->a.kv.n_tokens).k_pages;
+    return MN_OK;
+}
+
+/* What a sequence sees in a layer: the pattern asked for, else the model's own window; of these the query's segment,
+ * behind a compressive memory. */
+static mn_status restrict_to_pattern(const mn_step *s, slice_call *call, int layer, mn_error *err) {
+    const mn_attn_spec *attn = &call->slice->sequence->attn;
+    const mn_pattern *pattern = attn->patterns ? &attn->patterns[layer] : NULL;
+    call->a.segment = attn->infini.shape.segment;
+    if (pattern && pattern->kind && !call->a.segment)
+        return mn_pattern_apply(pattern, mn_cpu_compute(s), layer, &call->a, err);
+    call->a.window = mn_config_window(&s->model->config, layer);
+    return MN_OK;
+}
+
+/* The rows of a prompt's end vote on what stays. */
+static mn_status evict(const mn_step *s, const slice_call *call, int layer, mn_error *err) {
+    const mn_compute *c = mn_cpu_compute(s);
+    const mn_sequence *t = call->slice->sequence;
+    if (t->evict_to == 0) return MN_OK;
+    mn_arena_mark mark = mn_arena_get_mark(c->scratch);
+    int32_t *kept = mn_arena_alloc(c->scratch, (size_t)call->a.kv.n_kv_heads * (size_t)t->evict_to, sizeof *kept);
+    if (!kept) return mn_no_scratch(err);
+    MN_TRY(mn_snapkv_choose(c, &call->a, t->evict_to, kept, err));
+    mn_kvcache_gather(t->cache, c, kv_layer(t, layer), kept, t->evict_to);
+    mn_arena_rewind(c->scratch, mark);
+    return MN_OK;
+}
+
+/* Runs the calls of all slices, those whose pages are in memory together. */
+static mn_status run_calls(const mn_step *s, const slice_call *calls, int n, int layer, mn_error *err) {
+    const mn_compute *c = mn_cpu_compute(s);
+    mn_arena_mark mark = mn_arena_get_mark(c->scratch);
+    mn_attend *batch = mn_arena_alloc(c->scratch, (size_t)n, sizeof *batch);
+    int n_batch = 0;
+    if (!batch) return mn_no_scratch(err);
+    for (const slice_call *call = calls; call < calls + n; call++) {
+        mn_kvcache *cache = call->slice->sequence->cache;
+        if (mn_kvcache_has_cold(cache))
+            MN_TRY(mn_kvcache_attend(c, cache, kv_layer(call->slice->sequence, layer), &call->a, err));
+        else
+            batch[n_batch++] = call->a;
+    }
+    MN_TRY(mn_attention_batch(c, batch, n_batch, err));
+    for (const slice_call *call = calls; call < calls + n; call++) MN_TRY(evict(s, call, layer, err));
+    mn_arena_rewind(c->scratch, mark);
+    return MN_OK;
+}
+
+/* Whether the slice's sequence has such a range; what it does not have weighs nothing. */
+static bool has_range(const mn_step *s, const mn_slice *slice, int layer, int range, mn_rows lse) {
+    const mn_attn_spec *attn = &slice->sequence->attn;
+    const mn_posmap *map = mn_attn_map(attn, &s->model->config, layer);
+    if (!mn_attn_is_linear(attn, layer) && range < (map ? map->n_ranges : 1)) return true;
+    for (int64_t r = slice->first_row; lse.buffer && r < slice->first_row + slice->n_rows; r++)
+        for (int h = 0; h < lse.n_heads; h++) mn_cpu_row(lse, r)[h] = -INFINITY;
+    return false;
+}
+
+static slice_call *new_calls(const mn_step *s) {
+    return mn_arena_alloc(mn_cpu_compute(s)->scratch, (size_t)s->n_slices, sizeof(slice_call));
+}
+
+mn_status mn_cpu_attend(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
+    mn_arena *scratch = mn_cpu_compute(s)->scratch;
+    mn_arena_mark mark = mn_arena_get_mark(scratch);
+    slice_call *calls = new_calls(s);
+    int n = 0;
+    if (!calls) return mn_no_scratch(err);
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        const mn_posmap *map = mn_attn_map(&slice->sequence->attn, &s->model->config, layer);
+        if (!has_range(s, slice, layer, range, lse)) continue;
+        slice_call *call = &calls[n++];
+        *call = call_of(s, slice, layer, out, q);
+        if (lse.buffer) call->a.lse = mn_cpu_row(lse, slice->first_row);
+        MN_TRY((map ? restrict_to_range(s, call, map, layer, range, err) : restrict_to_pattern(s, call, layer, err)));
+    }
+    MN_TRY(run_calls(s, calls, n, layer, err));
+    mn_arena_rewind(scratch, mark);
+    return MN_OK;
+}
+
+/* Makes the call one over the latents as they are cached. */
+static mn_status absorb(const mn_step *s, slice_call *call, const mn_mla *mla, mn_error *err) {
+    mn_attend *a = &call->a;
+    call->queries = *a;
+    call->queries.mla = mla;
+    a->q_stride = (int64_t)a->n_heads * a->kv.k_dim;
+    a->out_stride = (int64_t)a->n_heads * a->kv.v_dim;
+    float *wide = mn_cpu_floats(s, a->n_rows, a->q_stride);
+    a->q = wide;
+    a->out = mn_cpu_floats(s, a->n_rows, a->out_stride);
+    if (!a->q || !a->out) return mn_no_scratch(err);
+    return mn_mla_absorb(mn_cpu_compute(s), &call->queries, wide, err);
+}
+
+mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows q, mn_error *err) {
+    const mn_compute *c = mn_cpu_compute(s);
+    mn_mla mla = mn_layer_mla(&s->model->config, &s->model->weights.layers[layer]);
+    mn_arena_mark mark = mn_arena_get_mark(c->scratch);
+    slice_call *calls = new_calls(s);
+    if (!calls) return mn_no_scratch(err);
+    for (int i = 0; i < s->n_slices; i++) {
+        calls[i] = call_of(s, &s->slices[i], layer, out, q);
+        mn_attend *a = &calls[i].a;
+        bool absorbs =
+            c->exact || s->slices[i].sequence->attn.absorbs || a->first_token > mn_mla_deepest(&mla, a->n_rows);
+        if (absorbs)
+            MN_TRY(absorb(s, &calls[i], &mla, err));
+        else
+            a->mla = &mla;
+        MN_TRY(restrict_to_pattern(s, &calls[i], layer, err));
+    }
+    MN_TRY(run_calls(s, calls, s->n_slices, layer, err));
+    for (int i = 0; i < s->n_slices; i++)
+        if (calls[i].queries.mla) MN_TRY(mn_mla_output(c, &calls[i].queries, calls[i].a.out, err));
+    mn_arena_rewind(c->scratch, mark);
+    return MN_OK;
+}
+
+static void copy_rows(mn_rows out, mn_rows x) {
+    if (out.buffer != x.buffer)
+        memcpy(mn_cpu_data(out), mn_cpu_data(x), (size_t)(x.n_rows * x.row_stride) * sizeof(float));
+}
+
+mn_status mn_cpu_merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
+                       mn_error *err) {
+    (void)err;
+    copy_rows(out, x);
+    copy_rows(lse, x_lse);
+    mn_attend_merge(mn_cpu_compute(s), mn_cpu_data(out), mn_cpu_data(lse), mn_cpu_data(y), mn_cpu_data(y_lse),
+                    out.n_rows, out.n_heads, (int)out.n);
+    return MN_OK;
+}

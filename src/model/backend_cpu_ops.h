@@ -1,0 +1,27 @@
+/* Inside the CPU's backend: what its files share. */
+#ifndef MN_MODEL_BACKEND_CPU_OPS_H
+#define MN_MODEL_BACKEND_CPU_OPS_H
+
+#include "model/backend_cpu.h"
+
+/* backend_cpu_attention.c */
+mn_status mn_cpu_append(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err);
+mn_status mn_cpu_attend(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err);
+mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows q, mn_error *err);
+mn_status mn_cpu_merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
+                       mn_error *err);
+
+/* backend_cpu_recurrent.c */
+mn_status mn_cpu_convolve(const mn_step *s, int layer, mn_rows q_out, mn_rows k_out, mn_rows q, mn_rows k,
+                          mn_error *err);
+mn_status mn_cpu_mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
+                               mn_rows k, mn_rows v, mn_error *err);
+
+/* Rows per range of a loop, so that waking a thread pays. */
+int64_t mn_cpu_grain(int64_t floats_per_row);
+/* [n_rows * n] floats of scratch, or NULL. */
+static inline float *mn_cpu_floats(const mn_step *s, int64_t n_rows, int64_t n) {
+    return mn_arena_alloc(mn_cpu_compute(s)->scratch, (size_t)n_rows * (size_t)n, sizeof(float));
+}
+
+#endif
