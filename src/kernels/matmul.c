@@ -20,7 +20,8 @@ enum {
 typedef struct product {
     mn_matmul_task task;
     int64_t n_in, n_out;
-    bool stream; /* see mn_matmul_sums */
+    bool stream;   /* see mn_matmul_sums */
+    bool lone_row; /* a row that the path has a kernel of its own for, and for this type */
     int64_t rows_per_chunk, n_chunks;
     int64_t n_panels, panels_per_group, n_groups;
     int64_t first_item, n_items; /* item = chunk of rows * n_groups + group of panels */
@@ -145,11 +146,10 @@ static void run_lone_row(const group *g, void *panel) {
 
 static void run_items_of(const job *j, const product *p, int64_t begin, int64_t end, char *work) {
     const mn_matmul_path *path = p->task.path;
-    bool lone_row = j->n_rows == 1 && path->row && !p->task.transposed && !p->task.add;
     if (path->enter) path->enter();
     for (int64_t item = begin; item < end; item++) {
         group g = group_of(j, p, item, (float *)(work + 2 * j->panel_bytes));
-        if (lone_row)
+        if (p->lone_row)
             run_lone_row(&g, work);
         else if (path->finish)
             run_group_ahead(j, &g, work, work + j->panel_bytes);
@@ -237,6 +237,8 @@ mn_status mn_matmul_run(const mn_compute *c, const mn_matmul_task *tasks, int n_
         p->n_out = p->task.w->ne[p->task.transposed ? 0 : 1];
         if (p->task.w_row_bytes == 0) p->task.w_row_bytes = mn_tensor_row_bytes(p->task.w);
         p->stream = wants_stream(p, n_rows);
+        p->lone_row = n_rows == 1 && p->task.path->row && !p->task.transposed && !p->task.add &&
+                      p->task.path == mn_matmul_choose_path(c, p->task.w->type, 1);
         split(p, n_rows, n_threads);
         p->first_item = n_items;
         n_items += p->n_items;
@@ -250,20 +252,21 @@ mn_status mn_matmul_run(const mn_compute *c, const mn_matmul_task *tasks, int n_
     return MN_OK;
 }
 
-static const mn_matmul_path *choose_path(const mn_compute *c, mn_dtype type, int64_t n_rows) {
+const mn_matmul_path *mn_matmul_choose_path(const mn_compute *c, mn_dtype type, int64_t n_rows) {
     const mn_matmul_kernels *kernels = &c->kernels->matmul;
     if (c->exact) return kernels->exact;
     return n_rows >= MN_MANY_ROWS && kernels->many[type] ? kernels->many[type] : kernels->fast[type];
 }
 
-static mn_status multiply(const mn_compute *c, float *const *outs, const int64_t *out_strides, const float *x,
-                          int64_t x_stride, int64_t n_rows, const mn_tensor *const *ws, int n_ws, mn_error *err) {
+static mn_status multiply(const mn_compute *c, mn_matmul_path_fn *choose, float *const *outs,
+                          const int64_t *out_strides, const float *x, int64_t x_stride, int64_t n_rows,
+                          const mn_tensor *const *ws, int n_ws, mn_error *err) {
     mn_matmul_task *tasks = mn_arena_alloc(c->scratch, (size_t)n_ws, sizeof *tasks);
     if (!tasks) return mn_fail(err, MN_ERR_MEMORY, "no memory for a matrix product.");
     for (int i = 0; i < n_ws; i++) {
         mn_matmul_task *t = &tasks[i];
         int64_t n_in = ws[i]->ne[0];
-        *t = (mn_matmul_task){.path = choose_path(c, ws[i]->type, n_rows), .w = ws[i]};
+        *t = (mn_matmul_task){.path = choose(c, ws[i]->type, n_rows), .w = ws[i]};
         t->out = outs[i];
         t->out_stride = out_strides[i];
         t->x_row_bytes = t->path->x_row_bytes(n_in);
@@ -276,13 +279,19 @@ static mn_status multiply(const mn_compute *c, float *const *outs, const int64_t
     return mn_matmul_run(c, tasks, n_ws, n_rows, err);
 }
 
-mn_status mn_matmul_many(const mn_compute *c, float *const *outs, const int64_t *out_strides, const float *x,
-                         int64_t x_stride, int64_t n_rows, const mn_tensor *const *ws, int n_ws, mn_error *err) {
+mn_status mn_matmul_by(const mn_compute *c, mn_matmul_path_fn *choose, float *const *outs, const int64_t *out_strides,
+                       const float *x, int64_t x_stride, int64_t n_rows, const mn_tensor *const *ws, int n_ws,
+                       mn_error *err) {
     if (n_rows == 0 || n_ws == 0) return MN_OK;
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
-    mn_status status = multiply(c, outs, out_strides, x, x_stride, n_rows, ws, n_ws, err);
+    mn_status status = multiply(c, choose, outs, out_strides, x, x_stride, n_rows, ws, n_ws, err);
     mn_arena_rewind(c->scratch, mark);
     return status;
+}
+
+mn_status mn_matmul_many(const mn_compute *c, float *const *outs, const int64_t *out_strides, const float *x,
+                         int64_t x_stride, int64_t n_rows, const mn_tensor *const *ws, int n_ws, mn_error *err) {
+    return mn_matmul_by(c, mn_matmul_choose_path, outs, out_strides, x, x_stride, n_rows, ws, n_ws, err);
 }
 
 mn_status mn_matmul(const mn_compute *c, float *out, int64_t out_stride, const float *x, int64_t x_stride,

@@ -233,28 +233,21 @@ QUANT(q5_k, 1, 0);
 QUANT(q6_k, 2, 5);
 
 /* The level below packs the same pairs into the same columns. */
-static void pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
-    mn_bf16_pack_f16(part, vec, dst);
+static void pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+    mn_bf16_pack(part, vec, dst);
     fill_up(dst, part->n_inputs);
     ((panel *)dst)->n_halves = ((panel *)dst)->n_done = 0;
 }
 
-static void pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
-    mn_bf16_pack_bf16(part, vec, dst);
-    fill_up(dst, part->n_inputs);
-    ((panel *)dst)->n_halves = ((panel *)dst)->n_done = 0;
-}
 static void pack_transposed(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
     mn_bf16_pack_transposed(part, vec, dst);
     fill_up(dst, part->n_inputs);
     ((panel *)dst)->n_halves = ((panel *)dst)->n_done = 0;
 }
-PATH(f16, pack_f16, pack_transposed);
-PATH(bf16, pack_bf16, pack_transposed);
+PATH(halves, pack, pack_transposed);
 
 void mn_matmul_init_amx(mn_matmul_kernels *table) {
-    table->many[MN_F16] = &path_f16;
-    table->many[MN_BF16] = &path_bf16;
+    table->many[MN_F16] = table->many[MN_BF16] = &path_halves;
     table->many[MN_Q8_0] = &path_q8_0;
     table->many[MN_Q4_0] = &path_q4_0;
     table->many[MN_Q4_1] = &path_q4_1;

@@ -35,9 +35,7 @@ static void bf16_row_from_f16(const uint16_t *src, size_t stride, int n, uint16_
     }
 }
 
-void mn_bf16_pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
-    (void)vec;
-    panel *p = dst;
+static void pack_f16(const mn_matmul_part *part, panel *p) {
     for (int half = 0; half < 2; half++) {
         for (int o = 0; o < MN_HALF_OUTPUTS; o++)
             bf16_row_from_f16((const uint16_t *)mn_matmul_row(part, half * MN_HALF_OUTPUTS + o),
@@ -46,10 +44,16 @@ void mn_bf16_pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, voi
     }
 }
 
+static void pack_f32(const mn_matmul_part *part, panel *p) {
+    for (int half = 0; half < 2; half++) {
+        for (int o = 0; o < MN_HALF_OUTPUTS; o++)
+            bf16_row((const float *)mn_matmul_row(part, half * MN_HALF_OUTPUTS + o), part->n_inputs, p->rows[o]);
+        mn_pack_dwords((const char *)p->rows, sizeof p->rows[0], (part->n_inputs + 1) / 2, p->column, half);
+    }
+}
+
 /* Rows are packed from where they stand when that reads nothing beyond them. */
-void mn_bf16_pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
-    (void)vec;
-    panel *p = dst;
+static void pack_bf16(const mn_matmul_part *part, panel *p) {
     for (int half = 0; half < 2; half++) {
         int first = half * MN_HALF_OUTPUTS;
         const char *rows = mn_matmul_row(part, first);
@@ -63,6 +67,15 @@ void mn_bf16_pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, vo
             stride = sizeof p->rows[0];
         }
         mn_pack_dwords(rows, stride, (part->n_inputs + 1) / 2, p->column, half);
+    }
+}
+
+void mn_bf16_pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *dst) {
+    (void)vec;
+    switch (part->w->type) {
+    case MN_F16: pack_f16(part, dst); break;
+    case MN_BF16: pack_bf16(part, dst); break;
+    default: pack_f32(part, dst); break;
     }
 }
 
@@ -172,7 +185,7 @@ MN_ALWAYS_INLINE __m512 dot_pair(__m512 sum, __m512i w, const char *x) {
         .x_element_bytes = sizeof(uint16_t),                                                                           \
         .x_row_bytes = x_row_bytes,                                                                                    \
         .prepare = prepare,                                                                                            \
-        .pack = mn_bf16_pack_##type,                                                                                   \
+        .pack = mn_bf16_pack,                                                                                          \
         .pack_transposed = mn_bf16_pack_transposed,                                                                    \
         .tile = tile,                                                                                                  \
         .row = row_##type,                                                                                             \

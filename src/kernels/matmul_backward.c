@@ -21,8 +21,15 @@ static const mn_matmul_path *training_path(const mn_compute *c) {
     return kernels->many[MN_BF16] ? kernels->many[MN_BF16] : kernels->fast[MN_BF16];
 }
 
-mn_dtype mn_matmul_training_type(const mn_compute *c) {
-    return training_path(c)->x_element_bytes == sizeof(float) ? MN_F32 : MN_BF16;
+bool mn_matmul_trains_in_bf16(const mn_compute *c) { return training_path(c)->x_element_bytes < (int)sizeof(float); }
+
+static const mn_matmul_path *forward_path(const mn_compute *c, mn_dtype type, int64_t n_rows) {
+    return type == MN_F32 ? training_path(c) : mn_matmul_choose_path(c, type, n_rows);
+}
+
+mn_status mn_matmul_training(const mn_compute *c, float *const *outs, const int64_t *out_strides, const float *x,
+                             int64_t x_stride, int64_t n_rows, const mn_tensor *const *ws, int n_ws, mn_error *err) {
+    return mn_matmul_by(c, forward_path, outs, out_strides, x, x_stride, n_rows, ws, n_ws, err);
 }
 
 static mn_status no_memory(mn_error *err) {

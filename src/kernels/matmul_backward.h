@@ -20,9 +20,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The type in which products of training are multiplied: MN_BF16, or MN_F32. Weights held in it in addition to the f32
- * ones that the optimiser moves make forward and backward equally fast. */
-mn_dtype mn_matmul_training_type(const mn_compute *c);
+/* The forward as training wants it: mn_matmul_many, but that f32 weights, as an optimiser moves them, are multiplied in
+ * bf16 where the two products above are. */
+mn_status mn_matmul_training(const mn_compute *c, float *const *outs, const int64_t *out_strides, const float *x,
+                             int64_t x_stride, int64_t n_rows, const mn_tensor *const *ws, int n_ws, mn_error *err);
+/* Whether they are. */
+bool mn_matmul_trains_in_bf16(const mn_compute *c);
 
 /* dx = dy W, or dx += dy W (add). W of any type: quantised ones are dequantised in strips of columns. dx must not
  * overlap dy. Rows are strides floats apart. Scratch: dy in the level's form, and a strip of at most 8 MiB where a

@@ -21,6 +21,13 @@ typedef struct mn_matmul_task {
  * not rewound. MN_ERR_MEMORY. */
 mn_status mn_matmul_run(const mn_compute *c, const mn_matmul_task *tasks, int n_tasks, int64_t n_rows, mn_error *err);
 
+/* The path of products of n_rows rows with weights of a type; and mn_matmul_many by another choice. */
+typedef const mn_matmul_path *mn_matmul_path_fn(const mn_compute *c, mn_dtype type, int64_t n_rows);
+mn_matmul_path_fn mn_matmul_choose_path;
+mn_status mn_matmul_by(const mn_compute *c, mn_matmul_path_fn *choose, float *const *outs, const int64_t *out_strides,
+                       const float *x, int64_t x_stride, int64_t n_rows, const mn_tensor *const *ws, int n_ws,
+                       mn_error *err);
+
 /* Room for n_rows prepared rows of n_in, whole tiles of them; NULL when scratch ends. */
 char *mn_matmul_alloc_rows(const mn_compute *c, const mn_matmul_path *path, int64_t n_rows, int64_t n_in);
 

@@ -4,9 +4,8 @@
 
 #include "kernels/matmul_panel_avx512.h"
 
-/* Weights of f16 and bf16 at the beginning of a panel: (n_inputs + 1) / 2 columns, rounded up to 4. */
-void mn_bf16_pack_f16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
-void mn_bf16_pack_bf16(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
+/* Weights of f32, f16 and bf16 at the beginning of a panel: (n_inputs + 1) / 2 columns, rounded up to 4. */
+void mn_bf16_pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
 /* The same number of columns, not rounded up, from W^T of f32, f16 or bf16 (pack_transposed). */
 void mn_bf16_pack_transposed(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
 

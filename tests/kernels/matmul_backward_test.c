@@ -60,7 +60,7 @@ static void release(operands *o) {
 }
 
 static void check(const char *what, const mn_compute *c, float got, double want, double magnitude, int n) {
-    bool halves = mn_matmul_training_type(c) == MN_BF16;
+    bool halves = mn_matmul_trains_in_bf16(c);
     double allowed = magnitude * ((n + 8) * 0x1p-24 + (halves ? 0x1p-8 * 1.01 : 0));
     if (!(fabs((double)got - want) <= allowed))
         fail_msg("%s %s %s: %.9g, wanted %.9g (allowed %.3g)", mn_cpu_level_name(c->kernels->level),
@@ -153,6 +153,40 @@ static void run_dw(const mn_compute *c, const operands *o) {
     free(other);
 }
 
+static void run_y(const mn_compute *c, const operands *o) {
+    size_t n = (size_t)(o->s.n_rows * o->dy_stride);
+    float *y = malloc(n * sizeof *y), *other = malloc(n * sizeof *other);
+    const mn_tensor *w = &o->weights;
+    mn_error err;
+    assert_ok(mn_matmul_training(c, &y, &o->dy_stride, o->x, o->x_stride, o->s.n_rows, &w, 1, &err), err);
+    for (int r = 0; r < o->s.n_rows; r += 1 + o->s.n_rows / 60)
+        for (int k = r % 7; k < o->s.n_out; k += 1 + o->s.n_out / 60) {
+            double sum = 0, magnitude = 0;
+            for (int i = 0; i < o->s.n_in; i++) {
+                double term = (double)o->x[r * o->x_stride + i] * (double)o->w[(size_t)k * (size_t)o->s.n_in + i];
+                sum += term;
+                magnitude += fabs(term);
+            }
+            check("Y", c, y[r * o->dy_stride + k], sum, magnitude, o->s.n_in);
+        }
+    mn_compute many = *c;
+    many.pool = pools[2];
+    assert_ok(mn_matmul_training(&many, &other, &o->dy_stride, o->x, o->x_stride, o->s.n_rows, &w, 1, &err), err);
+    for (int r = 0; r < o->s.n_rows; r++)
+        assert_memory_equal(y + r * o->dy_stride, other + r * o->dy_stride, (size_t)o->s.n_out * sizeof *y);
+    free(y);
+    free(other);
+}
+
+static void outputs_of_f32_weights(void **state) {
+    (void)state;
+    for (int i = 0; i < N_SHAPES; i++) {
+        operands o = make(shapes[i], MN_F32);
+        for_computes(&o, run_y);
+        release(&o);
+    }
+}
+
 static void inputs_receive_dy_w(void **state) {
     (void)state;
     for (int t = 0; t < N_TYPES; t++)
@@ -214,9 +248,9 @@ static int destroy_pools(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(inputs_receive_dy_w),      cmocka_unit_test(wide_weights_go_in_strips),
-        cmocka_unit_test(weights_receive_dy_x),     cmocka_unit_test(long_texts_go_in_chunks),
-        cmocka_unit_test(no_tokens_change_nothing),
+        cmocka_unit_test(outputs_of_f32_weights),    cmocka_unit_test(inputs_receive_dy_w),
+        cmocka_unit_test(wide_weights_go_in_strips), cmocka_unit_test(weights_receive_dy_x),
+        cmocka_unit_test(long_texts_go_in_chunks),   cmocka_unit_test(no_tokens_change_nothing),
     };
     return cmocka_run_group_tests(tests, make_pools, destroy_pools);
 }
