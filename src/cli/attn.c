@@ -1,5 +1,7 @@
 /* mnemo attn: the attention patterns there are, and what one of them looks like. */
 #include "cli/options.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 
 #include "attention/patterns/pattern.h"
@@ -10,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_CELLS = 128 }; /* a side of the picture */
+enum { MAX_CELLS = 128, MAX_MARKS = 32 }; /* a side of the picture; of the one in characters */
 
 typedef struct arguments {
     int64_t n_tokens;
@@ -118,6 +120,30 @@ static void print_json(json_t *json) {
     json_decref(json);
 }
 
+/* The mask in characters, queries downwards, keys to the right: two characters a cell, so that it is about square. */
+static void print_mask(const picture *p) {
+    int columns = mn_terminal_columns(stdout);
+    int64_t most = columns ? MN_MIN(MAX_MARKS, (columns - 1) / 2) : MAX_MARKS;
+    int64_t side = (p->n_cells + most - 1) / most, n = (p->n_cells + side - 1) / side;
+    for (int64_t q = 0; q < n; q++) {
+        for (int64_t k = 0; k < (p->pattern.bidirectional ? n : q + 1); k++) {
+            double sum = 0, total = 0;
+            for (int64_t i = q * side; i < MN_MIN((q + 1) * side, p->n_cells); i++)
+                for (int64_t j = k * side; j < MN_MIN((k + 1) * side, p->n_cells); j++) {
+                    bool future = j > i && !p->pattern.bidirectional;
+                    sum += future ? 0 : p->share[i][j];
+                    total += !future;
+                }
+            double share = total > 0 ? sum / total : 0;
+            const char *mark = share == 0 ? ". " : share < 0.34 ? ": " : share < 0.99 ? "+ " : "# ";
+            printf("%.*s", k + 1 < (p->pattern.bidirectional ? n : q + 1) ? 2 : 1, mark);
+        }
+        putchar('\n');
+    }
+    mn_print_line(stdout, 2, "# kept, + partly, : a little, . left out; a mark is %lld x %lld tokens",
+                  (long long)(side * p->cell_tokens), (long long)(side * p->cell_tokens));
+}
+
 static void print_picture(const picture *p, const char *text, bool json) {
     const mn_pattern_kind *kind = p->pattern.kind;
     double fraction = (double)p->n_kept / (double)p->n_blocks;
@@ -127,10 +153,13 @@ static void print_picture(const picture *p, const char *text, bool json) {
                              (json_int_t)p->n_blocks, "fraction", fraction, "trait", trait_text(kind->traits)));
         return;
     }
-    printf("%s: %s (%s)\n%s\n%lld tokens in blocks of %d: %lld of %lld blocks kept (%.1f %%)\n", kind->usage,
-           kind->meaning, trait_text(kind->traits), kind->paper, (long long)p->n_tokens, p->pattern.block_tokens,
-           (long long)p->n_kept, (long long)p->n_blocks, 100 * fraction);
-    if (p->n_seen) printf("%.1f keys seen by a query, on average\n", (double)p->n_seen / (double)p->n_tokens);
+    mn_print_line(stdout, 2, "%s: %s (%s)", kind->usage, kind->meaning, trait_text(kind->traits));
+    mn_print_line(stdout, 2, "%s", kind->paper);
+    mn_print_line(stdout, 2, "%lld tokens in blocks of %d: %lld of %lld blocks kept (%.1f %%)", (long long)p->n_tokens,
+                  p->pattern.block_tokens, (long long)p->n_kept, (long long)p->n_blocks, 100 * fraction);
+    if (p->n_seen)
+        mn_print_line(stdout, 2, "%.1f keys seen by a query, on average", (double)p->n_seen / (double)p->n_tokens);
+    print_mask(p);
 }
 
 static mn_status show(const char *text, const arguments *given, mn_error *err) {
@@ -151,20 +180,27 @@ static mn_status show(const char *text, const arguments *given, mn_error *err) {
 }
 
 static void list(bool json) {
+    static const char *const titles[] = {"", "", "", "", NULL};
     json_t *rows = json_array();
     const mn_pattern_kind *kind;
+    mn_table table;
+    mn_table_begin(&table, titles, 15);
     for (int i = 0; (kind = mn_pattern_kind_at(i)); i++) {
-        if (!json)
-            printf("%-24s %-15s %-13s %s\n", kind->usage, trait_text(kind->traits), when_text(kind->traits),
-                   kind->meaning);
+        mn_table_add(&table, "%s", kind->usage);
+        mn_table_add(&table, "%s", trait_text(kind->traits));
+        mn_table_add(&table, "%s", when_text(kind->traits));
+        mn_table_add(&table, "%s", kind->meaning);
         json_array_append_new(rows, json_pack("{ssssssssssss}", "name", kind->name, "usage", kind->usage, "trait",
                                               trait_text(kind->traits), "when", when_text(kind->traits), "meaning",
                                               kind->meaning, "paper", kind->paper));
     }
-    if (json)
+    if (json) {
         print_json(rows);
-    else
+        mn_table_release(&table);
+    } else {
+        mn_table_end(&table, stdout);
         json_decref(rows);
+    }
 }
 
 int cmd_attn(int argc, char **argv) {

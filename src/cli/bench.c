@@ -2,6 +2,7 @@
 #include "cli/bench.h"
 
 #include "base/checked.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "session/session.h"
 
@@ -80,11 +81,19 @@ double mn_bench_peak_rss_bytes(void) {
 
 void mn_bench_print_machine(const mn_engine *engine, const mn_peaks *peaks) {
     mn_model_info info = mn_engine_info(engine);
-    printf("%s, %.0f M parameters, %s; %d threads, %s\n", info.architecture, (double)info.n_params / 1e6,
-           info.weight_type, mn_pool_threads(engine->pool), mn_cpu_level_name(engine->compute.kernels->level));
-    printf("machine: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.0f GOP/s int8, %.1f GB/s read\n\n",
-           peaks->f32_flops_per_s / 1e9, peaks->bf16_flops_per_s / 1e9, peaks->int8_ops_per_s / 1e9,
-           peaks->read_bytes_per_s / 1e9);
+    mn_print_line(stdout, 2, "%s, %.1f M parameters, %s; %d threads, %s", info.architecture,
+                  (double)info.n_params / 1e6, info.weight_type, mn_pool_threads(engine->pool),
+                  mn_cpu_level_name(engine->compute.kernels->level));
+    mn_print_line(stdout, 2, "machine: %.0f GFLOP/s f32, %.0f GFLOP/s bf16, %.0f GOP/s int8, %.1f GB/s read\n",
+                  peaks->f32_flops_per_s / 1e9, peaks->bf16_flops_per_s / 1e9, peaks->int8_ops_per_s / 1e9,
+                  peaks->read_bytes_per_s / 1e9);
+}
+
+void mn_bench_explain_shares(void) {
+    mn_print_line(
+        stdout, 2,
+        "* above 100 %%: what is read is small enough to stay in the processor's caches, which are faster than "
+        "memory; or the machine was busier while its peak was measured");
 }
 
 void mn_bench_rate_json(json_t *row, const char *name, mn_rate rate) {

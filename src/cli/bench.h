@@ -34,6 +34,8 @@ int64_t mn_bench_largest(const mn_bench_list *list);
 mn_status mn_bench_open(mn_engine **engine, mn_peaks *peaks, mn_error *err);
 /* Two lines: the model, and what the machine can do at most. */
 void mn_bench_print_machine(const mn_engine *engine, const mn_peaks *peaks);
+/* A line that says how a share of a peak, marked with '*', can be above 100 %. */
+void mn_bench_explain_shares(void);
 /* {"machine": .., "model": .., "settings": .., "peak_rss_bytes": ..} */
 json_t *mn_bench_json(const mn_engine *engine, const mn_peaks *peaks, const mn_bench_options *options,
                       const mn_session *session);

@@ -3,6 +3,8 @@
 #include "base/svg.h"
 #include "cli/bench.h"
 #include "cli/progress.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
 #include "session/session.h"
 
 #include <stdio.h>
@@ -78,22 +80,36 @@ static void print_json(const job *j) {
     mn_bench_print_json(object);
 }
 
+/* "41.2 GB/s  96%"; what is above the whole is marked. */
+static void add_share(mn_table *table, double rate, const char *unit, double whole, bool *above) {
+    double share = percent(rate, whole);
+    mn_table_add(table, "%.1f %s %3.0f%%%s", rate / 1e9, unit, share, share > 100 ? "*" : "");
+    *above |= share > 100;
+}
+
 static void print_table(const job *j) {
+    static const char *const titles[] = {
+        "depth", "prefill tokens/s (range)", "decode tokens/s (range)", "attention, prefill", "attention, decode",
+        NULL};
+    bool above = false;
+    mn_table table;
     mn_bench_print_machine(j->engine, &j->peaks);
-    printf("%8s  %26s  %26s  %18s  %16s\n", "depth", "prefill tokens/s (range)", "decode tokens/s (range)",
-           "attention, prefill", "attention, decode");
+    mn_table_begin(&table, titles, 0);
     for (int i = 0; i < j->o->depths.n; i++) {
         const mn_speed *s = &j->speeds[i];
-        printf("%8lld  %9.1f (%6.1f-%6.1f)  %10.1f (%6.1f-%6.1f)  %5.0f GFLOP/s %3.0f%%  %6.1f GB/s %3.0f%%\n",
-               (long long)j->o->depths.at[i], s->prefill.median, s->prefill.min, s->prefill.max, s->decode.median,
-               s->decode.min, s->decode.max, s->attention_flops_per_s / 1e9,
-               percent(s->attention_flops_per_s, best_flops(&j->peaks)), s->attention_bytes_per_s / 1e9,
-               percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s));
+        mn_table_add(&table, "%lld", (long long)j->o->depths.at[i]);
+        mn_table_add(&table, "%.1f (%.1f-%.1f)", s->prefill.median, s->prefill.min, s->prefill.max);
+        mn_table_add(&table, "%.1f (%.1f-%.1f)", s->decode.median, s->decode.min, s->decode.max);
+        add_share(&table, s->attention_flops_per_s, "GFLOP/s", best_flops(&j->peaks), &above);
+        add_share(&table, s->attention_bytes_per_s, "GB/s", j->peaks.read_bytes_per_s, &above);
     }
+    mn_table_end(&table, stdout);
+    if (above) mn_bench_explain_shares();
     for (int i = 0; mn_given_model.kv_disk && i < j->o->depths.n; i++) {
         const mn_disk_figures *d = &j->speeds[i].disk;
-        printf("%8lld  disk: %.2f GiB held, %.2f GiB read at %.2f GB/s\n", (long long)j->o->depths.at[i],
-               (double)d->held_bytes / 0x1p30, (double)d->read_bytes / 0x1p30, disk_rate(d) / 1e9);
+        mn_print_line(stdout, 2, "%8lld  disk: %.2f GiB held, %.2f GiB read at %.2f GB/s",
+                      (long long)j->o->depths.at[i], (double)d->held_bytes / 0x1p30, (double)d->read_bytes / 0x1p30,
+                      disk_rate(d) / 1e9);
     }
     printf("\npeak memory %.0f MiB\n", mn_bench_peak_rss_bytes() / 0x1p20);
 }

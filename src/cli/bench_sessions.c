@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "cli/bench.h"
 #include "cli/progress.h"
+#include "cli/table.h"
 #include "session/session.h"
 
 #include <stdio.h>
@@ -68,16 +69,21 @@ static void print_json(const job *j) {
 }
 
 static void print_table(const job *j) {
+    static const char *const titles[] = {"depth",   "sessions",    "tokens/s of all (range)",
+                                         "of each", "one session", NULL};
+    mn_table table;
     mn_bench_print_machine(j->engine, &j->peaks);
-    printf("%8s  %8s  %30s  %11s  %11s\n", "depth", "sessions", "tokens/s of all (range)", "of each", "one session");
+    mn_table_begin(&table, titles, 0);
     for (int d = 0; d < j->o->depths.n; d++)
         for (int i = 0; i < j->o->sessions.n; i++) {
             mn_rate r = j->rates[d][i];
-            printf("%8lld  %8d  %10.1f (%7.1f - %7.1f)  %11.1f", (long long)j->o->depths.at[d], j->counts[i], r.median,
-                   r.min, r.max, r.median / j->counts[i]);
-            if (gain(j, d, i) > 0) printf("  x %9.2f", gain(j, d, i));
-            putchar('\n');
+            mn_table_add(&table, "%lld", (long long)j->o->depths.at[d]);
+            mn_table_add(&table, "%d", j->counts[i]);
+            mn_table_add(&table, "%.1f (%.1f-%.1f)", r.median, r.min, r.max);
+            mn_table_add(&table, "%.1f", r.median / j->counts[i]);
+            mn_table_add(&table, gain(j, d, i) > 0 ? "x %.2f" : "", gain(j, d, i));
         }
+    mn_table_end(&table, stdout);
     printf("\npeak memory %.0f MiB\n", mn_bench_peak_rss_bytes() / 0x1p20);
 }
 

@@ -55,8 +55,8 @@ mn_status chat_read_text(chat *c, const char *path, FILE *out, mn_error *err) {
     if (status != MN_OK)
         mn_conversation_remove(&c->talk, c->talk.n - 1, 1);
     else
-        fprintf(out, "%s: %zu tokens; %lld of a window of %lld are taken\n", path, n, (long long)n_after,
-                (long long)mn_session_n_ctx(c->session));
+        mn_print_line(out, 2, "%s: %zu tokens; %lld of a window of %lld are taken", path, n, (long long)n_after,
+                      (long long)mn_session_n_ctx(c->session));
     return status;
 }
 

@@ -2,6 +2,7 @@
 #include "cli/human.h"
 #include "cli/info_rope.h"
 #include "cli/info_scaling.h"
+#include "cli/info_summary.h"
 #include "cli/info_techniques.h"
 #include "cli/model_facts.h"
 #include "cli/model_file.h"
@@ -9,142 +10,28 @@
 #include "cli/verbs.h"
 
 #include "base/checked.h"
+#include "base/strbuf.h"
 #include "kernels/cpu.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
-enum { SHOWN_ITEMS = 6, SHOWN_CHARS = 100 };
+enum { SHOWN_ITEMS = 6 };
 
-/* A file's text on a terminal: control characters and bytes that are no UTF-8 become '?', long texts are cut. */
 static void print_safely(mn_gguf_string text, size_t max_chars) {
-    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text.data;
-    utf8proc_ssize_t left = (utf8proc_ssize_t)text.bytes;
-    for (; left > 0 && max_chars > 0; max_chars--) {
-        utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate(at, left, &c);
-        if (c == '\n')
-            fputs("\\n", stdout);
-        else if (n < 1 || utf8proc_category(c) == UTF8PROC_CATEGORY_CC)
-            putchar('?');
-        else
-            fwrite(at, 1, (size_t)n, stdout);
-        at += MN_MAX(n, 1);
-        left -= MN_MAX(n, 1);
-    }
-    if (left > 0) fputs("...", stdout);
-}
-
-/* Lines of the summary: a label, then the value. Facts that are not stated give no line. */
-static void label(const char *text) { printf("%-16s", text); }
-
-static void print_string(const char *name, mn_gguf_string value) {
-    if (!value.data) return;
-    label(name);
-    print_safely(value, SHOWN_CHARS);
-    putchar('\n');
-}
-
-static void print_int(const char *name, int64_t value) {
-    if (value < 0) return;
-    label(name);
-    printf("%lld\n", (long long)value);
-}
-
-static void print_params(const mn_model_facts *f) {
-    mn_human all, rest, active;
-    if (f->n_params == 0) return;
-    label("parameters");
-    printf("%s (%s without embeddings", mn_human_count(all, f->n_params),
-           mn_human_count(rest, f->n_params - f->n_params_embedding));
-    if (f->n_experts > 0) printf("; %s used per token", mn_human_count(active, f->n_params_active));
-    puts(")");
-}
-
-static void print_heads(const mn_model_facts *f) {
-    if (f->n_heads < 0) return;
-    label("heads");
-    printf("%lld", (long long)f->n_heads);
-    if (f->n_kv_heads >= 0) printf(", %lld for keys and values", (long long)f->n_kv_heads);
-    if (f->head_dim_k >= 0) printf(", size %lld", (long long)f->head_dim_k);
-    if (f->head_dim_v != f->head_dim_k) printf(" (values %lld)", (long long)f->head_dim_v);
-    putchar('\n');
-}
-
-static void print_positions(const mn_model_facts *f) {
-    bool rope = f->rope_base > 0 || f->rope_dims > 0;
-    if (!rope && !f->learned_positions && !f->alibi) return;
-    label("positions");
-    if (!rope) {
-        puts(f->alibi ? "alibi" : "learned");
-        return;
-    }
-    fputs("rope", stdout);
-    if (f->rope_base > 0) printf(", base %.10g", f->rope_base);
-    if (f->rope_dims > 0) printf(", %lld dimensions", (long long)f->rope_dims);
-    if (f->rope_factors) fputs(", with frequency factors", stdout);
-    if (f->rope_scaling.data) fputs(", ", stdout);
-    print_safely(f->rope_scaling, SHOWN_CHARS);
-    if (f->rope_factor > 0) printf(" factor %.10g", f->rope_factor);
-    if (f->n_ctx_original > 0) printf(" over %lld tokens", (long long)f->n_ctx_original);
-    putchar('\n');
-}
-
-static void print_types(const mn_model_facts *f) {
-    mn_human bytes;
-    for (int i = 0; i < MN_DTYPE_COUNT; i++)
-        if (f->n_tensors[i]) {
-            label("tensors");
-            printf("%lld %s, %s\n", (long long)f->n_tensors[i], mn_dtype_get(i)->name,
-                   mn_human_bytes(bytes, f->tensor_bytes[i]));
-        }
-}
-
-static void print_tokenizer(const mn_model_facts *f) {
-    if (f->tokenizer.data) {
-        label("tokenizer");
-        print_safely(f->tokenizer, SHOWN_CHARS);
-        if (f->tokenizer_pre.data) fputs(", ", stdout);
-        print_safely(f->tokenizer_pre, SHOWN_CHARS);
-        if (f->n_tokens >= 0) printf(", %lld tokens", (long long)f->n_tokens);
-        putchar('\n');
-    }
-    label("chat template");
-    puts(f->chat_template ? "yes" : f->ask_template ? "no, but an ask template" : "no");
-}
-
-static void print_summary(const mn_gguf *gguf, const mn_model_facts *f) {
-    mn_human bytes;
-    label("file");
-    printf("%s, GGUF version %d, %s\n", mn_gguf_path(gguf), mn_gguf_version(gguf),
-           mn_human_bytes(bytes, mn_gguf_file_bytes(gguf)));
-    print_string("architecture", f->architecture);
-    print_string("name", f->name);
-    print_params(f);
-    print_int("layers", f->n_layers);
-    print_int("embedding", f->n_embd);
-    print_heads(f);
-    print_int("feed-forward", f->n_ff);
-    if (f->n_experts > 0) {
-        label("experts");
-        printf("%lld, %lld used per token\n", (long long)f->n_experts, (long long)f->n_experts_used);
-    }
-    print_int("vocabulary", f->n_vocab);
-    print_int("context", f->n_ctx);
-    print_positions(f);
-    print_types(f);
-    print_tokenizer(f);
-    info_print_scaling(f);
+    mn_strbuf safe = MN_STRBUF_INIT;
+    info_put_safely(&safe, text, max_chars);
+    fwrite(safe.data, 1, safe.bytes, stdout);
+    mn_strbuf_release(&safe);
 }
 
 static void print_item(mn_gguf_type type, const unsigned char **at, int length_bytes) {
     char number[32];
     if (type == MN_GGUF_STRING) {
         putchar('"');
-        print_safely(mn_gguf_next_string(at, length_bytes), SHOWN_CHARS);
+        print_safely(mn_gguf_next_string(at, length_bytes), INFO_SHOWN_CHARS);
         putchar('"');
         return;
     }
@@ -306,7 +193,7 @@ static void print_model_json(const info_args *args, const mn_gguf *gguf, const m
 }
 
 static void print_model(const info_args *args, const mn_gguf *gguf, const mn_model_facts *facts) {
-    if (!args->keys && !args->tensors) print_summary(gguf, facts);
+    if (!args->keys && !args->tensors) info_print_summary(gguf, facts);
     for (int64_t i = 0; args->keys && i < mn_gguf_n_kv(gguf); i++) print_key(mn_gguf_kv_at(gguf, i));
     for (int64_t i = 0; args->tensors && i < mn_gguf_n_tensors(gguf); i++) print_tensor(mn_gguf_tensor_at(gguf, i));
 }

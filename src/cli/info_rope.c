@@ -1,6 +1,9 @@
 /* mnemo info --rope: how far each pair of dimensions reaches, under each scheme, for the window asked for. */
 #include "cli/info_rope.h"
 
+#include "cli/table.h"
+#include "cli/terminal.h"
+
 #include "base/checked.h"
 #include "base/svg.h"
 #include "model/config.h"
@@ -54,22 +57,27 @@ static mn_status compare(comparison *c, mn_error *err) {
 }
 
 static void print_table(const comparison *c) {
-    printf("window %lld, trained %lld, factor %.6g\nwavelength in tokens (* longer than the trained window)\n%5s",
-           (long long)c->n_ctx, (long long)c->spec.original_ctx, c->tables[MN_ROPE_LINEAR].factor, "pair");
+    const char *titles[MN_ROPE_SCALING_COUNT + 2] = {"pair"};
+    int n = 1;
+    mn_table table;
+    mn_print_line(stdout, 2, "window %lld, trained %lld, factor %.6g", (long long)c->n_ctx,
+                  (long long)c->spec.original_ctx, c->tables[MN_ROPE_LINEAR].factor);
+    mn_print_line(stdout, 2, "wavelength in tokens (* longer than the trained window)");
     for (int i = 0; i < MN_ROPE_SCALING_COUNT; i++)
-        if (c->known[i]) printf(" %11s ", mn_rope_scaling_name((mn_rope_scaling)i));
+        if (c->known[i]) titles[n++] = mn_rope_scaling_name((mn_rope_scaling)i);
+    mn_table_begin(&table, titles, 0);
     for (int pair = 0; pair < c->spec.n_rot / 2; pair++) {
-        printf("\n%5d", pair);
+        mn_table_add(&table, "%d", pair);
         for (int i = 0; i < MN_ROPE_SCALING_COUNT; i++) {
             if (!c->known[i]) continue;
             double length = wavelength(&c->tables[i], pair);
-            printf(" %11.1f%c", length, length > (double)c->spec.original_ctx ? '*' : ' ');
+            mn_table_add(&table, "%.1f%c", length, length > (double)c->spec.original_ctx ? '*' : ' ');
         }
     }
-    printf("\n%5s", "scale");
+    mn_table_add(&table, "scale");
     for (int i = 0; i < MN_ROPE_SCALING_COUNT; i++)
-        if (c->known[i]) printf(" %11.6f ", c->tables[i].scale);
-    putchar('\n');
+        if (c->known[i]) mn_table_add(&table, "%.6f ", c->tables[i].scale);
+    mn_table_end(&table, stdout);
 }
 
 static void print_json(const comparison *c) {

@@ -1,5 +1,6 @@
 #include "cli/info_scaling.h"
 
+#include "cli/info_summary.h"
 #include "cli/scaling.h"
 
 #include <stdio.h>
@@ -37,19 +38,20 @@ static void ask(int index, const mn_scaling_model *model, mn_scaling_law *law, m
 void info_print_scaling(const mn_model_facts *facts) {
     mn_scaling_model model;
     if (!model_of(facts, &model)) return;
-    printf("%-16s%.4g FLOP per token within a context of %lld\n", "training", mn_scaling_train_flops_per_token(&model),
-           (long long)model.n_ctx);
+    info_print_fact("training", "%.4g FLOP per token within a context of %lld",
+                    mn_scaling_train_flops_per_token(&model), (long long)model.n_ctx);
     for (int i = 0; i < N_ASKED; i++) {
         mn_scaling_law law;
         mn_scaling_point best;
         double floor;
         char tokens[32];
         ask(i, &model, &law, &best, &floor);
-        printf("%-16s%s: the best size for %s tokens, with a loss of %.3f; %.3f without end of text\n",
-               i ? "" : "scaling laws", law.name, scaling_amount(best.tokens, tokens), best.loss, floor);
+        info_print_fact(i ? "" : "scaling laws",
+                        "%s: the best size for %s tokens, with a loss of %.3f; %.3f without end of text", law.name,
+                        scaling_amount(best.tokens, tokens), best.loss, floor);
     }
     if (model.params < smallest_fitted || model.params > largest_fitted)
-        printf("%-16sextrapolated: the laws were fitted to models of 57M to 16B parameters\n", "");
+        info_print_fact("", "extrapolated: the laws were fitted to models of 57M to 16B parameters");
 }
 
 void info_put_scaling(json_t *object, const mn_model_facts *facts) {

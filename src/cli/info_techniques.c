@@ -1,5 +1,7 @@
 #include "cli/info_techniques.h"
 
+#include "cli/terminal.h"
+
 #include "attention/decode.h"
 #include "attention/flash.h"
 #include "attention/mla.h"
@@ -136,7 +138,7 @@ void mn_info_archs(bool json) {
         if (json)
             json_array_append_new(rows, json_pack("{s:s, s:s}", "arch", (*f)->arch, "summary", (*f)->summary));
         else
-            printf("%-10s  %s\n", (*f)->arch, (*f)->summary);
+            mn_print_line(stdout, 12, "%-10s  %s", (*f)->arch, (*f)->summary);
     }
     if (json)
         print_json(rows);

@@ -37,7 +37,7 @@ static const verb verbs[] = {
 
 static void print_help(FILE *out) {
     int columns = mn_terminal_columns(out);
-    fputs("mnemo: a long-context engine for language models\n\nusage: mnemo VERB ...\n\n", out);
+    mn_print_line(out, 0, "mnemo: a long-context engine for language models\n\nusage: mnemo VERB ...\n");
     for (const verb *v = verbs; v->name; v++) {
         fprintf(out, "  %-12s ", v->name);
         mn_print_folded(out, v->summary, 15, 15, columns);

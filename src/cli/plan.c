@@ -1,10 +1,12 @@
 /* mnemo plan: what a window costs before anything is read, and what other techniques would save. */
 #include "base/checked.h"
 #include "base/ram.h"
+#include "base/strbuf.h"
 #include "cli/human.h"
 #include "cli/model_file.h"
 #include "cli/options.h"
 #include "cli/plan_table.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "session/session.h"
 #include "bench/time_plan.h"
@@ -92,37 +94,40 @@ static void advise(const findings *f, char *out, size_t out_bytes) {
 
 static void print_bytes(const char *label, size_t bytes, const char *what) {
     mn_human text;
-    printf("%-10s %12s  %s\n", label, mn_human_bytes(text, bytes), what);
+    mn_print_line(stdout, 2, "%-10s %12s%s%s", label, mn_human_bytes(text, bytes), *what ? "  " : "", what);
 }
 
-static void print_choice(const char *label, const char *text) {
-    if (text) printf(", %s %s", label, text);
+static void put_text(mn_strbuf *title, const char *label, const char *text) {
+    if (text) mn_strbuf_printf(title, ", %s %s", label, text);
 }
 
 static void print_text(const findings *f) {
     char advice[320];
+    mn_human prefill, token;
     const mn_window *w = &f->window;
     size_t spare = f->free_bytes > f->memory.weights_bytes ? f->free_bytes - f->memory.weights_bytes : 0;
     advise(f, advice, sizeof advice);
-    printf("%s: a window of %lld tokens, keys %s, values %s", mn_gguf_path(f->engine->model.gguf), (long long)w->n_ctx,
-           mn_dtype_get(w->k_type)->name, mn_dtype_get(w->v_type)->name);
-    print_choice("attention", f->args->attn);
-    print_choice("layers", f->args->attn_layers);
-    print_choice("positions", f->args->map);
-    puts("\n");
+    mn_strbuf title = MN_STRBUF_INIT;
+    mn_strbuf_printf(&title, "%s: a window of %lld tokens, keys %s, values %s", mn_gguf_path(f->engine->model.gguf),
+                     (long long)w->n_ctx, mn_dtype_get(w->k_type)->name, mn_dtype_get(w->v_type)->name);
+    put_text(&title, "attention", f->args->attn);
+    put_text(&title, "layers", f->args->attn_layers);
+    put_text(&title, "positions", f->args->map);
+    mn_print_line(stdout, 2, "%s\n", title.data);
+    mn_strbuf_release(&title);
     print_bytes("weights", f->memory.weights_bytes, "mapped from the file");
     print_bytes("KV", f->memory.kv_bytes, "cached keys and values, taken as they are written");
     print_bytes("state", f->memory.state_bytes, "of fixed size, with its checkpoints");
     print_bytes("work", f->memory.work_bytes, "scratch of a step, logits, token ids");
     print_bytes("total", f->memory.total_bytes, "");
-    printf("\nreading the window: about %.3g s; each token after it: about %.3g s\n", f->time.prefill_s,
-           f->time.per_token_s);
-    printf("(peaks measured now: f32 %.0f, bf16 %.0f GFLOP/s, int8 %.0f GOP/s, reading %.1f GB/s)\n\n",
-           f->peaks.f32_flops_per_s / 1e9, f->peaks.bf16_flops_per_s / 1e9, f->peaks.int8_ops_per_s / 1e9,
-           f->peaks.read_bytes_per_s / 1e9);
-    puts("cached rows, if the model had other heads, types or attention:");
+    mn_print_line(stdout, 2, "\nprefill of the window: about %s; each token after it: about %s",
+                  mn_human_seconds(prefill, f->time.prefill_s), mn_human_seconds(token, f->time.per_token_s));
+    mn_print_line(stdout, 2, "(peaks measured now: f32 %.0f, bf16 %.0f GFLOP/s, int8 %.0f GOP/s, reading %.1f GB/s)\n",
+                  f->peaks.f32_flops_per_s / 1e9, f->peaks.bf16_flops_per_s / 1e9, f->peaks.int8_ops_per_s / 1e9,
+                  f->peaks.read_bytes_per_s / 1e9);
+    mn_print_line(stdout, 2, "KV cache, if the model had other heads, types or attention:");
     mn_plan_table_print(&f->engine->model.config, spare);
-    printf("\n%s\n", advice);
+    mn_print_line(stdout, 2, "\n%s", advice);
 }
 
 static void put_choice(json_t *root, const char *key, const char *text) {

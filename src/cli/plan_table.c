@@ -2,12 +2,14 @@
 
 #include "base/checked.h"
 #include "cli/human.h"
+#include "cli/table.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { MAX_ROWS = 24, WINDOW_TOKENS = 4096, SEGMENT_TOKENS = 2048, BATCH_TOKENS = 512, MLA_RANK = 512, MLA_ROT = 64 };
 
+/* As the titles of the table have them. */
 static const int64_t lengths[] = {8 << 10, 32 << 10, 128 << 10, 512 << 10, 1 << 20};
 enum { N_LENGTHS = sizeof lengths / sizeof *lengths };
 
@@ -102,27 +104,24 @@ static size_t row_bytes(const row *r, int64_t n_ctx) {
 }
 
 void mn_plan_table_print(const mn_config *config, size_t spare_bytes) {
+    static const char *const titles[] = {"KV heads", "type", "attention", "8k", "32k", "128k", "512k", "1M", NULL};
     table t = make_table(config);
+    mn_table out;
     bool marked = false;
-    printf("%-12s %-5s %-12s", "KV heads", "type", "attention");
-    for (int i = 0; i < N_LENGTHS; i++) {
-        if (lengths[i] < 1 << 20)
-            printf(" %9lldk ", (long long)lengths[i] >> 10);
-        else
-            printf(" %9lldM ", (long long)lengths[i] >> 20);
-    }
-    putchar('\n');
+    mn_table_begin(&out, titles, 7);
     for (const row *r = t.rows; r < t.rows + t.n; r++) {
         mn_human text;
-        printf("%-12s %-5s %-12s", r->heads, r->type, r->pattern[0] ? r->pattern : r->own ? "full (own)" : "full");
+        mn_table_add(&out, "%s", r->heads);
+        mn_table_add(&out, "%s", r->type);
+        mn_table_add(&out, "%s", r->pattern[0] ? r->pattern : r->own ? "full (own)" : "full");
         for (int i = 0; i < N_LENGTHS; i++) {
             size_t bytes = row_bytes(r, lengths[i]);
             bool fits = bytes <= spare_bytes;
             marked |= !fits;
-            printf(" %10s%c", mn_human_bytes(text, bytes), fits ? ' ' : '*');
+            mn_table_add(&out, "%s%s", fits ? "" : "*", mn_human_bytes(text, bytes));
         }
-        putchar('\n');
     }
+    mn_table_end(&out, stdout);
     if (marked) puts("* more than is free beside the weights");
 }
 

@@ -39,8 +39,8 @@ static int cmd_loss(int argc, char **argv) {
     }
     code = scaling_answer(&r, usage.verb, &point, NULL);
     if (code == MN_EXIT_DONE && !r.json && r.law.family == MN_SCALING_KAPLAN && given(r.flops))
-        printf("         flops is C_min; runs whose batch was not chosen for it reached %.6g (L(C))\n",
-               mn_kaplan_loss_of_flops(r.flops));
+        mn_print_line(stdout, 9, "         flops is C_min; runs whose batch was not chosen for it reached %.6g (L(C))",
+                      mn_kaplan_loss_of_flops(r.flops));
     return code;
 }
 
@@ -113,8 +113,8 @@ static int budget_of_machines(scaling_request *r, const mn_usage *usage, json_t 
     *extra = json_pack("{s:{s:s, s:I, s:f, s:f, s:f, s:s}}", "machines", "gpu", a->name, "count", (json_int_t)r->count,
                        "days", r->days, "mfu", r->mfu, "peak_flops_per_second", a->bf16_flops, "source", a->source);
     if (!r->json)
-        printf("machines %lld x %s for %g days at %g of %.4g FLOP/s, dense bf16\n         (%s)\n", (long long)r->count,
-               a->full_name, r->days, r->mfu, a->bf16_flops, a->source);
+        mn_print_line(stdout, 9, "machines %lld x %s for %g days at %g of %.4g FLOP/s, dense bf16\n(%s)",
+                      (long long)r->count, a->full_name, r->days, r->mfu, a->bf16_flops, a->source);
     return -1;
 }
 
@@ -123,10 +123,11 @@ static void print_kaplan_plan(const scaling_request *r, double flops) {
     mn_kaplan_plan plan;
     mn_kaplan_optimal(flops, &plan);
     if (r->json || r->law.family != MN_SCALING_KAPLAN) return;
-    printf("batch    %.4g tokens, %.4g steps at the least\n"
-           "         flops is C_min, the compute at small batches; reading these tokens at the critical batch of %.4g\n"
-           "         tokens takes about twice that, in far fewer steps\n",
-           plan.batch_tokens, plan.steps_min, mn_kaplan_critical_batch(plan.loss));
+    mn_print_line(stdout, 9,
+                  "batch    %.4g tokens, %.4g steps at the least\n"
+                  "flops is C_min, the compute at small batches; reading these tokens at the critical batch of %.4g "
+                  "tokens takes about twice that, in far fewer steps",
+                  plan.batch_tokens, plan.steps_min, mn_kaplan_critical_batch(plan.loss));
 }
 
 static int cmd_optimal(int argc, char **argv) {

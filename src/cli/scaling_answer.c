@@ -1,11 +1,15 @@
 /* How `mnemo scaling` reads its options and words its answers. */
 #include "cli/scaling.h"
 
+#include "cli/terminal.h"
+
 #include "base/svg.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { INDENT = 9 };
 
 scaling_request scaling_request_new(void) {
     return (scaling_request){.params = NAN, .tokens = NAN, .loss = NAN, .flops = NAN, .days = NAN};
@@ -42,12 +46,13 @@ int scaling_print_json(json_t *object) {
 }
 
 void scaling_print_law(const mn_scaling_law *law) {
-    printf("law      %s: L = ", law->name);
-    if (law->gamma != 1) printf("(");
-    if (law->E > 0) printf("%.5g + ", law->E);
-    printf("%.5g / N^%.4g + %.5g / D^%.4g", law->A, law->alpha, law->B, law->beta);
-    if (law->gamma != 1) printf(")^%.4g", law->gamma);
-    puts("");
+    char floor[32] = "";
+    bool raised = law->gamma != 1;
+    if (law->E > 0) snprintf(floor, sizeof floor, "%.5g + ", law->E);
+    mn_print_line(stdout, INDENT,
+                  raised ? "law      %s: L = (%s%.5g / N^%.4g + %.5g / D^%.4g)^%.4g"
+                         : "law      %s: L = %s%.5g / N^%.4g + %.5g / D^%.4g",
+                  law->name, floor, law->A, law->alpha, law->B, law->beta, law->gamma);
 }
 
 const char *scaling_amount(double value, char text[32]) {
@@ -59,21 +64,23 @@ const char *scaling_amount(double value, char text[32]) {
 /* What of the loss nothing helps against, what a larger model would take off, and what more text would. */
 static void print_parts(const mn_scaling_law *law, const mn_scaling_point *point) {
     if (law->gamma != 1) return;
-    printf("         of it %.4f floor of the law, %.4f for the size, %.4f for the text\n", law->E,
-           law->A / pow(point->params, law->alpha), law->B / pow(point->tokens, law->beta));
+    mn_print_line(stdout, INDENT, "         of it %.4f floor of the law, %.4f for the size, %.4f for the text", law->E,
+                  law->A / pow(point->params, law->alpha), law->B / pow(point->tokens, law->beta));
 }
 
 static void print_point(const mn_scaling_law *law, const mn_scaling_point *point) {
-    char text[32];
+    char text[32], per_parameter[64] = "";
     if (isfinite(point->loss)) printf("loss     %.6g nats per token\n", point->loss);
     if (isfinite(point->loss) && isfinite(point->params) && isfinite(point->tokens)) print_parts(law, point);
-    if (isfinite(point->params)) printf("params   %s (%s)\n", scaling_amount(point->params, text), law->counts);
-    if (isfinite(point->tokens)) printf("tokens   %s", scaling_amount(point->tokens, text));
-    if (isfinite(point->tokens) && isfinite(point->params))
-        printf(" (%.3g per parameter)", point->tokens / point->params);
-    if (isfinite(point->tokens)) puts("");
+    if (isfinite(point->params))
+        mn_print_line(stdout, INDENT, "params   %s (%s)", scaling_amount(point->params, text), law->counts);
+    if (isfinite(point->params))
+        snprintf(per_parameter, sizeof per_parameter, " (%.3g per parameter)", point->tokens / point->params);
+    if (isfinite(point->tokens))
+        mn_print_line(stdout, INDENT, "tokens   %s%s", scaling_amount(point->tokens, text), per_parameter);
     if (isfinite(point->flops))
-        printf("flops    %.5g FLOP = %.4g PF-days\n", point->flops, point->flops / MN_PF_DAY_FLOPS);
+        mn_print_line(stdout, INDENT, "flops    %.5g FLOP = %.4g PF-days", point->flops,
+                      point->flops / MN_PF_DAY_FLOPS);
     scaling_print_law(law);
 }
 

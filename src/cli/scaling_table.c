@@ -1,6 +1,9 @@
 /* mnemo scaling table. */
 #include "cli/scaling.h"
 
+#include "cli/table.h"
+#include "cli/terminal.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -52,18 +55,22 @@ static int print_json(const scaling_request *r, const row *rows, int n) {
 
 static void print_text(const scaling_request *r, const row *rows, int n) {
     bool by_law = !isnan(r->flops);
-    char params[32], tokens[32];
-    printf("%-23s%10s%10s%11s%11s%10s\n", by_law ? "law" : "", "params", "tokens", "per param", "FLOP", "loss");
+    static const char *const titles[] = {"law", "params", "tokens", "per param", "FLOP", "loss", NULL};
+    char amount[32];
+    mn_table table;
+    mn_table_begin(&table, titles + !by_law, by_law);
     for (int i = 0; i < n; i++) {
         const mn_scaling_point *p = &rows[i].point;
-        printf("%-23s%10s%10s%11.3g%11.3g", by_law ? rows[i].law : "", scaling_amount(p->params, params),
-               scaling_amount(p->tokens, tokens), p->tokens / p->params, p->flops);
-        if (isfinite(p->loss))
-            printf("%10.4f\n", p->loss);
-        else
-            printf("%10s\n", "-");
+        if (by_law) mn_table_add(&table, "%s", rows[i].law);
+        mn_table_add(&table, "%s", scaling_amount(p->params, amount));
+        mn_table_add(&table, "%s", scaling_amount(p->tokens, amount));
+        mn_table_add(&table, "%.3g", p->tokens / p->params);
+        mn_table_add(&table, "%.3g", p->flops);
+        mn_table_add(&table, isfinite(p->loss) ? "%.4f" : "-", p->loss);
     }
-    puts("\nloss in nats per token; kaplan counts parameters without embeddings, the others all of them");
+    mn_table_end(&table, stdout);
+    mn_print_line(stdout, 2,
+                  "\nloss in nats per token; kaplan counts parameters without embeddings, the others all of them");
     if (!by_law) scaling_print_law(&r->law);
 }
 

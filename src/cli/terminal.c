@@ -1,5 +1,6 @@
 #include "cli/terminal.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,4 +50,18 @@ void mn_print_folded(FILE *out, const char *text, int at, int indent, int column
         }
         text += *text != '\0';
     }
+}
+
+void mn_print_line(FILE *out, int indent, const char *format, ...) {
+    va_list args;
+    char *text;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) >= 0) {
+        size_t n_empty = strspn(text, "\n");
+        fwrite(text, 1, n_empty, out);
+        mn_print_folded(out, text + n_empty, 0, indent, mn_terminal_columns(out));
+        free(text);
+    }
+    va_end(args);
+    fputc('\n', out);
 }

@@ -4,12 +4,29 @@ source "$(dirname "$0")/support.bash" "$1"
 
 expect 0 'window:W: the last W keys, the query'\''s own included (needs training)
 Beltagy et al. 2020 (arXiv:2004.05150); Jiang et al. 2023 (arXiv:2310.06825)
-256 tokens in blocks of 64: 7 of 10 blocks kept (70.0 %)' "$mnemo" attn show window:65 -n 256
+256 tokens in blocks of 64: 7 of 10 blocks kept (70.0 %)
+#
+# #
+. # #
+. . # #
+# kept, + partly, : a little, . left out; a mark is 64 x 64 tokens' "$mnemo" attn show window:65 -n 256
 
 expect 0 'sinks:S,W: the first S keys and the last W, positions counted among these (training-free)
 Xiao et al. 2023 (arXiv:2309.17453)
 10 tokens in blocks of 64: 1 of 1 blocks kept (100.0 %)
-3.4 keys seen by a query, on average' "$mnemo" attn show sinks:1,3 -n 10
+3.4 keys seen by a query, on average
+#
+# #
+# # #
+# # # #
+# . # # #
+# . . # # #
+# . . . # # #
+# . . . . # # #
+# . . . . . # # #
+# . . . . . . # # #
+# kept, + partly, : a little, . left out; a mark is 1 x 1 tokens' "$mnemo" attn show sinks:1,3 -n 10
+[ "$(COLUMNS=40 "$mnemo" attn show full --bidirectional -n 100000 | grep -c '^\(# \)\{17\}#$')" = 18 ]
 
 expect 2 'mnemo attn: "windw:3" is no attention pattern. There are: full causal window:W global:G random:R,seed bigbird:block,w,g,r longformer:w,g,dilation sinks:S,W sinks-abs:S,W quest:page,budget xattention:stride,mass moba:block,topk snapkv:window,budget linear infini:S,update,gate.' \
     "$mnemo" attn show windw:3

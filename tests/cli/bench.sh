@@ -3,7 +3,7 @@
 model=$MNEMO_SOURCE_DIR/models/default.gguf
 
 "$mnemo" bench -m "$model" -d 0,300 -p 16 -n 4 -r 1 >"$temp/depths"
-grep -Eq '^ +depth +prefill tokens/s' "$temp/depths" || fail 'no table of depths' "$(cat "$temp/depths")"
+grep -Eq '^ *depth +prefill tokens/s' "$temp/depths" || fail 'no table of depths' "$(cat "$temp/depths")"
 grep -Eq '^ +300 ' "$temp/depths" || fail 'no row of depth 300'
 
 "$mnemo" bench -m "$model" --sessions 1,3 -d 200,400 -n 4 -r 2 >"$temp/sessions"

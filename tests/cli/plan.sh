@@ -10,14 +10,19 @@ has() { # has FILE LINE
     grep -qF -- "$2" "$1" || { printf 'wanted the line: %s\ngot:\n' "$2"; cat "$1"; exit 1; }
 }
 
+row() { # row LINE: a row of the table, blanks squeezed
+    tr -s ' ' < "$temp/text" > "$temp/squeezed"
+    has "$temp/squeezed" "$1"
+}
+
 # 32768 tokens, 4 layers, 3 heads of 64, keys and values, 2 bytes: 96 MiB.
 "$mnemo" plan "$model" -c 32k > "$temp/text"
 has "$temp/text" 'a window of 32768 tokens, keys f16, values f16'
 has "$temp/text" 'KV             96.0 MiB  cached keys and values'
-has "$temp/text" 'MHA 3        f16   full (own)     24.0 MiB    96.0 MiB     384 MiB    1.50 GiB    3.00 GiB'
-has "$temp/text" 'MQA 1        q4_0  full           2.25 MiB    9.00 MiB    36.0 MiB     144 MiB     288 MiB'
-has "$temp/text" 'MLA 512+64   f16   full           36.0 MiB     144 MiB     576 MiB    2.25 GiB    4.50 GiB'
-has "$temp/text" 'own          f16   infini:2048    8.07 MiB    8.07 MiB    8.07 MiB    8.07 MiB    8.07 MiB'
+row 'MHA 3 f16 full (own) 24.0 MiB 96.0 MiB 384 MiB 1.50 GiB 3.00 GiB'
+row 'MQA 1 q4_0 full 2.25 MiB 9.00 MiB 36.0 MiB 144 MiB 288 MiB'
+row 'MLA 512+64 f16 full 36.0 MiB 144 MiB 576 MiB 2.25 GiB 4.50 GiB'
+row 'own f16 infini:2048 8.07 MiB 8.07 MiB 8.07 MiB 8.07 MiB 8.07 MiB'
 has "$temp/text" 'it fits. Largest window here: -c '
 
 "$mnemo" plan -m "$model" -c 32768 -ctk q8_0 -ctv q4_0 --json > "$temp/json"
