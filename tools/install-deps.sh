@@ -2,7 +2,7 @@
 # Installs what the build needs and this machine lacks, from Debian's own packages.
 set -euo pipefail
 packages=(gcc cmake pkg-config libpcre2-dev libutf8proc-dev libjansson-dev libxxhash-dev libnlopt-dev libinih-dev
-          libedit-dev libcmocka-dev)
+          libedit-dev libxml2-dev libarchive-dev poppler-utils libcmocka-dev)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
