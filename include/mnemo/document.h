@@ -13,6 +13,7 @@
 
 #include <mnemo/status.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -23,6 +24,7 @@ extern "C" {
 typedef struct mn_document_options {
     size_t max_bytes; /* of the file, and of its text (1 GiB) */
     int max_seconds;  /* that markup may take to parse, or a PDF (300) */
+    bool verbatim;    /* plain text, Markdown and HTML stay as they are, line ends too, be they nothing but blanks */
 } mn_document_options;
 
 /* A heading, or a page of a PDF. It ends where the next one begins. */

@@ -1,6 +1,6 @@
 #include "cli/texts.h"
 
-#include "base/file.h"
+#include <mnemo/document.h>
 
 #include <ctype.h>
 #include <poll.h>
@@ -12,34 +12,16 @@
 #include <unistd.h>
 #include <utf8proc.h>
 
-enum { MAX_TEXT_BYTES = 1 << 30, PATIENCE_MS = 3000, FEW_TOKENS = 16 };
-
-static const char *name_of(const char *path) { return strcmp(path, "-") ? path : "standard input"; }
-
-static bool is_blank(const char *text, size_t bytes) {
-    size_t i = 0;
-    while (i < bytes && isspace((unsigned char)text[i])) i++;
-    return i == bytes;
-}
-
-static mn_status check_text(const char *name, bool raw, const char *text, size_t bytes, mn_error *err) {
-    if (bytes == 0) return mn_fail(err, MN_ERR_FORMAT, "%s: is empty, so that there is no text to read.", name);
-    if (memchr(text, 0, bytes)) return mn_fail(err, MN_ERR_FORMAT, "%s: holds zero bytes, so it is no text.", name);
-    if (!raw && is_blank(text, bytes))
-        return mn_fail(err, MN_ERR_FORMAT, "%s: holds nothing but white space, so that there is no text to read.",
-                       name);
-    return MN_OK;
-}
+enum { PATIENCE_MS = 3000, FEW_TOKENS = 16 };
 
 mn_status mn_text_read(const char *path, bool raw, mn_strbuf *out, mn_error *err) {
-    char *text;
-    size_t bytes;
-    MN_TRY(mn_file_read(path, MAX_TEXT_BYTES, &text, &bytes, err));
-    mn_status status = check_text(name_of(path), raw, text, bytes, err);
-    if (status == MN_OK) mn_strbuf_put(out, text, bytes);
-    free(text);
-    MN_TRY(status);
-    return out->failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for the text of %s.", name_of(path)) : MN_OK;
+    const char *name = strcmp(path, "-") ? path : "standard input";
+    mn_document document;
+    MN_TRY(mn_document_read(path, &(mn_document_options){.verbatim = raw}, &document, err));
+    for (size_t i = 0; i < document.n_notes; i++) fprintf(stderr, "mnemo: %s: %s.\n", name, document.notes[i]);
+    mn_strbuf_put(out, document.text, document.bytes);
+    mn_document_release(&document);
+    return out->failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for the text of %s.", name) : MN_OK;
 }
 
 /* ---- standard input that no -f - asks for ---- */

@@ -7,8 +7,9 @@
 
 #include <mnemo/tokenizer.h>
 
-/* Appends a file's text to *out ("-": standard input). A file without text is an error; with `raw`, only an empty one.
- */
+/* Appends a document's text to *out ("-": standard input), and says on standard error what it was and what was changed
+ * or left out. A file without text is an error. With `raw` plain text and HTML stay as they are, and only an empty file
+ * is an error. */
 mn_status mn_text_read(const char *path, bool raw, mn_strbuf *out, mn_error *err);
 
 /* Appends the texts of all files, a line end between them. *n_texts: how many there were. Without any file, what is

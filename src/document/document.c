@@ -15,32 +15,44 @@ static mn_document_options with_defaults(const mn_document_options *options) {
     return o;
 }
 
-static bool is_empty(const char *text, size_t bytes) {
+static bool is_blank(const char *text, size_t bytes) {
     for (size_t i = 0; i < bytes; i++)
         if (!strchr(" \t\n\r\f\v", text[i]) || !text[i]) return false;
     return true;
 }
 
-static mn_status read_kind(mn_reading *r, mn_error *err) {
-    const mn_document_kind *kind;
-    if (is_empty(r->data, r->bytes))
-        return mn_fail(err, MN_ERR_FORMAT, "%s: is empty; there is nothing to read in it.", r->name);
-    MN_TRY(mn_document_find_kind(r, &kind, err));
-    if (!kind->read)
-        return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "%s: is %s, which this build does not read; install %s and build mnemo again.", r->name,
-                       kind->name, kind->needs);
-    r->document->kind = kind->name;
-    MN_TRY(kind->read(r, err));
+static mn_status check_input(const mn_reading *r, mn_error *err) {
+    if (r->bytes == 0) return mn_fail(err, MN_ERR_FORMAT, "%s: is empty, so that there is no text to read.", r->name);
+    if (!r->options.verbatim && is_blank(r->data, r->bytes))
+        return mn_fail(err, MN_ERR_FORMAT, "%s: holds nothing but white space, so that there is no text to read.",
+                       r->name);
+    return MN_OK;
+}
+
+static mn_status check_output(const mn_reading *r, mn_error *err) {
     if (r->no_memory) return mn_fail(err, MN_ERR_MEMORY, "%s: no memory for its text.", r->name);
     if (r->text.failed)
         return mn_fail(err, MN_ERR_LIMIT,
                        "%s: holds more text than the %zu bytes that are read at most (or than memory has room for); "
                        "split it.",
                        r->name, r->options.max_bytes);
-    if (is_empty(r->text.data, r->text.bytes))
-        return mn_fail(err, MN_ERR_FORMAT, "%s: holds no text; there is nothing to read in it.", r->name);
+    if (r->text.bytes == 0 || (!r->options.verbatim && is_blank(r->text.data, r->text.bytes)))
+        return mn_fail(err, MN_ERR_FORMAT, "%s: holds no text, so that there is nothing to read.", r->name);
     return MN_OK;
+}
+
+static mn_status read_kind(mn_reading *r, mn_error *err) {
+    const mn_document_kind *kind;
+    MN_TRY(check_input(r, err));
+    MN_TRY(mn_document_find_kind(r, &kind, err));
+    if (!kind->read)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "%s: is %s, which this build does not read; install %s and build mnemo again.", r->name,
+                       kind->name, kind->needs);
+    r->document->kind = kind->name;
+    if (!kind->is_plain) mn_reading_note(r, "read as %s", kind->name);
+    MN_TRY(kind->read(r, err));
+    return check_output(r, err);
 }
 
 mn_status mn_document_read_bytes(const char *name, const void *data, size_t bytes, const mn_document_options *options,

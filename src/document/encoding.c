@@ -152,7 +152,7 @@ static const encoding *by_zeros(const unsigned char *p, size_t n) {
 }
 
 static bool is_plain(const counts *c) {
-    return c->n_invalid == 0 && c->n_zero < c->n / 10 * 3 + 1 && c->n_control <= c->n / 50;
+    return c->n_invalid == 0 && c->n_zero * 10 <= c->n * 3 && c->n_control <= c->n / 50;
 }
 
 /* Words of Western European texts are mostly ASCII; where most letters are not, or most of those that are not stand in
@@ -280,13 +280,14 @@ static size_t convert_charset(iconv_t converter, const char *data, size_t bytes,
 
 /* CR LF and CR become LF, zero bytes blanks. */
 static void clean(mn_reading *r, mn_strbuf *out, size_t begin) {
+    bool keep = r->options.verbatim;
     size_t n = begin, n_zero = 0;
     if (out->failed) return;
     for (size_t i = begin; i < out->bytes; i++) {
         char c = out->data[i];
-        if (c == '\r' && i + 1 < out->bytes && out->data[i + 1] == '\n') continue;
+        if (!keep && c == '\r' && i + 1 < out->bytes && out->data[i + 1] == '\n') continue;
         n_zero += c == 0;
-        out->data[n++] = c == '\r' ? '\n' : c ? c : ' ';
+        out->data[n++] = c == '\r' && !keep ? '\n' : c ? c : ' ';
     }
     out->bytes = n;
     if (out->capacity) out->data[n] = 0;

@@ -4,7 +4,8 @@
 
 #include "document/reading.h"
 
-/* Appends a text in any encoding to *out: UTF-8, LF line ends, no byte order mark, no zero bytes (they become blanks).
+/* Appends a text in any encoding to *out: UTF-8, LF line ends (unless verbatim), no byte order mark, no zero bytes
+ * (they become blanks).
  *
  * A byte order mark decides; else what is valid UTF-8 is UTF-8; else the charset that the file declares (NULL = none;
  * one that is not known here counts as none); else UTF-8 with mistakes, UTF-16 or UTF-32 without a mark, or

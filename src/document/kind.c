@@ -19,13 +19,15 @@
 
 enum { PDF_MARK_WITHIN = 1024 };
 
-static const mn_document_kind text = {"text", mn_document_plain, NULL},
-                              markdown = {"Markdown", mn_document_markdown, NULL},
-                              html = {"HTML", WITH_XML(mn_document_html), "libxml2-dev"},
-                              pdf = {"PDF", mn_document_pdf, NULL},
-                              docx = {"docx", WITH_ARCHIVE(mn_document_docx), "libxml2-dev libarchive-dev"},
-                              odt = {"odt", WITH_ARCHIVE(mn_document_odt), "libxml2-dev libarchive-dev"},
-                              epub = {"EPUB", WITH_ARCHIVE(mn_document_epub), "libxml2-dev libarchive-dev"};
+#define PACKAGES "libxml2-dev libarchive-dev"
+
+static const mn_document_kind text = {.name = "text", .read = mn_document_plain, .is_plain = true},
+                              markdown = {.name = "Markdown", .read = mn_document_markdown, .is_plain = true},
+                              html = {.name = "HTML", .read = WITH_XML(mn_document_html), .needs = "libxml2-dev"},
+                              pdf = {.name = "PDF", .read = mn_document_pdf},
+                              docx = {.name = "docx", .read = WITH_ARCHIVE(mn_document_docx), .needs = PACKAGES},
+                              odt = {.name = "odt", .read = WITH_ARCHIVE(mn_document_odt), .needs = PACKAGES},
+                              epub = {.name = "EPUB", .read = WITH_ARCHIVE(mn_document_epub), .needs = PACKAGES};
 
 /* ---- what others read ---- */
 
@@ -172,7 +174,7 @@ mn_status mn_document_find_kind(const mn_reading *r, const mn_document_kind **ou
     if (has_mark(r, 0, "PK\3\4", 4) || has_mark(r, 0, "PK\5\6", 4)) return find_package(r, out, err);
     if (end)
         *out = &pdf;
-    else if (looks_like_html(r))
+    else if (!r->options.verbatim && looks_like_html(r))
         *out = &html;
     else if (ends_with(r->name, ".md") || ends_with(r->name, ".markdown"))
         *out = &markdown;

@@ -8,6 +8,7 @@ typedef struct mn_document_kind {
     const char *name;
     mn_document_format *read; /* NULL = this build cannot, for want of `needs` */
     const char *needs;
+    bool is_plain; /* its bytes are its text */
 } mn_document_kind;
 
 /* By what the bytes begin with, then, between kinds of plain text, by the name's ending. MN_ERR_UNSUPPORTED: a kind

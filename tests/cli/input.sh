@@ -53,11 +53,11 @@ refuses() {
 }
 : >"$temp/empty.txt"
 printf ' \n\t\r\n' >"$temp/blank.txt"
-printf 'zero\0byte' >"$temp/zero.txt"
+printf 'zero\0\0\0\0\0byte' >"$temp/zero.bin"
 refuses 1 'empty.txt: is empty, so that there is no text' -f "$temp/empty.txt" -p x
 refuses 1 'empty.txt: is empty' -f "$temp/note.txt" -f "$temp/empty.txt" -p x
 refuses 1 'blank.txt: holds nothing but white space' -f "$temp/blank.txt" -p x
-refuses 1 'zero.txt: .*no text' -f "$temp/zero.txt" -p x
+refuses 1 'zero.bin: is no text' -f "$temp/zero.bin" -p x
 refuses 1 'standard input: is empty' -f - -p x </dev/null
 : | refuses 2 'nothing to read: give -f FILE, -p PROMPT or both'
 refuses 2 'nothing to read' </dev/null

@@ -49,7 +49,7 @@ says 2 'no type of cached rows' -m "$model" -p x -ctk q9
 says 2 'no position scaling' -m "$model" -p x --rope-scaling other
 says 1 'not a saved session' -m "$model" -p x --session "$model"
 says 2 'there is no option' -m "$model" --never
-printf 'zero\0byte' >"$temp/zero.txt"
-says 1 'no text' -m "$model" -f "$temp/zero.txt" -p x
+printf 'zero\0\0\0\0\0byte' >"$temp/zero.bin"
+says 1 'no text' -m "$model" -f "$temp/zero.bin" -p x
 "$mnemo" run -m "$model" -p hello -n 8 -q >/dev/full 2>"$temp/err" && fail 'a full disk was not noticed'
 grep -q 'standard output' "$temp/err" || fail "$(cat "$temp/err")"

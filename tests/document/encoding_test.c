@@ -120,6 +120,7 @@ static void line_ends_become_lf_and_zeros_blanks(void **state) {
     assert_string_equal(document.text, "PATH=/bin HOME=/root ");
     assert_note(&document, "2 zero bytes");
     mn_document_release(&document);
+    assert_document("a.txt", "zero\0byte", 9, "zero byte");
 }
 
 static void what_is_no_text_is_refused(void **state) {

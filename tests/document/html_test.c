@@ -164,8 +164,8 @@ int main(void) {
 #ifndef MNEMO_HAVE_LIBXML2
     static const char page[] = "<html><p>x";
     assert_refused("a.html", page, sizeof page - 1, MN_ERR_UNSUPPORTED, "libxml2-dev");
-    leave_out("web pages", "libxml2");
-    return 0;
+    fprintf(stderr, "skipped: web pages, as this build is without libxml2\n");
+    return 77;
 #endif
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

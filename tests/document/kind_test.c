@@ -65,11 +65,26 @@ static void pages_are_known_by_their_beginning(void **state) {
     assert_string_equal(kind_of("a.txt", "<htmlish> <p>x"), "text");
 }
 
+static void verbatim_text_stays(void **state) {
+    (void)state;
+    static const char *const texts[] = {"<html><p>a\r\nb</html>\r\n", "  \n", "a\rb"};
+    mn_document document;
+    mn_document_options options = {.verbatim = true};
+    mn_error err;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        size_t bytes = strlen(texts[i]);
+        assert_ok(mn_document_read_bytes("a.html", texts[i], bytes, &options, &document, &err), err);
+        assert_string_equal(document.text, texts[i]);
+        mn_document_release(&document);
+    }
+    assert_int_equal(mn_document_read_bytes("a", "", 0, &options, &document, &err), MN_ERR_FORMAT);
+}
+
 static void nothing_is_refused(void **state) {
     (void)state;
     assert_refused("a.txt", "", 0, MN_ERR_FORMAT, "empty");
     assert_refused("a.txt", NULL, 0, MN_ERR_FORMAT, "empty");
-    assert_refused("a.txt", " \n\t\r\n", 5, MN_ERR_FORMAT, "empty");
+    assert_refused("a.txt", " \n\t\r\n", 5, MN_ERR_FORMAT, "white space");
     assert_refused("a.txt", "\xff\xfe \0\n\0", 6, MN_ERR_FORMAT, "no text");
     assert_refused("a.txt", "\xef\xbb\xbf", 3, MN_ERR_FORMAT, "no text");
 }
@@ -97,6 +112,7 @@ int main(void) {
         cmocka_unit_test(others_are_named_with_a_remedy),
         cmocka_unit_test(text_stays_text_whatever_its_name),
         cmocka_unit_test(pages_are_known_by_their_beginning),
+        cmocka_unit_test(verbatim_text_stays),
         cmocka_unit_test(nothing_is_refused),
         cmocka_unit_test(files_are_read_by_path),
     };

@@ -318,8 +318,8 @@ int main(void) {
 #if !defined MNEMO_HAVE_LIBXML2 || !defined MNEMO_HAVE_LIBARCHIVE
     static const char zip[] = "PK\3\4.......................... mimetypeapplication/epub+zip";
     assert_refused("a.epub", zip, sizeof zip - 1, MN_ERR_UNSUPPORTED, "libarchive-dev");
-    leave_out("documents in archives", "libxml2 and libarchive");
-    return 0;
+    fprintf(stderr, "skipped: documents in archives, as this build is without libxml2 or libarchive\n");
+    return 77;
 #endif
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

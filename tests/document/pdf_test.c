@@ -125,7 +125,7 @@ int main(void) {
         cmocka_unit_test(damaged_ones_are_refused),
     };
     if (has_pdftotext()) return cmocka_run_group_tests(tests, NULL, NULL);
-    leave_out("reading real PDFs", "pdftotext");
+    fprintf(stderr, "skipped: real PDFs, as pdftotext is not installed\n");
     const struct CMUnitTest without[] = {cmocka_unit_test(trouble_is_told)};
-    return cmocka_run_group_tests(without, NULL, NULL);
+    return cmocka_run_group_tests(without, NULL, NULL) ? 1 : 77;
 }
