@@ -71,8 +71,8 @@ static const struct {
     MARK(0, "7z\xbc\xaf\x27\x1c", "an archive (7z)", "unpack it and name the documents in it: 7z x FILE"),
     MARK(0, "Rar!\x1a\x07", "an archive (RAR)", "unpack it and name the documents in it: unar FILE"),
     MARK(257, "ustar", "an archive (tar)", "unpack it and name the documents in it: tar xf FILE"),
-    MARK(0, "GGUF\2\0", "a model (GGUF), not a document", "give it with -m"),
-    MARK(0, "GGUF\3\0", "a model (GGUF), not a document", "give it with -m"),
+    MARK(0, "GGUF\2\0", "a model (GGUF), not a document", "name it as the model"),
+    MARK(0, "GGUF\3\0", "a model (GGUF), not a document", "name it as the model"),
     MARK(0, "SQLite format 3", "a database (SQLite)", "write out what is to be read: sqlite3 FILE .dump"),
     MARK(0,
          "\x7f"

@@ -56,7 +56,7 @@ static void put_pages(mn_reading *r, const char *text, size_t bytes) {
 }
 
 mn_status mn_document_pdf(mn_reading *r, mn_error *err) {
-    char *argv[] = {"pdftotext", "-q", "-enc", "UTF-8", "-eol", "unix", "-", "-", NULL};
+    char *argv[] = {"pdftotext", "-enc", "UTF-8", "-eol", "unix", "-", "-", NULL};
     mn_strbuf raw = MN_STRBUF_INIT, text = MN_STRBUF_INIT;
     mn_child_result result;
     raw.max_bytes = r->options.max_bytes;

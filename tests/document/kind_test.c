@@ -22,7 +22,7 @@ static void others_are_named_with_a_remedy(void **state) {
         CASE("\x1f\x8b\x08\0....", "gzip", "gunzip"),
         CASE("Rar!\x1a\x07\x01\0", "RAR", "unar"),
         CASE("%!PS-Adobe-3.0\n", "PostScript", "ps2ascii"),
-        CASE("GGUF\3\0\0\0....", "GGUF", "-m"),
+        CASE("GGUF\3\0\0\0....", "GGUF", "the model"),
         CASE("SQLite format 3\0", "SQLite", "sqlite3"),
         CASE("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1....W\0o\0r\0d\0D\0o\0c\0u\0m\0e\0n\0t\0", "doc", "antiword"),
         CASE("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1....E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0", "encrypted",
