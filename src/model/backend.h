@@ -104,7 +104,7 @@ struct mn_backend {
     /* The same by MLA over cached latents, for which there are no maps: q [.., n_nope + n_rot], rotated, out [..,
      * v_dim]. Absorbed or over materialised keys, whichever takes fewer products (mn_mla_deepest); always absorbed
      * where how a text was cut must not change a bit, and where the sequence asks for it. */
-    mn_status (*attend_latent)(const mn_step *s, int layer, mn_rows out, mn_rows q, mn_error *err);
+    mn_status (*attend_latent)(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err);
     /* Attention over two ranges joined by log-sum-exp, see mn_attend_merge; out and lse may be x and x_lse. */
     mn_status (*merge)(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
                        mn_error *err);

@@ -26,61 +26,90 @@ mn_status mn_cpu_append(const mn_step *s, int layer, int plane, mn_rows k, mn_ro
     return MN_OK;
 }
 
+/* Attention of a slice's rows over all that its sequence caches. */
+static mn_attend call_of(const mn_step *s, const mn_slice *slice, int layer, mn_rows out, mn_rows lse, mn_rows q) {
+    const mn_config *c = &s->model->config;
+    const mn_sequence *t = slice->sequence;
+    return (mn_attend){.q = mn_cpu_row(q, slice->first_row),
+                       .out = mn_cpu_row(out, slice->first_row),
+                       .q_stride = q.row_stride,
+                       .out_stride = out.row_stride,
+                       .n_rows = slice->n_rows,
+                       .first_token = mn_sequence_n_kv(t),
+                       .n_heads = c->n_heads,
+                       .scale = t->score_scale,
+                       .softcap = c->attention_softcap,
+                       .slopes = s->model->alibi_slopes,
+                       .lse = lse.buffer ? mn_cpu_row(lse, slice->first_row) : NULL,
+                       .kv = mn_kvcache_view(t->cache, kv_layer(t, layer), mn_sequence_n_kv(t) + slice->n_rows)};
+}
+
+/* The keys of one range of a position map, which every row has of its own. */
+static mn_status restrict_to_range(const mn_step *s, const mn_sequence *t, int layer, int range, mn_attend *a,
+                                   mn_error *err) {
+    const mn_posmap *map = &t->attn.map;
+    int64_t *begin = mn_arena_alloc(mn_cpu_compute(s)->scratch, (size_t)a->n_rows, 2 * sizeof *begin);
+    if (!begin) return mn_no_scratch(err);
+    int64_t *end = begin + a->n_rows;
+    for (int64_t r = 0; r < a->n_rows; r++) {
+        mn_posmap_range keys = mn_posmap_at(map, range, t->n_tokens + r);
+        begin[r] = keys.key_begin;
+        end[r] = keys.key_end;
+    }
+    a->key_begin = begin;
+    a->key_end = end;
+    if (mn_posmap_plane(map, range) > 0)
+        a->kv.k_pages = mn_kvcache_view(t->grouped, kv_layer(t, layer), a->kv.n_tokens).k_pages;
+    return MN_OK;
+}
+
+/* What a sequence sees in a layer: the range of its position map; else the pattern asked for, else the model's own
+ * window; of these the query's segment, behind a compressive memory. */
+static mn_status restrict_keys(const mn_step *s, const mn_sequence *t, int layer, int range, mn_attend *a,
+                               mn_error *err) {
+    const mn_config *c = &s->model->config;
+    const mn_pattern *pattern = t->attn.patterns ? &t->attn.patterns[layer] : NULL;
+    if (mn_attn_map(&t->attn, c, layer)) return restrict_to_range(s, t, layer, range, a, err);
+    a->segment = t->attn.infini.shape.segment;
+    if (pattern && pattern->kind && !a->segment) return mn_pattern_apply(pattern, mn_cpu_compute(s), layer, a, err);
+    a->window = mn_config_window(c, layer);
+    return MN_OK;
+}
+
+static bool has_range(const mn_step *s, const mn_sequence *t, int layer, int range) {
+    const mn_posmap *map = mn_attn_map(&t->attn, &s->model->config, layer);
+    return !mn_attn_is_linear(&t->attn, layer) && range < (map ? map->n_ranges : 1);
+}
+
+static mn_status no_choice(const mn_pattern *pattern, mn_error *err) {
+    return mn_fail(err, MN_ERR_UNSUPPORTED,
+                   "%s chooses by queries over latents, which exist only where latent attention runs absorbed.",
+                   pattern->kind->name);
+}
+
+mn_status mn_cpu_attend_call(const mn_step *s, const mn_slice *slice, int layer, int range, mn_rows out, mn_rows lse,
+                             mn_rows q, mn_attend *a, mn_error *err) {
+    const mn_sequence *t = slice->sequence;
+    *a = (mn_attend){0};
+    if (!has_range(s, t, layer, range)) return MN_OK;
+    *a = call_of(s, slice, layer, out, lse, q);
+    if (s->model->config.mla.kv_rank) {
+        mn_mla *mla = mn_arena_alloc(mn_cpu_compute(s)->scratch, 1, sizeof *mla);
+        if (!mla) return mn_no_scratch(err);
+        *mla = mn_layer_mla(&s->model->config, &s->model->weights.layers[layer]);
+        a->mla = mla;
+        const mn_pattern *pattern = t->attn.patterns ? &t->attn.patterns[layer] : NULL;
+        if (pattern && pattern->kind && pattern->kind->choose) return no_choice(pattern, err);
+    }
+    return restrict_keys(s, t, layer, range, a, err);
+}
+
 /* One sequence's part of an operation. */
 typedef struct slice_call {
     const mn_slice *slice;
     mn_attend a;
     mn_attend queries; /* MLA, absorbed: the call as it came, between whose q and out a stands; mla NULL: a is it */
 } slice_call;
-
-/* Attention of a slice's rows over all that its sequence caches. */
-static slice_call call_of(const mn_step *s, const mn_slice *slice, int layer, mn_rows out, mn_rows q) {
-    const mn_config *c = &s->model->config;
-    const mn_sequence *t = slice->sequence;
-    mn_attend a = {.q = mn_cpu_row(q, slice->first_row),
-                   .out = mn_cpu_row(out, slice->first_row),
-                   .q_stride = q.row_stride,
-                   .out_stride = out.row_stride,
-                   .n_rows = slice->n_rows,
-                   .first_token = mn_sequence_n_kv(t),
-                   .n_heads = c->n_heads,
-                   .scale = t->score_scale,
-                   .softcap = c->attention_softcap,
-                   .slopes = s->model->alibi_slopes,
-                   .kv = mn_kvcache_view(t->cache, kv_layer(t, layer), mn_sequence_n_kv(t) + slice->n_rows)};
-    return (slice_call){.slice = slice, .a = a};
-}
-
-/* The keys of one range of a position map, which every row has of its own. */
-static mn_status restrict_to_range(const mn_step *s, slice_call *call, const mn_posmap *map, int layer, int range,
-                                   mn_error *err) {
-    const mn_sequence *t = call->slice->sequence;
-    int64_t n = call->a.n_rows;
-    int64_t *begin = mn_arena_alloc(mn_cpu_compute(s)->scratch, (size_t)n, 2 * sizeof *begin), *end = begin + n;
-    if (!begin) return mn_no_scratch(err);
-    for (int64_t r = 0; r < n; r++) {
-        mn_posmap_range keys = mn_posmap_at(map, range, t->n_tokens + r);
-        begin[r] = keys.key_begin;
-        end[r] = keys.key_end;
-    }
-    call->a.key_begin = begin;
-    call->a.key_end = end;
-    if (mn_posmap_plane(map, range) > 0)
-        call->a.kv.k_pages = mn_kvcache_view(t->grouped, kv_layer(t, layer), call->a.kv.n_tokens).k_pages;
-    return MN_OK;
-}
-
-/* What a sequence sees in a layer: the pattern asked for, else the model's own window; of these the query's segment,
- * behind a compressive memory. */
-static mn_status restrict_to_pattern(const mn_step *s, slice_call *call, int layer, mn_error *err) {
-    const mn_attn_spec *attn = &call->slice->sequence->attn;
-    const mn_pattern *pattern = attn->patterns ? &attn->patterns[layer] : NULL;
-    call->a.segment = attn->infini.shape.segment;
-    if (pattern && pattern->kind && !call->a.segment)
-        return mn_pattern_apply(pattern, mn_cpu_compute(s), layer, &call->a, err);
-    call->a.window = mn_config_window(&s->model->config, layer);
-    return MN_OK;
-}
 
 /* The rows of a prompt's end vote on what stays. */
 static mn_status evict(const mn_step *s, const slice_call *call, int layer, mn_error *err) {
@@ -116,18 +145,14 @@ static mn_status run_calls(const mn_step *s, const slice_call *calls, int n, int
     return MN_OK;
 }
 
-/* Whether the slice's sequence has such a range; what it does not have weighs nothing. */
-static bool has_range(const mn_step *s, const mn_slice *slice, int layer, int range, mn_rows lse) {
-    const mn_attn_spec *attn = &slice->sequence->attn;
-    const mn_posmap *map = mn_attn_map(attn, &s->model->config, layer);
-    if (!mn_attn_is_linear(attn, layer) && range < (map ? map->n_ranges : 1)) return true;
-    for (int64_t r = slice->first_row; lse.buffer && r < slice->first_row + slice->n_rows; r++)
-        for (int h = 0; h < lse.n_heads; h++) mn_cpu_row(lse, r)[h] = -INFINITY;
-    return false;
-}
-
 static slice_call *new_calls(const mn_step *s) {
     return mn_arena_alloc(mn_cpu_compute(s)->scratch, (size_t)s->n_slices, sizeof(slice_call));
+}
+
+/* What a sequence does not see weighs nothing. */
+static void clear_lse(const mn_slice *slice, mn_rows lse) {
+    for (int64_t r = slice->first_row; lse.buffer && r < slice->first_row + slice->n_rows; r++)
+        for (int h = 0; h < lse.n_heads; h++) mn_cpu_row(lse, r)[h] = -INFINITY;
 }
 
 mn_status mn_cpu_attend(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
@@ -137,12 +162,12 @@ mn_status mn_cpu_attend(const mn_step *s, int layer, int range, mn_rows out, mn_
     int n = 0;
     if (!calls) return mn_no_scratch(err);
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
-        const mn_posmap *map = mn_attn_map(&slice->sequence->attn, &s->model->config, layer);
-        if (!has_range(s, slice, layer, range, lse)) continue;
-        slice_call *call = &calls[n++];
-        *call = call_of(s, slice, layer, out, q);
-        if (lse.buffer) call->a.lse = mn_cpu_row(lse, slice->first_row);
-        MN_TRY((map ? restrict_to_range(s, call, map, layer, range, err) : restrict_to_pattern(s, call, layer, err)));
+        calls[n] = (slice_call){.slice = slice};
+        MN_TRY(mn_cpu_attend_call(s, slice, layer, range, out, lse, q, &calls[n].a, err));
+        if (calls[n].a.n_rows > 0)
+            n++;
+        else
+            clear_lse(slice, lse);
     }
     MN_TRY(run_calls(s, calls, n, layer, err));
     mn_arena_rewind(scratch, mark);
@@ -163,14 +188,14 @@ static mn_status absorb(const mn_step *s, slice_call *call, const mn_mla *mla, m
     return mn_mla_absorb(mn_cpu_compute(s), &call->queries, wide, err);
 }
 
-mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows q, mn_error *err) {
+mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
     const mn_compute *c = mn_cpu_compute(s);
     mn_mla mla = mn_layer_mla(&s->model->config, &s->model->weights.layers[layer]);
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
     slice_call *calls = new_calls(s);
     if (!calls) return mn_no_scratch(err);
     for (int i = 0; i < s->n_slices; i++) {
-        calls[i] = call_of(s, &s->slices[i], layer, out, q);
+        calls[i] = (slice_call){.slice = &s->slices[i], .a = call_of(s, &s->slices[i], layer, out, lse, q)};
         mn_attend *a = &calls[i].a;
         bool absorbs =
             c->exact || s->slices[i].sequence->attn.absorbs || a->first_token > mn_mla_deepest(&mla, a->n_rows);
@@ -178,7 +203,7 @@ mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows
             MN_TRY(absorb(s, &calls[i], &mla, err));
         else
             a->mla = &mla;
-        MN_TRY(restrict_to_pattern(s, &calls[i], layer, err));
+        MN_TRY(restrict_keys(s, s->slices[i].sequence, layer, 0, a, err));
     }
     MN_TRY(run_calls(s, calls, s->n_slices, layer, err));
     for (int i = 0; i < s->n_slices; i++)

@@ -7,7 +7,7 @@
 /* backend_cpu_attention.c */
 mn_status mn_cpu_append(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err);
 mn_status mn_cpu_attend(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err);
-mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows q, mn_error *err);
+mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err);
 mn_status mn_cpu_merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
                        mn_error *err);
 

@@ -2,13 +2,6 @@
 
 #include "base/checked.h"
 
-/* The angles of a step's queries and keys. Under position maps (position/posmap.h) a query sees each range of its keys
- * from another position, and keys are cached once for each plane; else there is one of both. */
-typedef struct rotations {
-    int n_ranges, n_planes;
-    mn_rows queries[MN_POSMAP_RANGES], keys[MN_POSMAP_PLANES]; /* none: nothing is rotated */
-} rotations;
-
 /* One layer's work. */
 typedef struct layer_run {
     const mn_backend *b;
@@ -16,7 +9,7 @@ typedef struct layer_run {
     const mn_config *config;
     const mn_layer *w;
     int layer;
-    const rotations *turns;
+    const mn_rotations *turns;
 } layer_run;
 
 /* Rows as many as those of x. */
@@ -185,7 +178,7 @@ static mn_status attention_mla(const layer_run *r, mn_rows y, mn_rows *out, mn_e
     MN_TRY(r->b->rotate(r->s, q_turned, q, m->n_nope, angles, err));
     MN_TRY(r->b->append(r->s, r->layer, 0, k_turned, (mn_rows){0}, err));
     MN_TRY(take(r, y, r->config->n_heads, m->v_dim, out, err));
-    return r->b->attend_latent(r->s, r->layer, *out, q_turned, err);
+    return r->b->attend_latent(r->s, r->layer, *out, (mn_rows){0}, q_turned, err);
 }
 
 /* out = down(activation(gate x) * up x), or without gate down(activation(up x)). */
@@ -248,20 +241,6 @@ static mn_status keep_wanted(const layer_run *r, const mn_batch *batch, mn_rows 
     return r->b->gather(r->s, *x, all, batch->wanted, err);
 }
 
-/* *x += attention(norm(*x)); *x += mlp(norm(*x)). The last layer goes on with the wanted rows alone: of the others only
- * keys and values are needed, by later tokens. */
-static mn_status run_layer(const layer_run *r, const mn_batch *batch, mn_rows *x, mn_error *err) {
-    mn_rows y, mixed;
-    MN_TRY(norm(r, *x, &r->w->attn_norm, &y, err));
-    MN_TRY((r->config->mla.kv_rank ? attention_mla : attention_heads)(r, y, &mixed, err));
-    if (r->layer == r->config->n_layers - 1) {
-        if (batch->n_wanted == 0) return MN_OK;
-        MN_TRY(keep_wanted(r, batch, x, err));
-        MN_TRY(keep_wanted(r, batch, &mixed, err));
-    }
-    return finish_layer(r, x, mixed, err);
-}
-
 static mn_status make_angles(const mn_step *s, mn_place place, int index, mn_rows *out, mn_error *err) {
     const mn_config *c = &s->model->config;
     if (c->rope_style == MN_ROPE_STYLE_NONE) return MN_OK;
@@ -269,16 +248,16 @@ static mn_status make_angles(const mn_step *s, mn_place place, int index, mn_row
     return s->backend->angles(s, *out, place, index, err);
 }
 
-static mn_status rotations_of_tokens(const mn_step *s, mn_place place, rotations *out, mn_error *err) {
-    *out = (rotations){.n_ranges = 1, .n_planes = 1};
+static mn_status rotations_of_tokens(const mn_step *s, mn_place place, mn_rotations *out, mn_error *err) {
+    *out = (mn_rotations){.n_ranges = 1, .n_planes = 1};
     MN_TRY(make_angles(s, place, 0, &out->queries[0], err));
     out->keys[0] = out->queries[0];
     return MN_OK;
 }
 
 /* n_ranges 0: no sequence of the step has a position map. */
-static mn_status rotations_of_maps(const mn_step *s, rotations *out, mn_error *err) {
-    *out = (rotations){0};
+static mn_status rotations_of_maps(const mn_step *s, mn_rotations *out, mn_error *err) {
+    *out = (mn_rotations){0};
     for (int i = 0; i < s->n_slices; i++) {
         const mn_posmap *map = &s->slices[i].sequence->attn.map;
         out->n_ranges = MN_MAX(out->n_ranges, map->n_ranges);
@@ -289,43 +268,62 @@ static mn_status rotations_of_maps(const mn_step *s, rotations *out, mn_error *e
     return MN_OK;
 }
 
-static mn_status run_layers(const mn_step *s, const mn_batch *batch, mn_rows *x, mn_error *err) {
-    const mn_model *m = s->model;
-    rotations plain, local, maps;
-    MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN, &plain, err));
-    if (m->config.rope_local_base > 0) MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN_LOCAL, &local, err));
-    MN_TRY(rotations_of_maps(s, &maps, err));
-    mn_arena_mark mark = s->backend->mark(s);
-    for (int layer = 0; layer < m->config.n_layers; layer++) {
-        bool windowed = mn_config_window(&m->config, layer) > 0;
-        layer_run run = {s->backend, s, &m->config, &m->weights.layers[layer], layer, &plain};
-        if (windowed && m->config.rope_local_base > 0) run.turns = &local;
-        if (!windowed && maps.n_ranges > 0) run.turns = &maps; /* distances within a window were all trained */
-        s->backend->rewind(s, mark);
-        MN_TRY(run_layer(&run, batch, x, err));
-    }
+mn_status mn_forward_begin(mn_forward_pass *p, mn_error *err) {
+    const mn_step *s = &p->step;
+    const mn_weights *w = &s->model->weights;
+    layer_run r = {.b = s->backend, .s = s, .config = &s->model->config};
+    MN_TRY(r.b->prepare(s, err));
+    MN_TRY(r.b->take(s, s->n_rows, 1, r.config->n_embd, &p->x, err));
+    MN_TRY(r.b->embed(s, p->x, err));
+    if (w->token_embd_norm.w) MN_TRY(norm_over(&r, &p->x, &w->token_embd_norm, err));
+    MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN, &p->plain, err));
+    if (r.config->rope_local_base > 0) MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN_LOCAL, &p->local, err));
+    MN_TRY(rotations_of_maps(s, &p->maps, err));
+    p->layers = r.b->mark(s);
     return MN_OK;
 }
 
-static mn_status run(const mn_step *s, const mn_batch *batch, mn_error *err) {
-    const mn_weights *w = &s->model->weights;
-    layer_run r = {.b = s->backend, .s = s, .config = &s->model->config};
-    mn_rows x;
-    MN_TRY(r.b->prepare(s, err));
-    MN_TRY(r.b->take(s, s->n_rows, 1, r.config->n_embd, &x, err));
-    MN_TRY(r.b->embed(s, x, err));
-    if (w->token_embd_norm.w) MN_TRY(norm_over(&r, &x, &w->token_embd_norm, err));
-    MN_TRY(run_layers(s, batch, &x, err));
-    if (batch->n_wanted == 0) return MN_OK;
-    MN_TRY(norm_over(&r, &x, &w->output_norm, err));
-    return r.b->logits(s, batch->logits, x, err);
+/* x += attention(norm(x)); x += mlp(norm(x)). The last layer goes on with the wanted rows alone: of the others only
+ * keys and values are needed, by later tokens. */
+mn_status mn_forward_layer(mn_forward_pass *p, int layer, mn_error *err) {
+    const mn_model *m = p->step.model;
+    layer_run r = {p->step.backend, &p->step, &m->config, &m->weights.layers[layer], layer, &p->plain};
+    bool windowed = mn_config_window(&m->config, layer) > 0;
+    mn_rows y, mixed;
+    if (windowed && m->config.rope_local_base > 0) r.turns = &p->local;
+    if (!windowed && p->maps.n_ranges > 0) r.turns = &p->maps; /* distances within a window were all trained */
+    r.b->rewind(r.s, p->layers);
+    MN_TRY(norm(&r, p->x, &r.w->attn_norm, &y, err));
+    MN_TRY((m->config.mla.kv_rank ? attention_mla : attention_heads)(&r, y, &mixed, err));
+    if (layer == m->config.n_layers - 1) {
+        if (p->batch->n_wanted == 0) return MN_OK;
+        MN_TRY(keep_wanted(&r, p->batch, &p->x, err));
+        MN_TRY(keep_wanted(&r, p->batch, &mixed, err));
+    }
+    return finish_layer(&r, &p->x, mixed, err);
+}
+
+mn_status mn_forward_end(mn_forward_pass *p, mn_error *err) {
+    const mn_model *m = p->step.model;
+    layer_run r = {.b = p->step.backend, .s = &p->step, .config = &m->config};
+    if (p->batch->n_wanted == 0) return MN_OK;
+    MN_TRY(norm_over(&r, &p->x, &m->weights.output_norm, err));
+    return r.b->logits(r.s, p->batch->logits, p->x, err);
+}
+
+mn_forward_pass mn_forward_pass_of(const mn_backend *backend, const mn_model *model, const mn_batch *batch) {
+    return (mn_forward_pass){.step = {backend, model, batch->tokens, batch->n_rows, batch->slices, batch->n_slices},
+                             .batch = batch};
 }
 
 mn_status mn_forward(const mn_backend *backend, const mn_model *model, const mn_batch *batch, mn_error *err) {
-    mn_step s = {backend, model, batch->tokens, batch->n_rows, batch->slices, batch->n_slices};
-    mn_arena_mark mark = backend->mark(&s);
-    mn_status status = run(&s, batch, err);
-    backend->rewind(&s, mark);
+    mn_forward_pass p = mn_forward_pass_of(backend, model, batch);
+    mn_arena_mark mark = backend->mark(&p.step);
+    mn_status status = mn_forward_begin(&p, err);
+    for (int layer = 0; status == MN_OK && layer < model->config.n_layers; layer++)
+        status = mn_forward_layer(&p, layer, err);
+    if (status == MN_OK) status = mn_forward_end(&p, err);
+    backend->rewind(&p.step, mark);
     if (status != MN_OK) return status;
     for (int i = 0; i < batch->n_slices; i++) batch->slices[i].sequence->n_tokens += batch->slices[i].n_rows;
     return MN_OK;

@@ -18,6 +18,28 @@ typedef struct mn_batch {
 /* Runs the batch on a backend, and extends the sequences by it. Cost: 2 * parameters FLOP per row, and attention. On
  * failure the sequences keep their length. One step at a time on one backend. */
 mn_status mn_forward(const mn_backend *backend, const mn_model *model, const mn_batch *batch, mn_error *err);
+/* The angles of a step's queries and keys. Under position maps (position/posmap.h) a query sees each range of its keys
+ * from another position, and keys are cached once for each plane; else there is one of both. */
+typedef struct mn_rotations {
+    int n_ranges, n_planes;
+    mn_rows queries[MN_POSMAP_RANGES], keys[MN_POSMAP_PLANES]; /* none: nothing is rotated */
+} mn_rotations;
+
+/* The same in pieces, for who computes layers again from their inputs: begin, each layer in order, end. The pieces
+ * leave the sequences' length alone. */
+typedef struct mn_forward_pass {
+    mn_step step;
+    const mn_batch *batch;
+    mn_rotations plain, local, maps; /* of tokens; of windowed layers with frequencies of their own; of position maps */
+    mn_rows x;            /* [n_rows, n_embd], what the next layer begins with; the wanted rows after the last */
+    mn_arena_mark layers; /* buffers taken since are a layer's */
+} mn_forward_pass;
+
+mn_forward_pass mn_forward_pass_of(const mn_backend *backend, const mn_model *model, const mn_batch *batch);
+mn_status mn_forward_begin(mn_forward_pass *pass, mn_error *err);
+mn_status mn_forward_layer(mn_forward_pass *pass, int layer, mn_error *err);
+mn_status mn_forward_end(mn_forward_pass *pass, mn_error *err);
+
 /* Layouts of heads: what n_kv_heads and latent rows make of one attention; ends with a NULL name. */
 extern const mn_technique mn_head_techniques[];
 

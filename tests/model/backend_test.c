@@ -3,6 +3,7 @@
  * operation wrote is still there when the step ends. */
 #include "support/session_rows.h"
 
+#include "attention/attention.h"
 #include "base/checked.h"
 #include "kvcache/cache.h"
 #include "model/forward.h"
@@ -177,9 +178,9 @@ static mn_status attend(const mn_step *s, int layer, int range, mn_rows out, mn_
     return leave(s, mock.cpu.attend(&in, layer, range, real(out), real(lse), real(q), err), out);
 }
 
-static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows q, mn_error *err) {
+static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
     mn_step in = enter(s);
-    return leave(s, mock.cpu.attend_latent(&in, layer, real(out), real(q), err), out);
+    return leave(s, mock.cpu.attend_latent(&in, layer, real(out), real(lse), real(q), err), out);
 }
 
 static mn_status merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
@@ -432,10 +433,147 @@ static void what_is_guarded_is_out_of_reach(void **state) {
     mn_engine_close(engine);
 }
 
+/* The batch of a step of one sequence, all of whose logits are wanted. */
+typedef struct lone_step {
+    int32_t tokens[MAX_ROWS];
+    int64_t wanted[MAX_ROWS];
+    mn_slice slice;
+    mn_batch batch;
+} lone_step;
+
+static void make_step(lone_step *l, const mn_engine *engine, mn_sequence *t, int64_t n_rows, float *out) {
+    for (int i = 0; i < MAX_ROWS; i++) {
+        l->tokens[i] = (int32_t)(i * 7919L % engine->model.config.n_vocab);
+        l->wanted[i] = i;
+    }
+    l->slice = (mn_slice){t, 0, n_rows};
+    l->batch = (mn_batch){l->tokens, n_rows, &l->slice, 1, l->wanted, n_rows, out};
+}
+
+static void keep_buffers(const mn_step *s, mn_arena_mark to) { (void)s, (void)to; }
+
+/* Layers computed again from what they began with, as training does that keeps nothing else: the same bits, and in the
+ * end those of the whole. */
+static void layers_can_be_computed_again(void **state) {
+    (void)state;
+    static const char *const models[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-gemma3.gguf",
+                                         "golden/tiny-deepseek3.gguf"};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        const way w = {.model = models[i]};
+        mn_engine *engine = rows_engine(w.model);
+        mn_session *whole = open_way(engine, &w), *pieces = open_way(engine, &w);
+        mn_backend tape = engine->backend;
+        lone_step l;
+        mn_error err;
+        size_t bytes = logits_bytes(engine), row = (size_t)engine->model.config.n_embd * sizeof(float);
+        float *want = calloc(1, bytes), *got = calloc(1, bytes);
+        tape.keeps_inputs = true;
+        tape.rewind = keep_buffers;
+        make_step(&l, engine, &whole->sequence, 40, want);
+        assert_ok(mn_forward(&engine->backend, &engine->model, &l.batch, &err), err);
+        make_step(&l, engine, &pieces->sequence, 40, got);
+        mn_forward_pass p = mn_forward_pass_of(&tape, &engine->model, &l.batch);
+        assert_ok(mn_forward_begin(&p, &err), err);
+        for (int layer = 0; layer < engine->model.config.n_layers; layer++) {
+            mn_rows x = p.x;
+            assert_ok(mn_forward_layer(&p, layer, &err), err);
+            mn_rows once = p.x;
+            p.x = x;
+            assert_ok(mn_forward_layer(&p, layer, &err), err);
+            assert_ptr_not_equal(p.x.buffer, once.buffer);
+            assert_memory_equal(mn_cpu_data(p.x), mn_cpu_data(once), 40 * row);
+        }
+        assert_ok(mn_forward_end(&p, &err), err);
+        assert_int_equal(pieces->sequence.n_tokens, 0);
+        assert_memory_equal(got, want, 40 * (size_t)engine->model.config.n_vocab * sizeof(float));
+        mn_arena_reset(&engine->scratch);
+        free(want);
+        free(got);
+        mn_session_close(whole);
+        mn_session_close(pieces);
+        mn_engine_close(engine);
+    }
+}
+
+static mn_backend repeating; /* the CPU's */
+static int n_repeated;
+
+static void assert_rows_close(mn_rows got, mn_rows want, double tolerance) {
+    int64_t n = want.n_rows * want.row_stride;
+    if (tolerance == 0)
+        assert_memory_equal(mn_cpu_data(got), mn_cpu_data(want), (size_t)n * sizeof(float));
+    else
+        assert_close(mn_cpu_data(got), mn_cpu_data(want), (size_t)n, tolerance, tolerance, "attention");
+}
+
+/* Attention with its log-sum-exp, and the same call once more by itself. */
+static mn_status repeat(const mn_step *s, int layer, mn_rows out, mn_rows q, bool latent, mn_error *err) {
+    mn_rows again, lse, lse_again, plain;
+    mn_attend a;
+    MN_TRY(repeating.take(s, out.n_rows, out.n_heads, out.n, &again, err));
+    MN_TRY(repeating.take(s, out.n_rows, out.n_heads, out.n, &plain, err));
+    MN_TRY(repeating.take(s, out.n_rows, out.n_heads, 1, &lse, err));
+    MN_TRY(repeating.take(s, out.n_rows, out.n_heads, 1, &lse_again, err));
+    if (latent) {
+        MN_TRY(repeating.attend_latent(s, layer, plain, none, q, err));
+        MN_TRY(repeating.attend_latent(s, layer, out, lse, q, err));
+    } else {
+        MN_TRY(repeating.attend(s, layer, 0, plain, none, q, err));
+        MN_TRY(repeating.attend(s, layer, 0, out, lse, q, err));
+    }
+    MN_TRY(mn_cpu_attend_call(s, s->slices, layer, 0, again, lse_again, q, &a, err));
+    MN_TRY(mn_attention(mn_cpu_compute(s), &a, err));
+    assert_int_equal(a.mla != NULL, latent);
+    assert_rows_close(plain, out, 0);
+    assert_rows_close(again, out, latent ? 1e-4 : 0);
+    assert_rows_close(lse_again, lse, latent ? 1e-4 : 0);
+    n_repeated++;
+    return MN_OK;
+}
+
+static mn_status attend_twice(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q,
+                              mn_error *err) {
+    (void)range, (void)lse;
+    return repeat(s, layer, out, q, false, err);
+}
+
+static mn_status attend_latent_twice(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
+    (void)lse;
+    return repeat(s, layer, out, q, true, err);
+}
+
+static void calls_of_attention_can_be_repeated(void **state) {
+    (void)state;
+    static const way some[] = {{.model = "golden/tiny-llama-yarn.gguf", .attn = "bigbird:16,1,1,1"},
+                               {.model = "golden/tiny-llama-yarn.gguf", .attn = "moba:16,2"},
+                               {.model = "golden/tiny-gemma3.gguf"},
+                               {.model = "golden/tiny-bloom.gguf"},
+                               {.model = "golden/tiny-deepseek3.gguf"}};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        mn_engine *engine = rows_engine(some[i].model);
+        mn_session *s = open_way(engine, &some[i]);
+        lone_step l;
+        mn_error err;
+        float *out = calloc(1, logits_bytes(engine));
+        mn_backend twice = repeating = engine->backend;
+        twice.attend = attend_twice;
+        twice.attend_latent = attend_latent_twice;
+        n_repeated = 0;
+        for (int64_t n_rows = 50; n_rows > 0; n_rows = n_rows == 50 ? 3 : 0) {
+            make_step(&l, engine, &s->sequence, n_rows, out);
+            assert_ok(mn_forward(&twice, &engine->model, &l.batch, &err), err);
+        }
+        assert_int_equal(n_repeated, 2 * engine->model.config.n_layers);
+        free(out);
+        mn_session_close(s);
+        mn_engine_close(engine);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_guarded_is_out_of_reach),
-        cmocka_unit_test(forward_touches_no_buffer),
+        cmocka_unit_test(layers_can_be_computed_again),    cmocka_unit_test(calls_of_attention_can_be_repeated),
+        cmocka_unit_test(what_is_guarded_is_out_of_reach), cmocka_unit_test(forward_touches_no_buffer),
         cmocka_unit_test(a_tape_finds_every_result),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
