@@ -31,20 +31,12 @@ typedef struct jinja_token {
 typedef struct jinja_compile {
     mn_arena *arena;
     mn_error *err;
-    mn_status status;            /* MN_OK until the first failure */
-    const jinja_token *token;    /* the next one; the last is T_END */
-    int depth;                   /* nesting of what is being parsed */
-    int loops;                   /* `for` bodies around it */
-    struct jinja_name *assigned; /* every name the template gives a value to */
-    struct jinja_name *called;   /* every name it calls, to be checked at the end */
+    mn_status status;               /* MN_OK until the first failure */
+    const jinja_token *token;       /* the next one; the last is T_END */
+    int depth;                      /* nesting of what is being parsed */
+    int loops;                      /* `for` bodies around it */
+    bool uses_varargs, uses_kwargs; /* whether the macro being parsed names them */
 } jinja_compile;
-
-/* A name and the line where it stands. */
-typedef struct jinja_name {
-    const char *text;
-    int line;
-    struct jinja_name *next;
-} jinja_name;
 
 typedef enum jinja_operator {
     JINJA_OR,
@@ -72,11 +64,13 @@ typedef enum jinja_node_kind {
     JINJA_N_LITERAL,
     JINJA_N_NAME,
     JINJA_N_LIST,
+    JINJA_N_TUPLE,
     JINJA_N_DICT,
     JINJA_N_NOT,
     JINJA_N_NEGATE,
     JINJA_N_PLUS,
     JINJA_N_BINARY,
+    JINJA_N_COMPARE,
     JINJA_N_CONDITIONAL,
     JINJA_N_ATTRIBUTE,
     JINJA_N_SUBSCRIPT,
@@ -86,12 +80,15 @@ typedef enum jinja_node_kind {
     JINJA_N_TEST,
     JINJA_N_MACRO,   /* a closure: {% macro %}, and the caller of {% call %} */
     JINJA_N_CAPTURE, /* what statements print, as a string: block set, {% filter %} */
+    JINJA_N_REFUSED, /* what there is not here, an expression or a statement: fails when it is reached */
     /* statements */
     JINJA_N_TEXT,
     JINJA_N_OUTPUT,
     JINJA_N_IF,
     JINJA_N_FOR,
     JINJA_N_SET,
+    JINJA_N_WITH,
+    JINJA_N_BLOCK,
     JINJA_N_BREAK,
     JINJA_N_CONTINUE
 } jinja_node_kind;
@@ -100,14 +97,22 @@ typedef enum jinja_node_kind {
 typedef struct jinja_argument {
     const char *name;  /* NULL = positional */
     jinja_node *value; /* NULL = no default */
+    int stars;         /* 1: `*value`, 2: `**value` */
     struct jinja_argument *next;
 } jinja_argument;
 
-/* Where `set` and `for` put a value: NAME, NAME.ATTRIBUTE, or several names that unpack a list. */
+/* Where `set`, `for` and `with` put a value: NAME, NAME.ATTRIBUTE, or targets that a list's items go to. */
 typedef struct jinja_target {
-    const char *name, *attribute; /* attribute NULL = a plain name */
-    struct jinja_target *next;
+    const char *name, *attribute; /* attribute NULL = a plain name; name NULL = items */
+    struct jinja_target *items, *next;
 } jinja_target;
+
+/* One step of `a < b <= c`. */
+typedef struct jinja_comparison {
+    jinja_operator op;
+    jinja_node *right;
+    struct jinja_comparison *next;
+} jinja_comparison;
 
 struct jinja_node {
     jinja_node_kind kind;
@@ -117,12 +122,16 @@ struct jinja_node {
         jinja_value literal;
         const char *name;
         jinja_string text;
-        jinja_node *items;   /* LIST, DICT; the body of CAPTURE */
+        jinja_node *items;   /* LIST, TUPLE, DICT; the body of CAPTURE, BLOCK */
         jinja_node *operand; /* NOT, NEGATE, PLUS, OUTPUT */
         struct {
             jinja_operator op;
             jinja_node *left, *right;
         } binary;
+        struct {
+            jinja_node *left;
+            jinja_comparison *steps;
+        } compare;
         struct {
             jinja_node *condition, *then, *otherwise; /* expressions in CONDITIONAL, bodies in IF; may be NULL */
         } branch;
@@ -139,22 +148,32 @@ struct jinja_node {
         struct {
             jinja_node *callee;           /* CALL */
             jinja_node *input;            /* FILTER, TEST */
-            const jinja_builtin *builtin; /* FILTER, TEST */
+            const jinja_builtin *builtin; /* FILTER, TEST; NULL = there is none of that name */
+            const char *name;             /* FILTER, TEST */
             jinja_argument *arguments;
         } call;
         struct {
             const char *name;
             jinja_argument *parameters;
             jinja_node *body;
+            bool uses_varargs, uses_kwargs; /* takes arguments beyond its parameters */
         } macro;
         struct {
-            jinja_target *targets;
+            jinja_target *target;
             jinja_node *iterable, *condition, *body, *otherwise;
+            bool recursive;
         } loop;
         struct {
-            jinja_target *targets;
+            jinja_target *target;
             jinja_node *value;
         } set;
+        struct {
+            jinja_node *sets, *body; /* sets: a list of SET nodes */
+        } with;
+        struct {
+            mn_status status;
+            const char *sentence;
+        } refused;
     };
 };
 
@@ -176,18 +195,20 @@ bool mn_jinja_expect(jinja_compile *c, jinja_token_kind kind, const char *text);
 /* The name at the cursor, which moves on; NULL after mn_jinja_reject. */
 const char *mn_jinja_expect_name(jinja_compile *c);
 bool mn_jinja_nest(jinja_compile *c);
-bool mn_jinja_note(jinja_compile *c, jinja_name **names, const char *text, int line);
+/* A node that fails with this sentence when it is reached. */
+jinja_node *mn_jinja_refuse(jinja_compile *c, mn_status status, int line, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 jinja_node *mn_jinja_parse_expression(jinja_compile *c);
-/* One expression, or several with commas between them: a list. */
+/* One expression, or several with commas between them: a tuple. */
 jinja_node *mn_jinja_parse_expressions(jinja_compile *c);
-/* Without a trailing `if`: what stands after `in` in a for. */
+/* The same without a trailing `if`: what stands after `in` in a for. */
 jinja_node *mn_jinja_parse_unconditional(jinja_compile *c);
 /* The filters at the cursor ("| trim | upper"), applied to input. */
 jinja_node *mn_jinja_parse_filters(jinja_compile *c, jinja_node *input);
 /* NAME or NAME(ARGUMENTS) as a filter of input. */
 jinja_node *mn_jinja_parse_filter(jinja_compile *c, jinja_node *input);
-/* "(" has been passed. Positional arguments stand before named ones. */
+/* "(" has been passed. */
 bool mn_jinja_parse_arguments(jinja_compile *c, jinja_argument **out);
 
 /* The body of the template; NULL is an empty one, or a failure in c->status. */

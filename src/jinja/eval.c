@@ -1,23 +1,15 @@
+/* Expressions. */
 #include "jinja/eval.h"
 
 #include "jinja/builtins.h"
-#include "jinja/format.h"
 
-#include <string.h>
-
-/* How a statement ended: what comes next, or which way the loop around it goes. */
-typedef enum flow { FAILED, NEXT, BREAK, CONTINUE } flow;
-
-static bool eval(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out);
-static flow run_body(jinja_render *r, jinja_scope *scope, const jinja_node *body);
-
-static jinja_scope *open_scope(jinja_render *r, jinja_scope *parent) {
+jinja_scope *mn_jinja_open_scope(jinja_render *r, jinja_scope *parent) {
     jinja_scope *scope = mn_jinja_alloc(r, 1, sizeof *scope);
     if (scope) *scope = (jinja_scope){.parent = parent};
     return scope;
 }
 
-static bool define(jinja_render *r, jinja_scope *scope, const char *name, jinja_value value) {
+bool mn_jinja_define(jinja_render *r, jinja_scope *scope, const char *name, jinja_value value) {
     return mn_jinja_dict_set(r, &scope->names, mn_jinja_text(mn_jinja_borrow(name)), value);
 }
 
@@ -37,7 +29,7 @@ static bool eval_items(jinja_render *r, jinja_scope *scope, const jinja_node *it
     if (!mn_jinja_new_list(r, 0, out)) return false;
     for (; item; item = item->next) {
         jinja_value value;
-        if (!eval(r, scope, item, &value) || !mn_jinja_push(r, *out, value)) return false;
+        if (!mn_jinja_eval(r, scope, item, &value) || !mn_jinja_push(r, *out, value)) return false;
     }
     return true;
 }
@@ -47,9 +39,9 @@ static bool eval_dict(jinja_render *r, jinja_scope *scope, const jinja_node *ite
     if (!mn_jinja_new_dict(r, &out->dict)) return false;
     for (; item; item = item->next->next) {
         jinja_value key, value;
-        if (!eval(r, scope, item, &key) || !eval(r, scope, item->next, &value)) return false;
-        if (key.kind > JINJA_STRING_KIND)
-            return mn_jinja_fail(r, MN_ERR_ARGUMENT, "a %s cannot be a key.", mn_jinja_kind_name(&key));
+        if (!mn_jinja_eval(r, scope, item, &key) || !mn_jinja_eval(r, scope, item->next, &value)) return false;
+        bool can_be_key = key.kind <= JINJA_STRING_KIND || (key.kind == JINJA_LIST && mn_jinja_is_tuple(key.list));
+        if (!can_be_key) return mn_jinja_fail(r, MN_ERR_ARGUMENT, "a %s cannot be a key.", mn_jinja_kind_name(&key));
         if (!mn_jinja_dict_set(r, out->dict, key, value)) return false;
     }
     return true;
@@ -57,177 +49,146 @@ static bool eval_dict(jinja_render *r, jinja_scope *scope, const jinja_node *ite
 
 static bool eval_binary(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
     jinja_value left, right;
-    if (!eval(r, scope, n->binary.left, &left)) return false;
+    if (!mn_jinja_eval(r, scope, n->binary.left, &left)) return false;
     if (n->binary.op == JINJA_AND || n->binary.op == JINJA_OR) {
-        if (mn_jinja_truth(&left) == (n->binary.op == JINJA_AND)) return eval(r, scope, n->binary.right, out);
+        if (mn_jinja_truth(&left) == (n->binary.op == JINJA_AND)) return mn_jinja_eval(r, scope, n->binary.right, out);
         *out = left;
         return true;
     }
-    return eval(r, scope, n->binary.right, &right) && mn_jinja_operate(r, n->binary.op, &left, &right, out);
+    return mn_jinja_eval(r, scope, n->binary.right, &right) && mn_jinja_operate(r, n->binary.op, &left, &right, out);
+}
+
+/* Stops at the first step that does not hold; what stands in the middle is evaluated once. */
+static bool eval_compare(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
+    jinja_value left, right;
+    if (!mn_jinja_eval(r, scope, n->compare.left, &left)) return false;
+    for (const jinja_comparison *step = n->compare.steps; step; step = step->next, left = right) {
+        if (!mn_jinja_eval(r, scope, step->right, &right)) return false;
+        if (!mn_jinja_operate(r, step->op, &left, &right, out)) return false;
+        if (!mn_jinja_truth(out)) break;
+    }
+    return true;
 }
 
 static bool eval_conditional(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
     jinja_value condition;
-    if (!eval(r, scope, n->branch.condition, &condition)) return false;
+    if (!mn_jinja_eval(r, scope, n->branch.condition, &condition)) return false;
     const jinja_node *chosen = mn_jinja_truth(&condition) ? n->branch.then : n->branch.otherwise;
     *out = mn_jinja_undefined(NULL);
-    return !chosen || eval(r, scope, chosen, out);
+    return !chosen || mn_jinja_eval(r, scope, chosen, out);
 }
 
 static bool eval_attribute(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
     jinja_value object;
-    return eval(r, scope, n->attribute.object, &object) &&
+    return mn_jinja_eval(r, scope, n->attribute.object, &object) &&
            mn_jinja_attribute(r, &object, mn_jinja_borrow(n->attribute.name), out);
 }
 
 static bool eval_subscript(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
     jinja_value object, index;
-    return eval(r, scope, n->subscript.object, &object) && eval(r, scope, n->subscript.index, &index) &&
-           mn_jinja_subscript(r, &object, &index, out);
+    return mn_jinja_eval(r, scope, n->subscript.object, &object) &&
+           mn_jinja_eval(r, scope, n->subscript.index, &index) && mn_jinja_subscript(r, &object, &index, out);
 }
 
 static bool eval_slice(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
     const jinja_node *nodes[3] = {n->slice.start, n->slice.stop, n->slice.step};
     jinja_value object, bounds[3];
-    if (!eval(r, scope, n->slice.object, &object)) return false;
+    if (!mn_jinja_eval(r, scope, n->slice.object, &object)) return false;
     for (int i = 0; i < 3; i++) {
         bounds[i] = mn_jinja_undefined(NULL);
-        if (nodes[i] && !eval(r, scope, nodes[i], &bounds[i])) return false;
+        if (nodes[i] && !mn_jinja_eval(r, scope, nodes[i], &bounds[i])) return false;
     }
     return mn_jinja_slice(r, &object, bounds, out);
 }
 
-static int find_parameter(const jinja_builtin *builtin, const char *name) {
-    for (int i = 0; i < JINJA_MAX_PARAMS && builtin->params[i]; i++)
-        if (strcmp(builtin->params[i], name) == 0) return i;
-    return -1;
-}
-
-/* Evaluates the arguments and puts each where the builtin expects it. */
-static bool bind(jinja_render *r, jinja_scope *scope, const jinja_builtin *builtin, const jinja_argument *a,
-                 jinja_args *args) {
-    for (int i = 0; i < JINJA_MAX_PARAMS; i++) args->values[i] = mn_jinja_undefined(NULL);
-    if (builtin->any_keywords && !mn_jinja_new_dict(r, &args->keywords)) return false;
-    int n_given = 0;
-    for (int place = 0; a; a = a->next, n_given++) {
-        jinja_value value;
-        if (!eval(r, scope, a->value, &value)) return false;
-        int at = a->name ? find_parameter(builtin, a->name) : place++;
-        if (at >= 0 && at < JINJA_MAX_PARAMS && builtin->params[at])
-            args->values[at] = value;
-        else if (!a->name)
-            return mn_jinja_fail(r, MN_ERR_UNSUPPORTED, "%s takes no argument number %d.", builtin->name, place);
-        else if (!builtin->any_keywords)
-            return mn_jinja_fail(r, MN_ERR_UNSUPPORTED, "%s takes no argument \"%s\".", builtin->name, a->name);
-        else if (!mn_jinja_dict_set(r, args->keywords, mn_jinja_text(mn_jinja_borrow(a->name)), value))
-            return false;
-    }
-    if (n_given >= builtin->n_required) return true;
-    return mn_jinja_fail(r, MN_ERR_ARGUMENT, "%s needs %d arguments, not %d.", builtin->name, builtin->n_required,
-                         n_given);
-}
-
-static bool call_builtin(jinja_render *r, jinja_scope *scope, const jinja_builtin *builtin, const jinja_value *self,
-                         const jinja_argument *arguments, jinja_value *out) {
-    jinja_args args = {.self = self ? *self : mn_jinja_undefined(NULL)};
-    return bind(r, scope, builtin, arguments, &args) && builtin->call(r, &args, out);
-}
-
-static const jinja_argument *parameter_at(const jinja_argument *parameters, const jinja_argument *a, int place) {
-    for (; parameters; parameters = parameters->next, place--)
-        if (a->name ? strcmp(a->name, parameters->name) == 0 : place == 0) return parameters;
-    return NULL;
-}
-
-/* Puts arguments, then defaults, into the macro's own scope. */
-static bool bind_macro(jinja_render *r, jinja_scope *scope, const jinja_node *macro, const jinja_argument *a,
-                       jinja_scope *inner) {
-    const jinja_argument *parameters = macro->macro.parameters;
-    for (int place = 0; a; a = a->next, place++) {
-        const jinja_argument *p = parameter_at(parameters, a, place);
-        const char *name = p ? p->name : a->name && strcmp(a->name, "caller") == 0 ? a->name : NULL;
-        jinja_value value;
-        if (!name)
-            return mn_jinja_fail(r, MN_ERR_ARGUMENT, "the macro \"%s\" takes no such argument: %s.", macro->macro.name,
-                                 a->name ? a->name : "one too many");
-        if (!eval(r, scope, a->value, &value) || !define(r, inner, name, value)) return false;
-    }
-    for (const jinja_argument *p = parameters; p; p = p->next) {
-        jinja_value value = mn_jinja_undefined(p->name);
-        if (mn_jinja_dict_get(&inner->names, mn_jinja_borrow(p->name))) continue;
-        if (p->value && !eval(r, inner, p->value, &value)) return false;
-        if (!define(r, inner, p->name, value)) return false;
-    }
+static bool call_joiner(jinja_joiner *joiner, jinja_value *out) {
+    *out = joiner->used ? joiner->separator : mn_jinja_text(JINJA_STRING(""));
+    joiner->used = true;
     return true;
 }
 
-/* What the body prints, as a string. */
-static bool capture(jinja_render *r, jinja_scope *scope, const jinja_node *body, jinja_value *out) {
-    jinja_builder b = mn_jinja_build(r), *outer = r->out;
-    r->out = &b;
-    flow ended = run_body(r, scope, body);
-    r->out = outer;
-    *out = mn_jinja_text((jinja_string){0});
-    return ended != FAILED && mn_jinja_built(&b, &out->string);
+static bool call_loop(jinja_render *r, const jinja_loop *loop, const jinja_call *call, jinja_value *out) {
+    if (!loop->node->loop.recursive)
+        return mn_jinja_fail(r, MN_ERR_ARGUMENT, "the loop is called but not marked \"recursive\".");
+    if (call->by_place.n != 1) return mn_jinja_fail(r, MN_ERR_ARGUMENT, "a loop is called with what it goes through.");
+    return mn_jinja_recurse(r, loop, &call->by_place.items[0], out);
 }
 
-static bool call_macro(jinja_render *r, jinja_scope *scope, const jinja_value *macro, const jinja_argument *arguments,
-                       jinja_value *out) {
-    const jinja_node *n = macro->macro.node;
-    jinja_scope *inner = open_scope(r, macro->macro.scope);
-    return inner && bind_macro(r, scope, n, arguments, inner) && capture(r, inner, n->macro.body, out);
+static bool cannot_be_called(jinja_render *r, const jinja_node *callee, const jinja_value *value) {
+    if (value->kind == JINJA_UNDEFINED && callee->kind == JINJA_N_NAME)
+        return mn_jinja_fail(r, MN_ERR_UNSUPPORTED, "there is no function \"%.64s\" here.", callee->name);
+    if (value->kind == JINJA_UNDEFINED && callee->kind == JINJA_N_ATTRIBUTE)
+        return mn_jinja_fail(r, MN_ERR_UNSUPPORTED, "there is no method \"%.64s\" here.", callee->attribute.name);
+    return mn_jinja_fail(r, MN_ERR_ARGUMENT, "a %s cannot be called.", mn_jinja_kind_name(value));
 }
 
 static bool eval_call(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
     jinja_value callee;
-    if (!eval(r, scope, n->call.callee, &callee)) return false;
+    jinja_call call;
+    if (!mn_jinja_eval(r, scope, n->call.callee, &callee)) return false;
+    if (callee.kind < JINJA_LOOP) return cannot_be_called(r, n->call.callee, &callee);
+    if (!mn_jinja_eval_call(r, scope, n->call.arguments, &call)) return false;
     r->line = n->line;
     switch (callee.kind) {
-    case JINJA_MACRO: return call_macro(r, scope, &callee, n->call.arguments, out);
-    case JINJA_FUNCTION: return call_builtin(r, scope, callee.function, NULL, n->call.arguments, out);
-    case JINJA_METHOD: return call_builtin(r, scope, callee.method.builtin, callee.method.self, n->call.arguments, out);
-    default:
-        return mn_jinja_fail(r, MN_ERR_ARGUMENT, "\"%s\" is %s and cannot be called.",
-                             callee.kind == JINJA_UNDEFINED && callee.name ? callee.name : "the value",
-                             mn_jinja_kind_name(&callee));
+    case JINJA_LOOP: return call_loop(r, callee.loop, &call, out);
+    case JINJA_MACRO: return mn_jinja_call_macro(r, &callee, &call, out);
+    case JINJA_FUNCTION: return mn_jinja_apply(r, callee.function, NULL, &call, out);
+    case JINJA_METHOD: return mn_jinja_apply(r, callee.method.builtin, callee.method.self, &call, out);
+    case JINJA_JOINER: return call_joiner(callee.joiner, out);
+    default: return cannot_be_called(r, n->call.callee, &callee);
     }
 }
 
+/* A filter or a test. */
 static bool eval_applied(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
     jinja_value self;
-    if (!eval(r, scope, n->call.input, &self)) return false;
+    jinja_call call;
+    if (!n->call.builtin)
+        return mn_jinja_fail(r, MN_ERR_UNSUPPORTED, "there is no %s \"%.64s\" here.",
+                             n->kind == JINJA_N_FILTER ? "filter" : "test", n->call.name);
+    if (!mn_jinja_eval(r, scope, n->call.input, &self)) return false;
+    if (!mn_jinja_eval_call(r, scope, n->call.arguments, &call)) return false;
     r->line = n->line;
-    return call_builtin(r, scope, n->call.builtin, &self, n->call.arguments, out);
+    return mn_jinja_apply(r, n->call.builtin, &self, &call, out);
 }
 
 static bool eval_not(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
     jinja_value value;
-    if (!eval(r, scope, n->operand, &value)) return false;
+    if (!mn_jinja_eval(r, scope, n->operand, &value)) return false;
     *out = mn_jinja_bool(!mn_jinja_truth(&value));
     return true;
 }
 
 static bool eval_sign(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
     jinja_value value;
-    if (!eval(r, scope, n->operand, &value)) return false;
+    if (!mn_jinja_eval(r, scope, n->operand, &value)) return false;
     return mn_jinja_negate(r, &value, out) && (n->kind == JINJA_N_NEGATE || mn_jinja_negate(r, out, out));
 }
 
 static bool eval_capture(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
-    jinja_scope *inner = open_scope(r, scope);
-    return inner && capture(r, inner, n->items, out);
+    jinja_scope *inner = mn_jinja_open_scope(r, scope);
+    return inner && mn_jinja_capture(r, inner, n->items, out);
+}
+
+static bool eval_list(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
+    *out = (jinja_value){.kind = JINJA_LIST};
+    if (!eval_items(r, scope, n->items, &out->list)) return false;
+    out->list->shape = n->kind == JINJA_N_TUPLE ? JINJA_TUPLE : JINJA_PLAIN;
+    return true;
 }
 
 static bool eval_inner(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
     switch (n->kind) {
     case JINJA_N_LITERAL: *out = n->literal; return true;
     case JINJA_N_NAME: return look_up(r, scope, n->name, out);
-    case JINJA_N_LIST: out->kind = JINJA_LIST; return eval_items(r, scope, n->items, &out->list);
+    case JINJA_N_LIST:
+    case JINJA_N_TUPLE: return eval_list(r, scope, n, out);
     case JINJA_N_DICT: return eval_dict(r, scope, n->items, out);
     case JINJA_N_NOT: return eval_not(r, scope, n, out);
     case JINJA_N_NEGATE:
     case JINJA_N_PLUS: return eval_sign(r, scope, n, out);
     case JINJA_N_BINARY: return eval_binary(r, scope, n, out);
+    case JINJA_N_COMPARE: return eval_compare(r, scope, n, out);
     case JINJA_N_CONDITIONAL: return eval_conditional(r, scope, n, out);
     case JINJA_N_ATTRIBUTE: return eval_attribute(r, scope, n, out);
     case JINJA_N_SUBSCRIPT: return eval_subscript(r, scope, n, out);
@@ -236,126 +197,15 @@ static bool eval_inner(jinja_render *r, jinja_scope *scope, const jinja_node *n,
     case JINJA_N_FILTER:
     case JINJA_N_TEST: return eval_applied(r, scope, n, out);
     case JINJA_N_CAPTURE: return eval_capture(r, scope, n, out);
+    case JINJA_N_REFUSED: return mn_jinja_fail(r, n->refused.status, "%s", n->refused.sentence);
     default: *out = (jinja_value){.kind = JINJA_MACRO, .macro = {n, scope}}; return true;
     }
 }
 
-static bool eval(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
+bool mn_jinja_eval(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_value *out) {
     r->line = n->line;
     if (!mn_jinja_enter(r) || !mn_jinja_spend(r, 1)) return false;
     bool done = eval_inner(r, scope, n, out);
     r->depth--;
     return done;
-}
-
-static bool assign_one(jinja_render *r, jinja_scope *scope, const jinja_target *t, jinja_value value) {
-    if (!t->attribute) return define(r, scope, t->name, value);
-    jinja_value object;
-    if (!look_up(r, scope, t->name, &object)) return false;
-    if (object.kind != JINJA_NAMESPACE)
-        return mn_jinja_fail(r, MN_ERR_ARGUMENT, "\"%s\" is %s, not a namespace: it cannot be changed.", t->name,
-                             mn_jinja_kind_name(&object));
-    return mn_jinja_dict_set(r, object.dict, mn_jinja_text(mn_jinja_borrow(t->attribute)), value);
-}
-
-static bool assign(jinja_render *r, jinja_scope *scope, const jinja_target *t, jinja_value value) {
-    if (!t->next) return assign_one(r, scope, t, value);
-    jinja_list *parts;
-    if (!mn_jinja_iterate(r, &value, &parts)) return false;
-    size_t n_targets = 0;
-    for (const jinja_target *counted = t; counted; counted = counted->next) n_targets++;
-    if (parts->n != n_targets)
-        return mn_jinja_fail(r, MN_ERR_ARGUMENT, "%zu values cannot be given to %zu names.", parts->n, n_targets);
-    for (size_t i = 0; t; t = t->next, i++)
-        if (!assign_one(r, scope, t, parts->items[i])) return false;
-    return true;
-}
-
-/* The items of a for that pass its `if`. */
-static bool loop_items(jinja_render *r, jinja_scope *scope, const jinja_node *n, jinja_list **out) {
-    jinja_value iterable, keep;
-    jinja_list *all;
-    if (!eval(r, scope, n->loop.iterable, &iterable) || !mn_jinja_iterate(r, &iterable, &all)) return false;
-    *out = all;
-    if (!n->loop.condition) return true;
-    if (!mn_jinja_new_list(r, all->n, out)) return false;
-    for (size_t i = 0; i < all->n; i++) {
-        jinja_scope *inner = open_scope(r, scope);
-        if (!inner || !assign(r, inner, n->loop.targets, all->items[i])) return false;
-        if (!eval(r, inner, n->loop.condition, &keep)) return false;
-        if (mn_jinja_truth(&keep)) (*out)->items[(*out)->n++] = all->items[i];
-    }
-    return true;
-}
-
-static flow run_for(jinja_render *r, jinja_scope *scope, const jinja_node *n) {
-    jinja_list *items;
-    if (!loop_items(r, scope, n, &items)) return FAILED;
-    if (items->n == 0) {
-        jinja_scope *inner = open_scope(r, scope);
-        return inner ? run_body(r, inner, n->loop.otherwise) : FAILED;
-    }
-    for (size_t i = 0; i < items->n; i++) {
-        jinja_scope *inner = open_scope(r, scope);
-        jinja_loop *loop = inner ? mn_jinja_alloc(r, 1, sizeof *loop) : NULL;
-        if (!loop || !assign(r, inner, n->loop.targets, items->items[i])) return FAILED;
-        *loop = (jinja_loop){items, i};
-        if (!define(r, inner, "loop", (jinja_value){.kind = JINJA_LOOP, .loop = loop})) return FAILED;
-        flow ended = run_body(r, inner, n->loop.body);
-        if (ended == FAILED) return FAILED;
-        if (ended == BREAK) break;
-    }
-    return NEXT;
-}
-
-/* A chain of elif is a list, not a nesting. */
-static flow run_if(jinja_render *r, jinja_scope *scope, const jinja_node *n) {
-    for (;;) {
-        jinja_value condition;
-        if (!eval(r, scope, n->branch.condition, &condition)) return FAILED;
-        if (mn_jinja_truth(&condition)) return run_body(r, scope, n->branch.then);
-        const jinja_node *otherwise = n->branch.otherwise;
-        if (!otherwise || otherwise->kind != JINJA_N_IF || otherwise->next) return run_body(r, scope, otherwise);
-        n = otherwise;
-    }
-}
-
-static flow run_statement(jinja_render *r, jinja_scope *scope, const jinja_node *n) {
-    jinja_value value;
-    switch (n->kind) {
-    case JINJA_N_TEXT: mn_jinja_put(r->out, n->text); break;
-    case JINJA_N_OUTPUT:
-        if (!eval(r, scope, n->operand, &value)) return FAILED;
-        r->line = n->line;
-        mn_jinja_print(r->out, &value);
-        break;
-    case JINJA_N_IF: return run_if(r, scope, n);
-    case JINJA_N_FOR: return run_for(r, scope, n);
-    case JINJA_N_SET:
-        if (!eval(r, scope, n->set.value, &value) || !assign(r, scope, n->set.targets, value)) return FAILED;
-        break;
-    case JINJA_N_BREAK: return BREAK;
-    default: return CONTINUE;
-    }
-    return r->status == MN_OK ? NEXT : FAILED;
-}
-
-static flow run_body(jinja_render *r, jinja_scope *scope, const jinja_node *body) {
-    flow ended = NEXT;
-    if (!mn_jinja_enter(r)) return FAILED;
-    for (; body && ended == NEXT; body = body->next) {
-        r->line = body->line;
-        ended = mn_jinja_spend(r, 1) ? run_statement(r, scope, body) : FAILED;
-    }
-    r->depth--;
-    return ended;
-}
-
-bool mn_jinja_run(jinja_render *r, const jinja_node *body, const jinja_dict *variables, jinja_string *out) {
-    jinja_scope given = {.names = *variables};
-    jinja_scope *scope = open_scope(r, &given);
-    jinja_value text;
-    if (!scope || !capture(r, scope, body, &text)) return false;
-    *out = text.string;
-    return true;
 }

@@ -1,9 +1,10 @@
-/* Expressions, from the loosest binding to the tightest: if-else, or, and, not, comparisons, arithmetic by a table of
- * precedences, unary sign, then what follows a value: attributes, subscripts, calls, filters, tests. */
+/* Parsing expressions, from the loosest binding to the tightest: if-else, or, and, not, comparisons, arithmetic by a
+ * table of precedences, unary sign, then what follows a value: attributes, subscripts, calls, filters, tests. */
 #include "jinja/ast.h"
 #include "jinja/builtins.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,20 +48,25 @@ static jinja_node *parse_items(jinja_compile *c, jinja_node_kind kind, const cha
 
 /* "(" has been passed: an expression in parentheses, or a tuple. */
 static jinja_node *parse_parentheses(jinja_compile *c) {
-    if (mn_jinja_accept(c, OP, ")")) return mn_jinja_node(c, JINJA_N_LIST, c->token->line);
+    if (mn_jinja_accept(c, OP, ")")) return mn_jinja_node(c, JINJA_N_TUPLE, c->token->line);
     jinja_node *n = mn_jinja_parse_expressions(c);
     return n && mn_jinja_expect(c, OP, ")") ? n : NULL;
 }
 
+/* A whole number of any of Python's bases. */
+static int64_t read_integer(const char *text) {
+    int letter = text[0] == '0' ? text[1] | 0x20 : 0, base = letter == 'x' ? 16 : letter == 'o' ? 8 : 2;
+    return letter == 'x' || letter == 'o' || letter == 'b' ? strtoll(text + 2, NULL, base) : strtoll(text, NULL, 10);
+}
+
 static jinja_node *parse_number(jinja_compile *c) {
-    const jinja_token *t = c->token;
+    const jinja_token *t = c->token++;
     errno = 0;
     jinja_value value =
-        t->kind == JINJA_T_INT ? mn_jinja_int(strtoll(t->text, NULL, 10)) : mn_jinja_float(strtod(t->text, NULL));
-    if (errno == ERANGE) return mn_jinja_reject(c, MN_ERR_LIMIT, t->line, "the number %s is too large.", t->text);
-    jinja_node *n = literal(c, value);
-    c->token++;
-    return n;
+        t->kind == JINJA_T_INT ? mn_jinja_int(read_integer(t->text)) : mn_jinja_float(strtod(t->text, NULL));
+    if (errno == ERANGE && t->kind == JINJA_T_INT)
+        return mn_jinja_refuse(c, MN_ERR_LIMIT, t->line, "the number %.64s does not fit in 64 bits.", t->text);
+    return literal(c, value);
 }
 
 /* Strings that stand side by side are one. */
@@ -74,25 +80,30 @@ static jinja_node *parse_string(jinja_compile *c) {
         memcpy(end, c->token[i].text, c->token[i].bytes);
         end += c->token[i].bytes;
     }
-    jinja_node *n = literal(c, mn_jinja_text((jinja_string){text, NULL, bytes}));
+    jinja_node *n = literal(c, mn_jinja_text((jinja_string){text, NULL, bytes, false}));
     c->token += n_tokens;
     return n;
 }
 
 static jinja_node *parse_name(jinja_compile *c) {
-    const char *name = c->token->text;
-    jinja_node *n;
-    if (strcasecmp(name, "true") == 0)
-        n = literal(c, mn_jinja_bool(true));
-    else if (strcasecmp(name, "false") == 0)
-        n = literal(c, mn_jinja_bool(false));
-    else if (strcasecmp(name, "none") == 0)
-        n = literal(c, (jinja_value){.kind = JINJA_NONE});
-    else {
-        n = mn_jinja_node(c, JINJA_N_NAME, c->token->line);
-        if (n) n->name = name;
-    }
-    c->token++;
+    static const struct {
+        const char *name;
+        jinja_value value;
+    } constants[] = {
+        {"true", {.kind = JINJA_BOOL, .boolean = true}},
+        {"True", {.kind = JINJA_BOOL, .boolean = true}},
+        {"false", {.kind = JINJA_BOOL, .boolean = false}},
+        {"False", {.kind = JINJA_BOOL, .boolean = false}},
+        {"none", {.kind = JINJA_NONE}},
+        {"None", {.kind = JINJA_NONE}},
+    };
+    const jinja_token *t = c->token++;
+    for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
+        if (strcmp(constants[i].name, t->text) == 0) return literal(c, constants[i].value);
+    c->uses_varargs |= strcmp(t->text, "varargs") == 0;
+    c->uses_kwargs |= strcmp(t->text, "kwargs") == 0;
+    jinja_node *n = mn_jinja_node(c, JINJA_N_NAME, t->line);
+    if (n) n->name = t->text;
     return n;
 }
 
@@ -112,20 +123,29 @@ static jinja_node *parse_primary(jinja_compile *c) {
 
 static bool at_operator(const jinja_token *t, const char *text) { return t->kind == OP && strcmp(t->text, text) == 0; }
 
+/* VALUE, NAME=VALUE, *VALUE or **VALUE. */
+static bool parse_argument(jinja_compile *c, bool named, jinja_argument *a) {
+    int line = c->token->line;
+    if (mn_jinja_accept(c, OP, "*"))
+        a->stars = 1;
+    else if (mn_jinja_accept(c, OP, "**"))
+        a->stars = 2;
+    else if (c->token->kind == NAME && at_operator(c->token + 1, "=")) {
+        a->name = c->token->text;
+        c->token += 2;
+    } else if (named)
+        return mn_jinja_reject(c, MN_ERR_FORMAT, line, "an argument by place follows one by name.");
+    return (a->value = mn_jinja_parse_expression(c));
+}
+
 bool mn_jinja_parse_arguments(jinja_compile *c, jinja_argument **out) {
-    bool named = false;
-    for (*out = NULL; !mn_jinja_accept(c, OP, ")"); out = &(*out)->next) {
-        if (!at_operator(c->token - 1, "(") && !mn_jinja_expect(c, OP, ",")) return false;
-        if (mn_jinja_accept(c, OP, ")")) break;
+    bool named = false, first = true;
+    for (*out = NULL; !mn_jinja_accept(c, OP, ")"); out = &(*out)->next, first = false) {
+        if (!first && !mn_jinja_expect(c, OP, ",")) return false;
+        if (!first && mn_jinja_accept(c, OP, ")")) break;
         jinja_argument *a = *out = mn_jinja_new(c, 1, sizeof *a);
-        if (!a) return false;
-        if (c->token->kind == NAME && at_operator(c->token + 1, "=")) {
-            a->name = c->token->text;
-            c->token += 2;
-        } else if (named)
-            return mn_jinja_reject(c, MN_ERR_FORMAT, c->token->line, "an argument by place follows one by name.");
-        named = a->name;
-        if (!(a->value = mn_jinja_parse_expression(c))) return false;
+        if (!a || !parse_argument(c, named, a)) return false;
+        named |= a->name || a->stars == 2;
     }
     return true;
 }
@@ -133,16 +153,20 @@ bool mn_jinja_parse_arguments(jinja_compile *c, jinja_argument **out) {
 static jinja_node *parse_call(jinja_compile *c, jinja_node *callee) {
     jinja_node *n = mn_jinja_node(c, JINJA_N_CALL, callee->line);
     if (!n) return NULL;
-    if (callee->kind == JINJA_N_NAME && !mn_jinja_note(c, &c->called, callee->name, callee->line)) return NULL;
-    if (callee->kind == JINJA_N_ATTRIBUTE && !mn_jinja_is_method(callee->attribute.name))
-        return mn_jinja_reject(c, MN_ERR_UNSUPPORTED, callee->line, "there is no method \"%s\" here.",
-                               callee->attribute.name);
     n->call.callee = callee;
     return mn_jinja_parse_arguments(c, &n->call.arguments) ? n : NULL;
 }
 
+/* "." has been passed: a name, or a number, which is an index. */
 static jinja_node *parse_attribute(jinja_compile *c, jinja_node *object) {
-    jinja_node *n = mn_jinja_node(c, JINJA_N_ATTRIBUTE, c->token->line);
+    int line = c->token->line;
+    if (c->token->kind == JINJA_T_INT) {
+        jinja_node *n = mn_jinja_node(c, JINJA_N_SUBSCRIPT, line);
+        if (!n || !(n->subscript.index = parse_number(c))) return NULL;
+        n->subscript.object = object;
+        return n;
+    }
+    jinja_node *n = mn_jinja_node(c, JINJA_N_ATTRIBUTE, line);
     if (!n || !(n->attribute.name = mn_jinja_expect_name(c))) return NULL;
     n->attribute.object = object;
     return n;
@@ -151,31 +175,30 @@ static jinja_node *parse_attribute(jinja_compile *c, jinja_node *object) {
 /* One bound of a slice; none before ":" or "]". */
 static bool parse_bound(jinja_compile *c, jinja_node **out) {
     if (at_operator(c->token, ":") || at_operator(c->token, "]")) return true;
-    return (*out = mn_jinja_parse_expression(c));
+    return (*out = mn_jinja_parse_expressions(c));
 }
 
-/* "[" has been passed: an index, or start:stop:step. */
+/* "[" has been passed, and the index or the first bound of a slice has been parsed. */
+static jinja_node *parse_slice(jinja_compile *c, jinja_node *object, jinja_node *start, int line) {
+    jinja_node *n = mn_jinja_node(c, JINJA_N_SLICE, line);
+    if (!n || !parse_bound(c, &n->slice.stop)) return NULL;
+    if (mn_jinja_accept(c, OP, ":") && !parse_bound(c, &n->slice.step)) return NULL;
+    n->slice.object = object;
+    n->slice.start = start;
+    return mn_jinja_expect(c, OP, "]") ? n : NULL;
+}
+
+/* "[" has been passed: an index, several (a tuple), or start:stop:step. */
 static jinja_node *parse_subscript(jinja_compile *c, jinja_node *object) {
     int line = c->token->line;
-    jinja_node *bounds[3] = {NULL};
-    int n_colons = 0;
-    for (;; n_colons++) {
-        if (!parse_bound(c, &bounds[n_colons])) return NULL;
-        if (n_colons == 2 || !mn_jinja_accept(c, OP, ":")) break;
-    }
-    if (!mn_jinja_expect(c, OP, "]")) return NULL;
-    if (n_colons == 0 && !bounds[0]) return mn_jinja_reject(c, MN_ERR_FORMAT, line, "[] has no index.");
-    jinja_node *n = mn_jinja_node(c, n_colons ? JINJA_N_SLICE : JINJA_N_SUBSCRIPT, line);
-    if (!n) return NULL;
-    if (n_colons == 0) {
-        n->subscript.object = object;
-        n->subscript.index = bounds[0];
-    } else {
-        n->slice.object = object;
-        n->slice.start = bounds[0];
-        n->slice.stop = bounds[1];
-        n->slice.step = bounds[2];
-    }
+    jinja_node *index = NULL;
+    if (!parse_bound(c, &index)) return NULL;
+    if (mn_jinja_accept(c, OP, ":")) return parse_slice(c, object, index, line);
+    if (!index) return mn_jinja_reject(c, MN_ERR_FORMAT, line, "[] has no index.");
+    jinja_node *n = mn_jinja_node(c, JINJA_N_SUBSCRIPT, line);
+    if (!n || !mn_jinja_expect(c, OP, "]")) return NULL;
+    n->subscript.object = object;
+    n->subscript.index = index;
     return n;
 }
 
@@ -194,14 +217,25 @@ static jinja_node *parse_access(jinja_compile *c, jinja_node *n) {
     return n;
 }
 
+/* NAME, or NAME.NAME as extensions have it. */
+static const char *parse_dotted_name(jinja_compile *c) {
+    const char *name = mn_jinja_expect_name(c);
+    while (name && mn_jinja_accept(c, OP, ".")) {
+        const char *part = mn_jinja_expect_name(c);
+        size_t bytes = part ? strlen(name) + strlen(part) + 2 : 0;
+        char *whole = part ? mn_jinja_new(c, bytes, 1) : NULL;
+        if (!whole) return NULL;
+        snprintf(whole, bytes, "%s.%s", name, part);
+        name = whole;
+    }
+    return name;
+}
+
 jinja_node *mn_jinja_parse_filter(jinja_compile *c, jinja_node *input) {
     jinja_node *n = mn_jinja_node(c, JINJA_N_FILTER, c->token->line);
-    const char *name = n ? mn_jinja_expect_name(c) : NULL;
-    if (!name) return NULL;
+    if (!n || !(n->call.name = parse_dotted_name(c))) return NULL;
     n->call.input = input;
-    n->call.builtin = mn_jinja_filter(name);
-    if (!n->call.builtin)
-        return mn_jinja_reject(c, MN_ERR_UNSUPPORTED, n->line, "there is no filter \"%s\" here.", name);
+    n->call.builtin = mn_jinja_filter(n->call.name);
     if (mn_jinja_accept(c, OP, "(") && !mn_jinja_parse_arguments(c, &n->call.arguments)) return NULL;
     return n;
 }
@@ -225,11 +259,9 @@ static bool at_bare_argument(const jinja_compile *c) {
 static jinja_node *parse_test(jinja_compile *c, jinja_node *input) {
     bool negated = mn_jinja_accept(c, NAME, "not");
     jinja_node *n = mn_jinja_node(c, JINJA_N_TEST, c->token->line);
-    const char *name = n ? mn_jinja_expect_name(c) : NULL;
-    if (!name) return NULL;
+    if (!n || !(n->call.name = parse_dotted_name(c))) return NULL;
     n->call.input = input;
-    n->call.builtin = mn_jinja_test(name);
-    if (!n->call.builtin) return mn_jinja_reject(c, MN_ERR_UNSUPPORTED, n->line, "there is no test \"%s\" here.", name);
+    n->call.builtin = mn_jinja_test(n->call.name);
     if (mn_jinja_accept(c, OP, "(")) {
         if (!mn_jinja_parse_arguments(c, &n->call.arguments)) return NULL;
     } else if (at_bare_argument(c)) {
@@ -304,17 +336,22 @@ static bool accept_comparison(jinja_compile *c, jinja_operator *op) {
     return true;
 }
 
-/* a < b < c is a < b and b < c. */
 static jinja_node *parse_comparison(jinja_compile *c) {
-    jinja_node *left = parse_arithmetic(c, 0), *all = NULL;
+    jinja_node *left = parse_arithmetic(c, 0), *n = NULL;
+    jinja_comparison **tail = NULL;
     jinja_operator op;
     while (left && accept_comparison(c, &op)) {
-        jinja_node *right = parse_arithmetic(c, 0), *one = binary(c, op, left, right);
-        if (!one) return NULL;
-        all = all ? binary(c, JINJA_AND, all, one) : one;
-        left = right;
+        if (!n) {
+            if (!(n = mn_jinja_node(c, JINJA_N_COMPARE, left->line))) return NULL;
+            n->compare.left = left;
+            tail = &n->compare.steps;
+        }
+        jinja_comparison *step = *tail = mn_jinja_new(c, 1, sizeof *step);
+        if (!step || !(step->right = parse_arithmetic(c, 0))) return NULL;
+        step->op = op;
+        tail = &step->next;
     }
-    return left && all ? all : left;
+    return n ? n : left;
 }
 
 static jinja_node *parse_not(jinja_compile *c) {
@@ -331,17 +368,17 @@ static jinja_node *parse_and(jinja_compile *c) {
     return left;
 }
 
-jinja_node *mn_jinja_parse_unconditional(jinja_compile *c) {
+static jinja_node *parse_or(jinja_compile *c) {
     jinja_node *left = parse_and(c);
     while (left && mn_jinja_accept(c, NAME, "or")) left = binary(c, JINJA_OR, left, parse_and(c));
     return left;
 }
 
 static jinja_node *parse_conditional(jinja_compile *c) {
-    jinja_node *then = mn_jinja_parse_unconditional(c);
+    jinja_node *then = parse_or(c);
     while (then && mn_jinja_accept(c, NAME, "if")) {
         jinja_node *n = mn_jinja_node(c, JINJA_N_CONDITIONAL, then->line);
-        if (!n || !(n->branch.condition = mn_jinja_parse_unconditional(c))) return NULL;
+        if (!n || !(n->branch.condition = parse_or(c))) return NULL;
         n->branch.then = then;
         if (mn_jinja_accept(c, NAME, "else") && !(n->branch.otherwise = mn_jinja_parse_expression(c))) return NULL;
         then = n;
@@ -356,17 +393,28 @@ jinja_node *mn_jinja_parse_expression(jinja_compile *c) {
     return n;
 }
 
-jinja_node *mn_jinja_parse_expressions(jinja_compile *c) {
-    jinja_node *first = mn_jinja_parse_expression(c);
+/* Whether a tuple without parentheses ends here: behind its last comma, or before its first item. */
+static bool ends_tuple(const jinja_compile *c) {
+    static const char *const closes[] = {")", "]", "=", ":"};
+    for (size_t i = 0; i < sizeof closes / sizeof *closes; i++)
+        if (at_operator(c->token, closes[i])) return true;
+    return c->token->kind == JINJA_T_STMT_END || c->token->kind == JINJA_T_EXPR_END ||
+           mn_jinja_at(c, NAME, "recursive") || mn_jinja_at(c, NAME, "if");
+}
+
+/* What comes behind the first expression of perhaps several. */
+static jinja_node *parse_tuple(jinja_compile *c, jinja_node *first, jinja_node *(*parse)(jinja_compile *)) {
     if (!first || !at_operator(c->token, ",")) return first;
-    jinja_node *n = mn_jinja_node(c, JINJA_N_LIST, first->line);
+    jinja_node *n = mn_jinja_node(c, JINJA_N_TUPLE, first->line);
     if (!n) return NULL;
     n->items = first;
-    for (jinja_node **tail = &first->next; mn_jinja_accept(c, OP, ","); tail = &(*tail)->next) {
-        bool ends = at_operator(c->token, ")") || at_operator(c->token, "=") || c->token->kind == JINJA_T_STMT_END ||
-                    c->token->kind == JINJA_T_EXPR_END;
-        if (ends) break;
-        if (!(*tail = mn_jinja_parse_expression(c))) return NULL;
-    }
+    for (jinja_node **tail = &first->next; mn_jinja_accept(c, OP, ",") && !ends_tuple(c); tail = &(*tail)->next)
+        if (!(*tail = parse(c))) return NULL;
     return n;
 }
+
+jinja_node *mn_jinja_parse_expressions(jinja_compile *c) {
+    return parse_tuple(c, mn_jinja_parse_expression(c), mn_jinja_parse_expression);
+}
+
+jinja_node *mn_jinja_parse_unconditional(jinja_compile *c) { return parse_tuple(c, parse_or(c), parse_or); }

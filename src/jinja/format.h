@@ -1,4 +1,4 @@
-/* Values as text: printed as Python prints them, and as JSON; and JSON as values. */
+/* Values as text, as Python prints them. */
 #ifndef MN_JINJA_FORMAT_H
 #define MN_JINJA_FORMAT_H
 
@@ -9,15 +9,12 @@ bool mn_jinja_print(jinja_builder *b, const jinja_value *value);
 /* The same as a string; a string is itself. */
 bool mn_jinja_to_string(jinja_render *r, const jinja_value *value, jinja_string *out);
 
-typedef struct jinja_json_style {
-    int indent; /* spaces per level, < 0 = all on one line */
-    bool ensure_ascii, sort_keys;
-    jinja_string item_separator, key_separator;
-} jinja_json_style;
+/* Appends repr(value), strings in quotes; ascii: ascii(value). */
+bool mn_jinja_print_quoted(jinja_builder *b, const jinja_value *value, bool ascii);
 
-/* Appends the value as json.dumps writes it. Values that JSON has not (undefined, macros) are errors. */
-bool mn_jinja_to_json(jinja_builder *b, const jinja_value *value, const jinja_json_style *style);
-/* Parses JSON; every string in it is marked. `what` names the text in errors ("tools"). */
-bool mn_jinja_from_json(jinja_render *r, const char *json, const char *what, jinja_value *out);
+enum { JINJA_REAL_BYTES = 64 };
+/* The shortest digits that are the same double again, laid out as Python does: 1.0, 0.0001, 1e-05, 1e+16. out has
+ * JINJA_REAL_BYTES. */
+void mn_jinja_real_text(double x, char *out);
 
 #endif

@@ -1,6 +1,7 @@
 #include "jinja/ast.h"
 
 #include "base/checked.h"
+#include "jinja/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,26 @@ typedef struct lexer {
     size_t n, capacity;
 } lexer;
 
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+
+/* The character at p; *bytes gets its length. */
+static uint32_t char_at(const char *p, const char *end, size_t *bytes) {
+    *bytes = mn_jinja_char_bytes(p, (size_t)(end - p));
+    return mn_jinja_code_point(p, *bytes);
+}
+
+/* Bytes of white space at p, 0 when there is none. */
+static size_t space_bytes(const char *p, const char *end) {
+    size_t bytes;
+    return p < end && mn_jinja_is_space(char_at(p, end, &bytes)) ? bytes : 0;
+}
+
+/* The same for the white space that ends at p. */
+static size_t space_bytes_before(const char *begin, const char *p) {
+    if (p == begin) return 0;
+    size_t n = (size_t)(p - begin), last = mn_jinja_step_back((jinja_string){.text = begin, .bytes = n}, n);
+    return space_bytes(begin + last, p);
+}
 
 static bool starts_with(const lexer *l, const char *text) {
     size_t n = strlen(text);
@@ -27,7 +45,7 @@ static void advance(lexer *l, size_t bytes) {
 }
 
 static void skip_space(lexer *l) {
-    while (l->at < l->end && is_space(*l->at)) advance(l, 1);
+    for (size_t n; (n = space_bytes(l->at, l->end));) advance(l, n);
 }
 
 static bool push(lexer *l, jinja_token_kind kind, const char *text, size_t bytes, int line) {
@@ -46,15 +64,16 @@ static bool push(lexer *l, jinja_token_kind kind, const char *text, size_t bytes
 /* What is left of the text before a tag: "-" strips all white space at its end; a statement or comment that stands
  * first on its line takes the indentation with it (lstrip_blocks), unless "+" keeps it. */
 static const char *trimmed_end(const lexer *l, const char *begin, const char *end, char tag, char sign) {
+    size_t n;
     if (sign == '-') {
-        while (end > begin && is_space(end[-1])) end--;
+        while ((n = space_bytes_before(begin, end))) end -= n;
         return end;
     }
     if (tag == '{' || sign == '+') return end;
     const char *line_start = end;
     while (line_start > begin && line_start[-1] != '\n') {
-        if (!is_space(line_start[-1])) return end;
-        line_start--;
+        if (!(n = space_bytes_before(begin, line_start))) return end;
+        line_start -= n;
     }
     return line_start == l->source || line_start[-1] == '\n' ? line_start : end;
 }
@@ -89,15 +108,6 @@ static char *copy_text(lexer *l, const char *text, size_t bytes) {
     return copy;
 }
 
-static size_t put_utf8(char *out, uint32_t c) {
-    if (c >= 0x110000 || (c >= 0xd800 && c < 0xe000)) c = 0xfffd;
-    if (c < 0x80) return out[0] = (char)c, 1;
-    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (size_t i = n - 1; i > 0; i--, c >>= 6) out[i] = (char)(0x80 | (c & 0x3f));
-    out[0] = (char)((0xf00 >> n & 0xff) | c);
-    return n;
-}
-
 /* \xhh, \uhhhh and \Uhhhhhhhh: p is at the letter; returns the bytes read, 0 when digits are missing. */
 static size_t hex_escape(const char *p, const char *end, uint32_t *out) {
     size_t n_digits = *p == 'x' ? 2 : *p == 'u' ? 4 : 8;
@@ -107,6 +117,13 @@ static size_t hex_escape(const char *p, const char *end, uint32_t *out) {
     if (strspn(digits, "0123456789abcdefABCDEF") != n_digits) return 0;
     *out = (uint32_t)strtoul(digits, NULL, 16);
     return 1 + n_digits;
+}
+
+/* Up to three digits. */
+static size_t octal_escape(const char *p, const char *end, uint32_t *out) {
+    size_t n = 0;
+    for (*out = 0; n < 3 && p + n < end && p[n] >= '0' && p[n] <= '7'; n++) *out = *out * 8 + (uint32_t)(p[n] - '0');
+    return n;
 }
 
 /* Replaces Python's escapes. An escape is never shorter than what it stands for. */
@@ -122,10 +139,11 @@ static size_t unescape(const char *p, const char *end, char *out) {
         uint32_t c = 0;
         size_t n_read = 0;
         if (strchr("xuU", p[1]) && p[1]) n_read = hex_escape(p + 1, end, &c);
+        if (p[1] >= '0' && p[1] <= '7') n_read = octal_escape(p + 1, end, &c);
         if (letter)
             *out++ = meanings[letter - letters];
         else if (n_read)
-            out += put_utf8(out, c);
+            out += mn_jinja_encode(c >= 0xd800 && c < 0xe000 ? 0xfffd : c, out);
         else if (p[1] != '\n')
             *out++ = '\\', *out++ = p[1];
         p += 1 + (n_read ? n_read : 1);
@@ -145,28 +163,60 @@ static bool lex_string(lexer *l) {
     return push(l, JINJA_T_STRING, text, bytes, line);
 }
 
+/* Digits, perhaps with single underscores between them; NULL when p is at none. */
+static const char *skip_digits(const char *p, const char *end, const char *digits) {
+    if (p == end || !*p || !strchr(digits, *p)) return NULL;
+    while (p < end && *p && (strchr(digits, *p) || (*p == '_' && p + 1 < end && p[1] && strchr(digits, p[1])))) p++;
+    return p;
+}
+
+/* The end of a number at p, which begins with a digit; behind a dot ("a.0.1") it is only digits. */
+static const char *number_end(const char *p, const char *end, bool behind_dot, jinja_token_kind *kind) {
+    static const char decimal[] = "0123456789";
+    static const struct {
+        char letter;
+        const char *digits;
+    } bases[] = {{'x', "0123456789abcdefABCDEF"}, {'o', "01234567"}, {'b', "01"}};
+    *kind = JINJA_T_INT;
+    for (size_t i = 0; !behind_dot && *p == '0' && i < 3; i++)
+        if (end - p > 2 && (p[1] | 0x20) == bases[i].letter) {
+            const char *last = skip_digits(p + 2, end, bases[i].digits);
+            if (last) return last;
+        }
+    p = skip_digits(p, end, decimal);
+    if (behind_dot) return p;
+    const char *fraction = end - p > 1 && *p == '.' ? skip_digits(p + 1, end, decimal) : NULL;
+    if (fraction) p = fraction;
+    bool has_exponent = end - p > 1 && (*p == 'e' || *p == 'E');
+    const char *exponent =
+        has_exponent ? skip_digits(p + (end - p > 2 && (p[1] == '-' || p[1] == '+') ? 2 : 1), end, decimal) : NULL;
+    if (fraction || exponent) *kind = JINJA_T_FLOAT;
+    return exponent ? exponent : p;
+}
+
 static bool lex_number(lexer *l) {
-    const char *p = l->at;
-    jinja_token_kind kind = JINJA_T_INT;
-    while (p < l->end && is_digit(*p)) p++;
-    if (p + 1 < l->end && *p == '.' && is_digit(p[1])) {
-        kind = JINJA_T_FLOAT;
-        for (p++; p < l->end && is_digit(*p);) p++;
-    }
-    const char *digits = p + (p + 1 < l->end && (p[1] == '-' || p[1] == '+') ? 2 : 1);
-    if (p < l->end && (*p == 'e' || *p == 'E') && digits < l->end && is_digit(*digits)) {
-        kind = JINJA_T_FLOAT;
-        for (p = digits; p < l->end && is_digit(*p);) p++;
-    }
-    size_t bytes = (size_t)(p - l->at);
-    const char *text = copy_text(l, l->at, bytes);
+    jinja_token_kind kind;
+    const jinja_token *last = &l->tokens[l->n - 1];
+    bool behind_dot = last->kind == JINJA_T_OPERATOR && strcmp(last->text, ".") == 0;
+    const char *p = number_end(l->at, l->end, behind_dot, &kind);
+    char *text = copy_text(l, l->at, (size_t)(p - l->at)), *out = text;
+    if (!text) return false;
+    for (const char *c = l->at; c < p; c++)
+        if (*c != '_') *out++ = *c;
+    *out = 0;
     l->at = p;
-    return text && push(l, kind, text, bytes, l->line);
+    return push(l, kind, text, (size_t)(out - text), l->line);
+}
+
+/* Bytes of the part of a name at p: letters, digits and underscores of any script; 0 when there is none. */
+static size_t name_bytes(const lexer *l, const char *p) {
+    size_t n = 0;
+    return p < l->end && mn_jinja_is_word(char_at(p, l->end, &n)) ? n : 0;
 }
 
 static bool lex_name(lexer *l) {
     const char *p = l->at;
-    while (p < l->end && (is_name_start(*p) || is_digit(*p))) p++;
+    for (size_t n; (n = name_bytes(l, p));) p += n;
     size_t bytes = (size_t)(p - l->at);
     const char *text = copy_text(l, l->at, bytes);
     l->at = p;
@@ -211,10 +261,46 @@ static bool lex_tag(lexer *l, char tag, int line) {
         if (lex_close(l, tag)) return l->c->status == MN_OK;
         bool done = *l->at == '"' || *l->at == '\'' ? lex_string(l)
                     : is_digit(*l->at)              ? lex_number(l)
-                    : is_name_start(*l->at)         ? lex_name(l)
+                    : name_bytes(l, l->at)          ? lex_name(l)
                                                     : lex_operator(l);
         if (!done) return false;
     }
+}
+
+/* Passes "{% NAME %}" with white space and signs anywhere a tag may have them, if it is here; *sign gets the last one.
+ */
+static bool passes_bare_tag(const lexer *l, const char **at, const char *name, char *sign) {
+    const char *p = *at;
+    if (l->end - p < 2 || memcmp(p, "{%", 2) != 0) return false;
+    p += 2;
+    if (p < l->end && (*p == '-' || *p == '+')) p++;
+    for (size_t n; (n = space_bytes(p, l->end));) p += n;
+    size_t bytes = strlen(name);
+    if ((size_t)(l->end - p) < bytes || memcmp(p, name, bytes) != 0) return false;
+    p += bytes;
+    for (size_t n; (n = space_bytes(p, l->end));) p += n;
+    *sign = p < l->end && (*p == '-' || *p == '+') ? *p++ : 0;
+    if (l->end - p < 2 || memcmp(p, "%}", 2) != 0) return false;
+    *at = p + 2;
+    return true;
+}
+
+/* Behind {% raw %}: text up to {% endraw %}, whatever it holds. */
+static bool lex_raw(lexer *l, char sign, int line) {
+    const char *close = l->at, *behind;
+    char last_sign = 0;
+    if (sign == '-') skip_space(l);
+    for (close = l->at;; close++) {
+        close = memmem(close, (size_t)(l->end - close), "{%", 2);
+        if (!close) return mn_jinja_reject(l->c, MN_ERR_FORMAT, line, "\"endraw\" is missing.");
+        behind = close;
+        if (passes_bare_tag(l, &behind, "endraw", &last_sign)) break;
+    }
+    const char *end = trimmed_end(l, l->at, close, '%', close[2]);
+    if (end > l->at && !push(l, JINJA_T_TEXT, l->at, (size_t)(end - l->at), l->line)) return false;
+    advance(l, (size_t)(behind - l->at));
+    trim_after(l, '%', last_sign);
+    return true;
 }
 
 /* The text up to the next tag, then the tag. */
@@ -229,6 +315,13 @@ static bool lex_piece(lexer *l) {
     if (end > l->at && !push(l, JINJA_T_TEXT, l->at, (size_t)(end - l->at), l->line)) return false;
     advance(l, (size_t)(open - l->at));
     if (!tag) return true;
+    const char *behind = l->at;
+    char raw_sign;
+    if (passes_bare_tag(l, &behind, "raw", &raw_sign)) {
+        int line = l->line;
+        advance(l, (size_t)(behind - l->at));
+        return lex_raw(l, raw_sign, line);
+    }
     advance(l, sign ? 3 : 2);
     return tag == '#' ? skip_comment(l, l->line) : lex_tag(l, tag, l->line);
 }

@@ -1,5 +1,8 @@
+#include "jinja/builtins.h"
 #include "jinja/eval.h"
 #include "jinja/format.h"
+#include "jinja/interpolate.h"
+#include "jinja/strings.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,12 +14,6 @@ static bool mismatch(jinja_render *r, const char *op, const jinja_value *left, c
                              op);
     return mn_jinja_fail(r, MN_ERR_ARGUMENT, "\"%s\" does not work on a %s and a %s.", op, mn_jinja_kind_name(left),
                          mn_jinja_kind_name(right));
-}
-
-static bool as_integer(const jinja_value *value, int64_t *out) {
-    if (value->kind != JINJA_INT && value->kind != JINJA_BOOL) return false;
-    *out = value->kind == JINJA_INT ? value->integer : value->boolean;
-    return true;
 }
 
 static bool divide_by_zero(jinja_render *r) { return mn_jinja_fail(r, MN_ERR_ARGUMENT, "division by zero."); }
@@ -51,17 +48,40 @@ static bool on_integers(jinja_render *r, jinja_operator op, int64_t a, int64_t b
     return true;
 }
 
+/* Python's // and % of reals: the rest has the divisor's sign, and a == b * quotient + rest as nearly as can be. */
+static double floor_rest(double a, double b, double *quotient) {
+    double rest = fmod(a, b), whole = (a - rest) / b;
+    if (rest != 0 && (b < 0) != (rest < 0)) {
+        rest += b;
+        whole -= 1;
+    }
+    if (rest == 0) rest = copysign(0, b);
+    *quotient = whole != 0 ? floor(whole) + (whole - floor(whole) > 0.5) : copysign(0, a / b);
+    return rest;
+}
+
+static bool real_power(jinja_render *r, double a, double b, double *out) {
+    if (a == 0 && b < 0) return divide_by_zero(r);
+    if (a < 0 && isfinite(b) && b != floor(b))
+        return mn_jinja_fail(r, MN_ERR_ARGUMENT, "%g ** %g is no real number.", a, b);
+    *out = pow(a, b);
+    if (isinf(*out) && isfinite(a) && isfinite(b))
+        return mn_jinja_fail(r, MN_ERR_LIMIT, "%g ** %g is too large.", a, b);
+    return true;
+}
+
 static bool on_reals(jinja_render *r, jinja_operator op, double a, double b, jinja_value *out) {
     if ((op == JINJA_DIV || op == JINJA_FLOOR_DIV || op == JINJA_MOD) && b == 0) return divide_by_zero(r);
-    double x;
+    double x = 0, quotient;
     switch (op) {
     case JINJA_ADD: x = a + b; break;
     case JINJA_SUB: x = a - b; break;
     case JINJA_MUL: x = a * b; break;
     case JINJA_DIV: x = a / b; break;
-    case JINJA_FLOOR_DIV: x = floor(a / b); break;
-    case JINJA_MOD: x = a - b * floor(a / b); break;
-    default: x = pow(a, b);
+    case JINJA_FLOOR_DIV: floor_rest(a, b, &quotient), x = quotient; break;
+    case JINJA_MOD: x = floor_rest(a, b, &quotient); break;
+    default:
+        if (!real_power(r, a, b, &x)) return false;
     }
     *out = mn_jinja_float(x);
     return true;
@@ -70,6 +90,7 @@ static bool on_reals(jinja_render *r, jinja_operator op, double a, double b, jin
 static bool join_lists(jinja_render *r, const jinja_list *a, const jinja_list *b, jinja_value *out) {
     jinja_list *list;
     if (!mn_jinja_new_list(r, a->n + b->n, &list)) return false;
+    list->shape = mn_jinja_is_tuple(a) ? JINJA_TUPLE : JINJA_PLAIN;
     for (size_t i = 0; i < a->n; i++) list->items[list->n++] = a->items[i];
     for (size_t i = 0; i < b->n; i++) list->items[list->n++] = b->items[i];
     *out = mn_jinja_list(list);
@@ -92,10 +113,22 @@ static bool repeat(jinja_render *r, const jinja_value *value, int64_t times, jin
     }
     jinja_list *list;
     if (!mn_jinja_new_list(r, 0, &list)) return false;
+    list->shape = mn_jinja_is_tuple(value->list) ? JINJA_TUPLE : JINJA_PLAIN;
     for (; times > 0 && value->list->n > 0; times--)
         for (size_t i = 0; i < value->list->n; i++)
             if (!mn_jinja_push(r, list, value->list->items[i])) return false;
     *out = mn_jinja_list(list);
+    return true;
+}
+
+/* What is to be joined to HTML that needs no escaping is escaped, unless it is such itself. */
+static bool add_strings(jinja_render *r, const jinja_value *left, const jinja_value *right, jinja_value *out) {
+    jinja_value sides[2] = {*left, *right};
+    bool escaped = left->string.escaped || right->string.escaped;
+    for (int i = 0; escaped && i < 2; i++)
+        if (!sides[i].string.escaped && !mn_jinja_escape(r, sides[i].string, &sides[i].string)) return false;
+    if (!concatenate(r, &sides[0], &sides[1], out)) return false;
+    out->string.escaped = escaped;
     return true;
 }
 
@@ -111,13 +144,18 @@ static bool arithmetic(jinja_render *r, jinja_operator op, const jinja_value *le
     };
     int64_t a = 0, b = 0;
     double x, y;
-    bool left_integer = as_integer(left, &a), right_integer = as_integer(right, &b);
+    bool left_integer = mn_jinja_integer(left, &a), right_integer = mn_jinja_integer(right, &b);
     if (left_integer && right_integer && op != JINJA_DIV && !(op == JINJA_POW && b < 0))
         return on_integers(r, op, a, b, out);
     if (mn_jinja_number(left, &x) && mn_jinja_number(right, &y)) return on_reals(r, op, x, y, out);
     if (op == JINJA_ADD && left->kind == JINJA_STRING_KIND && right->kind == JINJA_STRING_KIND)
-        return concatenate(r, left, right, out);
-    if (op == JINJA_ADD && left->kind == JINJA_LIST && right->kind == JINJA_LIST)
+        return add_strings(r, left, right, out);
+    if (op == JINJA_MOD && left->kind == JINJA_STRING_KIND) {
+        *out = mn_jinja_text((jinja_string){0});
+        return mn_jinja_percent(r, left->string, right, &out->string);
+    }
+    bool lists = left->kind == JINJA_LIST && right->kind == JINJA_LIST;
+    if (op == JINJA_ADD && lists && mn_jinja_is_tuple(left->list) == mn_jinja_is_tuple(right->list))
         return join_lists(r, left->list, right->list, out);
     if (op == JINJA_MUL && is_sequence(left) && right_integer) return repeat(r, left, b, out);
     if (op == JINJA_MUL && is_sequence(right) && left_integer) return repeat(r, right, a, out);
@@ -162,6 +200,12 @@ bool mn_jinja_operate(jinja_render *r, jinja_operator op, const jinja_value *lef
         *out = mn_jinja_bool(truth == (op == JINJA_IN));
         return true;
     }
+    double x, y;
+    bool unordered = mn_jinja_number(left, &x) && mn_jinja_number(right, &y) && (isnan(x) || isnan(y));
+    if (unordered) {
+        *out = mn_jinja_bool(false);
+        return true;
+    }
     if (!mn_jinja_compare(r, left, right, &order)) return false;
     *out = mn_jinja_bool(op == JINJA_LT   ? order < 0
                          : op == JINJA_LE ? order <= 0
@@ -182,17 +226,11 @@ static bool bound(jinja_render *r, const jinja_value *value, int64_t n, int64_t 
                   int64_t *out) {
     *out = otherwise;
     if (value->kind == JINJA_UNDEFINED || value->kind == JINJA_NONE) return true;
-    if (!as_integer(value, out))
+    if (!mn_jinja_integer(value, out))
         return mn_jinja_fail(r, MN_ERR_ARGUMENT, "a slice needs numbers, not a %s.", mn_jinja_kind_name(value));
     if (*out < 0) *out += n;
     *out = *out < low ? low : *out > high ? high : *out;
     return true;
-}
-
-static size_t char_offset(jinja_string s, int64_t n_chars) {
-    size_t at = 0;
-    for (; n_chars > 0; n_chars--) at += mn_jinja_char_bytes(s.text + at, s.bytes - at);
-    return at;
 }
 
 /* Items start, start + step, ... of a list, `count` of them. */
@@ -200,18 +238,20 @@ static bool pick(jinja_render *r, const jinja_list *from, int64_t start, int64_t
                  jinja_list **out) {
     if (step == 1) {
         if (!mn_jinja_new_list(r, 0, out)) return false;
-        **out = (jinja_list){from->items + (count ? start : 0), (size_t)count, (size_t)count};
-        return true;
+        if (count) **out = (jinja_list){from->items + start, (size_t)count, (size_t)count, JINJA_PLAIN};
+    } else {
+        if (!mn_jinja_new_list(r, (size_t)count, out)) return false;
+        for (int64_t i = 0; i < count; i++) (*out)->items[(*out)->n++] = from->items[start + i * step];
     }
-    if (!mn_jinja_new_list(r, (size_t)count, out)) return false;
-    for (int64_t i = 0; i < count; i++) (*out)->items[(*out)->n++] = from->items[start + i * step];
+    (*out)->shape = mn_jinja_is_tuple(from) ? JINJA_TUPLE : JINJA_PLAIN;
     return true;
 }
 
 static bool slice_string(jinja_render *r, jinja_string s, int64_t start, int64_t step, int64_t count,
                          jinja_value *out) {
     if (step == 1) {
-        size_t begin = char_offset(s, start), bytes = char_offset(mn_jinja_part(s, begin, s.bytes), count);
+        size_t begin = mn_jinja_char_offset(s, start),
+               bytes = mn_jinja_char_offset(mn_jinja_part(s, begin, s.bytes), count);
         *out = mn_jinja_text(mn_jinja_part(s, begin, begin + bytes));
         return true;
     }
@@ -225,8 +265,11 @@ static bool slice_string(jinja_render *r, jinja_string s, int64_t start, int64_t
 }
 
 bool mn_jinja_slice(jinja_render *r, const jinja_value *value, const jinja_value bounds[3], jinja_value *out) {
-    if (!is_sequence(value))
-        return mn_jinja_fail(r, MN_ERR_ARGUMENT, "a %s cannot be sliced.", mn_jinja_kind_name(value));
+    if (!mn_jinja_given(value))
+        return mn_jinja_fail(r, MN_ERR_ARGUMENT, "\"%s\" is undefined and has no parts.",
+                             value->name ? value->name : "a value");
+    *out = mn_jinja_undefined("a part");
+    if (!is_sequence(value)) return true;
     bool is_list = value->kind == JINJA_LIST;
     if (!is_list && !mn_jinja_spend(r, value->string.bytes / 16)) return false;
     int64_t n = (int64_t)(is_list ? value->list->n : mn_jinja_n_chars(value->string)), start, stop, step;

@@ -1,4 +1,4 @@
-/* Statements. A statement that is not in the table at the end is an error that names it. */
+/* Parsing statements. One that is not in the table at the end becomes a node that fails when it is reached. */
 #include "jinja/ast.h"
 #include "jinja/builtins.h"
 
@@ -60,12 +60,19 @@ bool mn_jinja_nest(jinja_compile *c) {
     return mn_jinja_reject(c, MN_ERR_LIMIT, c->token->line, "it is nested more than %d levels deep.", MAX_NESTING);
 }
 
-bool mn_jinja_note(jinja_compile *c, jinja_name **names, const char *text, int line) {
-    jinja_name *name = mn_jinja_new(c, 1, sizeof *name);
-    if (!name) return false;
-    *name = (jinja_name){text, line, *names};
-    *names = name;
-    return true;
+jinja_node *mn_jinja_refuse(jinja_compile *c, mn_status status, int line, const char *format, ...) {
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    jinja_node *n = mn_jinja_node(c, JINJA_N_REFUSED, line);
+    char *sentence = n ? mn_jinja_new(c, strlen(text) + 1, 1) : NULL;
+    if (!sentence) return NULL;
+    strcpy(sentence, text);
+    n->refused.status = status;
+    n->refused.sentence = sentence;
+    return n;
 }
 
 /* Statements up to one of `ends` (NULL-terminated), whose name is passed and left in *end; at the top level, where
@@ -86,7 +93,7 @@ static bool parse_if(jinja_compile *c, jinja_node **out) {
     const char *end = "elif";
     while (strcmp(end, "elif") == 0) {
         jinja_node *n = *out = mn_jinja_node(c, JINJA_N_IF, c->token->line);
-        if (!n || !(n->branch.condition = mn_jinja_parse_expression(c)) || !end_statement(c)) return false;
+        if (!n || !(n->branch.condition = mn_jinja_parse_expressions(c)) || !end_statement(c)) return false;
         if (!parse_body(c, ends, &n->branch.then, &end)) return false;
         out = &n->branch.otherwise;
     }
@@ -94,31 +101,48 @@ static bool parse_if(jinja_compile *c, jinja_node **out) {
     return end_statement(c);
 }
 
-/* NAME, NAME.NAME (where attributes may be set), or names with commas between them, perhaps in parentheses. */
-static bool parse_targets(jinja_compile *c, bool attributes, jinja_target **out) {
-    bool parenthesis = mn_jinja_accept(c, OP, "(");
-    do {
-        jinja_target *t = *out = mn_jinja_new(c, 1, sizeof *t);
-        int line = c->token->line;
-        if (!t || !(t->name = mn_jinja_expect_name(c))) return false;
-        if (attributes && mn_jinja_accept(c, OP, ".")) {
-            if (!(t->attribute = mn_jinja_expect_name(c))) return false;
-        } else if (!mn_jinja_note(c, &c->assigned, t->name, line))
-            return false;
-        out = &t->next;
-    } while (mn_jinja_accept(c, OP, ","));
-    return !parenthesis || mn_jinja_expect(c, OP, ")");
+static jinja_target *parse_targets(jinja_compile *c, bool attributes);
+
+/* NAME, NAME.NAME (where attributes may be set), or targets in parentheses or brackets. */
+static jinja_target *parse_one_target(jinja_compile *c, bool attributes) {
+    const char *close = mn_jinja_accept(c, OP, "(") ? ")" : mn_jinja_accept(c, OP, "[") ? "]" : NULL;
+    if (close) {
+        if (!mn_jinja_nest(c)) return NULL;
+        jinja_target *inner = parse_targets(c, attributes);
+        c->depth--;
+        return inner && mn_jinja_expect(c, OP, close) ? inner : NULL;
+    }
+    jinja_target *t = mn_jinja_new(c, 1, sizeof *t);
+    if (!t || !(t->name = mn_jinja_expect_name(c))) return NULL;
+    bool dotted = attributes && mn_jinja_accept(c, OP, ".");
+    return !dotted || (t->attribute = mn_jinja_expect_name(c)) ? t : NULL;
+}
+
+static bool at_target(const jinja_compile *c) {
+    bool opens = mn_jinja_at(c, OP, "(") || mn_jinja_at(c, OP, "[");
+    return opens || (c->token->kind == NAME && !mn_jinja_at(c, NAME, "in"));
+}
+
+/* One target, or several with commas between them, which unpack. */
+static jinja_target *parse_targets(jinja_compile *c, bool attributes) {
+    jinja_target *first = parse_one_target(c, attributes);
+    if (!first || !mn_jinja_at(c, OP, ",")) return first;
+    jinja_target *all = mn_jinja_new(c, 1, sizeof *all);
+    if (!all) return NULL;
+    all->items = first;
+    for (jinja_target **tail = &first->next; mn_jinja_accept(c, OP, ",") && at_target(c); tail = &(*tail)->next)
+        if (!(*tail = parse_one_target(c, attributes))) return NULL;
+    return all;
 }
 
 static bool parse_for(jinja_compile *c, jinja_node **out) {
     static const char *const ends[] = {"else", "endfor", NULL};
     const char *end;
     jinja_node *n = *out = mn_jinja_node(c, JINJA_N_FOR, c->token->line);
-    if (!n || !parse_targets(c, false, &n->loop.targets) || !mn_jinja_expect(c, NAME, "in")) return false;
+    if (!n || !(n->loop.target = parse_targets(c, false)) || !mn_jinja_expect(c, NAME, "in")) return false;
     if (!(n->loop.iterable = mn_jinja_parse_unconditional(c))) return false;
     if (mn_jinja_accept(c, NAME, "if") && !(n->loop.condition = mn_jinja_parse_expression(c))) return false;
-    if (mn_jinja_at(c, NAME, "recursive"))
-        return mn_jinja_reject(c, MN_ERR_UNSUPPORTED, n->line, "there are no \"recursive\" loops here.");
+    n->loop.recursive = mn_jinja_accept(c, NAME, "recursive");
     c->loops++;
     bool parsed = end_statement(c) && parse_body(c, ends, &n->loop.body, &end);
     c->loops--;
@@ -138,7 +162,7 @@ static bool parse_captured(jinja_compile *c, const char *end, jinja_node **body)
 
 static bool parse_set(jinja_compile *c, jinja_node **out) {
     jinja_node *n = *out = mn_jinja_node(c, JINJA_N_SET, c->token->line);
-    if (!n || !parse_targets(c, true, &n->set.targets)) return false;
+    if (!n || !(n->set.target = parse_targets(c, true))) return false;
     if (mn_jinja_accept(c, OP, "=")) return (n->set.value = mn_jinja_parse_expressions(c)) && end_statement(c);
     jinja_node *body = mn_jinja_node(c, JINJA_N_CAPTURE, n->line);
     return body && (n->set.value = mn_jinja_parse_filters(c, body)) && parse_captured(c, "endset", &body->items);
@@ -156,20 +180,31 @@ static bool parse_parameters(jinja_compile *c, jinja_argument **out) {
     for (*out = NULL; !mn_jinja_accept(c, OP, ")"); out = &(*out)->next) {
         jinja_argument *a = *out = mn_jinja_new(c, 1, sizeof *a);
         if (!a || !(a->name = mn_jinja_expect_name(c))) return false;
-        if (!mn_jinja_note(c, &c->assigned, a->name, c->token->line)) return false;
         if (mn_jinja_accept(c, OP, "=") && !(a->value = mn_jinja_parse_expression(c))) return false;
         if (!mn_jinja_at(c, OP, ")") && !mn_jinja_expect(c, OP, ",")) return false;
     }
     return true;
 }
 
+/* The body of a macro, up to `end`. It takes arguments beyond its parameters if it names varargs or kwargs. */
+static bool parse_macro_body(jinja_compile *c, const char *end, jinja_node *macro) {
+    bool uses_varargs = c->uses_varargs, uses_kwargs = c->uses_kwargs;
+    c->uses_varargs = c->uses_kwargs = false;
+    bool parsed = parse_captured(c, end, &macro->macro.body);
+    macro->macro.uses_varargs = c->uses_varargs;
+    macro->macro.uses_kwargs = c->uses_kwargs;
+    c->uses_varargs |= uses_varargs;
+    c->uses_kwargs |= uses_kwargs;
+    return parsed;
+}
+
 static bool parse_macro(jinja_compile *c, jinja_node **out) {
     jinja_node *n = *out = mn_jinja_node(c, JINJA_N_SET, c->token->line);
     jinja_node *macro = n ? n->set.value = mn_jinja_node(c, JINJA_N_MACRO, n->line) : NULL;
-    jinja_target *target = macro ? n->set.targets = mn_jinja_new(c, 1, sizeof *target) : NULL;
+    jinja_target *target = macro ? n->set.target = mn_jinja_new(c, 1, sizeof *target) : NULL;
     if (!target || !(target->name = macro->macro.name = mn_jinja_expect_name(c))) return false;
-    return mn_jinja_note(c, &c->assigned, target->name, n->line) && mn_jinja_expect(c, OP, "(") &&
-           parse_parameters(c, &macro->macro.parameters) && parse_captured(c, "endmacro", &macro->macro.body);
+    return mn_jinja_expect(c, OP, "(") && parse_parameters(c, &macro->macro.parameters) &&
+           parse_macro_body(c, "endmacro", macro);
 }
 
 /* {% call(PARAMETERS) MACRO(ARGUMENTS) %}: the body becomes the macro's argument `caller`. */
@@ -185,7 +220,58 @@ static bool parse_call_block(jinja_compile *c, jinja_node **out) {
     while (*tail) tail = &(*tail)->next;
     if (!(*tail = mn_jinja_new(c, 1, sizeof **tail))) return false;
     **tail = (jinja_argument){.name = "caller", .value = caller};
-    return parse_captured(c, "endcall", &caller->macro.body);
+    return parse_macro_body(c, "endcall", caller);
+}
+
+/* {% with A = 1, B = 2 %} */
+static bool parse_with(jinja_compile *c, jinja_node **out) {
+    jinja_node *n = *out = mn_jinja_node(c, JINJA_N_WITH, c->token->line);
+    if (!n) return false;
+    for (jinja_node **tail = &n->with.sets; c->token->kind != JINJA_T_STMT_END; tail = &(*tail)->next) {
+        if (n->with.sets && !mn_jinja_expect(c, OP, ",")) return false;
+        jinja_node *set = *tail = mn_jinja_node(c, JINJA_N_SET, c->token->line);
+        if (!set || !(set->set.target = parse_one_target(c, false)) || !mn_jinja_expect(c, OP, "=")) return false;
+        if (!(set->set.value = mn_jinja_parse_expression(c))) return false;
+    }
+    return end_statement(c) && parse_block(c, "endwith", &n->with.body);
+}
+
+/* {% block NAME scoped %}: a template that extends no other shows it where it stands. */
+static bool parse_named_block(jinja_compile *c, jinja_node **out) {
+    jinja_node *n = *out = mn_jinja_node(c, JINJA_N_BLOCK, c->token->line);
+    const char *name = n ? mn_jinja_expect_name(c) : NULL;
+    static const char *const ends[] = {"endblock", NULL};
+    const char *end;
+    int loops = c->loops;
+    if (!name) return false;
+    if (mn_jinja_accept(c, NAME, "scoped")) n->kind = JINJA_N_WITH;
+    mn_jinja_accept(c, NAME, "required");
+    c->loops = 0;
+    jinja_node **body = n->kind == JINJA_N_WITH ? &n->with.body : &n->items;
+    bool parsed = end_statement(c) && parse_body(c, ends, body, &end);
+    c->loops = loops;
+    if (parsed && mn_jinja_at(c, NAME, name)) c->token++;
+    return parsed && end_statement(c);
+}
+
+/* {% print A, B %}: one after the other. */
+static bool parse_print(jinja_compile *c, jinja_node **out) {
+    do {
+        jinja_node *n = *out = mn_jinja_node(c, JINJA_N_OUTPUT, c->token->line);
+        if (!n || !(n->operand = mn_jinja_parse_expression(c))) return false;
+        out = &n->next;
+    } while (mn_jinja_accept(c, OP, ","));
+    return end_statement(c);
+}
+
+/* Nothing is escaped here, so that "false" is all it can ask for. */
+static bool parse_autoescape(jinja_compile *c, jinja_node **out) {
+    int line = c->token->line;
+    jinja_node *body = NULL, *asked = mn_jinja_parse_expression(c);
+    if (!asked || !end_statement(c) || !parse_block(c, "endautoescape", &body)) return false;
+    bool off = asked->kind == JINJA_N_LITERAL && !mn_jinja_truth(&asked->literal);
+    *out = off ? body : mn_jinja_refuse(c, MN_ERR_UNSUPPORTED, line, "there is no \"autoescape\" but false here.");
+    return off || *out;
 }
 
 /* {% generation %} marks what training learns from; for rendering it is only its body. */
@@ -201,14 +287,48 @@ static bool parse_jump(jinja_compile *c, jinja_node **out) {
     return *out && end_statement(c);
 }
 
+static bool is_tag(const jinja_token *t, const char *prefix, const char *name) {
+    size_t n = strlen(prefix);
+    return t->kind == JINJA_T_STMT_BEGIN && t[1].kind == NAME && strncmp(t[1].text, prefix, n) == 0 &&
+           strcmp(t[1].text + n, name) == 0;
+}
+
+/* The tag {% endNAME %} that closes the one before t, NULL when there is none. */
+static const jinja_token *find_end(const jinja_token *t, const char *name) {
+    for (int depth = 0; t->kind != JINJA_T_END; t++) {
+        if (is_tag(t, "", name)) depth++;
+        if (is_tag(t, "end", name) && depth-- == 0) return t;
+    }
+    return NULL;
+}
+
+/* Passes a statement that there is not, with its body if it has one: it fails when it is reached. */
+static bool pass_unknown(jinja_compile *c, const char *name, jinja_node **out) {
+    *out = mn_jinja_refuse(c, MN_ERR_UNSUPPORTED, c->token[-1].line, "there is no statement \"%.64s\" here.", name);
+    const jinja_token *end = find_end(c->token, name);
+    if (end) c->token = end;
+    while (c->token->kind != JINJA_T_STMT_END && c->token->kind != JINJA_T_END) c->token++;
+    return *out && end_statement(c);
+}
+
 /* The statement's name has been passed. */
 static bool parse_statement(jinja_compile *c, const char *name, jinja_node **out) {
     static const struct {
         const char *name;
         bool (*parse)(jinja_compile *, jinja_node **);
-    } statements[] = {{"if", parse_if},       {"for", parse_for},         {"set", parse_set},
-                      {"macro", parse_macro}, {"call", parse_call_block}, {"filter", parse_filter_block},
-                      {"break", parse_jump},  {"continue", parse_jump},   {"generation", parse_generation}};
+    } statements[] = {{"if", parse_if},
+                      {"for", parse_for},
+                      {"set", parse_set},
+                      {"macro", parse_macro},
+                      {"call", parse_call_block},
+                      {"filter", parse_filter_block},
+                      {"with", parse_with},
+                      {"print", parse_print},
+                      {"block", parse_named_block},
+                      {"break", parse_jump},
+                      {"continue", parse_jump},
+                      {"autoescape", parse_autoescape},
+                      {"generation", parse_generation}};
     int line = c->token[-1].line;
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
         if (strcmp(statements[i].name, name) != 0) continue;
@@ -219,12 +339,12 @@ static bool parse_statement(jinja_compile *c, const char *name, jinja_node **out
     }
     if (strncmp(name, "end", 3) == 0 || strcmp(name, "else") == 0 || strcmp(name, "elif") == 0)
         return mn_jinja_reject(c, MN_ERR_FORMAT, line, "\"%s\" closes nothing.", name);
-    return mn_jinja_reject(c, MN_ERR_UNSUPPORTED, line, "there is no statement \"%s\" here.", name);
+    return pass_unknown(c, name, out);
 }
 
 static bool parse_text(jinja_compile *c, jinja_node **out) {
     jinja_node *n = *out = mn_jinja_node(c, JINJA_N_TEXT, c->token->line);
-    if (n) n->text = (jinja_string){c->token->text, NULL, c->token->bytes};
+    if (n) n->text = (jinja_string){c->token->text, NULL, c->token->bytes, false};
     c->token++;
     return n;
 }
@@ -264,23 +384,9 @@ static bool parse_body(jinja_compile *c, const char *const *ends, jinja_node **b
     return !ends || mn_jinja_reject(c, MN_ERR_FORMAT, line, "\"%s\" is missing.", ends[0]);
 }
 
-static bool is_assigned(const jinja_compile *c, const char *text) {
-    for (const jinja_name *name = c->assigned; name; name = name->next)
-        if (strcmp(name->text, text) == 0) return true;
-    return false;
-}
-
-static bool check_calls(jinja_compile *c) {
-    for (const jinja_name *name = c->called; name; name = name->next) {
-        if (mn_jinja_function(name->text) || strcmp(name->text, "caller") == 0 || is_assigned(c, name->text)) continue;
-        return mn_jinja_reject(c, MN_ERR_UNSUPPORTED, name->line, "there is no function \"%s\" here.", name->text);
-    }
-    return true;
-}
-
 jinja_node *mn_jinja_parse(jinja_compile *c, const char *source, size_t bytes) {
     jinja_node *body = NULL;
     c->token = mn_jinja_tokenize(c, source, bytes);
     const char *end;
-    return c->token && parse_body(c, NULL, &body, &end) && check_calls(c) ? body : NULL;
+    return c->token && parse_body(c, NULL, &body, &end) ? body : NULL;
 }

@@ -1,49 +1,9 @@
 #include "jinja/strings.h"
 
+#include "base/checked.h"
+#include "jinja/unicode.h"
+
 #include <string.h>
-#include <utf8proc.h>
-
-/* What Python's str.isspace says. */
-static bool is_space(uint32_t c) {
-    return (c >= 9 && c <= 13) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
-}
-
-static bool is_letter(uint32_t c) {
-    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
-    return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
-}
-
-static bool starts_word(jinja_case to, uint32_t previous) {
-    if (to == JINJA_TITLE) return !is_letter(previous);
-    return is_space(previous) || (previous < 0x80 && strchr("-({[<", (int)previous));
-}
-
-static uint32_t change(uint32_t c, jinja_case to, uint32_t previous, bool is_first) {
-    bool up = to == JINJA_UPPER || (to != JINJA_LOWER && is_first) || (to >= JINJA_TITLE && starts_word(to, previous));
-    utf8proc_int32_t point = (utf8proc_int32_t)c;
-    return (uint32_t)(up ? utf8proc_toupper(point) : utf8proc_tolower(point));
-}
-
-bool mn_jinja_change_case(jinja_render *r, jinja_string s, jinja_case to, jinja_string *out) {
-    jinja_builder b = mn_jinja_build(r);
-    uint32_t previous = ' ';
-    if (!mn_jinja_spend(r, s.bytes)) return false;
-    for (size_t at = 0, n; at < s.bytes; at += n) {
-        n = mn_jinja_char_bytes(s.text + at, s.bytes - at);
-        uint32_t c = mn_jinja_code_point(s.text + at, n), changed = change(c, to, previous, at == 0);
-        bool is_stray_byte = n == 1 && c >= 0x80;
-        previous = c;
-        if (changed == c || is_stray_byte)
-            mn_jinja_put(&b, mn_jinja_part(s, at, at + n));
-        else {
-            utf8proc_uint8_t text[4];
-            utf8proc_ssize_t bytes = utf8proc_encode_char((utf8proc_int32_t)changed, text);
-            mn_jinja_put_bytes(&b, (const char *)text, (size_t)bytes, s.marks && s.marks[at]);
-        }
-    }
-    return mn_jinja_built(&b, out);
-}
 
 /* A set of characters as strip takes it: an argument that is a string, or white space when it is not given. */
 static bool character_set(jinja_render *r, const jinja_value *value, const jinja_string **out) {
@@ -52,16 +12,10 @@ static bool character_set(jinja_render *r, const jinja_value *value, const jinja
     return mn_jinja_fail(r, MN_ERR_ARGUMENT, "a string is needed, not a %s.", mn_jinja_kind_name(value));
 }
 
-static bool is_in_set(jinja_string s, size_t at, size_t n, const jinja_string *set) {
-    if (set) return mn_jinja_find(*set, mn_jinja_part(s, at, at + n), 0) != SIZE_MAX;
-    return is_space(mn_jinja_code_point(s.text + at, n));
-}
-
-/* Where the last character before `end` begins. */
-static size_t step_back(jinja_string s, size_t end) {
-    for (size_t n = 2; n <= 4 && n <= end; n++)
-        if (mn_jinja_char_bytes(s.text + end - n, n) == n) return end - n;
-    return end - 1;
+static bool is_in_set(jinja_render *r, jinja_string s, size_t at, size_t n, const jinja_string *set) {
+    if (set)
+        return mn_jinja_spend(r, set->bytes / 16) && mn_jinja_find(*set, mn_jinja_part(s, at, at + n), 0) != SIZE_MAX;
+    return mn_jinja_is_space(mn_jinja_code_point(s.text + at, n));
 }
 
 bool mn_jinja_strip(jinja_render *r, jinja_string s, const jinja_value *set, bool left, bool right, jinja_string *out) {
@@ -70,12 +24,12 @@ bool mn_jinja_strip(jinja_render *r, jinja_string s, const jinja_value *set, boo
     size_t begin = 0, end = s.bytes;
     while (left && begin < end) {
         size_t n = mn_jinja_char_bytes(s.text + begin, end - begin);
-        if (!is_in_set(s, begin, n, chars)) break;
+        if (!is_in_set(r, s, begin, n, chars)) break;
         begin += n;
     }
     while (right && end > begin) {
-        size_t last = step_back(s, end);
-        if (last < begin || !is_in_set(s, last, end - last, chars)) break;
+        size_t last = mn_jinja_step_back(s, end);
+        if (last < begin || !is_in_set(r, s, last, end - last, chars)) break;
         end = last;
     }
     *out = mn_jinja_part(s, begin, end);
@@ -111,30 +65,62 @@ bool mn_jinja_replace(jinja_render *r, jinja_string s, jinja_string old, jinja_s
     return mn_jinja_built(&b, out);
 }
 
+static uint32_t last_char(jinja_string s) {
+    size_t begin = mn_jinja_step_back(s, s.bytes);
+    return mn_jinja_code_point(s.text + begin, s.bytes - begin);
+}
+
 static bool push_part(jinja_render *r, jinja_list *list, jinja_string s, size_t begin, size_t end) {
     return mn_jinja_push(r, list, mn_jinja_text(mn_jinja_part(s, begin, end)));
 }
 
-static bool split_on_space(jinja_render *r, jinja_string s, int64_t max, jinja_list *list) {
-    const jinja_value no_set = mn_jinja_undefined(NULL);
-    for (;; max--) {
-        if (!mn_jinja_strip(r, s, &no_set, true, false, &s)) return false;
-        if (s.bytes == 0) return true;
-        if (max == 0) return push_part(r, list, s, 0, s.bytes);
-        size_t at = 0, n = 0;
-        for (; at < s.bytes; at += n) {
-            n = mn_jinja_char_bytes(s.text + at, s.bytes - at);
-            if (is_space(mn_jinja_code_point(s.text + at, n))) break;
-        }
-        if (!push_part(r, list, s, 0, at)) return false;
-        s = mn_jinja_part(s, at, s.bytes);
+/* Where the first character from `at` on that is white space, or that is none, begins; the end when there is none. */
+static size_t find_space(jinja_string s, size_t at, bool wanted) {
+    for (jinja_char c; mn_jinja_next_char(s, &at, &c);)
+        if (mn_jinja_is_space(c.c) == wanted) return c.begin;
+    return s.bytes;
+}
+
+/* The same to the left: where the run that ends at `at` of white space, or of no white space, begins. */
+static size_t find_run(jinja_string s, size_t at, bool of_space) {
+    while (at > 0) {
+        size_t begin = mn_jinja_step_back(s, at);
+        if (mn_jinja_is_space(mn_jinja_code_point(s.text + begin, at - begin)) != of_space) break;
+        at = begin;
     }
+    return at;
+}
+
+static bool split_on_space(jinja_render *r, jinja_string s, int64_t max, jinja_list *list) {
+    for (size_t at = 0;; max--) {
+        at = find_space(s, at, false);
+        if (at == s.bytes) return true;
+        size_t end = max == 0 ? s.bytes : find_space(s, at, true);
+        if (!push_part(r, list, s, at, end)) return false;
+        at = end;
+    }
+}
+
+static bool split_on_space_right(jinja_render *r, jinja_string s, int64_t max, jinja_list *list) {
+    for (size_t end = s.bytes;; max--) {
+        end = find_run(s, end, true);
+        if (end == 0) break;
+        size_t begin = max == 0 ? 0 : find_run(s, end, false);
+        if (!push_part(r, list, s, begin, end)) return false;
+        end = begin;
+    }
+    for (size_t i = 0; i < list->n / 2; i++) {
+        jinja_value first = list->items[i];
+        list->items[i] = list->items[list->n - 1 - i];
+        list->items[list->n - 1 - i] = first;
+    }
+    return true;
 }
 
 bool mn_jinja_split(jinja_render *r, jinja_string s, const jinja_value *separator, int64_t max, jinja_list **out) {
     const jinja_string *by;
     if (!character_set(r, separator, &by) || !mn_jinja_new_list(r, 0, out)) return false;
-    if (!mn_jinja_spend(r, s.bytes / 16)) return false;
+    if (!mn_jinja_spend(r, s.bytes)) return false;
     if (!by) return split_on_space(r, s, max, *out);
     if (by->bytes == 0) return mn_jinja_fail(r, MN_ERR_ARGUMENT, "split: the separator is empty.");
     size_t at = 0, found;
@@ -143,31 +129,91 @@ bool mn_jinja_split(jinja_render *r, jinja_string s, const jinja_value *separato
     return push_part(r, *out, s, at, s.bytes);
 }
 
-bool mn_jinja_split_right(jinja_render *r, jinja_string s, jinja_string separator, int64_t max, jinja_list **out) {
-    const jinja_value by = mn_jinja_text(separator);
+bool mn_jinja_split_right(jinja_render *r, jinja_string s, const jinja_value *separator, int64_t max,
+                          jinja_list **out) {
+    const jinja_string *by;
     jinja_list *parts;
-    if (!mn_jinja_split(r, s, &by, -1, &parts)) return false;
-    *out = parts;
-    if (max < 0 || parts->n <= (size_t)max + 1) return true;
-    /* All but the last `max` parts are one: the string up to where they begin. */
-    size_t n_joined = parts->n - (size_t)max, joined_bytes = (n_joined - 1) * separator.bytes;
-    for (size_t i = 0; i < n_joined; i++) joined_bytes += parts->items[i].string.bytes;
-    if (!mn_jinja_new_list(r, (size_t)max + 1, out) || !push_part(r, *out, s, 0, joined_bytes)) return false;
-    for (size_t i = n_joined; i < parts->n; i++)
-        if (!mn_jinja_push(r, *out, parts->items[i])) return false;
+    if (!character_set(r, separator, &by)) return false;
+    if (!by) return mn_jinja_spend(r, s.bytes) && mn_jinja_new_list(r, 0, out) && split_on_space_right(r, s, max, *out);
+    if (max < 0) return mn_jinja_split(r, s, separator, -1, out);
+    if (by->bytes == 0) return mn_jinja_fail(r, MN_ERR_ARGUMENT, "rsplit: the separator is empty.");
+    size_t end = s.bytes, n = 0;
+    if (!mn_jinja_new_list(r, 0, &parts)) return false;
+    for (; max > 0; max--, n++) {
+        size_t found;
+        if (!mn_jinja_find_last(r, s, *by, 0, end, &found)) return false;
+        if (found == SIZE_MAX) break;
+        if (!push_part(r, parts, s, found + by->bytes, end)) return false;
+        end = found;
+    }
+    if (!mn_jinja_new_list(r, n + 1, out) || !push_part(r, *out, s, 0, end)) return false;
+    while (n > 0) (*out)->items[(*out)->n++] = parts->items[--n];
     return true;
+}
+
+bool mn_jinja_split_lines(jinja_render *r, jinja_string s, bool keep_ends, jinja_list **out) {
+    size_t line = 0, at = 0;
+    if (!mn_jinja_new_list(r, 0, out) || !mn_jinja_spend(r, s.bytes)) return false;
+    for (jinja_char c; mn_jinja_next_char(s, &at, &c);) {
+        if (!mn_jinja_is_line_break(c.c)) continue;
+        if (c.c == '\r' && at < s.bytes && s.text[at] == '\n') at++;
+        if (!push_part(r, *out, s, line, keep_ends ? at : c.begin)) return false;
+        line = at;
+    }
+    return line == s.bytes || push_part(r, *out, s, line, s.bytes);
 }
 
 bool mn_jinja_indent(jinja_render *r, jinja_string s, jinja_string by, bool first, bool blank, jinja_string *out) {
     jinja_builder b = mn_jinja_build(r);
-    if (first) mn_jinja_put(&b, by);
-    for (size_t at = 0; at < s.bytes;) {
-        size_t newline = mn_jinja_find(s, JINJA_STRING("\n"), at);
-        size_t end = newline == SIZE_MAX ? s.bytes : newline + 1;
-        mn_jinja_put(&b, mn_jinja_part(s, at, end));
-        bool next_is_blank = end == s.bytes || s.text[end] == '\n';
-        if (newline != SIZE_MAX && (blank || !next_is_blank)) mn_jinja_put(&b, by);
-        at = end;
+    jinja_list *lines;
+    if (!mn_jinja_split_lines(r, s, false, &lines)) return false;
+    /* The filter puts "\n" behind the text before it splits: one more line, but where that completes a "\r\n". */
+    bool ends_in_break = s.bytes > 0 && mn_jinja_is_line_break(last_char(s)) && last_char(s) != '\r';
+    size_t n = lines->n + (ends_in_break || s.bytes == 0);
+    for (size_t i = 0; i < n; i++) {
+        jinja_string line = i < lines->n ? lines->items[i].string : (jinja_string){0};
+        if (i > 0) mn_jinja_puts(&b, "\n");
+        if (i == 0 ? first : blank || line.bytes) mn_jinja_put(&b, by);
+        mn_jinja_put(&b, line);
     }
     return mn_jinja_built(&b, out);
+}
+
+static void put_times(jinja_builder *b, jinja_string s, int64_t times) {
+    for (; times > 0 && s.bytes > 0 && b->render->status == MN_OK; times--) mn_jinja_put(b, s);
+}
+
+bool mn_jinja_pad(jinja_render *r, jinja_string s, jinja_string fill, int64_t n_left, int64_t n_right,
+                  jinja_string *out) {
+    jinja_builder b = mn_jinja_build(r);
+    put_times(&b, fill, n_left);
+    mn_jinja_put(&b, s);
+    put_times(&b, fill, n_right);
+    return mn_jinja_built(&b, out);
+}
+
+size_t mn_jinja_char_offset(jinja_string s, int64_t n) {
+    size_t at = 0;
+    for (; n > 0 && at < s.bytes; n--) at += mn_jinja_char_bytes(s.text + at, s.bytes - at);
+    return at;
+}
+
+bool mn_jinja_escape(jinja_render *r, jinja_string s, jinja_string *out) {
+    static const char special[] = "&<>'\"";
+    static const char *const spellings[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
+    jinja_builder b = mn_jinja_build(r);
+    for (size_t at = 0, end; at < s.bytes; at = end) {
+        const char *found = s.text[at] ? strchr(special, s.text[at]) : NULL;
+        end = at + 1;
+        if (found)
+            mn_jinja_put_bytes(&b, spellings[found - special], strlen(spellings[found - special]),
+                               mn_jinja_marked_at(s, at));
+        else {
+            while (end < s.bytes && !(s.text[end] && strchr(special, s.text[end]))) end++;
+            mn_jinja_put(&b, mn_jinja_part(s, at, end));
+        }
+    }
+    bool built = mn_jinja_built(&b, out);
+    out->escaped = true;
+    return built;
 }

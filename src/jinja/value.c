@@ -1,6 +1,7 @@
 #include "jinja/value.h"
 
 #include "base/checked.h"
+#include "jinja/unicode.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -53,11 +54,12 @@ jinja_value mn_jinja_int(int64_t integer) { return (jinja_value){.kind = JINJA_I
 jinja_value mn_jinja_float(double real) { return (jinja_value){.kind = JINJA_FLOAT, .real = real}; }
 jinja_value mn_jinja_text(jinja_string string) { return (jinja_value){.kind = JINJA_STRING_KIND, .string = string}; }
 jinja_value mn_jinja_list(jinja_list *list) { return (jinja_value){.kind = JINJA_LIST, .list = list}; }
-jinja_string mn_jinja_borrow(const char *text) { return (jinja_string){text, NULL, strlen(text)}; }
+jinja_string mn_jinja_borrow(const char *text) { return (jinja_string){.text = text, .bytes = strlen(text)}; }
+bool mn_jinja_is_tuple(const jinja_list *list) { return list->shape == JINJA_TUPLE || list->shape == JINJA_GROUP; }
 
 const char *mn_jinja_kind_name(const jinja_value *value) {
-    static const char *const names[] = {"undefined", "none",      "boolean", "number", "number",   "string", "list",
-                                        "dict",      "namespace", "loop",    "macro",  "function", "method"};
+    static const char *const names[] = {"undefined", "none", "boolean", "number",   "number", "string", "list",  "dict",
+                                        "namespace", "loop", "macro",   "function", "method", "cycler", "joiner"};
     return names[value->kind];
 }
 
@@ -103,13 +105,18 @@ void mn_jinja_put_bytes(jinja_builder *b, const char *text, size_t bytes, bool m
     b->bytes += bytes;
 }
 
+void mn_jinja_put_char(jinja_builder *b, uint32_t c, bool marked) {
+    char text[4] = {(char)(c - 0x110000)};
+    mn_jinja_put_bytes(b, text, c > 0x10ffff ? 1 : mn_jinja_encode(c, text), marked);
+}
+
 bool mn_jinja_built(jinja_builder *b, jinja_string *out) {
-    *out = (jinja_string){b->bytes ? b->text : "", b->marked ? b->marks : NULL, b->bytes};
+    *out = (jinja_string){b->bytes ? b->text : "", b->marked ? b->marks : NULL, b->bytes, false};
     return b->render->status == MN_OK;
 }
 
 jinja_string mn_jinja_part(jinja_string s, size_t begin, size_t end) {
-    return (jinja_string){s.text + begin, s.marks ? s.marks + begin : NULL, end - begin};
+    return (jinja_string){s.text + begin, s.marks ? s.marks + begin : NULL, end - begin, s.escaped};
 }
 
 bool mn_jinja_is_marked(jinja_string s) { return s.marks && memchr(s.marks, 1, s.bytes); }
@@ -129,10 +136,27 @@ size_t mn_jinja_char_bytes(const char *text, size_t bytes) {
 
 uint32_t mn_jinja_code_point(const char *text, size_t n) {
     uint32_t c = (unsigned char)text[0];
-    if (n > 1) c &= 0xffu >> (n + 1);
+    if (n == 1) return c < 0x80 ? c : 0x110000 + c;
+    c &= 0xffu >> (n + 1);
     for (size_t i = 1; i < n; i++) c = c << 6 | ((unsigned char)text[i] & 0x3f);
     return c;
 }
+
+bool mn_jinja_next_char(jinja_string s, size_t *at, jinja_char *out) {
+    if (*at >= s.bytes) return false;
+    size_t n = mn_jinja_char_bytes(s.text + *at, s.bytes - *at);
+    *out = (jinja_char){mn_jinja_code_point(s.text + *at, n), *at, n};
+    *at += n;
+    return true;
+}
+
+size_t mn_jinja_step_back(jinja_string s, size_t end) {
+    for (size_t n = 2; n <= 4 && n <= end; n++)
+        if (mn_jinja_char_bytes(s.text + end - n, n) == n) return end - n;
+    return end - 1;
+}
+
+bool mn_jinja_marked_at(jinja_string s, size_t at) { return s.marks && s.marks[at]; }
 
 size_t mn_jinja_n_chars(jinja_string s) {
     size_t n = 0;
@@ -145,6 +169,17 @@ size_t mn_jinja_find(jinja_string s, jinja_string needle, size_t from) {
     if (needle.bytes == 0) return from;
     const char *found = memmem(s.text + from, s.bytes - from, needle.text, needle.bytes);
     return found ? (size_t)(found - s.text) : SIZE_MAX;
+}
+
+bool mn_jinja_find_last(jinja_render *r, jinja_string s, jinja_string needle, size_t from, size_t to, size_t *out) {
+    *out = SIZE_MAX;
+    if (from > to || needle.bytes > to - from) return true;
+    for (size_t at = to - needle.bytes + 1; *out == SIZE_MAX && at-- > from;) {
+        bool begins = needle.bytes == 0 || s.text[at] == needle.text[0];
+        if (!mn_jinja_spend(r, begins ? 1 + needle.bytes / BYTES_PER_STEP : at % BYTES_PER_STEP == 0)) return false;
+        if (begins && memcmp(s.text + at, needle.text, needle.bytes) == 0) *out = at;
+    }
+    return true;
 }
 
 bool mn_jinja_new_list(jinja_render *r, size_t capacity, jinja_list **out) {
@@ -172,6 +207,15 @@ bool mn_jinja_push(jinja_render *r, jinja_list *list, jinja_value value) {
         list->capacity = capacity;
     }
     list->items[list->n++] = value;
+    return true;
+}
+
+bool mn_jinja_pair(jinja_render *r, jinja_value first, jinja_value second, jinja_value *out) {
+    *out = (jinja_value){.kind = JINJA_LIST};
+    if (!mn_jinja_new_list(r, 2, &out->list)) return false;
+    out->list->shape = JINJA_TUPLE;
+    out->list->items[out->list->n++] = first;
+    out->list->items[out->list->n++] = second;
     return true;
 }
 
@@ -232,7 +276,7 @@ bool mn_jinja_truth(const jinja_value *value) {
     case JINJA_INT: return value->integer != 0;
     case JINJA_FLOAT: return value->real != 0;
     case JINJA_STRING_KIND: return value->string.bytes > 0;
-    case JINJA_LIST: return value->list->n > 0;
+    case JINJA_LIST: return value->list->n > 0 || value->list->shape == JINJA_LAZY;
     case JINJA_DICT: return value->dict->n > 0;
     default: return true;
     }
@@ -247,8 +291,14 @@ bool mn_jinja_number(const jinja_value *value, double *out) {
     }
 }
 
+bool mn_jinja_integer(const jinja_value *value, int64_t *out) {
+    if (value->kind != JINJA_INT && value->kind != JINJA_BOOL) return false;
+    *out = value->kind == JINJA_INT ? value->integer : value->boolean;
+    return true;
+}
+
 static bool equal_lists(jinja_render *r, const jinja_list *a, const jinja_list *b, bool *out) {
-    *out = a->n == b->n;
+    *out = a->n == b->n && mn_jinja_is_tuple(a) == mn_jinja_is_tuple(b);
     for (size_t i = 0; *out && i < a->n; i++)
         if (!mn_jinja_equal(r, &a->items[i], &b->items[i], out)) return false;
     return true;
@@ -273,6 +323,8 @@ static bool same_identity(const jinja_value *a, const jinja_value *b) {
     case JINJA_LOOP: return a->loop == b->loop;
     case JINJA_MACRO: return a->macro.node == b->macro.node && a->macro.scope == b->macro.scope;
     case JINJA_FUNCTION: return a->function == b->function;
+    case JINJA_CYCLER: return a->cycler == b->cycler;
+    case JINJA_JOINER: return a->joiner == b->joiner;
     case JINJA_METHOD: return a->method.builtin == b->method.builtin && a->method.self == b->method.self;
     default: return true; /* undefined and none are one value each */
     }
@@ -300,11 +352,15 @@ bool mn_jinja_equal(jinja_render *r, const jinja_value *a, const jinja_value *b,
     return true;
 }
 
+/* The first items that differ decide, then the lengths. */
 static bool compare_lists(jinja_render *r, const jinja_list *a, const jinja_list *b, int *out) {
     *out = 0;
-    for (size_t i = 0; *out == 0 && i < a->n && i < b->n; i++)
-        if (!mn_jinja_compare(r, &a->items[i], &b->items[i], out)) return false;
-    if (*out == 0) *out = (a->n > b->n) - (a->n < b->n);
+    for (size_t i = 0; i < a->n && i < b->n; i++) {
+        bool same;
+        if (!mn_jinja_equal(r, &a->items[i], &b->items[i], &same)) return false;
+        if (!same) return mn_jinja_compare(r, &a->items[i], &b->items[i], out);
+    }
+    *out = (a->n > b->n) - (a->n < b->n);
     return true;
 }
 
@@ -319,7 +375,8 @@ bool mn_jinja_compare(jinja_render *r, const jinja_value *a, const jinja_value *
         if (!mn_jinja_spend(r, n / BYTES_PER_STEP)) return false;
         *out = memcmp(a->string.text, b->string.text, n);
         if (*out == 0) *out = (a->string.bytes > b->string.bytes) - (a->string.bytes < b->string.bytes);
-    } else if (a->kind == JINJA_LIST && b->kind == JINJA_LIST) {
+    } else if (a->kind == JINJA_LIST && b->kind == JINJA_LIST &&
+               mn_jinja_is_tuple(a->list) == mn_jinja_is_tuple(b->list)) {
         if (!mn_jinja_enter(r) || !mn_jinja_spend(r, 1)) return false;
         bool done = compare_lists(r, a->list, b->list, out);
         r->depth--;
@@ -346,7 +403,7 @@ bool mn_jinja_iterate(jinja_render *r, const jinja_value *value, jinja_list **ou
     case JINJA_STRING_KIND: return characters(r, value->string, out);
     case JINJA_DICT:
         if (!mn_jinja_new_list(r, 0, out)) return false;
-        **out = (jinja_list){value->dict->keys, value->dict->n, value->dict->n};
+        **out = (jinja_list){.items = value->dict->keys, .n = value->dict->n, .capacity = value->dict->n};
         return true;
     default: return mn_jinja_fail(r, MN_ERR_ARGUMENT, "a %s cannot be iterated over.", mn_jinja_kind_name(value));
     }

@@ -3,6 +3,7 @@
 #include "jinja/ast.h"
 #include "jinja/eval.h"
 #include "jinja/format.h"
+#include "jinja/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,11 +72,12 @@ static bool add_fields(jinja_render *r, const char *json, const char *what, jinj
 }
 
 static bool message_value(jinja_render *r, const mn_chat_message *m, jinja_value *out) {
-    jinja_value role, content = {.kind = JINJA_NONE};
+    jinja_value role, content;
     *out = (jinja_value){.kind = JINJA_DICT};
-    return mn_jinja_new_dict(r, &out->dict) && role_text(r, m->role, &role) &&
-           (!m->content || message_text(r, m->content, &content)) && set(r, out->dict, "role", role) &&
-           set(r, out->dict, "content", content) && add_fields(r, m->fields_json, "message's fields", out->dict);
+    if (!mn_jinja_new_dict(r, &out->dict) || !role_text(r, m->role, &role) || !set(r, out->dict, "role", role))
+        return false;
+    if (m->content && (!message_text(r, m->content, &content) || !set(r, out->dict, "content", content))) return false;
+    return add_fields(r, m->fields_json, "message's fields", out->dict);
 }
 
 static bool make_variables(jinja_render *r, const mn_chat_message *messages, size_t n_messages,

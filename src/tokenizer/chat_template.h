@@ -1,8 +1,8 @@
-/* Chat templates: the Jinja subset that model files use, from tokenizer.chat_template.
+/* Chat templates: programs in Jinja, from tokenizer.chat_template.
  *
  * Templates see the variables that Hugging Face's apply_chat_template gives them: messages, tools, documents (none),
  * bos_token, eos_token, add_generation_prompt, and those in variables_json. docs/chat-templates.md lists what of Jinja
- * there is.
+ * there is not.
  */
 #ifndef MN_TOKENIZER_CHAT_TEMPLATE_H
 #define MN_TOKENIZER_CHAT_TEMPLATE_H
@@ -17,9 +17,9 @@ typedef struct mn_chat_template mn_chat_template;
 
 typedef struct mn_chat_message {
     const char *role;        /* "system", "user", "assistant", "tool" */
-    const char *content;     /* NULL = none, as beside tool calls */
+    const char *content;     /* NULL: there is none, and to a template it is undefined */
     const char *fields_json; /* JSON object of what else it has (tool_calls, tool_call_id, name, a content that is a
-                                list); NULL = nothing. A field here replaces one above. */
+                                list or null); NULL = nothing. A field here replaces one above. */
 } mn_chat_message;
 
 typedef struct mn_chat_options {
@@ -30,8 +30,8 @@ typedef struct mn_chat_options {
     int64_t now;                /* seconds since 1970 for strftime_now, 0 = the clock's */
 } mn_chat_options;
 
-/* Compiles the template. An unknown construct is MN_ERR_UNSUPPORTED, and the error names it and its line; broken syntax
- * is MN_ERR_FORMAT. source is copied. The caller destroys it. */
+/* Compiles the template. Broken syntax is MN_ERR_FORMAT with its line; a construct that there is not fails when a
+ * rendering reaches it (MN_ERR_UNSUPPORTED). source is copied. The caller destroys it. */
 mn_status mn_chat_template_create(const char *source, size_t bytes, mn_chat_template **out, mn_error *err);
 void mn_chat_template_destroy(mn_chat_template *t);
 

@@ -1,4 +1,4 @@
-/* The Jinja subset, construct by construct. What is expected was rendered by Jinja 3.1.6 set up as Hugging Face sets it
+/* Jinja, construct by construct. What is expected was rendered by Jinja 3.1.6 set up as Hugging Face sets it
  * up (trim_blocks, lstrip_blocks, loop controls, plain tojson). */
 #include "support/support.h"
 

@@ -120,6 +120,29 @@ static void unneeded_ids_are_noted(void **state) {
     mn_engine_close(engine);
 }
 
+/* What a template does not reach does not matter; an index may stand behind a dot. */
+static void templates_of_real_models_work(void **state) {
+    (void)state;
+    mn_engine *engine = open_fault("template-append");
+    mn_tokens tokens = ask(engine, "hi", false);
+    assert_text(engine, &tokens, "[user]hi");
+    free(tokens.data);
+    mn_chat_message call = {.role = "assistant", .fields_json = "{\"tool_calls\": [1], \"id\": 7}"};
+    mn_error err;
+    assert_int_equal(mn_compose_chat(engine, &call, 1, &tokens, &err), MN_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "\"append\""));
+    mn_engine_close(engine);
+    engine = open_fault("template-dotted");
+    tokens = ask(engine, "hi", false);
+    assert_text(engine, &tokens, "[user]hi");
+    free(tokens.data);
+    mn_chat_message parts = {.role = "user", .fields_json = "{\"content\": [{\"type\": \"text\", \"text\": \"ho\"}]}"};
+    assert_ok(mn_compose_chat(engine, &parts, 1, &tokens, &err), err);
+    assert_text(engine, &tokens, "ho");
+    free(tokens.data);
+    mn_engine_close(engine);
+}
+
 /* Writes a copy of a model whose vocabulary lacks the last n_cut tokens: the output has more rows than there is text.
  */
 static void write_with_spare_rows(const char *path, uint64_t n_cut) {
@@ -199,6 +222,7 @@ int main(void) {
         cmocka_unit_test(special_tokens_strip),
         cmocka_unit_test(spellings_may_occur_twice),
         cmocka_unit_test(unneeded_ids_are_noted),
+        cmocka_unit_test(templates_of_real_models_work),
 
         cmocka_unit_test(ids_without_text_are_never_drawn),
     };

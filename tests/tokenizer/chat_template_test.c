@@ -129,6 +129,16 @@ static void user_text_stays_marked(void **state) {
         "{% set x %}[{{ c }}]{% endset %}{{ x }}{% filter trim %} {{ c }} {% endfilter %}",
         "{% macro m(t) %}({{ t }}){% endmacro %}{{ m(c) }}{% for ch in c %}{{ ch }}{% endfor %}",
         "{% set ns = namespace(t=c) %}{{ ns.t }}{{ messages | map(attribute='content') | join(',') }}",
+        "{{ '%s' % c }}{{ '%-20s.' % c }}{{ '%(c)s' % {'c': c} }}{{ c | format }}{{ '%r' % c }}",
+        "{{ '{}'.format(c) }}{{ '{x:>20}'.format(x=c) }}{{ '{!r}'.format(c) }}{{ '{0[2]}'.format(c) }}",
+        "{{ c | e }}{{ c | e | safe }}{{ '<u>' | safe + c }}{{ c | forceescape }}{{ {'q': c} | xmlattr }}",
+        "{{ c | truncate(5) }}{{ c | wordwrap(3) }}{{ c | center(20) }}{{ c | urlencode }}{{ c.swapcase() }}",
+        "{{ c.partition('_') | join }}{{ c.rpartition('_') | last }}{{ c.ljust(20) }}{{ c.zfill(20) }}",
+        "{{ c.splitlines(true) | join }}{{ c | batch(2) | map('join') | join }}{{ [c] | groupby(0) | list }}",
+        "{{ [c, 'a'] | sort | join }}{{ [c] | max }}{{ [c] | sum(start='') }}{{ dict(x=c) }}{{ c.expandtabs() }}",
+        "{% macro v() %}{{ varargs | join }}{{ kwargs }}{% endmacro %}{{ v(c, q=c) }}{{ v(*[c], **{'k': c}) }}",
+        "{% with x = c %}{{ x }}{% endwith %}{% set (a, b) = (c, 1) %}{{ a }}{{ namespace(x=c).x }}",
+        "{% for ch in [c] %}{{ loop.cycle(c) }}{{ loop.previtem }}{% endfor %}{{ joiner(c)() }}{{ cycler(c).next() }}",
         "{{ c.removeprefix('<') }}{{ 'a' ~ (c if c else '') }}{{ (messages | last).content }}{{ messages[0].extra.tag "
         "}}",
     };
@@ -182,28 +192,24 @@ typedef struct failure {
     const char *says; /* part of the sentence */
 } failure;
 
-static void unknown_constructs_do_not_compile(void **state) {
+static void broken_templates_do_not_compile(void **state) {
     (void)state;
     static const failure cases[] = {
-        {"a\n{% include 'x' %}", MN_ERR_UNSUPPORTED, "line 2: there is no statement \"include\""},
-        {"{{ x | frobnicate }}", MN_ERR_UNSUPPORTED, "line 1: there is no filter \"frobnicate\""},
-        {"\n\n{% if x is prime %}{% endif %}", MN_ERR_UNSUPPORTED, "line 3: there is no test \"prime\""},
-        {"{{ lipsum(3) }}", MN_ERR_UNSUPPORTED, "there is no function \"lipsum\""},
-        {"{{ messages.append(1) }}", MN_ERR_UNSUPPORTED, "there is no method \"append\""},
-        {"{% for x in y recursive %}{% endfor %}", MN_ERR_UNSUPPORTED, "\"recursive\""},
-        {"{% filter nope %}{% endfilter %}", MN_ERR_UNSUPPORTED, "\"nope\""},
         {"{% if x %}", MN_ERR_FORMAT, "\"elif\" is missing"},
         {"{% endif %}", MN_ERR_FORMAT, "\"endif\" closes nothing"},
+        {"{% endfrob %}", MN_ERR_FORMAT, "\"endfrob\" closes nothing"},
         {"{{ x", MN_ERR_FORMAT, "\"}}\" is missing"},
         {"{# x", MN_ERR_FORMAT, "\"#}\" is missing"},
+        {"{% raw %} {{ x }}", MN_ERR_FORMAT, "\"endraw\" is missing"},
         {"{{ 'x }}", MN_ERR_FORMAT, "a string is not closed"},
         {"{{ x ? y }}", MN_ERR_FORMAT, "\"?\""},
         {"{{ }}", MN_ERR_FORMAT, "\"}}\" stands where a value should"},
         {"{{ 1 2 }}", MN_ERR_FORMAT, "\"2\" stands where"},
+        {"{{ x[] }}", MN_ERR_FORMAT, "[] has no index"},
         {"{% break %}", MN_ERR_FORMAT, "outside a loop"},
         {"{% for x in y %}{% set z %}{% break %}{% endset %}{% endfor %}", MN_ERR_FORMAT, "outside a loop"},
         {"{{ f(a=1, 2) }}", MN_ERR_FORMAT, "an argument by place follows one by name"},
-        {"{{ 99999999999999999999 }}", MN_ERR_LIMIT, "too large"},
+        {"{% call x %}{% endcall %}", MN_ERR_FORMAT, "\"call\" needs a call"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mn_chat_template *t = NULL;
@@ -212,6 +218,63 @@ static void unknown_constructs_do_not_compile(void **state) {
         if (status != cases[i].status || !strstr(err.text, cases[i].says))
             fail_msg("%s: %d \"%s\"", cases[i].source, status, err.text);
     }
+}
+
+/* What there is not fails when it is reached, and names itself and its line; where it is not reached it does no harm.
+ */
+static void unknown_constructs_fail_when_reached(void **state) {
+    (void)state;
+    static const failure cases[] = {
+        {"{% include 'x' %}", MN_ERR_UNSUPPORTED, "there is no statement \"include\""},
+        {"{% frob a, b=1 %}{% if x %}{% frob %}{{ 1 }}{% endfrob %}{% endif %}{% endfrob %}", MN_ERR_UNSUPPORTED,
+         "there is no statement \"frob\""},
+        {"{{ x | frobnicate }}", MN_ERR_UNSUPPORTED, "there is no filter \"frobnicate\""},
+        {"{{ x | frob.nicate(1) }}", MN_ERR_UNSUPPORTED, "there is no filter \"frob.nicate\""},
+        {"{{ x is prime }}", MN_ERR_UNSUPPORTED, "there is no test \"prime\""},
+        {"{{ lipsum(3) }}", MN_ERR_UNSUPPORTED, "there is no function \"lipsum\""},
+        {"{{ [].append(1) }}", MN_ERR_UNSUPPORTED, "there is no method \"append\""},
+        {"{% set _ = {}.update({}) %}", MN_ERR_UNSUPPORTED, "there is no method \"update\""},
+        {"{% filter nope %}{% endfilter %}", MN_ERR_UNSUPPORTED, "\"nope\""},
+        {"{{ ['a'] | map('nope') | list }}", MN_ERR_UNSUPPORTED, "there is no filter \"nope\""},
+        {"{{ ['a'] | select('nope') | list }}", MN_ERR_UNSUPPORTED, "there is no test \"nope\""},
+        {"{% autoescape true %}{% endautoescape %}", MN_ERR_UNSUPPORTED, "\"autoescape\""},
+        {"{{ 99999999999999999999 }}", MN_ERR_LIMIT, "does not fit in 64 bits"},
+    };
+    const mn_chat_options options = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char source[512];
+        rendered r;
+        mn_error err = {0};
+        snprintf(source, sizeof source, "\n{%% if true %%}%s{%% endif %%}", cases[i].source);
+        mn_chat_template *t = compile(source);
+        mn_status status = render(t, NULL, 0, &options, &r, &err);
+        if (status != cases[i].status || !strstr(err.text, cases[i].says) || !strstr(err.text, "line 2: "))
+            fail_msg("%s: %d \"%s\"", source, status, err.text);
+        mn_chat_template_destroy(t);
+        snprintf(source, sizeof source, "{%% if false %%}%s{%% else %%}fine{%% endif %%}", cases[i].source);
+        t = compile(source);
+        assert_ok(render(t, NULL, 0, &options, &r, &err), err);
+        assert_string_equal(r.text, "fine");
+        release(&r);
+        mn_chat_template_destroy(t);
+    }
+}
+
+/* Content that a message does not have is undefined; content that is null is none. */
+static void absent_content_is_undefined(void **state) {
+    (void)state;
+    mn_chat_template *t = compile("{% for m in messages %}{{ m.content is defined }} {{ m.content is none }} "
+                                  "{{ m.content }}|{% endfor %}");
+    const mn_chat_message messages[] = {{.role = "assistant"},
+                                        {.role = "assistant", .fields_json = "{\"content\": null}"},
+                                        {.role = "assistant", .content = ""}};
+    const mn_chat_options options = {0};
+    rendered r;
+    mn_error err;
+    assert_ok(render(t, messages, 3, &options, &r, &err), err);
+    assert_string_equal(r.text, "False False |True True None|True False |");
+    release(&r);
+    mn_chat_template_destroy(t);
 }
 
 static void failing_templates_say_why(void **state) {
@@ -226,11 +289,23 @@ static void failing_templates_say_why(void **state) {
         {"{% for x in 3 %}{% endfor %}", MN_ERR_ARGUMENT, "a number cannot be iterated over"},
         {"{% set x = 1 %}{% set x.y = 2 %}", MN_ERR_ARGUMENT, "not a namespace"},
         {"{% for a, b in [[1]] %}{% endfor %}", MN_ERR_ARGUMENT, "1 values cannot be given to 2 names"},
-        {"{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}", MN_ERR_ARGUMENT, "one too many"},
+        {"{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}", MN_ERR_ARGUMENT, "takes 1 arguments, not 2"},
+        {"{% macro m(a) %}{% endmacro %}{{ m(1, a=2) }}", MN_ERR_ARGUMENT, "is given \"a\" twice"},
+        {"{% macro m(a) %}{% endmacro %}{{ m(b=2) }}", MN_ERR_ARGUMENT, "takes no argument \"b\""},
+        {"{{ dict(**{'a': 1}, **{'a': 2}) }}", MN_ERR_ARGUMENT, "\"a\" is given twice"},
+        {"{{ dict(**[1]) }}", MN_ERR_ARGUMENT, "what ** unpacks is a list"},
+        {"{{ 'a' | replace('a') }}", MN_ERR_ARGUMENT, "replace needs its argument \"new\""},
+        {"{{ '%d' % 'x' }}", MN_ERR_ARGUMENT, "needs a number, not a string"},
+        {"{{ '%s' % () }}", MN_ERR_ARGUMENT, "fewer values than places"},
+        {"{{ '{x}'.format(y=1) }}", MN_ERR_ARGUMENT, "there is no argument \"x\""},
+        {"{{ '{'.format() }}", MN_ERR_ARGUMENT, "a single brace"},
+        {"{{ 'a'.index('b') }}", MN_ERR_ARGUMENT, "not there"},
+        {"{{ x | int }}", MN_ERR_ARGUMENT, "int needs a number, not an undefined"},
+        {"{{ [1] | map('upper') | length }}", MN_ERR_ARGUMENT, "without |list, has no length"},
+        {"{% for x in [1] %}{{ loop([2]) }}{% endfor %}", MN_ERR_ARGUMENT, "not marked \"recursive\""},
         {"{{ 'a' | trim(x=1) }}", MN_ERR_UNSUPPORTED, "trim takes no argument \"x\""},
         {"{{ nothing | tojson }}", MN_ERR_ARGUMENT, "JSON has no undefined"},
         {"{{ 9223372036854775807 + 1 }}", MN_ERR_LIMIT, "64 bits"},
-        {"{% for x in [1] %}{{ loop.depth }}{% endfor %}", MN_ERR_UNSUPPORTED, "\"loop.depth\""},
     };
     const mn_chat_options options = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -268,6 +343,24 @@ static void hostile_templates_end(void **state) {
         "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% set ns.x = {'a': ns.x} %}{% endfor %}{{ ns.x | "
         "tojson }}",
         "{{ ('a\\n' * 9999999) | indent('y' * 9999) }}",
+        "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+        "{{ 'x'.ljust(99999999999) }}",
+        "{{ 'x' | center(99999999999) }}",
+        "{{ 'x'.zfill(99999999999) }}",
+        "{{ '%99999999d' % 1 }}",
+        "{{ '{:99999999}'.format(1) }}",
+        "{{ 1 | tojson(indent=99999999999) }}",
+        "{{ 'x' | indent(99999999999) }}",
+        "{{ '\\t' * 9999 | expandtabs(99999999) if false else ('\\t' * 9999).expandtabs(99999999) }}",
+        "{{ ('a' * 999999).rfind('a' * 499999 + 'b') }}{{ ('a' * 999999).rfind('b' + 'a' * 499999) }}"
+        "{% for a in range(99999) %}{{ ('a' * 999999).rfind('ab' * 9999) }}{% endfor %}",
+        "{% set ns = namespace(x='x') %}{% for a in range(99) %}{% set ns.x = ns.x | e ~ '&' ~ ns.x | forceescape %}"
+        "{% endfor %}",
+        "{% set ns = namespace(x=[1]) %}{% for a in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x|sort "
+        "}}",
+        "{% macro f() %}{{ caller() }}{% endmacro %}{% macro g() %}{% call f() %}{{ g() }}{% endcall %}{% endmacro %}"
+        "{{ g() }}",
+        "{% for a in range(9999) %}{{ ('a b c d e f g h i j' * 999) | wordwrap(1) }}{% endfor %}",
     };
     const mn_chat_options options = {0};
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
@@ -343,7 +436,9 @@ int main(void) {
         cmocka_unit_test(families),
         cmocka_unit_test(user_text_stays_marked),
         cmocka_unit_test(spans_are_exact),
-        cmocka_unit_test(unknown_constructs_do_not_compile),
+        cmocka_unit_test(broken_templates_do_not_compile),
+        cmocka_unit_test(unknown_constructs_fail_when_reached),
+        cmocka_unit_test(absent_content_is_undefined),
         cmocka_unit_test(failing_templates_say_why),
         cmocka_unit_test(hostile_templates_end),
         cmocka_unit_test(templates_of_a_directory),
