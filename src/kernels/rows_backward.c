@@ -79,6 +79,7 @@ typedef struct rotate_job {
     const mn_vec_backward *vec;
     mn_vectors dx;
     const float *cos, *sin;
+    int64_t angle_stride;
     bool split;
 } rotate_job;
 
@@ -88,13 +89,14 @@ static void rotate_back(void *arg, int64_t begin, int64_t end, int thread_index)
     int64_t n_pairs = job->dx.n / 2;
     for (int64_t r = begin; r < end; r++)
         for (int h = 0; h < job->dx.n_heads; h++)
-            (job->split ? job->vec->rotate_split : job->vec->rotate_interleaved)(
-                mn_vector_at(&job->dx, r, h), job->cos + r * n_pairs, job->sin + r * n_pairs, n_pairs);
+            (job->split ? job->vec->rotate_split
+                        : job->vec->rotate_interleaved)(mn_vector_at(&job->dx, r, h), job->cos + r * job->angle_stride,
+                                                        job->sin + r * job->angle_stride, n_pairs);
 }
 
-void mn_rotate_backward(const mn_compute *c, mn_vectors dx, const float *cos, const float *sin, int64_t n_rows,
-                        bool split) {
-    rotate_job job = {&c->kernels->vec_backward, dx, cos, sin, split};
+void mn_rotate_backward(const mn_compute *c, mn_vectors dx, const float *cos, const float *sin, int64_t angle_stride,
+                        int64_t n_rows, bool split) {
+    rotate_job job = {&c->kernels->vec_backward, dx, cos, sin, angle_stride, split};
     int64_t row_floats = MN_MAX((int64_t)dx.n_heads * dx.n, INT64_C(1));
     mn_pool_run(c->pool, n_rows, MN_MAX(FLOATS_PER_RANGE / row_floats, INT64_C(1)), rotate_back, &job);
 }

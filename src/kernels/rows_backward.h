@@ -25,10 +25,11 @@ void mn_clamp_backward(const mn_compute *c, float *dx, const float *y, const flo
 void mn_softcap_backward(const mn_compute *c, float *dx, const float *y, const float *dy, int64_t n, float cap);
 /* y = x + b in each of n_rows rows of n: db += the sum of dy's rows. MN_ERR_MEMORY when scratch ends. */
 mn_status mn_bias_backward(const mn_compute *c, float *db, const float *dy, int64_t n, int64_t n_rows, mn_error *err);
-/* y = R x, R the rotation (RoPE) by the angles cos and sin [n_rows, x.n / 2]: dx = R^T dy, in place. split: pairs (i, i
- * + n / 2), else (2 i, 2 i + 1). Dimensions that were not rotated are left out of dx by its n. */
-void mn_rotate_backward(const mn_compute *c, mn_vectors dx, const float *cos, const float *sin, int64_t n_rows,
-                        bool split);
+/* y = R x, R the rotation (RoPE) by the angles whose cosines and sines are given, x.n / 2 of them a row, rows
+ * angle_stride floats apart: dx = R^T dy, in place. split: pairs (i, i + n / 2), else (2 i, 2 i + 1). Dimensions that
+ * were not rotated are left out of dx by its n. */
+void mn_rotate_backward(const mn_compute *c, mn_vectors dx, const float *cos, const float *sin, int64_t angle_stride,
+                        int64_t n_rows, bool split);
 /* y[r] = scale table[ids[r]]: d_table[ids[r]] += scale dy[r], rows of n, ascending r. Learned positions are a second
  * table, with the positions as ids. Every id is a row of the table: the caller's promise. */
 void mn_embed_backward(const mn_compute *c, float *d_table, const int32_t *ids, const float *dy, int64_t n,

@@ -3,6 +3,7 @@
  */
 #include "support/attend_case.h"
 #include "support/gradient.h"
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>
@@ -15,10 +16,6 @@
 
 static const double LIMIT = 4e-6;
 enum { GAP = 3 };
-
-#define EACH_LEVEL(level)                                                                                              \
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++)                                                           \
-        if (mn_cpu_supports((mn_cpu_level)level))
 
 /* A call, its output's gradient, and what the backward leaves. */
 typedef struct back_case {

@@ -2,6 +2,7 @@
  * result must not depend on the number of threads.
  */
 #include "support/levels.h"
+#include "support/levels.h"
 #include "support/support.h"
 
 #include "base/random.h"

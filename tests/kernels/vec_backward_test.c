@@ -4,6 +4,7 @@
  */
 #include "support/gradient.h"
 #include "support/levels.h"
+#include "support/levels.h"
 #include "support/support.h"
 
 #include "kernels/kernels.h"
@@ -279,7 +280,7 @@ static void rotate_run(const mn_compute *c, void *arg) {
     memcpy(o->out, o->dy.f, o->n_x * sizeof *o->out);
     mn_vectors dx = mn_vectors_of_heads(o->out, o->n_heads, o->n);
     dx.n = 2 * (o->n / 3);
-    mn_rotate_backward(c, dx, o->cos, o->sin, o->n_rows, o->split);
+    mn_rotate_backward(c, dx, o->cos, o->sin, o->n / 3, o->n_rows, o->split);
 }
 
 static void rotations(void **state) {

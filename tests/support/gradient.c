@@ -1,6 +1,7 @@
 #include "support/gradient.h"
 #include "support/levels.h"
 
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>

@@ -2,6 +2,7 @@
  * soft-cap and a bias; tiles and threads change nothing.
  */
 #include "support/gradient.h"
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
 /* train/adamw, muon, clip, schedule: against the same in double precision, with one thread and with two. */
 #include "support/gradient.h"
+#include "support/levels.h"
 #include "support/support.h"
 
 #include <math.h>
