@@ -2,52 +2,21 @@
 
 #include "base/checked.h"
 #include "kernels/kernels.h"
+#include "mlp/visits.h"
 
 #include <string.h>
 
 enum { ROWS_GRAIN = 4 }; /* rows that a thread takes at a time between the products */
 
-/* One (row, expert) pair. */
-typedef struct visit {
-    int64_t row;
-    float weight;
-} visit;
-
-/* The visits sorted by expert, rows ascending within: those of expert e are visits[offsets[e]] to [offsets[e + 1]]. */
-typedef struct visits {
-    int64_t *offsets; /* [n_experts + 1] */
-    visit *visits;
-    int64_t most; /* of one expert */
-} visits;
-
 /* The rows of one expert on their way through it. */
 typedef struct passage {
     const mn_kernels *kernels;
-    const visit *visits;
+    const mn_visit *visits;
     float *out;
     const float *x;
     float *in, *gate, *up, *down; /* [most, n_embd], [most, n_ff] twice, [most, n_embd] */
     int64_t n_embd, n_ff;
 } passage;
-
-static mn_status sort_visits(const mn_compute *c, visits *v, const int32_t *ids, const float *weights, int n_used,
-                             int64_t n_rows, int64_t n_experts, mn_error *err) {
-    int64_t n = n_rows * n_used;
-    v->offsets = mn_arena_zalloc(c->scratch, (size_t)n_experts + 2, sizeof *v->offsets);
-    v->visits = mn_arena_alloc(c->scratch, (size_t)n, sizeof *v->visits);
-    if (!v->offsets || !v->visits)
-        return mn_fail(err, MN_ERR_MEMORY, "no memory to send %lld tokens to experts.", (long long)n_rows);
-    /* Counted two places up and summed one place up, an expert's entry is its write position while visits are placed,
-     * and ends up as its end: the next one's start. */
-    int64_t *positions = v->offsets + 1;
-    for (int64_t i = 0; i < n; i++) positions[ids[i] + 1]++;
-    for (int64_t e = 0; e < n_experts; e++) {
-        v->most = MN_MAX(v->most, positions[e + 1]);
-        positions[e + 1] += positions[e];
-    }
-    for (int64_t i = 0; i < n; i++) v->visits[positions[ids[i]]++] = (visit){i / n_used, weights[i]};
-    return MN_OK;
-}
 
 static void gather(void *arg, int64_t begin, int64_t end, int thread_index) {
     const passage *p = arg;
@@ -88,8 +57,8 @@ static mn_status run_expert(const mn_compute *c, const mn_experts *experts, int6
 static mn_status run_experts(const mn_compute *c, const mn_experts *experts, float *out, const float *x,
                              const int32_t *ids, const float *weights, int n_used, int64_t n_rows, mn_error *err) {
     int64_t n_embd = experts->gate->ne[0], n_ff = experts->gate->ne[1], n_experts = experts->gate->ne[2];
-    visits v = {0};
-    MN_TRY(sort_visits(c, &v, ids, weights, n_used, n_rows, n_experts, err));
+    mn_visits v = {0};
+    MN_TRY(mn_visits_sort(c, &v, ids, weights, n_used, n_rows, n_experts, err));
     passage p = {.kernels = c->kernels, .out = out, .x = x, .n_embd = n_embd, .n_ff = n_ff};
     p.in = mn_arena_alloc(c->scratch, (size_t)v.most, 2 * (size_t)(n_embd + n_ff) * sizeof *p.in);
     if (!p.in) return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld rows of an expert.", (long long)v.most);
