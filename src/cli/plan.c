@@ -33,7 +33,8 @@ typedef struct findings {
     mn_time_plan time;
     mn_peaks peaks;
     size_t free_bytes;
-    int64_t fits_f16, fits_q8_0; /* largest windows, 0 = none */
+    int64_t reach;               /* the largest window that positions cover as they are */
+    int64_t fits_f16, fits_q8_0; /* largest windows that memory holds, 0 = none */
 } findings;
 
 /* A session that takes no memory: it only decides what one with these flags would be. The caller closes it. */
@@ -58,11 +59,12 @@ static mn_status choose_window(const plan_args *args, mn_engine *e, mn_session *
 static mn_status fit(const findings *f, mn_dtype type, int64_t *n_ctx, mn_error *err) {
     mn_window w = f->window;
     w.k_type = w.v_type = type;
-    return mn_memory_plan_fit(f->engine, &w, f->free_bytes, n_ctx, err);
+    return mn_memory_plan_fit(f->engine, &w, f->free_bytes / 16 * 15, n_ctx, err); /* others take some meanwhile */
 }
 
 static mn_status find(findings *f, mn_error *err) {
     mn_cpu_level level;
+    f->reach = mn_session_reach(&f->engine->model, &(mn_position_params){.map = f->args->map}, f->window.attn);
     MN_TRY(mn_memory_plan_make(f->engine, &f->window, &f->memory, err));
     f->free_bytes = mn_ram_free();
     MN_TRY(fit(f, MN_F16, &f->fits_f16, err));
@@ -74,22 +76,46 @@ static mn_status find(findings *f, mn_error *err) {
     return MN_OK;
 }
 
-static void advise(const findings *f, char *out, size_t out_bytes) {
-    mn_human total, free_text;
-    bool fits = f->memory.total_bytes <= f->free_bytes;
-    int n = snprintf(out, out_bytes, "%lld tokens need %s with %s free: %s ", (long long)f->window.n_ctx,
-                     mn_human_bytes(total, f->memory.total_bytes), mn_human_bytes(free_text, f->free_bytes),
-                     fits ? "it fits." : "it does not fit.");
-    if (f->fits_q8_0 == 0)
-        snprintf(out + n, out_bytes - (size_t)n, "No window fits; use smaller weights (mnemo convert --type q4_0).");
-    else if (mn_memory_plan_is_bounded(f->engine, &f->window))
-        snprintf(out + n, out_bytes - (size_t)n, "Cached rows stop growing there: %s.",
-                 f->window.attn->infini.shape.segment ? "a compressive memory stands for what lies behind a segment"
-                 : f->memory.kv_bytes == 0            ? "a state of fixed size stands in their place"
-                                                      : "what no later token sees is dropped");
+static bool fits(const findings *f) { return f->memory.total_bytes <= f->free_bytes; }
+
+static bool can_scale(const findings *f) {
+    return f->engine->model.config.rope_style != MN_ROPE_STYLE_NONE && !f->args->map;
+}
+
+/* The largest windows, by memory and by positions: what is named here runs. */
+static void advise_largest(const findings *f, mn_strbuf *out) {
+    static const char q8[] = "-ctk q8_0 -ctv q8_0";
+    long long f16 = f->fits_f16, q8_0 = f->fits_q8_0, reach = f->reach;
+    if (f16 < reach && q8_0 < reach) {
+        mn_strbuf_printf(out, "Largest window here: -c %lld, or -c %lld with %s.", f16, q8_0, q8);
+        return;
+    }
+    if (f16 < reach)
+        mn_strbuf_printf(out, "Largest window here: -c %lld, or -c %lld with %s, where positions end.", f16, reach, q8);
     else
-        snprintf(out + n, out_bytes - (size_t)n, "Largest window here: -c %lld, or -c %lld with -ctk q8_0 -ctv q8_0.",
-                 (long long)f->fits_f16, (long long)f->fits_q8_0);
+        mn_strbuf_printf(out, "Largest window here: -c %lld, where positions end.", reach);
+    if (can_scale(f))
+        mn_strbuf_printf(out, " With --rope-scaling yarn memory holds -c %lld, or -c %lld with %s.", f16, q8_0, q8);
+}
+
+static void advise(const findings *f, mn_strbuf *out) {
+    mn_human total, free_text;
+    mn_strbuf_printf(out, "%lld tokens need %s with %s free: %s ", (long long)f->window.n_ctx,
+                     mn_human_bytes(total, f->memory.total_bytes), mn_human_bytes(free_text, f->free_bytes),
+                     fits(f) ? "it fits." : "it does not fit.");
+    if (f->fits_q8_0 == 0)
+        mn_strbuf_puts(out, "No window fits; use smaller weights (mnemo convert --type q4_0).");
+    else if (mn_memory_plan_is_bounded(f->engine, &f->window))
+        mn_strbuf_printf(out, "Cached rows stop growing there: %s.",
+                         f->window.attn->infini.shape.segment
+                             ? "a compressive memory stands for what lies behind a segment"
+                         : f->memory.kv_bytes == 0 ? "a state of fixed size stands in their place"
+                                                   : "what no later token sees is dropped");
+    else
+        advise_largest(f, out);
+    if (f->window.n_ctx > f->reach)
+        mn_strbuf_printf(out, " Positions reach %lld tokens%s.", (long long)f->reach,
+                         can_scale(f) ? ": run it with --rope-scaling yarn" : "");
 }
 
 static void print_bytes(const char *label, size_t bytes, const char *what) {
@@ -102,11 +128,11 @@ static void put_text(mn_strbuf *title, const char *label, const char *text) {
 }
 
 static void print_text(const findings *f) {
-    char advice[320];
+    mn_strbuf advice = MN_STRBUF_INIT;
     mn_human prefill, token;
     const mn_window *w = &f->window;
     size_t spare = f->free_bytes > f->memory.weights_bytes ? f->free_bytes - f->memory.weights_bytes : 0;
-    advise(f, advice, sizeof advice);
+    advise(f, &advice);
     mn_strbuf title = MN_STRBUF_INIT;
     mn_strbuf_printf(&title, "%s: a window of %lld tokens, keys %s, values %s", mn_gguf_path(f->engine->model.gguf),
                      (long long)w->n_ctx, mn_dtype_get(w->k_type)->name, mn_dtype_get(w->v_type)->name);
@@ -127,7 +153,8 @@ static void print_text(const findings *f) {
                   f->peaks.read_bytes_per_s / 1e9);
     mn_print_line(stdout, 2, "KV cache, if the model had other heads, types or attention:");
     mn_plan_table_print(&f->engine->model.config, spare);
-    mn_print_line(stdout, 2, "\n%s", advice);
+    mn_print_line(stdout, 2, "\n%s", advice.data);
+    mn_strbuf_release(&advice);
 }
 
 static void put_choice(json_t *root, const char *key, const char *text) {
@@ -135,9 +162,9 @@ static void put_choice(json_t *root, const char *key, const char *text) {
 }
 
 static void print_json(const findings *f) {
-    char advice[320];
+    mn_strbuf advice = MN_STRBUF_INIT;
     size_t spare = f->free_bytes > f->memory.weights_bytes ? f->free_bytes - f->memory.weights_bytes : 0;
-    advise(f, advice, sizeof advice);
+    advise(f, &advice);
     const struct {
         const char *name;
         size_t value;
@@ -152,18 +179,21 @@ static void print_json(const findings *f) {
     put_choice(root, "pos", f->args->map);
     for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++)
         json_object_set_new(root, bytes[i].name, json_integer((json_int_t)MN_MIN(bytes[i].value, (size_t)INT64_MAX)));
-    json_object_set_new(root, "max_ctx_f16", json_integer(f->fits_f16));
-    json_object_set_new(root, "max_ctx_q8_0", json_integer(f->fits_q8_0));
+    json_object_set_new(root, "fits", json_boolean(fits(f)));
+    json_object_set_new(root, "max_ctx_positions", json_integer(f->reach));
+    json_object_set_new(root, "max_ctx_f16", json_integer(MN_MIN(f->fits_f16, f->reach)));
+    json_object_set_new(root, "max_ctx_q8_0", json_integer(MN_MIN(f->fits_q8_0, f->reach)));
     json_object_set_new(root, "prefill_s", json_real(f->time.prefill_s));
     json_object_set_new(root, "per_token_s", json_real(f->time.per_token_s));
     json_object_set_new(root, "table", mn_plan_table_json(&f->engine->model.config, spare));
-    json_object_set_new(root, "advice", json_string(advice));
+    json_object_set_new(root, "advice", json_string(advice.data));
     json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(root);
+    mn_strbuf_release(&advice);
 }
 
-static mn_status plan(const plan_args *args, mn_error *err) {
+static mn_status plan(const plan_args *args, bool *does_fit, mn_error *err) {
     mn_engine *engine = NULL;
     mn_engine_params params = {.n_threads = (int)args->n_threads};
     MN_TRY(mn_engine_open(args->path, &params, &engine, err));
@@ -173,6 +203,7 @@ static mn_status plan(const plan_args *args, mn_error *err) {
     mn_status status = choose_window(args, engine, &session, &f.window, err);
     if (status == MN_OK) status = find(&f, err);
     if (status == MN_OK) (args->json ? print_json : print_text)(&f);
+    *does_fit = status == MN_OK && fits(&f);
     mn_session_close(session);
     mn_engine_close(engine);
     return status;
@@ -201,7 +232,8 @@ int cmd_plan(int argc, char **argv) {
         .synopsis = "[MODEL] -c N [-ctk TYPE] [-ctv TYPE] [-b N] [--attn PATTERN] [--pos MAP] [--json]",
         .about =
             "Says what a window costs in memory, to the byte, and about how long it takes; what other heads, types "
-            "of the KV cache and attention would cost; and the largest window that fits this machine.\n\n"
+            "of the KV cache and attention would cost; and the largest window that fits this machine. "
+            "Exit code 1 when the window does not fit.\n\n"
             "Time to prefill N tokens: (2 N weights) / rate of products + (2 (k_dim + v_dim) heads N^2 / 2 per "
             "layer, or what the pattern lists) / rate of attention; of one more token: (bytes of weights + bytes "
             "of KV entries) / rate of reading. The rates are the shares of this machine's peaks, measured now, "
@@ -212,6 +244,8 @@ int cmd_plan(int argc, char **argv) {
     int code = mn_options_parse(&usage, argc, argv, &none);
     if (code >= 0) return code;
     mn_status status = mn_model_file_find(&args.path, &err);
-    if (status == MN_OK) status = plan(&args, &err);
-    return status == MN_OK ? MN_EXIT_DONE : mn_cli_fail("plan", &err);
+    bool does_fit = false;
+    if (status == MN_OK) status = plan(&args, &does_fit, &err);
+    if (status != MN_OK) return mn_cli_fail("plan", &err);
+    return does_fit ? MN_EXIT_DONE : MN_EXIT_FAILED;
 }

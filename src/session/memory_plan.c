@@ -7,6 +7,9 @@
 
 #include <stdio.h>
 
+/* Of the address space, which the pages of a whole window are reserved in. */
+static const size_t MAX_RESERVED_BYTES = (size_t)1 << 46;
+
 static int64_t pages_of(int64_t n_tokens) { return (n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS; }
 
 static mn_attn_spec attn_of(const mn_engine *e, const mn_window *w) {
@@ -150,8 +153,11 @@ static bool count_rows(const mn_engine *e, const mn_attn_spec *r, const mn_windo
         fits = mn_add_size(slab, mn_kv_slab_bytes(&keys), &slab) &&
                mn_add_size(lists, mn_kv_list_bytes(&keys, w->n_ctx), &lists);
     *list_bytes = lists;
-    if (!fits || !mn_mul_size(slab, (size_t)held_pages(r, c, w), kv_bytes) ||
-        !add_summaries(r, c, &rows, w->n_ctx, kv_bytes))
+    size_t reserved;
+    if (!fits || w->n_ctx > MN_MAX_CTX_TOKENS || !mn_mul_size(slab, (size_t)pages_of(w->n_ctx), &reserved) ||
+        reserved > MAX_RESERVED_BYTES)
+        return false;
+    if (!mn_mul_size(slab, (size_t)held_pages(r, c, w), kv_bytes) || !add_summaries(r, c, &rows, w->n_ctx, kv_bytes))
         return false;
     if (w->kv_ram_bytes) *kv_bytes = MN_MIN(*kv_bytes, w->kv_ram_bytes);
     return true;
@@ -165,13 +171,13 @@ mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_
     MN_TRY(mn_sequence_state_bytes(c, &attn, &state, err));
     MN_TRY(measure_scratch(e, w, &p.scratch_bytes, err));
     int64_t n_states = 1 + MN_MIN(MN_MAX_CHECKPOINTS, w->n_ctx / MN_FIRST_CHECKPOINT_TOKENS);
-    bool fits = count_rows(e, &attn, w, &p.kv_bytes, &lists) && mn_mul_size(state, (size_t)n_states, &p.state_bytes) &&
-                mn_mul_size((size_t)w->n_ctx, sizeof(int32_t), &ids) &&
-                mn_add_size(p.scratch_bytes, ids, &p.work_bytes) &&
-                mn_add_size(p.work_bytes, lists + (size_t)c->n_vocab * sizeof(float), &p.work_bytes) &&
-                mn_add_size(p.weights_bytes, p.kv_bytes, &p.total_bytes) &&
-                mn_add_size(p.total_bytes, p.state_bytes, &p.total_bytes) &&
-                mn_add_size(p.total_bytes, p.work_bytes, &p.total_bytes);
+    bool fits =
+        count_rows(e, &attn, w, &p.kv_bytes, &lists) && mn_mul_size(state, (size_t)n_states, &p.state_bytes) &&
+        mn_mul_size((size_t)w->n_ctx, sizeof(int32_t), &ids) && mn_add_size(p.scratch_bytes, ids, &p.work_bytes) &&
+        mn_add_size(p.work_bytes, (size_t)c->n_vocab * sizeof(float), &p.work_bytes) &&
+        mn_add_size(p.work_bytes, lists, &p.work_bytes) && mn_add_size(p.weights_bytes, p.kv_bytes, &p.total_bytes) &&
+        mn_add_size(p.total_bytes, p.state_bytes, &p.total_bytes) &&
+        mn_add_size(p.total_bytes, p.work_bytes, &p.total_bytes);
     if (!fits)
         return mn_fail_with(err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_SMALLER_WINDOW, 0}),
                             "a window of %lld tokens overflows the address space; use a smaller one.",
@@ -205,13 +211,15 @@ mn_status mn_memory_plan_fit(const mn_engine *e, const mn_window *w, size_t byte
     int64_t fits = 0, too_many = 1;
     if (plan.total_bytes <= bytes) {
         fits = 1;
-        too_many = 2 + (int64_t)((bytes - plan.total_bytes) / page_bytes(e, w));
+        size_t most =
+            MN_MIN((bytes - plan.total_bytes) / page_bytes(e, w), (size_t)(MN_MAX_CTX_TOKENS / MN_PAGE_TOKENS));
+        too_many = 2 + (int64_t)most;
     }
     while (too_many - fits > 1) {
         int64_t middle = fits + (too_many - fits) / 2;
         trial.n_ctx = middle * MN_PAGE_TOKENS;
         mn_status status = mn_memory_plan_make(e, &trial, &plan, err);
-        if (status != MN_OK && status != MN_ERR_MEMORY) return status;
+        if (status != MN_OK && status != MN_ERR_MEMORY && status != MN_ERR_LIMIT) return status;
         *(status == MN_OK && plan.total_bytes <= bytes ? &fits : &too_many) = middle;
     }
     *n_ctx = fits * MN_PAGE_TOKENS;

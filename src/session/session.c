@@ -29,12 +29,12 @@ static mn_status lower_window(mn_session *s, const mn_position_params *positions
     MN_TRY(mn_memory_plan_fit(s->engine, window, free_bytes, &fits, err));
     if (fits < MIN_DEFAULT_CTX) {
         if (err) *err = *why;
-        return MN_ERR_MEMORY;
+        return why->status;
     }
-    mn_notes_add(&s->notes, "the window is %lld tokens instead of the model's %lld: that %s", (long long)fits,
+    mn_notes_add(&s->notes, "the window is %lld tokens instead of the model's %lld: %s", (long long)fits,
                  (long long)window->n_ctx, why->text);
     s->n_ctx = window->n_ctx = fits;
-    return mn_session_positions(&s->engine->model, positions, &s->attn, &s->n_ctx, &s->rope, err);
+    return mn_session_positions(&s->engine->model, positions, &s->attn, &s->n_ctx, &s->rope, NULL, err);
 }
 
 /* A window that was asked for must fit into memory. Scratch for its steps is then taken once. */
@@ -42,11 +42,13 @@ static mn_status find_room(mn_session *s, const mn_session_params *p, mn_window 
     mn_memory_plan plan;
     mn_error why;
     size_t free_bytes = mn_ram_free();
-    MN_TRY(mn_memory_plan_make(s->engine, &window, &plan, err));
-    if (mn_memory_plan_check(s->engine, &window, &plan, free_bytes, &why) != MN_OK) {
-        if (p->n_ctx) {
+    mn_status status = mn_memory_plan_make(s->engine, &window, &plan, &why);
+    if (status == MN_OK) status = mn_memory_plan_check(s->engine, &window, &plan, free_bytes, &why);
+    if (status != MN_OK) {
+        bool is_too_large = status == MN_ERR_MEMORY || status == MN_ERR_LIMIT;
+        if (p->n_ctx || !is_too_large) {
             if (err) *err = why;
-            return MN_ERR_MEMORY;
+            return status;
         }
         MN_TRY(lower_window(s, &p->position, &window, free_bytes, &why, err));
         MN_TRY(mn_memory_plan_make(s->engine, &window, &plan, err));
@@ -108,7 +110,8 @@ mn_status mn_session_resolve(mn_session *s, const mn_session_params *p, mn_windo
     MN_TRY(mn_session_patterns(s, p, err));
     mn_session_memory(s);
     MN_TRY(mn_attn_check(&s->attn, &m->config, err));
-    MN_TRY(mn_session_positions(m, &p->position, &s->attn, &s->n_ctx, &s->rope, err));
+    MN_TRY(mn_session_positions(m, &p->position, &s->attn, &s->n_ctx, &s->rope, &s->notes, err));
+    mn_session_note_unseen(s);
     w.n_ctx = s->n_ctx;
     *out = w;
     return check_disk(s, p, err);

@@ -56,8 +56,13 @@ void mn_session_memory(mn_session *s);
 mn_status mn_session_map(const mn_model *model, const mn_session_params *params, mn_posmap *out, mn_error *err);
 
 /* Decides positions for a window of *n_ctx tokens (0 = the model's own, which is filled in). The rules of
- * mn_position_params and the error for windows that neither scaling nor a map nor a memory covers. */
+ * mn_position_params and the error for windows that neither scaling nor a map nor a memory covers; a scheme that was
+ * chosen and covers less than the model was made for gives a note (notes may be NULL). */
 mn_status mn_session_positions(const mn_model *model, const mn_position_params *params, const mn_attn_spec *attn,
-                               int64_t *n_ctx, mn_rope_spec *out, mn_error *err);
+                               int64_t *n_ctx, mn_rope_spec *out, mn_notes *notes, mn_error *err);
+/* The largest window that positions cover, so that mn_session_positions accepts it without a note. */
+int64_t mn_session_reach(const mn_model *model, const mn_position_params *params, const mn_attn_spec *attn);
+/* A note where patterns that were not trained leave most of a window's text out of sight. */
+void mn_session_note_unseen(mn_session *s);
 
 #endif

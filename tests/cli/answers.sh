@@ -55,7 +55,7 @@ advised() { # advised PATTERN FLAGS...: the advice matches, and does it
     shift
     "$mnemo" run -q -m "$model" -f "$temp/long.txt" -p "Who?" "$@" >/dev/null 2>"$temp/err" </dev/null && fail "it fits: $*"
     noted "the text is [0-9]+ tokens; the window holds [0-9]+\. Use $pattern, which leaves [0-9]+ for the answer"
-    flags=$(sed -E 's/.*Use (-c [^,]*), which.*/\1/' "$temp/err")
+    flags=$(sed -nE 's/.*Use (-c [^,]*), which.*/\1/p' "$temp/err")
     run -f "$temp/long.txt" -p 'Who?' "$@" $flags -n 20 >/dev/null || fail "$flags does not help:" "$(cat "$temp/err")"
     ! grep -q 'the window of' "$temp/err" || fail "no room: $(cat "$temp/err")"
 }

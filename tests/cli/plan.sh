@@ -33,7 +33,7 @@ for field in weights_bytes state_bytes work_bytes total_bytes free_bytes max_ctx
 done
 
 # A window that no memory holds is planned, and refused by those who would run it.
-"$mnemo" plan "$model" -c 1000000k > "$temp/text"
+"$mnemo" plan "$model" -c 1000000k > "$temp/text" && exit 1
 has "$temp/text" 'it does not fit. Largest window here: -c '
 "$mnemo" run -m "$model" -c 1000000k --rope-scaling yarn -p x -n 1 2> "$temp/refusal" && exit 1
 has "$temp/refusal" 'KV 2929.7 at 1024000000 f16'

@@ -180,8 +180,8 @@ static void layers_draw_their_own_random_blocks(void **state) {
 
 static void notes_name_what_needs_training(void **state) {
     (void)state;
-    static const char *const silent[] = {NULL, "full", "sinks-abs:4,60"}, *const warned[] = {"window:64", "bigbird",
-                                                                                             "random:2"};
+    static const char *const silent[] = {NULL, "full", "quest:16,64"}, *const warned[] = {"window:64", "bigbird",
+                                                                                          "random:2"};
     mn_engine *engine = rows_engine("models/default.gguf");
     for (int i = 0; i < 3; i++) {
         mn_session *quiet = open_session(engine, silent[i], NULL), *loud = open_session(engine, warned[i], NULL);
