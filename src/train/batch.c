@@ -153,6 +153,8 @@ static void set_target(const mn_train_batch *b, mn_tape *t) {
     t->target.labels = b->row_labels;
     t->target.weights = b->row_weights;
     t->target.scale = (float)(1 / b->sum_weights);
+    t->target_weights = 0;
+    for (int64_t i = 0; i < b->n_rows; i++) t->target_weights += b->row_weights[i];
     mn_tape_clear(t);
 }
 
@@ -161,37 +163,36 @@ static void copy_rows(const mn_tape *t, mn_rows to, mn_rows from) {
     memcpy(mn_cpu_data(to), mn_cpu_data(from), (size_t)(to.n_rows * to.n) * sizeof(float));
 }
 
-/* A layer whose activations are forgotten: x becomes its output, in place. */
-static mn_status run_layer_over(const mn_forward_pass *pass, mn_tape *t, int layer, mn_rows x, mn_error *err) {
+/* A layer whose activations are forgotten: pass->x becomes its output, in the place of its input. */
+static mn_status run_layer_over(mn_forward_pass *pass, mn_tape *t, int layer, mn_error *err) {
     size_t used = t->used;
-    mn_rows y = x;
-    MN_TRY(mn_forward_layer(pass, layer, &y, err));
-    copy_rows(t, x, y);
+    mn_rows x = pass->x;
+    MN_TRY(mn_forward_layer(pass, layer, err));
+    copy_rows(t, x, pass->x);
+    pass->x = x;
     mn_tape_rewind(t, used);
     return MN_OK;
 }
 
 mn_status mn_train_batch_score(mn_train_batch *b, int first, int n, mn_tape *t, mn_error *err) {
-    mn_forward_pass pass;
-    mn_rows x;
     MN_TRY(gather_rows(b, first, n, err));
     set_target(b, t);
     t->records = false;
     mn_batch batch = batch_of(b);
-    MN_TRY(mn_forward_begin(&pass, &t->backend, b->model, &batch, &x, err));
-    for (int layer = 0; layer < b->model->config.n_layers; layer++) MN_TRY(run_layer_over(&pass, t, layer, x, err));
-    return mn_forward_end(&pass, x, err);
+    mn_forward_pass pass = mn_forward_pass_of(&t->backend, b->model, &batch);
+    MN_TRY(mn_forward_begin(&pass, err));
+    for (int layer = 0; layer < b->model->config.n_layers; layer++) MN_TRY(run_layer_over(&pass, t, layer, err));
+    return mn_forward_end(&pass, err);
 }
 
 /* All activations kept. */
 static mn_status differentiate(const mn_train_batch *b, mn_tape *t, mn_error *err) {
-    mn_forward_pass pass;
-    mn_rows x;
     mn_batch batch = batch_of(b);
+    mn_forward_pass pass = mn_forward_pass_of(&t->backend, b->model, &batch);
     t->records = true;
-    MN_TRY(mn_forward_begin(&pass, &t->backend, b->model, &batch, &x, err));
-    for (int layer = 0; layer < b->model->config.n_layers; layer++) MN_TRY(mn_forward_layer(&pass, layer, &x, err));
-    MN_TRY(mn_forward_end(&pass, x, err));
+    MN_TRY(mn_forward_begin(&pass, err));
+    for (int layer = 0; layer < b->model->config.n_layers; layer++) MN_TRY(mn_forward_layer(&pass, layer, err));
+    MN_TRY(mn_forward_end(&pass, err));
     return mn_tape_backward(t, &pass.step, 0, err);
 }
 
@@ -199,6 +200,7 @@ static mn_status differentiate(const mn_train_batch *b, mn_tape *t, mn_error *er
 static void reset_layer(const mn_train_batch *b, int layer) {
     for (int i = 0; i < b->n_slices; i++) {
         mn_sequence *s = b->slices[i].sequence;
+        if (!s->state) continue;
         if (s->history_bytes) memset(s->state + (size_t)layer * s->history_bytes, 0, s->history_bytes);
         if (s->memory_bytes && mn_attn_has_state(&s->attn, layer))
             memset(mn_sequence_recurrent_state(s, layer), 0, s->memory_bytes);
@@ -212,15 +214,15 @@ static void hand_down(mn_tape *t, mn_rows to, mn_rows from) {
     memcpy(mn_tape_gradient(t, to), mn_tape_gradient(t, from), (size_t)(to.n_rows * to.n) * sizeof(float));
 }
 
-/* One layer again, recorded this time, from its input `x`, and back from the gradient of its output. */
-static mn_status differentiate_layer(const mn_train_batch *b, const mn_forward_pass *pass, mn_tape *t, int layer,
-                                     mn_rows x, mn_rows output, mn_error *err) {
+/* One layer again, recorded this time, from its input, and back from the gradient of its output. */
+static mn_status differentiate_layer(const mn_train_batch *b, mn_forward_pass *pass, mn_tape *t, int layer,
+                                     const mn_rows *borders, mn_error *err) {
     size_t used = t->used;
     int64_t first = t->n_entries;
-    mn_rows y = x;
     reset_layer(b, layer);
-    MN_TRY(mn_forward_layer(pass, layer, &y, err));
-    hand_down(t, y, output);
+    pass->x = borders[layer];
+    MN_TRY(mn_forward_layer(pass, layer, err));
+    hand_down(t, pass->x, borders[layer + 1]);
     MN_TRY(mn_tape_backward(t, &pass->step, first, err));
     mn_tape_rewind(t, used);
     return MN_OK;
@@ -229,26 +231,27 @@ static mn_status differentiate_layer(const mn_train_batch *b, const mn_forward_p
 /* Activations are kept at the layers' borders alone (Chen et al. 2016, arXiv:1604.06174). */
 static mn_status differentiate_again(const mn_train_batch *b, mn_tape *t, mn_error *err) {
     int n_layers = b->model->config.n_layers;
-    mn_forward_pass pass;
     mn_batch batch = batch_of(b);
+    mn_forward_pass pass = mn_forward_pass_of(&t->backend, b->model, &batch);
     mn_rows *borders = mn_arena_alloc(t->compute->scratch, (size_t)n_layers + 1, sizeof *borders);
     if (!borders) return mn_no_scratch(err);
     t->records = true;
-    MN_TRY(mn_forward_begin(&pass, &t->backend, b->model, &batch, &borders[0], err));
+    MN_TRY(mn_forward_begin(&pass, err));
     t->records = false;
+    borders[0] = pass.x;
     for (int layer = 0; layer < n_layers; layer++) {
-        MN_TRY(t->backend.take(&pass.step, b->n_rows, 1, borders[0].n, &borders[layer + 1], err));
+        MN_TRY(t->backend.take(&pass.step, b->n_rows, 1, pass.x.n, &borders[layer + 1], err));
         copy_rows(t, borders[layer + 1], borders[layer]);
-        MN_TRY(run_layer_over(&pass, t, layer, borders[layer + 1], err));
+        pass.x = borders[layer + 1];
+        MN_TRY(run_layer_over(&pass, t, layer, err));
     }
     t->records = true;
     size_t used = t->used;
     int64_t first = t->n_entries;
-    MN_TRY(mn_forward_end(&pass, borders[n_layers], err));
+    MN_TRY(mn_forward_end(&pass, err));
     MN_TRY(mn_tape_backward(t, &pass.step, first, err));
     mn_tape_rewind(t, used);
-    for (int layer = n_layers - 1; layer >= 0; layer--)
-        MN_TRY(differentiate_layer(b, &pass, t, layer, borders[layer], borders[layer + 1], err));
+    for (int layer = n_layers - 1; layer >= 0; layer--) MN_TRY(differentiate_layer(b, &pass, t, layer, borders, err));
     return mn_tape_backward(t, &pass.step, 0, err);
 }
 

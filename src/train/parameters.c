@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Tensors whose numbers are positions, not weights. */
-static bool is_table_of_positions(const char *name) {
-    return !strcmp(name, "rope_freqs.weight") || !strncmp(name, "rope_factors_", 13);
+/* Tensors whose numbers no gradient moves: positions, and the biases of a choice of experts. */
+static bool has_no_gradient(const char *name) {
+    return !strcmp(name, "rope_freqs.weight") || !strncmp(name, "rope_factors_", 13) || strstr(name, "exp_probs_b");
 }
 
 /* Vectors, and the small matrices that act as such. */
@@ -43,7 +43,7 @@ static bool matches(const char *patterns, const char *name) {
 static void decide(const mn_train_config *c, mn_parameter *p, uint32_t *groups_used) {
     p->optimiser = c->optimiser == MN_OPTIMISER_MUON && takes_muon(p) ? MN_OPTIMISER_MUON : MN_OPTIMISER_ADAMW;
     p->decay = takes_decay(p) ? c->decay : 0;
-    p->frozen = is_table_of_positions(p->name) || c->lora_rank > 0;
+    p->frozen = has_no_gradient(p->name) || c->lora_rank > 0;
     double rate = -1;
     for (int i = 0; i < c->n_groups; i++) {
         const mn_train_group *g = &c->groups[i];

@@ -180,13 +180,15 @@ static mn_status attend(const mn_step *s, int layer, int range, mn_rows out, mn_
                   err);
 }
 
-static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows q, mn_error *err) {
+static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
     mn_tape *t = tape_of(s);
     mn_step in = inner(s);
-    MN_TRY(in.backend->attend_latent(&in, layer, out, q, err));
+    MN_TRY(take(s, q.n_rows, q.n_heads, 1, &lse, err));
+    MN_TRY(in.backend->attend_latent(&in, layer, out, lse, q, err));
     return record(
         t,
-        (mn_tape_entry){.kind = MN_TAPE_ATTEND_LATENT, .layer = layer, .out = {out}, .in = {q, t->appended[layer].k}},
+        (mn_tape_entry){
+            .kind = MN_TAPE_ATTEND_LATENT, .layer = layer, .out = {out, lse}, .in = {q, t->appended[layer].k}},
         err);
 }
 

@@ -63,6 +63,10 @@ typedef struct mn_tape {
     mn_cross_entropy target; /* labels, weights and teacher of the step's rows, set by the trainer; the tape adds x, the
                               * output projection and where gradients go */
     mn_loss loss;            /* added to by the backward pass */
+    double balance;          /* coefficient of the experts' balance loss (mlp/router_backward.h); 0: none */
+    double target_weights;   /* of the step's rows: the balance loss counts as much as the mean loss */
+    double balance_loss;     /* added to */
+    int64_t *visits;         /* [n_layers, n_experts] added to, or NULL */
 } mn_tape;
 
 /* A tape with room for `bytes` of activations, and as much for their gradients; memory is taken as it is used. With a

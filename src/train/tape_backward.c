@@ -7,6 +7,8 @@
 #include "kernels/matmul_backward.h"
 #include "kernels/norm_backward.h"
 #include "kernels/rows_backward.h"
+#include "mlp/moe_backward.h"
+#include "mlp/router_backward.h"
 #include "model/backend_cpu_ops.h"
 
 #include <string.h>
@@ -133,63 +135,45 @@ static mn_status clamp_backward(mn_tape *t, const mn_step *s, const mn_tape_entr
     return MN_OK;
 }
 
-/* Loops over the rows of a rotation's backward. */
-typedef struct turn_job {
+/* Vectors copied, or added, from one place to another. */
+typedef struct copy_job {
     const mn_vec_kernels *vec;
-    mn_rows turn;
-    float *cos, *sin;
-    mn_vectors copy, d;
+    mn_vectors to, from;
     bool add;
-} turn_job;
+} copy_job;
 
-/* Angles [n_rows, 2, n] as two matrices, and the gradient as a copy that can be turned in place. */
-static void unpack_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+static void copy_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
-    const turn_job *j = arg;
-    int64_t n = j->turn.n;
-    for (int64_t r = begin; r < end; r++) {
-        memcpy(j->cos + r * n, mn_cpu_row(j->turn, r), (size_t)n * sizeof(float));
-        memcpy(j->sin + r * n, mn_cpu_row(j->turn, r) + j->turn.head_stride, (size_t)n * sizeof(float));
-        for (int h = 0; h < j->d.n_heads; h++)
-            memcpy(mn_vector_at(&j->copy, r, h), mn_vector_at(&j->d, r, h), (size_t)j->d.n * sizeof(float));
-    }
+    const copy_job *j = arg;
+    for (int64_t r = begin; r < end; r++)
+        for (int h = 0; h < j->to.n_heads; h++) {
+            float *to = mn_vector_at(&j->to, r, h);
+            const float *from = mn_vector_at(&j->from, r, h);
+            if (j->add)
+                j->vec->add(to, to, from, j->to.n);
+            else
+                memcpy(to, from, (size_t)j->to.n * sizeof(float));
+        }
 }
 
-static void deliver_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
-    (void)thread_index;
-    const turn_job *j = arg;
-    for (int64_t r = begin; r < end; r++)
-        for (int h = 0; h < j->d.n_heads; h++) {
-            float *to = mn_vector_at(&j->d, r, h);
-            const float *from = mn_vector_at(&j->copy, r, h);
-            if (j->add)
-                j->vec->add(to, to, from, j->d.n);
-            else
-                memcpy(to, from, (size_t)j->d.n * sizeof(float));
-        }
+static void copy_vectors(const mn_tape *t, mn_vectors to, mn_vectors from, int64_t n_rows, bool add) {
+    copy_job job = {&t->compute->kernels->vec, to, from, add};
+    mn_pool_run(t->compute->pool, n_rows, mn_cpu_grain(to.n_heads * to.n), copy_rows, &job);
 }
 
 /* dx = R^T dy, on a copy, then added: x may be a part of wider rows, or have other users. */
 static mn_status rotate_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     mn_rows x = e->in[0], y = e->out[0], turn = e->in[1];
-    float *copy = new_floats(t, floats_of(y)), *angles = new_floats(t, 2 * turn.n_rows * turn.n);
-    if (!copy || !angles) return mn_no_scratch(err);
-    turn_job job = {&t->compute->kernels->vec,
-                    turn,
-                    angles,
-                    angles + turn.n_rows * turn.n,
-                    mn_vectors_of_heads(copy, y.n_heads, (int)y.n),
-                    vectors_of(y, mn_tape_gradient(t, y)),
-                    false};
-    int64_t grain = mn_cpu_grain(y.n_heads * y.n);
-    mn_pool_run(t->compute->pool, y.n_rows, grain, unpack_rows, &job);
-    mn_vectors turned = job.copy;
+    float *memory = new_floats(t, floats_of(y));
+    if (!memory) return mn_no_scratch(err);
+    mn_vectors copy = mn_vectors_of_heads(memory, y.n_heads, (int)y.n), turned = copy;
+    copy_vectors(t, copy, vectors_of(y, mn_tape_gradient(t, y)), y.n_rows, false);
     turned.data += e->first;
     turned.n = 2 * (int)turn.n;
-    mn_rotate_backward(t->compute, turned, job.cos, job.sin, y.n_rows, s->model->config.rope_style == MN_ROPE_SPLIT);
-    job.add = mn_tape_claim(t, x);
-    job.d = vectors_of(x, mn_tape_gradient(t, x));
-    mn_pool_run(t->compute->pool, y.n_rows, grain, deliver_rows, &job);
+    mn_rotate_backward(t->compute, turned, mn_cpu_data(turn), mn_cpu_data(turn) + turn.head_stride, turn.row_stride,
+                       y.n_rows, s->model->config.rope_style == MN_ROPE_SPLIT);
+    bool add = mn_tape_claim(t, x);
+    copy_vectors(t, vectors_of(x, mn_tape_gradient(t, x)), copy, y.n_rows, add);
     return MN_OK;
 }
 
@@ -211,7 +195,7 @@ static mn_status attend_backward(mn_tape *t, const mn_step *s, const mn_tape_ent
         int64_t r = slice->first_row;
         if (mn_attn_is_linear(&slice->sequence->attn, e->layer)) continue;
         mn_arena_mark mark = mn_arena_get_mark(t->compute->scratch);
-        MN_TRY(mn_cpu_attend_call(&in, slice, e->layer, e->out[0], e->out[1], q, &call, err));
+        MN_TRY(mn_cpu_attend_call(&in, slice, e->layer, 0, e->out[0], e->out[1], q, &call, err));
         mn_attend_grad g = {mn_tape_gradient(t, e->out[0]) + r * e->out[0].row_stride,
                             dq + r * q.row_stride,
                             dk + r * k.row_stride,
@@ -244,6 +228,40 @@ static mn_status activate_backward(mn_tape *t, const mn_step *s, const mn_tape_e
     return MN_OK;
 }
 
+/* The routing is made again from x, as the forward made it. */
+static mn_status experts_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    const mn_compute *c = t->compute;
+    const mn_layer *w = &s->model->weights.layers[e->layer];
+    mn_router router = s->model->config.moe.router;
+    mn_experts stacks = {&w->expert_gate, &w->expert_up, &w->expert_down};
+    mn_rows x = e->in[0];
+    int64_t n = x.n_rows, n_experts = router.n_experts, n_used = router.n_used;
+    float *logits = new_floats(t, n * n_experts), *d_logits = new_floats(t, n * n_experts);
+    float *weights = new_floats(t, n * n_used), *d_weights = new_floats(t, n * n_used);
+    int32_t *ids = mn_arena_alloc(c->scratch, (size_t)(n * n_used), sizeof *ids);
+    if (!logits || !d_logits || !weights || !d_weights || !ids) return mn_no_scratch(err);
+    router.selection_bias = w->router_bias;
+    MN_TRY(mn_matmul(c, logits, n_experts, mn_cpu_data(x), x.row_stride, n, &w->router.w, err));
+    MN_TRY(mn_route(c, &router, ids, weights, logits, n, err));
+    mn_moe_grad g = {.d_out = mn_tape_gradient(t, e->out[0]),
+                     .d_x = ready(t, x),
+                     .d_weights = d_weights,
+                     .d_gate = mn_parameters_trained(t->parameters, w->expert_gate.data),
+                     .d_up = mn_parameters_trained(t->parameters, w->expert_up.data),
+                     .d_down = mn_parameters_trained(t->parameters, w->expert_down.data)};
+    MN_TRY(mn_moe_backward(c, &stacks, &g, mn_cpu_data(x), ids, weights, (int)n_used, n, err));
+    if (!mn_pool_is_dry(c->pool)) memset(d_logits, 0, (size_t)(n * n_experts) * sizeof(float));
+    MN_TRY(mn_route_backward(c, &router, d_logits, d_weights, logits, ids, n, err));
+    if (t->balance > 0)
+        MN_TRY(mn_balance_loss(c, &router, t->balance, t->target.scale * t->target_weights, d_logits, &t->balance_loss,
+                               logits, ids, n, err));
+    if (t->visits) mn_count_visits(t->visits + e->layer * n_experts, ids, n * n_used);
+    MN_TRY(mn_matmul_dx(c, g.d_x, x.row_stride, true, d_logits, n_experts, n, &w->router.w, err));
+    float *dw = mn_parameters_trained(t->parameters, w->router.w.data);
+    if (!dw) return MN_OK;
+    return mn_matmul_dw(c, dw, d_logits, n_experts, n_experts, mn_cpu_data(x), x.row_stride, x.n, n, err);
+}
+
 static mn_status add_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     (void)s, (void)err;
     pass_on(t, e->in[0], e->out[0]);
@@ -273,7 +291,7 @@ static backward_fn *const backwards[MN_TAPE_KIND_COUNT] = {
     [MN_TAPE_EMBED] = embed_backward, [MN_TAPE_NORM] = norm_backward,         [MN_TAPE_PROJECT] = project_backward,
     [MN_TAPE_CLAMP] = clamp_backward, [MN_TAPE_ROTATE] = rotate_backward,     [MN_TAPE_ATTEND] = attend_backward,
     [MN_TAPE_ADD] = add_backward,     [MN_TAPE_ACTIVATE] = activate_backward, [MN_TAPE_GATHER] = gather_backward,
-    [MN_TAPE_LOSS] = loss_backward,
+    [MN_TAPE_LOSS] = loss_backward,   [MN_TAPE_EXPERTS] = experts_backward,
 };
 
 static const char *const names[MN_TAPE_KIND_COUNT] = {

@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "train/adamw.h"
 #include "train/batch.h"
+#include "mlp/router_backward.h"
 #include "train/clip.h"
 #include "train/model_file.h"
 #include "train/muon.h"
@@ -106,6 +107,11 @@ static mn_status open_data(mn_trainer *t, mn_error *err) {
     return t->config.validation_windows ? mn_dataset_check(&t->held_out, err) : MN_OK;
 }
 
+static int64_t n_visits(const mn_trainer *t) {
+    const mn_config *c = &t->parameters.model.config;
+    return (int64_t)c->n_layers * c->moe.router.n_experts;
+}
+
 static mn_status open_all(mn_trainer *t, mn_error *err) {
     MN_TRY(mn_train_config_check(&t->config, err));
     MN_TRY(open_folder(t, err));
@@ -116,6 +122,9 @@ static mn_status open_all(mn_trainer *t, mn_error *err) {
     MN_TRY(mn_train_batch_open(&t->config, &t->parameters.model, &t->batch, err));
     MN_TRY(mn_train_plan_make(&t->config, &t->parameters, &t->compute, &t->plan, err));
     MN_TRY(mn_tape_open(&t->compute, &t->parameters, t->plan.activation_bytes, &t->tape, err));
+    if (t->config.balance_bias && n_visits(t) &&
+        !(t->tape.visits = calloc((size_t)n_visits(t), sizeof *t->tape.visits)))
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for the visits of experts.");
     mn_train_config_write(&t->config, &t->config_text);
     if (t->config_text.failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for the configuration.");
     return take_up(t, err);
@@ -137,6 +146,7 @@ mn_status mn_trainer_open(const mn_train_config *config, mn_trainer **out, mn_er
 void mn_trainer_close(mn_trainer *t) {
     if (!t) return;
     mn_run_log_close(&t->log);
+    free(t->tape.visits);
     mn_tape_close(&t->tape);
     mn_train_batch_close(&t->batch);
     mn_dataset_close(&t->data);
@@ -156,6 +166,16 @@ const char *mn_trainer_folder(const mn_trainer *t) { return t->folder; }
 bool mn_trainer_is_done(const mn_trainer *t) { return t->state.step >= t->config.steps; }
 void mn_trainer_set_peak(mn_trainer *t, double flops_per_s) { t->peak_flops = flops_per_s; }
 
+/* DeepSeek-V3's rule: after a step, biases of the choice move towards even use. */
+static void balance_experts(mn_trainer *t) {
+    const mn_config *c = &t->parameters.model.config;
+    for (int layer = 0; t->tape.visits && layer < c->n_layers; layer++) {
+        float *bias = (float *)(uintptr_t)t->parameters.model.weights.layers[layer].router_bias;
+        if (bias) /* a weight of the private mapping, which the optimiser leaves alone */
+            mn_balance_bias(bias, t->tape.visits + layer * c->moe.router.n_experts, c->moe.router.n_experts, 1e-3f);
+    }
+}
+
 /* Forward and backward of all batches of a step; gradients are those of the mean loss over all their weights. */
 static mn_status differentiate(mn_trainer *t, double *loss, mn_error *err) {
     mn_train_batch *b = &t->batch;
@@ -165,6 +185,8 @@ static mn_status differentiate(mn_trainer *t, double *loss, mn_error *err) {
         return mn_fail(err, MN_ERR_ARGUMENT, "step %lld holds no token that counts: all weights of its loss are 0.",
                        (long long)t->state.step + 1);
     t->tape.loss = (mn_loss){0};
+    t->tape.balance = t->config.balance_bias ? 0 : t->config.balance;
+    if (t->tape.visits) memset(t->tape.visits, 0, (size_t)n_visits(t) * sizeof *t->tape.visits);
     for (int64_t i = 0; i < t->config.accumulate; i++)
         MN_TRY(
             mn_train_batch_run(b, (int)(i * t->config.batch), (int)t->config.batch, &t->tape, t->plan.recomputes, err));
@@ -220,6 +242,7 @@ static mn_status optimise(mn_trainer *t, double factor, double norm, mn_error *e
     double scale = mn_clip_factor(norm, t->config.clip);
     for (int64_t i = 0; i < t->parameters.n_items; i++)
         if (!t->parameters.items[i].frozen) MN_TRY(move(t, &t->parameters.items[i], factor, scale, err));
+    balance_experts(t);
     return MN_OK;
 }
 

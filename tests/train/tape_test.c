@@ -115,7 +115,7 @@ static double along(const mn_parameter *p, uint64_t seed) {
 /* The gradient of every tensor along a random direction against central differences of the loss, two step widths joined
  * by Richardson's rule. f32 losses carry about 1e-7 of noise, so the comparison is with what that leaves of a
  * difference. */
-static void check_gradients(const char *name, const char *attn) {
+static void check_gradients_by(const char *name, const char *attn, double width) {
     fixture f;
     open_fixture(&f, in_f32(data_path(name)), attn, 1);
     double loss = differentiate(&f, false), scored = loss_of(&f);
@@ -128,7 +128,7 @@ static void check_gradients(const char *name, const char *attn) {
         float *kept = malloc((size_t)n * sizeof *kept);
         memcpy(kept, p->weights, (size_t)n * sizeof *kept);
         for (int64_t k = 0; k < n; k++) size += (double)kept[k] * kept[k];
-        double step = 2e-3 * sqrt(size / (double)n + 1e-3), got = along(p, 77 + (uint64_t)i), at[4];
+        double step = width * sqrt(size / (double)n + 1e-3), got = along(p, 77 + (uint64_t)i), at[4];
         for (int k = 0; k < 4; k++) {
             move(p, step * (k - 1.5) * (k == 1 || k == 2 ? 2 : 4.0 / 3), 77 + (uint64_t)i, kept); /* -2, -1, 1, 2 */
             at[k] = loss_of(&f);
@@ -144,6 +144,11 @@ static void check_gradients(const char *name, const char *attn) {
     close_fixture(&f);
 }
 
+static void check_gradients(const char *name, const char *attn) { check_gradients_by(name, attn, 2e-3); }
+
+/* The choice of experts jumps: steps have to be so small that none does. */
+static void check_experts(const char *name) { check_gradients_by(name, NULL, 5e-5); }
+
 static void test_llama(void **state) {
     (void)state;
     check_gradients("golden/tiny-llama-yarn.gguf", NULL);
@@ -155,6 +160,47 @@ static void test_qwen3(void **state) {
 static void test_gemma3(void **state) {
     (void)state;
     check_gradients("golden/tiny-gemma3.gguf", NULL);
+}
+
+static void test_mixtral(void **state) {
+    (void)state;
+    check_experts("golden/tiny-mixtral.gguf");
+}
+static void test_qwen3moe(void **state) {
+    (void)state;
+    check_experts("golden/tiny-qwen3moe.gguf");
+}
+static void test_qwen2(void **state) {
+    (void)state;
+    check_gradients("golden/tiny-qwen2.gguf", NULL);
+}
+static void test_gemma2(void **state) {
+    (void)state;
+    check_gradients("golden/tiny-gemma2.gguf", NULL);
+}
+static void test_phi3(void **state) {
+    (void)state;
+    check_gradients("golden/tiny-phi3.gguf", NULL);
+}
+static void test_gpt2(void **state) {
+    (void)state;
+    check_gradients("golden/tiny-gpt2.gguf", NULL);
+}
+static void test_bloom(void **state) {
+    (void)state;
+    check_gradients("golden/tiny-bloom.gguf", NULL);
+}
+static void test_mpt(void **state) {
+    (void)state;
+    check_gradients("golden/tiny-mpt.gguf", NULL);
+}
+static void test_window(void **state) {
+    (void)state;
+    check_gradients("golden/tiny-llama-yarn.gguf", "window:9");
+}
+static void test_bigbird(void **state) {
+    (void)state;
+    check_gradients("golden/tiny-llama-yarn.gguf", "bigbird:16,1,1,1");
 }
 
 /* Activations made again, and any number of threads: the same bits. */
@@ -198,6 +244,16 @@ int main(void) {
         cmocka_unit_test(test_llama),
         cmocka_unit_test(test_qwen3),
         cmocka_unit_test(test_gemma3),
+        cmocka_unit_test(test_mixtral),
+        cmocka_unit_test(test_qwen3moe),
+        cmocka_unit_test(test_qwen2),
+        cmocka_unit_test(test_gemma2),
+        cmocka_unit_test(test_phi3),
+        cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_bloom),
+        cmocka_unit_test(test_mpt),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_bigbird),
         cmocka_unit_test(test_recomputed_equals_kept),
         cmocka_unit_test(test_documents_are_apart),
     };
