@@ -23,6 +23,7 @@ typedef struct mn_engine mn_engine;
 typedef struct mn_engine_params {
     int n_threads; /* 0 = one per core */
     bool exact;    /* f32 arithmetic throughout, for reference logits */
+    const char *chat_template; /* Jinja in the place of the file's chat template, copied; NULL = the file's */
 } mn_engine_params;
 
 /* What the model file says of itself: plain figures for people and programs. Strings are borrowed from the

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "cli/chat.h"
 #include "cli/answer.h"
+#include "cli/prompt_options.h"
 #include "cli/remedy.h"
 #include "cli/streams.h"
 #include "cli/verbs.h"
@@ -18,13 +19,16 @@
 
 static mn_text_list files;
 static const char *system_prompt;
-static bool verbose;
+static bool verbose, raw;
 
 static const mn_option options[] = {
     MN_OPTION_TEXTS("f file", &files, "FILE", "a text to talk about; may be repeated, as /read"),
     MN_OPTION_TEXT("sys system-prompt", &system_prompt, "TEXT", NULL,
                    "system message, for models with a chat template"),
     MN_OPTION_FLAG("v verbose", &verbose, "say what was chosen: the seed"),
+    MN_OPTION_FLAG("raw", &raw,
+                   "no template: the model goes on with all that was read, typed and answered, line by line"),
+    MN_OPTION_GROUP(mn_prompt_option_rows),
     MN_OPTION_GROUP(mn_model_option_rows),
     MN_OPTION_GROUP(mn_sample_option_rows),
     MN_OPTIONS_END,
@@ -51,7 +55,7 @@ static void on_interrupt(int signal_number) {
     interrupted = 1;
 }
 
-bool chat_has_template(const chat *c) { return mn_engine_chat_template(c->engine) != NULL; }
+bool chat_has_template(const chat *c) { return !c->raw && mn_engine_chat_template(c->engine); }
 
 /* ---- answering ---- */
 
@@ -92,7 +96,7 @@ static mn_status generate(chat *c, const mn_tokens *tokens, mn_error *err) {
     mn_answer_request request = {.engine = c->engine,
                                  .session = c->session,
                                  .prompt = tokens,
-                                 .one_line = !chat_has_template(c),
+                                 .one_line = !c->raw && !chat_has_template(c),
                                  .has_turns = chat_has_template(c),
                                  .about_text = was_anything_read(c),
                                  .seed = c->seed + (uint64_t)c->n_answers++};
@@ -113,11 +117,12 @@ mn_status chat_answer(chat *c, mn_error *err) {
     interrupted = 0;
     MN_TRY(chat_compose(c, &tokens, err));
     mn_status status = chat_check_window(c, (int64_t)tokens.n, err);
+    if (status == MN_OK) mn_prompt_show(mn_engine_tokenizer(c->engine), tokens.data, tokens.n);
     if (status == MN_OK) status = prefill(c, &tokens, err);
     if (status == MN_OK) status = generate(c, &tokens, err);
     free(tokens.data);
     MN_TRY(status);
-    const char *text = c->answer.data + strspn(c->answer.data, " \n");
+    const char *text = c->answer.data + (c->raw ? 0 : strspn(c->answer.data, " \n"));
     return mn_conversation_add(&c->talk, MN_ENTRY_ANSWER, NULL, text, err);
 }
 
@@ -179,11 +184,13 @@ static bool talk(chat *c) {
 
 static mn_status start(chat *c, mn_error *err) {
     c->system_prompt = system_prompt;
+    c->raw = raw;
     c->seed = mn_sample_options_seed(&mn_given_sampling);
     MN_TRY(mn_sample_options_check(&mn_given_sampling, err));
     MN_TRY(mn_model_options_open(&mn_given_model, false, &c->engine, &c->session, err));
     if (system_prompt && !chat_has_template(c))
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "a system prompt needs a chat template, and this model has none.");
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "a system prompt needs a chat template, and %s.",
+                       raw ? "--raw leaves it out" : "this model has none");
     MN_TRY(chat_start(c, err));
     for (int i = 0; i < files.n; i++) MN_TRY(mn_cli_past_usage(chat_read_text(c, files.items[i], stderr, err), err));
     if (verbose) fprintf(stderr, "mnemo: seed %llu\n", (unsigned long long)c->seed);

@@ -18,7 +18,21 @@ static mn_status compose_chat(const chat *c, mn_tokens *out, mn_error *err) {
     return status;
 }
 
+/* All that was read, typed and answered, one after the other. */
+static mn_status compose_raw(const chat *c, mn_tokens *out, mn_error *err) {
+    mn_strbuf text = MN_STRBUF_INIT;
+    for (size_t i = 0; i < c->talk.n; i++) {
+        if (i > 0) mn_strbuf_putc(&text, '\n');
+        mn_strbuf_puts(&text, c->talk.entries[i].content);
+    }
+    mn_status status = text.failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for the texts.")
+                                   : mn_compose_ask(c->engine, NULL, NULL, text.data, true, out, err);
+    mn_strbuf_release(&text);
+    return status;
+}
+
 mn_status chat_compose(const chat *c, mn_tokens *out, mn_error *err) {
+    if (c->raw) return compose_raw(c, out, err);
     if (chat_has_template(c)) return compose_chat(c, out, err);
     const mn_entry *last = c->talk.n ? &c->talk.entries[c->talk.n - 1] : NULL;
     mn_strbuf document = MN_STRBUF_INIT;
@@ -59,7 +73,7 @@ bool chat_item_at(const chat *c, int index, chat_item *out) {
     for (size_t i = 0; i < c->talk.n; i++) {
         const mn_entry *e = &c->talk.entries[i];
         bool text = e->kind == MN_ENTRY_TEXT, answered = i + 1 < c->talk.n && e[1].kind == MN_ENTRY_ANSWER;
-        if (!text && !(e->kind == MN_ENTRY_QUESTION && answered && chat_has_template(c))) continue;
+        if (!text && !(e->kind == MN_ENTRY_QUESTION && answered && (c->raw || chat_has_template(c)))) continue;
         if (index-- > 0) continue;
         *out = (chat_item){.first = i, .n = text ? 1 : 2, .n_tokens = count(c, e) + (text ? 0 : count(c, e + 1))};
         return true;

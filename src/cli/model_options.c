@@ -2,8 +2,10 @@
 
 #include "base/checked.h"
 #include "cli/model_file.h"
+#include "cli/prompt_options.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 mn_model_options mn_given_model;
 
@@ -46,8 +48,12 @@ const mn_option mn_model_option_rows[] = {
 mn_status mn_model_options_engine(mn_model_options *o, bool exact, mn_engine **engine, mn_error *err) {
     *engine = NULL;
     MN_TRY(mn_model_file_find(&o->model, err));
-    mn_engine_params params = {.n_threads = (int)o->n_threads, .exact = exact};
-    MN_TRY(mn_engine_open(o->model, &params, engine, err));
+    char *template;
+    MN_TRY(mn_chat_template_given(o->chat_template, &template, err));
+    mn_engine_params params = {.n_threads = (int)o->n_threads, .exact = exact, .chat_template = template};
+    mn_status status = mn_engine_open(o->model, &params, engine, err);
+    free(template);
+    MN_TRY(status);
     for (int i = 0; mn_engine_note(*engine, i); i++) fprintf(stderr, "mnemo: %s\n", mn_engine_note(*engine, i));
     return MN_OK;
 }

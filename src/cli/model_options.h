@@ -18,7 +18,8 @@ typedef struct mn_model_options {
     int64_t yarn_orig_ctx;
     double yarn_ext_factor; /* negative: the default, so that 0 can be told from it */
     double yarn_attn_factor, yarn_beta_slow, yarn_beta_fast;
-    bool beyond; /* no option: verbs that measure set it, see mn_position_params */
+    const char *chat_template; /* in the place of the model's: see mn_chat_template_given; NULL = the model's */
+    bool beyond;               /* no option: verbs that measure set it, see mn_position_params */
 } mn_model_options;
 
 /* What was given to the verb that runs, and the rows for its table: MN_OPTION_GROUP(mn_model_option_rows). */

@@ -3,6 +3,7 @@
 #include "cli/answer.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"
+#include "cli/prompt_options.h"
 #include "cli/run_report.h"
 #include "cli/saved_session.h"
 #include "cli/signals.h"
@@ -34,6 +35,7 @@ static const mn_option options[] = {
     MN_OPTION_FLAG("json", &as_json, "print one JSON object: answer, why it ended, figures, ids"),
     MN_OPTION_FLAG("q quiet", &quiet, "no line of figures"),
     MN_OPTION_FLAG("v verbose", &verbose, "say what was chosen: the seed"),
+    MN_OPTION_GROUP(mn_prompt_option_rows),
     MN_OPTION_GROUP(mn_model_option_rows),
     MN_OPTION_GROUP(mn_sample_option_rows),
     MN_OPTIONS_END,
@@ -157,6 +159,7 @@ static mn_status set_up(job *j, mn_error *err) {
 static mn_status work(job *j, mn_error *err) {
     int64_t room = mn_given_sampling.n_predict > 0 ? mn_given_sampling.n_predict : MN_ANSWER_TOKENS;
     MN_TRY(mn_window_check(&mn_given_model, j->engine, j->session, (int64_t)j->tokens.n, room, err));
+    mn_prompt_show(mn_engine_tokenizer(j->engine), j->tokens.data, j->tokens.n);
     mn_text_note_fallback(mn_engine_tokenizer(j->engine), j->tokens.data, j->tokens.n);
     if (verbose) fprintf(stderr, "mnemo: seed %llu\n", (unsigned long long)j->figures.seed);
     MN_TRY(prefill(j, err));

@@ -2,57 +2,18 @@
 
 #include "base/strbuf.h"
 #include "session/engine.h"
+#include "tokenizer/chat_tokens.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A control token's spelling as a string the caller frees; "" for id -1. */
-static char *spelling(const mn_tokenizer *t, int32_t id) {
-    size_t bytes = 0;
-    const char *piece = id >= 0 ? mn_token_piece(t, id, true, &bytes) : "";
-    return strndup(piece, bytes);
-}
-
-/* Tokenises a rendering: spans from messages are plain. */
-static mn_status tokenize_rendering(const mn_tokenizer *t, const char *text, size_t bytes, const mn_chat_span *spans,
-                                    size_t n_spans, mn_tokens *out, mn_error *err) {
-    mn_text_range *plain = malloc((n_spans + 1) * sizeof *plain);
-    size_t n_plain = 0;
-    if (!plain) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu spans of a conversation.", n_spans);
-    for (size_t i = 0; i < n_spans; i++)
-        if (spans[i].from_message) plain[n_plain++] = (mn_text_range){spans[i].begin, spans[i].end};
-    mn_status status = mn_tokenize_prompt(t, text, bytes, plain, n_plain, &out->data, &out->n, err);
-    free(plain);
-    return status;
-}
-
-static mn_status render(const mn_engine *e, const mn_chat_template *template, const mn_chat_message *messages, size_t n,
-                        mn_tokens *out, mn_error *err) {
-    const mn_special_tokens *roles = mn_tokenizer_specials(e->tokenizer);
-    char *bos = spelling(e->tokenizer, roles->bos), *eos = spelling(e->tokenizer, roles->eos), *text = NULL;
-    mn_chat_options options = {.bos_token = bos ? bos : "", .eos_token = eos ? eos : "", .add_generation_prompt = true};
-    mn_chat_span *spans = NULL;
-    size_t bytes, n_spans;
-    mn_status status = mn_chat_template_render(template, messages, n, &options, &text, &bytes, &spans, &n_spans, err);
-    if (status == MN_OK) status = tokenize_rendering(e->tokenizer, text, bytes, spans, n_spans, out, err);
-    free(text);
-    free(spans);
-    free(bos);
-    free(eos);
-    return status;
-}
-
 mn_status mn_compose_chat(const mn_engine *e, const mn_chat_message *messages, size_t n_messages, mn_tokens *out,
                           mn_error *err) {
-    mn_chat_template *template;
     *out = (mn_tokens){0};
     if (!e->chat_template)
         return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_ASK, 0}),
                             "%s has no chat template; ask about a text, or continue one.", mn_gguf_path(e->model.gguf));
-    MN_TRY(mn_chat_template_create(e->chat_template, strlen(e->chat_template), &template, err));
-    mn_status status = render(e, template, messages, n_messages, out, err);
-    mn_chat_template_destroy(template);
-    return status;
+    return mn_chat_tokens(e->tokenizer, e->chat_template, messages, n_messages, NULL, &out->data, &out->n, err);
 }
 
 /* Replaces {document} and {prompt} in the ask template, each where it stands: what they hold is not searched again. */

@@ -1,5 +1,7 @@
 #include "session/engine.h"
 
+#include "tokenizer/chat_tokens.h"
+
 #include "model/unread.h"
 
 #include <stdlib.h>
@@ -22,6 +24,12 @@ static mn_status check_vocabulary(const mn_engine *e, mn_error *err) {
                    mn_gguf_path(e->model.gguf), n_tokens, e->model.config.n_vocab);
 }
 
+static mn_status choose_template(mn_engine *e, const char *given, mn_error *err) {
+    if (!given) return mn_chat_template_load(e->model.gguf, &e->chat_template, err);
+    e->chat_template = strdup(given);
+    return e->chat_template ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for a chat template.");
+}
+
 static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_params *params, mn_error *err) {
     mn_cpu_level level;
     MN_TRY(mn_cpu_choose(&level, err));
@@ -29,7 +37,7 @@ static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_para
     MN_TRY(mn_tokenizer_create(e->model.gguf, &e->tokenizer, err));
     MN_TRY(check_vocabulary(e, err));
     MN_TRY(copy_text(e->model.gguf, "general.name", &e->name, err));
-    MN_TRY(copy_text(e->model.gguf, "tokenizer.chat_template", &e->chat_template, err));
+    MN_TRY(choose_template(e, params->chat_template, err));
     MN_TRY(copy_text(e->model.gguf, "mnemo.ask_template", &e->ask_template, err));
     mn_model_note_unread(&e->model, &e->notes);
     for (int i = 0; mn_tokenizer_note(e->tokenizer, i); i++)
