@@ -12,6 +12,7 @@ enum {
     MIN_ROWS_PER_CHUNK = 48, /* below this, expanding a panel again costs more than it wins */
     ROWS_STEP = 32,          /* rows of a chunk come in multiples of this: whole tiles */
     LINE_BYTES = 64,
+    FEW_OUTPUTS = 16,       /* what few takes at once */
     STREAM_BYTES = 1 << 20, /* results of this size leave the second-level cache before they are read */
     SUMS_BYTES = 1 << 19,   /* a group's sums, which share the second-level cache with a block of x */
     X_BYTES = 1 << 19       /* a block of x, which all panels read again */
@@ -22,6 +23,7 @@ typedef struct product {
     int64_t n_in, n_out;
     bool stream;   /* see mn_matmul_sums */
     bool lone_row; /* a row that the path has a kernel of its own for, and for this type */
+    bool few_rows; /* the same of a few */
     int64_t rows_per_chunk, n_chunks;
     int64_t n_panels, panels_per_group, n_groups;
     int64_t first_item, n_items; /* item = chunk of rows * n_groups + group of panels */
@@ -144,6 +146,14 @@ static void run_lone_row(const group *g, void *panel) {
     }
 }
 
+static void run_few_rows(const group *g, void *panel) {
+    const mn_matmul_task *t = &g->p->task;
+    for (int64_t i = 0; i < g->n_panels; i++) {
+        mn_matmul_part part = part_of(g, i);
+        t->path->few(&part, t->x, t->x_row_bytes, g->n_rows, panel, t->out + part.first_output, t->out_stride);
+    }
+}
+
 static void run_items_of(const job *j, const product *p, int64_t begin, int64_t end, char *work) {
     const mn_matmul_path *path = p->task.path;
     if (path->enter) path->enter();
@@ -151,6 +161,8 @@ static void run_items_of(const job *j, const product *p, int64_t begin, int64_t 
         group g = group_of(j, p, item, (float *)(work + 2 * j->panel_bytes));
         if (p->lone_row)
             run_lone_row(&g, work);
+        else if (p->few_rows)
+            run_few_rows(&g, work);
         else if (path->finish)
             run_group_ahead(j, &g, work, work + j->panel_bytes);
         else
@@ -237,6 +249,8 @@ mn_status mn_matmul_run(const mn_compute *c, const mn_matmul_task *tasks, int n_
         p->n_out = p->task.w->ne[p->task.transposed ? 0 : 1];
         if (p->task.w_row_bytes == 0) p->task.w_row_bytes = mn_tensor_row_bytes(p->task.w);
         p->stream = wants_stream(p, n_rows);
+        p->few_rows = p->task.path->few && n_rows > 1 && n_rows <= p->task.path->few_rows && p->n_out >= FEW_OUTPUTS &&
+                      !p->task.transposed && !p->task.add;
         p->lone_row = n_rows == 1 && p->task.path->row && !p->task.transposed && !p->task.add &&
                       p->task.path == mn_matmul_choose_path(c, p->task.w->type, 1);
         split(p, n_rows, n_threads);
@@ -255,7 +269,7 @@ mn_status mn_matmul_run(const mn_compute *c, const mn_matmul_task *tasks, int n_
 const mn_matmul_path *mn_matmul_choose_path(const mn_compute *c, mn_dtype type, int64_t n_rows) {
     const mn_matmul_kernels *kernels = &c->kernels->matmul;
     if (c->exact) return kernels->exact;
-    return n_rows >= MN_MANY_ROWS && kernels->many[type] ? kernels->many[type] : kernels->fast[type];
+    return n_rows >= kernels->many_rows[type] && kernels->many[type] ? kernels->many[type] : kernels->fast[type];
 }
 
 static mn_status multiply(const mn_compute *c, mn_matmul_path_fn *choose, float *const *outs,

@@ -7,22 +7,23 @@
  * quantised weights (an error of at most max|x_block| / 254 in each x_i), or rounded to bf16 for f16 and bf16 weights
  * (f16 weights too: 2^-9 relative in each factor); the other levels, and f32 weights, compute as in exact mode.
  *
- * Levels with SIMD but no dot products of bytes (avx2, avx512) quantise activations when there are fewer than
- * MN_MANY_ROWS rows, which wait for memory; more rows wait for products, f32 multiplies them no slower, and they are
- * computed as in exact mode. With AVX-VNNI (avxvnni) more rows are quantised as well, and summed in another order.
+ * Levels with SIMD but no dot products of bytes (avx2, avx512) quantise activations when there are fewer rows than
+ * many_rows (48 on avx2, 16 on avx512), which wait for memory; more rows wait for products, f32 multiplies them no
+ * slower, and they are computed as in exact mode. With AVX-VNNI (avxvnni) more rows are quantised as well, and summed
+ * in another order.
  *
- * Levels with tiles (amx) round to bf16 in fast mode when there are MN_MANY_ROWS rows or more, activations and weights
+ * Levels with tiles (amx) round to bf16 in fast mode when there are many_rows rows or more, activations and weights
  * of every type but f32: 2^-9 relative in each factor, less than 8 bits per 32 cost.
  *
  * In both modes every output is summed over i in one fixed order: a row's result does not depend on n_rows, on the
  * other rows, or on the number of threads, bit for bit; but where the two paragraphs above say so, and for f16 and bf16
- * weights on avx2 and avx512, n_rows below MN_MANY_ROWS give other bits than n_rows from there on.
+ * weights on avx2 and avx512, n_rows below many_rows give other bits than n_rows from there on.
  *
  * How: W is cut into panels of a few vectors of outputs and a block of inputs. A panel is expanded once into the form
  * that the dot instructions want, small enough for the first-level cache, and all rows of x pass over it, a tile of
  * accumulators in registers at a time. One row goes the same way, or where that does not keep up with memory, by a
- * kernel of its own that adds up in the same order. Few rows on avx2, but for f32 weights, have a tile that reads W as
- * it lies.
+ * kernel of its own that adds up in the same order. Few rows, but of f32 weights, have a tile on avx2 that reads W as
+ * it is stored, and of quantised weights on avx512bf16 a kernel that unpacks W into registers.
  */
 #ifndef MN_KERNELS_MATMUL_H
 #define MN_KERNELS_MATMUL_H
@@ -83,15 +84,21 @@ typedef struct mn_matmul_path {
     /* The same for one row (GEMV) and all inputs (first_input = 0), bit for bit, where memory is the limit; panel is
      * room to work. NULL: pack and tile do it. */
     void (*row)(const mn_matmul_part *part, const void *x, void *panel, float *out);
+    /* The same for 2 to few_rows rows of x, x_row_bytes apart, and a W of 16 outputs or more; bit for bit what pack and
+     * tile give. NULL: they do it. */
+    void (*few)(const mn_matmul_part *part, const void *x, size_t x_row_bytes, int64_t n_rows, void *panel, float *out,
+                int64_t out_stride);
+    int few_rows;
 } mn_matmul_path;
 
-enum { MN_MANY_ROWS = 8 };
+enum { MN_MANY_ROWS = 8 }; /* many_rows, where a level does not say otherwise */
 
 typedef struct mn_matmul_kernels {
     const mn_matmul_path *exact;
     const mn_matmul_path *fast[MN_DTYPE_COUNT];
-    /* Instead of fast from MN_MANY_ROWS rows on; NULL: fast does them as well. */
+    /* Instead of fast from many_rows rows on; NULL: fast does them as well. */
     const mn_matmul_path *many[MN_DTYPE_COUNT];
+    int many_rows[MN_DTYPE_COUNT];
 } mn_matmul_kernels;
 
 void mn_matmul_init_generic(mn_matmul_kernels *table);

@@ -247,6 +247,7 @@ static void pack_transposed(const mn_matmul_part *part, const mn_vec_kernels *ve
 PATH(halves, pack, pack_transposed);
 
 void mn_matmul_init_amx(mn_matmul_kernels *table) {
+    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->many_rows[type] = MN_MANY_ROWS;
     table->many[MN_F16] = table->many[MN_BF16] = &path_halves;
     table->many[MN_Q8_0] = &path_q8_0;
     table->many[MN_Q4_0] = &path_q4_0;

@@ -3,7 +3,10 @@
 #include "kernels/matmul_panel_avx512.h"
 #include "kernels/matmul_row_avx512.h"
 
-enum { INPUTS = 256 };
+enum {
+    INPUTS = 256,
+    QUANTISED_F32_WINS = 16 /* rows from which this is faster than reading quantised W as it is stored */
+};
 
 typedef struct panel {
     mn_panel_column column[INPUTS];
@@ -113,7 +116,10 @@ PATH(path_f32, row)
 
 void mn_matmul_init_avx512(mn_matmul_kernels *table) {
     table->exact = &path_any;
-    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->many[type] = &path_any;
+    for (int type = 0; type < MN_DTYPE_COUNT; type++) {
+        table->many[type] = &path_any;
+        table->many_rows[type] = type == MN_F16 || type == MN_BF16 ? MN_MANY_ROWS : QUANTISED_F32_WINS;
+    }
     table->fast[MN_F32] = &path_f32;
     table->many[MN_F32] = NULL; /* the tile's sums, as those of the row */
 }

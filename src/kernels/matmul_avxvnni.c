@@ -58,13 +58,16 @@ MN_ALWAYS_INLINE void pack_scales(const mn_unpack_form f, mn_unpack_scales_fn *s
     }
 }
 
-/* One chunk of 8 rows, from where they stand. */
+/* One chunk of 8 rows, from where they stand. Meanwhile memory works on the panel that follows, `ahead` bytes further:
+ * the processor's own prefetcher does not follow so many rows. */
 MN_ALWAYS_INLINE void pack_rows(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpack_scales_fn *scales_of,
-                                const char *const rows[GROUP], panel_chunk *p, int group) {
+                                const char *const rows[GROUP], size_t ahead, panel_chunk *p, int group) {
     const __m256i up = _mm256_set1_epi8(f.u_bits == 8 ? -128 : 0);
 #pragma GCC unroll 8
     for (int i = 0; i < MN_FEW_BLOCKS; i++) {
         __m256i v[GROUP];
+        for (int o = 0; o < GROUP && (size_t)i * 64 < f.chunk_bytes; o++)
+            _mm_prefetch((const char *)((uintptr_t)rows[o] + ahead + (uintptr_t)i * 64), _MM_HINT_T1);
         for (int o = 0; o < GROUP; o++) v[o] = _mm256_xor_si256(u_of(rows[o], i), up);
         transpose(v, (__m256i(*)[2]) & p->u[8 * i][group]);
     }
@@ -85,7 +88,7 @@ MN_ALWAYS_INLINE void pack(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpa
                 memset(rest[o], 0, sizeof rest[o]);
                 rows[o] = memcpy(rest[o], rows[o], f.chunk_bytes * (size_t)left / MN_FEW_INPUTS);
             }
-            pack_rows(f, u_of, scales_of, rows, p, group);
+            pack_rows(f, u_of, scales_of, rows, OUTPUTS * part->row_bytes, p, group);
         }
     }
 }
@@ -215,6 +218,6 @@ MN_ALWAYS_INLINE void tile(const mn_unpack_form f, const mn_matmul_part *part, c
 MN_UNPACK_TYPES(PATH)
 
 void mn_matmul_init_avxvnni(mn_matmul_kernels *table) {
-#define ENTER(type, dtype, ...) table->many[dtype] = &path_##type;
+#define ENTER(type, dtype, ...) table->many[dtype] = &path_##type, table->many_rows[dtype] = MN_MANY_ROWS;
     MN_UNPACK_TYPES(ENTER)
 }

@@ -4,7 +4,7 @@
  */
 #include "kernels/matmul_few_avx2.h"
 
-enum { STEP = 16 };
+enum { STEP = 16, MAX_ROWS = 7, F32_WINS = 16 }; /* rows: whose sums stay in registers; from which panels of f32 win */
 
 /* Eight weights. */
 typedef __m256 load_fn(const uint16_t *p);
@@ -38,7 +38,7 @@ MN_ALWAYS_INLINE void add_step(load_fn *load, const int n_rows, const uint16_t *
 /* One output of n_rows rows, in registers; w: a row of W. A rest of fewer than 16 inputs is filled up with zeros. */
 MN_ALWAYS_INLINE void output_rows(load_fn *load, const int n_rows, int64_t n_in, const uint16_t *w, const char *x,
                                   size_t x_row_bytes, float *out, int64_t out_stride) {
-    __m256 sum[MN_MANY_ROWS][2];
+    __m256 sum[MAX_ROWS][2];
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) sum[r][0] = sum[r][1] = _mm256_setzero_ps();
     for (; n_in >= STEP; n_in -= STEP, w += STEP, x += STEP * sizeof(float)) {
@@ -63,6 +63,8 @@ MN_ALWAYS_INLINE void outputs(load_fn *load, const int n_rows, const mn_matmul_p
 
 MN_ALWAYS_INLINE void tile(load_fn *load, const mn_matmul_part *part, const char *x, size_t x_row_bytes, int64_t n_rows,
                            float *out, int64_t out_stride) {
+    for (; n_rows > MAX_ROWS; n_rows -= MAX_ROWS, x += MAX_ROWS * x_row_bytes, out += MAX_ROWS * out_stride)
+        outputs(load, MAX_ROWS, part, x, x_row_bytes, out, out_stride);
     switch (n_rows) {
     case 1: outputs(load, 1, part, x, x_row_bytes, out, out_stride); break;
     case 2: outputs(load, 2, part, x, x_row_bytes, out, out_stride); break;
@@ -70,7 +72,7 @@ MN_ALWAYS_INLINE void tile(load_fn *load, const mn_matmul_part *part, const char
     case 4: outputs(load, 4, part, x, x_row_bytes, out, out_stride); break;
     case 5: outputs(load, 5, part, x, x_row_bytes, out, out_stride); break;
     case 6: outputs(load, 6, part, x, x_row_bytes, out, out_stride); break;
-    default: outputs(load, 7, part, x, x_row_bytes, out, out_stride); break;
+    default: outputs(load, MAX_ROWS, part, x, x_row_bytes, out, out_stride); break;
     }
 }
 
@@ -89,4 +91,5 @@ PATH(bf16)
 void mn_matmul_init_few_halves_avx2(mn_matmul_kernels *table) {
     table->fast[MN_F16] = &path_f16;
     table->fast[MN_BF16] = &path_bf16;
+    table->many_rows[MN_F16] = table->many_rows[MN_BF16] = F32_WINS;
 }

@@ -3,6 +3,11 @@
 
 #include <math.h>
 
+enum {
+    MAX_ROWS = 8, /* that pass over a chunk of W before the next */
+    F32_WINS = 48 /* rows from which panels of f32 are about as fast, and exact */
+};
+
 size_t mn_few_x_row_bytes(int64_t n_in) {
     return mn_odd_lines((size_t)((n_in + MN_FEW_INPUTS - 1) / MN_FEW_INPUTS) * sizeof(mn_few_x));
 }
@@ -141,12 +146,12 @@ MN_ALWAYS_INLINE void add_chunk(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn
     }
 }
 
-/* One output of fewer than MN_MANY_ROWS rows; src: a row of W. A rest of fewer than 256 inputs is filled up with zeros.
+/* One output of up to MAX_ROWS rows; src: a row of W. A rest of fewer than 256 inputs is filled up with zeros.
  */
 MN_ALWAYS_INLINE void output_rows(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpack_scales_fn *scales_of,
                                   int64_t n_in, const int n_rows, const char *src, const char *x, size_t x_row_bytes,
                                   float *out, int64_t out_stride) {
-    __m256 sum[MN_MANY_ROWS];
+    __m256 sum[MAX_ROWS];
     for (int r = 0; r < n_rows; r++) sum[r] = _mm256_setzero_ps();
     for (; n_in >= MN_FEW_INPUTS; n_in -= MN_FEW_INPUTS, src += f.chunk_bytes, x += sizeof(mn_few_x)) {
         for (size_t at = 0; at < f.chunk_bytes; at += 64) _mm_prefetch(src + MN_FEW_AHEAD_BYTES + at, _MM_HINT_T1);
@@ -167,10 +172,10 @@ MN_ALWAYS_INLINE void tile(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpa
     const char *src = mn_matmul_row(part, 0);
     size_t stride = mn_tensor_row_bytes(part->w);
     for (int o = 0; o < part->n_outputs; o++, src += stride, out++) {
-        if (n_rows == 1)
-            output_rows(f, u_of, scales_of, part->n_inputs, 1, src, x, x_row_bytes, out, out_stride);
-        else
-            output_rows(f, u_of, scales_of, part->n_inputs, (int)n_rows, src, x, x_row_bytes, out, out_stride);
+        if (n_rows == 1) output_rows(f, u_of, scales_of, part->n_inputs, 1, src, x, x_row_bytes, out, out_stride);
+        for (int64_t r = 0; n_rows > 1 && r < n_rows; r += MAX_ROWS)
+            output_rows(f, u_of, scales_of, part->n_inputs, (int)(n_rows - r < MAX_ROWS ? n_rows - r : MAX_ROWS), src,
+                        x + (size_t)r * x_row_bytes, x_row_bytes, out + r * out_stride, out_stride);
     }
 }
 
@@ -187,6 +192,6 @@ MN_ALWAYS_INLINE void tile(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpa
 MN_UNPACK_TYPES(PATH)
 
 void mn_matmul_init_few_quant_avx2(mn_matmul_kernels *table) {
-#define ENTER(type, dtype, ...) table->fast[dtype] = &path_##type;
+#define ENTER(type, dtype, ...) table->fast[dtype] = &path_##type, table->many_rows[dtype] = F32_WINS;
     MN_UNPACK_TYPES(ENTER)
 }

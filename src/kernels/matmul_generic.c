@@ -76,5 +76,6 @@ static const mn_matmul_path f32_path = {
 
 void mn_matmul_init_generic(mn_matmul_kernels *table) {
     table->exact = &f32_path;
-    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->fast[type] = &f32_path;
+    for (int type = 0; type < MN_DTYPE_COUNT; type++)
+        table->fast[type] = &f32_path, table->many_rows[type] = MN_MANY_ROWS;
 }

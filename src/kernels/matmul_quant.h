@@ -48,6 +48,14 @@ typedef void mn_quant_row_fn(const mn_matmul_part *part, const void *x, void *pa
 mn_quant_row_fn mn_quant_row_q8_0, mn_quant_row_q4_0, mn_quant_row_iq4_nl, mn_quant_row_q4_k, mn_quant_row_q5_k,
     mn_quant_row_q6_k;
 
+/* The `few` of a path (see mn_matmul_path), up to so many rows. */
+enum { MN_QUANT_FEW_ROWS = 16 };
+typedef void mn_quant_few_fn(const mn_matmul_part *part, const void *x, size_t x_row_bytes, int64_t n_rows, void *panel,
+                             float *out, int64_t out_stride);
+
+mn_quant_few_fn mn_quant_few_q8_0, mn_quant_few_q4_0, mn_quant_few_q4_1, mn_quant_few_q5_0, mn_quant_few_q5_1,
+    mn_quant_few_iq4_nl, mn_quant_few_q2_k, mn_quant_few_q3_k, mn_quant_few_q4_k, mn_quant_few_q5_k, mn_quant_few_q6_k;
+
 /* Enters the quantised types' paths. */
 void mn_matmul_init_quant_avx512bf16(mn_matmul_kernels *table);
 

@@ -185,6 +185,8 @@ FORM(halves_min, .sub_blocks = 2, .has_min = true)
         .pack = pack_##type,                                                                                           \
         .tile = tile_##form_name,                                                                                      \
         .row = row_fn,                                                                                                 \
+        .few = mn_quant_few_##type,                                                                                    \
+        .few_rows = MN_QUANT_FEW_ROWS,                                                                                 \
     };
 PATH(q8_0, offset_7, mn_quant_row_q8_0)
 PATH(q4_0, offset_3, mn_quant_row_q4_0)

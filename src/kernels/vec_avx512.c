@@ -19,6 +19,7 @@ static void f16_from_f32(const float *src, uint16_t *dst, int64_t n) {
     for (; i < n; i++) dst[i] = mn_f16_from_f32(src[i]);
 }
 
+#define LOAD_BYTES(p) (vf) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
 #include "kernels/vec_simd.h"
 
 void mn_vec_init_avx512(mn_vec_kernels *table) { vec_init(table); }

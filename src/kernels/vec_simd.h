@@ -1,5 +1,6 @@
 /* The vector kernels, written once for every width in the compiler's vector types. A level's file defines LANES (floats
- * in a register), the two conversions of f16 and mn_transpose, includes this, and has the whole table in vec_init. */
+ * in a register), the two conversions of f16, mn_transpose and, where that is faster, LOAD_BYTES; it includes this, and
+ * has the whole table in vec_init. */
 #include "kernels/vec.h"
 #include "kernels/vec_lanes.h"
 #include "tensor/blocks.h"
@@ -9,6 +10,7 @@
 typedef uint32_t vu __attribute__((vector_size(LANES * 4)));
 typedef uint16_t vh __attribute__((vector_size(LANES * 2)));
 typedef int8_t vb __attribute__((vector_size(LANES)));
+typedef uint8_t v16 __attribute__((vector_size(16)));
 
 static float vec_dot(const float *x, const float *y, int64_t n) {
     vf sum[4] = {{0}};
@@ -133,11 +135,15 @@ static void bf16_from_f32(const float *src, uint16_t *dst, int64_t n) {
     for (; i < n; i++) dst[i] = mn_bf16_from_f32(src[i]);
 }
 
-/* LANES signed bytes as floats. */
+/* LANES signed bytes as floats. Compilers find the instruction for it on some levels only. */
 INLINE vf load_bytes(const int8_t *p) {
+#ifdef LOAD_BYTES
+    return LOAD_BYTES(p);
+#else
     vb b;
     memcpy(&b, p, sizeof b);
     return __builtin_convertvector(__builtin_convertvector(b, vi), vf);
+#endif
 }
 
 INLINE void store_bytes(int8_t *p, vf v) {
@@ -156,10 +162,12 @@ static void q4_0_to_f32(const mn_q4_0 *block, float *dst, int64_t n) {
     for (; n > 0; n -= MN_BLOCK, dst += MN_BLOCK, block++) {
         float d = mn_f16_to_f32(block->d);
         int8_t q[MN_BLOCK];
-        for (int j = 0; j < 16; j++) {
-            q[j] = (int8_t)((block->q[j] & 15) - 8);
-            q[j + 16] = (int8_t)((block->q[j] >> 4) - 8);
-        }
+        v16 nibbles, low, high;
+        memcpy(&nibbles, block->q, sizeof nibbles);
+        low = (nibbles & 15) - 8;
+        high = (nibbles >> 4) - 8;
+        memcpy(q, &low, sizeof low);
+        memcpy(q + sizeof low, &high, sizeof high);
         for (int j = 0; j < MN_BLOCK; j += LANES) store(dst + j, load_bytes(q + j) * d);
     }
 }

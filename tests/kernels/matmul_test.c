@@ -91,7 +91,8 @@ static void check_against_double(const mn_kernels *kernels, bool exact, const mn
                 quantised += max_x / 254 * sum_w;
             }
             double allowed = magnitude * (double)(n_in + 8) * 0x1p-24 + quantised * 1.001;
-            bool many = !exact && w->type != MN_F32 && n_rows >= MN_MANY_ROWS && kernels->matmul.many[w->type];
+            bool many = !exact && w->type != MN_F32 && n_rows >= kernels->matmul.many_rows[w->type] &&
+                        kernels->matmul.many[w->type];
             bool to_bf16 =
                 many ? kernels->level >= MN_CPU_AMX : !exact && halves && kernels->level >= MN_CPU_AVX512BF16;
             if (many && kernels->level != MN_CPU_AVXVNNI) allowed = magnitude * (double)(n_in + 8) * 0x1p-24;
@@ -113,12 +114,13 @@ static void check_same_bits(const mn_kernels *kernels, bool exact, const mn_tens
     int64_t n_in = w->ne[0], n_out = w->ne[1], stride = n_out + 3;
     static const struct {
         int n_threads, chunk;
-    } cuts[] = {{1, 1}, {1, 5}, {3, 1000}, {2, 1000}, {7, 6}, {2, 8}, {1, 17}, {3, 40}};
-    bool apart = !exact && n_rows >= MN_MANY_ROWS && kernels->matmul.many[w->type];
+    } cuts[] = {{1, 1}, {1, 5}, {3, 1000}, {2, 1000}, {7, 6}, {2, 8}, {1, 17}, {3, 40}, {2, 16}};
+    int many_rows = kernels->matmul.many_rows[w->type];
+    bool has_many = !exact && kernels->matmul.many[w->type], apart = has_many && n_rows >= many_rows;
     float *out = malloc((size_t)(stride * n_rows) * sizeof *out);
-    for (int cut = 0; cut < (n_rows >= 12 ? 8 : 3); cut++) {
-        if (apart && (cuts[cut].chunk < MN_MANY_ROWS ||
-                      (n_rows % cuts[cut].chunk > 0 && n_rows % cuts[cut].chunk < MN_MANY_ROWS)))
+    for (int cut = 0; cut < (n_rows >= 12 ? 9 : 3); cut++) {
+        if (apart &&
+            (cuts[cut].chunk < many_rows || (n_rows % cuts[cut].chunk > 0 && n_rows % cuts[cut].chunk < many_rows)))
             continue;
         memset(out, 0xff, (size_t)(stride * n_rows) * sizeof *out);
         for (int r = 0; r < n_rows; r += cuts[cut].chunk) {
@@ -184,15 +186,15 @@ static void set_scales(mn_dtype type, void *block) {
 
 /* The largest weights and activations that there are, of every sign: sums in few bits must hold them. */
 static void check_extremes(const mn_kernels *kernels, mn_dtype type) {
-    enum { N_IN = 512, N_OUT = 5, N_ROWS = 9 };
-    static const unsigned char patterns[N_OUT] = {0x00, 0xff, 0x80, 0x7f, 0x0f};
+    enum { N_IN = 512, N_PATTERNS = 5, N_OUT = 4 * N_PATTERNS, N_ROWS = 9 };
+    static const unsigned char patterns[N_PATTERNS] = {0x00, 0xff, 0x80, 0x7f, 0x0f};
     const mn_dtype_info *info = mn_dtype_get(type);
     mn_tensor w = {.name = "w", .type = type, .n_dims = 2, .ne = {N_IN, N_OUT, 1, 1}};
     size_t row_bytes = mn_tensor_row_bytes(&w);
     w.bytes = row_bytes * N_OUT;
     unsigned char *data = malloc(w.bytes);
     for (int o = 0; o < N_OUT; o++) {
-        memset(data + (size_t)o * row_bytes, patterns[o], row_bytes);
+        memset(data + (size_t)o * row_bytes, patterns[o % N_PATTERNS], row_bytes);
         for (int b = 0; b < N_IN / info->block_elems; b++)
             set_scales(type, data + (size_t)o * row_bytes + (size_t)(b * info->block_bytes));
     }
@@ -229,17 +231,17 @@ static void rows_are_split_when_outputs_are_few(void **state) {
 /* Groups of panels with several blocks of inputs, whose sums wait between them, and results so large that they are
  * written around the caches: the same bits as in small pieces, whose rows are no whole lines. */
 static void check_large(const mn_kernels *kernels, mn_dtype type, shape s) {
-    enum { CHUNK = 40 };
+    enum { CHUNK = 48, MOST = 2 * CHUNK - 1 }; /* many rows of every type and level */
     mn_random rng;
     mn_random_seed(&rng, 11, (uint64_t)type);
     mn_tensor w = make_weights(type, s.n_in, s.n_out, &rng);
     float *x = random_floats((size_t)(s.n_in * s.n_rows), &rng);
     float *out = aligned_alloc(64, (size_t)(s.n_out * s.n_rows) * sizeof *out);
-    float *piece = malloc((size_t)((s.n_out + 1) * CHUNK) * sizeof *piece);
+    float *piece = malloc((size_t)((s.n_out + 1) * MOST) * sizeof *piece);
     memset(out, 0xff, (size_t)(s.n_out * s.n_rows) * sizeof *out);
     multiply(kernels, 2, false, &w, x, s.n_in, s.n_rows, out, s.n_out);
-    for (int r = 0; r < s.n_rows; r += CHUNK) {
-        int n = s.n_rows - r < CHUNK ? s.n_rows - r : CHUNK;
+    for (int r = 0, n; r < s.n_rows; r += n) {
+        n = s.n_rows - r <= MOST ? s.n_rows - r : CHUNK;
         multiply(kernels, 1, false, &w, x + r * s.n_in, s.n_in, n, piece, s.n_out + 1);
         for (int i = 0; i < n; i++)
             assert_memory_equal(out + (r + i) * s.n_out, piece + i * (s.n_out + 1), (size_t)s.n_out * sizeof *out);
