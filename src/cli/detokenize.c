@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 typedef struct settings {
     const char *model, *file;
@@ -47,7 +48,10 @@ static mn_status detokenize(const settings *s, const mn_tokenizer *tokenizer, co
     if (status == MN_OK) status = mn_detokenize(tokenizer, ids, n, s->special, &text, &bytes, err);
     free(ids);
     if (status != MN_OK) return status;
-    bool written = fwrite(text, 1, bytes, stdout) == bytes && !fflush(stdout);
+    bool written = fwrite(text, 1, bytes, stdout) == bytes;
+    /* A file gets the text to the byte; on a terminal the next line begins a new one. */
+    if (written && bytes > 0 && text[bytes - 1] != '\n' && isatty(STDOUT_FILENO)) putchar('\n');
+    written = written && !fflush(stdout);
     free(text);
     return written ? MN_OK : mn_fail(err, MN_ERR_IO, "The text could not be written to standard output.");
 }

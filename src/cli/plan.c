@@ -6,6 +6,7 @@
 #include "cli/model_file.h"
 #include "cli/options.h"
 #include "cli/plan_table.h"
+#include "cli/plan_text.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "session/session.h"
@@ -21,6 +22,7 @@ static const size_t PEAK_BUFFER_BYTES = (size_t)64 << 20;
 typedef struct plan_args {
     const char *path, *type_k, *type_v, *attn, *attn_layers, *map;
     int64_t n_ctx, n_batch, n_threads;
+    mn_text_list files;
     bool json;
 } plan_args;
 
@@ -33,6 +35,7 @@ typedef struct findings {
     mn_time_plan time;
     mn_peaks peaks;
     size_t free_bytes;
+    int64_t n_tokens, needed;    /* of the texts, and of a window that holds them; 0 = none were named */
     int64_t reach;               /* the largest window that positions cover as they are */
     int64_t fits_f16, fits_q8_0; /* largest windows that memory holds, 0 = none */
 } findings;
@@ -113,6 +116,9 @@ static void advise(const findings *f, mn_strbuf *out) {
                                                    : "what no later token sees is dropped");
     else
         advise_largest(f, out);
+    if (f->needed > f->window.n_ctx)
+        mn_strbuf_printf(out, " The text is longer: with a question and an answer it needs -c %lld.",
+                         (long long)f->needed);
     if (f->window.n_ctx > f->reach)
         mn_strbuf_printf(out, " Positions reach %lld tokens%s.", (long long)f->reach,
                          can_scale(f) ? ": run it with --rope-scaling yarn" : "");
@@ -180,6 +186,8 @@ static void print_json(const findings *f) {
     for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++)
         json_object_set_new(root, bytes[i].name, json_integer((json_int_t)MN_MIN(bytes[i].value, (size_t)INT64_MAX)));
     json_object_set_new(root, "fits", json_boolean(fits(f)));
+    if (f->needed) json_object_set_new(root, "text_tokens", json_integer(f->n_tokens));
+    if (f->needed) json_object_set_new(root, "text_needs_ctx", json_integer(f->needed));
     json_object_set_new(root, "max_ctx_positions", json_integer(f->reach));
     json_object_set_new(root, "max_ctx_f16", json_integer(MN_MIN(f->fits_f16, f->reach)));
     json_object_set_new(root, "max_ctx_q8_0", json_integer(MN_MIN(f->fits_q8_0, f->reach)));
@@ -193,17 +201,27 @@ static void print_json(const findings *f) {
     mn_strbuf_release(&advice);
 }
 
-static mn_status plan(const plan_args *args, bool *does_fit, mn_error *err) {
+/* Without -c the window is what the texts need. */
+static mn_status count_texts(findings *f, plan_args *args, mn_error *err) {
+    FILE *out = args->json ? NULL : stdout;
+    MN_TRY(mn_cli_past_usage(mn_plan_count_texts(f->engine, &args->files, out, &f->n_tokens, &f->needed, err), err));
+    if (args->n_ctx == 0) args->n_ctx = f->needed;
+    if (out) putchar('\n');
+    return MN_OK;
+}
+
+static mn_status plan(plan_args *args, bool *does_fit, mn_error *err) {
     mn_engine *engine = NULL;
     mn_engine_params params = {.n_threads = (int)args->n_threads};
     MN_TRY(mn_engine_open(args->path, &params, &engine, err));
     for (int i = 0; mn_engine_note(engine, i); i++) fprintf(stderr, "mnemo: %s\n", mn_engine_note(engine, i));
     findings f = {.engine = engine, .args = args};
     mn_session *session = NULL;
-    mn_status status = choose_window(args, engine, &session, &f.window, err);
+    mn_status status = args->files.n ? count_texts(&f, args, err) : MN_OK;
+    if (status == MN_OK) status = choose_window(args, engine, &session, &f.window, err);
     if (status == MN_OK) status = find(&f, err);
     if (status == MN_OK) (args->json ? print_json : print_text)(&f);
-    *does_fit = status == MN_OK && fits(&f);
+    *does_fit = status == MN_OK && fits(&f) && f.needed <= f.window.n_ctx;
     mn_session_close(session);
     mn_engine_close(engine);
     return status;
@@ -215,7 +233,9 @@ int cmd_plan(int argc, char **argv) {
     mn_text_list none;
     const mn_option options[] = {
         MN_OPTION_TEXT("m model", &args.path, "MODEL", NULL, "model file (GGUF); its weights are not read"),
-        MN_OPTION_INT("c ctx-size", &args.n_ctx, "N", "0", 0, 1e12, "window in tokens; 0: what the model was made for"),
+        MN_OPTION_INT("c ctx-size", &args.n_ctx, "N", "0", 0, 1e12,
+                      "window in tokens; 0: what the texts need, else what the model was made for"),
+        MN_OPTION_TEXTS("f file", &args.files, "FILE", "a text to read, whose tokens are counted; may be repeated"),
         MN_OPTION_INT("b batch-size", &args.n_batch, "N", "512", 1, 65536, "tokens per step of a prompt"),
         MN_OPTION_TEXT("ctk cache-type-k", &args.type_k, "TYPE", "f16", "cached keys: f32 f16 bf16 q8_0 q4_0"),
         MN_OPTION_TEXT("ctv cache-type-v", &args.type_v, "TYPE", "f16", "cached values, likewise"),
@@ -229,11 +249,11 @@ int cmd_plan(int argc, char **argv) {
     };
     const mn_usage usage = {
         .verb = "plan",
-        .synopsis = "[MODEL] -c N [-ctk TYPE] [-ctv TYPE] [-b N] [--attn PATTERN] [--pos MAP] [--json]",
+        .synopsis = "[MODEL] [-c N] [-f FILE]... [-ctk TYPE] [-ctv TYPE] [-b N] [--attn PATTERN] [--pos MAP] [--json]",
         .about =
             "Says what a window costs in memory, to the byte, and about how long it takes; what other heads, types "
             "of the KV cache and attention would cost; and the largest window that fits this machine. "
-            "Exit code 1 when the window does not fit.\n\n"
+            "Exit code 1 when the window, or the text in it, does not fit.\n\n"
             "Time to prefill N tokens: (2 N weights) / rate of products + (2 (k_dim + v_dim) heads N^2 / 2 per "
             "layer, or what the pattern lists) / rate of attention; of one more token: (bytes of weights + bytes "
             "of KV entries) / rate of reading. The rates are the shares of this machine's peaks, measured now, "

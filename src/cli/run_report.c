@@ -41,14 +41,16 @@ static void print_disk(const mn_session *session) {
 }
 
 void mn_run_print_figures(const mn_run_figures *f, const mn_session *session) {
-    char line[320];
+    char line[320], speed[48] = "";
     mn_ending_text buf;
     mn_human kv;
+    if (n_prefilled(f) > 0)
+        snprintf(speed, sizeof speed, ", %.1f tokens/s", rate((double)n_prefilled(f), f->prefill_s));
     snprintf(line, sizeof line,
-             "prompt %lld tokens (%lld reused), %.1f tokens/s; answer %lld tokens, %.1f tokens/s; KV %s; window %lld",
-             (long long)f->n_prompt, (long long)f->n_reused, rate((double)n_prefilled(f), f->prefill_s),
-             (long long)f->answer.n_tokens, rate((double)f->answer.n_tokens, f->decode_s),
-             mn_human_bytes(kv, mn_session_kv_bytes(session)), (long long)mn_session_n_ctx(session));
+             "prompt %lld tokens (%lld reused)%s; answer %lld tokens, %.1f tokens/s; KV %s; window %lld",
+             (long long)f->n_prompt, (long long)f->n_reused, speed, (long long)f->answer.n_tokens,
+             rate((double)f->answer.n_tokens, f->decode_s), mn_human_bytes(kv, mn_session_kv_bytes(session)),
+             (long long)mn_session_n_ctx(session));
     say(line);
     print_ends(f);
     if (f->has_disk) print_disk(session);

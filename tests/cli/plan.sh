@@ -74,3 +74,18 @@ has "$temp/bad" 'mnemo plan: "windw:4" is no attention pattern.'
 
 # A window that memory would not hold is run, where most of it leaves sight.
 "$mnemo" run -q -m "$model" -c 100000k --attn sinks:4,508 -p 'She was' -n 1 > /dev/null
+
+# A text's tokens are counted, and the window that holds them, a question and an answer is planned, or is told.
+book=$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt
+n=$("$mnemo" tokenize -m "$model" --no-bos -f "$book" | wc -l)
+"$mnemo" plan "$model" -f "$book" > "$temp/text"
+has "$temp/text" "pride-and-prejudice.txt: $n tokens, "
+needed=$(sed -n 's/.*: a window of \([0-9]*\) tokens.*/\1/p' "$temp/text")
+[ "$needed" -gt $((n + 256)) ] && [ "$needed" -lt $((n + 400)) ] || { echo "a window of $needed for $n tokens"; exit 1; }
+"$mnemo" run -q -m "$model" -f "$book" -p 'What is the secret number of Boston?' -c "$needed" -n 200 > /dev/null
+"$mnemo" plan "$model" -f "$book" -c 2048 > "$temp/text" && { echo 'a text that does not fit is exit code 0'; exit 1; }
+has "$temp/text" "The text is longer: with a question and an answer it needs -c $needed."
+"$mnemo" plan "$model" -f "$book" -f "$book" --json > "$temp/json"
+tokens=$(sed -n 's/.*"text_tokens": \([0-9]*\),/\1/p' "$temp/json")
+[ "$tokens" -ge $((2 * n)) ] || { echo "two books are $tokens tokens"; exit 1; }
+"$mnemo" plan "$model" -f "$temp/none.txt" 2> "$temp/bad" && exit 1 || [ $? = 1 ]

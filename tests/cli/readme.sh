@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# docs/techniques/README.md's table of techniques is what the binary prints, and the files, tests and verbs that the pages name are there.
+# The tables and the tour of the pages are what the binary prints and does, and the files, tests and verbs they name are there.
 set -euo pipefail
 mnemo=$1
 cd "$MNEMO_SOURCE_DIR"
@@ -41,4 +41,13 @@ done < <({
     awk '/^```/ { inside = !inside } inside' README.md docs/*.md docs/*/*.md | grep -oE '^(\$ )?mnemo [a-z]+'
     grep -ohE '`mnemo [a-z]+' README.md docs/*.md docs/*/*.md
 } | sed 's/.*mnemo //' | sort -u)
+
+# The tour, with a shorter haystack and a shallower bench; readme_slow.sh runs it as it stands.
+source "$(dirname "$0")/tour.bash"
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+mnemo=$(realpath "$mnemo")
+tour "$temp/tour.sh" "$temp" 's/haystack.sh 131072/haystack.sh 2048/; s/-d 0,4096 -n 16 -r 3/-d 0,64 -n 2 -r 1/'
+bash -euo pipefail "$temp/tour.sh" >"$temp/out" 2>"$temp/err" </dev/null || fail 'the tour stops:' "$(cat "$temp/out" "$temp/err")"
+tour_told "$temp/out" "$temp/err"
 exit $failed

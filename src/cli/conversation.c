@@ -1,4 +1,4 @@
-#include "session/conversation.h"
+#include "cli/conversation.h"
 
 #include "base/file.h"
 
