@@ -1,12 +1,18 @@
-/* Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, sec. 2.1). A token leaves one row behind for all heads,
- * the latent c [kv_rank] and a rotated key k_R [n_rot], and head h means k_h = [W_UK,h c ; k_R]     v_h = W_UV,h c
- * score = scale q_h . k_h,  q_h = [q_nope,h ; q_R,h] Two ways give the same: absorbed       q'_h = [W_UK,h^T q_nope,h ;
- * q_R,h], attention of all heads over the rows as they are cached, whose first kv_rank elements are the values too,
- * then out_h = W_UV,h sum_t p_t c_t. Products for each pair of a query and a key, and for each query:  2 kv_rank +
- * n_rot  and  kv_rank (n_nope + v_dim) materialised   k_h and v_h are made from the rows, range by range, and attention
- * is multi-head attention over them. For each pair, and for each key:  n_nope + n_rot + v_dim  and  kv_rank (n_nope +
- * v_dim) A lone query would make every key anew for itself; many queries share what was made, and the pairs are
- * cheaper.
+/* Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, sec. 2.1). A token leaves one KV entry behind for all
+ * heads, the latent c [kv_rank] and a rotated key k_R [n_rot], and head h means
+ *
+ *   k_h = [W_UK,h c ; k_R]     v_h = W_UV,h c     score = scale q_h . k_h,  q_h = [q_nope,h ; q_R,h]
+ *
+ * Two ways give the same.
+ *
+ * Absorbed: q'_h = [W_UK,h^T q_nope,h ; q_R,h], attention of all heads over the entries as they are cached, whose first
+ * kv_rank elements are the values too, then out_h = W_UV,h sum_t p_t c_t. Products for each pair of a query and a key:
+ * 2 kv_rank + n_rot; for each query: kv_rank (n_nope + v_dim).
+ *
+ * Materialised: k_h and v_h are made from the entries, range by range, and attention is multi-head attention over them.
+ * Products for each pair: n_nope + n_rot + v_dim; for each key: kv_rank (n_nope + v_dim).
+ *
+ * A single query would make every key anew for itself; many queries share what was made, and the pairs are cheaper.
  */
 #ifndef MN_ATTENTION_MLA_H
 #define MN_ATTENTION_MLA_H

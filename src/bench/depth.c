@@ -156,7 +156,7 @@ static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, m
                          .depth = shape->depth};
     const mn_pattern *pattern = s->patterns ? &s->patterns[s->engine->model.config.n_layers - 1] : NULL;
     mn_attend_speed speed;
-    if (pattern && pattern->kind && pattern->kind->traits & MN_PATTERN_ROWLESS) return MN_OK; /* there is none */
+    if (pattern && pattern->kind && pattern->kind->traits & MN_PATTERN_RECURRENT) return MN_OK; /* there is none */
     if (pattern && pattern->kind) {
         a.pattern = pattern;
         a.layer = s->engine->model.config.n_layers - 1;

@@ -165,7 +165,7 @@ static void print_picture(const picture *p, const char *text, bool json) {
 static mn_status show(const char *text, const arguments *given, mn_error *err) {
     static picture p;
     MN_TRY(mn_pattern_parse(text, &p.pattern, err));
-    if (p.pattern.kind->traits & MN_PATTERN_ROWLESS)
+    if (p.pattern.kind->traits & MN_PATTERN_RECURRENT)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "%s reads no keys, so that there is nothing to draw.", text);
     if (mn_pattern_is_dynamic(&p.pattern))
         return mn_fail(err, MN_ERR_UNSUPPORTED,

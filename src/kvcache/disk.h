@@ -2,8 +2,9 @@
  *
  * The file has no name from the moment it is open, so that nothing is left behind however the process ends. Pages lie
  * in chunks of MN_DISK_CHUNK_PAGES, inside a chunk layer by layer: attention goes through one layer's tokens in order,
- * and finds them side by side. offset of (layer, page) = ((page / chunk * n_layers + layer) * chunk + page % chunk) *
- * layer_bytes
+ * and finds them side by side.
+ *
+ *   offset of (layer, page) = ((page / chunk * n_layers + layer) * chunk + page % chunk) * layer_bytes
  */
 #ifndef MN_KVCACHE_DISK_H
 #define MN_KVCACHE_DISK_H

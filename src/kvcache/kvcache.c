@@ -10,7 +10,7 @@
 
 enum { MAX_ROW_ELEMS = 1 << 14 };
 
-/* Elements of a row in memory: quantised rows are whole blocks. */
+/* Elements of a key or value in memory: quantised ones are whole blocks. */
 static int64_t padded_elems(mn_dtype type, int64_t n) {
     int64_t block = mn_dtype_get(type)->block_elems;
     return (n + block - 1) / block * block;
@@ -71,7 +71,7 @@ static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
             "cannot reserve %.1f GiB for %lld tokens of KV cache; use a smaller window, or keys and values in q8_0.",
             (double)cache->map_bytes / 0x1p30, (long long)max_tokens);
     cache->base = base;
-    /* Decoding streams through all rows: large pages spare most of the address translation. */
+    /* Decoding streams through all entries: large pages spare most of the address translation. */
     if (cache->slab_bytes >= (size_t)1 << 20) madvise(base, cache->map_bytes, MADV_HUGEPAGE);
     if (list_bytes == 0 || !(cache->page_lists = malloc(list_bytes)))
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %lld cache pages.", (long long)cache->n_pages);
@@ -82,7 +82,7 @@ static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
     return MN_OK;
 }
 
-/* Of all layers: rows from `token` on are no longer what they were. */
+/* Of all layers: entries from `token` on are no longer what they were. */
 static void truncate_summaries(mn_kvcache *cache, int64_t token) {
     for (int layer = 0; layer < cache->shape.n_layers; layer++)
         mn_key_summary_truncate(&cache->summaries[layer], token);
@@ -193,7 +193,7 @@ mn_kv_view mn_kvcache_view(const mn_kvcache *cache, int layer, int64_t n_tokens)
 typedef struct gather_job {
     const mn_kvcache *cache;
     int layer;
-    const int32_t *rows;
+    const int32_t *kept;
     int64_t n;
 } gather_job;
 
@@ -212,14 +212,14 @@ static void gather_heads(void *arg, int64_t begin, int64_t end, int thread_index
     const void **k_pages = lists_of(cache, job->layer), **v_pages = k_pages + cache->n_pages;
     for (int64_t h = begin; h < end; h++)
         for (int64_t i = 0; i < job->n; i++) {
-            int64_t from = job->rows[h * job->n + i];
+            int64_t from = job->kept[h * job->n + i];
             move_row(k_pages, (int)h, i, from, cache->k_row_bytes);
             if (!cache->shape.v_in_k) move_row(v_pages, (int)h, i, from, cache->v_row_bytes);
         }
 }
 
-void mn_kvcache_gather(mn_kvcache *cache, const mn_compute *c, int layer, const int32_t *rows, int64_t n) {
-    gather_job job = {cache, layer, rows, n};
+void mn_kvcache_gather(mn_kvcache *cache, const mn_compute *c, int layer, const int32_t *kept, int64_t n) {
+    gather_job job = {cache, layer, kept, n};
     mn_pool_run(c->pool, cache->shape.n_kv_heads, 1, gather_heads, &job);
     mn_key_summary_truncate(&cache->summaries[layer], 0);
 }

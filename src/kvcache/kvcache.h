@@ -1,7 +1,7 @@
-/* The rows of one sequence: keys and values of every layer, in pages, in the precision asked for.
+/* The KV cache of one sequence: keys and values of every layer, in pages, in the precision asked for.
  *
- * Address space for max_tokens is reserved once, and the operating system gives memory page by page as rows are
- * written: nothing is allocated while decoding, and a short conversation in a large window costs what it holds.
+ * Address space for max_tokens is reserved once, and the operating system gives memory page by page as entries
+ * are written: nothing is allocated while decoding, and a short conversation in a large window costs what it holds.
  * Page p of all layers lies together (a slab), so that dropping or saving old tokens touches one range. When RAM ends,
  * pages can move to a file (mn_kvcache_spill).
  */
@@ -16,7 +16,7 @@
 
 typedef struct mn_kv_shape {
     int n_layers, n_kv_heads, k_dim, v_dim;
-    bool v_in_k; /* values are the first v_dim elements of the key rows (MLA): no value rows are kept */
+    bool v_in_k; /* values are the first v_dim elements of the keys (MLA): none are kept beside them */
     mn_dtype k_type, v_type;
 } mn_kv_shape;
 
@@ -29,20 +29,20 @@ size_t mn_kv_slab_bytes(const mn_kv_shape *shape);
 /* Bytes of the lists of page addresses for max_tokens, which are taken when the cache is created. */
 size_t mn_kv_list_bytes(const mn_kv_shape *shape, int64_t max_tokens);
 
-/* Reserves max_tokens. A k_type or v_type that cannot hold rows is an error naming those that can. */
+/* Reserves max_tokens. A k_type or v_type that cannot be cached is an error naming those that can. */
 mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvcache **out, mn_error *err);
 void mn_kvcache_destroy(mn_kvcache *cache);
 
-/* Writes rows of tokens [first_token, first_token + n_rows) of one layer: k [n_rows, n_kv_heads, k_dim] and v
+/* Writes entries of tokens [first_token, first_token + n_rows) of one layer: k [n_rows, n_kv_heads, k_dim] and v
  * [n_rows, n_kv_heads, v_dim] f32, rows k_stride and v_stride floats apart; v NULL when v_in_k. */
 void mn_kvcache_append(mn_kvcache *cache, const mn_compute *c, int layer, int64_t first_token, int64_t n_rows,
                        const float *k, int64_t k_stride, const float *v, int64_t v_stride);
-/* What attention reads; n_tokens rows are filled. Borrowed until the cache is destroyed. With it comes the layer's key
- * summary, which forgets by itself what is written over, dropped or restored. */
+/* What attention reads; n_tokens entries are filled. Borrowed until the cache is destroyed. With it comes the layer's
+ * key summary, which forgets by itself what is written over, dropped or restored. */
 mn_kv_view mn_kvcache_view(const mn_kvcache *cache, int layer, int64_t n_tokens);
-/* Keeps n rows of each head of one layer: row i of head h becomes what row rows[h * n + i] was, ascending. The rows
+/* Keeps n entries of each head of one layer: entry i of head h becomes what entry kept[h * n + i] was, ascending. Those
  * behind are void; mn_kvcache_drop_after gives them back once all layers are done. */
-void mn_kvcache_gather(mn_kvcache *cache, const mn_compute *c, int layer, const int32_t *rows, int64_t n);
+void mn_kvcache_gather(mn_kvcache *cache, const mn_compute *c, int layer, const int32_t *kept, int64_t n);
 /* Gives back the memory of all slabs that lie wholly before `token`, or wholly at or after it. */
 void mn_kvcache_drop_before(mn_kvcache *cache, int64_t token);
 void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token);
@@ -73,7 +73,7 @@ extern const mn_technique mn_kvcache_about;
  * (stream.h). Steps of at most step_tokens rows must fit; less memory than that takes is an error that says how much.
  * For an empty cache. */
 mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes, int64_t step_tokens, mn_error *err);
-/* To be called before rows [first_token, first_token + n_rows) are appended to any layer: forgets what lies after
+/* To be called before tokens [first_token, first_token + n_rows) are appended to any layer: forgets what lies after
  * first_token, and writes pages out until there is room. After a failure the cache is as before. */
 mn_status mn_kvcache_prepare(mn_kvcache *cache, int64_t first_token, int64_t n_rows, mn_error *err);
 

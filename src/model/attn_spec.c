@@ -72,8 +72,8 @@ static mn_status check_map(const mn_attn_spec *r, const mn_config *c, mn_error *
 }
 
 mn_status mn_attn_check(const mn_attn_spec *r, const mn_config *c, mn_error *err) {
-    bool remembers = r->infini.shape.segment || mn_attn_n_kv_layers(r, c) < c->n_layers;
-    if (remembers && c->mla.kv_rank)
+    bool recurrent = r->infini.shape.segment || mn_attn_n_kv_layers(r, c) < c->n_layers;
+    if (recurrent && c->mla.kv_rank)
         return mn_fail_with(
             err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_ATTN, 0}),
             "a recurrent state needs keys and values of each head, and the latent attention of %s models has "

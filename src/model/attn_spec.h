@@ -1,6 +1,6 @@
-/* How a sequence reads its text: which keys each layer looks at, from which positions, and what carries the rest. By
- * default that is the model's own way; a session may choose another (docs/decisions/memory-of-a-sequence.md).
- * Everything that runs, plans or saves a sequence asks here.
+/* How a sequence attends to its text: which keys each layer sees, from which positions, and which recurrent state
+ * carries the rest. By default that is the model's own way; a session may choose another
+ * (docs/decisions/memory-of-a-sequence.md). Everything that runs, plans or saves a sequence asks here.
  */
 #ifndef MN_MODEL_ATTN_SPEC_H
 #define MN_MODEL_ATTN_SPEC_H
@@ -20,7 +20,7 @@ typedef struct mn_infini_spec {
 
 typedef struct mn_attn_spec {
     const mn_pattern *patterns; /* [n_layers], borrowed; NULL, or kind NULL in a layer: the model's own attention */
-    bool absorbs;  /* MLA runs absorbed, whatever takes fewer products: patterns look at rows as they are cached */
+    bool absorbs;  /* MLA runs absorbed, whatever takes fewer products: patterns look at entries as they are cached */
     mn_posmap map; /* scheme NULL: every key by its distance */
     mn_infini_spec infini;
 } mn_attn_spec;
@@ -30,10 +30,10 @@ mn_attn_spec mn_attn_of_model(const mn_config *config);
 /* MN_ERR_UNSUPPORTED for what this model's heads or positions cannot do, with one sentence. */
 mn_status mn_attn_check(const mn_attn_spec *r, const mn_config *config, mn_error *err);
 
-/* Whether a layer keeps a state of linear attention in the place of cached rows. */
+/* Whether a layer keeps a state of linear attention in the place of KV entries. */
 static inline bool mn_attn_is_linear(const mn_attn_spec *r, int layer) {
     const mn_pattern_kind *kind = r->patterns ? r->patterns[layer].kind : NULL;
-    return kind && kind->traits & MN_PATTERN_ROWLESS;
+    return kind && kind->traits & MN_PATTERN_RECURRENT;
 }
 
 /* Whether a layer carries a recurrent state, beside the histories of convolutions. */
@@ -46,14 +46,14 @@ static inline const mn_posmap *mn_attn_map(const mn_attn_spec *r, const mn_confi
     return r->map.scheme && mn_config_window(config, layer) == 0 ? &r->map : NULL;
 }
 
-/* Layers before this one that cache rows: its index in a cache that holds only those. */
+/* Layers before this one that cache KV entries: its index in a cache that holds only those. */
 int mn_attn_kv_layer(const mn_attn_spec *r, int layer);
-/* Layers that cache rows, of all. */
+/* Layers that cache KV entries, of all. */
 static inline int mn_attn_n_kv_layers(const mn_attn_spec *r, const mn_config *config) {
     return mn_attn_kv_layer(r, config->n_layers);
 }
 
-/* The cached rows that later tokens can see in any layer, segments of a memory aside; last 0: all. */
+/* The KV entries that later tokens can see in any layer, segments of a compressive memory aside; last 0: all. */
 mn_kept_keys mn_attn_kept_keys(const mn_attn_spec *r, const mn_config *config);
 
 /* The position that a token is given: where segments restart, its place in the segment. */
@@ -66,8 +66,8 @@ static inline int64_t mn_attn_n_positions(const mn_attn_spec *r, int64_t n_ctx) 
     return segment && segment < n_ctx ? segment : n_ctx;
 }
 
-/* Bytes of the fixed state that one layer of one sequence carries beside convolution histories, 0 = none; layers that
- * have one have it alike. MN_ERR_LIMIT when it overflows. */
+/* Bytes of the recurrent state that one layer of one sequence carries beside convolution histories, 0 = none; layers
+ * that have one have it alike. MN_ERR_LIMIT when it overflows. */
 mn_status mn_attn_state_bytes(const mn_attn_spec *r, const mn_config *config, size_t *out, mn_error *err);
 /* Layers that carry such state, before this one. */
 int mn_attn_state_layer(const mn_attn_spec *r, int layer);

@@ -24,8 +24,8 @@ mn_kv_shape mn_sequence_kv_shape(const mn_config *c, const mn_attn_spec *attn, m
     return shape;
 }
 
-mn_kv_shape mn_sequence_plane_shape(const mn_kv_shape *rows) {
-    mn_kv_shape keys = *rows;
+mn_kv_shape mn_sequence_plane_shape(const mn_kv_shape *shape) {
+    mn_kv_shape keys = *shape;
     keys.v_in_k = true;
     keys.v_dim = keys.k_dim;
     return keys;
@@ -54,18 +54,18 @@ static mn_status init_positions(mn_sequence *t, const mn_config *c, const mn_rop
     return mn_rope_init(&local, n_ctx, &t->rope_local, err);
 }
 
-/* q and k histories of every layer, then the memories. MN_ERR_LIMIT when a size overflows. */
+/* q and k histories of every layer, then the other states. MN_ERR_LIMIT when a size overflows. */
 static mn_status lay_out_state(mn_sequence *t, const mn_config *c, mn_error *err) {
     size_t history = c->n_conv_taps ? (size_t)(c->n_conv_taps - 1) * sizeof(float) : 0;
-    size_t q = 0, k = 0, memories;
+    size_t q = 0, k = 0, others;
     mn_align_size(history * (size_t)c->n_heads * (size_t)c->head_dim_k, STATE_ALIGN, &q);
     mn_align_size(history * (size_t)c->n_kv_heads * (size_t)c->head_dim_k, STATE_ALIGN, &k);
-    MN_TRY(mn_attn_state_bytes(&t->attn, c, &t->memory_bytes, err));
+    MN_TRY(mn_attn_state_bytes(&t->attn, c, &t->layer_bytes, err));
     t->k_history_at = q;
     t->history_bytes = q + k;
-    if (!mn_mul_size(t->history_bytes, (size_t)c->n_layers, &t->memories_at) ||
-        !mn_mul_size(t->memory_bytes, (size_t)mn_attn_state_layer(&t->attn, c->n_layers), &memories) ||
-        !mn_add_size(t->memories_at, memories, &t->state_bytes))
+    if (!mn_mul_size(t->history_bytes, (size_t)c->n_layers, &t->layers_at) ||
+        !mn_mul_size(t->layer_bytes, (size_t)mn_attn_state_layer(&t->attn, c->n_layers), &others) ||
+        !mn_add_size(t->layers_at, others, &t->state_bytes))
         return mn_fail(err, MN_ERR_LIMIT, "the state of %d layers overflows.", c->n_layers);
     return MN_OK;
 }

@@ -1,5 +1,5 @@
-/* What one sequence leaves behind in a model: cached rows, and the state of the layers that carry state of fixed size
- * (convolution histories, compressive memories). A forward step reads and extends it.
+/* A sequence: what a model keeps of the tokens of one text, its KV cache and its recurrent state (histories of
+ * convolutions, linear attention, compressive memories). A forward step extends it.
  */
 #ifndef MN_MODEL_SEQUENCE_H
 #define MN_MODEL_SEQUENCE_H
@@ -12,16 +12,16 @@ typedef struct mn_sequence {
     mn_rope_table rope, rope_local;
     float score_scale; /* of q.k: the model's, times YaRN's temperature where it belongs into the scores */
     mn_attn_spec attn;
-    mn_kept_keys kept;   /* rows that stay when mn_sequence_drop_unseen is asked; last 0: all */
+    mn_kept_keys kept;   /* KV entries that mn_sequence_drop_unseen leaves; last 0: all */
     mn_kvcache *grouped; /* keys alone, as a position map's second plane has them; NULL without one */
     int64_t n_tokens;
-    int64_t n_evicted; /* of these tokens, rows that each head has dropped; the others moved to the front */
-    int64_t evict_to;  /* > 0: with the step that runs now each head drops all but so many rows (SnapKV) */
-    /* Fixed-size state of all layers in one block, plain memory: zeros at token 0; copied away and back at will. */
+    int64_t n_evicted; /* of these tokens, KV entries that each head has dropped; the others moved to the front */
+    int64_t evict_to;  /* > 0: with the step that runs now each head drops all but so many entries (SnapKV) */
+    /* Recurrent state of all layers in one block, plain memory: zeros at token 0; copied away and back at will. */
     char *state;
     size_t state_bytes;
-    size_t history_bytes, k_history_at; /* of a layer; its q history lies at 0. Those of all layers come first */
-    size_t memories_at, memory_bytes;   /* then the memories of the layers that have one */
+    size_t history_bytes, k_history_at; /* convolutions of a layer, q at 0; those of all layers come first */
+    size_t layers_at, layer_bytes;      /* then the layers that have linear attention or a compressive memory */
 } mn_sequence;
 
 /* What a sequence is to be. */
@@ -38,26 +38,27 @@ void mn_sequence_release(mn_sequence *t);
 /* One for a dry step (backend_cpu.h): caches of a page, whose entries are not touched; a state; no positions. */
 mn_status mn_sequence_init_dry(mn_sequence *t, const mn_config *config, const mn_attn_spec *attn, mn_dtype k_type,
                                mn_dtype v_type, mn_error *err);
-/* Gives back cached rows from n on; the memory in use. */
+/* Gives back KV entries from n on. */
 void mn_sequence_drop_after(mn_sequence *t, int64_t n);
-/* Rows out of sight that stay all the same, so that a short way back needs no new start. */
+/* KV entries out of sight that stay all the same, so that a short way back needs no new start. */
 enum { MN_SPARE_TOKENS = 2 * MN_PAGE_TOKENS };
-/* Gives back whole pages of rows that no token after the n_tokens held can see, but for MN_SPARE_TOKENS of them. */
+/* Gives back whole KV pages that no token after the n_tokens held can see, but for MN_SPARE_TOKENS. */
 void mn_sequence_drop_unseen(mn_sequence *t);
-/* The most tokens, at most n, from which the sequence can go on with the rows that it still has. */
+/* The most tokens, at most n, from which the sequence can go on with the KV entries that it still has. */
 int64_t mn_sequence_resumable(const mn_sequence *t, int64_t n);
+/* Memory in use. */
 size_t mn_sequence_bytes(const mn_sequence *t);
 
-/* Bytes of the fixed-size state that a sequence of this model carries. */
+/* Bytes of the recurrent state of a sequence of this model. */
 mn_status mn_sequence_state_bytes(const mn_config *config, const mn_attn_spec *attn, size_t *out, mn_error *err);
-/* The shape of the rows a model caches, of all its layers. */
+/* The shape of a KV cache of all layers of a model. */
 mn_kv_shape mn_sequence_kv_shape_all(const mn_config *config, mn_dtype k_type, mn_dtype v_type);
-/* The same of the layers that cache rows; of one where none does, and nothing is ever written. */
+/* Of the layers that cache something; of one where none does, and nothing is ever written. */
 mn_kv_shape mn_sequence_kv_shape(const mn_config *config, const mn_attn_spec *attn, mn_dtype k_type, mn_dtype v_type);
-/* Of a second plane of keys. */
-mn_kv_shape mn_sequence_plane_shape(const mn_kv_shape *rows);
+/* Of a second plane of keys beside such a cache. */
+mn_kv_shape mn_sequence_plane_shape(const mn_kv_shape *shape);
 
-/* Rows in the cache: where the next token's goes. */
+/* Entries in the cache: where the next token's goes. */
 static inline int64_t mn_sequence_n_kv(const mn_sequence *t) { return t->n_tokens - t->n_evicted; }
 
 static inline float *mn_sequence_q_history(const mn_sequence *t, int layer) {
@@ -66,9 +67,9 @@ static inline float *mn_sequence_q_history(const mn_sequence *t, int layer) {
 static inline float *mn_sequence_k_history(const mn_sequence *t, int layer) {
     return (float *)(void *)(t->state + (size_t)layer * t->history_bytes + t->k_history_at);
 }
-/* Of a layer that has one: what linear.h or infini.h call its state. */
+/* Of a layer that has one (mn_attn_has_state): what linear.h or infini.h call its state. */
 static inline void *mn_sequence_recurrent_state(const mn_sequence *t, int layer) {
-    return t->state + t->memories_at + (size_t)mn_attn_state_layer(&t->attn, layer) * t->memory_bytes;
+    return t->state + t->layers_at + (size_t)mn_attn_state_layer(&t->attn, layer) * t->layer_bytes;
 }
 
 #endif

@@ -47,7 +47,7 @@ void mn_session_memory(mn_session *s) {
     const mn_pattern *first = s->patterns;
     if (!first) {
         s->attn.infini = mn_attn_of_model(c).infini;
-    } else if (first->kind && first->kind->traits & MN_PATTERN_REMEMBERS) {
+    } else if (first->kind && first->kind->traits & MN_PATTERN_COMPRESSIVE) {
         force(s, c, first);
     } else if (c->infini.segment) {
         mn_notes_add(

@@ -9,7 +9,7 @@ static mn_status fill_layers(const mn_config *c, const char *text, mn_pattern *p
     mn_pattern pattern;
     MN_TRY(mn_pattern_parse(text, &pattern, err));
     for (int layer = 0; layer < c->n_layers; layer++)
-        if (mn_config_window(c, layer) == 0 || pattern.kind->traits & MN_PATTERN_REMEMBERS) patterns[layer] = pattern;
+        if (mn_config_window(c, layer) == 0 || pattern.kind->traits & MN_PATTERN_COMPRESSIVE) patterns[layer] = pattern;
     return MN_OK;
 }
 
@@ -17,7 +17,7 @@ static mn_status fill_layers(const mn_config *c, const char *text, mn_pattern *p
 static void note_training(mn_session *s, int n_layers) {
     for (int layer = 0; layer < n_layers; layer++) {
         const mn_pattern_kind *kind = s->patterns[layer].kind;
-        if (!kind || !(kind->traits & MN_PATTERN_NEEDS_TRAINING) || kind->traits & MN_PATTERN_REMEMBERS) continue;
+        if (!kind || !(kind->traits & MN_PATTERN_NEEDS_TRAINING) || kind->traits & MN_PATTERN_COMPRESSIVE) continue;
         mn_notes_add(
             &s->notes,
             "this model was not trained with %s attention, which needs training; expect worse answers than with "
@@ -60,7 +60,7 @@ static mn_status resolve(mn_session *s, const mn_session_params *p, mn_error *er
     for (int layer = 0; layer < c->n_layers; layer++) {
         const mn_pattern_kind *kind = s->patterns[layer].kind;
         s->patterns[layer].seed += layer; /* every layer draws its own random blocks, as in BigBird's code */
-        if (kind && kind->traits & MN_PATTERN_REMEMBERS && p->attn_layers)
+        if (kind && kind->traits & MN_PATTERN_COMPRESSIVE && p->attn_layers)
             return mn_fail_with(
                 err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_ATTN, 0}),
                 "%s restarts positions with each segment, so it is for all layers at once and not for some.",

@@ -39,7 +39,7 @@ static uint64_t hash_memory(const mn_infini_spec *m, uint64_t hash) {
 static uint64_t hash_patterns(const mn_attn_spec *r, int n_layers, uint64_t hash) {
     for (int layer = 0; r->patterns && layer < n_layers; layer++) {
         const mn_pattern *p = &r->patterns[layer];
-        if (!p->kind || p->kind->traits & (MN_PATTERN_EXACT | MN_PATTERN_REMEMBERS)) continue;
+        if (!p->kind || p->kind->traits & (MN_PATTERN_EXACT | MN_PATTERN_COMPRESSIVE)) continue;
         hash = XXH3_64bits_withSeed(p->kind->name, strlen(p->kind->name), hash + (uint64_t)layer);
         hash = XXH3_64bits_withSeed(p->args, sizeof p->args, hash);
     }

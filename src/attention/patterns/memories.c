@@ -15,7 +15,7 @@ const mn_pattern_kind mn_pattern_linear = {
     .paper = "Katharopoulos et al. 2020 (arXiv:2006.16236)",
     .file = "src/recurrent/linear.c",
     .test = "tests/recurrent/linear_test.c",
-    .traits = MN_PATTERN_NEEDS_TRAINING | MN_PATTERN_ROWLESS,
+    .traits = MN_PATTERN_NEEDS_TRAINING | MN_PATTERN_RECURRENT,
     .sees = sees_past,
 };
 
@@ -39,7 +39,7 @@ const mn_pattern_kind mn_pattern_infini = {
     .paper = "Munkhdalai et al. 2024 (arXiv:2404.07143)",
     .file = "src/recurrent/infini.c",
     .test = "tests/recurrent/infini_test.c",
-    .traits = MN_PATTERN_NEEDS_TRAINING | MN_PATTERN_REMEMBERS,
+    .traits = MN_PATTERN_NEEDS_TRAINING | MN_PATTERN_COMPRESSIVE,
     .min_args = 1,
     .max_args = 3,
     .defaults = {0, MN_PATTERN_UNSAID, MN_PATTERN_UNSAID},

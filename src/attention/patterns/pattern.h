@@ -32,8 +32,8 @@ typedef enum mn_pattern_trait {
     MN_PATTERN_DECODE_ONLY = 16,   /* one row at a time; a prompt's rows see everything */
     MN_PATTERN_PREFILL_ONLY = 32,  /* many rows at a time; a single row sees everything */
     MN_PATTERN_EVICTS = 64,        /* a session drops keys for good; calls see all that are left */
-    MN_PATTERN_REMEMBERS = 128, /* beside what calls see, a memory of fixed size carries the rest (Infini-attention) */
-    MN_PATTERN_ROWLESS = 256    /* no call at all: a state of fixed size in the place of rows (linear attention) */
+    MN_PATTERN_COMPRESSIVE = 128,  /* what calls see, and a compressive memory of the rest (Infini-attention) */
+    MN_PATTERN_RECURRENT = 256     /* no call: a recurrent state in the place of a KV cache (linear attention) */
 } mn_pattern_trait;
 
 typedef struct mn_pattern_kind mn_pattern_kind;
