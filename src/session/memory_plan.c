@@ -77,14 +77,14 @@ static mn_status run_eviction(dry_run *d, mn_error *err) {
     return status;
 }
 
-/* The deepest full step of latent attention that materialises keys; those behind it are absorbed. */
+/* The deepest full step of latent attention that materialises keys, where the last one of the window is absorbed. */
 static mn_status run_materialised(dry_run *d, mn_error *err) {
     const mn_model *m = &d->engine->model;
     int64_t n_rows = MN_MIN(d->window->n_batch, d->window->n_ctx), before = d->window->n_ctx - n_rows;
     if (m->config.mla.kv_rank == 0) return MN_OK;
     mn_mla mla = mn_layer_mla(&m->config, &m->weights.layers[0]);
     int64_t deepest = mn_mla_deepest(&mla, n_rows);
-    return deepest >= 0 ? run_step(d, MN_MIN(deepest, before) + n_rows, n_rows, err) : MN_OK;
+    return deepest >= 0 && deepest < before ? run_step(d, deepest + n_rows, n_rows, err) : MN_OK;
 }
 
 /* Steps where rows see the most keys, or keys in the most ranges, or lie in the most blocks: at the window's end, at
