@@ -4,16 +4,20 @@ JOBS ?= $(shell nproc)
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all deps demo test test-slow test-asan bench clean
+.PHONY: all deps demo test test-slow test-emulated test-asan bench clean
 
-all: deps
+all:
+	@tools/install-deps.sh $(PACKAGES)
 	@cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@grep -E '^--   |^-- mnemo' $(BUILD).log; rm -f $(BUILD).log
 	@cmake --build $(BUILD) -j $(JOBS)
 
-# Installs the Debian packages that are missing; does nothing when all are there.
+PACKAGES = build
+test test-slow test-emulated: PACKAGES = test
+
+# Installs the Debian packages for everything here, tests and checks too. Other targets install what they need.
 deps:
-	@tools/install-deps.sh
+	@tools/install-deps.sh all
 
 demo: all
 	@tools/demo.sh $(BUILD)/mnemo
@@ -24,7 +28,12 @@ test: all
 test-slow: all
 	@ctest --test-dir $(BUILD) -L slow --output-on-failure
 
-test-asan: deps
+# The tests on emulated processors alone; they are part of `make test`.
+test-emulated: all
+	@ctest --test-dir $(BUILD) -j $(JOBS) -L emulated --output-on-failure
+
+test-asan:
+	@tools/install-deps.sh build
 	@cmake -S . -B $(BUILD)-asan -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g" \
 	    -DMNEMO_SANITIZE=address,undefined >/dev/null
 	@cmake --build $(BUILD)-asan -j $(JOBS)

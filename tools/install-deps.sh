@@ -1,8 +1,17 @@
 #!/usr/bin/env bash
-# Installs what the build needs and this machine lacks, from Debian's own packages.
+# install-deps.sh [build|test|all]: installs, from Debian's own packages, what this machine lacks to build and run mnemo; to
+# run its tests as well; or to run all that continuous integration runs (the default).
 set -euo pipefail
-packages=(gcc cmake pkg-config libpcre2-dev libutf8proc-dev libjansson-dev libxxhash-dev libnlopt-dev libinih-dev
-          libedit-dev libxml2-dev libarchive-dev poppler-utils libcmocka-dev)
+build=(gcc make cmake pkg-config libpcre2-dev libutf8proc-dev libjansson-dev libxxhash-dev libnlopt-dev libinih-dev libedit-dev
+       libxml2-dev libarchive-dev poppler-utils libcmocka-dev)
+test=(qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+all=(clang clang-format-14 git)
+case ${1:-all} in
+build) packages=("${build[@]}") ;;
+test) packages=("${build[@]}" "${test[@]}") ;;
+all) packages=("${build[@]}" "${test[@]}" "${all[@]}") ;;
+*) echo "usage: tools/install-deps.sh [build|test|all]" >&2; exit 2 ;;
+esac
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

@@ -140,6 +140,7 @@ static void agrees_with_absorbed(void **state) {
     };
     EACH_LEVEL(level)
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        if (!takes_case(i, 5)) continue;
         mla_case c = mla_create(&specs[i], 3 + i);
         mn_attend a = call_of(&c);
         double worst = ways_differ(&a, level, true);
@@ -155,6 +156,7 @@ static void every_depth_and_chunk(void **state) {
                                      255, 257, 511, 1000, 1023, 1024, 1025, 2047, 2049, 3100};
     for (size_t i = 0; i < sizeof depths / sizeof *depths; i++)
         for (int64_t n_rows = 1; n_rows <= depths[i] && n_rows <= 200; n_rows = 3 * n_rows + 1) {
+            if (!takes_case(i, 6)) continue;
             mla_spec s = {2, 32, 16, 8, 16, i % 2 ? MN_Q8_0 : MN_F32, MN_F32, depths[i], n_rows};
             mla_case c = mla_create(&s, 40 + i);
             mn_attend a = call_of(&c);
@@ -241,6 +243,7 @@ static void ordinary_arithmetic_rounds_no_more(void **state) {
     (void)state;
     static const mn_dtype weights[] = {MN_F32, MN_BF16, MN_Q8_0, MN_Q4_K};
     for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
+        if (!takes_case(i + 2, 4)) continue;
         mla_spec s = {2, 512, 256, 64, 128, MN_F16, weights[i], 1200, 40};
         mla_case c = mla_create(&s, 80 + i);
         mn_attend a = call_of(&c);
