@@ -39,6 +39,7 @@ typedef enum mn_remedy_kind {
     MN_REMEDY_OWN_POSITIONS, /* none of mn_position_params */
     MN_REMEDY_SAME_READING,  /* n_ctx, position and attn as before */
     MN_REMEDY_Q8_CACHE,      /* type_k = type_v = "q8_0"; value > 0: with n_ctx = value */
+    MN_REMEDY_F32_CACHE,     /* type_k = type_v = "f32" */
     MN_REMEDY_CACHE_TYPES,   /* type_k and type_v as the sentence names them */
     MN_REMEDY_KV_RAM,        /* kv_ram_bytes: more, or a value at all */
     MN_REMEDY_KV_DISK,       /* kv_disk: a directory, another one */

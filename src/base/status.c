@@ -1,5 +1,7 @@
 #include "base/status.h"
 
+#include "base/safe_text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +11,7 @@ static mn_status fail(mn_error *err, mn_status status, mn_remedies remedies, con
     char text[sizeof err->text];
     if (!err) return status;
     vsnprintf(text, sizeof text, format, args);
+    mn_text_make_safe(text, strlen(text));
     memcpy(err->text, text, sizeof text);
     memcpy(err->remedies, remedies.at, sizeof err->remedies);
     return err->status = status;
@@ -37,6 +40,7 @@ mn_status mn_fail_in(mn_error *err, mn_status status, const char *prefix) {
     if (n >= sizeof text) n = sizeof text - 1;
     memcpy(text + n, err->text, sizeof text - n);
     text[sizeof text - 1] = 0;
+    mn_text_make_safe(text, strlen(text));
     memcpy(err->text, text, sizeof text);
     return err->status = status;
 }

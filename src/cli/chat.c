@@ -3,6 +3,7 @@
 #include "cli/chat.h"
 #include "cli/answer.h"
 #include "cli/prompt_options.h"
+#include "cli/answer_text.h"
 #include "cli/remedy.h"
 #include "cli/streams.h"
 #include "cli/verbs.h"
@@ -62,7 +63,7 @@ bool chat_has_template(const chat *c) { return !c->raw && mn_engine_chat_templat
 static bool take_text(void *arg, const char *text, size_t bytes) {
     chat *c = arg;
     mn_strbuf_put(&c->answer, text, bytes);
-    return fwrite(text, 1, bytes, stdout) == bytes && fflush(stdout) == 0 && !interrupted;
+    return mn_answer_write(text, bytes) && !interrupted;
 }
 
 static bool show_progress(void *arg, int64_t done, int64_t total) {

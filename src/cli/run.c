@@ -1,6 +1,7 @@
 /* mnemo run: answer about a text. */
 #include "base/clock.h"
 #include "cli/answer.h"
+#include "cli/answer_text.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"
 #include "cli/prompt_options.h"
@@ -117,7 +118,7 @@ static bool take_text(void *arg, const char *text, size_t bytes) {
         mn_strbuf_put(&j->answer, text, bytes);
         return !j->answer.failed;
     }
-    return fwrite(text, 1, bytes, stdout) == bytes && fflush(stdout) == 0;
+    return mn_answer_write(text, bytes);
 }
 
 static mn_status answer(job *j, mn_error *err) {

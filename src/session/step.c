@@ -3,6 +3,7 @@
 
 #include "attention/flash.h"
 #include "base/checked.h"
+#include "model/nonfinite.h"
 
 #include <string.h>
 
@@ -194,6 +195,14 @@ static void undo_slice(mn_session *s) {
         mn_sequence_drop_after(t, mn_sequence_n_kv(t));
 }
 
+/* Logits that are no numbers end the pass: its sessions get back their length, and the error says whose fault it is. */
+static mn_status check_logits(mn_engine *engine, const mn_batch *batch, mn_error *err) {
+    if (mn_is_finite(batch->logits, batch->n_wanted * engine->model.config.n_vocab)) return MN_OK;
+    for (const mn_slice *slice = batch->slices; slice < batch->slices + batch->n_slices; slice++)
+        slice->sequence->n_tokens -= slice->n_rows;
+    return mn_nonfinite_explain(&engine->backend, &engine->model, engine->pool, batch, err);
+}
+
 /* Runs the pass planned. The engine's turn is the caller's. */
 static mn_status run_pass(mn_engine *engine, mn_step_entry *entries, const mn_pass *p, mn_error *err) {
     const mn_batch batch = {.tokens = p->tokens,
@@ -209,6 +218,7 @@ static mn_status run_pass(mn_engine *engine, mn_step_entry *entries, const mn_pa
         s->sequence.evict_to = s->prompt_tokens && end == s->prompt_tokens ? mn_session_budget(s, &window) : 0;
     }
     mn_status status = mn_forward(&engine->backend, &engine->model, &batch, err);
+    if (status == MN_OK) status = check_logits(engine, &batch, err);
     for (int i = 0; i < p->n_slices; i++) {
         mn_step_entry *e = &entries[p->entries[i]];
         if (status != MN_OK) {

@@ -72,6 +72,7 @@ mn_gguf *gguf_small_llama(void) {
                                    .n_ff = 96,
                                    .n_ctx = 512,
                                    .rope_base = 10000,
+                                   .untied = true,
                                    .seed = 5};
     mn_gguf *vocab = NULL, *model = NULL;
     mn_random_summary summary;

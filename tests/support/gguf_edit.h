@@ -28,8 +28,8 @@ typedef struct gguf_edit {
 /* Writes `in` to `path` with the edits applied. arch: general.architecture, and the first part of all keys of the old
  * architecture; NULL = as it was. */
 void gguf_edit_write(const mn_gguf *in, const char *path, const char *arch, const gguf_edit *edits, size_t n);
-/* A random llama of 3 layers, 4 heads of 16, 2 of them for keys, n_embd 64, n_ff 96, window 512. The caller closes it;
- * its file has no name. */
+/* A random llama of 3 layers, 4 heads of 16, 2 of them for keys, n_embd 64, n_ff 96, window 512, an output matrix of
+ * its own. The caller closes it; its file has no name. */
 mn_gguf *gguf_small_llama(void);
 
 #endif
