@@ -2,7 +2,7 @@
 #ifndef MN_CLI_CHAT_H
 #define MN_CLI_CHAT_H
 
-#include "cli/conversation.h"
+#include "session/conversation.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"
 #include "session/compose.h"

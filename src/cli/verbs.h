@@ -17,5 +17,6 @@ mn_verb_fn cmd_run;
 mn_verb_fn cmd_plan;
 mn_verb_fn cmd_scaling;
 mn_verb_fn cmd_tokenize;
+mn_verb_fn cmd_train;
 
 #endif

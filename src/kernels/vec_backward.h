@@ -32,6 +32,8 @@ typedef struct mn_vec_backward {
     void (*silu_mul)(float *dg, float *du, const float *g, const float *u, const float *dy, int64_t n);
     /* y = gelu(g) u, the tanh form; u NULL = 1, du is not written then. */
     void (*gelu_mul)(float *dg, float *du, const float *g, const float *u, const float *dy, int64_t n);
+    /* out_i += x_i y_i */
+    void (*mul_add)(float *out, const float *x, const float *y, int64_t n);
     /* y = softmax(x):  dx = y (dy - sum y dy). dx may be dy. */
     void (*softmax)(float *dx, const float *y, const float *dy, int64_t n);
     /* The rotations of vec.h by the opposite angles, in place. */

@@ -79,6 +79,10 @@ static void back_gelu_mul(float *dg, float *du, const float *g, const float *u, 
     });
 }
 
+static void vec_mul_add(float *out, const float *x, const float *y, int64_t n) {
+    FOR_VECTORS(n, { STORE(out, LOAD(out) + LOAD(x) * LOAD(y)); });
+}
+
 static void back_softmax(float *dx, const float *y, const float *dy, int64_t n) {
     vf products = {0};
     FOR_VECTORS(n, { products += LOAD(y) * LOAD(dy); });
@@ -143,6 +147,7 @@ static void vec_backward_init(mn_vec_backward *table) {
         .layer_norm = back_layer_norm,
         .silu_mul = back_silu_mul,
         .gelu_mul = back_gelu_mul,
+        .mul_add = vec_mul_add,
         .softmax = back_softmax,
         .rotate_interleaved = back_rotate_interleaved,
         .rotate_split = back_rotate_split,

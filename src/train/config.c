@@ -35,6 +35,8 @@ static const key keys[] = {
     {"model", "vocab-from", KEY_TEXT, CONFIG(vocab_from), "", 0, 0, NULL,
      "tokenizer: a GGUF or a SentencePiece .model"},
     {"model", "name", KEY_TEXT, CONFIG(name), "", 0, 0, NULL, "general.name of what is written"},
+    {"model", "ask-template", KEY_TEXT, CONFIG(ask_template), "", 0, 0, NULL,
+     "how a document and a prompt become text: {document} {prompt}, \\n for a line end"},
     {"model", "arch", KEY_TEXT, CONFIG(arch), "llama", 0, 0, NULL, "llama mnemo qwen2 qwen3"},
     {"model", "layers", KEY_INT, CONFIG(layers), "0", 0, 10000, NULL, "layers"},
     {"model", "embd", KEY_INT, CONFIG(embd), "0", 0, 1 << 20, NULL, "width of the residual stream"},

@@ -46,7 +46,7 @@ typedef struct mn_source_config {
 
 typedef struct mn_train_config {
     /* [model] */
-    const char *from, *vocab_from, *arch, *name;
+    const char *from, *vocab_from, *arch, *name, *ask_template;
     int64_t layers, embd, heads, kv_heads, head_dim, ff, experts, experts_used;
     double rope_base;
     bool untied;
@@ -94,6 +94,9 @@ mn_status mn_train_config_set(mn_train_config *config, const char *assignment, m
 mn_status mn_train_config_check(const mn_train_config *config, mn_error *err);
 /* The whole configuration as a file that reads back to the same: what a run keeps beside its checkpoint. */
 void mn_train_config_write(const mn_train_config *config, mn_strbuf *out);
+/* Opens the sources that the configuration names. The tokenizer and template are borrowed. The caller closes *out. */
+mn_status mn_dataset_configure(const mn_train_config *config, const mn_tokenizer *tokenizer,
+                               const mn_chat_template *chat_template, mn_dataset *out, mn_error *err);
 /* Keys, defaults and what they mean, as text for --help. */
 void mn_train_config_help(mn_strbuf *out);
 void mn_train_config_release(mn_train_config *config);

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Tensors whose numbers are positions, not weights. */
-static bool is_table_of_positions(const char *name) {
-    return !strcmp(name, "rope_freqs.weight") || !strncmp(name, "rope_factors_", 13);
+/* Tensors whose numbers no gradient moves: positions, and the biases of a choice of experts. */
+static bool has_no_gradient(const char *name) {
+    return !strcmp(name, "rope_freqs.weight") || !strncmp(name, "rope_factors_", 13) || strstr(name, "exp_probs_b");
 }
 
 /* Vectors, and the small matrices that act as such. */
@@ -43,7 +43,7 @@ static bool matches(const char *patterns, const char *name) {
 static void decide(const mn_train_config *c, mn_parameter *p, uint32_t *groups_used) {
     p->optimiser = c->optimiser == MN_OPTIMISER_MUON && takes_muon(p) ? MN_OPTIMISER_MUON : MN_OPTIMISER_ADAMW;
     p->decay = takes_decay(p) ? c->decay : 0;
-    p->frozen = is_table_of_positions(p->name) || c->lora_rank > 0;
+    p->frozen = has_no_gradient(p->name) || c->lora_rank > 0;
     double rate = -1;
     for (int i = 0; i < c->n_groups; i++) {
         const mn_train_group *g = &c->groups[i];
@@ -120,15 +120,35 @@ static mn_status open_model(const char *path, mn_parameters *out, mn_error *err)
     return mn_model_bind(gguf, &out->model, err);
 }
 
+static int by_address(const void *a, const void *b) {
+    uintptr_t x = (uintptr_t)((const mn_parameter *)a)->weights, y = (uintptr_t)((const mn_parameter *)b)->weights;
+    return x < y ? -1 : x > y;
+}
+
 mn_status mn_parameters_open(const char *path, const mn_train_config *config, mn_parameters *out, mn_error *err) {
     *out = (mn_parameters){0};
     mn_status status = open_model(path, out, err);
     if (status == MN_OK && !(out->gradients = calloc(out->map.bytes + 1, 1)))
         status = mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes of gradients.", out->map.bytes);
     if (status == MN_OK) status = add_all(out, config, err);
+    if (status == MN_OK) qsort(out->items, (size_t)out->n_items, sizeof *out->items, by_address);
     if (status == MN_OK) status = give_moments(out, err);
     if (status != MN_OK) mn_parameters_close(out);
     return status;
+}
+
+float *mn_parameters_trained(const mn_parameters *p, const void *weight) {
+    float *gradient = weight ? mn_gradient_of(p, weight) : NULL;
+    if (!gradient) return NULL;
+    int64_t low = 0, high = p->n_items - 1;
+    while (low < high) {
+        int64_t middle = (low + high + 1) / 2;
+        if ((uintptr_t)p->items[middle].weights <= (uintptr_t)weight)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return p->items[low].frozen ? NULL : gradient;
 }
 
 void mn_parameters_clear_gradients(mn_parameters *p) { memset(p->gradients, 0, p->map.bytes); }

@@ -26,7 +26,8 @@ typedef struct mn_parameters {
     mn_mapfile map;  /* of the model, private and writable */
     char *gradients; /* as many bytes as the model's tensors take */
     float *moments;
-    mn_parameter *items;
+    char *halves;               /* the weights in bf16 at half their distances, or NULL */
+    mn_parameter *items;        /* by ascending address */
     int64_t n_items, n_trained; /* tensors; numbers that are trained */
 } mn_parameters;
 
@@ -43,6 +44,8 @@ static inline float *mn_gradient_of(const mn_parameters *p, const float *weight)
     if (at < begin || at >= begin + p->map.bytes) return NULL;
     return (float *)(void *)(p->gradients + (at - begin));
 }
+/* The same, but NULL for weights that are frozen. O(log n_items). */
+float *mn_parameters_trained(const mn_parameters *p, const void *weight);
 /* Sets all gradients to 0. */
 void mn_parameters_clear_gradients(mn_parameters *parameters);
 

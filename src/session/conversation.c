@@ -1,4 +1,4 @@
-#include "cli/conversation.h"
+#include "session/conversation.h"
 
 #include "base/file.h"
 

@@ -1,6 +1,6 @@
 /* A conversation: what was read and who said what, in order, in a file and back. */
-#ifndef MN_CLI_CONVERSATION_H
-#define MN_CLI_CONVERSATION_H
+#ifndef MN_SESSION_CONVERSATION_H
+#define MN_SESSION_CONVERSATION_H
 
 #include "base/strbuf.h"
 #include "tokenizer/chat_template.h"

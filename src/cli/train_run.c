@@ -1,0 +1,110 @@
+#include "cli/train_run.h"
+
+#include "base/clock.h"
+#include "bench/peak.h"
+#include "cli/human.h"
+#include "train/trainer.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number) {
+    (void)number;
+    interrupted = 1;
+}
+
+static void print_plan(const mn_trainer *t, const mn_train_config *c) {
+    const mn_train_plan *p = mn_trainer_plan(t);
+    mn_human params, trained, weights, moments, activations, total;
+    fprintf(stderr, "%s parameters, %s trained; windows of %lld tokens, %lld at once\n",
+            mn_human_count(params, p->n_params), mn_human_count(trained, p->n_trained), (long long)c->window,
+            (long long)(c->batch * c->accumulate));
+    fprintf(stderr, "memory: %s weights and gradients, %s moments, %s activations%s, %s in all\n",
+            mn_human_bytes(weights, p->weights_bytes), mn_human_bytes(moments, p->optimiser_bytes),
+            mn_human_bytes(activations, 2 * p->activation_bytes),
+            p->recomputes ? " (made again in the backward pass)" : "", mn_human_bytes(total, p->total_bytes));
+}
+
+static void print_duration(double seconds, char out[32]) {
+    if (seconds < 100)
+        snprintf(out, 32, "%.0f s", seconds);
+    else if (seconds < 6000)
+        snprintf(out, 32, "%.0f min", seconds / 60);
+    else
+        snprintf(out, 32, "%.1f h", seconds / 3600);
+}
+
+/* The line that moves, or, where nobody watches, one for each validation. */
+static void show(const mn_run_line *l, const mn_train_config *c, double seconds_a_step, bool terminal) {
+    char left[32];
+    bool validated = isfinite(l->validation);
+    if (!terminal && !validated) return;
+    print_duration(seconds_a_step * (double)(c->steps - l->step), left);
+    if (terminal) fputs("\r\033[K", stderr);
+    fprintf(stderr, "step %lld/%lld, loss %.4f", (long long)l->step, (long long)c->steps, l->loss);
+    if (validated) fprintf(stderr, ", validation %.4f", l->validation);
+    fprintf(stderr, ", %.0f tokens/s", l->tokens_per_s);
+    if (isfinite(l->peak_share)) fprintf(stderr, " (%.0f %% of peak)", 100 * l->peak_share);
+    fprintf(stderr, ", %s left", left);
+    if (validated || !terminal) fputc('\n', stderr);
+    fflush(stderr);
+}
+
+static mn_status stop(mn_trainer *t, const char *why, mn_error *err) {
+    const mn_train_state *s = mn_trainer_state(t);
+    MN_TRY(mn_trainer_save(t, err));
+    fprintf(stderr, "%s after step %lld; the same command goes on from %s.\n", why, (long long)s->step,
+            mn_trainer_folder(t));
+    return mn_fail(err, MN_ERR_CANCELLED, "%s after step %lld.", why, (long long)s->step);
+}
+
+static mn_status run(mn_trainer *t, const mn_train_config *c, mn_error *err) {
+    bool terminal = isatty(STDERR_FILENO);
+    double begun = mn_clock_seconds();
+    int64_t first = mn_trainer_state(t)->step;
+    if (first > 0) fprintf(stderr, "going on after step %lld\n", (long long)first);
+    while (!mn_trainer_is_done(t)) {
+        mn_run_line line;
+        MN_TRY(mn_trainer_step(t, &line, err));
+        double elapsed = mn_clock_seconds() - begun;
+        show(&line, c, elapsed / (double)(line.step - first), terminal);
+        if (interrupted && !mn_trainer_is_done(t)) return stop(t, "stopped", err);
+        if (c->max_minutes > 0 && elapsed > 60 * c->max_minutes && !mn_trainer_is_done(t))
+            return stop(t, "time is up", err);
+    }
+    MN_TRY(mn_trainer_finish(t, err));
+    fprintf(stderr, "%s: written; %s/card.md and loss.svg tell how\n", c->out, mn_trainer_folder(t));
+    return MN_OK;
+}
+
+/* Products of training run in bf16 where the level has them, else, and in exact arithmetic, in f32. */
+static mn_status measure_peak(mn_trainer *t, const mn_train_config *c, mn_error *err) {
+    mn_cpu_level level;
+    mn_pool *pool;
+    mn_peaks peaks;
+    MN_TRY(mn_cpu_choose(&level, err));
+    MN_TRY(mn_pool_create((int)c->threads, &pool, err));
+    mn_status status = mn_peaks_measure_within(level, pool, 0.3, 2 << 20, &peaks, err);
+    mn_pool_destroy(pool);
+    if (status != MN_OK) return status;
+    bool bf16 = !c->exact && peaks.bf16_flops_per_s > 0;
+    mn_trainer_set_peak(t, bf16 ? peaks.bf16_flops_per_s : peaks.f32_flops_per_s);
+    return MN_OK;
+}
+
+mn_status mn_train_run(const mn_train_config *c, mn_error *err) {
+    mn_trainer *t;
+    MN_TRY(mn_trainer_open(c, &t, err));
+    print_plan(t, c);
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    mn_status status = measure_peak(t, c, err);
+    if (status == MN_OK) status = run(t, c, err);
+    mn_trainer_close(t);
+    return status;
+}

@@ -1,0 +1,345 @@
+#include "train/batch.h"
+
+#include "base/checked.h"
+#include "base/ram.h"
+#include "model/forward.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static mn_status no_memory(mn_error *err) { return mn_fail(err, MN_ERR_MEMORY, "no memory for a batch of windows."); }
+
+static mn_status open_windows(mn_train_batch *b, mn_error *err) {
+    size_t n = (size_t)b->capacity * (size_t)b->n_ctx;
+    b->tokens = calloc(n, sizeof *b->tokens);
+    b->targets = calloc(n, sizeof *b->targets);
+    b->documents = calloc(n, sizeof *b->documents);
+    b->weights = calloc(n, sizeof *b->weights);
+    b->roles = calloc(n, 1);
+    b->windows = calloc((size_t)b->capacity, sizeof *b->windows);
+    b->row_tokens = calloc(n, sizeof *b->row_tokens);
+    b->row_labels = calloc(n, sizeof *b->row_labels);
+    b->row_weights = calloc(n, sizeof *b->row_weights);
+    if (!b->tokens || !b->targets || !b->documents || !b->weights || !b->roles || !b->windows || !b->row_tokens ||
+        !b->row_labels || !b->row_weights)
+        return no_memory(err);
+    for (int w = 0; w < b->capacity; w++) {
+        size_t at = (size_t)w * (size_t)b->n_ctx;
+        b->windows[w] =
+            (mn_train_window){b->tokens + at, b->targets + at, b->weights + at, b->roles + at, b->documents + at, 0};
+    }
+    return MN_OK;
+}
+
+/* The pattern asked for, in every layer that has no window of its own. */
+static mn_status open_patterns(mn_train_batch *b, const char *attn, mn_error *err) {
+    const mn_config *c = &b->model->config;
+    mn_pattern pattern;
+    MN_TRY(mn_pattern_parse(attn, &pattern, err));
+    b->patterns = calloc((size_t)c->n_layers, sizeof *b->patterns);
+    if (!b->patterns) return no_memory(err);
+    for (int layer = 0; layer < c->n_layers; layer++) {
+        if (mn_config_window(c, layer)) continue;
+        b->patterns[layer] = pattern;
+        b->patterns[layer].seed += layer;
+    }
+    b->params.attn.patterns = b->patterns;
+    return MN_OK;
+}
+
+mn_status mn_train_batch_open(const mn_train_config *config, const mn_model *model, mn_train_batch *out,
+                              mn_error *err) {
+    int64_t capacity = config->batch * config->accumulate;
+    *out = (mn_train_batch){.model = model, .n_ctx = config->window};
+    if (capacity > 1 << 20)
+        return mn_fail(err, MN_ERR_LIMIT, "a step of %lld windows is too large; use at most %d.", (long long)capacity,
+                       1 << 20);
+    out->capacity = (int)capacity;
+    out->params =
+        (mn_sequence_params){&model->config.rope, mn_attn_of_model(&model->config), config->window, MN_F32, MN_F32};
+    mn_status status = open_windows(out, err);
+    if (status == MN_OK && config->attn) status = open_patterns(out, config->attn, err);
+    if (status == MN_OK) status = mn_attn_check(&out->params.attn, &model->config, err);
+    if (status != MN_OK) mn_train_batch_close(out);
+    return status;
+}
+
+void mn_train_batch_close(mn_train_batch *b) {
+    for (int i = 0; i < b->n_sequences; i++) mn_sequence_release(&b->sequences[i]);
+    free(b->sequences);
+    free(b->slices);
+    free(b->patterns);
+    free(b->tokens);
+    free(b->targets);
+    free(b->documents);
+    free(b->weights);
+    free(b->roles);
+    free(b->windows);
+    free(b->row_tokens);
+    free(b->row_labels);
+    free(b->row_weights);
+    *b = (mn_train_batch){0};
+}
+
+mn_status mn_train_batch_fill(mn_train_batch *b, const mn_dataset *data, mn_dataset_cursor *cursor, int n,
+                              mn_error *err) {
+    b->n_windows = MN_MIN(n, b->capacity);
+    b->sum_weights = 0;
+    b->n_tokens = 0;
+    for (int w = 0; w < b->n_windows; w++) {
+        MN_TRY(mn_dataset_next(data, cursor, &b->windows[w], err));
+        b->n_tokens += b->windows[w].n_tokens;
+        for (int64_t i = 0; i < b->windows[w].n_tokens; i++) b->sum_weights += b->windows[w].weights[i];
+    }
+    return MN_OK;
+}
+
+/* A sequence at token 0 for the next document. */
+static mn_status next_sequence(mn_train_batch *b, int i, mn_error *err) {
+    if (i == b->n_sequences) {
+        mn_sequence *grown = reallocarray(b->sequences, (size_t)i + 1, sizeof *grown);
+        if (!grown) return no_memory(err);
+        b->sequences = grown;
+        MN_TRY(mn_sequence_init(&b->sequences[i], &b->model->config, &b->params, err));
+        b->n_sequences++;
+    }
+    mn_sequence *s = &b->sequences[i];
+    s->n_tokens = 0;
+    if (s->state) memset(s->state, 0, s->state_bytes);
+    mn_sequence_drop_after(s, 0);
+    return MN_OK;
+}
+
+static mn_status new_slice(mn_train_batch *b, mn_error *err) {
+    if (b->n_slices == b->slices_capacity) {
+        int capacity = b->slices_capacity ? 2 * b->slices_capacity : 64;
+        mn_slice *grown = reallocarray(b->slices, (size_t)capacity, sizeof *grown);
+        if (!grown) return no_memory(err);
+        b->slices = grown;
+        b->slices_capacity = capacity;
+    }
+    MN_TRY(next_sequence(b, b->n_slices, err));
+    b->slices[b->n_slices++] = (mn_slice){NULL, b->n_rows, 0};
+    return MN_OK;
+}
+
+/* Rows of windows [first, first + n), padding left out; each document is a slice. */
+static mn_status gather_rows(mn_train_batch *b, int first, int n, mn_error *err) {
+    b->n_slices = 0;
+    b->n_rows = 0;
+    for (int w = first; w < first + n; w++) {
+        const mn_train_window *x = &b->windows[w];
+        for (int64_t i = 0; i < x->n_tokens; i++) {
+            if (i == 0 || x->document[i] != x->document[i - 1]) MN_TRY(new_slice(b, err));
+            b->slices[b->n_slices - 1].n_rows++;
+            b->row_tokens[b->n_rows] = x->tokens[i];
+            b->row_labels[b->n_rows] = x->targets[i];
+            b->row_weights[b->n_rows++] = x->weights[i];
+        }
+    }
+    for (int i = 0; i < b->n_slices; i++) b->slices[i].sequence = &b->sequences[i]; /* the list has stopped moving */
+    return MN_OK;
+}
+
+static mn_batch batch_of(const mn_train_batch *b) {
+    return (mn_batch){.tokens = b->row_tokens,
+                      .n_rows = b->n_rows,
+                      .slices = b->slices,
+                      .n_slices = b->n_slices,
+                      .n_wanted = b->n_rows};
+}
+
+static void set_target(const mn_train_batch *b, mn_tape *t) {
+    t->target.labels = b->row_labels;
+    t->target.weights = b->row_weights;
+    t->target.scale = (float)(1 / b->sum_weights);
+    t->target_weights = 0;
+    for (int64_t i = 0; i < b->n_rows; i++) t->target_weights += b->row_weights[i];
+    mn_tape_clear(t);
+}
+
+static void copy_rows(const mn_tape *t, mn_rows to, mn_rows from) {
+    if (mn_pool_is_dry(t->compute->pool)) return;
+    memcpy(mn_cpu_data(to), mn_cpu_data(from), (size_t)(to.n_rows * to.n) * sizeof(float));
+}
+
+/* A layer whose activations are forgotten: pass->x becomes its output, in the place of its input. */
+static mn_status run_layer_over(mn_forward_pass *pass, mn_tape *t, int layer, mn_error *err) {
+    size_t used = t->used;
+    mn_rows x = pass->x;
+    MN_TRY(mn_forward_layer(pass, layer, err));
+    copy_rows(t, x, pass->x);
+    pass->x = x;
+    mn_tape_rewind(t, used);
+    return MN_OK;
+}
+
+mn_status mn_train_batch_score(mn_train_batch *b, int first, int n, mn_tape *t, mn_error *err) {
+    MN_TRY(gather_rows(b, first, n, err));
+    set_target(b, t);
+    t->records = false;
+    mn_batch batch = batch_of(b);
+    mn_forward_pass pass = mn_forward_pass_of(&t->backend, b->model, &batch);
+    MN_TRY(mn_forward_begin(&pass, err));
+    for (int layer = 0; layer < b->model->config.n_layers; layer++) MN_TRY(run_layer_over(&pass, t, layer, err));
+    return mn_forward_end(&pass, err);
+}
+
+/* All activations kept. */
+static mn_status differentiate(const mn_train_batch *b, mn_tape *t, mn_error *err) {
+    mn_batch batch = batch_of(b);
+    mn_forward_pass pass = mn_forward_pass_of(&t->backend, b->model, &batch);
+    t->records = true;
+    MN_TRY(mn_forward_begin(&pass, err));
+    for (int layer = 0; layer < b->model->config.n_layers; layer++) MN_TRY(mn_forward_layer(&pass, layer, err));
+    MN_TRY(mn_forward_end(&pass, err));
+    return mn_tape_backward(t, &pass.step, 0, err);
+}
+
+/* Recurrent state of a layer as it was before the step: documents begin at token 0. */
+static void reset_layer(const mn_train_batch *b, int layer) {
+    for (int i = 0; i < b->n_slices; i++) {
+        mn_sequence *s = b->slices[i].sequence;
+        if (!s->state) continue;
+        if (s->history_bytes) memset(s->state + (size_t)layer * s->history_bytes, 0, s->history_bytes);
+        if (s->layer_bytes && mn_attn_has_state(&s->attn, layer))
+            memset(mn_sequence_recurrent_state(s, layer), 0, s->layer_bytes);
+    }
+}
+
+/* The gradient of a layer's output, given to what the layer made of it when it ran again. */
+static void hand_down(mn_tape *t, mn_rows to, mn_rows from) {
+    mn_tape_claim(t, to);
+    if (mn_pool_is_dry(t->compute->pool)) return;
+    memcpy(mn_tape_gradient(t, to), mn_tape_gradient(t, from), (size_t)(to.n_rows * to.n) * sizeof(float));
+}
+
+/* One layer again, recorded this time, from its input, and back from the gradient of its output. */
+static mn_status differentiate_layer(const mn_train_batch *b, mn_forward_pass *pass, mn_tape *t, int layer,
+                                     const mn_rows *borders, mn_error *err) {
+    size_t used = t->used;
+    int64_t first = t->n_entries;
+    reset_layer(b, layer);
+    pass->x = borders[layer];
+    MN_TRY(mn_forward_layer(pass, layer, err));
+    hand_down(t, pass->x, borders[layer + 1]);
+    MN_TRY(mn_tape_backward(t, &pass->step, first, err));
+    mn_tape_rewind(t, used);
+    return MN_OK;
+}
+
+/* Activations are kept at the layers' borders alone (Chen et al. 2016, arXiv:1604.06174). */
+static mn_status differentiate_again(const mn_train_batch *b, mn_tape *t, mn_error *err) {
+    int n_layers = b->model->config.n_layers;
+    mn_batch batch = batch_of(b);
+    mn_forward_pass pass = mn_forward_pass_of(&t->backend, b->model, &batch);
+    mn_rows *borders = mn_arena_alloc(t->compute->scratch, (size_t)n_layers + 1, sizeof *borders);
+    if (!borders) return mn_no_scratch(err);
+    t->records = true;
+    MN_TRY(mn_forward_begin(&pass, err));
+    t->records = false;
+    borders[0] = pass.x;
+    for (int layer = 0; layer < n_layers; layer++) {
+        MN_TRY(t->backend.take(&pass.step, b->n_rows, 1, pass.x.n, &borders[layer + 1], err));
+        copy_rows(t, borders[layer + 1], borders[layer]);
+        pass.x = borders[layer + 1];
+        MN_TRY(run_layer_over(&pass, t, layer, err));
+    }
+    t->records = true;
+    size_t used = t->used;
+    int64_t first = t->n_entries;
+    MN_TRY(mn_forward_end(&pass, err));
+    MN_TRY(mn_tape_backward(t, &pass.step, first, err));
+    mn_tape_rewind(t, used);
+    for (int layer = n_layers - 1; layer >= 0; layer--) MN_TRY(differentiate_layer(b, &pass, t, layer, borders, err));
+    return mn_tape_backward(t, &pass.step, 0, err);
+}
+
+mn_status mn_train_batch_run(mn_train_batch *b, int first, int n, mn_tape *t, bool recompute, mn_error *err) {
+    mn_arena_mark mark = mn_arena_get_mark(t->compute->scratch);
+    MN_TRY(gather_rows(b, first, n, err));
+    set_target(b, t);
+    mn_status status = recompute ? differentiate_again(b, t, err) : differentiate(b, t, err);
+    mn_arena_rewind(t->compute->scratch, mark);
+    return status;
+}
+
+/* Whole windows of one document each, over a dry pool: what a step takes at most. */
+static mn_status measure(const mn_train_config *config, const mn_parameters *p, const mn_compute *dry, bool recompute,
+                         size_t *activation_bytes, mn_error *err) {
+    mn_train_batch b = {.model = &p->model,
+                        .n_ctx = config->window,
+                        .n_rows = config->batch * config->window,
+                        .n_slices = (int)config->batch,
+                        .sum_weights = 1};
+    mn_sequence sequence;
+    mn_attn_spec attn = mn_attn_of_model(&p->model.config);
+    mn_tape tape;
+    MN_TRY(mn_sequence_init_dry(&sequence, &p->model.config, &attn, MN_F32, MN_F32, err));
+    mn_status status = mn_tape_open(dry, p, (size_t)1 << 44, &tape, err);
+    b.slices = calloc((size_t)b.n_slices, sizeof *b.slices);
+    if (!b.slices && status == MN_OK) status = no_memory(err);
+    for (int i = 0; status == MN_OK && i < b.n_slices; i++)
+        b.slices[i] = (mn_slice){&sequence, i * config->window, config->window};
+    if (status == MN_OK) status = recompute ? differentiate_again(&b, &tape, err) : differentiate(&b, &tape, err);
+    *activation_bytes = tape.most;
+    mn_tape_close(&tape);
+    mn_sequence_release(&sequence);
+    free(b.slices);
+    return status;
+}
+
+static double flops_per_token(const mn_parameters *p, int64_t window) {
+    const mn_config *c = &p->model.config;
+    double products = 0;
+    for (int64_t i = 0; i < p->n_items; i++) {
+        const mn_parameter *x = &p->items[i];
+        bool embeds = !strcmp(x->name, "token_embd.weight") || !strcmp(x->name, "position_embd.weight");
+        double share = strstr(x->name, "_exps.") ? (double)c->moe.router.n_used / c->moe.router.n_experts : 1;
+        if (x->is_matrix && !embeds) products += share * (double)(x->n_in * x->n_out);
+    }
+    if (p->model.weights.output.w.data == p->model.weights.token_embd.data) products += (double)c->n_vocab * c->n_embd;
+    /* 2 products of a query and the keys before it forward, 5 backward, 2 operations each */
+    double attention = 7.0 * c->n_layers * c->n_heads * (c->head_dim_k + c->head_dim_v) / 2 * (double)window;
+    return 6 * products + attention;
+}
+
+static mn_status refuse(size_t bytes, size_t free_bytes, bool recomputes, mn_error *err) {
+    return mn_fail(err, MN_ERR_MEMORY,
+                   "training takes %.2f GiB, and %.2f GiB are free; use a smaller batch%s, or a smaller window.",
+                   (double)bytes / (1 << 30), (double)free_bytes / (1 << 30), recomputes ? "" : ", recompute = on");
+}
+
+mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters *p, const mn_compute *compute,
+                             mn_train_plan *out, mn_error *err) {
+    mn_compute dry = *compute;
+    mn_arena scratch = MN_ARENA_INIT;
+    *out = (mn_train_plan){.n_trained = p->n_trained, .flops_per_token = flops_per_token(p, config->window)};
+    for (int64_t i = 0; i < p->n_items; i++) out->n_params += p->items[i].n_in * p->items[i].n_out;
+    size_t free_bytes = mn_ram_free(), least = SIZE_MAX;
+    if (!mn_mul_size((size_t)(config->batch * config->window), (size_t)p->model.config.n_embd * 2 * sizeof(float),
+                     &least) ||
+        !mn_mul_size(least, (size_t)p->model.config.n_layers + 1, &least) || least > free_bytes)
+        return refuse(least, free_bytes, true, err); /* the layers' borders alone */
+    dry.scratch = &scratch;
+    MN_TRY(mn_pool_create_dry(mn_pool_threads(compute->pool), &dry.pool, err));
+    mn_kv_shape shape = mn_sequence_kv_shape_all(&p->model.config, MN_F32, MN_F32);
+    out->weights_bytes = 2 * p->map.bytes;
+    out->optimiser_bytes = (size_t)p->n_trained * 2 * sizeof(float);
+    out->cache_bytes = (size_t)config->batch * (size_t)config->window * (size_t)shape.n_layers *
+                       (size_t)shape.n_kv_heads * (size_t)(shape.k_dim + shape.v_dim) * sizeof(float);
+    size_t kept = out->weights_bytes + out->optimiser_bytes + out->cache_bytes;
+    mn_status status = measure(config, p, &dry, config->recompute == MN_RECOMPUTE_ON, &out->activation_bytes, err);
+    out->recomputes = config->recompute == MN_RECOMPUTE_ON;
+    if (status == MN_OK && config->recompute == MN_RECOMPUTE_AUTO &&
+        kept + 2 * out->activation_bytes > free_bytes / 2) {
+        out->recomputes = true;
+        status = measure(config, p, &dry, true, &out->activation_bytes, err);
+    }
+    out->total_bytes = kept + 2 * out->activation_bytes + scratch.most_bytes;
+    mn_pool_destroy(dry.pool);
+    mn_arena_release(&scratch);
+    if (status == MN_OK && out->total_bytes > free_bytes)
+        return refuse(out->total_bytes, free_bytes, out->recomputes, err);
+    return status;
+}

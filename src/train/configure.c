@@ -1,0 +1,64 @@
+/* The sources of a configuration, opened. */
+#include "train/config.h"
+
+#include "base/checked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes of a piece of text: somewhat more than a window holds, so that most windows are one piece. */
+static size_t piece_bytes(int64_t window) { return (size_t)MN_MAX(window * 4, 256); }
+
+/* Splits "a b c" into a list that points into a copy; *copy is freed by the caller. */
+static int split(const char *paths, char **copy, const char *list[MN_MAX_PATHS]) {
+    int n = 0;
+    *copy = strdup(paths);
+    for (char *p = *copy; p && *p && n < MN_MAX_PATHS;) {
+        list[n++] = p;
+        p += strcspn(p, " ");
+        while (*p == ' ') *p++ = 0;
+    }
+    return n;
+}
+
+static mn_needle_kind kind_of(const char *name) {
+    int k = 0;
+    while (k < MN_NEEDLE_KIND_COUNT - 1 && strcmp(name, mn_needle_kind_name((mn_needle_kind)k))) k++;
+    return (mn_needle_kind)k;
+}
+
+static mn_status open_source(const mn_train_config *c, const mn_source_config *s, mn_source *out, mn_error *err) {
+    const char *paths[MN_MAX_PATHS];
+    char *copy;
+    int n = split(s->paths, &copy, paths);
+    *out = (mn_source){.name = s->name, .weight = s->weight, .is_needles = s->needles != NULL};
+    if (s->needles)
+        out->needles = (mn_needle_params){.kind = kind_of(s->needles),
+                                          .min_keys = (int)s->min_keys,
+                                          .max_keys = (int)s->max_keys,
+                                          .min_hops = (int)s->min_hops,
+                                          .max_hops = (int)s->max_hops,
+                                          .n_questions = (int)s->questions,
+                                          .n_distractors = (int)s->distractors,
+                                          .filler = s->filler};
+    for (int r = 0; r < MN_ROLE_COUNT; r++)
+        out->role_weights[r] = (float)(s->role_weights[r] >= 0 ? s->role_weights[r] : c->role_weights[r]);
+    mn_status status = copy ? mn_corpus_open(paths, n, piece_bytes(c->window), &out->corpus, err)
+                            : mn_fail(err, MN_ERR_MEMORY, "no memory for the paths of a source.");
+    free(copy);
+    return status;
+}
+
+mn_status mn_dataset_configure(const mn_train_config *c, const mn_tokenizer *tokenizer,
+                               const mn_chat_template *chat_template, mn_dataset *out, mn_error *err) {
+    *out = (mn_dataset){.tokenizer = tokenizer,
+                        .chat_template = chat_template,
+                        .seed = (uint64_t)c->seed,
+                        .n_ctx = c->window,
+                        .validation_share = c->validation_share};
+    for (int i = 0; i < c->n_sources; i++) {
+        MN_TRY(open_source(c, &c->sources[i], &out->sources[i], err));
+        out->n_sources++;
+    }
+    return MN_OK;
+}

@@ -1,0 +1,324 @@
+#include "train/tape.h"
+
+#include "base/checked.h"
+#include "kernels/kernels.h"
+#include "kernels/matmul_backward.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { ALIGN = 64 };
+
+/* Stands in front of each buffer. */
+typedef struct header {
+    int64_t n_floats;
+    bool has_gradient;
+} header;
+
+static mn_tape *tape_of(const mn_step *s) { return s->backend->context; }
+
+static header *header_of(mn_rows x) { return (header *)(void *)((char *)(void *)x.buffer - ALIGN); }
+
+static bool is_dry(const mn_tape *t) { return t->to_gradients == 0; }
+
+/* The step as the CPU's backend is given it. */
+static mn_step inner(const mn_step *s) {
+    mn_step step = *s;
+    step.backend = &tape_of(s)->cpu;
+    return step;
+}
+
+static mn_status take(const mn_step *s, int64_t n_rows, int n_heads, int64_t n, mn_rows *out, mn_error *err) {
+    mn_tape *t = tape_of(s);
+    size_t floats, bytes, end;
+    if (!mn_mul_size((size_t)n_rows * (size_t)n_heads, (size_t)n, &floats) ||
+        !mn_mul_size(floats, sizeof(float), &bytes) || !mn_align_size(bytes, ALIGN, &bytes) ||
+        !mn_add_size(t->used, bytes + ALIGN, &end) || end > t->capacity)
+        return mn_fail(err, MN_ERR_MEMORY, "a training step needs more than the %zu bytes planned for its activations.",
+                       t->capacity);
+    char *memory = t->data + t->used;
+    t->used = end;
+    t->most = MN_MAX(t->most, t->used);
+    if (!is_dry(t)) *(header *)(void *)memory = (header){(int64_t)floats, false};
+    *out = mn_cpu_rows((float *)(void *)(memory + ALIGN), n_rows, n);
+    out->n_heads = n_heads;
+    out->row_stride = n_heads * n;
+    return MN_OK;
+}
+
+/* Buffers stay: the backward pass wants them. */
+static mn_arena_mark mark(const mn_step *s) {
+    (void)s;
+    return (mn_arena_mark){0};
+}
+
+static void keep(const mn_step *s, mn_arena_mark mark_) { (void)s, (void)mark_; }
+
+static mn_status record(mn_tape *t, mn_tape_entry entry, mn_error *err) {
+    if (!t->records) return MN_OK;
+    if (t->n_entries == t->entries_capacity) {
+        int64_t capacity = t->entries_capacity ? 2 * t->entries_capacity : 256;
+        mn_tape_entry *grown = reallocarray(t->entries, (size_t)capacity, sizeof *grown);
+        if (!grown) return mn_fail(err, MN_ERR_MEMORY, "no memory for a tape of %lld entries.", (long long)capacity);
+        t->entries = grown;
+        t->entries_capacity = capacity;
+    }
+    t->entries[t->n_entries++] = entry;
+    return MN_OK;
+}
+
+static mn_status refuse(const char *what, mn_error *err) {
+    return mn_fail(err, MN_ERR_UNSUPPORTED, "%s cannot be trained through: it has no backward.", what);
+}
+
+static mn_status prepare(const mn_step *s, mn_error *err) {
+    mn_step in = inner(s);
+    return in.backend->prepare(&in, err);
+}
+
+static mn_status append(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err) {
+    mn_tape *t = tape_of(s);
+    mn_step in = inner(s);
+    if (plane > 0) return refuse("a position map", err);
+    t->appended[layer].k = k;
+    t->appended[layer].v = v;
+    return in.backend->append(&in, layer, plane, k, v, err);
+}
+
+static mn_status angles(const mn_step *s, mn_rows out, mn_place place, int index, mn_error *err) {
+    mn_step in = inner(s);
+    return in.backend->angles(&in, out, place, index, err);
+}
+
+static mn_status gather(const mn_step *s, mn_rows out, mn_rows x, const int64_t *rows, mn_error *err) {
+    mn_step in = inner(s);
+    MN_TRY(in.backend->gather(&in, out, x, rows, err));
+    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_GATHER, .out = {out}, .in = {x}, .rows = rows}, err);
+}
+
+static mn_status embed(const mn_step *s, mn_rows out, mn_error *err) {
+    mn_step in = inner(s);
+    MN_TRY(in.backend->embed(&in, out, err));
+    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_EMBED, .out = {out}}, err);
+}
+
+static mn_status norm(const mn_step *s, mn_rows out, mn_rows x, const mn_norm *w, mn_error *err) {
+    mn_step in = inner(s);
+    MN_TRY(in.backend->norm(&in, out, x, w, err));
+    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_NORM, .out = {out}, .in = {x}, .norm = w}, err);
+}
+
+typedef struct bias_job {
+    const mn_vec_kernels *vec;
+    mn_rows out;
+    const float *bias;
+} bias_job;
+
+static void bias_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const bias_job *j = arg;
+    for (int64_t r = begin; r < end; r++)
+        j->vec->add(mn_cpu_row(j->out, r), mn_cpu_row(j->out, r), j->bias, j->out.n_heads * j->out.n);
+}
+
+/* The products of training (matmul_backward.h): in bf16 where its backward is. */
+static mn_status project(const mn_step *s, const mn_rows *outs, const mn_projection *const *ws, int n_ws, mn_rows x,
+                         mn_error *err) {
+    mn_tape *t = tape_of(s);
+    mn_tape_entry entry = {.kind = MN_TAPE_PROJECT, .n_out = n_ws, .in = {x}};
+    float *data[4] = {0};
+    int64_t strides[4] = {0};
+    const mn_tensor *tensors[4] = {0};
+    for (int i = 0; i < n_ws; i++) {
+        data[i] = mn_cpu_data(outs[i]);
+        strides[i] = outs[i].row_stride;
+        tensors[i] = &ws[i]->w;
+        entry.out[i] = outs[i];
+        entry.projections[i] = ws[i];
+    }
+    MN_TRY(mn_matmul_training(t->compute, data, strides, mn_cpu_data(x), x.row_stride, x.n_rows, tensors, n_ws, err));
+    for (int i = 0; i < n_ws; i++) {
+        bias_job job = {&t->compute->kernels->vec, outs[i], ws[i]->b};
+        if (ws[i]->b) mn_pool_run(t->compute->pool, x.n_rows, 64, bias_rows, &job);
+    }
+    return record(t, entry, err);
+}
+
+static mn_status clamp(const mn_step *s, mn_rows out, mn_rows x, float limit, mn_error *err) {
+    mn_step in = inner(s);
+    MN_TRY(in.backend->clamp(&in, out, x, limit, err));
+    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_CLAMP, .out = {out}, .in = {x}, .limit = limit}, err);
+}
+
+static mn_status rotate(const mn_step *s, mn_rows out, mn_rows x, int64_t first, mn_rows turn, mn_error *err) {
+    mn_step in = inner(s);
+    MN_TRY(in.backend->rotate(&in, out, x, first, turn, err));
+    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_ROTATE, .out = {out}, .in = {x, turn}, .first = first},
+                  err);
+}
+
+static mn_status convolve(const mn_step *s, int layer, mn_rows q_out, mn_rows k_out, mn_rows q, mn_rows k,
+                          mn_error *err) {
+    mn_step in = inner(s);
+    MN_TRY(in.backend->convolve(&in, layer, q_out, k_out, q, k, err));
+    return record(tape_of(s),
+                  (mn_tape_entry){.kind = MN_TAPE_CONVOLVE, .layer = layer, .out = {q_out, k_out}, .in = {q, k}}, err);
+}
+
+static mn_status attend(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
+    mn_tape *t = tape_of(s);
+    mn_step in = inner(s);
+    if (range > 0 || lse.buffer) return refuse("a position map", err);
+    MN_TRY(take(s, q.n_rows, q.n_heads, 1, &lse, err));
+    MN_TRY(in.backend->attend(&in, layer, range, out, lse, q, err));
+    return record(t,
+                  (mn_tape_entry){.kind = MN_TAPE_ATTEND,
+                                  .layer = layer,
+                                  .out = {out, lse},
+                                  .in = {q, t->appended[layer].k, t->appended[layer].v}},
+                  err);
+}
+
+static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
+    mn_tape *t = tape_of(s);
+    mn_step in = inner(s);
+    MN_TRY(take(s, q.n_rows, q.n_heads, 1, &lse, err));
+    MN_TRY(in.backend->attend_latent(&in, layer, out, lse, q, err));
+    return record(
+        t,
+        (mn_tape_entry){
+            .kind = MN_TAPE_ATTEND_LATENT, .layer = layer, .out = {out, lse}, .in = {q, t->appended[layer].k}},
+        err);
+}
+
+static mn_status merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
+                       mn_error *err) {
+    (void)s, (void)out, (void)lse, (void)x, (void)x_lse, (void)y, (void)y_lse;
+    return refuse("a position map", err);
+}
+
+static mn_status mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
+                               mn_rows k, mn_rows v, mn_error *err) {
+    mn_step in = inner(s);
+    MN_TRY(in.backend->mix_recurrent(&in, layer, out, softmax, y, q, k, v, err));
+    return record(
+        tape_of(s),
+        (mn_tape_entry){.kind = MN_TAPE_MIX_RECURRENT, .layer = layer, .out = {out}, .in = {softmax, y, q, k, v}}, err);
+}
+
+static mn_status activate(const mn_step *s, mn_rows out, mn_rows gate, mn_rows up, mn_error *err) {
+    mn_step in = inner(s);
+    MN_TRY(in.backend->activate(&in, out, gate, up, err));
+    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_ACTIVATE, .out = {out}, .in = {gate, up}}, err);
+}
+
+static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err) {
+    mn_step in = inner(s);
+    MN_TRY(in.backend->experts(&in, layer, out, x, err));
+    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_EXPERTS, .layer = layer, .out = {out}, .in = {x}}, err);
+}
+
+static mn_status add(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err) {
+    mn_step in = inner(s);
+    MN_TRY(in.backend->add(&in, out, x, y, err));
+    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_ADD, .out = {out}, .in = {x, y}}, err);
+}
+
+mn_status mn_tape_loss(mn_tape *t, const mn_step *s, mn_rows x, float *d_x, mn_error *err) {
+    const mn_projection *output = &s->model->weights.output;
+    mn_cross_entropy c = t->target;
+    c.x = mn_cpu_data(x);
+    c.n_rows = x.n_rows;
+    c.w = &output->w;
+    c.bias = output->b;
+    c.softcap = s->model->config.final_softcap;
+    c.d_x = d_x;
+    c.d_w = d_x ? mn_parameters_trained(t->parameters, output->w.data) : NULL;
+    c.d_bias = d_x ? mn_parameters_trained(t->parameters, output->b) : NULL;
+    return mn_cross_entropy_run(t->compute, &c, &t->loss, err);
+}
+
+/* The loss takes the place of logits, which are never made as a whole. */
+static mn_status logits(const mn_step *s, float *out, mn_rows x, mn_error *err) {
+    (void)out;
+    if (!tape_of(s)->records) return mn_tape_loss(tape_of(s), s, x, NULL, err);
+    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_LOSS, .in = {x}}, err);
+}
+
+static mn_backend recorder(mn_tape *t) {
+    return (mn_backend){.context = t,
+                        .keeps_inputs = true,
+                        .take = take,
+                        .mark = mark,
+                        .rewind = keep,
+                        .prepare = prepare,
+                        .append = append,
+                        .angles = angles,
+                        .gather = gather,
+                        .embed = embed,
+                        .norm = norm,
+                        .project = project,
+                        .clamp = clamp,
+                        .rotate = rotate,
+                        .convolve = convolve,
+                        .attend = attend,
+                        .attend_latent = attend_latent,
+                        .merge = merge,
+                        .mix_recurrent = mix_recurrent,
+                        .activate = activate,
+                        .experts = experts,
+                        .add = add,
+                        .logits = logits};
+}
+
+/* Two regions one behind the other; of a dry tape one that is never touched. */
+static mn_status reserve(mn_tape *t, size_t bytes, mn_error *err) {
+    bool dry = mn_pool_is_dry(t->compute->pool);
+    size_t total = 0;
+    if (mn_align_size(bytes, 4096, &t->capacity) && mn_mul_size(t->capacity, dry ? 1 : 2, &total)) {
+        void *memory = mmap(NULL, total, dry ? PROT_NONE : PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory != MAP_FAILED) t->data = memory;
+    }
+    if (!t->data)
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes of activations and as many of gradients.", bytes);
+    t->to_gradients = dry ? 0 : (ptrdiff_t)t->capacity;
+    return MN_OK;
+}
+
+mn_status mn_tape_open(const mn_compute *compute, const mn_parameters *parameters, size_t bytes, mn_tape *out,
+                       mn_error *err) {
+    *out = (mn_tape){.compute = compute, .parameters = parameters, .cpu = mn_backend_cpu(compute)};
+    out->backend = recorder(out);
+    out->appended = calloc((size_t)parameters->model.config.n_layers, sizeof *out->appended);
+    mn_status status = out->appended ? reserve(out, bytes, err) : mn_fail(err, MN_ERR_MEMORY, "no memory for a tape.");
+    if (status != MN_OK) mn_tape_close(out);
+    return status;
+}
+
+void mn_tape_close(mn_tape *t) {
+    if (t->data) munmap(t->data, t->capacity * (is_dry(t) ? 1 : 2));
+    free(t->entries);
+    free(t->appended);
+    *t = (mn_tape){0};
+}
+
+void mn_tape_rewind(mn_tape *t, size_t used) { t->used = used; }
+
+void mn_tape_clear(mn_tape *t) {
+    t->used = 0;
+    t->n_entries = 0;
+}
+
+bool mn_tape_has_gradient(const mn_tape *t, mn_rows x) { return x.buffer && (is_dry(t) || header_of(x)->has_gradient); }
+
+bool mn_tape_claim(mn_tape *t, mn_rows x) {
+    if (is_dry(t)) return true;
+    header *h = header_of(x);
+    bool held = h->has_gradient, whole = x.offset == 0 && x.n_rows * x.n_heads * x.n == h->n_floats;
+    h->has_gradient = true;
+    if (held || whole) return held;
+    memset((char *)(void *)x.buffer + t->to_gradients, 0, (size_t)h->n_floats * sizeof(float));
+    return true;
+}

@@ -1,0 +1,325 @@
+/* The tape, walked back: for each entry the backward of its operation, which stands beside the operation's forward. */
+#include "train/tape.h"
+
+#include "attention/flash_backward.h"
+#include "base/checked.h"
+#include "kernels/kernels.h"
+#include "kernels/matmul_backward.h"
+#include "kernels/norm_backward.h"
+#include "kernels/rows_backward.h"
+#include "mlp/moe_backward.h"
+#include "mlp/router_backward.h"
+#include "model/backend_cpu_ops.h"
+
+#include <string.h>
+
+enum { FLOATS_PER_RANGE = 1 << 15 };
+
+typedef mn_status backward_fn(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+
+static mn_vectors vectors_of(mn_rows x, float *data) {
+    return (mn_vectors){data, x.row_stride, x.head_stride, x.n_heads, (int)x.n};
+}
+
+static int64_t floats_of(mn_rows x) { return x.n_rows * x.n_heads * x.n; }
+
+/* Room for a gradient that has to be added to another. */
+static float *new_floats(const mn_tape *t, int64_t n) {
+    return mn_arena_alloc(t->compute->scratch, (size_t)n, sizeof(float));
+}
+
+typedef struct sum_job {
+    const mn_vec_kernels *vec;
+    float *to;
+    const float *from;
+    bool add;
+} sum_job;
+
+static void sum_range(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const sum_job *j = arg;
+    if (j->add)
+        j->vec->add(j->to + begin, j->to + begin, j->from + begin, end - begin);
+    else
+        memcpy(j->to + begin, j->from + begin, (size_t)(end - begin) * sizeof(float));
+}
+
+/* to = from, or to += from; without gaps. */
+static void give(const mn_tape *t, float *to, const float *from, int64_t n, bool add) {
+    sum_job job = {&t->compute->kernels->vec, to, from, add};
+    mn_pool_run(t->compute->pool, n, FLOATS_PER_RANGE, sum_range, &job);
+}
+
+/* The gradient of a result that is handed to an operand as it is. */
+static void pass_on(mn_tape *t, mn_rows to, mn_rows from) {
+    bool add = mn_tape_claim(t, to);
+    give(t, mn_tape_gradient(t, to), mn_tape_gradient(t, from), floats_of(to), add);
+}
+
+static mn_status embed_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    const mn_weights *w = &s->model->weights;
+    const float *dy = mn_tape_gradient(t, e->out[0]);
+    int64_t n = e->out[0].n, n_rows = e->out[0].n_rows;
+    float *d_table = mn_parameters_trained(t->parameters, w->token_embd.data);
+    if (d_table) mn_embed_backward(t->compute, d_table, s->tokens, dy, n, n_rows, s->model->config.embedding_scale);
+    float *d_positions = mn_parameters_trained(t->parameters, w->position_embd.data);
+    if (!d_positions) return MN_OK;
+    int32_t *ids = mn_arena_alloc(t->compute->scratch, (size_t)n_rows, sizeof *ids);
+    if (!ids) return mn_no_scratch(err);
+    for (int64_t r = 0; r < n_rows; r++) {
+        const mn_slice *slice = mn_step_slice(s, r);
+        ids[r] = (int32_t)mn_attn_position(&slice->sequence->attn, slice->sequence->n_tokens + r - slice->first_row);
+    }
+    mn_embed_backward(t->compute, d_positions, ids, dy, n, n_rows, 1);
+    return MN_OK;
+}
+
+static mn_status norm_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    const mn_config *c = &s->model->config;
+    mn_rows x = e->in[0], y = e->out[0];
+    mn_norm_grad g = {.layer_norm = c->norm != MN_NORM_RMS,
+                      .n_rows = x.n_rows,
+                      .x = vectors_of(x, mn_cpu_data(x)),
+                      .dy = vectors_of(y, mn_tape_gradient(t, y)),
+                      .dx = vectors_of(x, mn_tape_gradient(t, x)),
+                      .add = mn_tape_claim(t, x),
+                      .w = e->norm->w,
+                      .eps = c->norm_eps,
+                      .dw = mn_parameters_trained(t->parameters, e->norm->w),
+                      .db = mn_parameters_trained(t->parameters, e->norm->b)};
+    return mn_norm_backward(t->compute, &g, err);
+}
+
+static mn_status project_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    (void)s;
+    const mn_compute *c = t->compute;
+    mn_rows x = e->in[0];
+    for (int i = 0; i < e->n_out; i++) {
+        const mn_projection *w = e->projections[i];
+        mn_rows y = e->out[i];
+        if (!mn_tape_has_gradient(t, y)) continue;
+        int64_t n_out = w->w.ne[1], n_in = w->w.ne[0];
+        const float *dy = mn_tape_gradient(t, y);
+        bool add = mn_tape_claim(t, x);
+        MN_TRY(mn_matmul_dx(c, mn_tape_gradient(t, x), x.row_stride, add, dy, y.row_stride, x.n_rows, &w->w, err));
+        float *dw = mn_parameters_trained(t->parameters, w->w.data), *db = mn_parameters_trained(t->parameters, w->b);
+        if (dw) MN_TRY(mn_matmul_dw(c, dw, dy, y.row_stride, n_out, mn_cpu_data(x), x.row_stride, n_in, x.n_rows, err));
+        if (db) MN_TRY(mn_bias_backward(c, db, dy, n_out, y.n_rows, err));
+    }
+    return MN_OK;
+}
+
+/* For operations whose backward writes its result: where it may write, and what has to be added afterwards. */
+typedef struct landing {
+    float *at;
+    bool add;
+} landing;
+
+static mn_status land(mn_tape *t, mn_rows x, landing *out, mn_error *err) {
+    out->add = mn_tape_claim(t, x);
+    out->at = out->add ? new_floats(t, floats_of(x)) : mn_tape_gradient(t, x);
+    return out->at ? MN_OK : mn_no_scratch(err);
+}
+
+static void settle(mn_tape *t, mn_rows x, landing l) {
+    if (l.add) give(t, mn_tape_gradient(t, x), l.at, floats_of(x), true);
+}
+
+static mn_status clamp_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    (void)s;
+    landing dx;
+    MN_TRY(land(t, e->in[0], &dx, err));
+    mn_clamp_backward(t->compute, dx.at, mn_cpu_data(e->out[0]), mn_tape_gradient(t, e->out[0]), floats_of(e->out[0]),
+                      e->limit);
+    settle(t, e->in[0], dx);
+    return MN_OK;
+}
+
+/* Vectors copied, or added, from one place to another. */
+typedef struct copy_job {
+    const mn_vec_kernels *vec;
+    mn_vectors to, from;
+    bool add;
+} copy_job;
+
+static void copy_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const copy_job *j = arg;
+    for (int64_t r = begin; r < end; r++)
+        for (int h = 0; h < j->to.n_heads; h++) {
+            float *to = mn_vector_at(&j->to, r, h);
+            const float *from = mn_vector_at(&j->from, r, h);
+            if (j->add)
+                j->vec->add(to, to, from, j->to.n);
+            else
+                memcpy(to, from, (size_t)j->to.n * sizeof(float));
+        }
+}
+
+static void copy_vectors(const mn_tape *t, mn_vectors to, mn_vectors from, int64_t n_rows, bool add) {
+    copy_job job = {&t->compute->kernels->vec, to, from, add};
+    mn_pool_run(t->compute->pool, n_rows, mn_cpu_grain(to.n_heads * to.n), copy_rows, &job);
+}
+
+/* dx = R^T dy, on a copy, then added: x may be a part of wider rows, or have other users. */
+static mn_status rotate_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    mn_rows x = e->in[0], y = e->out[0], turn = e->in[1];
+    float *memory = new_floats(t, floats_of(y));
+    if (!memory) return mn_no_scratch(err);
+    mn_vectors copy = mn_vectors_of_heads(memory, y.n_heads, (int)y.n), turned = copy;
+    copy_vectors(t, copy, vectors_of(y, mn_tape_gradient(t, y)), y.n_rows, false);
+    turned.data += e->first;
+    turned.n = 2 * (int)turn.n;
+    mn_rotate_backward(t->compute, turned, mn_cpu_data(turn), mn_cpu_data(turn) + turn.head_stride, turn.row_stride,
+                       y.n_rows, s->model->config.rope_style == MN_ROPE_SPLIT);
+    bool add = mn_tape_claim(t, x);
+    copy_vectors(t, vectors_of(x, mn_tape_gradient(t, x)), copy, y.n_rows, add);
+    return MN_OK;
+}
+
+/* A gradient that is about to be added to: zeros where nothing was. */
+static float *ready(mn_tape *t, mn_rows x) {
+    bool held = mn_tape_claim(t, x);
+    if (!held) memset(mn_tape_gradient(t, x), 0, (size_t)floats_of(x) * sizeof(float));
+    return mn_tape_gradient(t, x);
+}
+
+/* The same call as the forward's for each slice: its pattern's lists are made again, its keys are in the cache. */
+static mn_status attend_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    mn_rows q = e->in[0], k = e->in[1], v = e->in[2];
+    mn_step in = *s;
+    in.backend = &t->cpu;
+    float *dq = ready(t, q), *dk = ready(t, k), *dv = ready(t, v);
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        mn_attend call;
+        int64_t r = slice->first_row;
+        if (mn_attn_is_linear(&slice->sequence->attn, e->layer)) continue;
+        mn_arena_mark mark = mn_arena_get_mark(t->compute->scratch);
+        MN_TRY(mn_cpu_attend_call(&in, slice, e->layer, 0, e->out[0], e->out[1], q, &call, err));
+        mn_attend_grad g = {mn_tape_gradient(t, e->out[0]) + r * e->out[0].row_stride,
+                            dq + r * q.row_stride,
+                            dk + r * k.row_stride,
+                            dv + r * v.row_stride,
+                            e->out[0].row_stride,
+                            q.row_stride,
+                            k.row_stride,
+                            v.row_stride};
+        MN_TRY(mn_flash_backward(t->compute, &call, &g, err));
+        mn_arena_rewind(t->compute->scratch, mark);
+    }
+    return MN_OK;
+}
+
+static mn_status activate_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    mn_rows gate = e->in[0], up = e->in[1];
+    bool gated = gate.buffer != NULL;
+    mn_gated act = s->model->config.activation == MN_ACT_SILU ? MN_GATED_SILU : MN_GATED_GELU;
+    landing d_gate = {0}, d_up;
+    MN_TRY(land(t, up, &d_up, err));
+    if (gated) MN_TRY(land(t, gate, &d_gate, err));
+    const float *dy = mn_tape_gradient(t, e->out[0]);
+    if (gated)
+        mn_activate_backward(t->compute, act, d_gate.at, d_up.at, mn_cpu_data(gate), mn_cpu_data(up), dy,
+                             floats_of(up));
+    else
+        mn_activate_backward(t->compute, act, d_up.at, NULL, mn_cpu_data(up), NULL, dy, floats_of(up));
+    settle(t, up, d_up);
+    if (gated) settle(t, gate, d_gate);
+    return MN_OK;
+}
+
+/* The routing is made again from x, as the forward made it. */
+static mn_status experts_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    const mn_compute *c = t->compute;
+    const mn_layer *w = &s->model->weights.layers[e->layer];
+    mn_router router = s->model->config.moe.router;
+    mn_experts stacks = {&w->expert_gate, &w->expert_up, &w->expert_down};
+    mn_rows x = e->in[0];
+    int64_t n = x.n_rows, n_experts = router.n_experts, n_used = router.n_used;
+    float *logits = new_floats(t, n * n_experts), *d_logits = new_floats(t, n * n_experts);
+    float *weights = new_floats(t, n * n_used), *d_weights = new_floats(t, n * n_used);
+    int32_t *ids = mn_arena_alloc(c->scratch, (size_t)(n * n_used), sizeof *ids);
+    if (!logits || !d_logits || !weights || !d_weights || !ids) return mn_no_scratch(err);
+    router.selection_bias = w->router_bias;
+    MN_TRY(mn_matmul(c, logits, n_experts, mn_cpu_data(x), x.row_stride, n, &w->router.w, err));
+    MN_TRY(mn_route(c, &router, ids, weights, logits, n, err));
+    mn_moe_grad g = {.d_out = mn_tape_gradient(t, e->out[0]),
+                     .d_x = ready(t, x),
+                     .d_weights = d_weights,
+                     .d_gate = mn_parameters_trained(t->parameters, w->expert_gate.data),
+                     .d_up = mn_parameters_trained(t->parameters, w->expert_up.data),
+                     .d_down = mn_parameters_trained(t->parameters, w->expert_down.data)};
+    MN_TRY(mn_moe_backward(c, &stacks, &g, mn_cpu_data(x), ids, weights, (int)n_used, n, err));
+    if (!mn_pool_is_dry(c->pool)) memset(d_logits, 0, (size_t)(n * n_experts) * sizeof(float));
+    MN_TRY(mn_route_backward(c, &router, d_logits, d_weights, logits, ids, n, err));
+    if (t->balance > 0)
+        MN_TRY(mn_balance_loss(c, &router, t->balance, t->target.scale * t->target_weights, d_logits, &t->balance_loss,
+                               logits, ids, n, err));
+    if (t->visits) mn_count_visits(t->visits + e->layer * n_experts, ids, n * n_used);
+    MN_TRY(mn_matmul_dx(c, g.d_x, x.row_stride, true, d_logits, n_experts, n, &w->router.w, err));
+    float *dw = mn_parameters_trained(t->parameters, w->router.w.data);
+    if (!dw) return MN_OK;
+    return mn_matmul_dw(c, dw, d_logits, n_experts, n_experts, mn_cpu_data(x), x.row_stride, x.n, n, err);
+}
+
+static mn_status add_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    (void)s, (void)err;
+    pass_on(t, e->in[0], e->out[0]);
+    pass_on(t, e->in[1], e->out[0]);
+    return MN_OK;
+}
+
+static mn_status gather_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    (void)s, (void)err;
+    mn_rows x = e->in[0], y = e->out[0];
+    float *dx = ready(t, x);
+    for (int64_t r = 0; r < y.n_rows; r++)
+        t->compute->kernels->vec.add(dx + e->rows[r] * x.row_stride, dx + e->rows[r] * x.row_stride,
+                                     mn_tape_gradient(t, y) + r * y.row_stride, y.n_heads * y.n);
+    return MN_OK;
+}
+
+static mn_status loss_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    landing dx;
+    MN_TRY(land(t, e->in[0], &dx, err));
+    MN_TRY(mn_tape_loss(t, s, e->in[0], dx.at, err));
+    settle(t, e->in[0], dx);
+    return MN_OK;
+}
+
+static backward_fn *const backwards[MN_TAPE_KIND_COUNT] = {
+    [MN_TAPE_EMBED] = embed_backward, [MN_TAPE_NORM] = norm_backward,         [MN_TAPE_PROJECT] = project_backward,
+    [MN_TAPE_CLAMP] = clamp_backward, [MN_TAPE_ROTATE] = rotate_backward,     [MN_TAPE_ATTEND] = attend_backward,
+    [MN_TAPE_ADD] = add_backward,     [MN_TAPE_ACTIVATE] = activate_backward, [MN_TAPE_GATHER] = gather_backward,
+    [MN_TAPE_LOSS] = loss_backward,   [MN_TAPE_EXPERTS] = experts_backward,
+};
+
+static const char *const names[MN_TAPE_KIND_COUNT] = {
+    [MN_TAPE_CONVOLVE] = "the short convolution",
+    [MN_TAPE_ATTEND_LATENT] = "latent attention",
+    [MN_TAPE_MIX_RECURRENT] = "a recurrent state",
+    [MN_TAPE_EXPERTS] = "a mixture of experts",
+};
+
+/* Whether anything depends on what the entry made. */
+static bool matters(const mn_tape *t, const mn_tape_entry *e) {
+    if (e->kind == MN_TAPE_LOSS) return true;
+    for (int i = 0; i < MN_MAX(e->n_out, 2); i++)
+        if (e->out[i].buffer && mn_tape_has_gradient(t, e->out[i])) return true;
+    return false;
+}
+
+mn_status mn_tape_backward(mn_tape *t, const mn_step *s, int64_t first, mn_error *err) {
+    mn_arena *scratch = t->compute->scratch;
+    while (t->n_entries > first) {
+        const mn_tape_entry *e = &t->entries[--t->n_entries];
+        if (!matters(t, e)) continue;
+        if (!backwards[e->kind])
+            return mn_fail(err, MN_ERR_UNSUPPORTED, "%s cannot be trained through: it has no backward.",
+                           names[e->kind]);
+        mn_arena_mark mark = mn_arena_get_mark(scratch);
+        MN_TRY(backwards[e->kind](t, s, e, err));
+        mn_arena_rewind(scratch, mark);
+    }
+    return MN_OK;
+}

@@ -1,0 +1,320 @@
+#include "train/trainer.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "kernels/kernels.h"
+#include "train/adamw.h"
+#include "train/batch.h"
+#include "mlp/router_backward.h"
+#include "train/clip.h"
+#include "train/model_file.h"
+#include "train/muon.h"
+#include "train/run_card.h"
+#include "train/schedule.h"
+#include "train/tape.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4400 };
+
+struct mn_trainer {
+    mn_train_config config; /* borrowed texts: the caller's configuration lives longer */
+    char folder[PATH_BYTES - 64];
+    mn_strbuf config_text;
+    mn_pool *pool;
+    mn_arena scratch;
+    mn_compute compute;
+    mn_parameters parameters;
+    mn_tokenizer *tokenizer;
+    mn_chat_template *chat_template;
+    mn_dataset data, held_out;
+    mn_train_batch batch;
+    mn_tape tape;
+    mn_train_plan plan;
+    mn_train_state state;
+    mn_run_log log;
+    double begun;      /* clock, less the seconds of earlier runs */
+    double peak_flops; /* per second; 0: not known */
+};
+
+static const char *path_in(const mn_trainer *t, const char *name, char out[PATH_BYTES]) {
+    snprintf(out, PATH_BYTES, "%s/%s", t->folder, name);
+    return out;
+}
+
+static bool exists(const char *path) {
+    struct stat info;
+    return !stat(path, &info);
+}
+
+static mn_status open_folder(mn_trainer *t, mn_error *err) {
+    const mn_train_config *c = &t->config;
+    int n = c->run ? snprintf(t->folder, sizeof t->folder, "%s", c->run)
+                   : snprintf(t->folder, sizeof t->folder, "%s.run", c->out);
+    if (n < 0 || (size_t)n >= sizeof t->folder)
+        return mn_fail(err, MN_ERR_LIMIT, "the run's folder has a name of %d bytes; use a shorter one.", n);
+    if (mkdir(t->folder, 0777) && errno != EEXIST)
+        return mn_fail(err, MN_ERR_IO, "%s: cannot be made: %s.", t->folder, strerror(errno));
+    return MN_OK;
+}
+
+static mn_status open_compute(mn_trainer *t, mn_error *err) {
+    mn_cpu_level level;
+    MN_TRY(mn_cpu_choose(&level, err));
+    MN_TRY(mn_pool_create((int)t->config.threads, &t->pool, err));
+    t->compute = (mn_compute){mn_kernels_get(level), t->pool, &t->scratch, t->config.exact};
+    return MN_OK;
+}
+
+static mn_status open_model(mn_trainer *t, mn_error *err) {
+    char path[PATH_BYTES];
+    path_in(t, "start.gguf", path);
+    if (!exists(path)) MN_TRY(mn_start_model_write(&t->config, path, t->pool, err));
+    MN_TRY(mn_parameters_open(path, &t->config, &t->parameters, err));
+    return mn_tokenizer_create(t->parameters.model.gguf, &t->tokenizer, err);
+}
+
+static mn_status open_chat_template(mn_trainer *t, mn_error *err) {
+    mn_gguf_string text;
+    bool found = false;
+    MN_TRY(mn_gguf_get_string(t->parameters.model.gguf, "tokenizer.chat_template", &text, &found, err));
+    return found ? mn_chat_template_create(text.data, text.bytes, &t->chat_template, err) : MN_OK;
+}
+
+/* A checkpoint is taken up; else the training begins, with a note of how. */
+static mn_status take_up(mn_trainer *t, mn_error *err) {
+    char path[PATH_BYTES];
+    t->state = (mn_train_state){.cursor.source = -1};
+    path_in(t, "checkpoint.gguf", path);
+    if (exists(path)) MN_TRY(mn_checkpoint_load(path, &t->parameters, &t->state, err));
+    t->begun = mn_clock_seconds() - t->state.seconds;
+    MN_TRY(mn_run_log_open(t->folder, t->state.step, &t->log, err));
+    t->log.title = t->config.name ? t->config.name : "Training";
+    return MN_OK;
+}
+
+static mn_status open_data(mn_trainer *t, mn_error *err) {
+    MN_TRY(mn_dataset_configure(&t->config, t->tokenizer, t->chat_template, &t->data, err));
+    t->held_out = t->data; /* the same corpora, the other side of the split; closed with t->data */
+    t->held_out.validation = true;
+    MN_TRY(mn_dataset_check(&t->data, err));
+    return t->config.validation_windows ? mn_dataset_check(&t->held_out, err) : MN_OK;
+}
+
+static int64_t n_visits(const mn_trainer *t) {
+    const mn_config *c = &t->parameters.model.config;
+    return (int64_t)c->n_layers * c->moe.router.n_experts;
+}
+
+static mn_status open_all(mn_trainer *t, mn_error *err) {
+    MN_TRY(mn_train_config_check(&t->config, err));
+    MN_TRY(open_folder(t, err));
+    MN_TRY(open_compute(t, err));
+    MN_TRY(open_model(t, err));
+    MN_TRY(open_chat_template(t, err));
+    MN_TRY(open_data(t, err));
+    MN_TRY(mn_train_batch_open(&t->config, &t->parameters.model, &t->batch, err));
+    MN_TRY(mn_train_plan_make(&t->config, &t->parameters, &t->compute, &t->plan, err));
+    MN_TRY(mn_tape_open(&t->compute, &t->parameters, t->plan.activation_bytes, &t->tape, err));
+    if (t->config.balance_bias && n_visits(t) &&
+        !(t->tape.visits = calloc((size_t)n_visits(t), sizeof *t->tape.visits)))
+        return mn_fail(err, MN_ERR_MEMORY, "no memory for the visits of experts.");
+    mn_train_config_write(&t->config, &t->config_text);
+    if (t->config_text.failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for the configuration.");
+    return take_up(t, err);
+}
+
+mn_status mn_trainer_open(const mn_train_config *config, mn_trainer **out, mn_error *err) {
+    mn_trainer *t = calloc(1, sizeof *t);
+    if (!t) return mn_fail(err, MN_ERR_MEMORY, "no memory for a trainer.");
+    t->config = *config;
+    t->config_text = (mn_strbuf)MN_STRBUF_INIT;
+    mn_status status = open_all(t, err);
+    if (status == MN_OK)
+        *out = t;
+    else
+        mn_trainer_close(t);
+    return status;
+}
+
+void mn_trainer_close(mn_trainer *t) {
+    if (!t) return;
+    mn_run_log_close(&t->log);
+    free(t->tape.visits);
+    mn_tape_close(&t->tape);
+    mn_train_batch_close(&t->batch);
+    mn_dataset_close(&t->data);
+    mn_chat_template_destroy(t->chat_template);
+    mn_tokenizer_destroy(t->tokenizer);
+    mn_parameters_close(&t->parameters);
+    mn_pool_destroy(t->pool);
+    mn_arena_release(&t->scratch);
+    mn_strbuf_release(&t->config_text);
+    free(t);
+}
+
+const mn_train_plan *mn_trainer_plan(const mn_trainer *t) { return &t->plan; }
+const mn_train_state *mn_trainer_state(const mn_trainer *t) { return &t->state; }
+const mn_run_log *mn_trainer_log(const mn_trainer *t) { return &t->log; }
+const char *mn_trainer_folder(const mn_trainer *t) { return t->folder; }
+bool mn_trainer_is_done(const mn_trainer *t) { return t->state.step >= t->config.steps; }
+void mn_trainer_set_peak(mn_trainer *t, double flops_per_s) { t->peak_flops = flops_per_s; }
+
+/* DeepSeek-V3's rule: after a step, biases of the choice move towards even use. */
+static void balance_experts(mn_trainer *t) {
+    const mn_config *c = &t->parameters.model.config;
+    for (int layer = 0; t->tape.visits && layer < c->n_layers; layer++) {
+        float *bias = (float *)(uintptr_t)t->parameters.model.weights.layers[layer].router_bias;
+        if (bias) /* a weight of the private mapping, which the optimiser leaves alone */
+            mn_balance_bias(bias, t->tape.visits + layer * c->moe.router.n_experts, c->moe.router.n_experts, 1e-3f);
+    }
+}
+
+/* Forward and backward of all batches of a step; gradients are those of the mean loss over all their weights. */
+static mn_status differentiate(mn_trainer *t, double *loss, mn_error *err) {
+    mn_train_batch *b = &t->batch;
+    mn_parameters_clear_gradients(&t->parameters);
+    MN_TRY(mn_train_batch_fill(b, &t->data, &t->state.cursor, (int)(t->config.batch * t->config.accumulate), err));
+    if (!(b->sum_weights > 0))
+        return mn_fail(err, MN_ERR_ARGUMENT, "step %lld holds no token that counts: all weights of its loss are 0.",
+                       (long long)t->state.step + 1);
+    t->tape.loss = (mn_loss){0};
+    t->tape.balance = t->config.balance_bias ? 0 : t->config.balance;
+    if (t->tape.visits) memset(t->tape.visits, 0, (size_t)n_visits(t) * sizeof *t->tape.visits);
+    for (int64_t i = 0; i < t->config.accumulate; i++)
+        MN_TRY(
+            mn_train_batch_run(b, (int)(i * t->config.batch), (int)t->config.batch, &t->tape, t->plan.recomputes, err));
+    *loss = t->tape.loss.loss / b->sum_weights;
+    return MN_OK;
+}
+
+static mn_status gradient_norm(mn_trainer *t, double *norm, mn_error *err) {
+    double sum = 0;
+    for (int64_t i = 0; i < t->parameters.n_items; i++) {
+        const mn_parameter *p = &t->parameters.items[i];
+        if (!p->frozen) MN_TRY(mn_sum_squares(&t->compute, p->gradients, p->n_in * p->n_out, &sum, err));
+    }
+    *norm = sqrt(sum);
+    return MN_OK;
+}
+
+/* Names what went wrong first. */
+static mn_status refuse_nan(const mn_trainer *t, double loss, mn_error *err) {
+    for (int64_t i = 0; i < t->parameters.n_items; i++) {
+        const mn_parameter *p = &t->parameters.items[i];
+        for (int64_t k = 0; k < p->n_in * p->n_out; k++)
+            if (!isfinite(p->weights[k]) || !isfinite(p->gradients[k]))
+                return mn_fail(
+                    err, MN_ERR_FORMAT,
+                    "step %lld: the loss is %g, and tensor %s has %s that is no number; use a lower rate, or go back "
+                    "to the last checkpoint.",
+                    (long long)t->state.step + 1, loss, p->name, isfinite(p->weights[k]) ? "a gradient" : "a weight");
+    }
+    return mn_fail(err, MN_ERR_FORMAT, "step %lld: the loss is %g; use a lower rate.", (long long)t->state.step + 1,
+                   loss);
+}
+
+static mn_status move(mn_trainer *t, const mn_parameter *p, double factor, double scale, mn_error *err) {
+    const mn_train_config *c = &t->config;
+    int64_t n = p->n_in * p->n_out;
+    if (p->optimiser == MN_OPTIMISER_MUON) {
+        mn_muon m = {.rate = p->rate * factor, .decay = p->decay, .momentum = c->momentum, .scale = scale};
+        return mn_muon_step(&t->compute, &m, p->weights, p->moments[0], p->gradients, p->n_out, p->n_in, err);
+    }
+    mn_adamw a = {.rate = p->rate * factor,
+                  .decay = p->decay,
+                  .beta1 = c->beta1,
+                  .beta2 = c->beta2,
+                  .epsilon = c->epsilon,
+                  .scale = scale,
+                  .step = t->state.step + 1};
+    mn_adamw_step(&t->compute, &a, p->weights, p->moments[0], p->moments[1], p->gradients, n);
+    return MN_OK;
+}
+
+static mn_status optimise(mn_trainer *t, double factor, double norm, mn_error *err) {
+    double scale = mn_clip_factor(norm, t->config.clip);
+    for (int64_t i = 0; i < t->parameters.n_items; i++)
+        if (!t->parameters.items[i].frozen) MN_TRY(move(t, &t->parameters.items[i], factor, scale, err));
+    balance_experts(t);
+    return MN_OK;
+}
+
+mn_status mn_trainer_validate(mn_trainer *t, double *loss, mn_error *err) {
+    mn_dataset_cursor cursor = {.source = -1};
+    double sum = 0, weights = 0;
+    *loss = NAN;
+    for (int64_t done = 0; done < t->config.validation_windows; done += t->config.batch) {
+        int n = (int)MN_MIN(t->config.batch, t->config.validation_windows - done);
+        MN_TRY(mn_train_batch_fill(&t->batch, &t->held_out, &cursor, n, err));
+        t->tape.loss = (mn_loss){0};
+        MN_TRY(mn_train_batch_score(&t->batch, 0, n, &t->tape, err));
+        sum += t->tape.loss.loss;
+        weights += t->batch.sum_weights;
+    }
+    if (weights > 0) *loss = sum / weights;
+    return MN_OK;
+}
+
+/* Validation, log and checkpoint, where they are due. */
+static mn_status finish_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
+    const mn_train_config *c = &t->config;
+    bool last = mn_trainer_is_done(t);
+    if (c->validation_windows && (t->state.step % c->validate_steps == 0 || last)) {
+        MN_TRY(mn_trainer_validate(t, &line->validation, err));
+        if (t->state.best_validation == 0 || line->validation < t->state.best_validation)
+            t->state.best_validation = line->validation;
+    }
+    line->seconds = t->state.seconds = mn_clock_seconds() - t->begun;
+    MN_TRY(mn_run_log_add(&t->log, line, err));
+    return t->state.step % c->checkpoint_steps == 0 || last ? mn_trainer_save(t, err) : MN_OK;
+}
+
+mn_status mn_trainer_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
+    const mn_train_config *c = &t->config;
+    mn_schedule schedule = {(mn_decay_kind)c->schedule, c->steps, c->warmup, c->decay_share, c->min_rate};
+    double started = mn_clock_seconds(), factor = mn_schedule_factor(&schedule, t->state.step);
+    *line = (mn_run_line){.loss = NAN, .validation = NAN, .rate = factor, .norm = NAN, .peak_share = NAN};
+    mn_dataset_cursor before = t->state.cursor;
+    mn_status status = differentiate(t, &line->loss, err);
+    if (status == MN_OK) status = gradient_norm(t, &line->norm, err);
+    if (status == MN_OK && !(isfinite(line->loss) && isfinite(line->norm))) status = refuse_nan(t, line->loss, err);
+    if (status != MN_OK) {
+        t->state.cursor = before;
+        return status;
+    }
+    MN_TRY(optimise(t, factor, line->norm, err));
+    double seconds = mn_clock_seconds() - started;
+    t->state.step++;
+    t->state.n_tokens += t->batch.n_tokens;
+    line->step = t->state.step;
+    line->n_tokens = t->state.n_tokens;
+    line->tokens_per_s = (double)t->batch.n_tokens / seconds;
+    if (t->peak_flops > 0) line->peak_share = line->tokens_per_s * t->plan.flops_per_token / t->peak_flops;
+    return finish_step(t, line, err);
+}
+
+mn_status mn_trainer_save(mn_trainer *t, mn_error *err) {
+    char path[PATH_BYTES];
+    t->state.seconds = mn_clock_seconds() - t->begun;
+    MN_TRY(
+        mn_checkpoint_save(path_in(t, "checkpoint.gguf", path), &t->parameters, &t->state, t->config_text.data, err));
+    return mn_run_log_draw(&t->log, err);
+}
+
+mn_status mn_trainer_finish(mn_trainer *t, mn_error *err) {
+    mn_key_changes changes = {0};
+    mn_dtype type;
+    char path[PATH_BYTES];
+    MN_TRY(mn_precision_find(t->config.type, &type, err));
+    mn_run_card_keys(&t->config, &t->state, &changes);
+    MN_TRY(mn_model_file_write(t->parameters.model.gguf, t->config.out, &changes, type, false, t->pool, err));
+    return mn_run_card_write(path_in(t, "card.md", path), &t->config, &t->plan, &t->state, &t->log, t->config_text.data,
+                             err);
+}
