@@ -10,10 +10,13 @@ all:
 	@tools/install-deps.sh $(PACKAGES)
 	@cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@grep -E '^--   |^-- mnemo' $(BUILD).log; rm -f $(BUILD).log
-	@cmake --build $(BUILD) -j $(JOBS)
+	@cmake --build $(BUILD) -j $(JOBS) --target $(TARGETS)
 
+# The program alone, or the tests too.
 PACKAGES = build
+TARGETS = mnemo
 test test-slow test-emulated: PACKAGES = test
+test test-slow test-emulated: TARGETS = all
 
 # Installs the Debian packages for everything here, tests and checks too. Other targets install what they need.
 deps:

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { SENTENCE_BYTES = 1024 };
 
@@ -265,9 +266,9 @@ static int take_arguments(parse *p, int argc, char **argv, mn_text_list *words) 
 
 static bool looks_like_model(const char *word) {
     size_t n = strlen(word);
-    FILE *file = fopen(word, "rbe");
-    if (file) fclose(file);
-    return file || (n > 5 && !strcasecmp(word + n - 5, ".gguf"));
+    struct stat st;
+    bool is_file = stat(word, &st) == 0 && S_ISREG(st.st_mode);
+    return is_file || (n > 5 && !strcasecmp(word + n - 5, ".gguf"));
 }
 
 /* Gives each word to the first option of usage->words that has no value. A single word that names no file can only be

@@ -60,3 +60,11 @@ done
 "$mnemo" run -q -m "$model" -f "$temp/text" -p Hello -n 4 --session "$temp/s2" >&- 2>&- <&- && fail 'the answer was lost without a word'
 cmp "$temp/s1" "$temp/s2" || fail 'a session file holds what was meant for a closed stream'
 "$mnemo" tokenize -m "$model" -f "$temp/text" 2>&- | cmp - "$temp/ids"
+
+# The file of --kv-disk too: what is meant for a closed standard output does not change a KV entry.
+mkdir "$temp/disk"
+head -c 6000 "$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt" >"$temp/long.txt"
+disk=(run -q -m "$model" -f "$temp/long.txt" -p Who? -n 8 --kv-disk "$temp/disk" --kv-ram 4m --session)
+"$mnemo" "${disk[@]}" "$temp/s3" >/dev/null 2>"$temp/err" || fail "$(cat "$temp/err")"
+"$mnemo" "${disk[@]}" "$temp/s4" >&- 2>&- <&- && fail 'the answer was lost without a word'
+cmp "$temp/s3" "$temp/s4" || fail 'KV entries on disk were overwritten'
