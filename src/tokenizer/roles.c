@@ -83,12 +83,15 @@ static bool is_marker(mn_gguf_string s) {
 mn_status mn_roles_guard(const mn_gguf *gguf, mn_vocab *v, const mn_gguf_string *tokens, mn_error *err) {
     static const char *const keys[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
                                        "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+    bool add_bos = v->kind == MN_VOCAB_SPM, stated;
+    MN_TRY(mn_gguf_get_bool(gguf, "tokenizer.ggml.add_bos_token", &add_bos, &stated, err));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         int64_t id = i == 0 && v->kind == MN_VOCAB_SPM ? 1 : -1;
         bool found;
         MN_TRY(mn_gguf_get_i64(gguf, keys[i], &id, &found, err));
         if (!in_vocabulary(v, id)) continue;
-        bool is_text = v->types[id] == MN_TOKEN_NORMAL && is_marker(tokens[id]);
+        bool is_needed = i == 0 && add_bos; /* then it is BOS, however it is spelled */
+        bool is_text = v->types[id] == MN_TOKEN_NORMAL && (is_needed || is_marker(tokens[id]));
         if (is_text || v->types[id] == MN_TOKEN_USER_DEFINED) v->types[id] = MN_TOKEN_CONTROL;
     }
     return MN_OK;
