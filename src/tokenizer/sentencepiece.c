@@ -194,7 +194,8 @@ mn_status mn_sentencepiece_put(const char *path, mn_gguf_writer *writer, mn_erro
                     .model_type = 1,
                     .dummy_prefix = true,
                     .remove_blanks = true};
-    mn_status status = read_model(path, (bytes){map.data, map.data + map.bytes}, &v, err);
+    const unsigned char *data = map.data; /* NULL for a file of no bytes */
+    mn_status status = read_model(path, (bytes){data, data ? data + map.bytes : NULL}, &v, err);
     if (status == MN_OK) status = check(path, &v, err);
     if (status == MN_OK) put(&v, writer);
     mn_strbuf_release(&v.tokens);
