@@ -23,6 +23,9 @@ typedef struct mn_engine mn_engine;
 typedef struct mn_engine_params {
     int n_threads; /* 0 = one per core */
     bool exact;    /* f32 arithmetic throughout, for reference logits */
+    /* What the engine and its sessions may take together, weights included; 0 = what the machine has free when a
+     * session is opened. */
+    size_t memory_bytes;
     const char *chat_template; /* Jinja in the place of the file's chat template, copied; NULL = the file's */
 } mn_engine_params;
 

@@ -47,8 +47,9 @@ typedef bool mn_progress_fn(void *arg, int64_t done_tokens, int64_t total_tokens
  * that called. The engine waits for it: it must not compute with, open or close any session of the engine. */
 typedef void mn_logits_fn(void *arg, int64_t index, const float *logits);
 
-/* Memory grows with use, never past the plan. An n_ctx that does not fit into the machine's free memory is
- * MN_ERR_MEMORY with figures and remedies; the model's own window (n_ctx 0) is lowered to what fits, see
+/* Memory grows with use, never past the plan. What the engine's other open sessions may still come to use is theirs:
+ * an n_ctx that does not fit into what is free beside their windows (of the machine, or of the engine's memory_bytes)
+ * is MN_ERR_MEMORY with figures and remedies; the model's own window (n_ctx 0) is lowered to what fits, see
  * mn_session_note. n_ctx beyond what positions were made for, without scaling that covers it, is an error that names
  * the factor to use. The caller closes it before the engine. */
 mn_status mn_session_open(mn_engine *engine, const mn_session_params *params, mn_session **out, mn_error *err);

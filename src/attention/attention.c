@@ -14,7 +14,6 @@ mn_status mn_attention(const mn_compute *c, const mn_attend *a, mn_error *err) {
 }
 
 mn_status mn_attention_batch(const mn_compute *c, const mn_attend *calls, int n, mn_error *err) {
-    if (n == 1) return mn_attention(c, calls, err);
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
     mn_attend *few = mn_arena_alloc(c->scratch, (size_t)n, sizeof *few);
     int n_few = 0;

@@ -65,6 +65,15 @@ int mn_arena_reserve(mn_arena *arena, size_t bytes) {
     return mn_align_size(bytes, ALIGN_BYTES, &bytes) && (has_room(arena, bytes) || advance(arena, bytes));
 }
 
+int mn_arena_renew(mn_arena *arena, size_t bytes) {
+    mn_arena_reset(arena);
+    arena->current = arena->first;
+    if (arena->first) arena->first->offset = 0;
+    if (has_room(arena, bytes)) return 1;
+    mn_arena_release(arena);
+    return mn_arena_reserve(arena, bytes);
+}
+
 void *mn_arena_alloc(mn_arena *arena, size_t n_items, size_t item_bytes) {
     size_t bytes;
     if (!mn_mul_size(n_items, item_bytes, &bytes)) return NULL;

@@ -33,6 +33,8 @@ void *mn_arena_alloc(mn_arena *arena, size_t n_items, size_t item_bytes);
 void *mn_arena_zalloc(mn_arena *arena, size_t n_items, size_t item_bytes);
 /* Makes sure that the next `bytes` bytes need no malloc. Returns false when memory ends. */
 int mn_arena_reserve(mn_arena *arena, size_t bytes);
+/* The same in one chunk, for an arena without live blocks and marks; chunks that are too small are given back. */
+int mn_arena_renew(mn_arena *arena, size_t bytes);
 mn_arena_mark mn_arena_get_mark(const mn_arena *arena);
 void mn_arena_rewind(mn_arena *arena, mn_arena_mark mark);
 void mn_arena_reset(mn_arena *arena);

@@ -62,7 +62,8 @@ static mn_status choose_window(const plan_args *args, mn_engine *e, mn_session *
 static mn_status fit(const findings *f, mn_dtype type, int64_t *n_ctx, mn_error *err) {
     mn_window w = f->window;
     w.k_type = w.v_type = type;
-    return mn_memory_plan_fit(f->engine, &w, f->free_bytes / 16 * 15, n_ctx, err); /* others take some meanwhile */
+    mn_room room = {.free_bytes = f->free_bytes / 16 * 15}; /* others take some meanwhile */
+    return mn_memory_plan_largest(f->engine, &w, &room, n_ctx, err);
 }
 
 static mn_status find(findings *f, mn_error *err) {

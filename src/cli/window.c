@@ -14,9 +14,10 @@ static bool can_open(mn_engine *engine, const mn_session_params *params) {
     mn_session *s = calloc(1, sizeof *s);
     if (!s) return false;
     s->engine = engine;
+    mn_room room = {.free_bytes = mn_ram_free()};
     bool can = mn_session_resolve(s, params, &window, &why) == MN_OK &&
                mn_memory_plan_make(engine, &window, &plan, &why) == MN_OK &&
-               mn_memory_plan_check(engine, &window, &plan, mn_ram_free(), &why) == MN_OK;
+               mn_memory_plan_check(engine, &window, &plan, &room, &why) == MN_OK;
     mn_session_close(s);
     return can;
 }

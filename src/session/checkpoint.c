@@ -12,6 +12,7 @@ void mn_session_clear(mn_session *s) {
     s->n_checkpoints = 0;
     s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
     s->has_logits = false;
+    mn_session_tell_ledger(s);
 }
 
 /* Keeps every other checkpoint: any length is covered by a fixed number of them. */
@@ -56,4 +57,5 @@ void mn_session_retreat(mn_session *s, int64_t n) {
     }
     t->n_tokens = n;
     mn_sequence_drop_after(t, mn_sequence_n_kv(t));
+    mn_session_tell_ledger(s);
 }

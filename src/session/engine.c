@@ -52,6 +52,7 @@ mn_status mn_engine_open(const char *path, const mn_engine_params *params, mn_en
     mn_engine *e = calloc(1, sizeof *e);
     if (!e) return mn_fail(err, MN_ERR_MEMORY, "no memory for an engine.");
     mn_turn_init(&e->turn);
+    mn_ledger_init(&e->ledger, params ? params->memory_bytes : 0);
     mn_status status = open_parts(e, path, params ? params : &(mn_engine_params){0}, err);
     if (status == MN_OK)
         *out = e;
@@ -67,6 +68,7 @@ void mn_engine_close(mn_engine *e) {
     mn_model_close(&e->model);
     mn_arena_release(&e->scratch);
     mn_turn_destroy(&e->turn);
+    mn_ledger_destroy(&e->ledger);
     mn_notes_release(&e->notes);
     free(e->name);
     free(e->chat_template);

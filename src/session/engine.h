@@ -8,6 +8,7 @@
 #include "model/backend_cpu.h"
 #include "model/forward.h"
 #include "model/identity.h"
+#include "session/ledger.h"
 #include "tokenizer/tokenizer.h"
 
 #include <mnemo/engine.h>
@@ -18,6 +19,7 @@ struct mn_engine {
     mn_turn turn; /* who has it may use the pool and the scratch memory */
     mn_pool *pool;
     mn_arena scratch;   /* step lifetime, one step at a time */
+    mn_ledger ledger;   /* of the sessions' memory */
     mn_compute compute; /* kernels, pool, scratch */
     mn_backend backend; /* computes on it */
     mn_notes notes;

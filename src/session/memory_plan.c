@@ -37,6 +37,7 @@ typedef struct dry_run {
     mn_compute compute; /* of an arena and a dry pool of its own */
     mn_backend backend;
     mn_sequence sequence;
+    size_t most_bytes, few_bytes; /* of all steps, and of those of few rows */
 } dry_run;
 
 /* A step of n_rows that ends at `end` tokens. */
@@ -55,6 +56,9 @@ static mn_status run_step(dry_run *d, int64_t end, int64_t n_rows, mn_error *err
         .n_rows = n_rows, .slices = p.slices, .n_slices = 1, .wanted = p.wanted, .n_wanted = 1, .logits = p.logits};
     mn_status status = mn_forward(&d->backend, m, &batch, err);
     mn_arena_rewind(scratch, mark);
+    d->most_bytes = MN_MAX(d->most_bytes, scratch->most_bytes);
+    if (n_rows < MN_FLASH_MIN_ROWS) d->few_bytes = MN_MAX(d->few_bytes, scratch->most_bytes);
+    scratch->most_bytes = 0;
     return status;
 }
 
@@ -100,8 +104,8 @@ static mn_status run_all_steps(dry_run *d, mn_error *err) {
     return run_eviction(d, err);
 }
 
-/* The most scratch that a step can take. */
-static mn_status measure_scratch(const mn_engine *e, const mn_window *w, size_t *out, mn_error *err) {
+/* The most scratch that a step can take, and one of few rows. */
+static mn_status measure_scratch(const mn_engine *e, const mn_window *w, mn_memory_plan *out, mn_error *err) {
     mn_arena arena = MN_ARENA_INIT;
     mn_attn_spec attn = attn_of(e, w);
     dry_run d = {.engine = e, .window = w, .compute = e->compute};
@@ -111,7 +115,8 @@ static mn_status measure_scratch(const mn_engine *e, const mn_window *w, size_t 
     mn_status status = mn_sequence_init_dry(&d.sequence, &e->model.config, &attn, w->k_type, w->v_type, err);
     if (status == MN_OK) status = mn_pool_create_dry(mn_pool_threads(e->pool), &d.compute.pool, err);
     if (status == MN_OK) status = run_all_steps(&d, err);
-    *out = arena.most_bytes;
+    out->scratch_bytes = d.most_bytes;
+    out->few_scratch_bytes = d.few_bytes;
     mn_pool_destroy(d.compute.pool);
     mn_sequence_release(&d.sequence);
     mn_arena_release(&arena);
@@ -169,7 +174,7 @@ mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_
     mn_attn_spec attn = attn_of(e, w);
     size_t lists, state, ids;
     MN_TRY(mn_sequence_state_bytes(c, &attn, &state, err));
-    MN_TRY(measure_scratch(e, w, &p.scratch_bytes, err));
+    MN_TRY(measure_scratch(e, w, &p, err));
     int64_t n_states = 1 + MN_MIN(MN_MAX_CHECKPOINTS, w->n_ctx / MN_FIRST_CHECKPOINT_TOKENS);
     bool fits =
         count_rows(e, &attn, w, &p.kv_bytes, &lists) && mn_mul_size(state, (size_t)n_states, &p.state_bytes) &&
@@ -202,17 +207,27 @@ static size_t page_bytes(const mn_engine *e, const mn_window *w) {
            mn_kv_list_bytes(&shape, MN_PAGE_TOKENS) + MN_PAGE_TOKENS * sizeof(int32_t);
 }
 
-mn_status mn_memory_plan_fit(const mn_engine *e, const mn_window *w, size_t bytes, int64_t *n_ctx, mn_error *err) {
+bool mn_memory_plan_fits(const mn_memory_plan *p, const mn_room *r) {
+    size_t bytes = p->total_bytes - p->scratch_bytes, few;
+    if (!mn_add_size(bytes, MN_MAX(p->scratch_bytes, r->scratch_bytes), &bytes)) return false;
+    if (r->n_sessions > 0 && (!mn_add_size(r->few_scratch_bytes, p->few_scratch_bytes, &few) ||
+                              !mn_add_size(bytes, r->promised_bytes, &bytes) || !mn_add_size(bytes, few, &bytes)))
+        return false;
+    return bytes <= r->free_bytes;
+}
+
+mn_status mn_memory_plan_largest(const mn_engine *e, const mn_window *w, const mn_room *room, int64_t *n_ctx,
+                                 mn_error *err) {
     mn_window trial = *w;
     mn_memory_plan plan;
     trial.n_ctx = MN_PAGE_TOKENS;
     MN_TRY(mn_memory_plan_make(e, &trial, &plan, err));
     /* Pages are the largest part that grows with the window, so that they alone bound it from above. */
     int64_t fits = 0, too_many = 1;
-    if (plan.total_bytes <= bytes) {
+    if (mn_memory_plan_fits(&plan, room)) {
         fits = 1;
-        size_t most =
-            MN_MIN((bytes - plan.total_bytes) / page_bytes(e, w), (size_t)(MN_MAX_CTX_TOKENS / MN_PAGE_TOKENS));
+        size_t most = MN_MIN((room->free_bytes - plan.total_bytes) / page_bytes(e, w),
+                             (size_t)(MN_MAX_CTX_TOKENS / MN_PAGE_TOKENS));
         too_many = 2 + (int64_t)most;
     }
     while (too_many - fits > 1) {
@@ -220,7 +235,7 @@ mn_status mn_memory_plan_fit(const mn_engine *e, const mn_window *w, size_t byte
         trial.n_ctx = middle * MN_PAGE_TOKENS;
         mn_status status = mn_memory_plan_make(e, &trial, &plan, err);
         if (status != MN_OK && status != MN_ERR_MEMORY && status != MN_ERR_LIMIT) return status;
-        *(status == MN_OK && plan.total_bytes <= bytes ? &fits : &too_many) = middle;
+        *(status == MN_OK && mn_memory_plan_fits(&plan, room) ? &fits : &too_many) = middle;
     }
     *n_ctx = fits * MN_PAGE_TOKENS;
     return MN_OK;
@@ -229,13 +244,13 @@ mn_status mn_memory_plan_fit(const mn_engine *e, const mn_window *w, size_t byte
 static double gib(size_t bytes) { return (double)bytes / 0x1p30; }
 
 /* "Fits: ...", or that nothing does. */
-static mn_status find_remedies(const mn_engine *e, const mn_window *w, size_t free_bytes, char *out, size_t out_bytes,
+static mn_status find_remedies(const mn_engine *e, const mn_window *w, const mn_room *room, char *out, size_t out_bytes,
                                mn_remedies *remedies, mn_error *err) {
     mn_window smaller = *w;
     int64_t now, then;
     smaller.k_type = smaller.v_type = MN_Q8_0;
-    MN_TRY(mn_memory_plan_fit(e, w, free_bytes, &now, err));
-    MN_TRY(mn_memory_plan_fit(e, &smaller, free_bytes, &then, err));
+    MN_TRY(mn_memory_plan_largest(e, w, room, &now, err));
+    MN_TRY(mn_memory_plan_largest(e, &smaller, room, &then, err));
     bool all = then >= w->n_ctx, more = then > now;
     mn_remedy shorter = {MN_REMEDY_WINDOW, (double)now}, q8 = {MN_REMEDY_Q8_CACHE, all ? 0 : (double)then};
     *remedies = now && more ? MN_REMEDIES(shorter, q8) : now ? MN_REMEDIES(shorter) : MN_REMEDIES(q8);
@@ -246,26 +261,40 @@ static mn_status find_remedies(const mn_engine *e, const mn_window *w, size_t fr
         snprintf(out, out_bytes, "Fits: %lld tokens.", (long long)now);
     else if (more)
         snprintf(out, out_bytes, "Fits: %lld tokens with keys and values in q8_0.", (long long)MN_MIN(then, w->n_ctx));
-    else {
+    else if (room->n_sessions > 0) {
+        *remedies = (mn_remedies){0};
+        snprintf(out, out_bytes, "No window fits beside them; close a session first.");
+    } else {
         *remedies = MN_REMEDIES({MN_REMEDY_SMALLER_WEIGHTS, 0});
         snprintf(out, out_bytes, "Nothing of this model fits; use one with smaller weights.");
     }
     return MN_OK;
 }
 
-mn_status mn_memory_plan_check(const mn_engine *e, const mn_window *w, const mn_memory_plan *p, size_t free_bytes,
+/* "3.1 GiB free", beside whom. */
+static void describe_room(const mn_room *r, char *out, size_t out_bytes) {
+    size_t left = r->free_bytes - MN_MIN(r->promised_bytes, r->free_bytes);
+    if (r->n_sessions == 0)
+        snprintf(out, out_bytes, "%.1f GiB free", gib(r->free_bytes));
+    else
+        snprintf(out, out_bytes, "%.1f GiB free beside %d open session%s that may take %.1f", gib(left), r->n_sessions,
+                 r->n_sessions == 1 ? "" : "s", gib(r->promised_bytes));
+}
+
+mn_status mn_memory_plan_check(const mn_engine *e, const mn_window *w, const mn_memory_plan *p, const mn_room *room,
                                mn_error *err) {
-    char fits[160], types[32];
+    char fits[160], types[32], beside[96];
     mn_remedies remedies;
-    if (p->total_bytes <= free_bytes) return MN_OK;
-    MN_TRY(find_remedies(e, w, free_bytes, fits, sizeof fits, &remedies, err));
+    if (mn_memory_plan_fits(p, room)) return MN_OK;
+    MN_TRY(find_remedies(e, w, room, fits, sizeof fits, &remedies, err));
+    describe_room(room, beside, sizeof beside);
     const char *k = mn_dtype_get(w->k_type)->name, *v = mn_dtype_get(w->v_type)->name;
     if (w->k_type == w->v_type)
         snprintf(types, sizeof types, "%s", k);
     else
         snprintf(types, sizeof types, "%s and %s", k, v);
     return mn_fail_with(err, MN_ERR_MEMORY, remedies,
-                        "needs %.1f GiB (weights %.1f + KV %.1f at %lld %s + work %.1f), %.1f GiB free. %s",
-                        gib(p->total_bytes), gib(p->weights_bytes), gib(p->kv_bytes), (long long)w->n_ctx, types,
-                        gib(p->state_bytes + p->work_bytes), gib(free_bytes), fits);
+                        "needs %.1f GiB (weights %.1f + KV %.1f at %lld %s + work %.1f), %s. %s", gib(p->total_bytes),
+                        gib(p->weights_bytes), gib(p->kv_bytes), (long long)w->n_ctx, types,
+                        gib(p->state_bytes + p->work_bytes), beside, fits);
 }

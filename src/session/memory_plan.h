@@ -20,7 +20,8 @@ typedef struct mn_memory_plan {
                          * where    rows leave sight, of those in sight, some to spare, and one step's */
     size_t state_bytes; /* state of fixed size (convolution histories, memories) and its checkpoints */
     size_t work_bytes;  /* scratch of a step, logits of one row, token ids, page lists */
-    size_t scratch_bytes; /* of these, the scratch: what the engine's arena has to hold */
+    size_t scratch_bytes;     /* of these, the scratch: what the engine's arena has to hold */
+    size_t few_scratch_bytes; /* scratch of a step of few rows (below MN_FLASH_MIN_ROWS) */
     size_t total_bytes;
 } mn_memory_plan;
 
@@ -35,13 +36,17 @@ mn_status mn_memory_plan_make(const mn_engine *engine, const mn_window *window, 
 /* Whether cached rows stop growing with the text: they leave sight, or a state of fixed size stands in their place. */
 bool mn_memory_plan_is_bounded(const mn_engine *engine, const mn_window *window);
 
-/* The largest n_ctx, in whole pages, whose plan is at most `bytes`; window->n_ctx is not read. 0: not one page. */
-mn_status mn_memory_plan_fit(const mn_engine *engine, const mn_window *window, size_t bytes, int64_t *n_ctx,
-                             mn_error *err);
+/* Whether a window of this plan has room beside the sessions that are open. Scratch is counted once for all: the most
+ * that one of them takes, and what few rows of each take beside it in a step together. */
+bool mn_memory_plan_fits(const mn_memory_plan *plan, const mn_room *room);
 
-/* MN_OK when the window's plan is at most free_bytes, else MN_ERR_MEMORY with a sentence: what is needed and why, what
- * is free, and which windows and types would do. */
+/* The largest n_ctx, in whole pages, that has room; window->n_ctx is not read. 0: not one page. */
+mn_status mn_memory_plan_largest(const mn_engine *engine, const mn_window *window, const mn_room *room, int64_t *n_ctx,
+                                 mn_error *err);
+
+/* MN_OK when the window has room, else MN_ERR_MEMORY with a sentence: what is needed and why, what is free and what
+ * other sessions were promised, and which windows and types would do. */
 mn_status mn_memory_plan_check(const mn_engine *engine, const mn_window *window, const mn_memory_plan *plan,
-                               size_t free_bytes, mn_error *err);
+                               const mn_room *room, mn_error *err);
 
 #endif

@@ -23,10 +23,10 @@ static mn_status find_type(const char *name, bool exact, mn_dtype *out, mn_error
 }
 
 /* The model's own window, which did not fit for the reason given, becomes the largest that does. */
-static mn_status lower_window(mn_session *s, const mn_position_params *positions, mn_window *window, size_t free_bytes,
-                              const mn_error *why, mn_error *err) {
+static mn_status lower_window(mn_session *s, const mn_position_params *positions, mn_window *window,
+                              const mn_room *room, const mn_error *why, mn_error *err) {
     int64_t fits;
-    MN_TRY(mn_memory_plan_fit(s->engine, window, free_bytes, &fits, err));
+    MN_TRY(mn_memory_plan_largest(s->engine, window, room, &fits, err));
     if (fits < MIN_DEFAULT_CTX) {
         if (err) *err = *why;
         return why->status;
@@ -37,26 +37,63 @@ static mn_status lower_window(mn_session *s, const mn_position_params *positions
     return mn_session_positions(&s->engine->model, positions, &s->attn, &s->n_ctx, &s->rope, NULL, err);
 }
 
-/* A window that was asked for must fit into memory. Scratch for its steps is then taken once. */
-static mn_status find_room(mn_session *s, const mn_session_params *p, mn_window window, mn_error *err) {
-    mn_memory_plan plan;
+/* A window that was asked for must fit into memory beside those of other sessions. */
+static mn_status choose_window(mn_session *s, const mn_session_params *p, mn_window window, const mn_room *room,
+                               mn_memory_plan *plan, mn_error *err) {
     mn_error why;
-    size_t free_bytes = mn_ram_free();
-    mn_status status = mn_memory_plan_make(s->engine, &window, &plan, &why);
-    if (status == MN_OK) status = mn_memory_plan_check(s->engine, &window, &plan, free_bytes, &why);
-    if (status != MN_OK) {
-        bool is_too_large = status == MN_ERR_MEMORY || status == MN_ERR_LIMIT;
-        if (p->n_ctx || !is_too_large) {
-            if (err) *err = why;
-            return status;
-        }
-        MN_TRY(lower_window(s, &p->position, &window, free_bytes, &why, err));
-        MN_TRY(mn_memory_plan_make(s->engine, &window, &plan, err));
+    mn_status status = mn_memory_plan_make(s->engine, &window, plan, &why);
+    if (status == MN_OK) status = mn_memory_plan_check(s->engine, &window, plan, room, &why);
+    if (status == MN_OK) return MN_OK;
+    bool is_too_large = status == MN_ERR_MEMORY || status == MN_ERR_LIMIT;
+    if (p->n_ctx || !is_too_large) {
+        if (err) *err = why;
+        return status;
     }
-    mn_turn_take(&s->engine->turn);
-    bool reserved = mn_arena_reserve(&s->engine->scratch, plan.scratch_bytes);
-    mn_turn_give(&s->engine->turn);
+    MN_TRY(lower_window(s, &p->position, &window, room, &why, err));
+    return mn_memory_plan_make(s->engine, &window, plan, err);
+}
+
+static size_t scratch_taken(mn_engine *e) {
+    mn_turn_take(&e->turn);
+    size_t bytes = e->scratch.most_bytes;
+    mn_turn_give(&e->turn);
+    return bytes;
+}
+
+/* Scratch for the steps of all sessions is taken once. */
+static mn_status reserve_scratch(mn_engine *e, mn_error *err) {
+    size_t bytes = mn_ledger_scratch(&e->ledger);
+    mn_turn_take(&e->turn);
+    bool reserved = mn_arena_renew(&e->scratch, bytes);
+    mn_turn_give(&e->turn);
     return reserved ? MN_OK : mn_no_scratch(err);
+}
+
+static mn_status enter_ledger(mn_session *s, const mn_session_params *p, const mn_window *window, mn_error *err) {
+    mn_engine *e = s->engine;
+    mn_room room = mn_ledger_room(&e->ledger, mn_ram_free(), scratch_taken(e));
+    mn_memory_plan plan;
+    MN_TRY(choose_window(s, p, *window, &room, &plan, err));
+    s->account.own_bytes = plan.total_bytes - plan.weights_bytes - plan.scratch_bytes;
+    s->account.scratch_bytes = plan.scratch_bytes;
+    s->account.few_scratch_bytes = plan.few_scratch_bytes;
+    mn_ledger_enter(&e->ledger, &s->account);
+    return reserve_scratch(e, err);
+}
+
+static mn_status find_room(mn_session *s, const mn_session_params *p, const mn_window *window, mn_error *err) {
+    mn_ledger_lock(&s->engine->ledger);
+    mn_status status = enter_ledger(s, p, window, err);
+    mn_ledger_unlock(&s->engine->ledger);
+    return status;
+}
+
+void mn_session_tell_ledger(mn_session *s) {
+    const mn_sequence *t = &s->sequence;
+    size_t bytes = mn_sequence_bytes(t) + (size_t)t->n_tokens * sizeof *s->tokens;
+    bytes += mn_kv_list_bytes(mn_kvcache_shape(t->cache), s->n_ctx);
+    for (int i = 0; i < MN_MAX_CHECKPOINTS; i++) bytes += s->checkpoints[i].state ? t->state_bytes : 0;
+    mn_account_take(&s->account, bytes);
 }
 
 static mn_status check_disk(const mn_session *s, const mn_session_params *p, mn_error *err) {
@@ -121,7 +158,7 @@ static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error 
     const mn_config *c = &s->engine->model.config;
     mn_window w;
     MN_TRY(mn_session_resolve(s, p, &w, err));
-    MN_TRY(find_room(s, p, w, err));
+    MN_TRY(find_room(s, p, &w, err));
     mn_sequence_params sequence = {&s->rope, s->attn, s->n_ctx, w.k_type, w.v_type};
     MN_TRY(mn_sequence_init(&s->sequence, c, &sequence, err));
     if (p->kv_disk) MN_TRY(use_disk(s, p, err));
@@ -131,6 +168,7 @@ static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error 
         return mn_fail_with(err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_SMALLER_WINDOW, 0}),
                             "no memory for a window of %lld tokens; use a smaller one.", (long long)s->n_ctx);
     s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
+    mn_session_tell_ledger(s);
     return MN_OK;
 }
 
@@ -148,6 +186,7 @@ mn_status mn_session_open(mn_engine *engine, const mn_session_params *params, mn
 
 void mn_session_close(mn_session *s) {
     if (!s) return;
+    mn_ledger_leave(&s->engine->ledger, &s->account);
     for (int i = 0; i < MN_MAX_CHECKPOINTS; i++) free(s->checkpoints[i].state);
     mn_sequence_release(&s->sequence);
     mn_notes_release(&s->notes);

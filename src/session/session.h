@@ -30,6 +30,7 @@ struct mn_session {
     int64_t checkpoint_interval; /* tokens; doubles when the list is full */
     mn_pattern *patterns;        /* [n_layers] when any was asked for; attn and the sequence borrow them */
     mn_notes notes;
+    mn_account account; /* in the engine's ledger */
 };
 
 /* Forgets everything. */
@@ -37,6 +38,8 @@ void mn_session_clear(mn_session *s);
 /* Goes back to n tokens, n_tokens at most, or, where KV entries are gone or recurrent state cannot be undone, to fewer,
  * from where it can go on. Recurrent state comes from a checkpoint, whatever it was. */
 void mn_session_retreat(mn_session *s, int64_t n);
+/* Tells the engine's ledger what memory the session has taken. */
+void mn_session_tell_ledger(mn_session *s);
 /* Copies the recurrent state, if it is time. */
 void mn_session_take_checkpoint(mn_session *s);
 /* MN_ERR_ARGUMENT for an id that the model lacks. */

@@ -331,6 +331,7 @@ mn_status mn_session_restore(mn_session *s, const char *path, mn_error *err) {
         s->prompt_tokens = 0;
         status = load(s, map.data, &h, path, err);
         if (status != MN_OK) mn_session_clear(s);
+        mn_session_tell_ledger(s);
     }
     mn_mapfile_close(&map);
     return status;

@@ -67,8 +67,8 @@ bool mn_pass_alloc(mn_pass *p, mn_arena *scratch, int n_slices) {
 
 bool mn_pass_alloc_rows(mn_pass *p, mn_arena *scratch, int64_t n_rows) {
     p->wanted = mn_arena_alloc(scratch, (size_t)n_rows, sizeof *p->wanted);
-    if (p->n_slices > 1) p->tokens = p->copied = mn_arena_alloc(scratch, (size_t)n_rows, sizeof *p->copied);
-    return p->wanted && (p->n_slices == 1 || p->copied);
+    p->tokens = mn_arena_alloc(scratch, (size_t)n_rows, sizeof *p->tokens);
+    return p->wanted && p->tokens;
 }
 
 bool mn_pass_alloc_logits(mn_pass *p, mn_arena *scratch, int64_t n_wanted, int64_t n_vocab) {
@@ -120,16 +120,12 @@ static void choose_slices(const mn_engine *engine, const mn_step_entry *entries,
 }
 
 static void fill_rows(const mn_step_entry *e, const mn_slice *slice, mn_pass *p) {
-    const int32_t *tokens = e->tokens + e->n_done;
     bool ends = e->n_done + slice->n_rows == e->n_tokens;
     for (int64_t r = 0; r < slice->n_rows; r++) {
         bool asked = e->want && e->want[e->n_done + r], last = ends && r + 1 == slice->n_rows && !e->without_logits;
         if (asked || last) p->wanted[p->n_wanted++] = slice->first_row + r;
     }
-    if (p->copied)
-        memcpy(p->copied + slice->first_row, tokens, (size_t)slice->n_rows * sizeof *tokens);
-    else
-        p->tokens = tokens;
+    memcpy(p->tokens + slice->first_row, e->tokens + e->n_done, (size_t)slice->n_rows * sizeof *p->tokens);
 }
 
 /* Chooses the next pass over the entries, in scratch. n_slices 0: all are done. */
@@ -181,6 +177,7 @@ static void finish_slice(const mn_slice *slice, mn_step_entry *e) {
     if (t->n_tokens >= s->prompt_tokens) s->prompt_tokens = 0;
     mn_sequence_drop_unseen(t);
     mn_session_take_checkpoint(s);
+    mn_session_tell_ledger(s);
 }
 
 /* A failed step may have written KV entries behind the end, which nobody sees, moved others (eviction), or changed the

@@ -216,7 +216,7 @@ static bool fits(const mn_engine *engine, const mn_window *w, size_t bytes) {
     mn_memory_plan plan;
     mn_error err;
     assert_ok(mn_memory_plan_make(engine, w, &plan, &err), err);
-    return mn_memory_plan_check(engine, w, &plan, bytes, &err) == MN_OK;
+    return mn_memory_plan_check(engine, w, &plan, &(mn_room){.free_bytes = bytes}, &err) == MN_OK;
 }
 
 static void the_largest_window_fits_and_one_page_more_does_not(void **state) {
@@ -226,13 +226,19 @@ static void the_largest_window_fits_and_one_page_more_does_not(void **state) {
     for (size_t bytes = (size_t)1 << 22; bytes <= (size_t)1 << 34; bytes *= 8) {
         mn_window w = {0, 64, MN_F16, MN_Q8_0, 0, NULL};
         mn_error err;
-        assert_ok(mn_memory_plan_fit(engine, &w, bytes, &w.n_ctx, &err), err);
+        assert_ok(mn_memory_plan_largest(engine, &w, &(mn_room){.free_bytes = bytes}, &w.n_ctx, &err), err);
         assert_true(w.n_ctx > 0);
         assert_true(fits(engine, &w, bytes));
         w.n_ctx += MN_PAGE_TOKENS;
         assert_false(fits(engine, &w, bytes));
     }
     mn_engine_close(engine);
+}
+
+static mn_status check(const mn_engine *engine, const mn_window *w, const mn_memory_plan *plan, size_t bytes,
+                       mn_error *err) {
+    mn_room room = {.free_bytes = bytes};
+    return mn_memory_plan_check(engine, w, plan, &room, err);
 }
 
 static void refusals_name_figures_and_remedies(void **state) {
@@ -243,14 +249,14 @@ static void refusals_name_figures_and_remedies(void **state) {
     mn_memory_plan plan;
     mn_error err;
     assert_ok(mn_memory_plan_make(engine, &w, &plan, &err), err);
-    assert_int_equal(mn_memory_plan_check(engine, &w, &plan, plan.total_bytes - 1, &err), MN_ERR_MEMORY);
+    assert_int_equal(check(engine, &w, &plan, plan.total_bytes - 1, &err), MN_ERR_MEMORY);
     assert_non_null(strstr(err.text, " at 16777216 f16 + work "));
     assert_non_null(strstr(err.text, "Fits: 16777088 tokens, or 16777216 with keys and values in q8_0."));
-    assert_int_equal(mn_memory_plan_check(engine, &w, &plan, plan.total_bytes / 4, &err), MN_ERR_MEMORY);
+    assert_int_equal(check(engine, &w, &plan, plan.total_bytes / 4, &err), MN_ERR_MEMORY);
     assert_int_equal(err.remedies[0].kind, MN_REMEDY_WINDOW);
     assert_int_equal(err.remedies[1].kind, MN_REMEDY_Q8_CACHE);
     assert_true(err.remedies[0].value > 0 && err.remedies[1].value > err.remedies[0].value);
-    assert_int_equal(mn_memory_plan_check(engine, &w, &plan, plan.weights_bytes, &err), MN_ERR_MEMORY);
+    assert_int_equal(check(engine, &w, &plan, plan.weights_bytes, &err), MN_ERR_MEMORY);
     assert_non_null(strstr(err.text, "smaller weights"));
     mn_session *s;
     int64_t too_long = (int64_t)(2 * mn_ram_free() / (plan.kv_bytes / (size_t)w.n_ctx));

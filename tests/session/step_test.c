@@ -242,7 +242,10 @@ static void check_model(const char *name, int n_settings) {
     }
     assert_int_equal(n, n_settings);
     memset(met, 0, sizeof met);
+    size_t held = engine->scratch.held_bytes;
     run_together(engine, together, n, 3, met);
+    assert_int_equal(engine->scratch.held_bytes, held); /* nothing was taken while running */
+    assert_true(engine->scratch.most_bytes <= mn_ledger_scratch(&engine->ledger));
     for (int i = 0; i < n * n; i++) assert_true(met[i]);
     for (int i = 0; i < n; i++) {
         compare(&alone[i], &together[i]);

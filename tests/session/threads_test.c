@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <mnemo/session.h>
+#include <mnemo/step.h>
 
-enum { N_WORKERS = 4, N_ROUNDS = 2, N_TOKENS = 220, MAX_VOCAB = 2048, N_SEEN = 6 };
+enum { N_WORKERS = 4, N_ROUNDS = 2, N_TOKENS = 220, MAX_VOCAB = 2048, N_SEEN = 6, N_STEPS = 8 };
 
 typedef struct worker {
     mn_engine *engine;
@@ -61,6 +61,23 @@ static void use_session(worker *w, mn_session *s, const char *path) {
     look(w, s);
 }
 
+/* Two sessions of the thread in steps together. */
+static void use_steps(worker *w, mn_session *s) {
+    mn_session_params params = kinds[(w->index + 1) % N_WORKERS];
+    mn_session *other;
+    params.position.beyond = true;
+    MUST(w, mn_session_open(w->engine, &params, &other, &w->err));
+    MUST(w, mn_session_rewind(s, 100, &w->err));
+    for (int i = 0; i < N_STEPS; i++) {
+        mn_step_entry entries[] = {{.session = s, .tokens = w->tokens + i, .n_tokens = 1},
+                                   {.session = other, .tokens = w->tokens + 20 * i, .n_tokens = 20 - i}};
+        MUST(w, mn_engine_step(w->engine, entries, 2, &w->err));
+    }
+    look(w, s);
+    look(w, other);
+    mn_session_close(other);
+}
+
 /* What else a thread may ask meanwhile. */
 static void use_engine(worker *w) {
     int32_t *ids;
@@ -86,6 +103,7 @@ static void *work(void *arg) {
             break;
         }
         use_session(w, s, path);
+        if (!w->failed[0]) use_steps(w, s);
         use_engine(w);
         mn_session_close(s);
     }
