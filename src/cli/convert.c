@@ -1,10 +1,12 @@
-/* mnemo convert: the same model with its weights in another type. */
+/* mnemo convert: the same model with its weights in another type, or with adapters merged into them. */
 #include "cli/human.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 #include "cli/writing.h"
 
 #include "model/gguf_convert.h"
+#include "session/adapters.h"
+#include "train/lora_merge.h"
 
 #include <stdio.h>
 
@@ -41,32 +43,58 @@ static mn_status convert(const char *in_path, const char *out_path, mn_dtype typ
     return status;
 }
 
+/* With adapters added to the matrices; in the types of IN when type is MN_DTYPE_COUNT. */
+static mn_status merge(const char *in_path, const char *out_path, const char *lora, mn_dtype type, int n_threads,
+                       mn_error *err) {
+    mn_model model = {0};
+    mn_adapters adapters = {0};
+    mn_key_changes none = {0};
+    mn_pool *pool = NULL;
+    mn_status status = mn_model_open(in_path, &model, err);
+    if (status) return status;
+    status = mn_adapters_open(lora, &model, &adapters, err);
+    if (!status) status = mn_pool_create(n_threads, &pool, err);
+    if (!status) status = mn_lora_merge(&model, out_path, &none, type, pool, err);
+    for (int i = 0; !status && i < adapters.n; i++)
+        fprintf(stderr, "%s: %d matrices of %s added, times %g\n", out_path, adapters.items[i].n_matrices,
+                mn_gguf_path(adapters.items[i].gguf), (double)adapters.items[i].scale);
+    mn_pool_destroy(pool);
+    mn_model_close(&model);
+    mn_adapters_close(&adapters);
+    return status;
+}
+
 int cmd_convert(int argc, char **argv) {
-    const char *type_name = NULL;
+    const char *type_name = NULL, *lora = NULL;
     int64_t n_threads = 0;
-    mn_dtype type;
+    mn_dtype type = MN_DTYPE_COUNT;
     mn_error err;
     mn_text_list paths;
     const mn_option options[] = {
         MN_OPTION_TEXT("type", &type_name, "TYPE", NULL, "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k iq4_nl"),
+        MN_OPTION_TEXT("merge-lora", &lora, "FILES", NULL, "adapters to add to the weights: FILE or FILE=SCALE,..."),
         MN_OPTION_INT("t threads", &n_threads, "N", "0", 0, 1024, "threads; 0: one per core"),
         MN_OPTIONS_END,
     };
     const mn_usage usage = {
         .verb = "convert",
-        .synopsis = "IN OUT --type TYPE",
+        .synopsis = "IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...]",
         .about =
             "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they "
             "are; the token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks "
-            "take one that fits.",
+            "take one that fits. With --merge-lora, adapters are added to the matrices that they adapt (each is "
+            "computed in "
+            "f32); without --type all weights keep their types.",
         .example = "mnemo convert model-f16.gguf model-q8.gguf --type q8_0",
         .options = options,
         .min_positional = 2,
         .max_positional = 2};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
-    if (!type_name) return mn_cli_wrong(&usage, "needs --type TYPE.");
-    if (mn_precision_find(type_name, &type, &err)) return mn_cli_wrong(&usage, err.text);
-    if (convert(paths.items[0], paths.items[1], type, (int)n_threads, &err)) return mn_cli_fail("convert", &err);
+    if (!type_name && !lora) return mn_cli_wrong(&usage, "needs --type TYPE, or adapters to merge (--merge-lora).");
+    if (type_name && mn_precision_find(type_name, &type, &err)) return mn_cli_wrong(&usage, err.text);
+    if (lora ? merge(paths.items[0], paths.items[1], lora, type, (int)n_threads, &err)
+             : convert(paths.items[0], paths.items[1], type, (int)n_threads, &err))
+        return mn_cli_fail("convert", &err);
     return MN_EXIT_DONE;
 }

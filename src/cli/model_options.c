@@ -22,6 +22,7 @@ const mn_option mn_model_option_rows[] = {
     MN_OPTION_TEXT("attn", &o.attn, "PATTERN", NULL, "which keys a query sees, as window:4096; mnemo attn list"),
     MN_OPTION_TEXT("attn-layers", &o.attn_layers, "LIST", NULL,
                    "the same for some layers, as 0-3=causal,4-=window:4096"),
+    MN_OPTION_TEXT("lora", &o.lora, "FILES", NULL, "LoRA adapters to add (GGUF), as FILE or FILE=SCALE,FILE=SCALE"),
     MN_OPTION_TEXT("kv-disk", &o.kv_disk, "DIR", NULL,
                    "a file here takes the KV entries that --kv-ram has no room for"),
     MN_OPTION_INT("kv-ram", &o.kv_ram, "BYTES", NULL, 1, 1e18,
@@ -50,7 +51,7 @@ mn_status mn_model_options_engine(mn_model_options *o, bool exact, mn_engine **e
     MN_TRY(mn_model_file_find(&o->model, err));
     char *template;
     MN_TRY(mn_chat_template_given(o->chat_template, &template, err));
-    mn_engine_params params = {.n_threads = (int)o->n_threads, .exact = exact, .chat_template = template};
+    mn_engine_params params = {.n_threads = (int)o->n_threads, .exact = exact, .chat_template = template, .lora = o->lora};
     mn_status status = mn_engine_open(o->model, &params, engine, err);
     free(template);
     MN_TRY(status);

@@ -10,6 +10,7 @@ typedef struct mn_model_options {
     const char *model;
     int64_t n_threads, n_ctx, n_batch, n_ubatch;
     const char *attn, *attn_layers, *map;
+    const char *lora;
     const char *type_k, *type_v;
     const char *kv_disk;
     int64_t kv_ram;

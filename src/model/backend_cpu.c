@@ -164,6 +164,37 @@ static void bias_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     }
 }
 
+/* out += scale y */
+typedef struct axpy_job {
+    const mn_vec_kernels *vec;
+    mn_rows out;
+    const float *y;
+    float scale;
+} axpy_job;
+
+static void axpy_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const axpy_job *job = arg;
+    int64_t n = job->out.n_heads * job->out.n;
+    for (int64_t r = begin; r < end; r++) job->vec->axpy(mn_cpu_row(job->out, r), job->y + r * n, job->scale, n);
+}
+
+mn_status mn_cpu_add_adapters(const mn_step *s, mn_rows out, const mn_lora *lora, mn_rows x, mn_error *err) {
+    const mn_compute *c = mn_cpu_compute(s);
+    for (; lora; lora = lora->next) {
+        mn_arena_mark mark = mn_arena_get_mark(c->scratch);
+        int64_t rank = lora->a.ne[1], n_out = lora->b.ne[1];
+        float *inner = mn_cpu_floats(s, x.n_rows, rank), *y = mn_cpu_floats(s, x.n_rows, n_out);
+        if (!inner || !y) return mn_no_scratch(err);
+        MN_TRY(mn_matmul(c, inner, rank, mn_cpu_data(x), x.row_stride, x.n_rows, &lora->a, err));
+        MN_TRY(mn_matmul(c, y, n_out, inner, rank, x.n_rows, &lora->b, err));
+        axpy_job job = {&c->kernels->vec, out, y, lora->scale};
+        mn_pool_run(c->pool, x.n_rows, mn_cpu_grain(n_out), axpy_rows, &job);
+        mn_arena_rewind(c->scratch, mark);
+    }
+    return MN_OK;
+}
+
 static mn_status project(const mn_step *s, const mn_rows *outs, const mn_projection *const *ws, int n_ws, mn_rows x,
                          mn_error *err) {
     const mn_tensor *tensors[MAX_PROJECTIONS] = {0};
@@ -176,8 +207,10 @@ static mn_status project(const mn_step *s, const mn_rows *outs, const mn_project
     }
     MN_TRY(
         mn_matmul_many(mn_cpu_compute(s), data, strides, mn_cpu_data(x), x.row_stride, x.n_rows, tensors, n_ws, err));
-    for (int i = 0; i < n_ws; i++)
+    for (int i = 0; i < n_ws; i++) {
         if (ws[i]->b) MN_TRY(run_rows((rows_job){.s = s, .out = outs[i], .bias = ws[i]->b}, bias_rows));
+        if (ws[i]->lora) MN_TRY(mn_cpu_add_adapters(s, outs[i], ws[i]->lora, x, err));
+    }
     return MN_OK;
 }
 

@@ -17,6 +17,9 @@ mn_status mn_cpu_convolve(const mn_step *s, int layer, mn_rows q_out, mn_rows k_
 mn_status mn_cpu_mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
                                mn_rows k, mn_rows v, mn_error *err);
 
+/* out += scale B (A x), for each adapter: two thin products. */
+mn_status mn_cpu_add_adapters(const mn_step *s, mn_rows out, const mn_lora *lora, mn_rows x, mn_error *err);
+
 /* Rows per range of a loop, so that waking a thread pays. */
 int64_t mn_cpu_grain(int64_t floats_per_row);
 /* [n_rows * n] floats of scratch, or NULL. */

@@ -95,3 +95,9 @@ mn_status mn_identity_of(const mn_gguf *gguf, mn_pool *pool, mn_identity *out, m
     free(chunks);
     return fits ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory to hash the weights.");
 }
+
+mn_identity mn_identity_join(mn_identity a, mn_identity b, const void *how, size_t how_bytes) {
+    const uint64_t all[] = {a.low, a.high, b.low, b.high, XXH3_64bits(how, how_bytes)};
+    XXH128_hash_t hash = XXH3_128bits(all, sizeof all);
+    return (mn_identity){hash.low64, hash.high64};
+}

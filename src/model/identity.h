@@ -17,4 +17,7 @@ typedef struct mn_identity {
  * MN_ERR_MEMORY. */
 mn_status mn_identity_of(const mn_gguf *gguf, mn_pool *pool, mn_identity *out, mn_error *err);
 
+/* The identity of a with b added to it in a way that `how` tells (an adapter and its scale). */
+mn_identity mn_identity_join(mn_identity a, mn_identity b, const void *how, size_t how_bytes);
+
 #endif

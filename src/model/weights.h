@@ -11,10 +11,19 @@ typedef struct mn_norm {
     const float *w, *b;
 } mn_norm;
 
-/* out = W x + b; a missing one has w.data NULL, b may be NULL. */
+/* A low-rank addition to a matrix (Hu et al. 2021, arXiv:2106.09685): W + scale B A. */
+typedef struct mn_lora {
+    mn_tensor a; /* [rank, n_in] */
+    mn_tensor b; /* [n_out, rank] */
+    float scale;
+    const struct mn_lora *next; /* of another adapter, or NULL */
+} mn_lora;
+
+/* out = W x + b (+ scale B A x of each adapter); a missing one has w.data NULL, b may be NULL. */
 typedef struct mn_projection {
     mn_tensor w; /* [n_out, n_in] */
     const float *b;
+    const mn_lora *lora; /* attached by mn_adapter_open; NULL: none */
 } mn_projection;
 
 typedef struct mn_layer {

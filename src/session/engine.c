@@ -34,6 +34,7 @@ static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_para
     mn_cpu_level level;
     MN_TRY(mn_cpu_choose(&level, err));
     MN_TRY(mn_model_open(path, &e->model, err));
+    MN_TRY(mn_adapters_open(params->lora, &e->model, &e->adapters, err));
     MN_TRY(mn_tokenizer_create(e->model.gguf, &e->tokenizer, err));
     MN_TRY(check_vocabulary(e, err));
     MN_TRY(copy_text(e->model.gguf, "general.name", &e->name, err));
@@ -66,6 +67,7 @@ void mn_engine_close(mn_engine *e) {
     mn_pool_destroy(e->pool);
     mn_tokenizer_destroy(e->tokenizer);
     mn_model_close(&e->model);
+    mn_adapters_close(&e->adapters);
     mn_arena_release(&e->scratch);
     mn_turn_destroy(&e->turn);
     mn_ledger_destroy(&e->ledger);
@@ -78,7 +80,11 @@ void mn_engine_close(mn_engine *e) {
 
 mn_status mn_engine_identity(mn_engine *e, mn_identity *out, mn_error *err) {
     mn_turn_take(&e->turn);
-    mn_status status = e->has_identity ? MN_OK : mn_identity_of(e->model.gguf, e->pool, &e->identity, err);
+    mn_status status = MN_OK;
+    if (!e->has_identity) {
+        status = mn_identity_of(e->model.gguf, e->pool, &e->identity, err);
+        if (status == MN_OK) status = mn_adapters_identity(&e->adapters, e->pool, &e->identity, err);
+    }
     e->has_identity = status == MN_OK;
     *out = e->identity;
     mn_turn_give(&e->turn);

@@ -8,6 +8,7 @@
 #include "model/backend_cpu.h"
 #include "model/forward.h"
 #include "model/identity.h"
+#include "session/adapters.h"
 #include "session/ledger.h"
 #include "tokenizer/tokenizer.h"
 
@@ -22,6 +23,7 @@ struct mn_engine {
     mn_ledger ledger;   /* of the sessions' memory */
     mn_compute compute; /* kernels, pool, scratch */
     mn_backend backend; /* computes on it */
+    mn_adapters adapters;
     mn_notes notes;
     mn_identity identity; /* of the model, when has_identity */
     bool has_identity;

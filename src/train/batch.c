@@ -289,19 +289,28 @@ static mn_status measure(const mn_train_config *config, const mn_parameters *p, 
     return status;
 }
 
-static double flops_per_token(const mn_parameters *p, int64_t window) {
-    const mn_config *c = &p->model.config;
+/* Multiplications with the model's matrices for one token. */
+static double products_per_token(const mn_model *m) {
+    const mn_config *c = &m->config;
     double products = 0;
-    for (int64_t i = 0; i < p->n_items; i++) {
-        const mn_parameter *x = &p->items[i];
+    for (int64_t i = 0; i < mn_gguf_n_tensors(m->gguf); i++) {
+        const mn_tensor *x = mn_gguf_tensor_at(m->gguf, i);
         bool embeds = !strcmp(x->name, "token_embd.weight") || !strcmp(x->name, "position_embd.weight");
         double share = strstr(x->name, "_exps.") ? (double)c->moe.router.n_used / c->moe.router.n_experts : 1;
-        if (x->is_matrix && !embeds) products += share * (double)(x->n_in * x->n_out);
+        if (x->n_dims > 1 && !embeds) products += share * (double)(x->ne[0] * x->ne[1] * x->ne[2]);
     }
-    if (p->model.weights.output.w.data == p->model.weights.token_embd.data) products += (double)c->n_vocab * c->n_embd;
-    /* 2 products of a query and the keys before it forward, 5 backward, 2 operations each */
+    bool tied = m->weights.output.w.data == m->weights.token_embd.data;
+    return products + (tied ? (double)c->n_vocab * c->n_embd : 0);
+}
+
+/* 2 operations a multiplication forward; backward as many for the inputs, and for the weights where they are trained.
+ */
+static double flops_per_token(const mn_parameters *p, int64_t window) {
+    const mn_config *c = &p->model.config;
+    /* 2 products of a query and the keys before it forward, 5 backward, 2 operations each, half of the window on
+     * average */
     double attention = 7.0 * c->n_layers * c->n_heads * (c->head_dim_k + c->head_dim_v) / 2 * (double)window;
-    return 6 * products + attention;
+    return (p->n_trained ? 6 : 4) * products_per_token(&p->model) + attention;
 }
 
 static mn_status refuse(size_t bytes, size_t free_bytes, bool recomputes, mn_error *err) {
@@ -310,12 +319,17 @@ static mn_status refuse(size_t bytes, size_t free_bytes, bool recomputes, mn_err
                    (double)bytes / (1 << 30), (double)free_bytes / (1 << 30), recomputes ? "" : ", recompute = on");
 }
 
-mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters *p, const mn_compute *compute,
-                             mn_train_plan *out, mn_error *err) {
+mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters *p, const mn_parameters *adapters,
+                             const mn_compute *compute, mn_train_plan *out, mn_error *err) {
     mn_compute dry = *compute;
     mn_arena scratch = MN_ARENA_INIT;
-    *out = (mn_train_plan){.n_trained = p->n_trained, .flops_per_token = flops_per_token(p, config->window)};
-    for (int64_t i = 0; i < p->n_items; i++) out->n_params += p->items[i].n_in * p->items[i].n_out;
+    *out = (mn_train_plan){.n_trained = p->n_trained + adapters->n_trained,
+                           .flops_per_token = flops_per_token(p, config->window)};
+    const mn_gguf *g = p->model.gguf;
+    for (int64_t i = 0; i < mn_gguf_n_tensors(g); i++) {
+        const mn_tensor *x = mn_gguf_tensor_at(g, i);
+        out->n_params += x->ne[0] * x->ne[1] * x->ne[2] * x->ne[3];
+    }
     size_t free_bytes = mn_ram_free(), least = SIZE_MAX;
     if (!mn_mul_size((size_t)(config->batch * config->window), (size_t)p->model.config.n_embd * 2 * sizeof(float),
                      &least) ||
@@ -324,8 +338,8 @@ mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters 
     dry.scratch = &scratch;
     MN_TRY(mn_pool_create_dry(mn_pool_threads(compute->pool), &dry.pool, err));
     mn_kv_shape shape = mn_sequence_kv_shape_all(&p->model.config, MN_F32, MN_F32);
-    out->weights_bytes = 2 * p->map.bytes;
-    out->optimiser_bytes = (size_t)p->n_trained * 2 * sizeof(float);
+    out->weights_bytes = 2 * (p->map.bytes + adapters->map.bytes) + (p->map.bytes ? 0 : mn_gguf_file_bytes(g));
+    out->optimiser_bytes = (size_t)out->n_trained * 2 * sizeof(float);
     out->cache_bytes = (size_t)config->batch * (size_t)config->window * (size_t)shape.n_layers *
                        (size_t)shape.n_kv_heads * (size_t)(shape.k_dim + shape.v_dim) * sizeof(float);
     size_t kept = out->weights_bytes + out->optimiser_bytes + out->cache_bytes;

@@ -41,7 +41,8 @@ mn_status mn_train_batch_run(mn_train_batch *b, int first, int n, mn_tape *tape,
 mn_status mn_train_batch_score(mn_train_batch *b, int first, int n, mn_tape *tape, mn_error *err);
 
 /* Decides whether to recompute, and counts what a step of this configuration takes, by running one over a dry pool. */
-mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters *parameters, const mn_compute *compute,
-                             mn_train_plan *out, mn_error *err);
+mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters *parameters,
+                             const mn_parameters *adapters, const mn_compute *compute, mn_train_plan *out,
+                             mn_error *err);
 
 #endif

@@ -41,15 +41,7 @@ static void put_floats(mn_gguf_writer *w, const mn_parameter *p, const char *suf
     mn_gguf_put_tensor(w, &t);
 }
 
-static void put_all(mn_gguf_writer *w, const mn_parameters *all, const mn_train_state *state, const char *config) {
-    int64_t counters[5 + MN_MAX_SOURCES];
-    double times[] = {state->seconds, state->best_validation};
-    pack_state(state, counters);
-    mn_gguf_put_string(w, "general.type", "checkpoint");
-    mn_gguf_put_u32(w, "checkpoint.version", VERSION);
-    mn_gguf_put_string(w, "checkpoint.config", config);
-    put_numbers(w, "checkpoint.state", MN_GGUF_I64, counters, sizeof counters / sizeof *counters);
-    put_numbers(w, "checkpoint.times", MN_GGUF_F64, times, 2);
+static void put_set(mn_gguf_writer *w, const mn_parameters *all) {
     for (int64_t i = 0; i < all->n_items; i++) {
         const mn_parameter *p = &all->items[i];
         if (p->frozen) continue;
@@ -59,11 +51,23 @@ static void put_all(mn_gguf_writer *w, const mn_parameters *all, const mn_train_
     }
 }
 
-mn_status mn_checkpoint_save(const char *path, const mn_parameters *all, const mn_train_state *state,
+static void put_state(mn_gguf_writer *w, const mn_train_state *state, const char *config) {
+    int64_t counters[5 + MN_MAX_SOURCES];
+    double times[] = {state->seconds, state->best_validation};
+    pack_state(state, counters);
+    mn_gguf_put_string(w, "general.type", "checkpoint");
+    mn_gguf_put_u32(w, "checkpoint.version", VERSION);
+    mn_gguf_put_string(w, "checkpoint.config", config);
+    put_numbers(w, "checkpoint.state", MN_GGUF_I64, counters, sizeof counters / sizeof *counters);
+    put_numbers(w, "checkpoint.times", MN_GGUF_F64, times, 2);
+}
+
+mn_status mn_checkpoint_save(const char *path, mn_parameters *const *sets, int n_sets, const mn_train_state *state,
                              const char *config, mn_error *err) {
     mn_gguf_writer *w;
     MN_TRY(mn_gguf_writer_create(&w, err));
-    put_all(w, all, state, config);
+    put_state(w, state, config);
+    for (int i = 0; i < n_sets; i++) put_set(w, sets[i]);
     mn_status status = mn_gguf_write(w, path, NULL, NULL, err);
     mn_gguf_writer_destroy(w);
     return status;
@@ -92,7 +96,18 @@ static mn_status get_floats(const mn_gguf *g, const mn_parameter *p, const char 
     return MN_OK;
 }
 
-static mn_status get_all(const mn_gguf *g, mn_parameters *all, mn_train_state *state, mn_error *err) {
+static mn_status get_set(const mn_gguf *g, const mn_parameters *all, mn_error *err) {
+    for (int64_t i = 0; i < all->n_items; i++) {
+        const mn_parameter *p = &all->items[i];
+        if (p->frozen) continue;
+        MN_TRY(get_floats(g, p, "", p->weights, err));
+        MN_TRY(get_floats(g, p, moment_suffix[0], p->moments[0], err));
+        if (p->optimiser == MN_OPTIMISER_ADAMW) MN_TRY(get_floats(g, p, moment_suffix[1], p->moments[1], err));
+    }
+    return MN_OK;
+}
+
+static mn_status get_state(const mn_gguf *g, mn_train_state *state, mn_error *err) {
     int64_t counters[5 + MN_MAX_SOURCES], version = 0;
     double times[2];
     bool found = false;
@@ -102,23 +117,18 @@ static mn_status get_all(const mn_gguf *g, mn_parameters *all, mn_train_state *s
                        mn_gguf_path(g), (long long)version, VERSION);
     MN_TRY(get_numbers(g, "checkpoint.state", MN_GGUF_I64, counters, sizeof counters / sizeof *counters, err));
     MN_TRY(get_numbers(g, "checkpoint.times", MN_GGUF_F64, times, 2, err));
-    for (int64_t i = 0; i < all->n_items; i++) {
-        const mn_parameter *p = &all->items[i];
-        if (p->frozen) continue;
-        MN_TRY(get_floats(g, p, "", p->weights, err));
-        MN_TRY(get_floats(g, p, moment_suffix[0], p->moments[0], err));
-        if (p->optimiser == MN_OPTIMISER_ADAMW) MN_TRY(get_floats(g, p, moment_suffix[1], p->moments[1], err));
-    }
     unpack_state(counters, state);
     state->seconds = times[0];
     state->best_validation = times[1];
     return MN_OK;
 }
 
-mn_status mn_checkpoint_load(const char *path, mn_parameters *all, mn_train_state *state, mn_error *err) {
+mn_status mn_checkpoint_load(const char *path, mn_parameters *const *sets, int n_sets, mn_train_state *state,
+                             mn_error *err) {
     mn_gguf *g;
     MN_TRY(mn_gguf_open(path, &g, err));
-    mn_status status = get_all(g, all, state, err);
+    mn_status status = get_state(g, state, err);
+    for (int i = 0; i < n_sets && status == MN_OK; i++) status = get_set(g, sets[i], err);
     mn_gguf_close(g);
     return status;
 }

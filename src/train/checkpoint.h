@@ -18,13 +18,15 @@ typedef struct mn_train_state {
     double best_validation;   /* loss; 0 before the first */
 } mn_train_state;
 
-/* Writes `path`. config_text is what mn_train_config_write gives. Errors: the disk; the last checkpoint stays. */
-mn_status mn_checkpoint_save(const char *path, const mn_parameters *parameters, const mn_train_state *state,
+/* Writes `path`: what is trained in each of the sets (a model, adapters). config_text is what mn_train_config_write
+ * gives. Errors: the disk; the last checkpoint stays. */
+mn_status mn_checkpoint_save(const char *path, mn_parameters *const *sets, int n_sets, const mn_train_state *state,
                              const char *config_text, mn_error *err);
 
 /* Fills parameters and state from `path`. Errors: no checkpoint, one of a model with other tensors or shapes, or one
  * cut short; parameters may then be half filled and are not to be used. */
-mn_status mn_checkpoint_load(const char *path, mn_parameters *parameters, mn_train_state *state, mn_error *err);
+mn_status mn_checkpoint_load(const char *path, mn_parameters *const *sets, int n_sets, mn_train_state *state,
+                             mn_error *err);
 
 /* The configuration kept in it (the caller frees *out), to say what differs from the one of now. */
 mn_status mn_checkpoint_config(const char *path, char **out, mn_error *err);

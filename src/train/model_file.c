@@ -1,6 +1,7 @@
 #include "train/model_file.h"
 
 #include "base/checked.h"
+#include "base/random.h"
 #include "model/gguf_random.h"
 #include "tokenizer/sentencepiece.h"
 
@@ -90,12 +91,14 @@ static mn_status fill(void *arg, const mn_tensor *t, void *dst, mn_error *err) {
     return MN_OK;
 }
 
-static void put_tensors(writing *w, mn_dtype type, bool all_f32, mn_gguf_writer *to) {
+static void put_tensors(writing *w, mn_tensor_types types, mn_dtype type, mn_gguf_writer *to) {
     for (int64_t i = 0; i < mn_gguf_n_tensors(w->in); i++) {
         mn_tensor t = *mn_gguf_tensor_at(w->in, i);
         bool kept = mn_precision_is_kept(&t);
-        t.type = all_f32 ? MN_F32 : kept ? t.type : mn_precision_pick(&t, type);
-        t.data = NULL;
+        mn_dtype before = t.type;
+        if (types == MN_TYPES_ALL_F32) t.type = MN_F32;
+        if (types == MN_TYPES_PICKED && !kept) t.type = mn_precision_pick(&t, type);
+        if (t.type != before) t.data = NULL;
         t.bytes = mn_tensor_row_bytes(&t) * (size_t)(t.ne[1] * t.ne[2] * t.ne[3]);
         w->longest = MN_MAX(w->longest, t.ne[0]);
         mn_gguf_put_tensor(to, &t);
@@ -111,14 +114,29 @@ static mn_status write_all(writing *w, mn_gguf_writer *to, const char *path, mn_
     return status;
 }
 
-mn_status mn_model_file_write(const mn_gguf *in, const char *path, const mn_key_changes *changes, mn_dtype type,
-                              bool all_f32, mn_pool *pool, mn_error *err) {
+/* general.file_type stays where tensors do. */
+static void put_file_type(const mn_gguf *in, mn_tensor_types types, mn_dtype type, mn_gguf_writer *to) {
+    if (types != MN_TYPES_KEPT) {
+        mn_precision_put(to, types == MN_TYPES_ALL_F32 ? MN_F32 : type);
+        return;
+    }
+    for (int64_t i = 0; i < mn_gguf_n_kv(in); i++)
+        if (mn_precision_is_key(mn_gguf_kv_at(in, i)->key)) mn_gguf_put_kv(to, mn_gguf_kv_at(in, i));
+}
+
+void mn_model_file_put_keys(const mn_gguf *in, const mn_key_changes *changes, mn_tensor_types types, mn_dtype type,
+                            mn_gguf_writer *to) {
+    put_keys(in, changes, to);
+    put_file_type(in, types, type, to);
+}
+
+mn_status mn_model_file_write(const mn_gguf *in, const char *path, const mn_key_changes *changes, mn_tensor_types types,
+                              mn_dtype type, mn_pool *pool, mn_error *err) {
     mn_gguf_writer *to;
     writing w = {.in = in, .pool = pool};
     MN_TRY(mn_gguf_writer_create(&to, err));
-    put_keys(in, changes, to);
-    mn_precision_put(to, all_f32 ? MN_F32 : type);
-    put_tensors(&w, type, all_f32, to);
+    mn_model_file_put_keys(in, changes, types, type, to);
+    put_tensors(&w, types, type, to);
     mn_status status = write_all(&w, to, path, err);
     mn_gguf_writer_destroy(to);
     return status;
@@ -158,7 +176,7 @@ mn_status mn_positions_changes(const mn_train_config *c, const mn_config *model,
     bool scales = *scaling && strcmp(scaling, "none");
     double base = c->rope_freq_base, d = model->rope.n_rot;
     double factor = c->rope_scale > 0 ? c->rope_scale : MN_MAX((double)c->window / (double)trained_window(c, model), 1);
-    if (!scales && base <= 0 && c->window > model->n_ctx_train) return refuse_window(c, model, err);
+    if (!scales && base <= 0 && c->window > MN_MAX(model->n_ctx_train, c->rope_orig_ctx)) return refuse_window(c, model, err);
     if (scales && strcmp(scaling, "yarn") && strcmp(scaling, "linear") && strcmp(scaling, "ntk"))
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "positions are scaled by \"%s\"; a model is extended by yarn, linear or ntk.", scaling);
@@ -213,7 +231,8 @@ static mn_status extend(const mn_train_config *c, const mn_gguf *in, const char 
     mn_key_changes changes = {0};
     MN_TRY(mn_config_read(in, &model, err));
     MN_TRY(mn_positions_changes(c, &model, &changes, err));
-    return mn_model_file_write(in, path, &changes, MN_F32, true, pool, err);
+    mn_tensor_types types = mn_trains_model(c) ? MN_TYPES_ALL_F32 : MN_TYPES_KEPT;
+    return mn_model_file_write(in, path, &changes, types, MN_F32, pool, err);
 }
 
 mn_status mn_start_model_write(const mn_train_config *c, const char *path, mn_pool *pool, mn_error *err) {
@@ -222,5 +241,80 @@ mn_status mn_start_model_write(const mn_train_config *c, const char *path, mn_po
     MN_TRY(mn_gguf_open(c->from, &in, err));
     mn_status status = extend(c, in, path, pool, err);
     mn_gguf_close(in);
+    return status;
+}
+
+/* What a target is called in a layer. */
+static const char *const targets[][2] = {
+    {"q", "attn_q"},      {"k", "attn_k"},  {"v", "attn_v"},      {"o", "attn_output"},
+    {"gate", "ffn_gate"}, {"up", "ffn_up"}, {"down", "ffn_down"},
+};
+
+static void put_adapter(mn_gguf_writer *w, const char *name, const mn_projection *p, int64_t rank) {
+    char a[170], b[170];
+    snprintf(a, sizeof a, "%.150s.lora_a", name);
+    snprintf(b, sizeof b, "%.150s.lora_b", name);
+    mn_tensor t = {.name = a, .type = MN_F32, .n_dims = 2, .ne = {p->w.ne[0], rank, 1, 1}};
+    mn_gguf_put_tensor(w, &t);
+    t.name = b;
+    t.ne[0] = rank;
+    t.ne[1] = p->w.ne[1];
+    mn_gguf_put_tensor(w, &t);
+}
+
+static mn_status put_target(mn_gguf_writer *w, mn_model *m, const char *target, size_t n, int64_t rank, mn_error *err) {
+    char name[128];
+    int n_found = 0;
+    if (n == 6 && !memcmp(target, "output", 6)) {
+        put_adapter(w, "output.weight", &m->weights.output, rank);
+        return mn_gguf_tensor(m->gguf, "output.weight")
+                   ? MN_OK
+                   : mn_fail(err, MN_ERR_ARGUMENT,
+                             "lora.targets: the model's output is its token table, which takes no adapter.");
+    }
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        if (strlen(targets[i][0]) != n || memcmp(targets[i][0], target, n)) continue;
+        for (int layer = 0; layer < m->config.n_layers; layer++) {
+            snprintf(name, sizeof name, "blk.%d.%s.weight", layer, targets[i][1]);
+            const mn_projection *p = mn_model_projection(m, name);
+            if (!p) continue;
+            put_adapter(w, name, p, rank);
+            n_found++;
+        }
+    }
+    if (n_found) return MN_OK;
+    return mn_fail(err, MN_ERR_ARGUMENT,
+                   "lora.targets: \"%.*s\" is no matrix that this model has by itself; known: q k v o gate up "
+                   "down output.",
+                   (int)n, target);
+}
+
+static mn_status fill_adapter(void *arg, const mn_tensor *t, void *dst, mn_error *err) {
+    mn_random *rng = arg;
+    float *out = dst;
+    int64_t n = t->ne[0] * t->ne[1];
+    bool is_a = strstr(t->name, ".lora_a") != NULL;
+    (void)err;
+    for (int64_t i = 0; i < n; i++) out[i] = is_a ? (float)(mn_random_normal(rng) / sqrt((double)t->ne[0])) : 0;
+    return MN_OK;
+}
+
+mn_status mn_start_adapters_write(const mn_train_config *c, mn_model *model, const char *path, mn_error *err) {
+    mn_gguf_writer *w;
+    mn_random rng;
+    mn_random_seed(&rng, (uint64_t)c->seed, 21);
+    MN_TRY(mn_gguf_writer_create(&w, err));
+    mn_gguf_put_string(w, "general.type", "adapter");
+    mn_gguf_put_string(w, "general.architecture", model->config.arch);
+    mn_gguf_put_string(w, "adapter.type", "lora");
+    mn_gguf_put_f32(w, "adapter.lora.alpha", (float)(c->lora_alpha > 0 ? c->lora_alpha : 2 * (double)c->lora_rank));
+    mn_status status = MN_OK;
+    for (const char *p = c->lora_targets; *p && status == MN_OK;) {
+        size_t n = strcspn(p, " ,");
+        if (n) status = put_target(w, model, p, n, c->lora_rank, err);
+        p += n + (p[n] != 0);
+    }
+    if (status == MN_OK) status = mn_gguf_write(w, path, fill_adapter, &rng, err);
+    mn_gguf_writer_destroy(w);
     return status;
 }

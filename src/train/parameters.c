@@ -79,8 +79,7 @@ static mn_status add(mn_parameters *all, const mn_train_config *c, const mn_tens
     return MN_OK;
 }
 
-static mn_status add_all(mn_parameters *all, const mn_train_config *c, mn_error *err) {
-    const mn_gguf *gguf = all->model.gguf;
+static mn_status add_all(mn_parameters *all, const mn_gguf *gguf, const mn_train_config *c, mn_error *err) {
     uint32_t groups_used = 0;
     int64_t n = mn_gguf_n_tensors(gguf);
     all->items = calloc((size_t)n + 1, sizeof *all->items);
@@ -110,13 +109,18 @@ static mn_status give_moments(mn_parameters *all, mn_error *err) {
     return MN_OK;
 }
 
-static mn_status open_model(const char *path, mn_parameters *out, mn_error *err) {
-    mn_gguf *gguf;
+/* A file as memory that can be written, parsed. */
+static mn_status map_file(const char *path, mn_parameters *out, mn_gguf **gguf, mn_error *err) {
     MN_TRY(mn_mapfile_open(path, &out->map, err));
     if (out->map.bytes && mprotect((void *)(uintptr_t)out->map.data, out->map.bytes, PROT_READ | PROT_WRITE))
         return mn_fail(err, MN_ERR_MEMORY, "%s: no memory for %zu bytes of weights that can be changed.", path,
                        out->map.bytes);
-    MN_TRY(mn_gguf_parse(path, out->map.data, out->map.bytes, &gguf, err));
+    return mn_gguf_parse(path, out->map.data, out->map.bytes, gguf, err);
+}
+
+static mn_status open_model(const char *path, mn_parameters *out, mn_error *err) {
+    mn_gguf *gguf;
+    MN_TRY(map_file(path, out, &gguf, err));
     return mn_model_bind(gguf, &out->model, err);
 }
 
@@ -125,16 +129,39 @@ static int by_address(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+/* Gradients, the list, moments: what a mapped file needs to be trained. */
+static mn_status make_trainable(mn_parameters *p, const mn_gguf *gguf, const mn_train_config *config, mn_error *err) {
+    p->gradients = calloc(p->map.bytes + 1, 1);
+    if (!p->gradients) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes of gradients.", p->map.bytes);
+    MN_TRY(add_all(p, gguf, config, err));
+    qsort(p->items, (size_t)p->n_items, sizeof *p->items, by_address);
+    return give_moments(p, err);
+}
+
 mn_status mn_parameters_open(const char *path, const mn_train_config *config, mn_parameters *out, mn_error *err) {
     *out = (mn_parameters){0};
     mn_status status = open_model(path, out, err);
-    if (status == MN_OK && !(out->gradients = calloc(out->map.bytes + 1, 1)))
-        status = mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes of gradients.", out->map.bytes);
-    if (status == MN_OK) status = add_all(out, config, err);
-    if (status == MN_OK) qsort(out->items, (size_t)out->n_items, sizeof *out->items, by_address);
-    if (status == MN_OK) status = give_moments(out, err);
+    if (status == MN_OK) status = make_trainable(out, out->model.gguf, config, err);
     if (status != MN_OK) mn_parameters_close(out);
     return status;
+}
+
+mn_status mn_parameters_open_adapters(const char *path, const mn_train_config *config, mn_parameters *out,
+                                      mn_error *err) {
+    mn_train_config all = *config; /* nothing in it is frozen, and its groups are about the model's tensors */
+    *out = (mn_parameters){0};
+    all.lora_rank = 0;
+    all.n_groups = 0;
+    all.optimiser = MN_OPTIMISER_ADAMW;
+    mn_status status = map_file(path, out, &out->gguf, err);
+    if (status == MN_OK) status = make_trainable(out, out->gguf, &all, err);
+    if (status != MN_OK) mn_parameters_close(out);
+    return status;
+}
+
+mn_status mn_parameters_open_frozen(const char *path, mn_parameters *out, mn_error *err) {
+    *out = (mn_parameters){0};
+    return mn_model_open(path, &out->model, err);
 }
 
 float *mn_parameters_trained(const mn_parameters *p, const void *weight) {
@@ -151,10 +178,13 @@ float *mn_parameters_trained(const mn_parameters *p, const void *weight) {
     return p->items[low].frozen ? NULL : gradient;
 }
 
-void mn_parameters_clear_gradients(mn_parameters *p) { memset(p->gradients, 0, p->map.bytes); }
+void mn_parameters_clear_gradients(mn_parameters *p) {
+    if (p->gradients) memset(p->gradients, 0, p->map.bytes);
+}
 
 void mn_parameters_close(mn_parameters *p) {
     if (p->model.gguf) mn_model_close(&p->model);
+    if (p->gguf) mn_gguf_close(p->gguf);
     mn_mapfile_close(&p->map);
     free(p->gradients);
     free(p->moments);

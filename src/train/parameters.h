@@ -22,7 +22,8 @@ typedef struct mn_parameter {
 } mn_parameter;
 
 typedef struct mn_parameters {
-    mn_model model;
+    mn_model model;  /* of a model's file; its gguf is owned here */
+    mn_gguf *gguf;   /* of a file of adapters alone */
     mn_mapfile map;  /* of the model, private and writable */
     char *gradients; /* as many bytes as the model's tensors take */
     float *moments;
@@ -36,6 +37,11 @@ typedef struct mn_parameters {
  * norms, gates, biases, taps and routers. With adapters (config->lora_rank) everything is frozen here. RoPE factors are
  * never trained. Errors: a tensor that is not f32, memory, a group that matches nothing. The caller closes it. */
 mn_status mn_parameters_open(const char *path, const mn_train_config *config, mn_parameters *out, mn_error *err);
+/* The same for a file of adapters (f32), all of whose matrices are trained by AdamW. */
+mn_status mn_parameters_open_adapters(const char *path, const mn_train_config *config, mn_parameters *out,
+                                      mn_error *err);
+/* A model of any types that is not trained itself: it takes no gradients, and nothing but its mapping. */
+mn_status mn_parameters_open_frozen(const char *path, mn_parameters *out, mn_error *err);
 void mn_parameters_close(mn_parameters *parameters);
 
 /* Where the gradient of a weight is added up; NULL for an address that is no weight of this model. */

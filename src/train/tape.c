@@ -3,6 +3,7 @@
 #include "base/checked.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul_backward.h"
+#include "model/backend_cpu_ops.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,7 @@ static void bias_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
 static mn_status project(const mn_step *s, const mn_rows *outs, const mn_projection *const *ws, int n_ws, mn_rows x,
                          mn_error *err) {
     mn_tape *t = tape_of(s);
+    mn_step in = inner(s);
     mn_tape_entry entry = {.kind = MN_TAPE_PROJECT, .n_out = n_ws, .in = {x}};
     float *data[4] = {0};
     int64_t strides[4] = {0};
@@ -141,6 +143,7 @@ static mn_status project(const mn_step *s, const mn_rows *outs, const mn_project
     for (int i = 0; i < n_ws; i++) {
         bias_job job = {&t->compute->kernels->vec, outs[i], ws[i]->b};
         if (ws[i]->b) mn_pool_run(t->compute->pool, x.n_rows, 64, bias_rows, &job);
+        if (ws[i]->lora) MN_TRY(mn_cpu_add_adapters(&in, outs[i], ws[i]->lora, x, err));
     }
     return record(t, entry, err);
 }
@@ -234,8 +237,8 @@ mn_status mn_tape_loss(mn_tape *t, const mn_step *s, mn_rows x, float *d_x, mn_e
     c.bias = output->b;
     c.softcap = s->model->config.final_softcap;
     c.d_x = d_x;
-    c.d_w = d_x ? mn_parameters_trained(t->parameters, output->w.data) : NULL;
-    c.d_bias = d_x ? mn_parameters_trained(t->parameters, output->b) : NULL;
+    c.d_w = d_x ? mn_tape_weight_gradient(t, output->w.data) : NULL;
+    c.d_bias = d_x ? mn_tape_weight_gradient(t, output->b) : NULL;
     return mn_cross_entropy_run(t->compute, &c, &t->loss, err);
 }
 
@@ -272,13 +275,12 @@ static mn_backend recorder(mn_tape *t) {
                         .logits = logits};
 }
 
-/* Two regions one behind the other; of a dry tape one that is never touched. */
+/* Two regions one behind the other; of a dry tape one, hardly touched. */
 static mn_status reserve(mn_tape *t, size_t bytes, mn_error *err) {
     bool dry = mn_pool_is_dry(t->compute->pool);
     size_t total = 0;
     if (mn_align_size(bytes, 4096, &t->capacity) && mn_mul_size(t->capacity, dry ? 1 : 2, &total)) {
-        void *memory = mmap(NULL, total, dry ? PROT_NONE : PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *memory = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory != MAP_FAILED) t->data = memory;
     }
     if (!t->data)
@@ -302,6 +304,11 @@ void mn_tape_close(mn_tape *t) {
     free(t->entries);
     free(t->appended);
     *t = (mn_tape){0};
+}
+
+float *mn_tape_weight_gradient(const mn_tape *t, const void *weight) {
+    float *gradient = mn_parameters_trained(t->parameters, weight);
+    return gradient || !t->adapters ? gradient : mn_parameters_trained(t->adapters, weight);
 }
 
 void mn_tape_rewind(mn_tape *t, size_t used) { t->used = used; }

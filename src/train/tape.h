@@ -51,9 +51,10 @@ typedef struct mn_tape {
     mn_backend cpu;     /* that computes */
     const mn_compute *compute;
     const mn_parameters *parameters;
-    char *data;                  /* the region of activations */
-    size_t capacity, used, most; /* bytes */
-    ptrdiff_t to_gradients;      /* from an activation to its gradient */
+    const mn_parameters *adapters; /* or NULL; attached to the model's projections */
+    char *data;                    /* the region of activations */
+    size_t capacity, used, most;   /* bytes */
+    ptrdiff_t to_gradients;        /* from an activation to its gradient */
     mn_tape_entry *entries;
     int64_t n_entries, entries_capacity;
     struct {
@@ -74,6 +75,9 @@ typedef struct mn_tape {
 mn_status mn_tape_open(const mn_compute *compute, const mn_parameters *parameters, size_t bytes, mn_tape *out,
                        mn_error *err);
 void mn_tape_close(mn_tape *tape);
+
+/* Where the gradient of a weight, the model's or an adapter's, is added up; NULL where it is frozen. */
+float *mn_tape_weight_gradient(const mn_tape *t, const void *weight);
 
 /* Forgets entries and activations. */
 void mn_tape_clear(mn_tape *tape);

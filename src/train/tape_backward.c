@@ -10,6 +10,7 @@
 #include "mlp/moe_backward.h"
 #include "mlp/router_backward.h"
 #include "model/backend_cpu_ops.h"
+#include "recurrent/short_conv_backward.h"
 
 #include <string.h>
 
@@ -50,6 +51,19 @@ static void give(const mn_tape *t, float *to, const float *from, int64_t n, bool
     mn_pool_run(t->compute->pool, n, FLOATS_PER_RANGE, sum_range, &job);
 }
 
+typedef struct scale_job {
+    const mn_vec_kernels *vec;
+    float *to;
+    const float *from;
+    float scale;
+} scale_job;
+
+static void scale_range(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const scale_job *j = arg;
+    j->vec->scale(j->to + begin, j->from + begin, j->scale, end - begin);
+}
+
 /* The gradient of a result that is handed to an operand as it is. */
 static void pass_on(mn_tape *t, mn_rows to, mn_rows from) {
     bool add = mn_tape_claim(t, to);
@@ -60,9 +74,9 @@ static mn_status embed_backward(mn_tape *t, const mn_step *s, const mn_tape_entr
     const mn_weights *w = &s->model->weights;
     const float *dy = mn_tape_gradient(t, e->out[0]);
     int64_t n = e->out[0].n, n_rows = e->out[0].n_rows;
-    float *d_table = mn_parameters_trained(t->parameters, w->token_embd.data);
+    float *d_table = mn_tape_weight_gradient(t, w->token_embd.data);
     if (d_table) mn_embed_backward(t->compute, d_table, s->tokens, dy, n, n_rows, s->model->config.embedding_scale);
-    float *d_positions = mn_parameters_trained(t->parameters, w->position_embd.data);
+    float *d_positions = mn_tape_weight_gradient(t, w->position_embd.data);
     if (!d_positions) return MN_OK;
     int32_t *ids = mn_arena_alloc(t->compute->scratch, (size_t)n_rows, sizeof *ids);
     if (!ids) return mn_no_scratch(err);
@@ -85,9 +99,25 @@ static mn_status norm_backward(mn_tape *t, const mn_step *s, const mn_tape_entry
                       .add = mn_tape_claim(t, x),
                       .w = e->norm->w,
                       .eps = c->norm_eps,
-                      .dw = mn_parameters_trained(t->parameters, e->norm->w),
-                      .db = mn_parameters_trained(t->parameters, e->norm->b)};
+                      .dw = mn_tape_weight_gradient(t, e->norm->w),
+                      .db = mn_tape_weight_gradient(t, e->norm->b)};
     return mn_norm_backward(t->compute, &g, err);
+}
+
+/* y += scale B (A x): with h = A x made again and dh = scale dY B, dB += scale dY^T h, dA += dh^T x, dX += dh A. */
+static mn_status lora_backward(mn_tape *t, const mn_lora *l, mn_rows x, mn_rows y, mn_error *err) {
+    const mn_compute *c = t->compute;
+    int64_t rank = l->a.ne[1], n_out = l->b.ne[1], n = x.n_rows;
+    float *h = new_floats(t, n * rank), *dh = new_floats(t, n * rank), *dy = new_floats(t, n * n_out);
+    if (!h || !dh || !dy) return mn_no_scratch(err);
+    scale_job job = {&c->kernels->vec, dy, mn_tape_gradient(t, y), l->scale};
+    mn_pool_run(c->pool, n * n_out, FLOATS_PER_RANGE, scale_range, &job);
+    MN_TRY(mn_matmul(c, h, rank, mn_cpu_data(x), x.row_stride, n, &l->a, err));
+    MN_TRY(mn_matmul_dx(c, dh, rank, false, dy, n_out, n, &l->b, err));
+    float *da = mn_tape_weight_gradient(t, l->a.data), *db = mn_tape_weight_gradient(t, l->b.data);
+    if (db) MN_TRY(mn_matmul_dw(c, db, dy, n_out, n_out, h, rank, rank, n, err));
+    if (da) MN_TRY(mn_matmul_dw(c, da, dh, rank, rank, mn_cpu_data(x), x.row_stride, x.n_heads * x.n, n, err));
+    return mn_matmul_dx(c, mn_tape_gradient(t, x), x.row_stride, true, dh, rank, n, &l->a, err);
 }
 
 static mn_status project_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
@@ -102,9 +132,10 @@ static mn_status project_backward(mn_tape *t, const mn_step *s, const mn_tape_en
         const float *dy = mn_tape_gradient(t, y);
         bool add = mn_tape_claim(t, x);
         MN_TRY(mn_matmul_dx(c, mn_tape_gradient(t, x), x.row_stride, add, dy, y.row_stride, x.n_rows, &w->w, err));
-        float *dw = mn_parameters_trained(t->parameters, w->w.data), *db = mn_parameters_trained(t->parameters, w->b);
+        float *dw = mn_tape_weight_gradient(t, w->w.data), *db = mn_tape_weight_gradient(t, w->b);
         if (dw) MN_TRY(mn_matmul_dw(c, dw, dy, y.row_stride, n_out, mn_cpu_data(x), x.row_stride, n_in, x.n_rows, err));
         if (db) MN_TRY(mn_bias_backward(c, db, dy, n_out, y.n_rows, err));
+        for (const mn_lora *l = w->lora; l; l = l->next) MN_TRY(lora_backward(t, l, x, y, err));
     }
     return MN_OK;
 }
@@ -228,6 +259,34 @@ static mn_status activate_backward(mn_tape *t, const mn_step *s, const mn_tape_e
     return MN_OK;
 }
 
+/* One of a layer's two convolutions, document by document; what was before the first token is zeros. */
+static mn_status convolution_backward(mn_tape *t, const mn_step *s, mn_rows y, mn_rows x, const float *taps,
+                                      mn_error *err) {
+    landing dx;
+    if (!mn_tape_has_gradient(t, y)) return MN_OK;
+    MN_TRY(land(t, x, &dx, err));
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        int64_t at = slice->first_row * x.row_stride;
+        mn_short_conv_grad g = {.d_out = mn_tape_gradient(t, y) + at,
+                                .x = mn_cpu_data(x) + at,
+                                .taps = taps,
+                                .n_taps = s->model->config.n_conv_taps,
+                                .n_channels = (int)(x.n_heads * x.n),
+                                .n_rows = slice->n_rows,
+                                .d_x = dx.at + at,
+                                .d_taps = mn_tape_weight_gradient(t, taps)};
+        MN_TRY(mn_short_conv_backward(t->compute, &g, err));
+    }
+    settle(t, x, dx);
+    return MN_OK;
+}
+
+static mn_status convolve_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    const mn_layer *w = &s->model->weights.layers[e->layer];
+    MN_TRY(convolution_backward(t, s, e->out[0], e->in[0], w->q_conv, err));
+    return convolution_backward(t, s, e->out[1], e->in[1], w->k_conv, err);
+}
+
 /* The routing is made again from x, as the forward made it. */
 static mn_status experts_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     const mn_compute *c = t->compute;
@@ -246,9 +305,9 @@ static mn_status experts_backward(mn_tape *t, const mn_step *s, const mn_tape_en
     mn_moe_grad g = {.d_out = mn_tape_gradient(t, e->out[0]),
                      .d_x = ready(t, x),
                      .d_weights = d_weights,
-                     .d_gate = mn_parameters_trained(t->parameters, w->expert_gate.data),
-                     .d_up = mn_parameters_trained(t->parameters, w->expert_up.data),
-                     .d_down = mn_parameters_trained(t->parameters, w->expert_down.data)};
+                     .d_gate = mn_tape_weight_gradient(t, w->expert_gate.data),
+                     .d_up = mn_tape_weight_gradient(t, w->expert_up.data),
+                     .d_down = mn_tape_weight_gradient(t, w->expert_down.data)};
     MN_TRY(mn_moe_backward(c, &stacks, &g, mn_cpu_data(x), ids, weights, (int)n_used, n, err));
     if (!mn_pool_is_dry(c->pool)) memset(d_logits, 0, (size_t)(n * n_experts) * sizeof(float));
     MN_TRY(mn_route_backward(c, &router, d_logits, d_weights, logits, ids, n, err));
@@ -257,7 +316,7 @@ static mn_status experts_backward(mn_tape *t, const mn_step *s, const mn_tape_en
                                logits, ids, n, err));
     if (t->visits) mn_count_visits(t->visits + e->layer * n_experts, ids, n * n_used);
     MN_TRY(mn_matmul_dx(c, g.d_x, x.row_stride, true, d_logits, n_experts, n, &w->router.w, err));
-    float *dw = mn_parameters_trained(t->parameters, w->router.w.data);
+    float *dw = mn_tape_weight_gradient(t, w->router.w.data);
     if (!dw) return MN_OK;
     return mn_matmul_dw(c, dw, d_logits, n_experts, n_experts, mn_cpu_data(x), x.row_stride, x.n, n, err);
 }
@@ -291,7 +350,7 @@ static backward_fn *const backwards[MN_TAPE_KIND_COUNT] = {
     [MN_TAPE_EMBED] = embed_backward, [MN_TAPE_NORM] = norm_backward,         [MN_TAPE_PROJECT] = project_backward,
     [MN_TAPE_CLAMP] = clamp_backward, [MN_TAPE_ROTATE] = rotate_backward,     [MN_TAPE_ATTEND] = attend_backward,
     [MN_TAPE_ADD] = add_backward,     [MN_TAPE_ACTIVATE] = activate_backward, [MN_TAPE_GATHER] = gather_backward,
-    [MN_TAPE_LOSS] = loss_backward,   [MN_TAPE_EXPERTS] = experts_backward,
+    [MN_TAPE_LOSS] = loss_backward,   [MN_TAPE_EXPERTS] = experts_backward,   [MN_TAPE_CONVOLVE] = convolve_backward,
 };
 
 static const char *const names[MN_TAPE_KIND_COUNT] = {

@@ -7,6 +7,7 @@
 #include "train/batch.h"
 #include "mlp/router_backward.h"
 #include "train/clip.h"
+#include "train/lora_merge.h"
 #include "train/model_file.h"
 #include "train/muon.h"
 #include "train/run_card.h"
@@ -30,7 +31,10 @@ struct mn_trainer {
     mn_pool *pool;
     mn_arena scratch;
     mn_compute compute;
-    mn_parameters parameters;
+    mn_parameters parameters, adapters;
+    mn_adapter adapter;
+    mn_parameters *sets[2]; /* the two, as far as they are trained */
+    int n_sets;
     mn_tokenizer *tokenizer;
     mn_chat_template *chat_template;
     mn_dataset data, held_out;
@@ -72,11 +76,25 @@ static mn_status open_compute(mn_trainer *t, mn_error *err) {
     return MN_OK;
 }
 
+static mn_status open_adapters(mn_trainer *t, mn_error *err) {
+    char path[PATH_BYTES];
+    path_in(t, "adapters.gguf", path);
+    if (!exists(path)) MN_TRY(mn_start_adapters_write(&t->config, &t->parameters.model, path, err));
+    MN_TRY(mn_parameters_open_adapters(path, &t->config, &t->adapters, err));
+    t->sets[t->n_sets++] = &t->adapters;
+    return mn_adapter_attach(t->adapters.gguf, 1, &t->parameters.model, &t->adapter, err);
+}
+
 static mn_status open_model(mn_trainer *t, mn_error *err) {
     char path[PATH_BYTES];
     path_in(t, "start.gguf", path);
     if (!exists(path)) MN_TRY(mn_start_model_write(&t->config, path, t->pool, err));
-    MN_TRY(mn_parameters_open(path, &t->config, &t->parameters, err));
+    if (mn_trains_model(&t->config))
+        MN_TRY(mn_parameters_open(path, &t->config, &t->parameters, err));
+    else
+        MN_TRY(mn_parameters_open_frozen(path, &t->parameters, err));
+    t->sets[t->n_sets++] = &t->parameters;
+    if (t->config.lora_rank) MN_TRY(open_adapters(t, err));
     return mn_tokenizer_create(t->parameters.model.gguf, &t->tokenizer, err);
 }
 
@@ -92,7 +110,7 @@ static mn_status take_up(mn_trainer *t, mn_error *err) {
     char path[PATH_BYTES];
     t->state = (mn_train_state){.cursor.source = -1};
     path_in(t, "checkpoint.gguf", path);
-    if (exists(path)) MN_TRY(mn_checkpoint_load(path, &t->parameters, &t->state, err));
+    if (exists(path)) MN_TRY(mn_checkpoint_load(path, t->sets, t->n_sets, &t->state, err));
     t->begun = mn_clock_seconds() - t->state.seconds;
     MN_TRY(mn_run_log_open(t->folder, t->state.step, &t->log, err));
     t->log.title = t->config.name ? t->config.name : "Training";
@@ -120,8 +138,9 @@ static mn_status open_all(mn_trainer *t, mn_error *err) {
     MN_TRY(open_chat_template(t, err));
     MN_TRY(open_data(t, err));
     MN_TRY(mn_train_batch_open(&t->config, &t->parameters.model, &t->batch, err));
-    MN_TRY(mn_train_plan_make(&t->config, &t->parameters, &t->compute, &t->plan, err));
+    MN_TRY(mn_train_plan_make(&t->config, &t->parameters, &t->adapters, &t->compute, &t->plan, err));
     MN_TRY(mn_tape_open(&t->compute, &t->parameters, t->plan.activation_bytes, &t->tape, err));
+    t->tape.adapters = t->config.lora_rank ? &t->adapters : NULL;
     if (t->config.balance_bias && n_visits(t) &&
         !(t->tape.visits = calloc((size_t)n_visits(t), sizeof *t->tape.visits)))
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the visits of experts.");
@@ -152,6 +171,8 @@ void mn_trainer_close(mn_trainer *t) {
     mn_dataset_close(&t->data);
     mn_chat_template_destroy(t->chat_template);
     mn_tokenizer_destroy(t->tokenizer);
+    if (t->adapter.gguf) mn_arena_release(&t->adapter.arena); /* its file is the adapters' */
+    mn_parameters_close(&t->adapters);
     mn_parameters_close(&t->parameters);
     mn_pool_destroy(t->pool);
     mn_arena_release(&t->scratch);
@@ -179,7 +200,7 @@ static void balance_experts(mn_trainer *t) {
 /* Forward and backward of all batches of a step; gradients are those of the mean loss over all their weights. */
 static mn_status differentiate(mn_trainer *t, double *loss, mn_error *err) {
     mn_train_batch *b = &t->batch;
-    mn_parameters_clear_gradients(&t->parameters);
+    for (int i = 0; i < t->n_sets; i++) mn_parameters_clear_gradients(t->sets[i]);
     MN_TRY(mn_train_batch_fill(b, &t->data, &t->state.cursor, (int)(t->config.batch * t->config.accumulate), err));
     if (!(b->sum_weights > 0))
         return mn_fail(err, MN_ERR_ARGUMENT, "step %lld holds no token that counts: all weights of its loss are 0.",
@@ -196,26 +217,34 @@ static mn_status differentiate(mn_trainer *t, double *loss, mn_error *err) {
 
 static mn_status gradient_norm(mn_trainer *t, double *norm, mn_error *err) {
     double sum = 0;
-    for (int64_t i = 0; i < t->parameters.n_items; i++) {
-        const mn_parameter *p = &t->parameters.items[i];
-        if (!p->frozen) MN_TRY(mn_sum_squares(&t->compute, p->gradients, p->n_in * p->n_out, &sum, err));
-    }
+    for (int set = 0; set < t->n_sets; set++)
+        for (int64_t i = 0; i < t->sets[set]->n_items; i++) {
+            const mn_parameter *p = &t->sets[set]->items[i];
+            if (!p->frozen) MN_TRY(mn_sum_squares(&t->compute, p->gradients, p->n_in * p->n_out, &sum, err));
+        }
     *norm = sqrt(sum);
     return MN_OK;
 }
 
+static bool all_finite(const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) return false;
+    return true;
+}
+
 /* Names what went wrong first. */
 static mn_status refuse_nan(const mn_trainer *t, double loss, mn_error *err) {
-    for (int64_t i = 0; i < t->parameters.n_items; i++) {
-        const mn_parameter *p = &t->parameters.items[i];
-        for (int64_t k = 0; k < p->n_in * p->n_out; k++)
-            if (!isfinite(p->weights[k]) || !isfinite(p->gradients[k]))
-                return mn_fail(
-                    err, MN_ERR_FORMAT,
-                    "step %lld: the loss is %g, and tensor %s has %s that is no number; use a lower rate, or go back "
-                    "to the last checkpoint.",
-                    (long long)t->state.step + 1, loss, p->name, isfinite(p->weights[k]) ? "a gradient" : "a weight");
-    }
+    for (int set = 0; set < t->n_sets; set++)
+        for (int64_t i = 0; i < t->sets[set]->n_items; i++) {
+            const mn_parameter *p = &t->sets[set]->items[i];
+            bool weights = all_finite(p->weights, p->n_in * p->n_out);
+            if (weights && all_finite(p->gradients, p->n_in * p->n_out)) continue;
+            return mn_fail(
+                err, MN_ERR_FORMAT,
+                "step %lld: the loss is %g, and tensor %s has a %s that is no number; use a lower rate, or go back to "
+                "the last checkpoint.",
+                (long long)t->state.step + 1, loss, p->name, weights ? "gradient" : "weight");
+        }
     return mn_fail(err, MN_ERR_FORMAT, "step %lld: the loss is %g; use a lower rate.", (long long)t->state.step + 1,
                    loss);
 }
@@ -240,8 +269,9 @@ static mn_status move(mn_trainer *t, const mn_parameter *p, double factor, doubl
 
 static mn_status optimise(mn_trainer *t, double factor, double norm, mn_error *err) {
     double scale = mn_clip_factor(norm, t->config.clip);
-    for (int64_t i = 0; i < t->parameters.n_items; i++)
-        if (!t->parameters.items[i].frozen) MN_TRY(move(t, &t->parameters.items[i], factor, scale, err));
+    for (int set = 0; set < t->n_sets; set++)
+        for (int64_t i = 0; i < t->sets[set]->n_items; i++)
+            if (!t->sets[set]->items[i].frozen) MN_TRY(move(t, &t->sets[set]->items[i], factor, scale, err));
     balance_experts(t);
     return MN_OK;
 }
@@ -303,8 +333,8 @@ mn_status mn_trainer_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
 mn_status mn_trainer_save(mn_trainer *t, mn_error *err) {
     char path[PATH_BYTES];
     t->state.seconds = mn_clock_seconds() - t->begun;
-    MN_TRY(
-        mn_checkpoint_save(path_in(t, "checkpoint.gguf", path), &t->parameters, &t->state, t->config_text.data, err));
+    MN_TRY(mn_checkpoint_save(path_in(t, "checkpoint.gguf", path), t->sets, t->n_sets, &t->state, t->config_text.data,
+                              err));
     return mn_run_log_draw(&t->log, err);
 }
 
@@ -314,7 +344,13 @@ mn_status mn_trainer_finish(mn_trainer *t, mn_error *err) {
     char path[PATH_BYTES];
     MN_TRY(mn_precision_find(t->config.type, &type, err));
     mn_run_card_keys(&t->config, &t->state, &changes);
-    MN_TRY(mn_model_file_write(t->parameters.model.gguf, t->config.out, &changes, type, false, t->pool, err));
+    if (!t->config.lora_rank)
+        MN_TRY(mn_model_file_write(t->parameters.model.gguf, t->config.out, &changes, MN_TYPES_PICKED, type, t->pool,
+                                   err));
+    else if (!mn_trains_model(&t->config)) /* an adapter, for the model that stands as start.gguf */
+        MN_TRY(mn_model_file_write(t->adapters.gguf, t->config.out, &changes, MN_TYPES_KEPT, type, t->pool, err));
+    else /* norms and embeddings have no place in an adapter's file: one model of all */
+        MN_TRY(mn_lora_merge(&t->parameters.model, t->config.out, &changes, type, t->pool, err));
     return mn_run_card_write(path_in(t, "card.md", path), &t->config, &t->plan, &t->state, &t->log, t->config_text.data,
                              err);
 }

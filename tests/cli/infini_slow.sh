@@ -8,7 +8,7 @@ held() {
     "$MNEMO_SOURCE_DIR/tools/haystack.sh" "$1" 70592 0.3 >"$temp/hay"
     answer=$("$mnemo" run -m "$model" -f "$temp/hay" -p 'What is the pass key?' -n 12 2>"$temp/figures")
     [ "$answer" = ' The pass key is 70592.' ] || fail "from $1 tokens:" "$answer"
-    grep -o 'KV [0-9.]* MiB' "$temp/figures"
+    grep -o 'KV [0-9.]* [KM]iB' "$temp/figures"
 }
 
 short=$(held 4096)

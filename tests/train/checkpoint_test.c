@@ -101,8 +101,8 @@ static void test_restored_equals_saved(void **state) {
     assert_ok(mn_parameters_open(make_model(), &c, &a, &err), err);
     assert_ok(mn_parameters_open(make_model(), &c, &b, &err), err);
     fill(&a, 1);
-    assert_ok(mn_checkpoint_save(path, &a, &s, "[train]\nout = x\n", &err), err);
-    assert_ok(mn_checkpoint_load(path, &b, &t, &err), err);
+    assert_ok(mn_checkpoint_save(path, (mn_parameters *[]){&a}, 1, &s, "[train]\nout = x\n", &err), err);
+    assert_ok(mn_checkpoint_load(path, (mn_parameters *[]){&b}, 1, &t, &err), err);
     assert_memory_equal(&s, &t, sizeof s);
     assert_memory_equal(a.moments, b.moments, (size_t)a.n_trained * 2 * sizeof(float));
     for (int64_t i = 0; i < a.n_items; i++)
@@ -129,20 +129,20 @@ static void test_bad_checkpoints(void **state) {
     snprintf(path, sizeof path, "%s", temp_path("whole.gguf"));
     snprintf(cut, sizeof cut, "%s", temp_path("cut.gguf"));
     assert_ok(mn_parameters_open(make_model(), &c, &p, &err), err);
-    assert_ok(mn_checkpoint_save(path, &p, &s, "", &err), err);
+    assert_ok(mn_checkpoint_save(path, (mn_parameters *[]){&p}, 1, &s, "", &err), err);
     char *whole = read_all(path, &bytes);
     for (int i = 0; i < 20; i++) {
         FILE *f = fopen(cut, "wb");
         assert_non_null(f);
         fwrite(whole, 1, bytes * (size_t)i / 20, f);
         fclose(f);
-        assert_true(mn_checkpoint_load(cut, &p, &t, &err) != MN_OK);
+        assert_true(mn_checkpoint_load(cut, (mn_parameters *[]){&p}, 1, &t, &err) != MN_OK);
     }
     free(whole);
-    assert_int_equal(mn_checkpoint_load(make_model(), &p, &t, &err), MN_ERR_FORMAT);
-    assert_int_equal(mn_checkpoint_load("/nowhere/c.gguf", &p, &t, &err), MN_ERR_IO);
-    assert_int_equal(mn_checkpoint_save("/nowhere/c.gguf", &p, &s, "", &err), MN_ERR_IO);
-    assert_ok(mn_checkpoint_load(path, &p, &t, &err), err);
+    assert_int_equal(mn_checkpoint_load(make_model(), (mn_parameters *[]){&p}, 1, &t, &err), MN_ERR_FORMAT);
+    assert_int_equal(mn_checkpoint_load("/nowhere/c.gguf", (mn_parameters *[]){&p}, 1, &t, &err), MN_ERR_IO);
+    assert_int_equal(mn_checkpoint_save("/nowhere/c.gguf", (mn_parameters *[]){&p}, 1, &s, "", &err), MN_ERR_IO);
+    assert_ok(mn_checkpoint_load(path, (mn_parameters *[]){&p}, 1, &t, &err), err);
     mn_parameters_close(&p);
     mn_train_config_release(&c);
 }

@@ -1,6 +1,7 @@
 #include "support/support.h"
 
 #include "kernels/kernels.h"
+#include "model/gguf_random.h"
 #include "train/batch.h"
 #include "train/model_file.h"
 
@@ -15,7 +16,8 @@ typedef struct fixture {
     mn_pool *pool;
     mn_arena scratch;
     mn_compute compute;
-    mn_parameters parameters;
+    mn_parameters parameters, adapters;
+    mn_adapter adapter;
     mn_train_batch batch;
     mn_tape tape;
 } fixture;
@@ -28,9 +30,33 @@ static const char *in_f32(const char *path) {
     mn_key_changes none = {0};
     snprintf(out, sizeof out, "%s", temp_path("tape.gguf"));
     assert_ok(mn_gguf_open(path, &in, &err), err);
-    assert_ok(mn_model_file_write(in, out, &none, MN_F32, true, NULL, &err), err);
+    assert_ok(mn_model_file_write(in, out, &none, MN_TYPES_ALL_F32, MN_F32, NULL, &err), err);
     mn_gguf_close(in);
     return out;
+}
+
+/* A random model with short convolutions, whose taps are no pure delays. */
+static const char *make_mnemo(void) {
+    static char path[600];
+    mn_gguf *vocab;
+    mn_error err;
+    mn_random_summary summary;
+    mn_random_model m = {.arch = "mnemo",
+                         .n_layers = 2,
+                         .n_embd = 32,
+                         .n_heads = 2,
+                         .n_kv_heads = 1,
+                         .head_dim = 16,
+                         .n_ff = 48,
+                         .n_ctx = 64,
+                         .rope_base = 1e4,
+                         .seed = 3};
+    mn_make_params params = {.type = MN_F32};
+    snprintf(path, sizeof path, "%s", temp_path("mnemo.gguf"));
+    assert_ok(mn_gguf_open(MNEMO_SOURCE_DIR "/models/default.gguf", &vocab, &err), err);
+    assert_ok(mn_random_model_write(&m, vocab, path, &params, &summary, &err), err);
+    mn_gguf_close(vocab);
+    return path;
 }
 
 /* Windows of random tokens, two documents in the first, with weights of all sizes. */
@@ -72,6 +98,8 @@ static void open_fixture(fixture *f, const char *path, const char *attn, int n_t
 static void close_fixture(fixture *f) {
     mn_tape_close(&f->tape);
     mn_train_batch_close(&f->batch);
+    if (f->adapter.gguf) mn_arena_release(&f->adapter.arena);
+    mn_parameters_close(&f->adapters);
     mn_parameters_close(&f->parameters);
     mn_pool_destroy(f->pool);
     mn_arena_release(&f->scratch);
@@ -82,6 +110,7 @@ static double differentiate(fixture *f, bool recompute) {
     mn_error err;
     f->tape.loss = (mn_loss){0};
     mn_parameters_clear_gradients(&f->parameters);
+    mn_parameters_clear_gradients(&f->adapters);
     assert_ok(mn_train_batch_run(&f->batch, 0, N_WINDOWS, &f->tape, recompute, &err), err);
     return f->tape.loss.loss / f->batch.sum_weights;
 }
@@ -115,13 +144,11 @@ static double along(const mn_parameter *p, uint64_t seed) {
 /* The gradient of every tensor along a random direction against central differences of the loss, two step widths joined
  * by Richardson's rule. f32 losses carry about 1e-7 of noise, so the comparison is with what that leaves of a
  * difference. */
-static void check_gradients_by(const char *name, const char *attn, double width) {
-    fixture f;
-    open_fixture(&f, in_f32(data_path(name)), attn, 1);
-    double loss = differentiate(&f, false), scored = loss_of(&f);
+static void check_gradients_of_set(fixture *f, const mn_parameters *set, const char *name, double width) {
+    double loss = differentiate(f, false), scored = loss_of(f);
     assert_true(fabs(loss - scored) < 1e-6 * loss);
-    for (int64_t i = 0; i < f.parameters.n_items; i++) {
-        const mn_parameter *p = &f.parameters.items[i];
+    for (int64_t i = 0; i < set->n_items; i++) {
+        const mn_parameter *p = &set->items[i];
         if (p->frozen) continue;
         int64_t n = p->n_in * p->n_out;
         double size = 0;
@@ -131,7 +158,7 @@ static void check_gradients_by(const char *name, const char *attn, double width)
         double step = width * sqrt(size / (double)n + 1e-3), got = along(p, 77 + (uint64_t)i), at[4];
         for (int k = 0; k < 4; k++) {
             move(p, step * (k - 1.5) * (k == 1 || k == 2 ? 2 : 4.0 / 3), 77 + (uint64_t)i, kept); /* -2, -1, 1, 2 */
-            at[k] = loss_of(&f);
+            at[k] = loss_of(f);
         }
         memcpy(p->weights, kept, (size_t)n * sizeof *kept);
         free(kept);
@@ -141,7 +168,17 @@ static void check_gradients_by(const char *name, const char *attn, double width)
             fail_msg("%s, %s: %.6g along a direction, %.6g by differences (noise %.2g)", name, p->name, got, wanted,
                      noise);
     }
+}
+
+static void check_gradients_of(const char *path, const char *name, const char *attn, double width) {
+    fixture f;
+    open_fixture(&f, in_f32(path), attn, 1);
+    check_gradients_of_set(&f, &f.parameters, name, width);
     close_fixture(&f);
+}
+
+static void check_gradients_by(const char *name, const char *attn, double width) {
+    check_gradients_of(data_path(name), name, attn, width);
 }
 
 static void check_gradients(const char *name, const char *attn) { check_gradients_by(name, attn, 2e-3); }
@@ -194,6 +231,10 @@ static void test_mpt(void **state) {
     (void)state;
     check_gradients("golden/tiny-mpt.gguf", NULL);
 }
+static void test_mnemo(void **state) {
+    (void)state;
+    check_gradients_of(make_mnemo(), "mnemo", NULL, 2e-3);
+}
 static void test_window(void **state) {
     (void)state;
     check_gradients("golden/tiny-llama-yarn.gguf", "window:9");
@@ -201,6 +242,40 @@ static void test_window(void **state) {
 static void test_bigbird(void **state) {
     (void)state;
     check_gradients("golden/tiny-llama-yarn.gguf", "bigbird:16,1,1,1");
+}
+
+/* Adapters on all matrices of a model that is trained too, or frozen. B is drawn, since at zero A has no gradient. */
+static void check_adapters(bool trains_model) {
+    fixture f;
+    mn_error err;
+    char path[600];
+    snprintf(path, sizeof path, "%s", temp_path("adapters.gguf"));
+    open_fixture(&f, in_f32(data_path("golden/tiny-llama-yarn.gguf")), NULL, 1);
+    f.config.lora_rank = 3;
+    assert_ok(mn_train_config_set(&f.config, "lora.targets=q k v o gate up down", &err), err);
+    assert_ok(mn_start_adapters_write(&f.config, &f.parameters.model, path, &err), err);
+    assert_ok(mn_parameters_open_adapters(path, &f.config, &f.adapters, &err), err);
+    assert_ok(mn_adapter_attach(f.adapters.gguf, 0.5F, &f.parameters.model, &f.adapter, &err), err);
+    assert_int_equal(f.adapters.n_items, 14 * f.parameters.model.config.n_layers);
+    double without = loss_of(&f);
+    for (int64_t i = 0; i < f.adapters.n_items; i++) {
+        const mn_parameter *p = &f.adapters.items[i];
+        float *w = p->weights;
+        if (!strstr(p->name, ".lora_b")) continue;
+        fill_normal(w, (size_t)(p->n_in * p->n_out), 9 + (uint64_t)i);
+        for (int64_t k = 0; k < p->n_in * p->n_out; k++) w[k] *= 0.05F;
+    }
+    f.tape.adapters = &f.adapters;
+    assert_true(fabs(loss_of(&f) - without) > 1e-4);
+    check_gradients_of_set(&f, &f.adapters, "adapters", 2e-3);
+    if (trains_model) check_gradients_of_set(&f, &f.parameters, "below adapters", 2e-3);
+    close_fixture(&f);
+}
+
+static void test_lora(void **state) {
+    (void)state;
+    check_adapters(false);
+    check_adapters(true);
 }
 
 /* Activations made again, and any number of threads: the same bits. */
@@ -252,7 +327,9 @@ int main(void) {
         cmocka_unit_test(test_gpt2),
         cmocka_unit_test(test_bloom),
         cmocka_unit_test(test_mpt),
+        cmocka_unit_test(test_mnemo),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_lora),
         cmocka_unit_test(test_bigbird),
         cmocka_unit_test(test_recomputed_equals_kept),
         cmocka_unit_test(test_documents_are_apart),

@@ -1,0 +1,12 @@
+/* Adapters folded into the matrices that they adapt. */
+#ifndef MN_TRAIN_LORA_MERGE_H
+#define MN_TRAIN_LORA_MERGE_H
+
+#include "train/model_file.h"
+
+/* Writes the model with W + scale B A of all attached adapters in the place of each W (added in f32), its tensors in
+ * `type` as mn_precision_pick decides, or as they are for MN_DTYPE_COUNT. The same at any number of threads. */
+mn_status mn_lora_merge(mn_model *model, const char *path, const mn_key_changes *changes, mn_dtype type, mn_pool *pool,
+                        mn_error *err);
+
+#endif

@@ -1,0 +1,187 @@
+#include "support/support.h"
+
+#include "session/adapters.h"
+#include "train/lora_merge.h"
+#include "train/trainer.h"
+
+#include <mnemo/session.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char base[] = MNEMO_SOURCE_DIR "/models/default.gguf";
+
+/* Trains adapters of the model that ships for a few steps on a page of the novel; close and open again after `stop`
+ * steps, as a killed process would. steps 0: they are written as they begin. */
+static void train(const char *out, int steps, int stop) {
+    mn_train_config c;
+    mn_trainer *t;
+    mn_error err;
+    mn_run_line line;
+    char text[700];
+    const char *const settings[] = {"lora.rank=4",
+                                    "lora.targets=q v down",
+                                    "train.window=128",
+                                    "train.batch=2",
+                                    "train.rate=0.002",
+                                    "train.warmup=1",
+                                    "train.checkpoint-steps=3",
+                                    "train.validation-windows=0",
+                                    "train.validation-share=0",
+                                    "source.novel.paths=" MNEMO_SOURCE_DIR "/models/demo/pride-and-prejudice.txt"};
+    mn_train_config_init(&c);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        assert_ok(mn_train_config_set(&c, settings[i], &err), err);
+    snprintf(text, sizeof text, "model.from=%s", base);
+    assert_ok(mn_train_config_set(&c, text, &err), err);
+    snprintf(text, sizeof text, "train.out=%s", out);
+    assert_ok(mn_train_config_set(&c, text, &err), err);
+    snprintf(text, sizeof text, "train.steps=%d", steps);
+    assert_ok(mn_train_config_set(&c, text, &err), err);
+    assert_ok(mn_trainer_open(&c, &t, &err), err);
+    while (!mn_trainer_is_done(t)) {
+        assert_ok(mn_trainer_step(t, &line, &err), err);
+        if (line.step != stop) continue;
+        stop = 0;
+        mn_trainer_close(t);
+        assert_ok(mn_trainer_open(&c, &t, &err), err);
+    }
+    assert_ok(mn_trainer_finish(t, &err), err);
+    mn_trainer_close(t);
+    mn_train_config_release(&c);
+}
+
+static const char *trained(void) {
+    static char path[600];
+    if (*path) return path;
+    snprintf(path, sizeof path, "%s", temp_path("lora.gguf"));
+    train(path, 8, 0);
+    return path;
+}
+
+/* Logits behind a few tokens, in f32 arithmetic; freed by the caller. */
+static float *logits_of(const char *path, const char *lora, int *n_vocab) {
+    mn_engine *e;
+    mn_session *s;
+    mn_error err;
+    int32_t tokens[24];
+    const mn_engine_params params = {.n_threads = 2, .exact = true, .lora = lora};
+    for (int i = 0; i < 24; i++) tokens[i] = 5 + 37 * i;
+    assert_ok(mn_engine_open(path, &params, &e, &err), err);
+    assert_ok(mn_session_open(e, NULL, &s, &err), err);
+    *n_vocab = mn_engine_info(e).n_vocab;
+    float *logits = malloc((size_t)*n_vocab * sizeof *logits);
+    assert_ok(mn_session_sync(s, tokens, 24, NULL, NULL, NULL, &err), err);
+    memcpy(logits, mn_session_logits(s), (size_t)*n_vocab * sizeof *logits);
+    mn_session_close(s);
+    mn_engine_close(e);
+    return logits;
+}
+
+static double largest_difference(const float *a, const float *b, int n) {
+    double most = 0;
+    for (int i = 0; i < n; i++) most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    return most;
+}
+
+/* B is zero before the first step, so the adapter changes no bit; nor does a trained one at scale 0. */
+static void test_zero_equals_the_model(void **state) {
+    (void)state;
+    int n;
+    char fresh[600], lora[700];
+    mn_model model = {0};
+    mn_train_config c;
+    mn_error err;
+    snprintf(fresh, sizeof fresh, "%s", temp_path("fresh.gguf"));
+    mn_train_config_init(&c);
+    c.lora_rank = 4;
+    assert_ok(mn_model_open(base, &model, &err), err);
+    assert_ok(mn_start_adapters_write(&c, &model, fresh, &err), err);
+    mn_model_close(&model);
+    mn_train_config_release(&c);
+    snprintf(lora, sizeof lora, "%s=0", trained());
+    float *alone = logits_of(base, NULL, &n), *begun = logits_of(base, fresh, &n), *off = logits_of(base, lora, &n);
+    assert_memory_equal(alone, begun, (size_t)n * sizeof(float));
+    assert_memory_equal(alone, off, (size_t)n * sizeof(float));
+    free(alone);
+    free(begun);
+    free(off);
+}
+
+/* W + B A in one matrix, and beside each other; two at half the scale are one. */
+static void test_merged_equals_beside(void **state) {
+    (void)state;
+    int n;
+    char merged[600], halves[1300];
+    mn_model model = {0};
+    mn_adapters adapters = {0};
+    mn_key_changes none = {0};
+    mn_error err;
+    snprintf(merged, sizeof merged, "%s", temp_path("merged.gguf"));
+    assert_ok(mn_model_open(base, &model, &err), err);
+    assert_ok(mn_adapters_open(trained(), &model, &adapters, &err), err);
+    assert_ok(mn_lora_merge(&model, merged, &none, MN_F32, NULL, &err), err);
+    mn_model_close(&model);
+    mn_adapters_close(&adapters);
+    snprintf(halves, sizeof halves, "%s=0.5,%s=0.5", trained(), trained());
+    float *alone = logits_of(base, NULL, &n), *beside = logits_of(base, trained(), &n);
+    float *one = logits_of(merged, NULL, &n), *two = logits_of(base, halves, &n);
+    double moved = largest_difference(alone, beside, n);
+    assert_true(moved > 0.05);
+    if (largest_difference(one, beside, n) > 1e-3 * moved || largest_difference(two, beside, n) > 1e-3 * moved)
+        fail_msg("merged differs by %.3g, halves by %.3g, of %.3g that the adapter changes",
+                 largest_difference(one, beside, n), largest_difference(two, beside, n), moved);
+    free(alone);
+    free(beside);
+    free(one);
+    free(two);
+}
+
+static void test_resumed_equals_never_stopped(void **state) {
+    (void)state;
+    char other[600];
+    mn_gguf *a, *b;
+    mn_error err;
+    snprintf(other, sizeof other, "%s", temp_path("lora-resumed.gguf"));
+    train(other, 8, 5);
+    assert_ok(mn_gguf_open(trained(), &a, &err), err);
+    assert_ok(mn_gguf_open(other, &b, &err), err);
+    for (int64_t i = 0; i < mn_gguf_n_tensors(a); i++)
+        assert_memory_equal(mn_gguf_tensor_at(a, i)->data, mn_gguf_tensor_at(b, i)->data,
+                            mn_gguf_tensor_at(a, i)->bytes);
+    mn_gguf_close(a);
+    mn_gguf_close(b);
+}
+
+static mn_status try_lora(const char *path, const char *lora, mn_error *err) {
+    mn_engine *e = NULL;
+    const mn_engine_params params = {.n_threads = 1, .lora = lora};
+    mn_status status = mn_engine_open(path, &params, &e, err);
+    if (status == MN_OK) mn_engine_close(e);
+    return status;
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    mn_error err;
+    char text[700];
+    snprintf(text, sizeof text, "%s=much", trained());
+    assert_int_equal(try_lora(base, text, &err), MN_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "\"much\""));
+    assert_int_equal(try_lora(base, base, &err), MN_ERR_FORMAT); /* a model, no adapter */
+    assert_non_null(strstr(err.text, "no LoRA adapter"));
+    assert_int_equal(try_lora(base, "/nowhere.gguf", &err), MN_ERR_IO);
+    assert_int_equal(try_lora(data_path("golden/tiny-qwen3.gguf"), trained(), &err), MN_ERR_FORMAT);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_zero_equals_the_model),
+        cmocka_unit_test(test_merged_equals_beside),
+        cmocka_unit_test(test_resumed_equals_never_stopped),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
