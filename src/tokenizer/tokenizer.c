@@ -103,13 +103,13 @@ typedef struct fragment {
 } fragment;
 
 /* Which tokens the model wants at a text's ends are put there: none, both, or BOS where the text does not write it. */
-typedef enum ends { NO_ENDS, BOTH_ENDS, PROMPT_BEGIN } ends;
+typedef enum marks { NO_ENDS, BOTH_ENDS, PROMPT_BEGIN } marks;
 
 /* What is to be split: where special tokens are parsed, and the ranges that are text all the same. */
 typedef struct source {
     const char *text;
     size_t bytes;
-    ends ends;
+    marks marks;
     bool parse_special;
     const mn_text_range *plain;
     size_t n_plain;
@@ -156,20 +156,48 @@ static bool strips(const mn_tokenizer *t, int32_t id, uint8_t side) {
     return id >= 0 && t->strips && (t->strips[id] & side);
 }
 
-/* Encodes a stretch of text between two special tokens, or the ends (-1), without what they swallow of it. */
-static mn_status encode_text(const mn_tokenizer *t, mn_words *words, const char *text, size_t bytes, int32_t before,
-                             int32_t after, bool at_start, mn_error *err) {
-    size_t skip = strips(t, before, MN_STRIP_RIGHT) ? mn_strip_leading(text, bytes) : 0;
-    text += skip;
-    bytes -= skip;
-    if (strips(t, after, MN_STRIP_LEFT)) bytes -= mn_strip_trailing(text, bytes);
-    if (bytes == 0) return MN_OK;
-    if (t->add_space_prefix && (at_start || before >= 0)) return encode_spaced(t, words, text, bytes, err);
-    return t->kind->encode(t->state, words, text, bytes, err);
+/* Where in the text the tokens end; only kept where it is asked for. */
+typedef struct places {
+    size_t *ends, n, capacity;
+    bool wanted;
+} places;
+
+/* Bytes [begin, end) of the text became the ids that have no place yet, of which the first may have a blank more. */
+static mn_status put_places(const mn_tokenizer *t, const mn_ids *ids, size_t begin, size_t end, bool spaced,
+                            places *out, mn_error *err) {
+    if (!out->wanted) return MN_OK;
+    if (ids->n > out->capacity) {
+        size_t capacity = MN_MAX(ids->n, 2 * out->capacity);
+        size_t *grown = realloc(out->ends, capacity * sizeof *grown);
+        if (!grown) return mn_fail(err, MN_ERR_MEMORY, "There is not enough memory for %zu token ids.", capacity);
+        out->ends = grown;
+        out->capacity = capacity;
+    }
+    for (; out->n < ids->n; out->n++, spaced = false) {
+        size_t bytes = 1; /* what the unknown token stands for */
+        if (ids->data[out->n] != t->vocab.unknown) mn_vocab_piece(&t->vocab, ids->data[out->n], &bytes);
+        begin = MN_MIN(begin + bytes - MN_MIN((size_t)spaced, bytes), end);
+        out->ends[out->n] = begin;
+    }
+    out->ends[out->n - 1] = end;
+    return MN_OK;
+}
+
+/* Encodes text [begin, end) of the source, between two special tokens, or the ends (-1), without what they swallow. */
+static mn_status encode_text(const mn_tokenizer *t, mn_words *words, const source *s, size_t begin, size_t end,
+                             int32_t before, int32_t after, places *out, mn_error *err) {
+    bool spaced = t->add_space_prefix && (begin == 0 || before >= 0);
+    if (strips(t, before, MN_STRIP_RIGHT)) begin += mn_strip_leading(s->text + begin, end - begin);
+    if (strips(t, after, MN_STRIP_LEFT)) end -= mn_strip_trailing(s->text + begin, end - begin);
+    if (begin == end) return MN_OK;
+    MN_TRY(spaced ? encode_spaced(t, words, s->text + begin, end - begin, err)
+                  : t->kind->encode(t->state, words, s->text + begin, end - begin, err));
+    return put_places(t, words->ids, begin, end, spaced, out, err);
 }
 
 /* *wrote_bos: whether BOS stands in the text before any of its plain ranges. */
-static mn_status encode_all(const mn_tokenizer *t, mn_words *words, source *s, bool *wrote_bos, mn_error *err) {
+static mn_status encode_all(const mn_tokenizer *t, mn_words *words, source *s, bool *wrote_bos, places *out,
+                            mn_error *err) {
     int32_t before = -1;
     size_t own_bytes = s->n_plain ? s->plain->begin : s->bytes;
     *wrote_bos = false;
@@ -178,10 +206,11 @@ static mn_status encode_all(const mn_tokenizer *t, mn_words *words, source *s, b
         end = at + f.bytes;
         if (f.id >= 0) {
             MN_TRY(mn_ids_put(words->ids, f.id, err));
+            MN_TRY(put_places(t, words->ids, at, end, false, out, err));
             *wrote_bos |= f.id == t->roles.tokens.bos && end <= own_bytes;
         } else {
             int32_t after = end < s->bytes ? match_at(t, s, end) : -1;
-            MN_TRY(encode_text(t, words, s->text + at, f.bytes, before, after, at == 0, err));
+            MN_TRY(encode_text(t, words, s, at, end, before, after, out, err));
         }
         before = f.id;
     }
@@ -195,29 +224,33 @@ static mn_status put_first(mn_ids *ids, int32_t id, mn_error *err) {
     return MN_OK;
 }
 
-static mn_status encode_source(const mn_tokenizer *t, mn_words *words, source *s, mn_error *err) {
+static mn_status encode_source(const mn_tokenizer *t, mn_words *words, source *s, places *out, mn_error *err) {
     const mn_special_tokens *roles = &t->roles.tokens;
     bool wrote_bos;
-    MN_TRY(encode_all(t, words, s, &wrote_bos, err));
-    bool bos = roles->add_bos && (s->ends == BOTH_ENDS || (s->ends == PROMPT_BEGIN && !wrote_bos));
+    MN_TRY(encode_all(t, words, s, &wrote_bos, out, err));
+    bool bos = roles->add_bos && (s->marks == BOTH_ENDS || (s->marks == PROMPT_BEGIN && !wrote_bos));
     if (bos) MN_TRY(put_first(words->ids, roles->bos, err));
-    return s->ends == BOTH_ENDS && roles->add_eos ? mn_ids_put(words->ids, roles->eos, err) : MN_OK;
+    return s->marks == BOTH_ENDS && roles->add_eos ? mn_ids_put(words->ids, roles->eos, err) : MN_OK;
 }
 
-static mn_status tokenize(const mn_tokenizer *t, source *s, int32_t **out, size_t *n_tokens, mn_error *err) {
+static mn_status tokenize(const mn_tokenizer *t, source *s, int32_t **out, size_t **ends, size_t *n_tokens,
+                          mn_error *err) {
     if (s->bytes >= INT32_MAX)
         return mn_fail(err, MN_ERR_LIMIT, "A text of %zu bytes is too long to tokenise at once; the limit is %d.",
                        s->bytes, INT32_MAX - 1);
     mn_ids ids = {0};
     mn_words words;
+    places found = {.wanted = ends};
     MN_TRY(mn_words_begin(&words, &t->vocab, s->bytes, &ids, err));
-    mn_status status = encode_source(t, &words, s, err);
+    mn_status status = encode_source(t, &words, s, &found, err);
     mn_words_end(&words);
     if (status != MN_OK) {
         free(ids.data);
+        free(found.ends);
         return status;
     }
     *out = ids.data;
+    if (ends) *ends = found.ends;
     *n_tokens = ids.n;
     return MN_OK;
 }
@@ -225,20 +258,20 @@ static mn_status tokenize(const mn_tokenizer *t, source *s, int32_t **out, size_
 mn_status mn_tokenize(const mn_tokenizer *t, const char *text, size_t bytes, bool add_special, bool parse_special,
                       int32_t **out, size_t *n_tokens, mn_error *err) {
     source s = {
-        .text = text, .bytes = bytes, .ends = add_special ? BOTH_ENDS : NO_ENDS, .parse_special = parse_special};
-    return tokenize(t, &s, out, n_tokens, err);
+        .text = text, .bytes = bytes, .marks = add_special ? BOTH_ENDS : NO_ENDS, .parse_special = parse_special};
+    return tokenize(t, &s, out, NULL, n_tokens, err);
 }
 
 mn_status mn_tokenize_marked(const mn_tokenizer *t, const char *text, size_t bytes, const mn_text_range *plain,
-                             size_t n_plain, int32_t **out, size_t *n_tokens, mn_error *err) {
+                             size_t n_plain, int32_t **out, size_t **ends, size_t *n_tokens, mn_error *err) {
     source s = {text, bytes, NO_ENDS, true, plain, n_plain};
-    return tokenize(t, &s, out, n_tokens, err);
+    return tokenize(t, &s, out, ends, n_tokens, err);
 }
 
 mn_status mn_tokenize_prompt(const mn_tokenizer *t, const char *text, size_t bytes, const mn_text_range *plain,
                              size_t n_plain, int32_t **out, size_t *n_tokens, mn_error *err) {
     source s = {text, bytes, PROMPT_BEGIN, true, plain, n_plain};
-    return tokenize(t, &s, out, n_tokens, err);
+    return tokenize(t, &s, out, NULL, n_tokens, err);
 }
 
 /* ---- ids to text ---- */

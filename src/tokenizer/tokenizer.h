@@ -20,9 +20,10 @@ typedef struct mn_text_range {
 
 /* mn_tokenize with special tokens parsed, except where a spelling touches one of the plain ranges (ascending): what a
  * user wrote stays text, and splits into the same tokens as it would without special tokens around. Neither BOS nor EOS
- * is added. */
+ * is added. *ends [n_tokens], freed by the caller as *out is, gets where in the text each token ends, white space that
+ * a special token swallowed belonging to none; ends may be NULL. */
 mn_status mn_tokenize_marked(const mn_tokenizer *tokenizer, const char *text, size_t bytes, const mn_text_range *plain,
-                             size_t n_plain, int32_t **out, size_t *n_tokens, mn_error *err);
+                             size_t n_plain, int32_t **out, size_t **ends, size_t *n_tokens, mn_error *err);
 /* The same for a prompt that the model is to continue. BOS stands in front where the model wants it, unless the text
  * writes it before its first plain range, as a chat template does; it is never there twice. EOS is never added. *out is
  * freed by the caller. */

@@ -32,7 +32,7 @@ void mn_words_end(mn_words *w) {
     mn_merger_release(&w->merger);
 }
 
-/* Whether the ids remembered spell the word. */
+/* Whether the ids of an earlier word spell this one. */
 static bool spells(const mn_words *w, const mn_word_seen *seen, const char *word, size_t bytes) {
     for (size_t i = 0; i < seen->n; i++) {
         size_t n;

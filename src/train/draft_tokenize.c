@@ -4,29 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static mn_status tokenize(const mn_tokenizer *t, const mn_document_draft *d, int32_t **ids, size_t *n, mn_error *err) {
+static mn_status tokenize(const mn_tokenizer *t, const mn_document_draft *d, int32_t **ids, size_t **token_ends,
+                          size_t *n, mn_error *err) {
+    const mn_text_range all = {0, d->text.bytes};
     if (d->text.failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for a training document.");
-    if (!d->plain) return mn_tokenize(t, d->text.data, d->text.bytes, false, false, ids, n, err);
-    return mn_tokenize_marked(t, d->text.data, d->text.bytes, d->plain, d->n_plain, ids, n, err);
+    return mn_tokenize_marked(t, d->text.data, d->text.bytes, d->plain ? d->plain : &all, d->plain ? d->n_plain : 1,
+                              ids, token_ends, n, err);
 }
 
-static size_t piece_bytes(const mn_tokenizer *t, int32_t id) {
-    size_t bytes;
-    mn_token_piece(t, id, true, &bytes);
-    return bytes;
-}
-
-/* A tokenizer may put a blank before the text: its bytes are those of the text and one more. */
-static void assign_roles(const mn_tokenizer *t, const mn_document_draft *d, const int32_t *ids, size_t n,
-                         uint8_t *roles) {
-    size_t total = 0, end = 0;
+/* A token has the role of its last byte. */
+static void assign_roles(const mn_document_draft *d, const size_t *token_ends, size_t n, uint8_t *roles) {
     int run = 0;
-    for (size_t i = 0; i < n; i++) total += piece_bytes(t, ids[i]);
-    size_t extra = total > d->text.bytes ? total - d->text.bytes : 0;
     for (size_t i = 0; i < n; i++) {
-        end += piece_bytes(t, ids[i]);
-        size_t last = end > extra ? end - extra : 1;
-        while (run < d->n_runs - 1 && d->runs[run].end < last) run++;
+        while (run < d->n_runs - 1 && d->runs[run].end < token_ends[i]) run++;
         roles[i] = (uint8_t)d->runs[run].role;
     }
 }
@@ -35,23 +25,26 @@ mn_status mn_draft_tokenize(const mn_tokenizer *t, const mn_document_draft *d, b
                             uint8_t **roles, size_t *n, mn_error *err) {
     const mn_special_tokens *special = mn_tokenizer_specials(t);
     int32_t *text = NULL;
+    size_t *token_ends = NULL;
     size_t n_text = 0, before = begins && !d->plain && special->add_bos && special->bos >= 0;
     size_t behind = ends && !d->plain && special->eos >= 0;
     *ids = NULL;
     *roles = NULL;
-    if (d->text.bytes) MN_TRY(tokenize(t, d, &text, &n_text, err));
+    if (d->text.bytes) MN_TRY(tokenize(t, d, &text, &token_ends, &n_text, err));
     *n = before + n_text + behind;
     *ids = malloc((*n + 1) * sizeof **ids);
     *roles = malloc(*n + 1);
     if (!*ids || !*roles) {
         free(text);
+        free(token_ends);
         return mn_fail(err, MN_ERR_MEMORY, "no memory for a training document of %zu tokens.", *n);
     }
     if (n_text) {
         memcpy(*ids + before, text, n_text * sizeof *text);
-        assign_roles(t, d, text, n_text, *roles + before);
+        assign_roles(d, token_ends, n_text, *roles + before);
     }
     free(text);
+    free(token_ends);
     if (before) {
         (*ids)[0] = special->bos;
         (*roles)[0] = MN_ROLE_QUESTION; /* given: never a target that counts */

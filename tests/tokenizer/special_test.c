@@ -205,6 +205,34 @@ static void text_cannot_forge_the_ends(void **state) {
     }
 }
 
+/* Where tokens end in the text: blanks that were added, and white space that was swallowed, belong to none. */
+static void tokens_have_places(void **state) {
+    (void)state;
+    static const char *const tokens[] = {"<unk>", "<s>", "</s>", "<|x|>", "▁", "a", "▁a", "b", "ab", "▁ab"};
+    static const int32_t types[] = {2, 3, 3, 3, 1, 1, 1, 1, 1, 1};
+    static const char text[] = "ab<|x|> \n ab\xff<|x|>a";
+    static const struct {
+        const char *name;
+        size_t n, ends[9];
+    } models[] = {
+        {"Phi-3", 6, {2, 7, 12, 13, 18, 19}},          /* ab <|x|> ab ? <|x|> a */
+        {"other", 9, {2, 7, 7, 8, 9, 12, 13, 18, 19}}, /* ab <|x|> _ _ ? _ab ? <|x|> a; the first blank is added */
+    };
+    for (size_t m = 0; m < 2; m++) {
+        mn_tokenizer *t = open_named("general.name", models[m].name, tokens, types, 10);
+        int32_t *ids;
+        size_t *ends, n;
+        mn_error err;
+        assert_ok(mn_tokenize_marked(t, text, sizeof text - 1, NULL, 0, &ids, &ends, &n, &err), err);
+        assert_int_equal(n, models[m].n);
+        for (size_t i = 0; i < n; i++)
+            if (ends[i] != models[m].ends[i]) fail_msg("%s, token %zu ends at %zu", models[m].name, i, ends[i]);
+        free(ids);
+        free(ends);
+        mn_tokenizer_destroy(t);
+    }
+}
+
 static void roles_are_known(void **state) {
     (void)state;
     mn_tokenizer *t = open_spm(true);
@@ -300,6 +328,7 @@ int main(void) {
         cmocka_unit_test(masks_strip_to_their_left),
         cmocka_unit_test(the_last_of_equal_pieces_counts),
         cmocka_unit_test(text_cannot_forge_the_ends),
+        cmocka_unit_test(tokens_have_places),
         cmocka_unit_test(roles_are_known),
         cmocka_unit_test(pieces_and_text),
         cmocka_unit_test(odd_texts_come_back),
