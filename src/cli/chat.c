@@ -79,7 +79,7 @@ static bool was_anything_read(const chat *c) {
 }
 
 static mn_status prefill(chat *c, const mn_tokens *tokens, mn_error *err) {
-    mn_progress_begin(&c->progress, "reading", "tokens", (int64_t)tokens->n);
+    mn_progress_begin(&c->progress, "prefill", "tokens", (int64_t)tokens->n);
     mn_status status = mn_session_sync(c->session, tokens->data, (int64_t)tokens->n, show_progress, c, NULL, err);
     mn_progress_end(&c->progress);
     return status;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef struct mn_progress {
-    const char *label, *unit; /* "reading", "tokens" */
+    const char *label, *unit; /* "prefill", "tokens" */
     int64_t total;
     double started, drawn; /* seconds */
     bool shown;

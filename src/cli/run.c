@@ -103,7 +103,7 @@ static mn_status prefill(job *j, mn_error *err) {
     MN_TRY(mn_saved_session_begin(&saved, j->session, j->tokens.data, f->n_prompt, err));
     if (saved.path) mn_signals_catch_interrupt();
     j->started = mn_clock_seconds();
-    mn_progress_begin(&j->progress, "reading", "tokens", f->n_prompt);
+    mn_progress_begin(&j->progress, "prefill", "tokens", f->n_prompt);
     mn_status status = mn_session_sync(j->session, j->tokens.data, f->n_prompt, show_progress, j, &f->n_reused, err);
     mn_progress_end(&j->progress);
     f->prefill_s = mn_clock_seconds() - j->started;

@@ -40,5 +40,5 @@ command -v script >/dev/null || { echo 'left out: progress on a terminal (not he
 for _ in 1 2; do cat "$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt"; done >long.txt
 COLUMNS=40 script -qec "'$mnemo' run m.gguf -f long.txt -p Who? -n 2 -c 8000 --rope-scaling yarn -b 64" /dev/null </dev/null >out
 tr '\r' '\n' <out | sed 's/\x1b\[K//g' >lines
-grep -q '^reading [0-9/]* tokens ([0-9]*%)' lines || grep -q '^reading [0-9]*%' lines || fail 'no progress was drawn:' "$(cat lines)"
+grep -q '^prefill [0-9/]* tokens ([0-9]*%)' lines || grep -q '^prefill [0-9]*%' lines || fail 'no progress was drawn:' "$(cat lines)"
 LC_ALL=C.UTF-8 awk 'length > 40 { print; wide = 1 } END { exit wide }' lines || fail 'wider than 40 columns'
