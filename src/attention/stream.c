@@ -61,9 +61,10 @@ static mn_status attend_wave(const mn_compute *c, stream *s, const wave *w, mn_e
     mn_attend a = s->call;
     for (int64_t page = w->first_page; page < w->end_page; page++)
         if (s->seen[page] && !is_cold(s, page)) show_page(s, page, all->k_pages[page], all->v_pages[page]);
+    const mn_kv_place *place = &cache->places[s->layer];
     for (int i = 0; i < w->n_cold; i++) {
-        const char *k = w->staging + (size_t)i * cache->layer_bytes;
-        show_page(s, w->cold[i], k, cache->shape.v_in_k ? k : k + cache->k_page_bytes);
+        const char *k = w->staging + (size_t)i * place->page_bytes;
+        show_page(s, w->cold[i], k, cache->shape.v_in_k ? k : k + place->k_page_bytes);
     }
     a.kv.k_pages = s->k_pages;
     a.kv.v_pages = s->v_pages;
@@ -109,7 +110,7 @@ static mn_status attend_cold(const mn_compute *c, stream *s, mn_error *err) {
     for (int i = 0; i < 2; i++) {
         wave *w = &s->waves[i];
         w->cold = mn_arena_alloc(c->scratch, (size_t)s->cache->staging_pages, sizeof *w->cold);
-        w->staging = s->cache->staging + (size_t)i * (size_t)s->cache->staging_pages * s->cache->layer_bytes;
+        w->staging = s->cache->staging + (size_t)i * (size_t)s->cache->staging_pages * s->cache->most_page_bytes;
         complete = complete && w->cold;
     }
     if (!complete)

@@ -147,12 +147,13 @@ mn_status mn_speed_together(mn_session *const *sessions, const int *counts, int 
 
 static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, mn_speed *out, mn_error *err) {
     const mn_kv_shape *kv = mn_kvcache_shape(s->sequence.cache);
+    const mn_kv_layer *last = &kv->layers[kv->n_layers - 1]; /* of those that cache entries */
     mn_attend_shape a = {.k_type = kv->k_type,
                          .v_type = kv->v_type,
-                         .n_heads = s->engine->model.config.n_heads,
-                         .n_kv_heads = kv->n_kv_heads,
-                         .k_dim = kv->k_dim,
-                         .v_dim = kv->v_dim,
+                         .n_heads = s->engine->model.config.layers[s->engine->model.config.n_layers - 1].n_heads,
+                         .n_kv_heads = last->n_kv_heads,
+                         .k_dim = last->k_dim,
+                         .v_dim = last->v_dim,
                          .depth = shape->depth};
     const mn_pattern *pattern = s->patterns ? &s->patterns[s->engine->model.config.n_layers - 1] : NULL;
     mn_attend_speed speed;

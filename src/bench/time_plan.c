@@ -79,16 +79,17 @@ mn_time_plan mn_time_plan_make(const mn_engine *e, const mn_window *w, const mn_
     mn_attn_spec attn = w->attn ? *w->attn : mn_attn_of_model(c);
     used_weights used = count_used(&e->model);
     mn_kv_shape shape = mn_sequence_kv_shape_all(c, w->k_type, w->v_type);
-    double row_bytes = (double)mn_kv_slab_bytes(&shape) / MN_PAGE_TOKENS / c->n_layers;
-    double pair_flops = 2.0 * (shape.k_dim + shape.v_dim) * c->n_heads;
     mn_time_plan p = {.prefill_flops = 2 * used.n * (double)w->n_ctx, .read_bytes = used.bytes};
     for (int layer = 0; layer < c->n_layers; layer++) {
+        const mn_layer_shape *l = &c->layers[layer];
+        double row_bytes = (double)mn_kv_page_bytes(&shape, layer) / MN_PAGE_TOKENS;
+        double pair_flops = 2.0 * (shape.layers[layer].k_dim + shape.layers[layer].v_dim) * l->n_heads;
         p.attention_flops += pair_flops * pairs(c, &attn, layer, w->n_ctx) - saved_by_materialising(e, &attn, w);
         p.read_bytes += row_bytes * seen(c, &attn, layer, w->n_ctx);
         if (!attn.infini.shape.segment && !mn_attn_is_linear(&attn, layer)) continue;
-        double products = (double)c->n_heads * c->head_dim_k * c->head_dim_v; /* of a read, as many of a write */
+        double products = (double)l->n_heads * l->head_dim_k * l->head_dim_v; /* of a read, as many of a write */
         p.attention_flops += 2 * 2 * products * (double)w->n_ctx;
-        p.read_bytes += (double)sizeof(float) * c->n_kv_heads * c->head_dim_k * c->head_dim_v;
+        p.read_bytes += (double)sizeof(float) * l->n_kv_heads * l->head_dim_k * l->head_dim_v;
     }
     double attention_peak = MN_MAX(peaks->bf16_flops_per_s, peaks->f32_flops_per_s);
     p.prefill_s = p.prefill_flops / product_rate(e->model.weights.layers[0].o.w.type, peaks) +

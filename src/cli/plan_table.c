@@ -16,9 +16,9 @@ enum { N_LENGTHS = sizeof lengths / sizeof *lengths };
 typedef struct row {
     char heads[32];
     const char *type;
-    char pattern[32]; /* empty = full attention */
-    bool own;         /* the model's own heads */
-    mn_kv_shape shape;
+    char pattern[32];   /* empty = full attention */
+    bool own;           /* the model's own heads */
+    size_t slab_bytes;  /* of a page of all layers */
     int64_t max_tokens; /* rows kept at once, 0 = all */
     size_t fixed_bytes; /* besides */
 } row;
@@ -28,36 +28,46 @@ typedef struct table {
     int n;
 } table;
 
-static row *add(table *t, const char *heads, mn_kv_shape shape, mn_dtype type, bool own) {
+static row *add(table *t, const char *heads, const mn_kv_shape *shape, mn_dtype type, bool own) {
     row *r = &t->rows[t->n++];
-    *r = (row){.type = mn_dtype_get(type)->name, .own = own, .shape = shape};
+    mn_kv_shape typed = *shape;
+    typed.k_type = typed.v_type = type;
+    *r = (row){.type = mn_dtype_get(type)->name, .own = own, .slab_bytes = mn_kv_slab_bytes(&typed)};
     snprintf(r->heads, sizeof r->heads, "%s", heads);
-    r->shape.k_type = r->shape.v_type = type;
     return r;
 }
 
 /* The same heads in every type worth choosing. */
-static void add_types(table *t, const char *heads, mn_kv_shape shape, bool own) {
+static void add_types(table *t, const char *heads, const mn_kv_shape *shape, bool own) {
     add(t, heads, shape, MN_F16, own);
     add(t, heads, shape, MN_Q8_0, own);
     add(t, heads, shape, MN_Q4_0, own);
 }
 
+/* Whether all layers have the same heads. */
+static bool is_alike(const mn_config *c) {
+    bool alike = true;
+    for (int i = 1; i < c->n_layers; i++)
+        alike &=
+            c->layers[i].n_kv_heads == c->layers[0].n_kv_heads && c->layers[i].head_dim_k == c->layers[0].head_dim_k;
+    return alike;
+}
+
 static void add_heads(table *t, const mn_config *c, const char *name, int n_kv_heads) {
     char heads[32];
     snprintf(heads, sizeof heads, "%s %d", name, n_kv_heads);
-    mn_kv_shape shape = {
-        .n_layers = c->n_layers, .n_kv_heads = n_kv_heads, .k_dim = c->head_dim_k, .v_dim = c->head_dim_v};
-    add_types(t, heads, shape, !c->mla.kv_rank && c->n_kv_heads == n_kv_heads);
+    mn_kv_layer layer = {(uint16_t)n_kv_heads, (uint16_t)c->head_dim_k, (uint16_t)c->head_dim_v};
+    mn_kv_shape shape = mn_kv_shape_alike(c->n_layers, layer, false, MN_F16, MN_F16);
+    add_types(t, heads, &shape, is_alike(c) && !c->mla.kv_rank && c->n_kv_heads == n_kv_heads);
 }
 
 static void add_mla(table *t, const mn_config *c) {
     char heads[32];
     int rank = c->mla.kv_rank ? c->mla.kv_rank : MLA_RANK, n_rot = c->mla.kv_rank ? c->mla.n_rot : MLA_ROT;
     snprintf(heads, sizeof heads, "MLA %d+%d", rank, n_rot);
-    mn_kv_shape shape = {
-        .n_layers = c->n_layers, .n_kv_heads = 1, .k_dim = rank + n_rot, .v_dim = rank, .v_in_k = true};
-    add_types(t, heads, shape, c->mla.kv_rank > 0);
+    mn_kv_layer layer = {1, (uint16_t)(rank + n_rot), (uint16_t)rank};
+    mn_kv_shape shape = mn_kv_shape_alike(c->n_layers, layer, true, MN_F16, MN_F16);
+    add_types(t, heads, &shape, c->mla.kv_rank > 0);
 }
 
 /* A divisor of n_heads near a quarter, where the model itself has no groups. */
@@ -71,17 +81,17 @@ static int group_count(const mn_config *c) {
 /* The model's own heads with attention that keeps a fixed number of rows. */
 static void add_patterns(table *t, const mn_config *c) {
     mn_kv_shape own = mn_sequence_kv_shape_all(c, MN_F16, MN_F16);
-    row *window = add(t, "own", own, MN_F16, true);
+    row *window = add(t, "own", &own, MN_F16, true);
     snprintf(window->pattern, sizeof window->pattern, "window:%d", WINDOW_TOKENS);
     window->max_tokens = WINDOW_TOKENS + MN_SPARE_TOKENS + BATCH_TOKENS;
     mn_infini memory = c->infini.segment ? mn_attn_of_model(c).infini.shape
                                          : (mn_infini){.rule = MN_INFINI_LINEAR,
                                                        .n_heads = c->n_heads,
-                                                       .n_kv_heads = own.n_kv_heads,
-                                                       .k_dim = own.k_dim,
-                                                       .v_dim = own.v_dim,
+                                                       .n_kv_heads = own.layers[0].n_kv_heads,
+                                                       .k_dim = own.layers[0].k_dim,
+                                                       .v_dim = own.layers[0].v_dim,
                                                        .segment = SEGMENT_TOKENS};
-    row *infini = add(t, "own", own, MN_F16, true);
+    row *infini = add(t, "own", &own, MN_F16, true);
     snprintf(infini->pattern, sizeof infini->pattern, "infini:%lld", (long long)memory.segment);
     infini->max_tokens = memory.segment + BATCH_TOKENS;
     infini->fixed_bytes = mn_infini_state_bytes(&memory) * (size_t)c->n_layers;
@@ -90,6 +100,8 @@ static void add_patterns(table *t, const mn_config *c) {
 static table make_table(const mn_config *c) {
     table t = {.n = 0};
     int n_groups = group_count(c);
+    mn_kv_shape own = mn_sequence_kv_shape_all(c, MN_F16, MN_F16);
+    if (!is_alike(c)) add_types(&t, "own", &own, true);
     add_heads(&t, c, "MHA", c->n_heads);
     if (n_groups > 1 && n_groups < c->n_heads) add_heads(&t, c, "GQA", n_groups);
     add_heads(&t, c, "MQA", 1);
@@ -100,7 +112,7 @@ static table make_table(const mn_config *c) {
 
 static size_t row_bytes(const row *r, int64_t n_ctx) {
     int64_t n = r->max_tokens ? MN_MIN(n_ctx, r->max_tokens) : n_ctx;
-    return mn_kv_slab_bytes(&r->shape) * (size_t)((n + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS) + r->fixed_bytes;
+    return r->slab_bytes * (size_t)((n + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS) + r->fixed_bytes;
 }
 
 void mn_plan_table_print(const mn_config *config, size_t spare_bytes) {

@@ -9,12 +9,19 @@
 /* Cold pages are read in multiples of so many: the ranges of keys that attention takes. */
 enum { MN_STAGED_PAGES = 8 };
 
+/* Where a layer's entries lie. */
+typedef struct mn_kv_place {
+    size_t offset;                   /* of its page in a slab */
+    size_t k_page_bytes, page_bytes; /* of the keys, which come first; of keys and values */
+    size_t k_row_bytes, v_row_bytes; /* of one entry of one head */
+} mn_kv_place;
+
 struct mn_kvcache {
     mn_kv_shape shape;
-    size_t k_row_bytes, v_row_bytes;
-    size_t k_page_bytes, v_page_bytes; /* one layer */
-    size_t layer_bytes;                /* of both */
-    size_t slab_bytes;                 /* all layers; a multiple of the system's page */
+    mn_kv_place *places;    /* [n_layers] */
+    size_t most_page_bytes; /* of any layer */
+    size_t used_bytes;      /* of a slab */
+    size_t slab_bytes;      /* rounded up to a multiple of the system's page */
     int64_t n_pages;
     int64_t first_page, end_page; /* written and not dropped */
     int64_t gap_begin, gap_end;   /* but for these, dropped between */
@@ -26,7 +33,7 @@ struct mn_kvcache {
     mn_disk *disk; /* NULL: all in RAM */
     int64_t cold_begin, cold_end;
     int64_t keep_pages, tail_pages; /* the oldest and the newest: what the RAM given holds */
-    int staging_pages;              /* of one layer, in each of two buffers */
+    int staging_pages;              /* of the layer with the largest, in each of two buffers */
     char *staging;
 };
 

@@ -24,7 +24,7 @@ struct mn_disk {
     int fd;
     char *dir;
     int n_layers;
-    size_t layer_bytes;
+    size_t *begins; /* [n_layers + 1]: where each layer's page begins in a slab; last, where the slab ends */
     mn_disk_traffic traffic;
     pthread_t reader;
     bool has_reader, is_reading, stop;
@@ -33,9 +33,12 @@ struct mn_disk {
     fetch fetch; /* the caller's, until is_reading, then the reader's, until it is not */
 };
 
+static size_t page_bytes(const mn_disk *d, int layer) { return d->begins[layer + 1] - d->begins[layer]; }
+
 static off_t offset_of(const mn_disk *d, int layer, int64_t page) {
     int64_t chunk = page / MN_DISK_CHUNK_PAGES, at = page % MN_DISK_CHUNK_PAGES;
-    return ((chunk * d->n_layers + layer) * MN_DISK_CHUNK_PAGES + at) * (off_t)d->layer_bytes;
+    off_t before = chunk * (off_t)d->begins[d->n_layers] + (off_t)d->begins[layer];
+    return before * MN_DISK_CHUNK_PAGES + at * (off_t)page_bytes(d, layer);
 }
 
 static mn_status read_at(mn_disk *d, off_t offset, char *out, size_t bytes, mn_error *err) {
@@ -71,25 +74,25 @@ static mn_status write_at(mn_disk *d, off_t offset, const char *data, size_t byt
 
 mn_status mn_disk_write(mn_disk *d, int64_t page, const void *slab, mn_error *err) {
     for (int layer = 0; layer < d->n_layers; layer++)
-        MN_TRY(write_at(d, offset_of(d, layer, page), (const char *)slab + (size_t)layer * d->layer_bytes,
-                        d->layer_bytes, err));
-    d->traffic.written_bytes += (size_t)d->n_layers * d->layer_bytes;
+        MN_TRY(
+            write_at(d, offset_of(d, layer, page), (const char *)slab + d->begins[layer], page_bytes(d, layer), err));
+    d->traffic.written_bytes += d->begins[d->n_layers];
     return MN_OK;
 }
 
 mn_status mn_disk_read(mn_disk *d, int64_t page, void *slab, mn_error *err) {
     for (int layer = 0; layer < d->n_layers; layer++)
-        MN_TRY(
-            read_at(d, offset_of(d, layer, page), (char *)slab + (size_t)layer * d->layer_bytes, d->layer_bytes, err));
+        MN_TRY(read_at(d, offset_of(d, layer, page), (char *)slab + d->begins[layer], page_bytes(d, layer), err));
     return MN_OK;
 }
 
 static mn_status read_runs(mn_disk *d, const fetch *f, mn_error *err) {
+    size_t bytes = page_bytes(d, f->layer);
     for (int i = 0, n; i < f->n; i += n) {
         off_t offset = offset_of(d, f->layer, f->pages[i]);
         for (n = 1; i + n < f->n; n++)
-            if (offset_of(d, f->layer, f->pages[i + n]) != offset + n * (off_t)d->layer_bytes) break;
-        MN_TRY(read_at(d, offset, f->out + (size_t)i * d->layer_bytes, (size_t)n * d->layer_bytes, err));
+            if (offset_of(d, f->layer, f->pages[i + n]) != offset + n * (off_t)bytes) break;
+        MN_TRY(read_at(d, offset, f->out + (size_t)i * bytes, (size_t)n * bytes, err));
     }
     return MN_OK;
 }
@@ -154,15 +157,17 @@ static mn_status open_parts(mn_disk *d, const char *dir, mn_error *err) {
     return MN_OK;
 }
 
-mn_status mn_disk_open(const char *dir, int n_layers, size_t layer_bytes, mn_disk **out, mn_error *err) {
+mn_status mn_disk_open(const char *dir, int n_layers, const size_t *page_bytes, mn_disk **out, mn_error *err) {
     mn_disk *d = calloc(1, sizeof *d);
     if (!d) return mn_fail(err, MN_ERR_MEMORY, "no memory for a file of cached pages.");
     d->fd = -1;
     d->n_layers = n_layers;
-    d->layer_bytes = layer_bytes;
+    d->begins = calloc((size_t)n_layers + 1, sizeof *d->begins);
+    for (int i = 0; d->begins && i < n_layers; i++) d->begins[i + 1] = d->begins[i] + page_bytes[i];
     pthread_mutex_init(&d->mutex, NULL);
     pthread_cond_init(&d->changed, NULL);
-    mn_status status = open_parts(d, dir, err);
+    mn_status status =
+        d->begins ? open_parts(d, dir, err) : mn_fail(err, MN_ERR_MEMORY, "no memory for %d layers.", n_layers);
     if (status == MN_OK)
         *out = d;
     else
@@ -180,6 +185,7 @@ void mn_disk_close(mn_disk *d) {
     pthread_cond_destroy(&d->changed);
     pthread_mutex_destroy(&d->mutex);
     if (d->fd >= 0) close(d->fd);
+    free(d->begins);
     free(d->dir);
     free(d);
 }

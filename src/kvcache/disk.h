@@ -24,16 +24,17 @@ typedef struct mn_disk_traffic {
     double read_seconds;
 } mn_disk_traffic;
 
-/* layer_bytes: one page of one layer. Errors name the directory and what to do. The caller closes it. */
-mn_status mn_disk_open(const char *dir, int n_layers, size_t layer_bytes, mn_disk **out, mn_error *err);
+/* page_bytes [n_layers]: one page of each layer, copied. Errors name the directory and what to do. The caller closes
+ * it. */
+mn_status mn_disk_open(const char *dir, int n_layers, const size_t *page_bytes, mn_disk **out, mn_error *err);
 void mn_disk_close(mn_disk *disk);
 
-/* Writes a page of all layers, slab [n_layers][layer_bytes]. After a failure the page counts as not written. */
+/* Writes a page of all layers, layer after layer. After a failure the page counts as not written. */
 mn_status mn_disk_write(mn_disk *disk, int64_t page, const void *slab, mn_error *err);
 /* Reads a page of all layers. */
 mn_status mn_disk_read(mn_disk *disk, int64_t page, void *slab, mn_error *err);
 
-/* Starts to read pages[0..n), ascending, of one layer into out [n][layer_bytes]; both stay untouched until
+/* Starts to read pages[0..n), ascending, of one layer into out, one after another; both stay untouched until
  * mn_disk_wait, which must follow before the next fetch. Neighbouring pages are read by one call. n 0 is allowed. */
 void mn_disk_fetch(mn_disk *disk, int layer, const int64_t *pages, int n, void *out);
 mn_status mn_disk_wait(mn_disk *disk, mn_error *err);

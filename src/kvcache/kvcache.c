@@ -18,14 +18,29 @@ static int64_t padded_elems(mn_dtype type, int64_t n) {
 
 static size_t row_bytes(mn_dtype type, int64_t n) { return mn_dtype_row_bytes(type, padded_elems(type, n)); }
 
-static size_t page_bytes(const mn_kv_shape *s, size_t row) { return row * (size_t)s->n_kv_heads * MN_PAGE_TOKENS; }
+mn_kv_shape mn_kv_shape_alike(int n_layers, mn_kv_layer layer, bool v_in_k, mn_dtype k_type, mn_dtype v_type) {
+    mn_kv_shape shape = {.n_layers = n_layers, .v_in_k = v_in_k, .k_type = k_type, .v_type = v_type};
+    for (int i = 0; i < n_layers; i++) shape.layers[i] = layer;
+    return shape;
+}
+
+/* A layer's place behind `offset` bytes of others. Nothing overflows: 1024 heads of 65535 values are 64 MiB in f32. */
+static mn_kv_place place_of(const mn_kv_shape *s, int layer, size_t offset) {
+    const mn_kv_layer *l = &s->layers[layer];
+    mn_kv_place p = {.offset = offset, .k_row_bytes = row_bytes(s->k_type, l->k_dim)};
+    p.v_row_bytes = s->v_in_k ? p.k_row_bytes : row_bytes(s->v_type, l->v_dim);
+    p.k_page_bytes = p.page_bytes = p.k_row_bytes * l->n_kv_heads * MN_PAGE_TOKENS;
+    if (!s->v_in_k) p.page_bytes += p.v_row_bytes * l->n_kv_heads * MN_PAGE_TOKENS;
+    return p;
+}
+
+size_t mn_kv_page_bytes(const mn_kv_shape *s, int layer) { return place_of(s, layer, 0).page_bytes; }
 
 size_t mn_kv_slab_bytes(const mn_kv_shape *s) {
-    size_t layer = page_bytes(s, row_bytes(s->k_type, s->k_dim)), total;
-    if (!s->v_in_k) layer += page_bytes(s, row_bytes(s->v_type, s->v_dim));
-    size_t os_page = (size_t)sysconf(_SC_PAGESIZE);
-    if (!mn_mul_size(layer, (size_t)s->n_layers, &total) || !mn_align_size(total, os_page, &total)) return 0;
-    return total;
+    size_t total = 0, os_page = (size_t)sysconf(_SC_PAGESIZE);
+    for (int layer = 0; layer < s->n_layers; layer++)
+        if (!mn_add_size(total, mn_kv_page_bytes(s, layer), &total)) return 0;
+    return mn_align_size(total, os_page, &total) ? total : 0;
 }
 
 static int64_t pages_of(int64_t n_tokens) { return (n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS; }
@@ -47,14 +62,26 @@ static const void **lists_of(const mn_kvcache *cache, int layer) {
 }
 
 static void fill_page_lists(mn_kvcache *cache) {
-    const mn_kv_shape *s = &cache->shape;
-    size_t layer_bytes = cache->k_page_bytes + (s->v_in_k ? 0 : cache->v_page_bytes);
-    for (int layer = 0; layer < s->n_layers; layer++)
+    for (int layer = 0; layer < cache->shape.n_layers; layer++)
         for (int64_t p = 0; p < cache->n_pages; p++) {
-            char *k = cache->base + (size_t)p * cache->slab_bytes + (size_t)layer * layer_bytes;
+            const mn_kv_place *place = &cache->places[layer];
+            char *k = mn_kvcache_slab(cache, p) + place->offset;
             lists_of(cache, layer)[p] = k;
-            lists_of(cache, layer)[cache->n_pages + p] = s->v_in_k ? k : k + cache->k_page_bytes;
+            lists_of(cache, layer)[cache->n_pages + p] = cache->shape.v_in_k ? k : k + place->k_page_bytes;
         }
+}
+
+static mn_status place_layers(mn_kvcache *cache, mn_error *err) {
+    const mn_kv_shape *s = &cache->shape;
+    cache->places = calloc((size_t)s->n_layers, sizeof *cache->places);
+    if (!cache->places) return mn_fail(err, MN_ERR_MEMORY, "no memory for %d layers.", s->n_layers);
+    for (int layer = 0; layer < s->n_layers; layer++) {
+        cache->places[layer] = place_of(s, layer, cache->used_bytes);
+        cache->used_bytes += cache->places[layer].page_bytes;
+        cache->most_page_bytes = MN_MAX(cache->most_page_bytes, cache->places[layer].page_bytes);
+    }
+    cache->slab_bytes = mn_kv_slab_bytes(s);
+    return MN_OK;
 }
 
 static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
@@ -96,14 +123,9 @@ mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvc
     mn_kvcache *cache = calloc(1, sizeof *cache);
     if (!cache) return mn_fail(err, MN_ERR_MEMORY, "no memory for a cache.");
     cache->shape = *shape;
-    cache->k_row_bytes = row_bytes(shape->k_type, shape->k_dim);
-    cache->v_row_bytes = shape->v_in_k ? cache->k_row_bytes : row_bytes(shape->v_type, shape->v_dim);
-    cache->k_page_bytes = page_bytes(shape, cache->k_row_bytes);
-    cache->v_page_bytes = page_bytes(shape, cache->v_row_bytes);
-    cache->layer_bytes = cache->k_page_bytes + (shape->v_in_k ? 0 : cache->v_page_bytes);
-    cache->slab_bytes = mn_kv_slab_bytes(shape);
     cache->n_pages = pages_of(max_tokens);
-    mn_status status = reserve(cache, max_tokens, err);
+    mn_status status = place_layers(cache, err);
+    if (status == MN_OK) status = reserve(cache, max_tokens, err);
     if (status != MN_OK) {
         mn_kvcache_destroy(cache);
         return status;
@@ -120,6 +142,7 @@ void mn_kvcache_destroy(mn_kvcache *cache) {
     for (int layer = 0; cache->summaries && layer < cache->shape.n_layers; layer++)
         mn_key_summary_release(&cache->summaries[layer]);
     free(cache->summaries);
+    free(cache->places);
     free(cache->page_lists);
     free(cache);
 }
@@ -150,17 +173,19 @@ static void append_rows(void *arg, int64_t begin, int64_t end, int thread_index)
     const append_job *job = arg;
     const mn_kvcache *cache = job->cache;
     const mn_kv_shape *s = &cache->shape;
+    const mn_kv_layer *l = &s->layers[job->layer];
+    const mn_kv_place *place = &cache->places[job->layer];
     for (int64_t r = begin; r < end; r++) {
         int64_t token = job->first_token + r, page = token / MN_PAGE_TOKENS, slot = token % MN_PAGE_TOKENS;
         char *k_page = (char *)lists_of(cache, job->layer)[page];
         char *v_page = (char *)lists_of(cache, job->layer)[cache->n_pages + page];
-        for (int h = 0; h < s->n_kv_heads; h++) {
+        for (int h = 0; h < l->n_kv_heads; h++) {
             size_t row = (size_t)h * MN_PAGE_TOKENS + (size_t)slot;
-            store_row(job->kernels, s->k_type, job->k + r * job->k_stride + (int64_t)h * s->k_dim, s->k_dim,
-                      k_page + row * cache->k_row_bytes);
+            store_row(job->kernels, s->k_type, job->k + r * job->k_stride + (int64_t)h * l->k_dim, l->k_dim,
+                      k_page + row * place->k_row_bytes);
             if (!s->v_in_k)
-                store_row(job->kernels, s->v_type, job->v + r * job->v_stride + (int64_t)h * s->v_dim, s->v_dim,
-                          v_page + row * cache->v_row_bytes);
+                store_row(job->kernels, s->v_type, job->v + r * job->v_stride + (int64_t)h * l->v_dim, l->v_dim,
+                          v_page + row * place->v_row_bytes);
         }
     }
 }
@@ -176,16 +201,17 @@ void mn_kvcache_append(mn_kvcache *cache, const mn_compute *c, int layer, int64_
 
 mn_kv_view mn_kvcache_view(const mn_kvcache *cache, int layer, int64_t n_tokens) {
     const mn_kv_shape *s = &cache->shape;
+    const mn_kv_layer *l = &s->layers[layer];
     const void **lists = lists_of(cache, layer);
     return (mn_kv_view){.k_pages = lists,
                         .v_pages = lists + cache->n_pages,
                         .k_type = s->k_type,
                         .v_type = s->v_in_k ? s->k_type : s->v_type,
-                        .k_row_bytes = cache->k_row_bytes,
-                        .v_row_bytes = cache->v_row_bytes,
-                        .n_kv_heads = s->n_kv_heads,
-                        .k_dim = s->k_dim,
-                        .v_dim = s->v_dim,
+                        .k_row_bytes = cache->places[layer].k_row_bytes,
+                        .v_row_bytes = cache->places[layer].v_row_bytes,
+                        .n_kv_heads = l->n_kv_heads,
+                        .k_dim = l->k_dim,
+                        .v_dim = l->v_dim,
                         .n_tokens = n_tokens,
                         .summary = &cache->summaries[layer]};
 }
@@ -209,18 +235,19 @@ static void gather_heads(void *arg, int64_t begin, int64_t end, int thread_index
     (void)thread_index;
     const gather_job *job = arg;
     const mn_kvcache *cache = job->cache;
+    const mn_kv_place *place = &cache->places[job->layer];
     const void **k_pages = lists_of(cache, job->layer), **v_pages = k_pages + cache->n_pages;
     for (int64_t h = begin; h < end; h++)
         for (int64_t i = 0; i < job->n; i++) {
             int64_t from = job->kept[h * job->n + i];
-            move_row(k_pages, (int)h, i, from, cache->k_row_bytes);
-            if (!cache->shape.v_in_k) move_row(v_pages, (int)h, i, from, cache->v_row_bytes);
+            move_row(k_pages, (int)h, i, from, place->k_row_bytes);
+            if (!cache->shape.v_in_k) move_row(v_pages, (int)h, i, from, place->v_row_bytes);
         }
 }
 
 void mn_kvcache_gather(mn_kvcache *cache, const mn_compute *c, int layer, const int32_t *kept, int64_t n) {
     gather_job job = {cache, layer, kept, n};
-    mn_pool_run(c->pool, cache->shape.n_kv_heads, 1, gather_heads, &job);
+    mn_pool_run(c->pool, cache->shape.layers[layer].n_kv_heads, 1, gather_heads, &job);
     mn_key_summary_truncate(&cache->summaries[layer], 0);
 }
 
@@ -288,7 +315,7 @@ const mn_kv_shape *mn_kvcache_shape(const mn_kvcache *cache) { return &cache->sh
 size_t mn_kvcache_bytes(const mn_kvcache *cache) {
     int64_t resident = cache->end_page - cache->first_page - (cache->gap_end - cache->gap_begin) -
                        (cache->cold_end - cache->cold_begin);
-    size_t bytes = (size_t)resident * cache->slab_bytes + 2 * (size_t)cache->staging_pages * cache->layer_bytes;
+    size_t bytes = (size_t)resident * cache->slab_bytes + 2 * (size_t)cache->staging_pages * cache->most_page_bytes;
     for (int layer = 0; layer < cache->shape.n_layers; layer++) {
         const mn_key_summary *s = &cache->summaries[layer];
         if (s->n_tokens > 0)

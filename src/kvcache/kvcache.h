@@ -14,14 +14,27 @@
 #include "kvcache/view.h"
 #include "tensor/dtype.h"
 
+enum { MN_KV_MAX_LAYERS = 1024 };
+
+/* What a layer caches of a token: a key and a value for each of n_kv_heads heads; 0: nothing. */
+typedef struct mn_kv_layer {
+    uint16_t n_kv_heads, k_dim, v_dim;
+} mn_kv_layer;
+
 typedef struct mn_kv_shape {
-    int n_layers, n_kv_heads, k_dim, v_dim;
-    bool v_in_k; /* values are the first v_dim elements of the keys (MLA): none are kept beside them */
+    int n_layers;
+    bool v_in_k; /* values are the first v_dim elements of the keys (MLA): none are kept for themselves */
     mn_dtype k_type, v_type;
+    mn_kv_layer layers[MN_KV_MAX_LAYERS]; /* [n_layers] */
 } mn_kv_shape;
+
+/* n_layers layers that cache alike. */
+mn_kv_shape mn_kv_shape_alike(int n_layers, mn_kv_layer layer, bool v_in_k, mn_dtype k_type, mn_dtype v_type);
 
 typedef struct mn_kvcache mn_kvcache;
 
+/* Bytes of one layer's page, keys and values; rows of quantised types are padded to whole blocks. */
+size_t mn_kv_page_bytes(const mn_kv_shape *shape, int layer);
 /* Bytes of one slab: MN_PAGE_TOKENS tokens of all layers. Rows of quantised types are padded to whole blocks.
  * 0 when the shape's size overflows. The same figure is what plans print. */
 size_t mn_kv_slab_bytes(const mn_kv_shape *shape);

@@ -11,13 +11,13 @@
 enum { WAVE_BYTES = 4 << 20, WAVE_SHARE = 8 };
 
 static int choose_staging_pages(const mn_kvcache *cache, size_t ram_bytes) {
-    size_t pages = MN_MIN((size_t)WAVE_BYTES, ram_bytes / WAVE_SHARE) / cache->layer_bytes;
+    size_t pages = MN_MIN((size_t)WAVE_BYTES, ram_bytes / WAVE_SHARE) / MN_MAX(cache->most_page_bytes, 1);
     return MN_MAX((int)pages / MN_STAGED_PAGES * MN_STAGED_PAGES, MN_STAGED_PAGES);
 }
 
 mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes, int64_t step_tokens, mn_error *err) {
     int staging_pages = choose_staging_pages(cache, ram_bytes);
-    size_t staging_bytes = 2 * (size_t)staging_pages * cache->layer_bytes;
+    size_t staging_bytes = 2 * (size_t)staging_pages * cache->most_page_bytes;
     int64_t tail_pages = (step_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS + 1;
     size_t least = (size_t)tail_pages * cache->slab_bytes + staging_bytes;
     if (ram_bytes < least)
@@ -29,7 +29,9 @@ mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes,
     cache->staging = malloc(staging_bytes);
     if (!cache->staging)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes to read cached pages into.", staging_bytes);
-    MN_TRY(mn_disk_open(dir, cache->shape.n_layers, cache->layer_bytes, &cache->disk, err));
+    size_t page_bytes[MN_KV_MAX_LAYERS];
+    for (int layer = 0; layer < cache->shape.n_layers; layer++) page_bytes[layer] = cache->places[layer].page_bytes;
+    MN_TRY(mn_disk_open(dir, cache->shape.n_layers, page_bytes, &cache->disk, err));
     cache->staging_pages = staging_pages;
     cache->tail_pages = tail_pages;
     cache->keep_pages = (int64_t)MN_MIN((ram_bytes - least) / cache->slab_bytes, (size_t)cache->n_pages);
@@ -83,8 +85,7 @@ mn_status mn_kvcache_read_slab(const mn_kvcache *cache, int64_t page, void *slab
         memcpy(slab, mn_kvcache_slab(cache, page), cache->slab_bytes);
         return MN_OK;
     }
-    size_t used = (size_t)cache->shape.n_layers * cache->layer_bytes;
-    memset((char *)slab + used, 0, cache->slab_bytes - used);
+    memset((char *)slab + cache->used_bytes, 0, cache->slab_bytes - cache->used_bytes);
     return mn_disk_read(cache->disk, page, slab, err);
 }
 
@@ -99,7 +100,6 @@ mn_status mn_kvcache_add_slab(mn_kvcache *cache, const void *slab, mn_error *err
 mn_kv_traffic mn_kvcache_traffic(const mn_kvcache *cache) {
     if (!cache->disk) return (mn_kv_traffic){0};
     mn_disk_traffic t = mn_disk_get_traffic(cache->disk);
-    uint64_t page_bytes = (uint64_t)cache->shape.n_layers * cache->layer_bytes;
-    return (mn_kv_traffic){(uint64_t)(cache->cold_end - cache->cold_begin) * page_bytes, t.read_bytes, t.written_bytes,
-                           t.read_seconds};
+    return (mn_kv_traffic){(uint64_t)(cache->cold_end - cache->cold_begin) * cache->used_bytes, t.read_bytes,
+                           t.written_bytes, t.read_seconds};
 }

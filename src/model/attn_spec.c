@@ -1,6 +1,5 @@
 #include "model/attn_spec.h"
 
-#include "recurrent/linear.h"
 #include "base/checked.h"
 
 enum { STATE_ALIGN = 64 };
@@ -23,7 +22,8 @@ int mn_attn_state_layer(const mn_attn_spec *r, int layer) {
 
 static mn_kept_keys layer_keeps(const mn_attn_spec *r, const mn_config *c, int layer) {
     const mn_pattern *p = r->patterns ? &r->patterns[layer] : NULL;
-    if (!p || !p->kind) return (mn_kept_keys){0, mn_config_window(c, layer)};
+    int64_t window = mn_config_window(c, layer);
+    if (!p || !p->kind) return (mn_kept_keys){0, window < MN_MAX_CTX_TOKENS ? window : 0};
     return p->kind->keeps ? p->kind->keeps(p) : (mn_kept_keys){0, 0};
 }
 
@@ -39,16 +39,39 @@ mn_kept_keys mn_attn_kept_keys(const mn_attn_spec *r, const mn_config *c) {
     return by_other_rules ? (mn_kept_keys){0, 0} : all;
 }
 
-static mn_linear linear_shape(const mn_config *c) {
-    return (mn_linear){c->n_heads, c->n_kv_heads, c->head_dim_k, c->head_dim_v};
+mn_infini mn_attn_infini_shape(const mn_attn_spec *r, const mn_config *c, int layer) {
+    const mn_layer_shape *l = &c->layers[layer];
+    mn_infini shape = r->infini.shape;
+    shape.n_heads = l->n_heads;
+    shape.n_kv_heads = l->n_kv_heads;
+    shape.k_dim = l->head_dim_k;
+    shape.v_dim = l->head_dim_v;
+    return shape;
+}
+
+mn_linear mn_attn_linear_shape(const mn_config *c, int layer) {
+    const mn_layer_shape *l = &c->layers[layer];
+    return (mn_linear){l->n_heads, l->n_kv_heads, l->head_dim_k, l->head_dim_v};
+}
+
+/* Of one layer; 0 when it overflows. */
+static size_t layer_state_bytes(const mn_attn_spec *r, const mn_config *c, int layer) {
+    mn_linear linear = mn_attn_linear_shape(c, layer);
+    mn_infini infini = mn_attn_infini_shape(r, c, layer);
+    return infini.segment ? mn_infini_state_bytes(&infini) : mn_linear_state_bytes(&linear);
 }
 
 mn_status mn_attn_state_bytes(const mn_attn_spec *r, const mn_config *c, size_t *out, mn_error *err) {
-    mn_linear linear = linear_shape(c);
+    size_t most = 0;
+    bool fits = true;
     *out = 0;
     if (mn_attn_state_layer(r, c->n_layers) == 0) return MN_OK;
-    size_t bytes = r->infini.shape.segment ? mn_infini_state_bytes(&r->infini.shape) : mn_linear_state_bytes(&linear);
-    if (bytes == 0 || !mn_align_size(bytes, STATE_ALIGN, out))
+    for (int layer = 0; layer < c->n_layers; layer++) {
+        size_t bytes = layer_state_bytes(r, c, layer);
+        fits = fits && bytes > 0;
+        most = MN_MAX(most, bytes);
+    }
+    if (!fits || !mn_align_size(most, STATE_ALIGN, out))
         return mn_fail(err, MN_ERR_LIMIT,
                        "the memory of %d heads of %d x %d overflows the address space; use a smaller model.",
                        c->n_kv_heads, c->head_dim_k, c->head_dim_v);
@@ -79,6 +102,9 @@ mn_status mn_attn_check(const mn_attn_spec *r, const mn_config *c, mn_error *err
             "a recurrent state needs keys and values of each head, and the latent attention of %s models has "
             "none; leave the pattern %s out.",
             c->arch, r->infini.shape.segment ? "infini" : "linear");
-    if (r->infini.shape.segment) MN_TRY(mn_infini_check(&r->infini.shape, err));
+    for (int layer = 0; r->infini.shape.segment && layer < c->n_layers; layer++) {
+        mn_infini shape = mn_attn_infini_shape(r, c, layer);
+        MN_TRY(mn_infini_check(&shape, err));
+    }
     return r->map.scheme ? check_map(r, c, err) : MN_OK;
 }

@@ -8,10 +8,11 @@
 #include "attention/patterns/pattern.h"
 #include "model/config.h"
 #include "position/posmap.h"
+#include "recurrent/linear.h"
 
-/* The compressive memory behind segments (Infini-attention), alike in all layers. */
+/* The compressive memory behind segments (Infini-attention), in all layers. */
 typedef struct mn_infini_spec {
-    mn_infini shape;       /* segment 0: there is none */
+    mn_infini shape;       /* segment 0: there is none; heads: mn_attn_infini_shape */
     float write_threshold; /* see mn_infini_write_gates */
     bool model_writes;     /* delta-exact: the layers' weights make write gates; else every token is written whole */
     bool model_mixes;      /* the layers' weights hold mixing gates; else `share` of every head is the memory's */
@@ -66,8 +67,12 @@ static inline int64_t mn_attn_n_positions(const mn_attn_spec *r, int64_t n_ctx) 
     return segment && segment < n_ctx ? segment : n_ctx;
 }
 
-/* Bytes of the recurrent state that one layer of one sequence carries beside convolution histories, 0 = none; layers
- * that have one have it alike. MN_ERR_LIMIT when it overflows. */
+/* The shape of a layer's compressive memory, and of its state of linear attention: with the layer's own heads. */
+mn_infini mn_attn_infini_shape(const mn_attn_spec *r, const mn_config *config, int layer);
+mn_linear mn_attn_linear_shape(const mn_config *config, int layer);
+
+/* Bytes of the recurrent state that one layer of one sequence carries beside convolution histories, 0 = none: as
+ * many as the layer with the most heads needs, for each that has one. MN_ERR_LIMIT when it overflows. */
 mn_status mn_attn_state_bytes(const mn_attn_spec *r, const mn_config *config, size_t *out, mn_error *err);
 /* Layers that carry such state, before this one. */
 int mn_attn_state_layer(const mn_attn_spec *r, int layer);

@@ -36,10 +36,10 @@ static mn_attend call_of(const mn_step *s, const mn_slice *slice, int layer, mn_
                        .out_stride = out.row_stride,
                        .n_rows = slice->n_rows,
                        .first_token = mn_sequence_n_kv(t),
-                       .n_heads = c->n_heads,
+                       .n_heads = q.n_heads,
                        .scale = t->score_scale,
                        .softcap = c->attention_softcap,
-                       .slopes = s->model->alibi_slopes,
+                       .slopes = mn_model_slopes(s->model, layer),
                        .lse = lse.buffer ? mn_cpu_row(lse, slice->first_row) : NULL,
                        .kv = mn_kvcache_view(t->cache, kv_layer(t, layer), mn_sequence_n_kv(t) + slice->n_rows)};
 }

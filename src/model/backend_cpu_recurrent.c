@@ -57,45 +57,44 @@ static mn_status make_write_gates(const mn_step *s, const mixing *m, int layer, 
     const mn_compute *c = mn_cpu_compute(s);
     const mn_layer *w = &s->model->weights.layers[layer];
     const mn_infini_spec *spec = &m->slice->sequence->attn.infini;
-    int64_t n_rows = m->slice->n_rows, n_kv_heads = s->model->config.n_kv_heads, n_embd = s->model->config.n_embd;
+    mn_infini shape = mn_attn_infini_shape(&m->slice->sequence->attn, &s->model->config, layer);
+    int64_t n_rows = m->slice->n_rows, n_embd = s->model->config.n_embd;
     if (!spec->model_writes || spec->shape.rule != MN_INFINI_DELTA_EXACT) {
-        mn_infini_open_gates(c, &spec->shape, gates, n_rows);
+        mn_infini_open_gates(c, &shape, gates, n_rows);
         return MN_OK;
     }
-    MN_TRY(mn_matmul(c, gates, n_kv_heads, m->y, n_embd, n_rows, &w->infini_write.w, err));
-    mn_infini_write_gates(c, &spec->shape, gates, w->infini_write.b, w->infini_write_k, m->k, spec->write_threshold,
-                          n_rows);
+    MN_TRY(mn_matmul(c, gates, shape.n_kv_heads, m->y, n_embd, n_rows, &w->infini_write.w, err));
+    mn_infini_write_gates(c, &shape, gates, w->infini_write.b, w->infini_write_k, m->k, spec->write_threshold, n_rows);
     return MN_OK;
 }
 
 /* Infini-attention: the memory is read and written, and mixed with what softmax attention gave. */
 static mn_status mix_infini(const mn_step *s, const mixing *m, int layer, mn_error *err) {
     const mn_compute *c = mn_cpu_compute(s);
-    const mn_config *config = &s->model->config;
     const mn_sequence *t = m->slice->sequence;
     const mn_infini_spec *spec = &t->attn.infini;
+    mn_infini shape = mn_attn_infini_shape(&t->attn, &s->model->config, layer);
     int64_t n_rows = m->slice->n_rows;
-    float *recalled = mn_cpu_floats(s, n_rows, (int64_t)config->n_heads * config->head_dim_v);
-    float *gates = mn_cpu_floats(s, n_rows, config->n_kv_heads);
+    float *recalled = mn_cpu_floats(s, n_rows, (int64_t)shape.n_heads * shape.v_dim);
+    float *gates = mn_cpu_floats(s, n_rows, shape.n_kv_heads);
     if (!recalled || !gates) return mn_no_scratch(err);
     MN_TRY(make_write_gates(s, m, layer, gates, err));
-    MN_TRY(mn_infini_step(c, &spec->shape, mn_sequence_recurrent_state(t, layer), recalled, m->q, m->k, m->v, gates,
-                          n_rows, t->n_tokens, err));
+    MN_TRY(mn_infini_step(c, &shape, mn_sequence_recurrent_state(t, layer), recalled, m->q, m->k, m->v, gates, n_rows,
+                          t->n_tokens, err));
     const float *mixing_gate = spec->model_mixes ? s->model->weights.layers[layer].infini_gate : NULL;
-    mn_infini_mix(c, &spec->shape, m->out, m->softmax, recalled, mixing_gate, spec->share, n_rows);
+    mn_infini_mix(c, &shape, m->out, m->softmax, recalled, mixing_gate, spec->share, n_rows);
     return MN_OK;
 }
 
 static mn_status mix_slice(const mn_step *s, const mixing *m, int layer, mn_error *err) {
-    const mn_config *c = &s->model->config;
     const mn_sequence *t = m->slice->sequence;
+    mn_linear shape = mn_attn_linear_shape(&s->model->config, layer);
     if (mn_attn_is_linear(&t->attn, layer)) {
-        mn_linear shape = {c->n_heads, c->n_kv_heads, c->head_dim_k, c->head_dim_v};
         return mn_linear_step(mn_cpu_compute(s), &shape, mn_sequence_recurrent_state(t, layer), m->out, m->q, m->k,
                               m->v, m->slice->n_rows, err);
     }
     if (t->attn.infini.shape.segment) return mix_infini(s, m, layer, err);
-    size_t bytes = (size_t)m->slice->n_rows * (size_t)(c->n_heads * c->head_dim_v) * sizeof *m->out;
+    size_t bytes = (size_t)m->slice->n_rows * (size_t)(shape.n_heads * shape.v_dim) * sizeof *m->out;
     if (m->out != m->softmax) memcpy(m->out, m->softmax, bytes);
     return MN_OK;
 }

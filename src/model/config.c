@@ -162,21 +162,9 @@ static mn_status check_layer(const mn_gguf *g, const mn_config *c, int layer, mn
     return MN_OK;
 }
 
-/* The KV cache and the forward pass have one shape for all layers. */
-static mn_status check_alike(const mn_gguf *g, const mn_config *c, mn_error *err) {
-    for (int layer = 1; layer < c->n_layers; layer++) {
-        const mn_layer_shape *a = &c->layers[0], *b = &c->layers[layer];
-        if (a->n_heads != b->n_heads || a->n_kv_heads != b->n_kv_heads)
-            return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: layers 0 and %d have different heads, which does not run yet.",
-                           mn_gguf_path(g), layer);
-    }
-    return MN_OK;
-}
-
 /* What every family promises to the forward pass, whatever the file said. */
 static mn_status check(const mn_gguf *g, const mn_config *c, mn_error *err) {
     for (int layer = 0; layer < c->n_layers; layer++) MN_TRY(check_layer(g, c, layer, err));
-    MN_TRY(check_alike(g, c, err));
     if (!(c->norm_eps > 0))
         return mn_fail(err, MN_ERR_FORMAT, "%s: the normalisation epsilon is %g; it must be above 0.", mn_gguf_path(g),
                        (double)c->norm_eps);

@@ -85,13 +85,6 @@ static inline bool mn_config_is_moe(const mn_config *config, int layer) {
     return config->moe.router.n_experts > 0 && layer >= config->moe.n_dense_layers;
 }
 
-/* Cached row widths and heads: MLA caches one latent row per token, whose head is also the value. */
-static inline int mn_config_cache_heads(const mn_config *c) { return c->mla.kv_rank ? 1 : c->n_kv_heads; }
-static inline int mn_config_cache_k_dim(const mn_config *c) {
-    return c->mla.kv_rank ? c->mla.kv_rank + c->mla.n_rot : c->head_dim_k;
-}
-static inline int mn_config_cache_v_dim(const mn_config *c) { return c->mla.kv_rank ? c->mla.kv_rank : c->head_dim_v; }
-
 /* Typed reads of "ARCH.SUFFIX" for the families (config_get.c). Spellings of several converters stand side by side,
  * "rope.freq_base|rope.global.freq_base", and the first that is there counts. A missing key leaves *out as it is;
  * `need` makes it an error. Values outside lo..hi are errors; floats are from 0 up. */

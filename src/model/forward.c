@@ -64,9 +64,10 @@ static mn_status convolve(const layer_run *r, mn_rows *q, mn_rows *k, mn_error *
 /* q, k, v for attention with one key and value head per n_heads / n_kv_heads query heads. */
 static mn_status make_qkv(const layer_run *r, mn_rows y, mn_rows *q, mn_rows *k, mn_rows *v, mn_error *err) {
     const mn_config *c = r->config;
-    MN_TRY(take(r, y, c->n_heads, c->head_dim_k, q, err));
-    MN_TRY(take(r, y, c->n_kv_heads, c->head_dim_k, k, err));
-    MN_TRY(take(r, y, c->n_kv_heads, c->head_dim_v, v, err));
+    const mn_layer_shape *l = &c->layers[r->layer];
+    MN_TRY(take(r, y, l->n_heads, l->head_dim_k, q, err));
+    MN_TRY(take(r, y, l->n_kv_heads, l->head_dim_k, k, err));
+    MN_TRY(take(r, y, l->n_kv_heads, l->head_dim_v, v, err));
     const mn_projection *const ws[] = {&r->w->q, &r->w->k, &r->w->v};
     MN_TRY(r->b->project(r->s, (const mn_rows[]){*q, *k, *v}, ws, 3, y, err));
     if (c->clamp_qkv > 0) {
@@ -125,11 +126,10 @@ static mn_status merge_range(const layer_run *r, int range, mn_rows q, bool last
 
 /* Softmax attention over what is cached, range after range, joined by log-sum-exp. */
 static mn_status attend(const layer_run *r, mn_rows q, bool last, mn_rows *out, mn_error *err) {
-    const mn_config *c = r->config;
     mn_rows lse = {0};
     int n_ranges = r->turns->n_ranges;
-    MN_TRY(take(r, q, c->n_heads, c->head_dim_v, out, err));
-    if (n_ranges > 1) MN_TRY(take(r, q, c->n_heads, 1, &lse, err));
+    MN_TRY(take(r, q, q.n_heads, r->config->layers[r->layer].head_dim_v, out, err));
+    if (n_ranges > 1) MN_TRY(take(r, q, q.n_heads, 1, &lse, err));
     MN_TRY(attend_range(r, 0, q, last && n_ranges == 1, *out, lse, err));
     for (int range = 1; range < n_ranges; range++)
         MN_TRY(merge_range(r, range, q, last && range + 1 == n_ranges, out, &lse, err));
@@ -165,7 +165,7 @@ static mn_status mla_queries(const layer_run *r, mn_rows y, mn_rows q, mn_error 
 static mn_status attention_mla(const layer_run *r, mn_rows y, mn_rows *out, mn_error *err) {
     const mn_mla_config *m = &r->config->mla;
     mn_rows q, k, q_turned, k_turned, angles = r->turns->queries[0];
-    MN_TRY(take(r, y, r->config->n_heads, m->n_nope + m->n_rot, &q, err));
+    MN_TRY(take(r, y, r->config->layers[r->layer].n_heads, m->n_nope + m->n_rot, &q, err));
     MN_TRY(take(r, y, 1, m->kv_rank + m->n_rot, &k, err));
     MN_TRY(mla_queries(r, y, q, err));
     MN_TRY(project(r, k, &r->w->kv_a, y, err));
@@ -177,7 +177,7 @@ static mn_status attention_mla(const layer_run *r, mn_rows y, mn_rows *out, mn_e
     MN_TRY(take_over(r, q, &q_turned, err));
     MN_TRY(r->b->rotate(r->s, q_turned, q, m->n_nope, angles, err));
     MN_TRY(r->b->append(r->s, r->layer, 0, k_turned, (mn_rows){0}, err));
-    MN_TRY(take(r, y, r->config->n_heads, m->v_dim, out, err));
+    MN_TRY(take(r, y, q.n_heads, m->v_dim, out, err));
     return r->b->attend_latent(r->s, r->layer, *out, (mn_rows){0}, q_turned, err);
 }
 

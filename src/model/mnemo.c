@@ -1,6 +1,7 @@
 /* mnemo: a Llama block with a short causal convolution on q and k before rotation, and optionally a compressive memory
  * behind a local window (Munkhdalai et al. 2024, arXiv:2404.07143, with a write gate and the exact delta rule).
  * Keys and tensors: docs/formats/gguf.md. */
+#include "model/attn_spec.h"
 #include "model/family.h"
 
 #include <stdio.h>
@@ -29,9 +30,8 @@ static mn_status configure_infini(const mn_gguf *g, mn_config *c, mn_error *err)
     c->infini.rule = (mn_infini_rule)rule;
     c->infini.feature = (mn_infini_feature)feature;
     MN_TRY(mn_config_float(g, c->arch, "infini.write_threshold", false, &c->infini.write_threshold, err));
-    mn_infini shape = {c->infini.rule, c->infini.feature, c->n_heads,       c->n_kv_heads,
-                       c->head_dim_k,  c->head_dim_v,     c->infini.segment};
-    return mn_infini_check(&shape, err);
+    mn_attn_spec spec = mn_attn_of_model(c);
+    return mn_attn_check(&spec, c, err);
 }
 
 static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
@@ -40,18 +40,18 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
 }
 
 static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
-    (void)layer;
+    const mn_layer_shape *s = &c->layers[layer];
     mn_bind_norms(b, c, l);
     mn_bind_attention(b, c, l);
     mn_bind_swiglu(b, c, l);
     if (c->n_conv_taps) {
-        l->q_conv = mn_bind_matrix(b, "attn_q_conv", c->n_conv_taps, (int64_t)c->n_heads * c->head_dim_k);
-        l->k_conv = mn_bind_matrix(b, "attn_k_conv", c->n_conv_taps, (int64_t)c->n_kv_heads * c->head_dim_k);
+        l->q_conv = mn_bind_matrix(b, "attn_q_conv", c->n_conv_taps, (int64_t)s->n_heads * s->head_dim_k);
+        l->k_conv = mn_bind_matrix(b, "attn_k_conv", c->n_conv_taps, (int64_t)s->n_kv_heads * s->head_dim_k);
     }
     if (c->infini.segment == 0) return;
-    l->infini_gate = mn_bind_vector(b, "infini_gate.bias", c->n_heads, true);
-    mn_bind_projection(b, "infini_write", c->n_embd, c->n_kv_heads, &l->infini_write);
-    l->infini_write_k = mn_bind_matrix(b, "infini_write_k", c->head_dim_k, c->n_kv_heads);
+    l->infini_gate = mn_bind_vector(b, "infini_gate.bias", s->n_heads, true);
+    mn_bind_projection(b, "infini_write", c->n_embd, s->n_kv_heads, &l->infini_write);
+    l->infini_write_k = mn_bind_matrix(b, "infini_write_k", s->head_dim_k, s->n_kv_heads);
 }
 
 const mn_family mn_family_mnemo = {

@@ -5,9 +5,13 @@ static mn_status bind(mn_model *model, mn_error *err) {
     MN_TRY(mn_config_read(model->gguf, c, err));
     MN_TRY(mn_weights_bind(model->gguf, c, &model->arena, &model->weights, err));
     if (c->max_alibi_bias == 0) return MN_OK;
-    model->alibi_slopes = mn_arena_alloc(&model->arena, (size_t)c->n_heads, sizeof *model->alibi_slopes);
-    if (!model->alibi_slopes) return mn_fail(err, MN_ERR_MEMORY, "no memory for %d ALiBi slopes.", c->n_heads);
-    mn_alibi_slopes(c->n_heads, c->max_alibi_bias, model->alibi_slopes);
+    size_t n = (size_t)c->n_layers * (size_t)c->n_heads;
+    model->alibi_slopes = mn_arena_alloc(&model->arena, n, sizeof *model->alibi_slopes);
+    if (!model->alibi_slopes) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu ALiBi slopes.", n);
+    for (int i = 0; i < c->n_layers; i++)
+        if (c->layers[i].n_heads)
+            mn_alibi_slopes(c->layers[i].n_heads, c->max_alibi_bias,
+                            model->alibi_slopes + (size_t)i * (size_t)c->n_heads);
     return MN_OK;
 }
 

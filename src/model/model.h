@@ -9,9 +9,14 @@ typedef struct mn_model {
     mn_gguf *gguf;
     mn_config config;
     mn_weights weights;
-    float *alibi_slopes; /* [n_heads], or NULL */
+    float *alibi_slopes; /* [n_layers][n_heads], or NULL */
     mn_arena arena;      /* vectors copied as f32 */
 } mn_model;
+
+/* The layer's slopes, NULL without ALiBi. */
+static inline const float *mn_model_slopes(const mn_model *m, int layer) {
+    return m->alibi_slopes ? m->alibi_slopes + (size_t)layer * (size_t)m->config.n_heads : NULL;
+}
 
 /* Opens and checks everything that a forward pass will touch. The caller closes it. */
 mn_status mn_model_open(const char *path, mn_model *out, mn_error *err);

@@ -8,26 +8,35 @@
 
 enum { STATE_ALIGN = 64 };
 
+_Static_assert((int)MN_KV_MAX_LAYERS == (int)MN_MAX_LAYERS, "every layer may cache");
+
+/* MLA caches one latent row per token, whose head is also the value. */
+static mn_kv_layer cached_layer(const mn_config *c, int layer) {
+    const mn_layer_shape *l = &c->layers[layer];
+    int latent = c->mla.kv_rank;
+    if (latent) return (mn_kv_layer){1, (uint16_t)(latent + c->mla.n_rot), (uint16_t)latent};
+    return (mn_kv_layer){(uint16_t)l->n_kv_heads, (uint16_t)l->head_dim_k, (uint16_t)l->head_dim_v};
+}
+
 mn_kv_shape mn_sequence_kv_shape_all(const mn_config *c, mn_dtype k_type, mn_dtype v_type) {
-    return (mn_kv_shape){.n_layers = c->n_layers,
-                         .n_kv_heads = mn_config_cache_heads(c),
-                         .k_dim = mn_config_cache_k_dim(c),
-                         .v_dim = mn_config_cache_v_dim(c),
-                         .v_in_k = c->mla.kv_rank > 0,
-                         .k_type = k_type,
-                         .v_type = v_type};
+    mn_kv_shape shape = {.n_layers = c->n_layers, .v_in_k = c->mla.kv_rank > 0, .k_type = k_type, .v_type = v_type};
+    for (int i = 0; i < c->n_layers; i++) shape.layers[i] = cached_layer(c, i);
+    return shape;
 }
 
 mn_kv_shape mn_sequence_kv_shape(const mn_config *c, const mn_attn_spec *attn, mn_dtype k_type, mn_dtype v_type) {
     mn_kv_shape shape = mn_sequence_kv_shape_all(c, k_type, v_type);
-    shape.n_layers = MN_MAX(mn_attn_n_kv_layers(attn, c), 1);
+    int n = 0;
+    for (int i = 0; i < c->n_layers; i++)
+        if (!mn_attn_is_linear(attn, i)) shape.layers[n++] = shape.layers[i];
+    shape.n_layers = MN_MAX(n, 1);
     return shape;
 }
 
 mn_kv_shape mn_sequence_plane_shape(const mn_kv_shape *shape) {
     mn_kv_shape keys = *shape;
     keys.v_in_k = true;
-    keys.v_dim = keys.k_dim;
+    for (int i = 0; i < keys.n_layers; i++) keys.layers[i].v_dim = keys.layers[i].k_dim;
     return keys;
 }
 

@@ -130,7 +130,7 @@ mn_model_info mn_engine_info(const mn_engine *e) {
         .path = mn_gguf_path(e->model.gguf),
         .n_layers = c->n_layers,
         .n_heads = c->n_heads,
-        .n_kv_heads = mn_config_cache_heads(c),
+        .n_kv_heads = c->mla.kv_rank ? 1 : c->n_kv_heads,
         .head_dim_k = c->head_dim_k,
         .head_dim_v = c->head_dim_v,
         .n_embd = c->n_embd,

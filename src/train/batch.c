@@ -309,7 +309,9 @@ static double flops_per_token(const mn_parameters *p, int64_t window) {
     const mn_config *c = &p->model.config;
     /* 2 products of a query and the keys before it forward, 5 backward, 2 operations each, half of the window on
      * average */
-    double attention = 7.0 * c->n_layers * c->n_heads * (c->head_dim_k + c->head_dim_v) / 2 * (double)window;
+    double attention = 0;
+    for (const mn_layer_shape *l = c->layers; l < c->layers + c->n_layers; l++)
+        attention += 7.0 * l->n_heads * (l->head_dim_k + l->head_dim_v) / 2 * (double)window;
     return (p->n_trained ? 6 : 4) * products_per_token(&p->model) + attention;
 }
 
@@ -340,8 +342,8 @@ mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters 
     mn_kv_shape shape = mn_sequence_kv_shape_all(&p->model.config, MN_F32, MN_F32);
     out->weights_bytes = 2 * (p->map.bytes + adapters->map.bytes) + (p->map.bytes ? 0 : mn_gguf_file_bytes(g));
     out->optimiser_bytes = (size_t)out->n_trained * 2 * sizeof(float);
-    out->cache_bytes = (size_t)config->batch * (size_t)config->window * (size_t)shape.n_layers *
-                       (size_t)shape.n_kv_heads * (size_t)(shape.k_dim + shape.v_dim) * sizeof(float);
+    for (int i = 0; i < shape.n_layers; i++)
+        out->cache_bytes += (size_t)(config->batch * config->window) * (mn_kv_page_bytes(&shape, i) / MN_PAGE_TOKENS);
     size_t kept = out->weights_bytes + out->optimiser_bytes + out->cache_bytes;
     mn_status status = measure(config, p, &dry, config->recompute == MN_RECOMPUTE_ON, &out->activation_bytes, err);
     out->recomputes = config->recompute == MN_RECOMPUTE_ON;

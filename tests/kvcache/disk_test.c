@@ -34,6 +34,7 @@ static void limit_files(rlim_t bytes) {
 }
 
 enum { LAYERS = 3, LAYER_BYTES = 5000, PAGES = 200 };
+static const size_t page_bytes[] = {LAYER_BYTES, LAYER_BYTES, LAYER_BYTES};
 
 static unsigned char byte_of(int layer, int64_t page, int i) {
     return (unsigned char)(layer * 97 + page * 31 + i * 7 + i / 256);
@@ -58,7 +59,7 @@ static void pages_come_back(void **state) {
     static unsigned char out[N][LAYER_BYTES], slab[LAYERS][LAYER_BYTES];
     mn_disk *disk;
     mn_error err;
-    assert_ok(mn_disk_open(dir, LAYERS, LAYER_BYTES, &disk, &err), err);
+    assert_ok(mn_disk_open(dir, LAYERS, page_bytes, &disk, &err), err);
     for (int64_t page = 0; page < PAGES; page++) write_page(disk, page);
     for (int layer = 0; layer < LAYERS; layer++) {
         mn_disk_fetch(disk, layer, wanted, N, out);
@@ -80,11 +81,11 @@ static void says_why_pages_cannot_be_kept(void **state) {
     (void)state;
     mn_disk *disk;
     mn_error err;
-    assert_int_equal(mn_disk_open("/nowhere/at/all", LAYERS, LAYER_BYTES, &disk, &err), MN_ERR_IO);
+    assert_int_equal(mn_disk_open("/nowhere/at/all", LAYERS, page_bytes, &disk, &err), MN_ERR_IO);
     assert_non_null(strstr(err.text, "/nowhere/at/all"));
     assert_non_null(strstr(err.text, "name a directory"));
-    assert_int_equal(mn_disk_open("/proc/version", LAYERS, LAYER_BYTES, &disk, &err), MN_ERR_IO);
-    assert_int_equal(mn_disk_open("/proc", LAYERS, LAYER_BYTES, &disk, &err), MN_ERR_IO);
+    assert_int_equal(mn_disk_open("/proc/version", LAYERS, page_bytes, &disk, &err), MN_ERR_IO);
+    assert_int_equal(mn_disk_open("/proc", LAYERS, page_bytes, &disk, &err), MN_ERR_IO);
 }
 
 static void a_page_that_is_not_there_is_an_error(void **state) {
@@ -93,7 +94,7 @@ static void a_page_that_is_not_there_is_an_error(void **state) {
     static unsigned char out[2][LAYER_BYTES];
     mn_disk *disk;
     mn_error err;
-    assert_ok(mn_disk_open(dir, LAYERS, LAYER_BYTES, &disk, &err), err);
+    assert_ok(mn_disk_open(dir, LAYERS, page_bytes, &disk, &err), err);
     write_page(disk, 1);
     mn_disk_fetch(disk, LAYERS - 1, wanted, 2, out);
     assert_int_equal(mn_disk_wait(disk, &err), MN_ERR_IO);
@@ -125,7 +126,8 @@ static void append_rows(mn_kvcache *cache, const mn_compute *c, int64_t first, i
 }
 
 static mn_kvcache *make_cache(mn_dtype type, bool v_in_k, bool on_disk, const mn_compute *c) {
-    mn_kv_shape shape = {N_LAYERS, KV_HEADS, DIM, v_in_k ? DIM - 5 : DIM, v_in_k, type, type};
+    mn_kv_layer layer = {KV_HEADS, DIM, v_in_k ? DIM - 5 : DIM};
+    mn_kv_shape shape = mn_kv_shape_alike(N_LAYERS, layer, v_in_k, type, type);
     mn_kvcache *cache;
     mn_error err;
     int64_t n_pages = (N_TOKENS + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
@@ -289,7 +291,7 @@ static void a_full_disk_loses_nothing(void **state) {
 
 static void refuses_ram_that_a_step_does_not_fit_into(void **state) {
     (void)state;
-    mn_kv_shape shape = {N_LAYERS, KV_HEADS, DIM, DIM, false, MN_F16, MN_F16};
+    mn_kv_shape shape = mn_kv_shape_alike(N_LAYERS, (mn_kv_layer){KV_HEADS, DIM, DIM}, false, MN_F16, MN_F16);
     mn_kvcache *cache;
     mn_error err;
     assert_ok(mn_kvcache_create(&shape, N_TOKENS, &cache, &err), err);
@@ -302,8 +304,38 @@ static void refuses_ram_that_a_step_does_not_fit_into(void **state) {
     mn_kvcache_destroy(cache);
 }
 
+/* Layers of 3000, 0 and 700 bytes a page. */
+static void layers_may_have_pages_of_their_own_size(void **state) {
+    (void)state;
+    enum { FIRST = 3000, LAST = 700, N = 150 };
+    static const size_t sizes[] = {FIRST, 0, LAST};
+    static unsigned char slab[FIRST + LAST], out[2][FIRST];
+    mn_disk *disk;
+    mn_error err;
+    assert_ok(mn_disk_open(dir, 3, sizes, &disk, &err), err);
+    for (int64_t page = 0; page < N; page++) {
+        for (int i = 0; i < FIRST + LAST; i++) slab[i] = byte_of(i < FIRST ? 0 : 2, page, i < FIRST ? i : i - FIRST);
+        assert_ok(mn_disk_write(disk, page, slab, &err), err);
+    }
+    for (int64_t page = 0; page + 1 < N; page += 21) {
+        const int64_t pages[] = {page, page + 1};
+        mn_disk_fetch(disk, 0, pages, 2, out);
+        assert_ok(mn_disk_wait(disk, &err), err);
+        for (int i = 0; i < 2 * FIRST; i++)
+            assert_int_equal(out[i / FIRST][i % FIRST], byte_of(0, page + i / FIRST, i % FIRST));
+        mn_disk_fetch(disk, 2, pages, 2, out);
+        assert_ok(mn_disk_wait(disk, &err), err);
+        for (int i = 0; i < 2 * LAST; i++)
+            assert_int_equal(((unsigned char *)out)[i], byte_of(2, page + i / LAST, i % LAST));
+        assert_ok(mn_disk_read(disk, page, slab, &err), err);
+        assert_int_equal(slab[FIRST + LAST - 1], byte_of(2, page, LAST - 1));
+    }
+    mn_disk_close(disk);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(layers_may_have_pages_of_their_own_size),
         cmocka_unit_test(pages_come_back),
         cmocka_unit_test(says_why_pages_cannot_be_kept),
         cmocka_unit_test(a_page_that_is_not_there_is_an_error),
