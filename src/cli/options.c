@@ -83,7 +83,7 @@ static bool same_name(const char *name, const char *given, size_t bytes) {
 static const mn_option *find(const mn_usage *u, const char *given, size_t bytes, int *row) {
     mn_option_walk walk = {.at = u->options};
     const mn_option *o;
-    for (*row = 0; (o = mn_option_next(&walk)); ++*row) {
+    for (*row = 0; *row < MN_MAX_OPTIONS && (o = mn_option_next(&walk)); ++*row) {
         char name[MN_OPTION_NAME_BYTES];
         for (const char *at = o->names; mn_option_next_name(o, &at, name);)
             if (same_name(name + (name[1] == '-' ? 2 : 1), given, bytes)) return o;
@@ -264,15 +264,18 @@ static int take_arguments(parse *p, int argc, char **argv, mn_text_list *words) 
 
 /* ---- words that stand for options, and the environment ---- */
 
-static bool looks_like_model(const char *word) {
+static bool is_model_name(const char *word) {
     size_t n = strlen(word);
+    return n > 5 && !strcasecmp(word + n - 5, ".gguf");
+}
+
+static bool is_file(const char *word) {
     struct stat st;
-    bool is_file = stat(word, &st) == 0 && S_ISREG(st.st_mode);
-    return is_file || (n > 5 && !strcasecmp(word + n - 5, ".gguf"));
+    return stat(word, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 /* Gives each word to the first option of usage->words that has no value. A single word that names no file can only be
- * the second of two. */
+ * the second of two; one that names a model beside -m is a second model. */
 static int place_words(parse *p, mn_text_list *words) {
     const char *slot = p->usage->words;
     int used = 0;
@@ -280,7 +283,11 @@ static int place_words(parse *p, mn_text_list *words) {
         int row;
         n = strcspn(slot, " ");
         const mn_option *o = find(p->usage, slot, n, &row);
-        bool skipped = !strncmp(slot, "model ", 6) && words->n == 1 && !looks_like_model(words->items[0]);
+        const char *word = words->items[used];
+        bool model = !strncmp(slot, "model", 5), named = is_model_name(word);
+        bool skipped = model && slot[n] && words->n == 1 && !named && !is_file(word);
+        if (o && p->given[row] && model && named)
+            return wrong(p->usage, "a model was given by %s, and \"%s\" is a second one.", p->name[row], word);
         if (!o || p->given[row] || skipped) continue;
         int code = take_value(p, o, row, o->value, words->items[used++]);
         if (code >= 0) return code;
@@ -303,7 +310,7 @@ static bool variable_name(const char *name, char out[MN_OPTION_NAME_BYTES + 8]) 
 static int take_environment(parse *p) {
     mn_option_walk walk = {.at = p->usage->options};
     const mn_option *o;
-    for (int row = 0; (o = mn_option_next(&walk)); row++) {
+    for (int row = 0; row < MN_MAX_OPTIONS && (o = mn_option_next(&walk)); row++) {
         char name[MN_OPTION_NAME_BYTES], variable[MN_OPTION_NAME_BYTES + 8];
         bool asked = !p->given[row] && o->kind != MN_OPT_HEADING && !(o->traits & MN_OPT_NOT_FROM_ENV);
         for (const char *at = o->names; asked && mn_option_next_name(o, &at, name);) {

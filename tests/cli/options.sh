@@ -53,6 +53,8 @@ refuses '^mnemo run: -n was given twice; it takes one value' run hello -n 1 -n 2
 refuses '^mnemo run: --ctx-size is -c, and that was given before' run hello -c 4096 --ctx-size=4096
 refuses 'does not know what to do with "and more"' run "$model" hello 'and more'
 refuses 'does not know what to do with "hello"' run -p hi hello
+refuses 'a model was given by -m, and "other.gguf" is a second one' run -m "$model" other.gguf
+refuses 'a model was given by --model, and "other.gguf" is a second one' info --model "$model" other.gguf
 [ "$(tell -m "$model" -p 'Once upon' -n 12 -s 7 --temp 1 --top-k 3 -q --raw --raw -r zzzz -r yyyy)" = "$wanted" ]
 
 # What is not here: the option of another program, or a slip.
