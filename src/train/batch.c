@@ -36,6 +36,12 @@ static mn_status open_patterns(mn_train_batch *b, const char *attn, mn_error *er
     const mn_config *c = &b->model->config;
     mn_pattern pattern;
     MN_TRY(mn_pattern_parse(attn, &pattern, err));
+    const unsigned unfit = MN_PATTERN_REPOSITIONS | MN_PATTERN_EVICTS | MN_PATTERN_COMPRESSIVE | MN_PATTERN_RECURRENT;
+    if (mn_pattern_is_dynamic(&pattern) || pattern.kind->traits & unfit)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "positions.attn = %s: training takes patterns whose keys are fixed by their places, as window:W "
+                       "or bigbird:B,W,G,R.",
+                       attn);
     b->patterns = calloc((size_t)c->n_layers, sizeof *b->patterns);
     if (!b->patterns) return no_memory(err);
     for (int layer = 0; layer < c->n_layers; layer++) {

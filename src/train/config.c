@@ -49,10 +49,6 @@ static const key keys[] = {
     {"model", "experts-used", KEY_INT, CONFIG(experts_used), "2", 1, 65536, NULL, "experts per token"},
     {"model", "rope-base", KEY_NUMBER, CONFIG(rope_base), "10000", 1, 1e12, NULL, "base of RoPE"},
     {"model", "untied", KEY_BOOL, CONFIG(untied), "false", 0, 0, NULL, "an output matrix of its own"},
-    {"model", "infini-segment", KEY_INT, CONFIG(infini_segment), "0", 0, 1 << 20, NULL,
-     "mnemo: segments of so many tokens and a compressive memory (0: none, or the model's)"},
-    {"model", "infini-update", KEY_TEXT, CONFIG(infini_update), "delta-exact", 0, 0, NULL, "linear delta delta-exact"},
-    {"model", "infini-feature", KEY_TEXT, CONFIG(infini_feature), "silu-l2", 0, 0, NULL, "silu-l2 elu1"},
 
     {"positions", "scaling", KEY_TEXT, CONFIG(rope_scaling), "", 0, 0, NULL, "none linear ntk yarn (the model's)"},
     {"positions", "scale", KEY_NUMBER, CONFIG(rope_scale), "0", 0, 1e6, NULL, "factor (0: window / trained window)"},
@@ -60,7 +56,7 @@ static const key keys[] = {
     {"positions", "orig-ctx", KEY_INT, CONFIG(rope_orig_ctx), "0", 0, INT32_MAX, NULL,
      "trained window (0: the model's)"},
     {"positions", "attn", KEY_TEXT, CONFIG(attn), "", 0, 0, NULL,
-     "attention pattern while training; shift: LongLoRA's shifted sparse attention"},
+     "attention pattern while training, as window:256 (mnemo attn list); none that looks at queries"},
 
     {"train", "out", KEY_TEXT, CONFIG(out), "", 0, 0, NULL, "GGUF to write"},
     {"train", "run", KEY_TEXT, CONFIG(run), "", 0, 0, NULL, "folder of checkpoint, log, curve and card (OUT.run)"},
@@ -116,12 +112,8 @@ static const key keys[] = {
     {"loss", "value", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_VALUE), "3", 0, 1e3, NULL, "of an answer"},
     {"loss", "prompt", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_PROMPT), "0", 0, 1e3, NULL,
      "of a conversation's turns that are not the model's"},
-    {"loss", "teacher", KEY_TEXT, CONFIG(teacher), "", 0, 0, NULL, "GGUF to distil from"},
-    {"loss", "teacher-share", KEY_NUMBER, CONFIG(teacher_share), "0.5", 0, 1, NULL, "of its divergence in the loss"},
-    {"loss", "temperature", KEY_NUMBER, CONFIG(temperature), "1", 0.01, 100, NULL, "of both distributions"},
     {"loss", "balance", KEY_NUMBER, CONFIG(balance), "0.01", 0, 100, NULL, "of the auxiliary loss of experts"},
     {"loss", "balance-bias", KEY_BOOL, CONFIG(balance_bias), "false", 0, 0, NULL, "DeepSeek-V3's rule instead of it"},
-    {"loss", "gate", KEY_NUMBER, CONFIG(gate_loss), "0.3", 0, 100, NULL, "of the labels of write gates"},
 
     {"group", "match", KEY_TEXT, GROUP(match), "", 0, 0, NULL, "tensor names with wildcards: *_conv.* *_norm.*"},
     {"group", "rate", KEY_NUMBER, GROUP(rate), "-1", 0, 10, NULL, "learning rate (the training's)"},

@@ -4,7 +4,7 @@
  *     [positions]             extension of the window: scaling, scale, freq-base
  *     [train]                 window, batch, steps, optimiser, rates, checkpoints
  *     [lora]                  rank > 0: only adapters are trained
- *     [loss]                  what a token weighs, by what it is for; teacher; balance of experts
+ *     [loss]                  what a token weighs, by what it is for; balance of experts
  *     [group NAME]            tensors that match a pattern get a rate, a decay, an optimiser of their own
  *     [source NAME]           texts, or needles in a haystack of texts, and their share
  *
@@ -50,8 +50,6 @@ typedef struct mn_train_config {
     int64_t layers, embd, heads, kv_heads, head_dim, ff, experts, experts_used;
     double rope_base;
     bool untied;
-    int64_t infini_segment; /* > 0: a model of our own gets a compressive memory with segments of so many tokens */
-    const char *infini_update, *infini_feature;
     /* [positions] */
     const char *rope_scaling;
     double rope_scale, rope_freq_base;
@@ -72,8 +70,7 @@ typedef struct mn_train_config {
     bool lora_norms, lora_embeddings;
     /* [loss] */
     double role_weights[MN_ROLE_COUNT];
-    const char *teacher;
-    double teacher_share, temperature, balance, gate_loss;
+    double balance;
     bool balance_bias; /* DeepSeek-V3's rule instead of a loss */
     /* [group ...], [source ...] */
     mn_train_group groups[MN_MAX_GROUPS];

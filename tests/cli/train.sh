@@ -1,0 +1,17 @@
+# The recipes that ship: a few steps of each, a training that goes on, adapters beside a model and merged into it.
+source "${0%/*}/support.bash" "$1"
+mnemo=$(realpath "$mnemo")
+cd "$MNEMO_SOURCE_DIR"
+few=(steps=4 warmup=1 validate-steps=2 validation-windows=2)
+
+"$mnemo" train models/recipes/toy.ini "${few[@]}" out="$temp/toy.gguf" 2>"$temp/said"
+grep -q 'step 4/4, loss [0-9.]*, validation' "$temp/said" || fail 'no last step:' "$(cat "$temp/said")"
+"$mnemo" train models/recipes/toy.ini "${few[@]}" steps=6 out="$temp/toy.gguf" 2>"$temp/said" || true
+"$mnemo" run -q -m "$temp/toy.gguf" 'It is a truth' -n 4 >/dev/null
+[ -s "$temp/toy.gguf.run/loss.svg" ] || fail 'no picture of the loss'
+
+"$mnemo" train models/recipes/lora.ini "${few[@]}" out="$temp/lora.gguf" 2>/dev/null
+"$mnemo" convert models/default.gguf "$temp/merged.gguf" --merge-lora "$temp/lora.gguf" 2>"$temp/said"
+grep -q "matrices of .*lora.gguf added" "$temp/said" || fail 'nothing merged:' "$(cat "$temp/said")"
+beside=$("$mnemo" run -q -m models/default.gguf --lora "$temp/lora.gguf" 'Once upon a time' -n 6 --temp 0)
+[ -n "$beside" ] || fail 'no answer beside an adapter'
