@@ -60,8 +60,14 @@ static size_t blank_bytes(const char *text, size_t bytes) {
     return bytes > 1 && !memcmp(text, "\xc2\xa0", 2) ? 2 : 0;
 }
 
-/* Without soft hyphens, which only tell where a word may be parted. */
+/* Without soft hyphens, which only tell where a word may be parted; a CR, which markup may spell, is a line end. */
 static void put_word(mn_strbuf *out, const char *text, size_t bytes) {
+    for (const char *cr; (cr = memchr(text, '\r', bytes));) {
+        put_word(out, text, (size_t)(cr - text));
+        mn_strbuf_putc(out, '\n');
+        bytes -= (size_t)(cr + 1 - text);
+        text = cr + 1;
+    }
     for (const char *hyphen; (hyphen = memmem(text, bytes, "\xc2\xad", 2));) {
         size_t n = (size_t)(hyphen - text);
         mn_strbuf_put(out, text, n);

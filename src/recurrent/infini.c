@@ -189,7 +189,7 @@ static void gate_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
         int64_t head = i % shape->n_kv_heads;
         float from_key =
             job->kernels->vec.dot(job->w_key + head * shape->k_dim, job->k + i * shape->k_dim, shape->k_dim);
-        float b = sigmoid(job->out[i] + job->bias[head] + from_key);
+        float b = sigmoid(job->out[i] + (job->bias ? job->bias[head] : 0) + from_key);
         job->out[i] = b <= job->threshold ? 0 : b;
     }
 }

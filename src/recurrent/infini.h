@@ -61,7 +61,7 @@ mn_status mn_infini_step(const mn_compute *c, const mn_infini *shape, void *stat
 
 /* Write gates of delta-exact. gates [n_rows, n_kv_heads] holds w_write . y, y the layer's normed input, and becomes
  *   b = sigmoid(gates + bias + w_key . k), 0 where b <= threshold
- * bias [n_kv_heads], w_key [n_kv_heads, k_dim], k as in mn_infini_step. */
+ * bias [n_kv_heads] (NULL = 0), w_key [n_kv_heads, k_dim], k as in mn_infini_step. */
 void mn_infini_write_gates(const mn_compute *c, const mn_infini *shape, float *gates, const float *bias,
                            const float *w_key, const float *k, float threshold, int64_t n_rows);
 

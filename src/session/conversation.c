@@ -38,6 +38,7 @@ mn_status mn_conversation_add(mn_conversation *c, mn_entry_kind kind, const char
 }
 
 void mn_conversation_remove(mn_conversation *c, size_t first, size_t n) {
+    if (n == 0) return;
     for (size_t i = first; i < first + n; i++) release_entry(&c->entries[i]);
     memmove(c->entries + first, c->entries + first + n, (c->n - first - n) * sizeof *c->entries);
     c->n -= n;

@@ -26,7 +26,7 @@ static void entities_are_characters(void **state) {
 static void lists_and_preformatted_text_keep_their_shape(void **state) {
     (void)state;
     assert_page("<p>Shop:<ul><li>tea<li><p>milk</p><ol><li>cold<li>warm</ol></li></ul>then"
-                "<pre>\nif (a)\n    b;\n</pre>end",
+                "<pre>\nif (a)&#13;    b;\n</pre>end",
                 "Shop:\n\n- tea\n- milk\n\n  1. cold\n  2. warm\n\nthen\n\nif (a)\n    b;\n\nend");
 }
 
