@@ -51,7 +51,8 @@ mn_status mn_model_options_engine(mn_model_options *o, bool exact, mn_engine **e
     MN_TRY(mn_model_file_find(&o->model, err));
     char *template;
     MN_TRY(mn_chat_template_given(o->chat_template, &template, err));
-    mn_engine_params params = {.n_threads = (int)o->n_threads, .exact = exact, .chat_template = template, .lora = o->lora};
+    mn_engine_params params = {
+        .n_threads = (int)o->n_threads, .exact = exact, .chat_template = template, .lora = o->lora};
     mn_status status = mn_engine_open(o->model, &params, engine, err);
     free(template);
     MN_TRY(status);

@@ -176,7 +176,8 @@ mn_status mn_positions_changes(const mn_train_config *c, const mn_config *model,
     bool scales = *scaling && strcmp(scaling, "none");
     double base = c->rope_freq_base, d = model->rope.n_rot;
     double factor = c->rope_scale > 0 ? c->rope_scale : MN_MAX((double)c->window / (double)trained_window(c, model), 1);
-    if (!scales && base <= 0 && c->window > MN_MAX(model->n_ctx_train, c->rope_orig_ctx)) return refuse_window(c, model, err);
+    if (!scales && base <= 0 && c->window > MN_MAX(model->n_ctx_train, c->rope_orig_ctx))
+        return refuse_window(c, model, err);
     if (scales && strcmp(scaling, "yarn") && strcmp(scaling, "linear") && strcmp(scaling, "ntk"))
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "positions are scaled by \"%s\"; a model is extended by yarn, linear or ntk.", scaling);

@@ -25,8 +25,9 @@ typedef struct gradient_operand {
 gradient_operand gradient_operand_create(size_t n, double scale, uint64_t seed);
 void gradient_operand_free(gradient_operand *operand);
 
-/* Runs fn at every level that is to be tested (levels.h), in exact mode or both, with one thread and with two; fails unless
- * `bytes` of results, which fn leaves in out, are the same with both. fn is told with how many threads it runs. */
+/* Runs fn at every level that is to be tested (levels.h), in exact mode or both, with one thread and with two; fails
+ * unless `bytes` of results, which fn leaves in out, are the same with both. fn is told with how many threads it runs.
+ */
 typedef void gradient_run_fn(const mn_compute *c, void *arg);
 void gradient_for_levels(gradient_run_fn *fn, void *arg, const void *out, size_t bytes, bool fast_too,
                          gradient_run_fn *check);
