@@ -28,7 +28,7 @@ typedef struct mn_attend_grad {
 /* Adds to d_q, d_k and d_v. a: the call as the forward had it, with out and lse as it left them; kv holds the keys and
  * values that it read (the cache's pages of any type, to be taken as constants where that type rounds). Gradients
  * overlap none of them. c->exact, and levels that do not multiply bf16: f32, within 1e-5 of the largest gradient while
- * |scores| <= 16; else operands are rounded to bf16, 2^-9 relative each. MN_ERR_UNSUPPORTED for calls in several parts
+ * |scores| <= 16; else operands are rounded to bf16, 2^-8 relative each. MN_ERR_UNSUPPORTED for calls in several parts
  * (sums, first_key, end_key) and for a->mla (mla_backward.h); MN_ERR_ARGUMENT without lse; MN_ERR_MEMORY when scratch
  * ends. */
 mn_status mn_flash_backward(const mn_compute *c, const mn_attend *a, const mn_attend_grad *g, mn_error *err);

@@ -249,10 +249,11 @@ mn_status mn_matmul_run(const mn_compute *c, const mn_matmul_task *tasks, int n_
         p->n_out = p->task.w->ne[p->task.transposed ? 0 : 1];
         if (p->task.w_row_bytes == 0) p->task.w_row_bytes = mn_tensor_row_bytes(p->task.w);
         p->stream = wants_stream(p, n_rows);
-        p->few_rows = p->task.path->few && n_rows > 1 && n_rows <= p->task.path->few_rows && p->n_out >= FEW_OUTPUTS &&
-                      !p->task.transposed && !p->task.add;
-        p->lone_row = n_rows == 1 && p->task.path->row && !p->task.transposed && !p->task.add &&
-                      p->task.path == mn_matmul_choose_path(c, p->task.w->type, 1);
+        /* Kernels that read W as it is stored are for W of their path's own type, which training may not have. */
+        const mn_matmul_path *path = p->task.path;
+        bool own = !p->task.transposed && !p->task.add && path == mn_matmul_choose_path(c, p->task.w->type, n_rows);
+        p->few_rows = own && path->few && n_rows > 1 && n_rows <= path->few_rows && p->n_out >= FEW_OUTPUTS;
+        p->lone_row = own && path->row && n_rows == 1;
         split(p, n_rows, n_threads);
         p->first_item = n_items;
         n_items += p->n_items;

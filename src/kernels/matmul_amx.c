@@ -1,5 +1,5 @@
 /* Many rows: 32 rows by 32 outputs, multiplied by tdpbf16ps in tiles of 16 by 16. Activations and weights of every type
- * but f32 are rounded to bf16, the quantised ones after they were scaled: one rounding of 2^-9 each, where the bytes of
+ * but f32 are rounded to bf16, the quantised ones after they were scaled: one rounding of 2^-8 each, where the bytes of
  * the level below round an activation to 1/254 of the largest of 32. docs/decisions/tiles-of-bf16.md says why not tiles
  * of bytes.
  */

@@ -9,7 +9,7 @@
  *
  * Exact (mn_compute.exact), and at levels that do not multiply bf16: f32 products, within n 2^-24 sum |a b| of the
  * true value over the n terms of a sum. Fast at levels that do (avx512bf16, amx): both factors are rounded to bf16,
- * 2^-9 relative each, and summed in f32. A result does not depend on the number of threads, bit for bit.
+ * 2^-8 relative each, and summed in f32. A result does not depend on the number of threads, bit for bit.
  */
 #ifndef MN_KERNELS_MATMUL_BACKWARD_H
 #define MN_KERNELS_MATMUL_BACKWARD_H

@@ -2,7 +2,6 @@
  * result must not depend on the number of threads.
  */
 #include "support/levels.h"
-#include "support/levels.h"
 #include "support/support.h"
 
 #include "base/random.h"
@@ -17,8 +16,9 @@ typedef struct shape {
     int n_rows, n_in, n_out;
 } shape;
 
-static const shape shapes[] = {{1, 1, 1},     {3, 5, 7},       {17, 33, 31},   {64, 64, 64},    {40, 256, 70},
-                               {70, 300, 65}, {513, 192, 100}, {600, 48, 520}, {530, 512, 257}, {1100, 17, 40}};
+static const shape shapes[] = {{1, 1, 1},      {9, 33, 31},     {3, 5, 7},     {17, 33, 31},
+                               {64, 64, 64},   {40, 256, 70},   {70, 300, 65}, {513, 192, 100},
+                               {600, 48, 520}, {530, 512, 257}, {1100, 17, 40}};
 static const mn_dtype types[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0, MN_Q4_0, MN_Q4_K, MN_Q6_K};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes, N_TYPES = sizeof types / sizeof *types, GAP = 3 };
 

@@ -4,7 +4,6 @@
  */
 #include "support/gradient.h"
 #include "support/levels.h"
-#include "support/levels.h"
 #include "support/support.h"
 
 #include "kernels/kernels.h"
