@@ -1,12 +1,12 @@
 #include "document/kind.h"
 
 #include "base/checked.h"
+#include "document/html.h"
 
 #include <string.h>
 #include <strings.h>
 
 #ifdef MNEMO_HAVE_LIBXML2
-#include "document/html.h"
 #define WITH_XML(format) format
 #else
 #define WITH_XML(format) NULL
@@ -159,9 +159,7 @@ static bool ends_with(const char *name, const char *ending) {
 }
 
 static bool looks_like_html(const mn_reading *r) {
-#ifdef MNEMO_HAVE_LIBXML2
     if (mn_document_looks_like_html(r->data, r->bytes)) return true;
-#endif
     return (ends_with(r->name, ".html") || ends_with(r->name, ".htm") || ends_with(r->name, ".xhtml")) &&
            memchr(r->data, '<', r->bytes);
 }
