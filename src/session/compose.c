@@ -16,12 +16,19 @@ mn_status mn_compose_chat(const mn_engine *e, const mn_chat_message *messages, s
     return mn_chat_tokens(e->tokenizer, e->chat_template, messages, n_messages, NULL, &out->data, &out->n, err);
 }
 
+/* Blanks at the end of a document carry nothing, and a small model that has not met them there answers worse. */
+static size_t without_blanks_at_end(const char *document) {
+    size_t n = strlen(document);
+    while (n > 0 && strchr(" \t\r\n", document[n - 1])) n--;
+    return n;
+}
+
 /* Replaces {document} and {prompt} in the ask template, each where it stands: what they hold is not searched again. */
 static void fill_template(mn_strbuf *text, const char *template, const char *document, const char *prompt) {
     static const char document_mark[] = "{document}", prompt_mark[] = "{prompt}";
     for (const char *p = template; *p;) {
         if (!strncmp(p, document_mark, sizeof document_mark - 1)) {
-            mn_strbuf_puts(text, document);
+            mn_strbuf_put(text, document, without_blanks_at_end(document));
             p += sizeof document_mark - 1;
         } else if (!strncmp(p, prompt_mark, sizeof prompt_mark - 1)) {
             mn_strbuf_puts(text, prompt);

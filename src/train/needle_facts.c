@@ -19,8 +19,10 @@ enum { N_ATTRIBUTES = sizeof attributes / sizeof *attributes };
 
 /* The first form is the usual one. %1$s: the attribute, %2$s: the key. A value follows. */
 static const char *const statement_forms[] = {
-    "The %1$s of %2$s is ", "The %1$s for %2$s is ",        "Remember that the %1$s of %2$s is ",
-    "%2$s has the %1$s ",   "One of the %1$ss of %2$s is ", "The %1$s of %2$s: ",
+    "The %1$s of %2$s is ", "The %1$s for %2$s is ",          "Remember that the %1$s of %2$s is ",
+    "%2$s has the %1$s ",   "One of the %1$ss of %2$s is ",   "The %1$s of %2$s: ",
+    "%2$s's %1$s is ",      "Note that the %1$s of %2$s is ", "The %1$s of %2$s was ",
+    "The %1$s of %2$s = ",  "For %2$s the %1$s is ",
 };
 static const char *const question_forms[] = {
     "What is the %1$s of %2$s?",
@@ -30,6 +32,16 @@ static const char *const question_forms[] = {
     "What %1$s was given for %2$s?",
     "Can you give me the %1$s of %2$s?",
     "What is the %1$s for %2$s mentioned in the text?",
+    "What is %2$s's %1$s?",
+    "What's the %1$s of %2$s?",
+    "The %1$s of %2$s is?",
+    "Give me the %1$s of %2$s.",
+    "According to the text, what is the %1$s of %2$s?",
+    "What was the %1$s of %2$s?",
+    "Do you remember the %1$s of %2$s?",
+    "Find the %1$s of %2$s.",
+    "I need the %1$s of %2$s. What is it?",
+    "Please state the %1$s of %2$s.",
 };
 
 static const char *pick(mn_random *rng, const char *const *forms, size_t n, bool varied) {
@@ -77,17 +89,16 @@ static void draw_key_value(mn_random *rng, const mn_needle_params *p, const mn_f
 
 static void draw_values(mn_random *rng, const mn_needle_params *p, const mn_fact_style *style, mn_fact *f) {
     static const char *const forms[] = {"What are all the %1$ss of %2$s?", "What are the %1$ss of %2$s?",
-                                        "What are all the %1$ss for %2$s mentioned in the text?"};
+                                        "What are all the %1$ss for %2$s mentioned in the text?",
+                                        "List all the %1$ss of %2$s."};
     draw_key_value(rng, p, style, f);
     const char *key = strstr(f->restated, " of ") + 4;
     mn_word key_text, name;
-    snprintf(key_text.text, sizeof key_text.text, "%.*s", (int)strcspn(key, " "), key);
+    snprintf(key_text.text, sizeof key_text.text, "%.*s", (int)(strlen(key) - strlen(" is ")), key);
     snprintf(name.text, sizeof name.text, "%.*s", (int)(key - 4 - (f->restated + 4)), f->restated + 4);
     snprintf(f->question, MN_FACT_BYTES, pick(rng, forms, sizeof forms / sizeof *forms, style->varied), name.text,
              key_text.text);
 }
-
-#pragma GCC diagnostic pop
 
 /* Variables of capitals: "VAR QX". */
 static void draw_variable(mn_random *rng, char out[8]) {
@@ -111,7 +122,10 @@ static void draw_chain(mn_random *rng, const mn_needle_params *p, const mn_fact_
     size_t used = 0;
     for (int i = style->n_hops; i >= 0; i--)
         used += (size_t)snprintf(f->restated + used, sizeof f->restated - used, "VAR %s = ", names[i]);
-    snprintf(f->question, sizeof f->question, "What is the value of VAR %s?", names[style->n_hops]);
+    static const char *const questions[] = {"What is the value of VAR %s?", "What is VAR %s?",
+                                            "What value does VAR %s have?", "Tell me the value of VAR %s."};
+    snprintf(f->question, sizeof f->question, pick(rng, questions, sizeof questions / sizeof *questions, style->varied),
+             names[style->n_hops]);
     snprintf(f->value, sizeof f->value, "%s", f->statements[0].value);
     snprintf(f->closing, sizeof f->closing, ".");
 }
@@ -120,19 +134,34 @@ static void draw_json(mn_random *rng, const mn_needle_params *p, const mn_fact_s
     mn_word key = style->attribute % 2 ? mn_draw_hex(rng, 8) : mn_draw_word(rng, p->corpus, p->side);
     snprintf(f->statements[0].before, MN_FACT_BYTES, "\"%s\": \"", key.text);
     snprintf(f->statements[0].after, MN_FACT_BYTES, "\",\n");
-    snprintf(f->question, MN_FACT_BYTES, "What is the value of key \"%s\"?", key.text);
+    static const char *const questions[] = {"What is the value of key \"%s\"?", "What is the value of \"%s\"?",
+                                            "Which value does the key \"%s\" have?"};
+    snprintf(f->question, MN_FACT_BYTES, pick(rng, questions, sizeof questions / sizeof *questions, style->varied),
+             key.text);
     snprintf(f->restated, sizeof f->restated, "\"%s\": \"", key.text);
     snprintf(f->closing, sizeof f->closing, "\"");
     set_value(f, draw_value(rng, p, (value_type)mn_random_below(rng, 3)).text);
 }
 
+#pragma GCC diagnostic pop
+
 static void draw_passkey(mn_random *rng, const mn_fact_style *style, mn_fact *f) {
-    static const char *const questions[] = {"What is the pass key?", "What is the pass key in the text?",
-                                            "Tell me the pass key."};
+    static const char *const questions[] = {
+        "What is the pass key?",
+        "What is the pass key in the text?",
+        "Tell me the pass key.",
+        "What's the pass key?",
+        "What is the pass key mentioned in the text?",
+        "Which pass key were you told?",
+        "Find the pass key.",
+        "What was the pass key?",
+        "The pass key is?",
+    };
     mn_word value = mn_draw_digits(rng, mn_random_below(rng, 4) ? 5 : 3 + (int)mn_random_below(rng, 5));
     snprintf(f->statements[0].before, MN_FACT_BYTES, "The pass key is ");
     snprintf(f->statements[0].after, MN_FACT_BYTES, ". Remember it. %s is the pass key. ", value.text);
-    snprintf(f->question, MN_FACT_BYTES, "%s", pick(rng, questions, 3, style->varied));
+    snprintf(f->question, MN_FACT_BYTES, "%s",
+             pick(rng, questions, sizeof questions / sizeof *questions, style->varied));
     snprintf(f->restated, sizeof f->restated, "The pass key is ");
     snprintf(f->closing, sizeof f->closing, ".");
     set_value(f, value.text);
@@ -142,7 +171,7 @@ mn_fact_style mn_fact_style_draw(mn_random *rng, const mn_needle_params *p) {
     int hops = p->min_hops + (int)mn_random_below(rng, (uint32_t)(p->max_hops - p->min_hops + 1));
     return (mn_fact_style){.attribute = mn_random_below(rng, 2) ? (int)mn_random_below(rng, N_ATTRIBUTES) : -1,
                            .n_hops = hops < MN_MAX_HOPS ? hops : MN_MAX_HOPS,
-                           .varied = mn_random_below(rng, 3) == 0};
+                           .varied = mn_random_below(rng, 5) < 2};
 }
 
 void mn_fact_draw(mn_random *rng, const mn_needle_params *p, const mn_fact_style *style, mn_fact *f) {

@@ -68,9 +68,19 @@ mn_word mn_draw_word(mn_random *rng, const mn_corpus *corpus, mn_word_side side)
     return draw_from_corpus(rng, corpus, false, side, &w) ? w : from_syllables(rng, false, side);
 }
 
+/* "John Hope": two names, as people and places have them. */
+static bool draw_two_names(mn_random *rng, const mn_corpus *corpus, mn_word_side side, mn_word *out) {
+    mn_word first, second;
+    if (!draw_from_corpus(rng, corpus, true, side, &first)) return false;
+    if (!draw_from_corpus(rng, corpus, true, side, &second)) return false;
+    snprintf(out->text, sizeof out->text, "%.20s %.20s", first.text, second.text);
+    return true;
+}
+
 mn_word mn_draw_name(mn_random *rng, const mn_corpus *corpus, mn_word_side side) {
     uint32_t kind = mn_random_below(rng, 10);
     mn_word w;
+    if (kind == 0 && draw_two_names(rng, corpus, side, &w)) return w;
     if (kind < 7 && draw_from_corpus(rng, corpus, true, side, &w)) return w;
     return kind < 9 ? from_syllables(rng, true, side) : mn_draw_word(rng, corpus, side);
 }

@@ -12,7 +12,7 @@ static const char chatml[] = "{% for m in messages %}{{ '<|im_start|>' + m.role 
                              "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 /* tiny-qwen3 with two of its tokens turned into control tokens, and a chat template if wanted. */
-static void write_model(const char *path, const char *template) {
+static void write_model(const char *path, const char *template, const char *ask_template) {
     mn_gguf *in;
     mn_gguf_writer *out;
     mn_error err;
@@ -20,22 +20,25 @@ static void write_model(const char *path, const char *template) {
     assert_ok(mn_gguf_writer_create(&out, &err), err);
     for (int64_t i = 0; i < mn_gguf_n_kv(in); i++) mn_gguf_put_kv(out, mn_gguf_kv_at(in, i));
     if (template) mn_gguf_put_string(out, "tokenizer.chat_template", template);
+    if (ask_template) mn_gguf_put_string(out, "mnemo.ask_template", ask_template);
     for (int64_t i = 0; i < mn_gguf_n_tensors(in); i++) mn_gguf_put_tensor(out, mn_gguf_tensor_at(in, i));
     assert_ok(mn_gguf_write(out, path, NULL, NULL, &err), err);
     mn_gguf_writer_destroy(out);
     mn_gguf_close(in);
 }
 
-static mn_engine *open_engine(const char *template, int n_threads) {
+static mn_engine *open_with(const char *template, const char *ask_template, int n_threads) {
     mn_engine *engine;
     mn_error err;
     char path[4096];
     snprintf(path, sizeof path, "%s", temp_path("compose.gguf"));
-    write_model(path, template);
+    write_model(path, template, ask_template);
     assert_ok(mn_engine_open(path, &(mn_engine_params){.n_threads = n_threads}, &engine, &err), err);
     remove(path); /* stays mapped */
     return engine;
 }
+
+static mn_engine *open_engine(const char *template, int n_threads) { return open_with(template, NULL, n_threads); }
 
 /* The text of ids, control tokens spelled out; the caller frees it. */
 static char *text_of(const mn_engine *engine, const mn_tokens *tokens) {
@@ -67,6 +70,17 @@ static void joins_document_and_question(void **state) {
     assert_prompt(plain, "{prompt}", "the {document}", false, "{prompt}\nthe {document}");
     mn_engine_close(chat);
     mn_engine_close(plain);
+}
+
+/* Each mark is replaced where it stands and never in what was put in; blanks at a document's end are dropped. */
+static void ask_templates_are_filled(void **state) {
+    (void)state;
+    mn_engine *ask = open_with(NULL, "{document}|{prompt}|", 1);
+    assert_prompt(ask, "the text", "why?", false, "the text|why?|");
+    assert_prompt(ask, " the text \n\t\r\n ", "why? ", false, " the text|why? |");
+    assert_prompt(ask, "{prompt}", "{document}", false, "{prompt}|{document}|");
+    assert_prompt(ask, "the text ", "why?", true, "the text why?");
+    mn_engine_close(ask);
 }
 
 static void system_messages_need_a_template(void **state) {
@@ -164,6 +178,7 @@ static void stop_texts_end_the_answer_unseen(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joins_document_and_question),
+        cmocka_unit_test(ask_templates_are_filled),
         cmocka_unit_test(system_messages_need_a_template),
         cmocka_unit_test(user_text_cannot_forge_control_tokens),
         cmocka_unit_test(same_seed_same_text_at_any_thread_count),
