@@ -12,7 +12,15 @@
 
 enum { MAX_LINE = 190, MAX_FILE_BYTES = 1 << 20, SECTION_BYTES = 2 * MN_NAME_BYTES };
 
-typedef enum key_type { KEY_TEXT, KEY_INT, KEY_NUMBER, KEY_BOOL, KEY_CHOICE } key_type;
+typedef enum key_type {
+    KEY_TEXT,
+    KEY_ESCAPED, /* a text in which \n is a line end and \\ a backslash */
+    KEY_PATHS,   /* a list with blanks between, "..." around what holds blanks; further lines of a file add to it */
+    KEY_INT,
+    KEY_NUMBER,
+    KEY_BOOL,
+    KEY_CHOICE
+} key_type;
 
 typedef struct key {
     const char *section, *name;
@@ -35,7 +43,7 @@ static const key keys[] = {
     {"model", "vocab-from", KEY_TEXT, CONFIG(vocab_from), "", 0, 0, NULL,
      "tokenizer: a GGUF or a SentencePiece .model"},
     {"model", "name", KEY_TEXT, CONFIG(name), "", 0, 0, NULL, "general.name of what is written"},
-    {"model", "ask-template", KEY_TEXT, CONFIG(ask_template), "", 0, 0, NULL,
+    {"model", "ask-template", KEY_ESCAPED, CONFIG(ask_template), "", 0, 0, NULL,
      "how a document and a prompt become text: {document} {prompt}, \\n for a line end"},
     {"model", "arch", KEY_TEXT, CONFIG(arch), "llama", 0, 0, NULL, "llama mnemo qwen2 qwen3"},
     {"model", "layers", KEY_INT, CONFIG(layers), "0", 0, 10000, NULL, "layers"},
@@ -60,7 +68,8 @@ static const key keys[] = {
 
     {"train", "out", KEY_TEXT, CONFIG(out), "", 0, 0, NULL, "GGUF to write"},
     {"train", "run", KEY_TEXT, CONFIG(run), "", 0, 0, NULL, "folder of checkpoint, log, curve and card (OUT.run)"},
-    {"train", "type", KEY_TEXT, CONFIG(type), "f16", 0, 0, NULL, "type of the matrices written"},
+    {"train", "type", KEY_TEXT, CONFIG(type), "", 0, 0, NULL,
+     "type of the matrices written (f16; of adapters merged: what the model has)"},
     {"train", "window", KEY_INT, CONFIG(window), "512", 8, INT32_MAX, NULL, "tokens of a training window"},
     {"train", "batch", KEY_INT, CONFIG(batch), "8", 1, 65536, NULL, "windows at once"},
     {"train", "accumulate", KEY_INT, CONFIG(accumulate), "1", 1, 65536, NULL, "batches whose gradients make one step"},
@@ -100,11 +109,13 @@ static const key keys[] = {
     {"lora", "norms", KEY_BOOL, CONFIG(lora_norms), "false", 0, 0, NULL, "train norms too (LongLoRA's +)"},
     {"lora", "embeddings", KEY_BOOL, CONFIG(lora_embeddings), "false", 0, 0, NULL,
      "train the token table too (the same)"},
+    {"lora", "merge", KEY_BOOL, CONFIG(lora_merge), "false", 0, 0, NULL,
+     "write the model with the adapters merged into it, in the place of the adapters"},
 
     {"loss", "text", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_TEXT), "1", 0, 1e3, NULL,
      "weight of ordinary text"},
     {"loss", "needle", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_NEEDLE), "0.15", 0, 1e3, NULL, "of a needle"},
-    {"loss", "needle_value", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_NEEDLE_VALUE), "0", 0, 1e3, NULL,
+    {"loss", "needle-value", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_NEEDLE_VALUE), "0", 0, 1e3, NULL,
      "its value"},
     {"loss", "question", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_QUESTION), "0", 0, 1e3, NULL, "of a question"},
     {"loss", "restated", KEY_NUMBER, ROLE(CONFIG(role_weights), MN_ROLE_RESTATED), "1.5", 0, 1e3, NULL,
@@ -121,8 +132,8 @@ static const key keys[] = {
     {"group", "optimiser", KEY_CHOICE, GROUP(optimiser), "-1", 0, 0, "adamw muon", "(the training's)"},
     {"group", "freeze", KEY_BOOL, GROUP(freeze), "false", 0, 0, NULL, "leave as it is"},
 
-    {"source", "paths", KEY_TEXT, SOURCE(paths), "", 0, 0, NULL,
-     "files and folders: text, or .jsonl with text or messages"},
+    {"source", "paths", KEY_PATHS, SOURCE(paths), "", 0, 0, NULL,
+     "files and folders: text, or .jsonl with text or messages; \"...\" around blanks, more lines for more"},
     {"source", "needles", KEY_TEXT, SOURCE(needles), "", 0, 0, NULL,
      "key-value chain json passkey values copy, in a haystack of the texts (else the texts themselves)"},
     {"source", "weight", KEY_NUMBER, SOURCE(weight), "1", 0, 1e6, NULL, "share of the documents, over the sum of all"},
@@ -135,7 +146,7 @@ static const key keys[] = {
     {"source", "filler", KEY_NUMBER, SOURCE(filler), "0.1", 0, 1, NULL, "share of haystacks that are filler"},
     {"source", "text", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_TEXT), "-1", 0, 1e3, NULL, "as in [loss], here"},
     {"source", "needle", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_NEEDLE), "-1", 0, 1e3, NULL, "the same"},
-    {"source", "needle_value", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_NEEDLE_VALUE), "-1", 0, 1e3, NULL,
+    {"source", "needle-value", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_NEEDLE_VALUE), "-1", 0, 1e3, NULL,
      "the same"},
     {"source", "question", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_QUESTION), "-1", 0, 1e3, NULL, "the same"},
     {"source", "restated", KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_RESTATED), "-1", 0, 1e3, NULL, "the same"},
@@ -189,10 +200,48 @@ static bool read_bool(const char *text, bool *out) {
     return i >= 0;
 }
 
-static bool store(mn_train_config *c, const key *k, void *base, const char *text) {
+static const char *unescaped(mn_train_config *c, const char *text) {
+    char *out = mn_arena_alloc(&c->arena, strlen(text) + 1, 1), *to = out;
+    for (; out && *text; text++) {
+        bool escape = text[0] == '\\' && (text[1] == 'n' || text[1] == '\\');
+        *to++ = !escape ? *text : *++text == 'n' ? '\n' : '\\';
+    }
+    if (out) *to = 0;
+    return out;
+}
+
+/* What a line of a file can hold, so that mn_train_config_write gives what can be read. */
+static bool fits_a_line(const char *text) {
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p < ' ' || (p > text && p[-1] == ' ' && *p == ';')) return false;
+    return true;
+}
+
+/* One list behind another. */
+static const char *joined(mn_train_config *c, const char *first, const char *second) {
+    size_t n = strlen(first), bytes = n + strlen(second) + 2;
+    char *out = mn_arena_alloc(&c->arena, bytes, 1);
+    if (out) snprintf(out, bytes, "%s %s", first, second);
+    return out;
+}
+
+static bool store_text(mn_train_config *c, const key *k, const char **at, const char *text, bool adds) {
+    if (!*text) return true;
+    if (!fits_a_line(text)) return false;
+    if (k->type == KEY_ESCAPED)
+        *at = unescaped(c, text);
+    else
+        *at = k->type == KEY_PATHS && adds && *at ? joined(c, *at, text) : keep(c, text);
+    return *at != NULL;
+}
+
+/* adds: a list is made longer, else replaced. */
+static bool store(mn_train_config *c, const key *k, void *base, const char *text, bool adds) {
     void *at = (char *)base + k->offset;
     switch (k->type) {
-    case KEY_TEXT: return !*text || (*(const char **)at = keep(c, text)) != NULL;
+    case KEY_TEXT:
+    case KEY_ESCAPED:
+    case KEY_PATHS: return store_text(c, k, at, text, adds);
     case KEY_INT: return read_int(k, text, at);
     case KEY_NUMBER: return read_number(k, text, at);
     case KEY_BOOL: return read_bool(text, at);
@@ -216,7 +265,7 @@ static void set_standard(mn_train_config *c, const char *section, void *base) {
             else
                 *(int *)at = -1;
         } else {
-            store(c, &keys[i], base, keys[i].standard);
+            store(c, &keys[i], base, keys[i].standard, false);
         }
     }
 }
@@ -312,18 +361,23 @@ static mn_status bad_value(const key *k, const char *value, mn_error *err) {
                        k->choices);
     if (k->type == KEY_BOOL)
         return mn_fail(err, MN_ERR_ARGUMENT, "%s.%s is \"%s\"; wanted true or false.", k->section, k->name, value);
-    if (k->type == KEY_TEXT) return mn_fail(err, MN_ERR_MEMORY, "no memory for %s.%s.", k->section, k->name);
+    if (k->type <= KEY_PATHS)
+        return fits_a_line(value) ? mn_fail(err, MN_ERR_MEMORY, "no memory for %s.%s.", k->section, k->name)
+                                  : mn_fail(err, MN_ERR_ARGUMENT,
+                                            "%s.%s holds a control character, or \" ;\", which begins a comment.",
+                                            k->section, k->name);
     return mn_fail(err, MN_ERR_ARGUMENT, "%s.%s is \"%s\"; wanted %s from %.10g to %.10g.", k->section, k->name, value,
                    kinds[k->type], k->min, k->max);
 }
 
-static mn_status set(mn_train_config *c, const char *section, const char *name, const char *value, mn_error *err) {
+static mn_status set(mn_train_config *c, const char *section, const char *name, const char *value, bool adds,
+                     mn_error *err) {
     char kind[SECTION_BYTES];
     void *base = NULL;
     MN_TRY(find_section(c, section, kind, &base, err));
     for (int i = 0; i < N_KEYS; i++)
         if (!strcmp(keys[i].section, kind) && !strcmp(keys[i].name, name))
-            return store(c, &keys[i], base, value) ? MN_OK : bad_value(&keys[i], value, err);
+            return store(c, &keys[i], base, value, adds) ? MN_OK : bad_value(&keys[i], value, err);
     return no_such_key(kind, name, err);
 }
 
@@ -339,7 +393,7 @@ static int take_line(void *arg, const char *section, const char *name, const cha
     if (!*section)
         p->status = mn_fail(p->err, MN_ERR_ARGUMENT, "\"%s\" stands before any [section].", name);
     else
-        p->status = set(p->config, section, name, value, p->err);
+        p->status = set(p->config, section, name, value, true, p->err);
     return p->status == MN_OK;
 }
 
@@ -404,7 +458,7 @@ mn_status mn_train_config_set(mn_train_config *c, const char *assignment, mn_err
     } else {
         MN_TRY(section_of(name, section, err));
     }
-    return set(c, section, name, equals + 1, err);
+    return set(c, section, name, equals + 1, false, err);
 }
 
 static mn_status check_source(const mn_source_config *s, mn_error *err) {
@@ -425,6 +479,10 @@ mn_status mn_train_config_check(const mn_train_config *c, mn_error *err) {
     if (!c->from && (!c->vocab_from || !c->layers || !c->embd || !c->heads || !c->ff))
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "[model] needs from = MODEL.gguf, or vocab-from, layers, embd, heads and ff of a new model.");
+    if ((c->name && strlen(c->name) >= MN_KEY_TEXT_BYTES) ||
+        (c->ask_template && strlen(c->ask_template) >= MN_KEY_TEXT_BYTES))
+        return mn_fail(err, MN_ERR_LIMIT, "model.name and model.ask-template hold at most %d bytes each.",
+                       MN_KEY_TEXT_BYTES - 1);
     if (c->lora_rank && !c->from) return mn_fail(err, MN_ERR_ARGUMENT, "adapters need a model: [model] from.");
     if (c->n_sources == 0) return mn_fail(err, MN_ERR_ARGUMENT, "there is no [source NAME] to learn from.");
     if (c->warmup > c->steps)
@@ -436,14 +494,45 @@ mn_status mn_train_config_check(const mn_train_config *c, mn_error *err) {
     return MN_OK;
 }
 
+bool mn_train_next_path(const char **list, char *out, size_t bytes) {
+    const char *p = *list + strspn(*list, " ");
+    bool quoted = *p == '"';
+    p += quoted;
+    size_t n = strcspn(p, quoted ? "\"" : " ");
+    *list = p + n + (quoted && p[n]);
+    snprintf(out, bytes, "%.*s", (int)MN_MIN(n, bytes - 1), p);
+    return n > 0;
+}
+
+/* A line each, as lines have a limit. */
+static void write_paths(const key *k, const char *list, mn_strbuf *out) {
+    char path[MN_PATH_BYTES];
+    while (mn_train_next_path(&list, path, sizeof path)) {
+        const char *quote = strchr(path, ' ') ? "\"" : "";
+        mn_strbuf_printf(out, "%s = %s%s%s\n", k->name, quote, path, quote);
+    }
+}
+
+static void write_escaped(const char *text, mn_strbuf *out) {
+    for (; *text; text++) {
+        if (*text == '\n' || *text == '\\') mn_strbuf_putc(out, '\\');
+        mn_strbuf_putc(out, *text == '\n' ? 'n' : *text);
+    }
+}
+
 static void write_value(const key *k, const void *base, mn_strbuf *out) {
     const void *at = (const char *)base + k->offset;
-    const char *text = k->type == KEY_TEXT ? *(const char *const *)at : NULL, *p = k->choices;
-    if (k->type == KEY_TEXT && !text) return;
+    const char *text = k->type <= KEY_PATHS ? *(const char *const *)at : NULL, *p = k->choices;
+    if (k->type <= KEY_PATHS && !text) return;
+    if (k->type == KEY_PATHS) {
+        write_paths(k, text, out);
+        return;
+    }
     if (k->type == KEY_NUMBER && *(const double *)at < k->min) return;
     if (k->type == KEY_CHOICE && *(const int *)at < 0) return;
     mn_strbuf_printf(out, "%s = ", k->name);
     if (k->type == KEY_TEXT) mn_strbuf_puts(out, text);
+    if (k->type == KEY_ESCAPED) write_escaped(text, out);
     if (k->type == KEY_INT) mn_strbuf_printf(out, "%lld", (long long)*(const int64_t *)at);
     if (k->type == KEY_NUMBER) mn_strbuf_printf(out, "%.17g", *(const double *)at);
     if (k->type == KEY_BOOL) mn_strbuf_puts(out, *(const bool *)at ? "true" : "false");
@@ -459,6 +548,65 @@ static void write_section(const char *kind, const char *name, const void *base, 
     for (int i = 0; i < N_KEYS; i++)
         if (!strcmp(keys[i].section, kind)) write_value(&keys[i], base, out);
     mn_strbuf_putc(out, '\n');
+}
+
+/* Whether a run cannot go on with another value. */
+static bool is_fixed(const key *k) {
+    static const char *const free[] = {"name", "ask-template", "merge"};
+    if (!strcmp(k->section, "train")) return !strcmp(k->name, "window") || !strcmp(k->name, "optimiser");
+    if (strcmp(k->section, "model") && strcmp(k->section, "positions") && strcmp(k->section, "lora")) return false;
+    for (size_t i = 0; i < sizeof free / sizeof *free; i++)
+        if (!strcmp(k->name, free[i])) return false;
+    return true;
+}
+
+/* The line "name = value" of a section, its end included; "" where it has none. */
+static const char *line_of(const char *text, const key *k, size_t *bytes) {
+    char start[SECTION_BYTES];
+    snprintf(start, sizeof start, "[%s]\n", k->section);
+    const char *p = strstr(text, start);
+    snprintf(start, sizeof start, "%s = ", k->name);
+    for (p = p ? p + strcspn(p, "\n") + 1 : ""; *p && *p != '['; p += *bytes) {
+        *bytes = strcspn(p, "\n") + 1;
+        if (!strncmp(p, start, strlen(start))) return p;
+    }
+    *bytes = 0;
+    return "";
+}
+
+static mn_status differs(const key *k, const mn_strbuf *before, const mn_strbuf *now, mn_error *err) {
+    return mn_fail(err, MN_ERR_ARGUMENT,
+                   "it holds a training with \"%.*s\" in [%s], and this one has \"%.*s\"; give another folder "
+                   "(train.run), or remove this one.",
+                   before->bytes ? (int)before->bytes - 1 : 0, before->data, k->section,
+                   now->bytes ? (int)now->bytes - 1 : 0, now->data);
+}
+
+mn_status mn_train_config_same(const mn_train_config *c, const char *text, mn_error *err) {
+    mn_train_config standard; /* of keys that are younger than the text */
+    mn_strbuf now = MN_STRBUF_INIT, before = MN_STRBUF_INIT;
+    mn_status status = MN_OK;
+    mn_train_config_init(&standard);
+    for (int i = 0; i < N_KEYS && status == MN_OK; i++) {
+        size_t bytes;
+        if (!is_fixed(&keys[i])) continue;
+        const char *line = line_of(text, &keys[i], &bytes);
+        mn_strbuf_reset(&now);
+        mn_strbuf_reset(&before);
+        write_value(&keys[i], c, &now);
+        if (bytes)
+            mn_strbuf_put(&before, line, bytes);
+        else
+            write_value(&keys[i], &standard, &before);
+        if (now.failed || before.failed)
+            status = mn_fail(err, MN_ERR_MEMORY, "no memory for a configuration.");
+        else if (now.bytes != before.bytes || memcmp(now.data, before.data, now.bytes))
+            status = differs(&keys[i], &before, &now, err);
+    }
+    mn_strbuf_release(&now);
+    mn_strbuf_release(&before);
+    mn_train_config_release(&standard);
+    return status;
 }
 
 void mn_train_config_write(const mn_train_config *c, mn_strbuf *out) {

@@ -17,7 +17,7 @@
 #include "base/strbuf.h"
 #include "train/dataset.h"
 
-enum { MN_MAX_GROUPS = 16, MN_MAX_PATHS = 32, MN_NAME_BYTES = 64 };
+enum { MN_MAX_GROUPS = 16, MN_MAX_PATHS = 32, MN_NAME_BYTES = 64, MN_PATH_BYTES = 4096, MN_KEY_TEXT_BYTES = 512 };
 
 typedef enum mn_optimiser { MN_OPTIMISER_ADAMW, MN_OPTIMISER_MUON } mn_optimiser;
 typedef enum mn_decay_kind { MN_DECAY_LINEAR, MN_DECAY_COSINE, MN_DECAY_WSD } mn_decay_kind;
@@ -36,7 +36,7 @@ typedef struct mn_train_group {
 
 typedef struct mn_source_config {
     char name[MN_NAME_BYTES];
-    const char *paths;   /* several with blanks between */
+    const char *paths;   /* a list: mn_train_next_path */
     const char *needles; /* mn_needle_kind_name; NULL: texts */
     double weight;
     int64_t min_keys, max_keys, min_hops, max_hops, questions, distractors;
@@ -54,7 +54,7 @@ typedef struct mn_train_config {
     const char *rope_scaling;
     double rope_scale, rope_freq_base;
     int64_t rope_orig_ctx;
-    const char *attn; /* pattern while training, "shift" for LongLoRA's; NULL: the model's */
+    const char *attn; /* pattern while training; NULL: the model's */
     /* [train] */
     const char *out, *run, *type;
     int64_t window, batch, accumulate, steps, warmup, seed, threads, checkpoint_steps, validate_steps,
@@ -67,7 +67,7 @@ typedef struct mn_train_config {
     int64_t lora_rank;
     double lora_alpha;
     const char *lora_targets;
-    bool lora_norms, lora_embeddings;
+    bool lora_norms, lora_embeddings, lora_merge;
     /* [loss] */
     double role_weights[MN_ROLE_COUNT];
     double balance;
@@ -85,10 +85,17 @@ void mn_train_config_init(mn_train_config *config);
 /* Reads a file over what is there. Errors name the file, the line, the key, and the nearest key that there is. Unless
  * a path is absolute it is relative to the current folder. The caller releases the config, after a failure too. */
 mn_status mn_train_config_read(mn_train_config *config, const char *path, mn_error *err);
+/* The next of a list of paths that are separated by blanks, or stand in "...": copied to out, *list moved on; false
+ * behind the last. */
+bool mn_train_next_path(const char **list, char *out, size_t bytes);
 /* One "section.key=value" of the command line, or "key=value" where one section alone has that key. */
 mn_status mn_train_config_set(mn_train_config *config, const char *assignment, mn_error *err);
 /* What does not depend on the model: ranges, keys that need each other. */
 mn_status mn_train_config_check(const mn_train_config *config, mn_error *err);
+/* Whether `text`, which mn_train_config_write made, is of the same training: the same model, positions, window,
+ * adapters and optimiser. What is else may change from run to run. MN_ERR_ARGUMENT names the first key that differs,
+ * and both values. */
+mn_status mn_train_config_same(const mn_train_config *config, const char *text, mn_error *err);
 /* The whole configuration as a file that reads back to the same: what a run keeps beside its checkpoint. */
 void mn_train_config_write(const mn_train_config *config, mn_strbuf *out);
 /* Opens the sources that the configuration names. The tokenizer and template are borrowed. The caller closes *out. */

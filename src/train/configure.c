@@ -9,16 +9,20 @@
 /* Bytes of a piece of text: somewhat more than a window holds, so that most windows are one piece. */
 static size_t piece_bytes(int64_t window) { return (size_t)MN_MAX(window * 4, 256); }
 
-/* Splits "a b c" into a list that points into a copy; *copy is freed by the caller. */
-static int split(const char *paths, char **copy, const char *list[MN_MAX_PATHS]) {
-    int n = 0;
-    *copy = strdup(paths);
-    for (char *p = *copy; p && *p && n < MN_MAX_PATHS;) {
-        list[n++] = p;
-        p += strcspn(p, " ");
-        while (*p == ' ') *p++ = 0;
-    }
-    return n;
+typedef struct path_list {
+    char text[MN_MAX_PATHS][MN_PATH_BYTES];
+    const char *items[MN_MAX_PATHS];
+    int n;
+} path_list;
+
+static mn_status split(const mn_source_config *s, path_list *out, mn_error *err) {
+    char none[MN_PATH_BYTES];
+    const char *rest = s->paths;
+    for (out->n = 0; out->n < MN_MAX_PATHS && mn_train_next_path(&rest, out->text[out->n], MN_PATH_BYTES); out->n++)
+        out->items[out->n] = out->text[out->n];
+    if (!mn_train_next_path(&rest, none, sizeof none)) return MN_OK;
+    return mn_fail(err, MN_ERR_LIMIT, "[source %s] has more than %d paths; put the files into a folder.", s->name,
+                   MN_MAX_PATHS);
 }
 
 static mn_needle_kind kind_of(const char *name) {
@@ -28,9 +32,7 @@ static mn_needle_kind kind_of(const char *name) {
 }
 
 static mn_status open_source(const mn_train_config *c, const mn_source_config *s, mn_source *out, mn_error *err) {
-    const char *paths[MN_MAX_PATHS];
-    char *copy;
-    int n = split(s->paths, &copy, paths);
+    path_list *paths = calloc(1, sizeof *paths); /* too much for a stack */
     *out = (mn_source){.name = s->name, .weight = s->weight, .is_needles = s->needles != NULL};
     if (s->needles)
         out->needles = (mn_needle_params){.kind = kind_of(s->needles),
@@ -43,9 +45,9 @@ static mn_status open_source(const mn_train_config *c, const mn_source_config *s
                                           .filler = s->filler};
     for (int r = 0; r < MN_ROLE_COUNT; r++)
         out->role_weights[r] = (float)(s->role_weights[r] >= 0 ? s->role_weights[r] : c->role_weights[r]);
-    mn_status status = copy ? mn_corpus_open(paths, n, piece_bytes(c->window), &out->corpus, err)
-                            : mn_fail(err, MN_ERR_MEMORY, "no memory for the paths of a source.");
-    free(copy);
+    mn_status status = paths ? split(s, paths, err) : mn_fail(err, MN_ERR_MEMORY, "no memory for paths.");
+    if (status == MN_OK) status = mn_corpus_open(paths->items, paths->n, piece_bytes(c->window), &out->corpus, err);
+    free(paths);
     return status;
 }
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char *const names[MN_ROLE_COUNT] = {
-    [MN_ROLE_TEXT] = "text",         [MN_ROLE_NEEDLE] = "needle",     [MN_ROLE_NEEDLE_VALUE] = "needle_value",
+    [MN_ROLE_TEXT] = "text",         [MN_ROLE_NEEDLE] = "needle",     [MN_ROLE_NEEDLE_VALUE] = "needle-value",
     [MN_ROLE_QUESTION] = "question", [MN_ROLE_RESTATED] = "restated", [MN_ROLE_VALUE] = "value",
     [MN_ROLE_PROMPT] = "prompt",
 };

@@ -45,7 +45,7 @@ void mn_draft_puts(mn_document_draft *d, mn_role role, const char *text);
 void mn_draft_reset(mn_document_draft *d);
 void mn_draft_release(mn_document_draft *d);
 
-/* "text", "needle", "needle_value", ... as configuration files spell them. */
+/* "text", "needle", "needle-value", ... as configuration files spell them. */
 const char *mn_role_name(mn_role role);
 
 #endif

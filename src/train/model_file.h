@@ -17,7 +17,7 @@ typedef struct mn_key_change {
     enum { MN_KEY_U32, MN_KEY_F32, MN_KEY_BOOL, MN_KEY_STRING, MN_KEY_GONE } kind;
     uint32_t whole;
     float number;
-    char text[200];
+    char text[MN_KEY_TEXT_BYTES];
 } mn_key_change;
 
 typedef struct mn_key_changes {

@@ -1,5 +1,6 @@
 #include "train/run_card.h"
 
+#include "base/checked.h"
 #include "base/file.h"
 #include "kernels/cpu.h"
 
@@ -15,8 +16,56 @@ static void date_of_today(char out[16]) {
     strftime(out, 16, "%Y-%m-%d", gmtime_r(&now, &day));
 }
 
-void mn_run_card_keys(const mn_train_config *c, const mn_train_state *s, mn_key_changes *out) {
+/* "yarn, factor 8 over 512 tokens", or the base alone. */
+static void note_positions(const mn_train_config *c, const mn_config *m, mn_strbuf *out) {
+    const char *scaling = mn_rope_scaling_name(m->rope.scaling);
+    if (m->rope.n_rot == 0) return;
+    if (m->rope.factor > 1 && strcmp(scaling, "none"))
+        mn_strbuf_printf(out, ", positions by %s, factor %g over %lld tokens", scaling, m->rope.factor,
+                         (long long)m->rope.original_ctx);
+    else if (c->rope_scaling || c->rope_freq_base > 0)
+        mn_strbuf_printf(out, ", RoPE base %g%s", m->rope.freq_base,
+                         c->rope_scaling && !strcmp(c->rope_scaling, "ntk") ? " (ntk)" : "");
+}
+
+/* What was done, in a sentence that every reader of GGUF shows. */
+static void note(const mn_train_config *c, const mn_config *m, const mn_train_state *s, mn_strbuf *out) {
+    const char *from = c->from ? strrchr(c->from, '/') : NULL;
+    char day[16];
+    date_of_today(day);
+    mn_strbuf_printf(out, "%s%s: %lld steps, %lld tokens in windows of %lld", c->from ? "trained on from " : "trained",
+                     from      ? from + 1
+                     : c->from ? c->from
+                               : "",
+                     (long long)s->step, (long long)s->n_tokens, (long long)c->window);
+    note_positions(c, m, out);
+    if (c->lora_rank) mn_strbuf_printf(out, ", LoRA of rank %lld", (long long)c->lora_rank);
+    if (c->attn) mn_strbuf_printf(out, ", attention %s", c->attn);
+    mn_strbuf_printf(out, ", %s", day);
+}
+
+static void put_note(const mn_train_config *c, const mn_model *model, const mn_train_state *s, mn_key_changes *out) {
+    mn_strbuf text = MN_STRBUF_INIT;
+    note(c, &model->config, s, &text);
+    if (!text.failed) mn_change_string(out, "general.description", text.data);
+    mn_strbuf_release(&text);
+}
+
+static void put_base(const mn_gguf *gguf, mn_key_changes *out) {
+    mn_gguf_string name;
+    mn_error none;
+    bool found = false;
+    char text[MN_KEY_TEXT_BYTES];
+    if (mn_gguf_get_string(gguf, "general.name", &name, &found, &none) != MN_OK || !found) return;
+    snprintf(text, sizeof text, "%.*s", (int)MN_MIN(name.bytes, sizeof text - 1), name.data);
+    mn_change_u32(out, "general.base_model.count", 1);
+    mn_change_string(out, "general.base_model.0.name", text);
+}
+
+void mn_run_card_keys(const mn_train_config *c, const mn_model *model, const mn_train_state *s, mn_key_changes *out) {
     char text[64];
+    put_note(c, model, s, out);
+    if (c->from) put_base(model->gguf, out);
     if (c->name) mn_change_string(out, "general.name", c->name);
     snprintf(text, sizeof text, "%lld", (long long)s->n_tokens);
     mn_change_string(out, "training.tokens", text);

@@ -27,6 +27,7 @@ enum { PATH_BYTES = 4400 };
 struct mn_trainer {
     mn_train_config config; /* borrowed texts: the caller's configuration lives longer */
     char folder[PATH_BYTES - 64];
+    bool resumes; /* the folder holds this training, begun earlier */
     mn_strbuf config_text;
     mn_pool *pool;
     mn_arena scratch;
@@ -68,6 +69,30 @@ static mn_status open_folder(mn_trainer *t, mn_error *err) {
     return MN_OK;
 }
 
+/* A folder belongs to a training once all of it has been opened, and its config.ini tells which. Without that, what
+ * lies in it may be of another one, and is made again. */
+static mn_status check_folder(mn_trainer *t, mn_error *err) {
+    enum { MOST = 1 << 24 };
+    char path[PATH_BYTES], *text;
+    size_t bytes;
+    t->resumes = exists(path_in(t, "config.ini", path));
+    if (!t->resumes) return MN_OK;
+    MN_TRY(mn_file_read(path, MOST, &text, &bytes, err));
+    mn_status status = mn_train_config_same(&t->config, text, err);
+    free(text);
+    return status == MN_OK ? MN_OK : mn_fail_in(err, status, t->folder);
+}
+
+static mn_status keep_config(mn_trainer *t, mn_error *err) {
+    char path[PATH_BYTES];
+    mn_writer w;
+    mn_train_config_write(&t->config, &t->config_text);
+    if (t->config_text.failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for the configuration.");
+    MN_TRY(mn_writer_open(path_in(t, "config.ini", path), &w, err));
+    fputs(t->config_text.data, w.file);
+    return mn_writer_commit(&w, err);
+}
+
 static mn_status open_compute(mn_trainer *t, mn_error *err) {
     mn_cpu_level level;
     MN_TRY(mn_cpu_choose(&level, err));
@@ -79,7 +104,7 @@ static mn_status open_compute(mn_trainer *t, mn_error *err) {
 static mn_status open_adapters(mn_trainer *t, mn_error *err) {
     char path[PATH_BYTES];
     path_in(t, "adapters.gguf", path);
-    if (!exists(path)) MN_TRY(mn_start_adapters_write(&t->config, &t->parameters.model, path, err));
+    if (!t->resumes || !exists(path)) MN_TRY(mn_start_adapters_write(&t->config, &t->parameters.model, path, err));
     MN_TRY(mn_parameters_open_adapters(path, &t->config, &t->adapters, err));
     t->sets[t->n_sets++] = &t->adapters;
     return mn_adapter_attach(t->adapters.gguf, 1, &t->parameters.model, &t->adapter, err);
@@ -88,7 +113,7 @@ static mn_status open_adapters(mn_trainer *t, mn_error *err) {
 static mn_status open_model(mn_trainer *t, mn_error *err) {
     char path[PATH_BYTES];
     path_in(t, "start.gguf", path);
-    if (!exists(path)) MN_TRY(mn_start_model_write(&t->config, path, t->pool, err));
+    if (!t->resumes || !exists(path)) MN_TRY(mn_start_model_write(&t->config, path, t->pool, err));
     if (mn_trains_model(&t->config))
         MN_TRY(mn_parameters_open(path, &t->config, &t->parameters, err));
     else
@@ -133,6 +158,7 @@ static int64_t n_visits(const mn_trainer *t) {
 static mn_status open_all(mn_trainer *t, mn_error *err) {
     MN_TRY(mn_train_config_check(&t->config, err));
     MN_TRY(open_folder(t, err));
+    MN_TRY(check_folder(t, err));
     MN_TRY(open_compute(t, err));
     MN_TRY(open_model(t, err));
     MN_TRY(open_chat_template(t, err));
@@ -144,9 +170,8 @@ static mn_status open_all(mn_trainer *t, mn_error *err) {
     if (t->config.balance_bias && n_visits(t) &&
         !(t->tape.visits = calloc((size_t)n_visits(t), sizeof *t->tape.visits)))
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the visits of experts.");
-    mn_train_config_write(&t->config, &t->config_text);
-    if (t->config_text.failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for the configuration.");
-    return take_up(t, err);
+    MN_TRY(take_up(t, err));
+    return keep_config(t, err);
 }
 
 mn_status mn_trainer_open(const mn_train_config *config, mn_trainer **out, mn_error *err) {
@@ -338,16 +363,23 @@ mn_status mn_trainer_save(mn_trainer *t, mn_error *err) {
     return mn_run_log_draw(&t->log, err);
 }
 
+/* MN_DTYPE_COUNT: tensors keep the types that the model has. */
+static mn_status type_of_output(const mn_train_config *c, mn_dtype *out, mn_error *err) {
+    bool kept = !c->type && c->lora_rank && !mn_trains_model(c);
+    *out = MN_DTYPE_COUNT;
+    return kept ? MN_OK : mn_precision_find(c->type ? c->type : "f16", out, err);
+}
+
 mn_status mn_trainer_finish(mn_trainer *t, mn_error *err) {
     mn_key_changes changes = {0};
     mn_dtype type;
     char path[PATH_BYTES];
-    MN_TRY(mn_precision_find(t->config.type, &type, err));
-    mn_run_card_keys(&t->config, &t->state, &changes);
+    MN_TRY(type_of_output(&t->config, &type, err));
+    mn_run_card_keys(&t->config, &t->parameters.model, &t->state, &changes);
     if (!t->config.lora_rank)
         MN_TRY(mn_model_file_write(t->parameters.model.gguf, t->config.out, &changes, MN_TYPES_PICKED, type, t->pool,
                                    err));
-    else if (!mn_trains_model(&t->config)) /* an adapter, for the model that stands as start.gguf */
+    else if (!mn_trains_model(&t->config) && !t->config.lora_merge) /* for the model that stands as start.gguf */
         MN_TRY(mn_model_file_write(t->adapters.gguf, t->config.out, &changes, MN_TYPES_KEPT, type, t->pool, err));
     else /* norms and embeddings have no place in an adapter's file: one model of all */
         MN_TRY(mn_lora_merge(&t->parameters.model, t->config.out, &changes, type, t->pool, err));

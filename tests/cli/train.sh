@@ -6,7 +6,9 @@ few=(steps=4 warmup=1 validate-steps=2 validation-windows=2)
 
 "$mnemo" train models/recipes/toy.ini "${few[@]}" out="$temp/toy.gguf" 2>"$temp/said"
 grep -q 'step 4/4, loss [0-9.]*, validation' "$temp/said" || fail 'no last step:' "$(cat "$temp/said")"
-"$mnemo" train models/recipes/toy.ini "${few[@]}" steps=6 out="$temp/toy.gguf" 2>"$temp/said" || true
+"$mnemo" train models/recipes/toy.ini "${few[@]}" steps=6 out="$temp/toy.gguf" 2>"$temp/said"
+grep -q 'going on after step 4' "$temp/said" && grep -q 'step 6/6' "$temp/said" ||
+    fail 'the training did not go on:' "$(cat "$temp/said")"
 "$mnemo" run -q -m "$temp/toy.gguf" 'It is a truth' -n 4 >/dev/null
 [ -s "$temp/toy.gguf.run/loss.svg" ] || fail 'no picture of the loss'
 

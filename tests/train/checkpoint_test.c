@@ -1,6 +1,6 @@
 #include "support/support.h"
+#include "support/training.h"
 
-#include "model/gguf_random.h"
 #include "train/checkpoint.h"
 
 #include <stdlib.h>
@@ -9,25 +9,8 @@
 
 static const char *make_model(void) {
     static char path[512];
-    mn_gguf *vocab;
-    mn_error err;
-    mn_random_summary summary;
-    mn_random_model m = {.arch = "mnemo",
-                         .n_layers = 2,
-                         .n_embd = 32,
-                         .n_heads = 2,
-                         .n_kv_heads = 2,
-                         .head_dim = 16,
-                         .n_ff = 48,
-                         .n_ctx = 64,
-                         .rope_base = 1e4,
-                         .seed = 3};
-    mn_make_params params = {.type = MN_F32};
     snprintf(path, sizeof path, "%s", temp_path("start.gguf"));
-    assert_ok(mn_gguf_open(MNEMO_SOURCE_DIR "/models/default.gguf", &vocab, &err), err);
-    assert_ok(mn_random_model_write(&m, vocab, path, &params, &summary, &err), err);
-    mn_gguf_close(vocab);
-    return path;
+    return small_mnemo_write(path, 2);
 }
 
 static const mn_parameter *find(const mn_parameters *all, const char *name) {

@@ -64,6 +64,66 @@ static void test_written_reads_back(void **state) {
     mn_train_config_release(&d);
 }
 
+/* "\\n" is a line end, lists of paths hold blanks in quotes and go on in the next line, and all of it is written back.
+ */
+static void test_escapes_and_lists(void **state) {
+    (void)state;
+    static const char text[] = "[model]\nask-template = {document}\\nQuestion: {prompt}\\\\n\n"
+                               "[source a]\npaths = one \"two three\"\n  four\n";
+    static const char *const wanted[] = {"one", "two three", "four"};
+    mn_train_config c, d;
+    mn_error err;
+    mn_strbuf written = MN_STRBUF_INIT;
+    char path[MN_PATH_BYTES];
+    mn_train_config_init(&c);
+    mn_train_config_init(&d);
+    assert_ok(mn_train_config_read(&c, write_config(text), &err), err);
+    mn_train_config_write(&c, &written);
+    assert_ok(mn_train_config_read(&d, write_config(written.data), &err), err);
+    assert_string_equal(d.ask_template, "{document}\nQuestion: {prompt}\\n");
+    const char *rest = d.sources[0].paths;
+    for (int i = 0; i < 3; i++) {
+        assert_true(mn_train_next_path(&rest, path, sizeof path));
+        assert_string_equal(path, wanted[i]);
+    }
+    assert_false(mn_train_next_path(&rest, path, sizeof path));
+    assert_ok(mn_train_config_set(&d, "source.a.paths=other", &err), err); /* takes the place of all */
+    assert_string_equal(d.sources[0].paths, "other");
+    assert_int_equal(mn_train_config_set(&d, "name=two\nlines", &err), MN_ERR_ARGUMENT);
+    assert_int_equal(mn_train_config_set(&d, "name=a ;b", &err), MN_ERR_ARGUMENT);
+    mn_strbuf_release(&written);
+    mn_train_config_release(&c);
+    mn_train_config_release(&d);
+}
+
+/* What may change from run to run, and what may not. */
+static void test_the_same_training(void **state) {
+    (void)state;
+    mn_train_config c;
+    mn_error err;
+    mn_strbuf text = MN_STRBUF_INIT;
+    mn_train_config_init(&c);
+    assert_ok(mn_train_config_read(&c, write_config(good), &err), err);
+    mn_train_config_write(&c, &text);
+    assert_ok(mn_train_config_same(&c, text.data, &err), err);
+    assert_ok(mn_train_config_set(&c, "steps=5000", &err), err);
+    assert_ok(mn_train_config_set(&c, "train.rate=0.1", &err), err);
+    assert_ok(mn_train_config_set(&c, "source.more.paths=x", &err), err);
+    assert_ok(mn_train_config_same(&c, text.data, &err), err);
+    assert_ok(mn_train_config_same(&c, "[model]\nfrom = base.gguf\n[train]\nwindow = 4096\noptimiser = muon\n", &err),
+              err); /* keys that are younger have their defaults */
+    static const char *const other[] = {"model.from=other.gguf", "window=8k", "lora.rank=4", "positions.scaling=yarn"};
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        mn_train_config d = c;
+        assert_ok(mn_train_config_set(&d, other[i], &err), err);
+        c.arena = d.arena;
+        assert_int_equal(mn_train_config_same(&d, text.data, &err), MN_ERR_ARGUMENT);
+        assert_non_null(strstr(err.text, i == 1 ? "window = 8192" : strchr(other[i], '=') + 1));
+    }
+    mn_strbuf_release(&text);
+    mn_train_config_release(&c);
+}
+
 static void test_overrides(void **state) {
     (void)state;
     mn_train_config c;
@@ -122,6 +182,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_what_people_write),
         cmocka_unit_test(test_written_reads_back),
+        cmocka_unit_test(test_escapes_and_lists),
+        cmocka_unit_test(test_the_same_training),
         cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_refusals),
     };

@@ -1,55 +1,36 @@
 #include "support/support.h"
+#include "support/training.h"
 
 #include "session/adapters.h"
 #include "train/lora_merge.h"
-#include "train/trainer.h"
 
 #include <mnemo/session.h>
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char base[] = MNEMO_SOURCE_DIR "/models/default.gguf";
 
-/* Trains adapters of the model that ships for a few steps on a page of the novel; close and open again after `stop`
- * steps, as a killed process would. steps 0: they are written as they begin. */
-static void train(const char *out, int steps, int stop) {
+static const char *const settings[] = {"model.from=" MNEMO_SOURCE_DIR "/models/default.gguf",
+                                       "lora.rank=4",
+                                       "lora.targets=q v down",
+                                       "train.window=128",
+                                       "train.batch=2",
+                                       "train.steps=8",
+                                       "train.rate=0.002",
+                                       "train.warmup=1",
+                                       "train.checkpoint-steps=3",
+                                       "train.validation-windows=0",
+                                       "train.validation-share=0",
+                                       "source.novel.paths=" MNEMO_SOURCE_DIR "/models/demo/pride-and-prejudice.txt",
+                                       NULL};
+
+/* Trains adapters of the model that ships for a few steps on a page of the novel. */
+static void train(const char *out, const char *const *more, int stop) {
     mn_train_config c;
-    mn_trainer *t;
-    mn_error err;
-    mn_run_line line;
-    char text[700];
-    const char *const settings[] = {"lora.rank=4",
-                                    "lora.targets=q v down",
-                                    "train.window=128",
-                                    "train.batch=2",
-                                    "train.rate=0.002",
-                                    "train.warmup=1",
-                                    "train.checkpoint-steps=3",
-                                    "train.validation-windows=0",
-                                    "train.validation-share=0",
-                                    "source.novel.paths=" MNEMO_SOURCE_DIR "/models/demo/pride-and-prejudice.txt"};
-    mn_train_config_init(&c);
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        assert_ok(mn_train_config_set(&c, settings[i], &err), err);
-    snprintf(text, sizeof text, "model.from=%s", base);
-    assert_ok(mn_train_config_set(&c, text, &err), err);
-    snprintf(text, sizeof text, "train.out=%s", out);
-    assert_ok(mn_train_config_set(&c, text, &err), err);
-    snprintf(text, sizeof text, "train.steps=%d", steps);
-    assert_ok(mn_train_config_set(&c, text, &err), err);
-    assert_ok(mn_trainer_open(&c, &t, &err), err);
-    while (!mn_trainer_is_done(t)) {
-        assert_ok(mn_trainer_step(t, &line, &err), err);
-        if (line.step != stop) continue;
-        stop = 0;
-        mn_trainer_close(t);
-        assert_ok(mn_trainer_open(&c, &t, &err), err);
-    }
-    assert_ok(mn_trainer_finish(t, &err), err);
-    mn_trainer_close(t);
+    training_configure(&c, out, settings, more);
+    training_run(&c, stop);
     mn_train_config_release(&c);
 }
 
@@ -57,7 +38,7 @@ static const char *trained(void) {
     static char path[600];
     if (*path) return path;
     snprintf(path, sizeof path, "%s", temp_path("lora.gguf"));
-    train(path, 8, 0);
+    train(path, NULL, 0);
     return path;
 }
 
@@ -142,17 +123,29 @@ static void test_merged_equals_beside(void **state) {
 static void test_resumed_equals_never_stopped(void **state) {
     (void)state;
     char other[600];
-    mn_gguf *a, *b;
-    mn_error err;
     snprintf(other, sizeof other, "%s", temp_path("lora-resumed.gguf"));
-    train(other, 8, 5);
-    assert_ok(mn_gguf_open(trained(), &a, &err), err);
-    assert_ok(mn_gguf_open(other, &b, &err), err);
-    for (int64_t i = 0; i < mn_gguf_n_tensors(a); i++)
-        assert_memory_equal(mn_gguf_tensor_at(a, i)->data, mn_gguf_tensor_at(b, i)->data,
-                            mn_gguf_tensor_at(a, i)->bytes);
-    mn_gguf_close(a);
-    mn_gguf_close(b);
+    train(other, NULL, 5);
+    assert_same_tensors(trained(), other);
+}
+
+/* lora.merge writes what the adapters make of the model, in the types that it has. */
+static void test_merged_by_the_training(void **state) {
+    (void)state;
+    char out[600], merged[600];
+    const char *const more[] = {"lora.merge=true", NULL};
+    mn_model model = {0};
+    mn_adapters adapters = {0};
+    mn_key_changes none = {0};
+    mn_error err;
+    snprintf(out, sizeof out, "%s", temp_path("lora-merge.gguf"));
+    snprintf(merged, sizeof merged, "%s", temp_path("merged-f16.gguf"));
+    train(out, more, 0);
+    assert_ok(mn_model_open(base, &model, &err), err);
+    assert_ok(mn_adapters_open(trained(), &model, &adapters, &err), err);
+    assert_ok(mn_lora_merge(&model, merged, &none, MN_DTYPE_COUNT, NULL, &err), err);
+    mn_model_close(&model);
+    mn_adapters_close(&adapters);
+    assert_same_tensors(out, merged);
 }
 
 static mn_status try_lora(const char *path, const char *lora, mn_error *err) {
@@ -181,6 +174,7 @@ int main(void) {
         cmocka_unit_test(test_zero_equals_the_model),
         cmocka_unit_test(test_merged_equals_beside),
         cmocka_unit_test(test_resumed_equals_never_stopped),
+        cmocka_unit_test(test_merged_by_the_training),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

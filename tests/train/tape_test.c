@@ -1,7 +1,7 @@
 #include "support/support.h"
+#include "support/training.h"
 
 #include "kernels/kernels.h"
-#include "model/gguf_random.h"
 #include "train/batch.h"
 #include "train/model_file.h"
 
@@ -33,30 +33,6 @@ static const char *in_f32(const char *path) {
     assert_ok(mn_model_file_write(in, out, &none, MN_TYPES_ALL_F32, MN_F32, NULL, &err), err);
     mn_gguf_close(in);
     return out;
-}
-
-/* A random model with short convolutions, whose taps are no pure delays. */
-static const char *make_mnemo(void) {
-    static char path[600];
-    mn_gguf *vocab;
-    mn_error err;
-    mn_random_summary summary;
-    mn_random_model m = {.arch = "mnemo",
-                         .n_layers = 2,
-                         .n_embd = 32,
-                         .n_heads = 2,
-                         .n_kv_heads = 1,
-                         .head_dim = 16,
-                         .n_ff = 48,
-                         .n_ctx = 64,
-                         .rope_base = 1e4,
-                         .seed = 3};
-    mn_make_params params = {.type = MN_F32};
-    snprintf(path, sizeof path, "%s", temp_path("mnemo.gguf"));
-    assert_ok(mn_gguf_open(MNEMO_SOURCE_DIR "/models/default.gguf", &vocab, &err), err);
-    assert_ok(mn_random_model_write(&m, vocab, path, &params, &summary, &err), err);
-    mn_gguf_close(vocab);
-    return path;
 }
 
 /* Windows of random tokens, two documents in the first, with weights of all sizes. */
@@ -233,7 +209,9 @@ static void test_mpt(void **state) {
 }
 static void test_mnemo(void **state) {
     (void)state;
-    check_gradients_of(make_mnemo(), "mnemo", NULL, 2e-3);
+    char path[600];
+    snprintf(path, sizeof path, "%s", temp_path("mnemo.gguf"));
+    check_gradients_of(small_mnemo_write(path, 1), "mnemo", NULL, 2e-3);
 }
 static void test_window(void **state) {
     (void)state;

@@ -1,4 +1,5 @@
 #include "support/support.h"
+#include "support/training.h"
 
 #include "train/trainer.h"
 
@@ -8,84 +9,36 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const char novel[] = "source.novel.paths=" MNEMO_SOURCE_DIR "/models/demo/pride-and-prejudice.txt";
+
 /* A model of 64 wide layers, a novel and some needles; steps enough to see a difference. */
-static void configure(mn_train_config *c, const char *out, const char *const *more) {
-    static char path[700];
-    mn_error err;
-    const char *const usual[] = {"model.arch=llama",
-                                 "model.layers=2",
-                                 "model.embd=64",
-                                 "model.heads=2",
-                                 "model.ff=96",
-                                 "train.window=64",
-                                 "train.batch=4",
-                                 "train.steps=12",
-                                 "train.warmup=3",
-                                 "train.validate-steps=6",
-                                 "train.validation-windows=4",
-                                 "train.checkpoint-steps=5",
-                                 "train.validation-share=0.1",
-                                 "source.keys.needles=key-value",
-                                 "source.keys.max-keys=2",
-                                 NULL};
-    const char *paths = "=" MNEMO_SOURCE_DIR "/models/demo/pride-and-prejudice.txt";
-    mn_train_config_init(c);
-    for (int i = 0; usual[i]; i++) assert_ok(mn_train_config_set(c, usual[i], &err), err);
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "source.%s.paths%s", i ? "keys" : "novel", paths);
-        assert_ok(mn_train_config_set(c, path, &err), err);
-    }
-    assert_ok(mn_train_config_set(c, "model.vocab-from=" MNEMO_SOURCE_DIR "/models/default.gguf", &err), err);
-    snprintf(path, sizeof path, "train.out=%s", out);
-    assert_ok(mn_train_config_set(c, path, &err), err);
-    for (int i = 0; more && more[i]; i++) assert_ok(mn_train_config_set(c, more[i], &err), err);
-}
+static const char *const usual[] = {"model.arch=llama",
+                                    "model.layers=2",
+                                    "model.embd=64",
+                                    "model.heads=2",
+                                    "model.ff=96",
+                                    "model.vocab-from=" MNEMO_SOURCE_DIR "/models/default.gguf",
+                                    "train.window=64",
+                                    "train.batch=4",
+                                    "train.steps=12",
+                                    "train.warmup=3",
+                                    "train.validate-steps=6",
+                                    "train.validation-windows=4",
+                                    "train.checkpoint-steps=5",
+                                    "train.validation-share=0.1",
+                                    "source.keys.needles=key-value",
+                                    "source.keys.max-keys=2",
+                                    "source.keys.paths=" MNEMO_SOURCE_DIR "/models/demo/pride-and-prejudice.txt",
+                                    novel,
+                                    NULL};
 
-static void remove_run(const char *out) {
-    static const char *const names[] = {"start.gguf", "checkpoint.gguf", "log.jsonl", "loss.svg", "card.md"};
-    char path[800];
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, sizeof path, "%s.run/%s", out, names[i]);
-        unlink(path);
-    }
-    unlink(out);
-}
-
-/* Trains to the end; stop > 0: leaves without a word after so many steps and opens it again, as a killed process would.
- */
 static double train(const char *name, const char *const *more, int64_t stop, char out[600]) {
     mn_train_config c;
-    mn_trainer *t;
-    mn_error err;
-    mn_run_line line = {.loss = NAN};
     snprintf(out, 600, "%s", temp_path(name));
-    remove_run(out);
-    configure(&c, out, more);
-    assert_ok(mn_trainer_open(&c, &t, &err), err);
-    while (!mn_trainer_is_done(t)) {
-        assert_ok(mn_trainer_step(t, &line, &err), err);
-        if (line.step != stop) continue;
-        stop = 0;
-        mn_trainer_close(t);
-        assert_ok(mn_trainer_open(&c, &t, &err), err);
-    }
-    assert_ok(mn_trainer_finish(t, &err), err);
-    mn_trainer_close(t);
+    training_configure(&c, out, usual, more);
+    double loss = training_run(&c, stop);
     mn_train_config_release(&c);
-    return line.loss;
-}
-
-static void assert_same_model(const char *a, const char *b) {
-    mn_gguf *x, *y;
-    mn_error err;
-    assert_ok(mn_gguf_open(a, &x, &err), err);
-    assert_ok(mn_gguf_open(b, &y, &err), err);
-    assert_int_equal(mn_gguf_n_tensors(x), mn_gguf_n_tensors(y));
-    for (int64_t i = 0; i < mn_gguf_n_tensors(x); i++)
-        assert_memory_equal(mn_gguf_tensor_at(x, i)->data, mn_gguf_tensor_at(y, i)->data,
-                            mn_gguf_tensor_at(x, i)->bytes);
-    mn_gguf_close(x);
-    mn_gguf_close(y);
+    return loss;
 }
 
 /* Left between checkpoints, with a log that is ahead of them: bit for bit as if never stopped. Threads and recomputing
@@ -99,10 +52,10 @@ static void test_resumed_equals_never_stopped(void **state) {
     double a = train("whole.gguf", one, 0, whole), b = train("resumed.gguf", one, 7, resumed),
            c = train("other.gguf", two, 3, other);
     assert_true(a == b && a == c);
-    assert_same_model(whole, resumed);
-    assert_same_model(whole, other);
+    assert_same_tensors(whole, resumed);
+    assert_same_tensors(whole, other);
     assert_true(train("muon.gguf", muon, 0, whole) == train("muon2.gguf", muon, 11, resumed));
-    assert_same_model(whole, resumed);
+    assert_same_tensors(whole, resumed);
 }
 
 /* A stated loss at a stated step; the same on any machine but for rounding. */
@@ -128,22 +81,15 @@ static void test_overfits_a_page(void **state) {
         f);
     fclose(f);
     mn_train_config c;
-    mn_trainer *t;
-    mn_error err;
-    mn_run_line line;
+    snprintf(paths, sizeof paths, "source.page.paths=%s", page);
     snprintf(out, sizeof out, "%s", temp_path("page.gguf"));
-    remove_run(out);
     const char *const more[] = {"steps=160",          "rate=0.01",    "decay=0", "batch=1", "validation-windows=0",
-                                "validation-share=0", "schedule=wsd", NULL};
-    configure(&c, out, more);
-    c.sources[0] = c.sources[1]; /* the texts, without needles */
+                                "validation-share=0", "schedule=wsd", paths,     NULL};
+    training_configure(&c, out, usual, more);
+    c.sources[0] = c.sources[2]; /* the page alone */
     c.n_sources = 1;
-    snprintf(paths, sizeof paths, "source.%s.paths=%s", c.sources[0].name, page);
-    assert_ok(mn_train_config_set(&c, paths, &err), err);
-    assert_ok(mn_trainer_open(&c, &t, &err), err);
-    while (!mn_trainer_is_done(t)) assert_ok(mn_trainer_step(t, &line, &err), err);
-    if (!(line.loss < 0.01)) fail_msg("the loss of one page is still %.4f", line.loss);
-    mn_trainer_close(t);
+    double loss = training_run(&c, 0);
+    if (!(loss < 0.01)) fail_msg("the loss of one page is still %.4f", loss);
     mn_train_config_release(&c);
 }
 
@@ -152,8 +98,7 @@ static mn_status try_open(const char *const *more, mn_error *err) {
     mn_trainer *t = NULL;
     char out[600];
     snprintf(out, sizeof out, "%s", temp_path("bad.gguf"));
-    remove_run(out);
-    configure(&c, out, more);
+    training_configure(&c, out, usual, more);
     mn_status status = mn_trainer_open(&c, &t, err);
     mn_trainer_close(t);
     mn_train_config_release(&c);
@@ -182,11 +127,63 @@ static void test_refusals(void **state) {
     assert_int_equal(try_open(heads, &err), MN_ERR_ARGUMENT);
 }
 
+/* A folder belongs to one training; one that was refused leaves nothing behind that binds the next. */
+static void test_a_folder_holds_one_training(void **state) {
+    (void)state;
+    mn_train_config c;
+    mn_trainer *t = NULL;
+    mn_error err;
+    char out[600];
+    snprintf(out, sizeof out, "%s", temp_path("folder.gguf"));
+    const char *const few[] = {"steps=2", "warmup=0", "validation-windows=0", NULL};
+    training_configure(&c, out, usual, few);
+    assert_ok(mn_train_config_set(&c, "source.keys.weight=0", &err), err);
+    assert_int_equal(mn_trainer_open(&c, &t, &err), MN_ERR_ARGUMENT); /* start.gguf was written before */
+    assert_ok(mn_train_config_set(&c, "source.keys.weight=1", &err), err);
+    assert_ok(mn_train_config_set(&c, "window=96", &err), err);
+    training_run(&c, 0);
+    mn_gguf *g;
+    int64_t n_ctx = 0;
+    bool found;
+    assert_ok(mn_gguf_open(out, &g, &err), err);
+    assert_ok(mn_gguf_get_i64(g, "llama.context_length", &n_ctx, &found, &err), err);
+    assert_int_equal(n_ctx, 96);
+    mn_gguf_close(g);
+    assert_ok(mn_train_config_set(&c, "steps=3", &err), err);
+    training_run(&c, 0);
+    assert_ok(mn_train_config_set(&c, "model.embd=32", &err), err);
+    assert_int_equal(mn_trainer_open(&c, &t, &err), MN_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "embd = 64"));
+    assert_non_null(strstr(err.text, "embd = 32"));
+    mn_train_config_release(&c);
+}
+
+/* The ask template with its line ends, and a sentence on what was done. */
+static void test_what_the_file_says(void **state) {
+    (void)state;
+    char out[600];
+    mn_gguf *g;
+    mn_error err;
+    mn_gguf_string text;
+    bool found;
+    const char *const more[] = {
+        "steps=2", "warmup=0", "ask-template={document}\\nQ: {prompt}\\nA:", "validation-windows=0", "name=Says", NULL};
+    train("says.gguf", more, 0, out);
+    assert_ok(mn_gguf_open(out, &g, &err), err);
+    assert_ok(mn_gguf_get_string(g, "mnemo.ask_template", &text, &found, &err), err);
+    assert_true(found && text.bytes == 25 && !memcmp(text.data, "{document}\nQ: {prompt}\nA:", 25));
+    assert_ok(mn_gguf_get_string(g, "general.description", &text, &found, &err), err);
+    assert_true(found && !strncmp(text.data, "trained: 2 steps, ", 18));
+    mn_gguf_close(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resumed_equals_never_stopped),
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_overfits_a_page),
+        cmocka_unit_test(test_a_folder_holds_one_training),
+        cmocka_unit_test(test_what_the_file_says),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

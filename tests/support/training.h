@@ -1,0 +1,21 @@
+/* Small trainings for tests, and small models to train. */
+#ifndef MN_TESTS_TRAINING_H
+#define MN_TESTS_TRAINING_H
+
+#include "train/config.h"
+
+/* Defaults, train.out, then the settings "section.key=value" of both lists, which end with NULL (more may be NULL).
+ * What an earlier run left at `out` and beside it is removed. The caller releases the config. */
+void training_configure(mn_train_config *c, const char *out, const char *const *settings, const char *const *more);
+void training_remove(const char *out);
+/* Trains to the end and writes the model; stop > 0: leaves without a word after so many steps and opens it again, as a
+ * killed process would. Returns the last step's loss. */
+double training_run(const mn_train_config *c, int64_t stop);
+/* The tensors of two files, names and bits. */
+void assert_same_tensors(const char *a, const char *b);
+
+/* Writes a random model of the architecture mnemo in f32: 2 layers, 2 heads of 16, a vocabulary of 2048, window 64.
+ * Returns `path`. */
+const char *small_mnemo_write(const char *path, int n_kv_heads);
+
+#endif
