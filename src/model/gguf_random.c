@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/random.h"
+#include "model/previous_token.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -54,6 +55,11 @@ static mn_status check_shape(const mn_random_model *m, mn_error *err) {
     if (m->n_experts < 0 || m->n_experts_used < (m->n_experts > 0) || m->n_experts_used > m->n_experts)
         return mn_fail(err, MN_ERR_ARGUMENT, "%lld of %lld experts cannot be used per token.",
                        (long long)m->n_experts_used, (long long)m->n_experts);
+    if (m->previous_token_heads < 0 || m->previous_token_heads > m->n_heads)
+        return mn_fail(err, MN_ERR_ARGUMENT, "previous-token-heads is %lld; wanted 0 to the %lld heads of a layer.",
+                       (long long)m->previous_token_heads, (long long)m->n_heads);
+    if (m->previous_token_heads && !is(m, "llama") && !is(m, "mnemo"))
+        return mn_fail(err, MN_ERR_ARGUMENT, "previous-token-heads is for llama and mnemo, not for %s.", m->arch);
     if (m->n_experts && !is(m, "llama"))
         return mn_fail(err, MN_ERR_ARGUMENT, "experts are made for llama only, not for %s.", m->arch);
     return MN_OK;
@@ -222,6 +228,7 @@ static void make_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
             delay(job->c->model, job->t->name, r, row);
         else
             for (int64_t i = 0; i < n; i++) row[i] = constant;
+        if (job->c->model->previous_token_heads) mn_previous_token_row(job->c->model, job->t->name, r, row);
         mn_from_f32(job->t->type, row, job->dst + (size_t)r * row_bytes, n);
     }
 }

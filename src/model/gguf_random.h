@@ -9,7 +9,8 @@ typedef struct mn_random_model {
     int64_t n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, n_ctx;
     int64_t n_experts, n_experts_used; /* 0 = dense; llama only (Mixtral's form) */
     double rope_base;
-    bool untied; /* an output matrix of its own; otherwise the token table serves as output too */
+    int64_t previous_token_heads; /* query heads of layer 0 that start as such (previous_token.h); llama, mnemo */
+    bool untied;                  /* an output matrix of its own; otherwise the token table serves as output too */
     uint64_t seed;
 } mn_random_model;
 

@@ -56,6 +56,8 @@ static const key keys[] = {
     {"model", "experts", KEY_INT, CONFIG(experts), "0", 0, 65536, NULL, "experts of each MLP (0: dense)"},
     {"model", "experts-used", KEY_INT, CONFIG(experts_used), "2", 1, 65536, NULL, "experts per token"},
     {"model", "rope-base", KEY_NUMBER, CONFIG(rope_base), "10000", 1, 1e12, NULL, "base of RoPE"},
+    {"model", "previous-token-heads", KEY_INT, CONFIG(previous_token_heads), "0", 0, 65536, NULL,
+     "heads of layer 0 that start by looking 1, 2, ... tokens back (llama mnemo)"},
     {"model", "untied", KEY_BOOL, CONFIG(untied), "false", 0, 0, NULL, "an output matrix of its own"},
 
     {"positions", "scaling", KEY_TEXT, CONFIG(rope_scaling), "", 0, 0, NULL, "none linear ntk yarn (the model's)"},

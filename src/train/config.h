@@ -47,7 +47,7 @@ typedef struct mn_source_config {
 typedef struct mn_train_config {
     /* [model] */
     const char *from, *vocab_from, *arch, *name, *ask_template;
-    int64_t layers, embd, heads, kv_heads, head_dim, ff, experts, experts_used;
+    int64_t layers, embd, heads, kv_heads, head_dim, ff, experts, experts_used, previous_token_heads;
     double rope_base;
     bool untied;
     /* [positions] */
