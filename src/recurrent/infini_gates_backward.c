@@ -23,7 +23,8 @@ static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp
 static float back_gate(const gates_job *job, int64_t i, const float *k, int head, double *loss) {
     const mn_write_gates_grad *g = job->g;
     int k_dim = job->shape->k_dim;
-    float x = g->products[i] + g->bias[head] + job->kernels->vec.dot(g->w_key + (int64_t)head * k_dim, k, k_dim);
+    float bias = g->bias ? g->bias[head] : 0;
+    float x = g->products[i] + bias + job->kernels->vec.dot(g->w_key + (int64_t)head * k_dim, k, k_dim);
     float b = sigmoid(x), d = g->d_gates && b > g->threshold ? g->d_gates[i] * b * (1 - b) : 0;
     if (!g->labels || g->label_weights[i] == 0) return d;
     *loss += (double)g->label_weights[i] * (softplus((double)x) - (double)g->labels[i] * (double)x);
@@ -79,8 +80,8 @@ static void harden(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const harden_job *job = arg;
     for (int64_t i = begin; i < end; i++) {
-        bool labelled = job->labels && job->label_weights[i] > 0;
-        job->gates[i] = (labelled ? job->labels[i] >= 0.5f : job->gates[i] > 0) ? 1 : 0;
+        bool wanted = job->labels && job->label_weights[i] > 0 && job->labels[i] >= 0.5f;
+        job->gates[i] = wanted || job->gates[i] > 0 ? 1 : 0;
     }
 }
 

@@ -10,7 +10,7 @@
  * of the loss, sum of weight (-label log sigmoid(x) - (1 - label) log(1 - sigmoid(x))), which asks no threshold. */
 typedef struct mn_write_gates_grad {
     const float *products; /* [n_rows, n_kv_heads]: w_write . y, as the forward had it */
-    const float *bias;     /* [n_kv_heads] */
+    const float *bias;     /* [n_kv_heads]; NULL: 0 */
     const float *w_key;    /* [n_kv_heads, k_dim] */
     const float *k;        /* [n_rows, n_kv_heads, k_dim] */
     float threshold;
@@ -27,7 +27,7 @@ mn_status mn_write_gates_backward(const mn_compute *c, const mn_infini *shape, c
                                   double *loss, mn_error *err);
 
 /* Hard writes: gates [n_rows, n_kv_heads], as mn_infini_write_gates left them, become 1 where the label says so (1/2
- * and more), or where there is none and the gate is above 0; else 0. labels may be NULL. */
+ * and more) or the gate is above 0; else 0. labels may be NULL. */
 void mn_write_gates_harden(const mn_compute *c, const mn_infini *shape, float *gates, const float *labels,
                            const float *label_weights, int64_t n_rows);
 

@@ -36,7 +36,7 @@ static mn_status open_patterns(mn_train_batch *b, const char *attn, mn_error *er
     const mn_config *c = &b->model->config;
     mn_pattern pattern;
     MN_TRY(mn_pattern_parse(attn, &pattern, err));
-    const unsigned unfit = MN_PATTERN_REPOSITIONS | MN_PATTERN_EVICTS | MN_PATTERN_COMPRESSIVE | MN_PATTERN_RECURRENT;
+    const unsigned unfit = MN_PATTERN_REPOSITIONS | MN_PATTERN_EVICTS | MN_PATTERN_COMPRESSIVE;
     if (mn_pattern_is_dynamic(&pattern) || pattern.kind->traits & unfit)
         return mn_fail(err, MN_ERR_UNSUPPORTED,
                        "positions.attn = %s: training takes patterns whose keys are fixed by their places, as window:W "

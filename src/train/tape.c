@@ -4,6 +4,7 @@
 #include "kernels/kernels.h"
 #include "kernels/matmul_backward.h"
 #include "model/backend_cpu_ops.h"
+#include "train/tape_ops.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,21 +18,12 @@ typedef struct header {
     bool has_gradient;
 } header;
 
-static mn_tape *tape_of(const mn_step *s) { return s->backend->context; }
-
 static header *header_of(mn_rows x) { return (header *)(void *)((char *)(void *)x.buffer - ALIGN); }
 
 static bool is_dry(const mn_tape *t) { return t->to_gradients == 0; }
 
-/* The step as the CPU's backend is given it. */
-static mn_step inner(const mn_step *s) {
-    mn_step step = *s;
-    step.backend = &tape_of(s)->cpu;
-    return step;
-}
-
-static mn_status take(const mn_step *s, int64_t n_rows, int n_heads, int64_t n, mn_rows *out, mn_error *err) {
-    mn_tape *t = tape_of(s);
+mn_status mn_tape_take(const mn_step *s, int64_t n_rows, int n_heads, int64_t n, mn_rows *out, mn_error *err) {
+    mn_tape *t = mn_tape_of(s);
     size_t floats, bytes, end;
     if (!mn_mul_size((size_t)n_rows * (size_t)n_heads, (size_t)n, &floats) ||
         !mn_mul_size(floats, sizeof(float), &bytes) || !mn_align_size(bytes, ALIGN, &bytes) ||
@@ -56,7 +48,7 @@ static mn_arena_mark mark(const mn_step *s) {
 
 static void keep(const mn_step *s, mn_arena_mark mark_) { (void)s, (void)mark_; }
 
-static mn_status record(mn_tape *t, mn_tape_entry entry, mn_error *err) {
+mn_status mn_tape_record(mn_tape *t, mn_tape_entry entry, mn_error *err) {
     if (!t->records) return MN_OK;
     if (t->n_entries == t->entries_capacity) {
         int64_t capacity = t->entries_capacity ? 2 * t->entries_capacity : 256;
@@ -74,13 +66,13 @@ static mn_status refuse(const char *what, mn_error *err) {
 }
 
 static mn_status prepare(const mn_step *s, mn_error *err) {
-    mn_step in = inner(s);
+    mn_step in = mn_tape_inner(s);
     return in.backend->prepare(&in, err);
 }
 
 static mn_status append(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err) {
-    mn_tape *t = tape_of(s);
-    mn_step in = inner(s);
+    mn_tape *t = mn_tape_of(s);
+    mn_step in = mn_tape_inner(s);
     if (plane > 0) return refuse("a position map", err);
     t->appended[layer].k = k;
     t->appended[layer].v = v;
@@ -88,26 +80,28 @@ static mn_status append(const mn_step *s, int layer, int plane, mn_rows k, mn_ro
 }
 
 static mn_status angles(const mn_step *s, mn_rows out, mn_place place, int index, mn_error *err) {
-    mn_step in = inner(s);
+    mn_step in = mn_tape_inner(s);
     return in.backend->angles(&in, out, place, index, err);
 }
 
 static mn_status gather(const mn_step *s, mn_rows out, mn_rows x, const int64_t *rows, mn_error *err) {
-    mn_step in = inner(s);
+    mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->gather(&in, out, x, rows, err));
-    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_GATHER, .out = {out}, .in = {x}, .rows = rows}, err);
+    return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_GATHER, .out = {out}, .in = {x}, .rows = rows},
+                          err);
 }
 
 static mn_status embed(const mn_step *s, mn_rows out, mn_error *err) {
-    mn_step in = inner(s);
+    mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->embed(&in, out, err));
-    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_EMBED, .out = {out}}, err);
+    return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_EMBED, .out = {out}}, err);
 }
 
 static mn_status norm(const mn_step *s, mn_rows out, mn_rows x, const mn_norm *w, mn_error *err) {
-    mn_step in = inner(s);
+    mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->norm(&in, out, x, w, err));
-    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_NORM, .out = {out}, .in = {x}, .norm = w}, err);
+    return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_NORM, .out = {out}, .in = {x}, .norm = w},
+                          err);
 }
 
 typedef struct bias_job {
@@ -126,8 +120,8 @@ static void bias_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
 /* The products of training (matmul_backward.h): in bf16 where its backward is. */
 static mn_status project(const mn_step *s, const mn_rows *outs, const mn_projection *const *ws, int n_ws, mn_rows x,
                          mn_error *err) {
-    mn_tape *t = tape_of(s);
-    mn_step in = inner(s);
+    mn_tape *t = mn_tape_of(s);
+    mn_step in = mn_tape_inner(s);
     mn_tape_entry entry = {.kind = MN_TAPE_PROJECT, .n_out = n_ws, .in = {x}};
     float *data[4] = {0};
     int64_t strides[4] = {0};
@@ -145,50 +139,52 @@ static mn_status project(const mn_step *s, const mn_rows *outs, const mn_project
         if (ws[i]->b) mn_pool_run(t->compute->pool, x.n_rows, 64, bias_rows, &job);
         if (ws[i]->lora) MN_TRY(mn_cpu_add_adapters(&in, outs[i], ws[i]->lora, x, err));
     }
-    return record(t, entry, err);
+    return mn_tape_record(t, entry, err);
 }
 
 static mn_status clamp(const mn_step *s, mn_rows out, mn_rows x, float limit, mn_error *err) {
-    mn_step in = inner(s);
+    mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->clamp(&in, out, x, limit, err));
-    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_CLAMP, .out = {out}, .in = {x}, .limit = limit}, err);
+    return mn_tape_record(mn_tape_of(s),
+                          (mn_tape_entry){.kind = MN_TAPE_CLAMP, .out = {out}, .in = {x}, .limit = limit}, err);
 }
 
 static mn_status rotate(const mn_step *s, mn_rows out, mn_rows x, int64_t first, mn_rows turn, mn_error *err) {
-    mn_step in = inner(s);
+    mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->rotate(&in, out, x, first, turn, err));
-    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_ROTATE, .out = {out}, .in = {x, turn}, .first = first},
-                  err);
+    return mn_tape_record(mn_tape_of(s),
+                          (mn_tape_entry){.kind = MN_TAPE_ROTATE, .out = {out}, .in = {x, turn}, .first = first}, err);
 }
 
 static mn_status convolve(const mn_step *s, int layer, mn_rows q_out, mn_rows k_out, mn_rows q, mn_rows k,
                           mn_error *err) {
-    mn_step in = inner(s);
+    mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->convolve(&in, layer, q_out, k_out, q, k, err));
-    return record(tape_of(s),
-                  (mn_tape_entry){.kind = MN_TAPE_CONVOLVE, .layer = layer, .out = {q_out, k_out}, .in = {q, k}}, err);
+    return mn_tape_record(
+        mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_CONVOLVE, .layer = layer, .out = {q_out, k_out}, .in = {q, k}},
+        err);
 }
 
 static mn_status attend(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
-    mn_tape *t = tape_of(s);
-    mn_step in = inner(s);
+    mn_tape *t = mn_tape_of(s);
+    mn_step in = mn_tape_inner(s);
     if (range > 0 || lse.buffer) return refuse("a position map", err);
-    MN_TRY(take(s, q.n_rows, q.n_heads, 1, &lse, err));
+    MN_TRY(mn_tape_take(s, q.n_rows, q.n_heads, 1, &lse, err));
     MN_TRY(in.backend->attend(&in, layer, range, out, lse, q, err));
-    return record(t,
-                  (mn_tape_entry){.kind = MN_TAPE_ATTEND,
-                                  .layer = layer,
-                                  .out = {out, lse},
-                                  .in = {q, t->appended[layer].k, t->appended[layer].v}},
-                  err);
+    return mn_tape_record(t,
+                          (mn_tape_entry){.kind = MN_TAPE_ATTEND,
+                                          .layer = layer,
+                                          .out = {out, lse},
+                                          .in = {q, t->appended[layer].k, t->appended[layer].v}},
+                          err);
 }
 
 static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
-    mn_tape *t = tape_of(s);
-    mn_step in = inner(s);
-    MN_TRY(take(s, q.n_rows, q.n_heads, 1, &lse, err));
+    mn_tape *t = mn_tape_of(s);
+    mn_step in = mn_tape_inner(s);
+    MN_TRY(mn_tape_take(s, q.n_rows, q.n_heads, 1, &lse, err));
     MN_TRY(in.backend->attend_latent(&in, layer, out, lse, q, err));
-    return record(
+    return mn_tape_record(
         t,
         (mn_tape_entry){
             .kind = MN_TAPE_ATTEND_LATENT, .layer = layer, .out = {out, lse}, .in = {q, t->appended[layer].k}},
@@ -201,31 +197,24 @@ static mn_status merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn
     return refuse("a position map", err);
 }
 
-static mn_status mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
-                               mn_rows k, mn_rows v, mn_error *err) {
-    mn_step in = inner(s);
-    MN_TRY(in.backend->mix_recurrent(&in, layer, out, softmax, y, q, k, v, err));
-    return record(
-        tape_of(s),
-        (mn_tape_entry){.kind = MN_TAPE_MIX_RECURRENT, .layer = layer, .out = {out}, .in = {softmax, y, q, k, v}}, err);
-}
-
 static mn_status activate(const mn_step *s, mn_rows out, mn_rows gate, mn_rows up, mn_error *err) {
-    mn_step in = inner(s);
+    mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->activate(&in, out, gate, up, err));
-    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_ACTIVATE, .out = {out}, .in = {gate, up}}, err);
+    return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_ACTIVATE, .out = {out}, .in = {gate, up}},
+                          err);
 }
 
 static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err) {
-    mn_step in = inner(s);
+    mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->experts(&in, layer, out, x, err));
-    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_EXPERTS, .layer = layer, .out = {out}, .in = {x}}, err);
+    return mn_tape_record(mn_tape_of(s),
+                          (mn_tape_entry){.kind = MN_TAPE_EXPERTS, .layer = layer, .out = {out}, .in = {x}}, err);
 }
 
 static mn_status add(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err) {
-    mn_step in = inner(s);
+    mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->add(&in, out, x, y, err));
-    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_ADD, .out = {out}, .in = {x, y}}, err);
+    return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_ADD, .out = {out}, .in = {x, y}}, err);
 }
 
 mn_status mn_tape_loss(mn_tape *t, const mn_step *s, mn_rows x, float *d_x, mn_error *err) {
@@ -245,14 +234,14 @@ mn_status mn_tape_loss(mn_tape *t, const mn_step *s, mn_rows x, float *d_x, mn_e
 /* The loss takes the place of logits, which are never made as a whole. */
 static mn_status logits(const mn_step *s, float *out, mn_rows x, mn_error *err) {
     (void)out;
-    if (!tape_of(s)->records) return mn_tape_loss(tape_of(s), s, x, NULL, err);
-    return record(tape_of(s), (mn_tape_entry){.kind = MN_TAPE_LOSS, .in = {x}}, err);
+    if (!mn_tape_of(s)->records) return mn_tape_loss(mn_tape_of(s), s, x, NULL, err);
+    return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_LOSS, .in = {x}}, err);
 }
 
 static mn_backend recorder(mn_tape *t) {
     return (mn_backend){.context = t,
                         .keeps_inputs = true,
-                        .take = take,
+                        .take = mn_tape_take,
                         .mark = mark,
                         .rewind = keep,
                         .prepare = prepare,
@@ -268,7 +257,7 @@ static mn_backend recorder(mn_tape *t) {
                         .attend = attend,
                         .attend_latent = attend_latent,
                         .merge = merge,
-                        .mix_recurrent = mix_recurrent,
+                        .mix_recurrent = mn_tape_mix_recurrent,
                         .activate = activate,
                         .experts = experts,
                         .add = add,

@@ -46,6 +46,24 @@ typedef struct mn_tape_entry {
     float limit;
 } mn_tape_entry;
 
+/* Writes that stand for a long text between two tokens of a slice: the keys and values of other rows of the step are
+ * stored in every memory before the slice's row `at`. */
+typedef struct mn_memory_prefix {
+    int64_t at, n;
+    const int64_t *rows; /* [n] of the step */
+} mn_memory_prefix;
+
+/* How compressive memories learn (docs/training.md). All zeros: as they run, gradients through all of the text. */
+typedef struct mn_tape_memory {
+    bool hard;                           /* writes are 0 or 1 and have no gradient: gates learn from labels alone */
+    int64_t detach_segments;             /* see mn_infini_grad */
+    const float *labels, *label_weights; /* [n_rows] of the step: whether a token is to be written; NULL: no labels */
+    int64_t n_hardest;                   /* of labelled negatives, those that the gate likes best weigh more: */
+    float hardest_weight;                /* in all */
+    const mn_memory_prefix *prefixes;    /* [n_slices]; NULL: none */
+    double loss;                         /* of the labels, added to by the backward pass */
+} mn_tape_memory;
+
 typedef struct mn_tape {
     mn_backend backend; /* for forward.c */
     mn_backend cpu;     /* that computes */
@@ -68,6 +86,7 @@ typedef struct mn_tape {
     double target_weights;   /* of the step's rows: the balance loss counts as much as the mean loss */
     double balance_loss;     /* added to */
     int64_t *visits;         /* [n_layers, n_experts] added to, or NULL */
+    mn_tape_memory memory;
 } mn_tape;
 
 /* A tape with room for `bytes` of activations, and as much for their gradients; memory is taken as it is used. With a
@@ -99,7 +118,7 @@ bool mn_tape_claim(mn_tape *t, mn_rows x);
 mn_status mn_tape_loss(mn_tape *t, const mn_step *s, mn_rows x, float *d_x, mn_error *err);
 
 /* Walks entries [first, n_entries) back and forgets them: gradients of activations and weights. Weights that are frozen
- * get none. MN_ERR_UNSUPPORTED names an operation without a backward. */
+ * get none. */
 mn_status mn_tape_backward(mn_tape *t, const mn_step *s, int64_t first, mn_error *err);
 
 #endif

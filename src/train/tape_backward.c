@@ -2,6 +2,7 @@
 #include "train/tape.h"
 
 #include "attention/flash_backward.h"
+#include "attention/mla_backward.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul_backward.h"
@@ -11,6 +12,7 @@
 #include "mlp/router_backward.h"
 #include "model/backend_cpu_ops.h"
 #include "recurrent/short_conv_backward.h"
+#include "train/tape_ops.h"
 
 #include <string.h>
 
@@ -20,13 +22,6 @@ typedef mn_status backward_fn(mn_tape *t, const mn_step *s, const mn_tape_entry 
 
 static mn_vectors vectors_of(mn_rows x, float *data) {
     return (mn_vectors){data, x.row_stride, x.head_stride, x.n_heads, (int)x.n};
-}
-
-static int64_t floats_of(mn_rows x) { return x.n_rows * x.n_heads * x.n; }
-
-/* Room for a gradient that has to be added to another. */
-static float *new_floats(const mn_tape *t, int64_t n) {
-    return mn_arena_alloc(t->compute->scratch, (size_t)n, sizeof(float));
 }
 
 typedef struct sum_job {
@@ -45,8 +40,7 @@ static void sum_range(void *arg, int64_t begin, int64_t end, int thread_index) {
         memcpy(j->to + begin, j->from + begin, (size_t)(end - begin) * sizeof(float));
 }
 
-/* to = from, or to += from; without gaps. */
-static void give(const mn_tape *t, float *to, const float *from, int64_t n, bool add) {
+void mn_tape_give(const mn_tape *t, float *to, const float *from, int64_t n, bool add) {
     sum_job job = {&t->compute->kernels->vec, to, from, add};
     mn_pool_run(t->compute->pool, n, FLOATS_PER_RANGE, sum_range, &job);
 }
@@ -67,7 +61,7 @@ static void scale_range(void *arg, int64_t begin, int64_t end, int thread_index)
 /* The gradient of a result that is handed to an operand as it is. */
 static void pass_on(mn_tape *t, mn_rows to, mn_rows from) {
     bool add = mn_tape_claim(t, to);
-    give(t, mn_tape_gradient(t, to), mn_tape_gradient(t, from), floats_of(to), add);
+    mn_tape_give(t, mn_tape_gradient(t, to), mn_tape_gradient(t, from), mn_tape_n_floats(to), add);
 }
 
 static mn_status embed_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
@@ -108,7 +102,7 @@ static mn_status norm_backward(mn_tape *t, const mn_step *s, const mn_tape_entry
 static mn_status lora_backward(mn_tape *t, const mn_lora *l, mn_rows x, mn_rows y, mn_error *err) {
     const mn_compute *c = t->compute;
     int64_t rank = l->a.ne[1], n_out = l->b.ne[1], n = x.n_rows;
-    float *h = new_floats(t, n * rank), *dh = new_floats(t, n * rank), *dy = new_floats(t, n * n_out);
+    float *h = mn_tape_floats(t, n * rank), *dh = mn_tape_floats(t, n * rank), *dy = mn_tape_floats(t, n * n_out);
     if (!h || !dh || !dy) return mn_no_scratch(err);
     scale_job job = {&c->kernels->vec, dy, mn_tape_gradient(t, y), l->scale};
     mn_pool_run(c->pool, n * n_out, FLOATS_PER_RANGE, scale_range, &job);
@@ -148,20 +142,20 @@ typedef struct landing {
 
 static mn_status land(mn_tape *t, mn_rows x, landing *out, mn_error *err) {
     out->add = mn_tape_claim(t, x);
-    out->at = out->add ? new_floats(t, floats_of(x)) : mn_tape_gradient(t, x);
+    out->at = out->add ? mn_tape_floats(t, mn_tape_n_floats(x)) : mn_tape_gradient(t, x);
     return out->at ? MN_OK : mn_no_scratch(err);
 }
 
 static void settle(mn_tape *t, mn_rows x, landing l) {
-    if (l.add) give(t, mn_tape_gradient(t, x), l.at, floats_of(x), true);
+    if (l.add) mn_tape_give(t, mn_tape_gradient(t, x), l.at, mn_tape_n_floats(x), true);
 }
 
 static mn_status clamp_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     (void)s;
     landing dx;
     MN_TRY(land(t, e->in[0], &dx, err));
-    mn_clamp_backward(t->compute, dx.at, mn_cpu_data(e->out[0]), mn_tape_gradient(t, e->out[0]), floats_of(e->out[0]),
-                      e->limit);
+    mn_clamp_backward(t->compute, dx.at, mn_cpu_data(e->out[0]), mn_tape_gradient(t, e->out[0]),
+                      mn_tape_n_floats(e->out[0]), e->limit);
     settle(t, e->in[0], dx);
     return MN_OK;
 }
@@ -195,7 +189,7 @@ static void copy_vectors(const mn_tape *t, mn_vectors to, mn_vectors from, int64
 /* dx = R^T dy, on a copy, then added: x may be a part of wider rows, or have other users. */
 static mn_status rotate_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     mn_rows x = e->in[0], y = e->out[0], turn = e->in[1];
-    float *memory = new_floats(t, floats_of(y));
+    float *memory = mn_tape_floats(t, mn_tape_n_floats(y));
     if (!memory) return mn_no_scratch(err);
     mn_vectors copy = mn_vectors_of_heads(memory, y.n_heads, (int)y.n), turned = copy;
     copy_vectors(t, copy, vectors_of(y, mn_tape_gradient(t, y)), y.n_rows, false);
@@ -208,19 +202,11 @@ static mn_status rotate_backward(mn_tape *t, const mn_step *s, const mn_tape_ent
     return MN_OK;
 }
 
-/* A gradient that is about to be added to: zeros where nothing was. */
-static float *ready(mn_tape *t, mn_rows x) {
-    bool held = mn_tape_claim(t, x);
-    if (!held) memset(mn_tape_gradient(t, x), 0, (size_t)floats_of(x) * sizeof(float));
-    return mn_tape_gradient(t, x);
-}
-
 /* The same call as the forward's for each slice: its pattern's lists are made again, its keys are in the cache. */
 static mn_status attend_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     mn_rows q = e->in[0], k = e->in[1], v = e->in[2];
-    mn_step in = *s;
-    in.backend = &t->cpu;
-    float *dq = ready(t, q), *dk = ready(t, k), *dv = ready(t, v);
+    mn_step in = mn_tape_inner(s);
+    float *dq = mn_tape_ready(t, q), *dk = mn_tape_ready(t, k), *dv = mn_tape_ready(t, v);
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
         mn_attend call;
         int64_t r = slice->first_row;
@@ -241,6 +227,31 @@ static mn_status attend_backward(mn_tape *t, const mn_step *s, const mn_tape_ent
     return MN_OK;
 }
 
+/* The same for latent attention, whose forward's LSE is that of either of its ways. */
+static mn_status attend_latent_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    const mn_layer *w = &s->model->weights.layers[e->layer];
+    mn_rows q = e->in[0], latents = e->in[1];
+    mn_step in = mn_tape_inner(s);
+    float *dq = mn_tape_ready(t, q), *d_latents = mn_tape_ready(t, latents);
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
+        mn_attend call;
+        int64_t r = slice->first_row;
+        mn_arena_mark mark = mn_arena_get_mark(t->compute->scratch);
+        MN_TRY(mn_cpu_attend_call(&in, slice, e->layer, 0, e->out[0], e->out[1], q, &call, err));
+        mn_mla_grad g = {.d_out = mn_tape_gradient(t, e->out[0]) + r * e->out[0].row_stride,
+                         .d_q = dq + r * q.row_stride,
+                         .d_latents = d_latents + r * latents.row_stride,
+                         .d_k_up = mn_tape_weight_gradient(t, w->k_b.data),
+                         .d_v_up = mn_tape_weight_gradient(t, w->v_b.data),
+                         .d_out_stride = e->out[0].row_stride,
+                         .d_q_stride = q.row_stride,
+                         .d_latents_stride = latents.row_stride};
+        MN_TRY(mn_mla_backward(t->compute, &call, &g, err));
+        mn_arena_rewind(t->compute->scratch, mark);
+    }
+    return MN_OK;
+}
+
 static mn_status activate_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     mn_rows gate = e->in[0], up = e->in[1];
     bool gated = gate.buffer != NULL;
@@ -251,9 +262,9 @@ static mn_status activate_backward(mn_tape *t, const mn_step *s, const mn_tape_e
     const float *dy = mn_tape_gradient(t, e->out[0]);
     if (gated)
         mn_activate_backward(t->compute, act, d_gate.at, d_up.at, mn_cpu_data(gate), mn_cpu_data(up), dy,
-                             floats_of(up));
+                             mn_tape_n_floats(up));
     else
-        mn_activate_backward(t->compute, act, d_up.at, NULL, mn_cpu_data(up), NULL, dy, floats_of(up));
+        mn_activate_backward(t->compute, act, d_up.at, NULL, mn_cpu_data(up), NULL, dy, mn_tape_n_floats(up));
     settle(t, up, d_up);
     if (gated) settle(t, gate, d_gate);
     return MN_OK;
@@ -295,15 +306,15 @@ static mn_status experts_backward(mn_tape *t, const mn_step *s, const mn_tape_en
     mn_experts stacks = {&w->expert_gate, &w->expert_up, &w->expert_down};
     mn_rows x = e->in[0];
     int64_t n = x.n_rows, n_experts = router.n_experts, n_used = router.n_used;
-    float *logits = new_floats(t, n * n_experts), *d_logits = new_floats(t, n * n_experts);
-    float *weights = new_floats(t, n * n_used), *d_weights = new_floats(t, n * n_used);
+    float *logits = mn_tape_floats(t, n * n_experts), *d_logits = mn_tape_floats(t, n * n_experts);
+    float *weights = mn_tape_floats(t, n * n_used), *d_weights = mn_tape_floats(t, n * n_used);
     int32_t *ids = mn_arena_alloc(c->scratch, (size_t)(n * n_used), sizeof *ids);
     if (!logits || !d_logits || !weights || !d_weights || !ids) return mn_no_scratch(err);
     router.selection_bias = w->router_bias;
     MN_TRY(mn_matmul(c, logits, n_experts, mn_cpu_data(x), x.row_stride, n, &w->router.w, err));
     MN_TRY(mn_route(c, &router, ids, weights, logits, n, err));
     mn_moe_grad g = {.d_out = mn_tape_gradient(t, e->out[0]),
-                     .d_x = ready(t, x),
+                     .d_x = mn_tape_ready(t, x),
                      .d_weights = d_weights,
                      .d_gate = mn_tape_weight_gradient(t, w->expert_gate.data),
                      .d_up = mn_tape_weight_gradient(t, w->expert_up.data),
@@ -331,7 +342,7 @@ static mn_status add_backward(mn_tape *t, const mn_step *s, const mn_tape_entry 
 static mn_status gather_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     (void)s, (void)err;
     mn_rows x = e->in[0], y = e->out[0];
-    float *dx = ready(t, x);
+    float *dx = mn_tape_ready(t, x);
     for (int64_t r = 0; r < y.n_rows; r++)
         t->compute->kernels->vec.add(dx + e->rows[r] * x.row_stride, dx + e->rows[r] * x.row_stride,
                                      mn_tape_gradient(t, y) + r * y.row_stride, y.n_heads * y.n);
@@ -347,17 +358,20 @@ static mn_status loss_backward(mn_tape *t, const mn_step *s, const mn_tape_entry
 }
 
 static backward_fn *const backwards[MN_TAPE_KIND_COUNT] = {
-    [MN_TAPE_EMBED] = embed_backward, [MN_TAPE_NORM] = norm_backward,         [MN_TAPE_PROJECT] = project_backward,
-    [MN_TAPE_CLAMP] = clamp_backward, [MN_TAPE_ROTATE] = rotate_backward,     [MN_TAPE_ATTEND] = attend_backward,
-    [MN_TAPE_ADD] = add_backward,     [MN_TAPE_ACTIVATE] = activate_backward, [MN_TAPE_GATHER] = gather_backward,
-    [MN_TAPE_LOSS] = loss_backward,   [MN_TAPE_EXPERTS] = experts_backward,   [MN_TAPE_CONVOLVE] = convolve_backward,
-};
-
-static const char *const names[MN_TAPE_KIND_COUNT] = {
-    [MN_TAPE_CONVOLVE] = "the short convolution",
-    [MN_TAPE_ATTEND_LATENT] = "latent attention",
-    [MN_TAPE_MIX_RECURRENT] = "a recurrent state",
-    [MN_TAPE_EXPERTS] = "a mixture of experts",
+    [MN_TAPE_EMBED] = embed_backward,
+    [MN_TAPE_NORM] = norm_backward,
+    [MN_TAPE_PROJECT] = project_backward,
+    [MN_TAPE_CLAMP] = clamp_backward,
+    [MN_TAPE_ROTATE] = rotate_backward,
+    [MN_TAPE_ATTEND] = attend_backward,
+    [MN_TAPE_ADD] = add_backward,
+    [MN_TAPE_ACTIVATE] = activate_backward,
+    [MN_TAPE_GATHER] = gather_backward,
+    [MN_TAPE_LOSS] = loss_backward,
+    [MN_TAPE_EXPERTS] = experts_backward,
+    [MN_TAPE_CONVOLVE] = convolve_backward,
+    [MN_TAPE_ATTEND_LATENT] = attend_latent_backward,
+    [MN_TAPE_MIX_RECURRENT] = mn_tape_mix_recurrent_backward,
 };
 
 /* Whether anything depends on what the entry made. */
@@ -373,9 +387,6 @@ mn_status mn_tape_backward(mn_tape *t, const mn_step *s, int64_t first, mn_error
     while (t->n_entries > first) {
         const mn_tape_entry *e = &t->entries[--t->n_entries];
         if (!matters(t, e)) continue;
-        if (!backwards[e->kind])
-            return mn_fail(err, MN_ERR_UNSUPPORTED, "%s cannot be trained through: it has no backward.",
-                           names[e->kind]);
         mn_arena_mark mark = mn_arena_get_mark(scratch);
         MN_TRY(backwards[e->kind](t, s, e, err));
         mn_arena_rewind(scratch, mark);

@@ -277,7 +277,7 @@ static void hard_writes(void **state) {
     mn_compute c = {.kernels = mn_kernels_get(MN_CPU_GENERIC)};
     mn_write_gates_harden(&c, &shape, gates, labels, weights, 5);
     mn_write_gates_harden(&c, &shape, again, NULL, NULL, 5);
-    static const float want[] = {1, 0, 1, 0, 1}, own[] = {0, 1, 1, 0, 1};
+    static const float want[] = {1, 1, 1, 0, 1}, own[] = {0, 1, 1, 0, 1};
     assert_memory_equal(gates, want, sizeof want);
     assert_memory_equal(again, own, sizeof own);
 }

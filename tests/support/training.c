@@ -68,14 +68,14 @@ void assert_same_tensors(const char *a, const char *b) {
     mn_gguf_close(y);
 }
 
-const char *small_mnemo_write(const char *path, int n_kv_heads) {
+const char *small_mnemo_write_heads(const char *path, int n_heads, int n_kv_heads) {
     mn_gguf *vocab;
     mn_error err;
     mn_random_summary summary;
     mn_random_model m = {.arch = "mnemo",
                          .n_layers = 2,
                          .n_embd = 32,
-                         .n_heads = 2,
+                         .n_heads = n_heads,
                          .n_kv_heads = n_kv_heads,
                          .head_dim = 16,
                          .n_ff = 48,
@@ -88,3 +88,5 @@ const char *small_mnemo_write(const char *path, int n_kv_heads) {
     mn_gguf_close(vocab);
     return path;
 }
+
+const char *small_mnemo_write(const char *path, int n_kv_heads) { return small_mnemo_write_heads(path, 2, n_kv_heads); }

@@ -17,5 +17,6 @@ void assert_same_tensors(const char *a, const char *b);
 /* Writes a random model of the architecture mnemo in f32: 2 layers, 2 heads of 16, a vocabulary of 2048, window 64.
  * Returns `path`. */
 const char *small_mnemo_write(const char *path, int n_kv_heads);
+const char *small_mnemo_write_heads(const char *path, int n_heads, int n_kv_heads);
 
 #endif

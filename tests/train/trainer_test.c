@@ -116,8 +116,7 @@ static void test_refusals(void **state) {
     const char *const beyond[] = {"model.from=" MNEMO_SOURCE_DIR "/models/default.gguf", "window=16k", "batch=1", NULL};
     assert_int_equal(try_open(beyond, &err), MN_ERR_ARGUMENT);
     assert_non_null(strstr(err.text, "32"));
-    static const char *const unfit[] = {"attn=linear", "attn=infini:64", "attn=quest:16,64", "attn=sinks:4,60",
-                                        "attn=snapkv:8,64"};
+    static const char *const unfit[] = {"attn=infini:64", "attn=quest:16,64", "attn=sinks:4,60", "attn=snapkv:8,64"};
     for (size_t i = 0; i < sizeof unfit / sizeof *unfit; i++) {
         const char *const more[] = {unfit[i], NULL};
         assert_int_equal(try_open(more, &err), MN_ERR_UNSUPPORTED);

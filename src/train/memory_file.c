@@ -1,0 +1,125 @@
+#include "train/memory_file.h"
+
+#include "base/arena.h"
+#include "model/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const float SHUT = -30; /* below MN_SHUT_BIAS */
+
+/* "*", or a number; what follows it. */
+static bool matches(const char *text, int number, const char **end) {
+    if (*text == '*') {
+        *end = text + 1;
+        return true;
+    }
+    char *behind;
+    long value = strtol(text, &behind, 10);
+    *end = behind;
+    return behind != text && value == number;
+}
+
+bool mn_memory_names_head(const char *heads, int layer, int head) {
+    const char *p = heads ? heads : "*";
+    if (!strcmp(p, "*")) return true;
+    for (; *p; p += strspn(p, " ")) {
+        const char *end;
+        bool found = matches(p, layer, &end) && *end == '.' && matches(end + 1, head, &end);
+        if (found && (*end == ' ' || !*end)) return true;
+        p += strcspn(p, " ");
+    }
+    return false;
+}
+
+/* A word that names no head of the model. */
+static mn_status check_heads(const mn_config *c, const char *heads, mn_error *err) {
+    char word[32];
+    for (const char *p = heads ? heads : ""; *p;) {
+        size_t n = strcspn(p, " ");
+        bool found = n >= sizeof word;
+        snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), p);
+        for (int l = 0; n < sizeof word && l < c->n_layers; l++)
+            for (int h = 0; h < c->layers[l].n_heads; h++) found |= mn_memory_names_head(word, l, h);
+        if ((n && !found) || n >= sizeof word)
+            return mn_fail(err, MN_ERR_ARGUMENT,
+                           "memory.heads: \"%s\" is no head of this model; write LAYER.HEAD as 0.2, with layers below "
+                           "%d and heads below %d, or * for all.",
+                           word, c->n_layers, c->n_heads);
+        p += n + strspn(p + n, " ");
+    }
+    return MN_OK;
+}
+
+static void put_keys(const mn_gguf *in, const mn_memory_start *m, mn_gguf_writer *w) {
+    for (int64_t i = 0; i < mn_gguf_n_kv(in); i++) mn_gguf_put_kv(w, mn_gguf_kv_at(in, i));
+    mn_gguf_put_u32(w, "mnemo.infini.segment", (uint32_t)m->segment);
+    mn_gguf_put_string(w, "mnemo.infini.update", mn_infini_rule_name(m->rule));
+    mn_gguf_put_string(w, "mnemo.infini.feature", mn_infini_feature_of(m->rule) == MN_INFINI_ELU1 ? "elu1" : "silu-l2");
+    mn_gguf_put_f32(w, "mnemo.infini.write_threshold", m->threshold);
+}
+
+/* A tensor of n rows whose numbers are `fill` where the row is open, else `shut`. open NULL: all of it is `fill`. */
+static mn_status put_gate(mn_gguf_writer *w, mn_arena *arena, int layer, const char *name, int64_t row, int64_t n,
+                          const bool *open, float fill, mn_error *err) {
+    char full[64];
+    float *data = mn_arena_alloc(arena, (size_t)(row * n), sizeof *data);
+    if (!data) return mn_fail(err, MN_ERR_MEMORY, "no memory for the gates of a memory.");
+    for (int64_t i = 0; i < row * n; i++) data[i] = !open || open[i / row] ? fill : SHUT;
+    snprintf(full, sizeof full, "blk.%d.%s", layer, name);
+    mn_tensor t = {.name = full, .type = MN_F32, .n_dims = row > 1 ? 2 : 1, .ne = {row, n, 1, 1}, .data = data};
+    if (row == 1) t.ne[0] = n, t.ne[1] = 1;
+    mn_gguf_put_tensor(w, &t);
+    return MN_OK;
+}
+
+static mn_status put_layer(const mn_config *c, const mn_memory_start *m, int layer, mn_arena *arena, mn_gguf_writer *w,
+                           mn_error *err) {
+    const mn_layer_shape *l = &c->layers[layer];
+    int n = l->n_heads, n_kv = l->n_kv_heads;
+    bool *mixes = mn_arena_zalloc(arena, (size_t)(n + n_kv), sizeof *mixes), *writes = mixes + n;
+    if (!mixes) return mn_fail(err, MN_ERR_MEMORY, "no memory for the gates of a memory.");
+    for (int h = 0; h < n; h++) {
+        mixes[h] = mn_memory_names_head(m->heads, layer, h);
+        writes[h / (n / n_kv)] |= mixes[h];
+    }
+    MN_TRY(put_gate(w, arena, layer, "infini_gate.bias", 1, n, mixes, m->mixing_bias, err));
+    MN_TRY(put_gate(w, arena, layer, "infini_write.weight", c->n_embd, n_kv, NULL, 0, err));
+    MN_TRY(put_gate(w, arena, layer, "infini_write.bias", 1, n_kv, writes, m->write_bias, err));
+    return put_gate(w, arena, layer, "infini_write_k.weight", l->head_dim_k, n_kv, NULL, 0, err);
+}
+
+static mn_status check(const mn_gguf *in, const mn_config *c, const mn_memory_start *m, mn_error *err) {
+    if (strcmp(c->arch, "mnemo"))
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "%s: the architecture %s has no place for a compressive memory; mnemo has.", mn_gguf_path(in),
+                       c->arch);
+    if (c->infini.segment)
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "%s: has a compressive memory, with segments of %lld tokens; leave memory.segment out to go on "
+                       "with it.",
+                       mn_gguf_path(in), (long long)c->infini.segment);
+    return check_heads(c, m->heads, err);
+}
+
+static mn_status write(const mn_gguf *in, const mn_config *c, const mn_memory_start *m, const char *path,
+                       mn_arena *arena, mn_gguf_writer *w, mn_error *err) {
+    put_keys(in, m, w);
+    for (int64_t i = 0; i < mn_gguf_n_tensors(in); i++) mn_gguf_put_tensor(w, mn_gguf_tensor_at(in, i));
+    for (int layer = 0; layer < c->n_layers; layer++) MN_TRY(put_layer(c, m, layer, arena, w, err));
+    return mn_gguf_write(w, path, NULL, NULL, err);
+}
+
+mn_status mn_memory_file_write(const mn_gguf *in, const char *path, const mn_memory_start *m, mn_error *err) {
+    mn_config config;
+    mn_gguf_writer *w;
+    mn_arena arena = MN_ARENA_INIT;
+    MN_TRY(mn_config_read(in, &config, err));
+    MN_TRY(check(in, &config, m, err));
+    MN_TRY(mn_gguf_writer_create(&w, err));
+    mn_status status = write(in, &config, m, path, &arena, w, err);
+    mn_gguf_writer_destroy(w);
+    mn_arena_release(&arena);
+    return status;
+}

@@ -1,0 +1,25 @@
+/* Gives a model of the architecture mnemo a compressive memory (recurrent/infini.h): keys and gates, nothing else is
+ * changed. Where the chosen heads look is for the training that follows; all others keep softmax attention within
+ * segments, as their gates are shut (memory_heads.h).
+ */
+#ifndef MN_TRAIN_MEMORY_FILE_H
+#define MN_TRAIN_MEMORY_FILE_H
+
+#include "model/gguf.h"
+#include "recurrent/infini.h"
+
+typedef struct mn_memory_start {
+    int64_t segment; /* tokens */
+    mn_infini_rule rule;
+    const char *heads; /* "LAYER.HEAD" of query heads with blanks between; "*" for all of either */
+    float mixing_bias, write_bias, threshold; /* of the chosen heads' gates, whose weights are 0 */
+} mn_memory_start;
+
+/* Writes `in` with the memory to path. Errors: another architecture, a model that has a memory, a head that there is
+ * not, the disk. */
+mn_status mn_memory_file_write(const mn_gguf *in, const char *path, const mn_memory_start *memory, mn_error *err);
+
+/* Whether `heads` names the query head. */
+bool mn_memory_names_head(const char *heads, int layer, int head);
+
+#endif

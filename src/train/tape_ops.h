@@ -1,0 +1,45 @@
+/* Inside the tape: what its files share. */
+#ifndef MN_TRAIN_TAPE_OPS_H
+#define MN_TRAIN_TAPE_OPS_H
+
+#include "train/tape.h"
+
+#include <string.h>
+
+static inline mn_tape *mn_tape_of(const mn_step *s) { return s->backend->context; }
+
+/* The step as the CPU's backend is given it. */
+static inline mn_step mn_tape_inner(const mn_step *s) {
+    mn_step step = *s;
+    step.backend = &mn_tape_of(s)->cpu;
+    return step;
+}
+
+/* mn_backend.take of the tape. */
+mn_status mn_tape_take(const mn_step *s, int64_t n_rows, int n_heads, int64_t n, mn_rows *out, mn_error *err);
+/* Appends an entry, unless the tape does not record. */
+mn_status mn_tape_record(mn_tape *t, mn_tape_entry entry, mn_error *err);
+
+static inline int64_t mn_tape_n_floats(mn_rows x) { return x.n_rows * x.n_heads * x.n; }
+
+/* Room for n floats until the entry's backward ends, or NULL. */
+static inline float *mn_tape_floats(const mn_tape *t, int64_t n) {
+    return mn_arena_alloc(t->compute->scratch, (size_t)n, sizeof(float));
+}
+
+/* A gradient that is about to be added to: zeros where nothing was. */
+static inline float *mn_tape_ready(mn_tape *t, mn_rows x) {
+    bool held = mn_tape_claim(t, x);
+    if (!held) memset(mn_tape_gradient(t, x), 0, (size_t)mn_tape_n_floats(x) * sizeof(float));
+    return mn_tape_gradient(t, x);
+}
+
+/* to = from, or to += from; without gaps. */
+void mn_tape_give(const mn_tape *t, float *to, const float *from, int64_t n, bool add);
+
+/* tape_recurrent.c */
+mn_status mn_tape_mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
+                                mn_rows k, mn_rows v, mn_error *err);
+mn_status mn_tape_mix_recurrent_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+
+#endif

@@ -1,0 +1,285 @@
+/* train/tape_recurrent: a model with compressive memories, by every update, against finite differences; recomputed,
+ * by several threads; with hard writes, labels and prefixes. And train/memory_file, which makes the models.
+ */
+#include "support/support.h"
+#include "support/tape_case.h"
+
+#include "kernels/kernels.h"
+#include "model/forward.h"
+#include "train/memory_file.h"
+#include "train/memory_heads.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEGMENT = 12, HEADS = 4, KV_HEADS = 2 };
+
+static const char *make_memory(const char *heads, mn_infini_rule rule, float threshold) {
+    static char path[600];
+    mn_gguf *in;
+    mn_error err;
+    mn_memory_start m = {SEGMENT, rule, heads, -0.3f, 0.5f, threshold};
+    snprintf(path, sizeof path, "%s", temp_path("memory.gguf"));
+    assert_ok(mn_gguf_open(tape_make_mnemo(HEADS, KV_HEADS), &in, &err), err);
+    assert_ok(mn_memory_file_write(in, path, &m, &err), err);
+    mn_gguf_close(in);
+    return path;
+}
+
+/* Gates of all sizes, where they are not shut. */
+static void draw_gates(tape_case *f) {
+    const mn_model *m = &f->parameters.model;
+    for (int64_t i = 0; i < f->parameters.n_items; i++) {
+        const mn_parameter *p = &f->parameters.items[i];
+        bool weights = strstr(p->name, "infini_write") && strstr(p->name, ".weight");
+        if (weights) fill_normal(p->weights, (size_t)(p->n_in * p->n_out), 40 + (uint64_t)i);
+        for (int64_t k = 0; weights && k < p->n_in * p->n_out; k++) {
+            bool dead = m->weights.layers[p->name[4] - '0'].infini_write.b[k / p->n_in] < MN_SHUT_BIAS;
+            p->weights[k] *= dead ? 0 : 0.3f;
+        }
+    }
+}
+
+static void open_memory(tape_case *f, const char *heads, mn_infini_rule rule, float threshold, int n_threads) {
+    tape_open(f, make_memory(heads, rule, threshold), NULL, n_threads);
+    assert_int_equal(f->parameters.model.config.infini.segment, SEGMENT);
+    draw_gates(f);
+}
+
+static void check_rule(mn_infini_rule rule, const char *name) {
+    tape_case f;
+    open_memory(&f, "*", rule, 0, 1);
+    tape_check_set(&f, &f.parameters, name, 2e-3);
+    tape_close(&f);
+}
+
+static void linear(void **state) {
+    (void)state;
+    check_rule(MN_INFINI_LINEAR, "linear");
+}
+
+static void delta(void **state) {
+    (void)state;
+    check_rule(MN_INFINI_DELTA, "delta");
+}
+
+static void delta_exact(void **state) {
+    (void)state;
+    check_rule(MN_INFINI_DELTA_EXACT, "delta-exact");
+}
+
+/* Gates below the threshold write nothing. Steps must not carry one across. */
+static void threshold(void **state) {
+    (void)state;
+    tape_case f;
+    open_memory(&f, "0.1 1.*", MN_INFINI_DELTA_EXACT, 0.5f, 1);
+    tape_check_set(&f, &f.parameters, "threshold", 2e-5);
+    tape_close(&f);
+}
+
+static void assert_same_gradients(const tape_case *a, const tape_case *b) {
+    for (int64_t i = 0; i < a->parameters.n_items; i++) {
+        const mn_parameter *p = &a->parameters.items[i];
+        if (!p->frozen)
+            assert_memory_equal(p->gradients, b->parameters.items[i].gradients,
+                                (size_t)(p->n_in * p->n_out) * sizeof(float));
+    }
+}
+
+/* Labels that say: every fifth token; prefixes of other rows, in the second document. */
+typedef struct lesson {
+    float labels[TAPE_N_CTX * TAPE_N_WINDOWS], weights[TAPE_N_CTX * TAPE_N_WINDOWS];
+    int64_t rows[20];
+    mn_memory_prefix prefixes[3];
+} lesson;
+
+static void give_lesson(tape_case *f, lesson *l) {
+    for (int i = 0; i < TAPE_N_CTX * TAPE_N_WINDOWS; i++) {
+        l->labels[i] = i % 5 == 0;
+        l->weights[i] = i % 3 == 0 ? 0 : 0.02f * (float)(1 + i % 4);
+    }
+    for (int i = 0; i < 20; i++) l->rows[i] = (7 * i) % (TAPE_N_CTX * TAPE_N_WINDOWS);
+    l->prefixes[0] = (mn_memory_prefix){0};
+    l->prefixes[1] = (mn_memory_prefix){11, 20, l->rows};
+    l->prefixes[2] = (mn_memory_prefix){0, 3, l->rows};
+    f->tape.memory = (mn_tape_memory){.hard = true,
+                                      .labels = l->labels,
+                                      .label_weights = l->weights,
+                                      .n_hardest = 4,
+                                      .hardest_weight = 0.1f,
+                                      .prefixes = l->prefixes};
+}
+
+/* Everything at once: activations made again by two threads give the bits of those kept by one. */
+static void recomputed(void **state) {
+    (void)state;
+    tape_case a, b;
+    static lesson l;
+    for (int round = 0; round < 2; round++) {
+        open_memory(&a, "0.* 1.0", MN_INFINI_DELTA_EXACT, 0.5f, 1);
+        open_memory(&b, "0.* 1.0", MN_INFINI_DELTA_EXACT, 0.5f, 2);
+        if (round) give_lesson(&a, &l);
+        if (round) give_lesson(&b, &l);
+        assert_true(tape_differentiate(&a, false) == tape_differentiate(&b, true));
+        assert_true(a.tape.memory.loss == b.tape.memory.loss);
+        assert_true((a.tape.memory.loss > 0) == (round > 0));
+        assert_same_gradients(&a, &b);
+        tape_close(&a);
+        tape_close(&b);
+    }
+}
+
+/* The loss and the labels' part of it, with labels alone: against differences of both. The labels' loss is what the
+ * backward pass adds up, so each point is one. Prefix rows are constants to the gradient and are left out here. */
+static double both_losses(tape_case *f) {
+    f->tape.memory.loss = 0;
+    return tape_differentiate(f, false) + f->tape.memory.loss;
+}
+
+static void labels(void **state) {
+    (void)state;
+    tape_case f;
+    static lesson l;
+    open_memory(&f, "*", MN_INFINI_DELTA_EXACT, 0.5f, 1);
+    give_lesson(&f, &l);
+    f.tape.memory.prefixes = NULL;
+    for (int64_t i = 0; i < f.parameters.n_items; i++) {
+        const mn_parameter *p = &f.parameters.items[i];
+        int64_t n = p->n_in * p->n_out;
+        double size = 0, along = 0;
+        float *kept = malloc((size_t)n * sizeof *kept), *direction = malloc((size_t)n * sizeof *direction);
+        memcpy(kept, p->weights, (size_t)n * sizeof *kept);
+        fill_normal(direction, (size_t)n, 5 + (uint64_t)i);
+        both_losses(&f);
+        for (int64_t k = 0; k < n; k++) {
+            size += (double)kept[k] * kept[k];
+            along += (double)direction[k] * p->gradients[k];
+        }
+        double step = 1e-4 * sqrt(size / (double)n + 1e-3), at[2];
+        for (int side = 0; side < 2; side++) {
+            for (int64_t k = 0; k < n; k++) p->weights[k] = kept[k] + (float)((side ? step : -step) * direction[k]);
+            at[side] = both_losses(&f);
+        }
+        memcpy(p->weights, kept, (size_t)n * sizeof *kept);
+        double wanted = (at[1] - at[0]) / (2 * step), noise = 1e-6 / step;
+        if (fabs(along - wanted) > 1e-2 * fabs(wanted) + noise)
+            fail_msg("%s: %.6g along a direction, %.6g by differences (noise %.2g)", p->name, along, wanted, noise);
+        free(kept);
+        free(direction);
+    }
+    tape_close(&f);
+}
+
+/* A prefix is what the memory would hold had these rows been read: with all gates of a document open, one whose keys
+ * and values are its own first rows changes what comes after. And a prefix of nothing changes nothing. */
+static void prefixes(void **state) {
+    (void)state;
+    tape_case f;
+    static lesson l;
+    open_memory(&f, "*", MN_INFINI_DELTA_EXACT, 0.5f, 1);
+    give_lesson(&f, &l);
+    double with = tape_score(&f);
+    for (int i = 0; i < 3; i++) l.prefixes[i].n = 0;
+    double emptied = tape_score(&f);
+    f.tape.memory.prefixes = NULL;
+    assert_true(tape_score(&f) == emptied);
+    assert_true(fabs(with - emptied) > 1e-5);
+    tape_close(&f);
+}
+
+/* Heads that were not chosen: what they compute is softmax attention within segments, bit for bit, and no gradient
+ * reaches their gates. */
+static void dead_heads(void **state) {
+    (void)state;
+    tape_case f;
+    mn_error err;
+    open_memory(&f, "0.2", MN_INFINI_DELTA_EXACT, 0.5f, 1);
+    const mn_model *m = &f.parameters.model;
+    assert_true(mn_memory_writes(m, 0, 1) && !mn_memory_writes(m, 0, 0) && !mn_memory_writes(m, 1, 1));
+    assert_true(mn_memory_layer_is_alive(m, 0) && !mn_memory_layer_is_alive(m, 1));
+    tape_differentiate(&f, false);
+    for (int64_t i = 0; i < f.parameters.n_items; i++) {
+        const mn_parameter *p = &f.parameters.items[i];
+        if (strncmp(p->name, "blk.1.infini", 12)) continue;
+        for (int64_t k = 0; k < p->n_in * p->n_out; k++) assert_true(p->gradients[k] == 0);
+    }
+    /* The same as the CPU's own operations give. */
+    const mn_train_window *w = &f.batch.windows[1];
+    mn_backend cpu = mn_backend_cpu(&f.compute);
+    mn_sequence sequence;
+    mn_sequence_params params = {&m->config.rope, mn_attn_of_model(&m->config), TAPE_N_CTX, MN_F32, MN_F32};
+    assert_ok(mn_sequence_init(&sequence, &m->config, &params, &err), err);
+    int64_t wanted[TAPE_N_CTX], n_vocab = m->config.n_vocab;
+    float *logits = malloc((size_t)(TAPE_N_CTX * n_vocab) * sizeof *logits);
+    for (int i = 0; i < TAPE_N_CTX; i++) wanted[i] = i;
+    mn_slice slice = {&sequence, 0, TAPE_N_CTX};
+    mn_batch batch = {w->tokens, TAPE_N_CTX, &slice, 1, wanted, TAPE_N_CTX, logits};
+    assert_ok(mn_forward(&cpu, m, &batch, &err), err);
+    double sum = 0, weights = 0;
+    for (int i = 0; i < TAPE_N_CTX; i++) {
+        const float *x = logits + i * n_vocab;
+        double total = 0;
+        for (int64_t k = 0; k < n_vocab; k++) total += exp((double)x[k]);
+        sum += (double)w->weights[i] * (log(total) - (double)x[w->targets[i]]);
+        weights += (double)w->weights[i];
+    }
+    double all = f.batch.sum_weights;
+    f.tape.loss = (mn_loss){0};
+    assert_ok(mn_train_batch_score(&f.batch, 1, 1, &f.tape, &err), err);
+    assert_true(fabs(f.tape.loss.loss - sum) < 1e-5 * sum && weights < all);
+    free(logits);
+    mn_sequence_release(&sequence);
+    tape_close(&f);
+}
+
+/* Cut after two segments, the gradient is another; cut after more than there are, the same bits. */
+static void detached(void **state) {
+    (void)state;
+    tape_case a, b;
+    open_memory(&a, "*", MN_INFINI_DELTA, 0, 1);
+    open_memory(&b, "*", MN_INFINI_DELTA, 0, 1);
+    b.tape.memory.detach_segments = 100;
+    assert_true(tape_differentiate(&a, false) == tape_differentiate(&b, false));
+    assert_same_gradients(&a, &b);
+    b.tape.memory.detach_segments = 1;
+    tape_differentiate(&b, false);
+    double difference = 0;
+    for (int64_t i = 0; i < a.parameters.n_items; i++)
+        for (int64_t k = 0; k < a.parameters.items[i].n_in; k++)
+            difference += fabs((double)a.parameters.items[i].gradients[k] - (double)b.parameters.items[i].gradients[k]);
+    assert_true(difference > 1e-6);
+    tape_close(&a);
+    tape_close(&b);
+}
+
+static void refuse(const char *heads, mn_status status, const char *word) {
+    mn_gguf *in;
+    mn_error err;
+    mn_memory_start m = {SEGMENT, MN_INFINI_DELTA_EXACT, heads, 0, 0, 0};
+    const char *path = heads ? tape_make_mnemo(HEADS, KV_HEADS) : data_path("golden/tiny-llama.gguf");
+    assert_ok(mn_gguf_open(path, &in, &err), err);
+    assert_int_equal(mn_memory_file_write(in, temp_path("no.gguf"), &m, &err), status);
+    assert_non_null(strstr(err.text, word));
+    mn_gguf_close(in);
+}
+
+static void refused(void **state) {
+    (void)state;
+    refuse("0.9", MN_ERR_ARGUMENT, "0.9");
+    refuse("2.0", MN_ERR_ARGUMENT, "2.0");
+    refuse("0.1 x", MN_ERR_ARGUMENT, "\"x\"");
+    refuse(NULL, MN_ERR_UNSUPPORTED, "llama");
+    assert_true(mn_memory_names_head("*.1 0.3", 5, 1) && mn_memory_names_head("*.1 0.3", 0, 3));
+    assert_false(mn_memory_names_head("*.1 0.3", 1, 3) || mn_memory_names_head("0.1x", 0, 1));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(linear),    cmocka_unit_test(delta),    cmocka_unit_test(delta_exact),
+        cmocka_unit_test(threshold), cmocka_unit_test(labels),   cmocka_unit_test(recomputed),
+        cmocka_unit_test(prefixes),  cmocka_unit_test(detached), cmocka_unit_test(dead_heads),
+        cmocka_unit_test(refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
