@@ -1,0 +1,53 @@
+/* What stands behind a store: SQLite (sqlite.c) or PostgreSQL (postgres.c). store.c alone calls it. */
+#ifndef MN_STORE_DRIVER_H
+#define MN_STORE_DRIVER_H
+
+#include "base/strbuf.h"
+#include "store/store.h"
+
+typedef enum mn_value_kind { MN_VALUE_NULL, MN_VALUE_INT, MN_VALUE_REAL, MN_VALUE_TEXT, MN_VALUE_BLOB } mn_value_kind;
+
+typedef struct mn_value {
+    mn_value_kind kind;
+    int64_t integer;
+    double real;
+    const void *data; /* of texts (NUL-terminated where a column gives them) and blobs */
+    size_t bytes;
+} mn_value;
+
+typedef struct mn_driver {
+    mn_status (*open)(const char *where, const mn_store_options *options, void **self, mn_error *err);
+    void (*close)(void *self);
+    mn_status (*exec)(void *self, const char *sql, mn_error *err);
+    mn_status (*prepare)(void *self, const char *sql, void **statement, mn_error *err);
+    void (*finalize)(void *statement);
+    /* index from 1; bytes are copied. */
+    mn_status (*bind)(void *statement, int index, const mn_value *value, mn_error *err);
+    mn_status (*step)(void *statement, bool *has_row, mn_error *err);
+    void (*reset)(void *statement);
+    int (*n_columns)(void *statement);
+    const char *(*column_name)(void *statement, int column);
+    void (*column)(void *statement, int column, mn_value *out);
+    /* Makes a column searchable; then the statement that searches it. */
+    mn_status (*index_text)(void *self, const char *table, const char *column, mn_error *err);
+    void (*match_sql)(mn_strbuf *out, const char *table, const char *column, const char *rest);
+    /* Plain words as the query that match_sql takes; empty = nothing to look for. */
+    void (*match_words)(mn_strbuf *out, const char *words);
+    const char *begin, *blob, *serial; /* SQL: a transaction that writes; the types {blob} and {serial} */
+    const char *tables, *columns;      /* SQL: names of all tables; of the columns of table $1, in order */
+} mn_driver;
+
+extern const mn_driver mn_driver_sqlite;
+extern const mn_driver mn_driver_postgres;
+
+/* ---- for jsonl.c ---- */
+
+/* mn_store_query with values in a list. */
+mn_status mn_store_query_values(mn_store *store, mn_rows **out, mn_error *err, const char *sql, const mn_value *values,
+                                int n_values);
+mn_value mn_rows_value(mn_rows *rows, int column);
+int mn_rows_n_columns(mn_rows *rows);
+const char *mn_rows_column_name(mn_rows *rows, int column);
+const mn_driver *mn_store_driver(const mn_store *store);
+
+#endif
