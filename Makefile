@@ -1,14 +1,17 @@
 # Everything a person types. CMake does the work; this file only names it.
 BUILD ?= build
 JOBS ?= $(shell nproc)
+# ON: a warning is an error, as in continuous integration.
+WERROR ?= OFF
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all deps demo test test-slow test-emulated test-asan bench clean
+.PHONY: all deps demo test test-slow test-emulated test-clang test-asan test-asan-quick test-tsan check ci bench clean
 
 all:
 	@tools/install-deps.sh $(PACKAGES)
-	@cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release -DMNEMO_WERROR=$(WERROR) >$(BUILD).log 2>&1 || \
+	    { cat $(BUILD).log; exit 1; }
 	@grep -E '^--   |^-- mnemo' $(BUILD).log; rm -f $(BUILD).log
 	@cmake --build $(BUILD) -j $(JOBS) --target $(TARGETS)
 
@@ -35,15 +38,53 @@ test-slow: all
 test-emulated: all
 	@ctest --test-dir $(BUILD) -j $(JOBS) -L emulated --output-on-failure
 
-test-asan:
+# All of it built by another compiler, each warning an error; the tests do not run again.
+test-clang:
+	@command -v clang >/dev/null || { echo 'skipped: no clang here; make deps installs it'; exit 0; }; \
+	cmake -S . -B $(BUILD)-clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Release -DMNEMO_WERROR=ON >/dev/null && \
+	cmake --build $(BUILD)-clang -j $(JOBS)
+
+# With sanitizers: of addresses and undefined behaviour, the whole fast suite or what takes little time of it; of
+# threads, the tests that start some.
+test-asan test-asan-quick: SANITIZE = address,undefined
+test-asan test-asan-quick: SANITIZED = $(BUILD)-asan
+test-asan test-asan-quick: TARGETS = all
+test-tsan: SANITIZE = thread
+test-tsan: SANITIZED = $(BUILD)-tsan
+test-tsan: TARGETS = thread-tests
+
+OTHER_LEVELS = /(generic|avxvnni|avx512|avx512bf16|amx)$$
+LONG_WITH_ASAN = ^(attention/(dynamic|flash|mla|patterns)|session/(attn|batch|dropped|golden|kvdisk|mla|step)|train/)
+LONG_WITH_TSAN = ^(attention/dynamic|train/(lora|tape))
+
+.PHONY: sanitized
+sanitized:
 	@tools/install-deps.sh build
-	@cmake -S . -B $(BUILD)-asan -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g" \
-	    -DMNEMO_SANITIZE=address,undefined >/dev/null
-	@cmake --build $(BUILD)-asan -j $(JOBS)
-	@ASAN_OPTIONS=allocator_may_return_null=1 ctest --test-dir $(BUILD)-asan -j $(JOBS) -LE slow --output-on-failure
+	@cmake -S . -B $(SANITIZED) -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g" \
+	    -DMNEMO_SANITIZE=$(SANITIZE) >/dev/null
+	@cmake --build $(SANITIZED) -j $(JOBS) --target $(TARGETS)
+
+test-asan: sanitized
+	@ASAN_OPTIONS=allocator_may_return_null=1 ctest --test-dir $(SANITIZED) -j $(JOBS) -LE 'slow|style' --output-on-failure
+
+test-asan-quick: sanitized
+	@ASAN_OPTIONS=allocator_may_return_null=1 MNEMO_TEST_QUICK=1 ctest --test-dir $(SANITIZED) -j $(JOBS) \
+	    -LE 'slow|style|cli' -E '$(OTHER_LEVELS)|$(LONG_WITH_ASAN)' --output-on-failure
+
+test-tsan: sanitized
+	@MNEMO_TEST_QUICK=1 ctest --test-dir $(SANITIZED) -j $(JOBS) -L threads -LE slow \
+	    -E '$(OTHER_LEVELS)|$(LONG_WITH_TSAN)' --output-on-failure
+
+# How the sources look: also part of `make test`.
+check:
+	@for check in tools/check-*.sh; do $$check || [ $$? -eq 77 ] || exit 1; done
+
+# What continuous integration runs, each stage with its time.
+ci:
+	@.ci/run
 
 bench: all
 	@tools/bench.sh $(BUILD)/mnemo
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-asan
+	rm -rf $(BUILD) $(BUILD)-clang $(BUILD)-asan $(BUILD)-tsan

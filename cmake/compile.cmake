@@ -20,8 +20,8 @@ if(MNEMO_SANITIZE)
   add_link_options(-fsanitize=${MNEMO_SANITIZE})
 endif()
 
-# Takes the files for other processors out of a list, and gives those named after an instruction set its flags; the table of
-# kernels decides at run time who is called.
+# Takes the files for other processors out of a list, and gives those named after an instruction set its flags; the
+# table of kernels decides at run time who is called.
 function(mnemo_for_this_processor list)
   set(sources ${${list}})
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

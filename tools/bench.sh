@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Speed by depth of context on a random model of 0.38 billion parameters: the geometry that docs/performance.md measures.
+# Speed by depth of context on a random model of 0.38 billion parameters: the geometry that docs/performance.md
+# measures.
 # usage: bench.sh MNEMO [options of mnemo bench]
 set -euo pipefail
 mnemo=$1
@@ -9,7 +10,8 @@ model=$(dirname "$mnemo")/bench.gguf
 vocab=$here/../shared/data/tokenizers/ggml-vocab-llama-bpe.gguf
 if [ ! -r "$vocab" ]; then
     vocab=$here/models/default.gguf
-    echo "Llama 3's vocabulary is not here, so the model gets one of 2048 tokens: less work per token than in docs/performance.md."
+    echo "Llama 3's vocabulary is not here, so the model gets one of 2048 tokens:" \
+        "less work per token than in docs/performance.md."
 fi
 [ -r "$model" ] || "$mnemo" init --arch llama --layers 16 --embd 1024 --heads 16 --kv-heads 8 --ff 4096 \
     --vocab-from "$vocab" --ctx 131072 --type q8_0 --seed 1 -o "$model"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A pass key in repeated filler (Mohtashami and Jaggi, arXiv:2305.16300, section 4.2), on standard output.
-# usage: haystack.sh TOKENS [KEY [DEPTH]]    about TOKENS tokens in the small models' vocabulary; DEPTH 0 to 1, beyond it no key
+# usage: haystack.sh TOKENS [KEY [DEPTH]]    about TOKENS tokens of the small models; DEPTH 0 to 1, beyond it no key
 set -euo pipefail
 [ $# -ge 1 ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 2; }
 awk -v tokens="$1" -v key="${2:-48213}" -v depth="${3:-0.5}" -v tokens_per_line=31 '

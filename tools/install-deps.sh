@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# install-deps.sh [build|test|all]: installs, from Debian's own packages, what this machine lacks to build and run mnemo; to
-# run its tests as well; or to run all that continuous integration runs (the default).
+# install-deps.sh [build|test|all]: installs, from Debian's own packages, what this machine lacks to build and run
+# mnemo; to run its tests as well; or to run all that continuous integration runs (the default).
 set -euo pipefail
-build=(gcc make cmake pkg-config libpcre2-dev libutf8proc-dev libjansson-dev libxxhash-dev libnlopt-dev libinih-dev libedit-dev
-       libxml2-dev libarchive-dev poppler-utils libsqlite3-dev libpq-dev libcurl4-openssl-dev libstemmer-dev
+build=(gcc make cmake pkg-config libpcre2-dev libutf8proc-dev libjansson-dev libxxhash-dev libnlopt-dev libinih-dev
+       libedit-dev libxml2-dev libarchive-dev poppler-utils libsqlite3-dev libpq-dev libcurl4-openssl-dev libstemmer-dev
        libcmocka-dev)
 test=(qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 all=(clang clang-format-14 git)

@@ -7,7 +7,8 @@
 set -euo pipefail
 case ${1:-} in -*) sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 2 ;; esac
 here=$(cd "$(dirname "$0")/.." && pwd)
-mnemo=${1:-$here/build/mnemo} model=${2:-$here/models/default.gguf} folder=${3:-$here/models/demo} window=${4:-4096} n=${5:-8}
+mnemo=${1:-$here/build/mnemo} model=${2:-$here/models/default.gguf} folder=${3:-$here/models/demo} window=${4:-4096} \
+    n=${5:-8}
 books=("$folder"/[A-Za-z]*.txt)
 [ -r "${books[0]}" ] || { echo "$folder: holds no text" >&2; exit 1; }
 room=64 # tokens for the needle, the question and the answer
@@ -37,8 +38,9 @@ haystack() {
     }'
 }
 
-# share LENGTH SCHEME: of the questions about texts of that length, those answered with the very value. Positions are left
-# unscaled, also where a window without scaling is refused, by a factor of 1: that of a window said to be the trained one.
+# share LENGTH SCHEME: of the questions about texts of that length, those answered with the very value. Positions are
+# left unscaled, also where a window without scaling is refused, by a factor of 1: that of a window said to be the
+# trained one.
 share() {
     local right=0 i n_ctx=$((window ? window : $1)) scaling
     scaling=(--rope-scaling "$2")

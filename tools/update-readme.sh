@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts what commands print between its marks in the pages: the table of techniques into docs/techniques/README.md, and with
-# --positions, which takes a minute, the table of scaled positions into README.md.
+# Puts what commands print between its marks in the pages: the table of techniques into docs/techniques/README.md, and
+# with --positions, which takes a minute, the table of scaled positions into README.md.
 # usage: update-readme.sh [--check] [--positions] [MNEMO]    --check: exit 1 when a page does not hold what is printed
 set -euo pipefail
 check=false positions=false

@@ -36,7 +36,7 @@ typedef struct mn_session_params {
     int64_t kv_ram_bytes;
     mn_position_params position;
     const char *attn;        /* attention pattern of the layers without a window of their own, "window:4096" (of all
-                              * layers, "infini:2048"); NULL = the model's own: causal, or with the memory that it brings */
+                              * layers, "infini:2048"); NULL = the model's own: causal, or with the memory it brings */
     const char *attn_layers; /* patterns of single layers, over both: "0-3=causal,4-=window:4096"; NULL = none */
 } mn_session_params;
 

@@ -55,7 +55,7 @@ mn_status mn_flash(const mn_compute *c, const mn_attend *a, mn_error *err) {
     MN_TRY(mn_attend_check(a, err));
     if (a->n_rows == 0) return MN_OK;
     int n_threads = mn_pool_threads(c->pool);
-    flash f = {.a = a, .by = {c->exact ? &c->kernels->attend.f32 : &c->kernels->attend.fast, NULL}};
+    flash f = {.a = a, .by = {.ops = c->exact ? &c->kernels->attend.f32 : &c->kernels->attend.fast}};
     f.tile_tokens = choose_tile_tokens(a, f.by, n_threads);
     f.n_row_tiles = (a->n_rows + f.tile_tokens - 1) / f.tile_tokens;
     int64_t n_rows = f.tile_tokens * (a->n_heads / a->kv.n_kv_heads);

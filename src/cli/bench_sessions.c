@@ -81,7 +81,7 @@ static void print_table(const job *j) {
             mn_table_add(&table, "%d", j->counts[i]);
             mn_table_add(&table, "%.1f (%.1f-%.1f)", r.median, r.min, r.max);
             mn_table_add(&table, "%.1f", r.median / j->counts[i]);
-            mn_table_add(&table, gain(j, d, i) > 0 ? "x %.2f" : "", gain(j, d, i));
+            mn_table_add(&table, gain(j, d, i) > 0 ? "x %.2f" : " ", gain(j, d, i));
         }
     mn_table_end(&table, stdout);
     printf("\npeak memory %.0f MiB\n", mn_bench_peak_rss_bytes() / 0x1p20);

@@ -19,12 +19,14 @@ typedef struct chain {
 static chain draw_chain(mn_random *rng, int name_letters) {
     chain c;
     c.value = mn_draw_digits(rng, 5);
+    mn_word last;
     for (int i = 0; i < VARIABLES; i++) {
-        c.names[i] = mn_draw_capitals(rng, name_letters);
+        mn_word name = mn_draw_capitals(rng, name_letters);
         if (i == 0)
-            snprintf(c.lines[i], LINE_BYTES, "VAR %.47s = %.47s\n", c.names[i].text, c.value.text);
+            snprintf(c.lines[i], LINE_BYTES, "VAR %.47s = %.47s\n", name.text, c.value.text);
         else
-            snprintf(c.lines[i], LINE_BYTES, "VAR %.47s = VAR %.47s\n", c.names[i].text, c.names[i - 1].text);
+            snprintf(c.lines[i], LINE_BYTES, "VAR %.47s = VAR %.47s\n", name.text, last.text);
+        c.names[i] = last = name;
     }
     return c;
 }

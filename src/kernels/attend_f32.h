@@ -18,6 +18,7 @@
 
 typedef float mn_vf __attribute__((vector_size(4 * MN_LANES), may_alias));
 typedef int32_t mn_vi __attribute__((vector_size(4 * MN_LANES), may_alias));
+typedef uint32_t mn_vu __attribute__((vector_size(4 * MN_LANES), may_alias)); /* sums that may wrap */
 
 static inline mn_vf mn_vf_fma(mn_vf a, mn_vf b, mn_vf c);
 static inline mn_vf mn_vf_max(mn_vf a, mn_vf b);
@@ -49,14 +50,14 @@ MN_INLINE mn_vf exp2_fraction(mn_vf f) {
 }
 
 /* Where no instruction scales by powers of two. Adding 1.5 * 2^23 leaves round(x) in the low bits of the sum. Results
- * below the normal range are 0. */
+ * below the normal range are 0. Scores of keys that are masked later may be anything, NaN too. */
 MN_INLINE mn_vf exp2_by_bits(mn_vf x) {
     mn_vi normal = ~(x <= splat(-126.0f)); /* NaN stays NaN */
     x = choose(normal, x, splat(0));
     const mn_vf shift = splat(0x1.8p23f);
     mn_vf shifted = x + shift;
     mn_vf p = exp2_fraction(x - (shifted - shift));
-    return choose(normal, (mn_vf)((mn_vi)p + ((mn_vi)shifted << 23)), splat(0));
+    return choose(normal, (mn_vf)((mn_vu)p + ((mn_vu)shifted << 23)), splat(0));
 }
 
 /* tanh x = (1 - e) / (1 + e), e = 2^(-2 x log2 e); near 0, where that cancels, its Pade form [5/4]. */

@@ -71,7 +71,9 @@ void mn_fact_redraw_value(mn_random *rng, const mn_needle_params *p, mn_fact *f)
 /* GCC cannot see through formats that come out of a table. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
+#ifndef __clang__ /* which has no such warning */
 #pragma GCC diagnostic ignored "-Wformat-truncation"
+#endif
 
 static void draw_key_value(mn_random *rng, const mn_needle_params *p, const mn_fact_style *style, mn_fact *f) {
     int a = style->attribute >= 0 ? style->attribute : (int)mn_random_below(rng, N_ATTRIBUTES);

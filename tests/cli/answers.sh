@@ -25,14 +25,18 @@ noted 'answer [0-9]{1,3} tokens'
 first=$(run -v -q -p 'Once upon' -n 20 --temp 1)
 seed=$(sed -n 's/^mnemo: seed //p' "$temp/err")
 [ "$(run -q -p 'Once upon' -n 20 --temp 1 -s "$seed")" = "$first" ] || fail 'the seed does not give the text again'
-seeds=$(for _ in 1 2 3 4 5 6 7 8; do run -v -q -p 'Once upon' -n 1 >/dev/null; sed -n 's/^mnemo: seed //p' "$temp/err"; done)
+seeds=$(for _ in 1 2 3 4 5 6 7 8; do
+    run -v -q -p 'Once upon' -n 1 >/dev/null
+    sed -n 's/^mnemo: seed //p' "$temp/err"
+done)
 [ "$(sort -u <<<"$seeds" | wc -l)" = 8 ] || fail 'seeds of one second are the same:' "$seeds"
 
 # --json: one object that a program can read, and ids that are the answer.
 run --json -q -p 'Once upon' -n 9 -s 3 >"$temp/json"
 tr -d '\n' <"$temp/json" | tr -s ' ' >"$temp/line"
-for part in '^\{ "answer": ".*", "finish": "length", "ids": \[( [0-9]+,){8} [0-9]+ \], "model": "[^"]*default.gguf", "n_prompt": [1-9]' \
-    '"n_reused": 0, "n_answer": 9, "n_ctx": 4096, "seed": 3,' '"prefill_s": [0-9.e-]+, "decode_s": [0-9.e-]+,' \
+for part in '^\{ "answer": ".*", "finish": "length", "ids": \[( [0-9]+,){8} [0-9]+ \], ' \
+    '"model": "[^"]*default.gguf", "n_prompt": [1-9]' '"n_reused": 0, "n_answer": 9, "n_ctx": 4096, "seed": 3,' \
+    '"prefill_s": [0-9.e-]+, "decode_s": [0-9.e-]+,' \
     '"prefill_tokens_per_s": [0-9.]+, "decode_tokens_per_s": [0-9.]+, "kv_bytes": [1-9][0-9]*\}$'; do
     grep -qE "$part" "$temp/line" || fail "no $part in:" "$(cat "$temp/line")"
 done
@@ -41,11 +45,14 @@ plain=$(run -q -p 'Once upon' -n 9 -s 3)
 grep -qF "\"answer\": \"$plain\"" "$temp/line" || fail 'the answer in JSON is another:' "$plain" "$(cat "$temp/line")"
 [ "$("$mnemo" detokenize -m "$model" -f "$temp/ids")" = "${plain# }" ] || fail 'the ids are not the answer'
 printf 'The secret number of Paris is 77120. He went home.\n' >"$temp/note.txt"
-run --json -q -f "$temp/note.txt" -p 'What is the secret number of Paris?' | grep -q '"finish": "stop"' || fail 'an answer of one line stops at its end'
+run --json -q -f "$temp/note.txt" -p 'What is the secret number of Paris?' | grep -q '"finish": "stop"' ||
+    fail 'an answer of one line stops at its end'
 
 # Escapes.
-[ "$(run -q -e -p 'Once\nupon\x41' -n 5 -s 1)" = "$(run -q -p $'Once\nuponA' -n 5 -s 1)" ] || fail '-e changes the text wrongly'
-[ "$(run -q -p 'Once\nupon' -n 5 -s 1)" = "$(run -q --no-escape -p 'Once\nupon' -n 5 -s 1)" ] || fail 'escapes are read without -e'
+[ "$(run -q -e -p 'Once\nupon\x41' -n 5 -s 1)" = "$(run -q -p $'Once\nuponA' -n 5 -s 1)" ] ||
+    fail '-e changes the text wrongly'
+[ "$(run -q -p 'Once\nupon' -n 5 -s 1)" = "$(run -q --no-escape -p 'Once\nupon' -n 5 -s 1)" ] ||
+    fail 'escapes are read without -e'
 "$mnemo" run -e --no-escape -p x 2>/dev/null && exit 1 || [ $? = 2 ]
 
 # A text that does not fit: the flags that are named work, and leave room.
@@ -53,7 +60,8 @@ for _ in 1 2; do cat "$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt"; do
 advised() { # advised PATTERN FLAGS...: the advice matches, and does it
     local pattern=$1 flags
     shift
-    "$mnemo" run -q -m "$model" -f "$temp/long.txt" -p "Who?" "$@" >/dev/null 2>"$temp/err" </dev/null && fail "it fits: $*"
+    "$mnemo" run -q -m "$model" -f "$temp/long.txt" -p "Who?" "$@" >/dev/null 2>"$temp/err" </dev/null &&
+        fail "it fits: $*"
     noted "the text is [0-9]+ tokens; the window holds [0-9]+\. Use $pattern, which leaves [0-9]+ for the answer"
     flags=$(sed -nE 's/.*Use (-c [^,]*), which.*/\1/p' "$temp/err")
     run -f "$temp/long.txt" -p 'Who?' "$@" $flags -n 20 >/dev/null || fail "$flags does not help:" "$(cat "$temp/err")"

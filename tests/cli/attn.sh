@@ -42,6 +42,8 @@ grep -q '"blocks_kept": 142,' "$temp/mask.json"
 grep -q '"blocks": 256,' "$temp/mask.json"
 grep -q '55.5 % of the blocks kept' "$temp/mask.svg"
 "$mnemo" attn list > "$temp/list"
-grep -qE "^quest:page,budget +training-free +decode only " "$temp/list" || fail "no traits of quest:" "$(cat "$temp/list")"
-grep -qE "^infini:S,update,gate +needs training +always " "$temp/list" || fail "no traits of infini:" "$(cat "$temp/list")"
+grep -qE "^quest:page,budget +training-free +decode only " "$temp/list" ||
+    fail "no traits of quest:" "$(cat "$temp/list")"
+grep -qE "^infini:S,update,gate +needs training +always " "$temp/list" ||
+    fail "no traits of infini:" "$(cat "$temp/list")"
 [ "$("$mnemo" attn list | wc -l)" = "$("$mnemo" attn list --json | grep -c '"name"')" ]

@@ -23,12 +23,15 @@ expect 0 'mnemo: this model was not trained with a compressive memory (segments 
 expect 0 'mnemo: this model was not trained with linear attention, which needs training; expect worse answers than with full attention.' \
     "$mnemo" logits -m "$model" --tokens "$temp/ids" -o "$temp/linear" --attn-layers 0-1=causal,2-=linear
 ! cmp -s "$temp/plain" "$temp/linear"
-"$mnemo" logits -m "$MNEMO_SOURCE_DIR/models/infini.gguf" --tokens "$temp/ids" -o "$temp/none" --attn causal 2> "$temp/err"
-grep -q "this model's compressive memory is left out" "$temp/err" || fail 'nothing was said of the memory left out:' "$(cat "$temp/err")"
+"$mnemo" logits -m "$MNEMO_SOURCE_DIR/models/infini.gguf" --tokens "$temp/ids" -o "$temp/none" --attn causal \
+    2> "$temp/err"
+grep -q "this model's compressive memory is left out" "$temp/err" ||
+    fail 'nothing was said of the memory left out:' "$(cat "$temp/err")"
 
 expect 2 'mnemo logits: "window:" is not window:W with whole numbers below 2^31.' \
     "$mnemo" logits -m "$model" --tokens "$temp/ids" -o "$temp/none" --attn window:
 expect 2 'mnemo logits: "4=full" names layers that are not there: this model has 0 to 3.' \
     "$mnemo" logits -m "$model" --tokens "$temp/ids" -o "$temp/none" --attn-layers 4=full
 
-"$mnemo" bench -m "$model" -d 1024 -p 64 -n 0 -r 1 --attn window:256 --json 2> /dev/null | grep -q '"attention_prefill_ms"'
+"$mnemo" bench -m "$model" -d 1024 -p 64 -n 0 -r 1 --attn window:256 --json 2> /dev/null |
+    grep -q '"attention_prefill_ms"'

@@ -7,10 +7,12 @@ grep -Eq '^ *depth +prefill tokens/s' "$temp/depths" || fail 'no table of depths
 grep -Eq '^ +300 ' "$temp/depths" || fail 'no row of depth 300'
 
 "$mnemo" bench -m "$model" --sessions 1,3 -d 200,400 -n 4 -r 2 >"$temp/sessions"
-[ "$(grep -Ec '^ +(200|400) +[13] .* x +[0-9.]+$' "$temp/sessions")" = 4 ] || fail 'not four rows' "$(cat "$temp/sessions")"
+[ "$(grep -Ec '^ +(200|400) +[13] .* x +[0-9.]+$' "$temp/sessions")" = 4 ] ||
+    fail 'not four rows' "$(cat "$temp/sessions")"
 
 "$mnemo" bench -m "$model" --sessions 2,1 -d 200 -n 4 -r 1 --json >"$temp/json"
-for key in '"sessions": 2' '"depth": 200' '"decode_tps"' '"decode_tps_min"' '"times_one_session"' '"machine"' '"model"' '"settings"'; do
+for key in '"sessions": 2' '"depth": 200' '"decode_tps"' '"decode_tps_min"' '"times_one_session"' '"machine"' \
+    '"model"' '"settings"'; do
     grep -q "$key" "$temp/json" || fail "no $key in the JSON of sessions"
 done
 

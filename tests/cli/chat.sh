@@ -56,7 +56,8 @@ has '^loaded 2 messages$' out
 has '^[0-9]+ of 4096 tokens \(1%\)' out
 has '^ The secret number of Paris is 77120\.$' out
 has 'there is no answer to make again' err
-printf '{"messages": [{"role": "user", "content": "x"}], "document": "The secret number of Rome is 31."}' >"$temp/old.json"
+printf '{"messages": [{"role": "user", "content": "x"}], "document": "The secret number of Rome is 31."}' \
+    >"$temp/old.json"
 talk 0 -m "$model" < <(printf '/load %s\nWhat is the secret number of Rome?\n' "$temp/old.json")
 has '^ The secret number of Rome is 31\.$' out
 printf '{"messages": [{"role": "king"}]}' >"$temp/bad.json"
@@ -71,7 +72,8 @@ said <<<' The secret number of Paris is 77120.'
 has "text.txt: $n_text tokens" err
 talk 1 -m "$model" -f "$temp/text.txt" < <(printf 'What is\0 it?\nWhat is the secret number of Paris?\n')
 said <<<' The secret number of Paris is 77120.'
-told < <(echo "$temp/text.txt: $n_text tokens; 38 of a window of 4096 are taken"; echo 'mnemo chat: a line with a zero byte in it is no question.')
+told < <(echo "$temp/text.txt: $n_text tokens; 38 of a window of 4096 are taken"
+    echo 'mnemo chat: a line with a zero byte in it is no question.')
 
 # /ctx, /drop and /undo.
 talk 1 -m "$model" <<END
@@ -120,7 +122,8 @@ talk 1 -m "$model" <<<"/read $temp/empty.txt"
 has 'empty.txt: is empty' err
 
 # With a template every question stays. When the next one does not fit, what /drop would forget is named, and it helps.
-for i in $(seq 12); do echo "question number $i, which is long enough to fill a window of 256 tokens soon"; done >"$temp/lines"
+for i in $(seq 12); do echo "question number $i, which is long enough to fill a window of 256 tokens soon"
+done >"$temp/lines"
 talk 1 "$templated" -c 256 -n 8 --temp 0 <"$temp/lines"
 has 'with this the conversation is 2[0-9]+ tokens, and the window holds 256\. /drop forgets the question "question number 1, .*\.\.\." and its answer \([0-9]+ tokens\); chat with -c [0-9]+.* has room' err
 n=$(wc -l <"$temp/out")

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # mnemo convert: every type that can be written, what is kept, fallbacks, refusals, and nothing left behind.
 . "$(dirname "$0")/support.bash" "$1"
-"$mnemo" init --arch mnemo --layers 1 --embd 64 --heads 2 --ff 256 --vocab-from "$corpus/vocab" -o "$temp/in.gguf" 2> /dev/null
+"$mnemo" init --arch mnemo --layers 1 --embd 64 --heads 2 --ff 256 --vocab-from "$corpus/vocab" -o "$temp/in.gguf" \
+    2> /dev/null
 
 for type in f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k iq4_nl; do
     "$mnemo" convert "$temp/in.gguf" "$temp/out.gguf" --type $type 2> /dev/null
@@ -52,7 +53,8 @@ expect 1 "mnemo convert: $corpus/cut-in-data: file ends at 428 bytes but tensor 
 
 # A value that is not finite has no quantised form.
 cp "$temp/f32.gguf" "$temp/nan.gguf"
-printf '\x00\x00\xc0\x7f' | dd of="$temp/nan.gguf" bs=1 seek=$(($(stat -c %s "$temp/nan.gguf") - 4)) conv=notrunc status=none
+printf '\x00\x00\xc0\x7f' |
+    dd of="$temp/nan.gguf" bs=1 seek=$(($(stat -c %s "$temp/nan.gguf") - 4)) conv=notrunc status=none
 expect 1 'mnemo convert: tensor blk.0.ffn_down.weight holds values that are not finite, which q8_0 cannot represent.' \
     "$mnemo" convert "$temp/nan.gguf" "$temp/x.gguf" --type q8_0
 [ ! -e "$temp/x.gguf" ] && ! ls "$temp" | grep -q tmp || fail "left behind: $(ls "$temp")"

@@ -26,7 +26,8 @@ answers 'converted from UTF-16 (little-endian) to UTF-8.' wide.txt
 printf '%s Ça va? Très bien, merci.\n' "$fact" | iconv -t WINDOWS-1252 >latin.txt
 answers 'converted from Windows-1252 (Latin-1) to UTF-8.' latin.txt
 if "$mnemo" run -m "$model" -f "$documents/html" -p x -n 1 >/dev/null 2>err; then
-    printf '<html><script>no</script><p>The sun was low.\n<p>The secret number of <b>Paris</b> is&nbsp;77120.<p>He went home.' >page
+    printf '%s\n%s' '<html><script>no</script><p>The sun was low.' \
+        '<p>The secret number of <b>Paris</b> is&nbsp;77120.<p>He went home.' >page
     answers 'read as HTML.' page
     "$mnemo" run -m "$model" --raw -f page -n 1 >/dev/null 2>err
     ! grep -q 'read as' err || fail '--raw converts' "$(cat err)"
@@ -56,9 +57,11 @@ grep -q '^mnemo: wide.txt: converted from UTF-16' err || fail "$(cat err)"
 
 # Archives, and what cannot be read.
 for kind in docx odt epub; do
-    "$mnemo" run -m "$model" -f "$documents/$kind" -p x -n 1 >/dev/null 2>err || grep -q 'libarchive-dev' err || fail "$(cat err)"
+    "$mnemo" run -m "$model" -f "$documents/$kind" -p x -n 1 >/dev/null 2>err || grep -q 'libarchive-dev' err ||
+        fail "$(cat err)"
 done
 printf '{\\rtf1 hello}' >letter.doc
 code=0
 "$mnemo" run -m "$model" -f letter.doc -p x >out 2>err || code=$?
-[ $code = 1 ] && [ ! -s out ] && grep -q 'letter.doc: is RTF, which is not read here; .*soffice' err || fail "exit code $code" "$(cat err)"
+[ $code = 1 ] && [ ! -s out ] && grep -q 'letter.doc: is RTF, which is not read here; .*soffice' err ||
+    fail "exit code $code" "$(cat err)"

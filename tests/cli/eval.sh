@@ -10,7 +10,8 @@ has "$temp/tasks" 'niah_multikey_3'
 has "$temp/tasks" 'graphwalks'
 
 # A grid of 2 lengths, 3 depths and 2 samples; killed at any point it goes on: cut the file and run again.
-"$mnemo" eval needle -m "$model" --lengths 256,2k --depths 3 -n 2 -o "$temp/a.jsonl" --svg "$temp/map.svg" --html "$temp/page.html" >"$temp/whole" 2>"$temp/err"
+"$mnemo" eval needle -m "$model" --lengths 256,2k --depths 3 -n 2 -o "$temp/a.jsonl" --svg "$temp/map.svg" \
+    --html "$temp/page.html" >"$temp/whole" 2>"$temp/err"
 [ "$(wc -l <"$temp/a.jsonl")" -eq 12 ]
 has "$temp/map.svg" "2k"
 has "$temp/page.html" '<svg'
@@ -22,14 +23,16 @@ diff <(sed 's/prefill.*//' "$temp/whole") <(sed 's/prefill.*//' "$temp/again")
 grep -q '"reused_tokens":[1-9][0-9][0-9]' "$temp/a.jsonl"
 
 # The same samples under two settings, with paired differences; as JSON too.
-"$mnemo" eval compare -m "$model" --tasks needle --lengths 512 -n 4 --settings c=512 --settings 'attn=sinks:4,60,ctk=q8_0' >"$temp/compare" 2>"$temp/err"
+"$mnemo" eval compare -m "$model" --tasks needle --lengths 512 -n 4 --settings c=512 \
+    --settings 'attn=sinks:4,60,ctk=q8_0' >"$temp/compare" 2>"$temp/err"
 has "$temp/compare" 'attn=sinks:4,60,ctk=q8_0'
 has "$temp/compare" 'n = 4'
 "$mnemo" eval kv -m "$model" --lengths 512 -n 1 --json 2>"$temp/err" | grep -q '"task": "kv"'
 "$mnemo" eval report "$temp/a.jsonl" --html "$temp/report.html" >"$temp/report"
 diff <(sed 1,1d "$temp/report" | grep '%') <(grep '%' "$temp/whole")
 
-"$mnemo" eval ppl -m "$model" -f "$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt" --windows 128,256 --max-windows 2 --svg "$temp/loss.svg" >"$temp/ppl" 2>"$temp/err"
+"$mnemo" eval ppl -m "$model" -f "$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt" --windows 128,256 \
+    --max-windows 2 --svg "$temp/loss.svg" >"$temp/ppl" 2>"$temp/err"
 has "$temp/ppl" 'bits/byte'
 has "$temp/loss.svg" 'window 256'
 
@@ -37,7 +40,8 @@ has "$temp/loss.svg" 'window 256'
 [ "$(wc -l <"$temp/dump.jsonl")" -eq 2 ]
 has "$temp/dump.jsonl" '"references": \["'
 
-wrong() { code=0; "$mnemo" eval "$@" >"$temp/out" 2>"$temp/err" || code=$?; [ "$code" -eq 2 ] || { echo "eval $*: exit $code"; exit 1; }; }
+wrong() { code=0; "$mnemo" eval "$@" >"$temp/out" 2>"$temp/err" || code=$?; [ "$code" -eq 2 ] ||
+    { echo "eval $*: exit $code"; exit 1; }; }
 wrong
 wrong nothing
 wrong needle -m "$model" --lengths x

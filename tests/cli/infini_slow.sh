@@ -13,5 +13,6 @@ held() {
 
 short=$(held 4096)
 long=$(held 131072)
-grep -q 'tokens/s in the first tenth, .* in the last' "$temp/figures" || fail 'no speed at both ends:' "$(cat "$temp/figures")"
+grep -q 'tokens/s in the first tenth, .* in the last' "$temp/figures" ||
+    fail 'no speed at both ends:' "$(cat "$temp/figures")"
 [ "$short" = "$long" ] || fail "the session grew: $short after 4096 tokens, $long after 131072"

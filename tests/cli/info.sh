@@ -17,7 +17,8 @@ architecture    llama
 tokenizer       llama, 8 tokens
 chat template   no" "$mnemo" info "$corpus/vocab"
 "$mnemo" info "$corpus/valid-v3" --json --keys --tensors | tr -d ' \n' > "$temp/json"
-for part in '"version":3,' '"n_params":101,' '"n_layers":null,' '"words":["a","","bc"]' '"numbers":[5,-2]' '"bool":true' \
+for part in '"version":3,' '"n_params":101,' '"n_layers":null,' '"words":["a","","bc"]' '"numbers":[5,-2]' \
+    '"bool":true' \
     '"types":{"f32":{"n_tensors":1,"bytes":20},"q8_0":{"n_tensors":1,"bytes":102}}' \
     '"tensors":[{"name":"w","type":"q8_0","shape":[3,32],"bytes":102},'; do
     grep -qF "$part" "$temp/json" || fail "no $part in:" "$(cat "$temp/json")"

@@ -28,19 +28,23 @@ answers -f "$temp/note.txt" -p "$question" </dev/null
 answers -f "$temp/note.txt" -p "$question" <&-
 ! grep -q 'standard input' "$temp/err" || fail "$(cat "$temp/err")"
 answers -f "$temp/note.txt" -p "$question" <"$0"
-grep -q '^mnemo: standard input holds a text too, which is not read; -f - adds it\.$' "$temp/err" || fail "$(cat "$temp/err")"
+grep -q '^mnemo: standard input holds a text too, which is not read; -f - adds it\.$' "$temp/err" ||
+    fail "$(cat "$temp/err")"
 printf 'questions of a loop\n' | while read -r _; do answers -f "$temp/note.txt" -p "$question"; done
 
 # Nothing in it is no text, where the prompt alone makes sense; a silent pipe is not waited for without end.
 wanted=$("$mnemo" run -q -m "$model" -p 'Once upon' -n 5 -s 1 </dev/null)
 for from in : true; do
-    [ "$($from | "$mnemo" run -q -m "$model" -p 'Once upon' -n 5 -s 1)" = "$wanted" ] || fail 'an empty pipe changed the answer'
+    [ "$($from | "$mnemo" run -q -m "$model" -p 'Once upon' -n 5 -s 1)" = "$wanted" ] ||
+        fail 'an empty pipe changed the answer'
 done
-[ "$("$mnemo" run -q -m "$model" -p 'Once upon' -n 5 -s 1 <&-)" = "$wanted" ] || fail 'a closed standard input changed the answer'
+[ "$("$mnemo" run -q -m "$model" -p 'Once upon' -n 5 -s 1 <&-)" = "$wanted" ] ||
+    fail 'a closed standard input changed the answer'
 mkfifo "$temp/silent"
 sleep 60 >"$temp/silent" &
 silent=$!
-[ "$("$mnemo" run -q -m "$model" -p 'Once upon' -n 5 -s 1 <"$temp/silent" 2>"$temp/err")" = "$wanted" ] || fail 'a silent pipe changed the answer'
+[ "$("$mnemo" run -q -m "$model" -p 'Once upon' -n 5 -s 1 <"$temp/silent" 2>"$temp/err")" = "$wanted" ] ||
+    fail 'a silent pipe changed the answer'
 kill $silent
 grep -q 'nothing came on standard input in 3 s' "$temp/err" || fail "$(cat "$temp/err")"
 
@@ -49,7 +53,8 @@ refuses() {
     local code=$1 pattern=$2 got=0
     shift 2
     "$mnemo" run -m "$model" "$@" >"$temp/out" 2>"$temp/err" || got=$?
-    [ $got = "$code" ] && grep -q -- "$pattern" "$temp/err" && [ ! -s "$temp/out" ] || fail "from: $*" "exit code $got" "$(cat "$temp/err")"
+    [ $got = "$code" ] && grep -q -- "$pattern" "$temp/err" && [ ! -s "$temp/out" ] ||
+        fail "from: $*" "exit code $got" "$(cat "$temp/err")"
 }
 : >"$temp/empty.txt"
 printf ' \n\t\r\n' >"$temp/blank.txt"

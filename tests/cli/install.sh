@@ -7,7 +7,8 @@ build=$(dirname "$(realpath "$mnemo")")
 # named BINARY MODEL: the line that names the model without -m.
 named() {
     "$1" tokenize a >"$temp/out" 2>"$temp/err"
-    grep -qx "mnemo: no model was named; this is $2 (-m FILE names another)." "$temp/err" || fail "$1: wanted $2, got:" "$(cat "$temp/err")"
+    grep -qx "mnemo: no model was named; this is $2 (-m FILE names another)." "$temp/err" ||
+        fail "$1: wanted $2, got:" "$(cat "$temp/err")"
 }
 cmake --install "$build" --prefix "$temp/prefix" >/dev/null
 [ -x "$temp/prefix/bin/mnemo" ] || fail "nothing was installed: $(find "$temp/prefix")"

@@ -11,7 +11,8 @@ echo 'A short text about Paris.' >t.txt
 fits() {
     COLUMNS=40 "$mnemo" "$@" >out 2>err </dev/null || fail "mnemo $*" "$(cat err)"
     [ -s out ] || fail "mnemo $* printed nothing"
-    LC_ALL=C.UTF-8 awk 'length > 40 && !/^ *[^ ]*$/ { print; wide = 1 } END { exit wide }' out >wide || fail "mnemo $* is wider than 40 columns:" "$(cat wide)"
+    LC_ALL=C.UTF-8 awk 'length > 40 && !/^ *[^ ]*$/ { print; wide = 1 } END { exit wide }' out >wide ||
+        fail "mnemo $* is wider than 40 columns:" "$(cat wide)"
 }
 fits --help
 for verb in run chat plan info bench attn init convert tokenize detokenize logits scaling; do fits help $verb; done
@@ -38,7 +39,9 @@ env -u COLUMNS "$mnemo" attn list >out
 # Progress and figures on a terminal of 40 columns: what is drawn between two returns fits.
 command -v script >/dev/null || { echo 'left out: progress on a terminal (not here: script)'; exit 0; }
 for _ in 1 2; do cat "$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt"; done >long.txt
-COLUMNS=40 script -qec "'$mnemo' run m.gguf -f long.txt -p Who? -n 2 -c 8000 --rope-scaling yarn -b 64" /dev/null </dev/null >out
+COLUMNS=40 script -qec "'$mnemo' run m.gguf -f long.txt -p Who? -n 2 -c 8000 --rope-scaling yarn -b 64" /dev/null \
+    </dev/null >out
 tr '\r' '\n' <out | sed 's/\x1b\[K//g' >lines
-grep -q '^prefill [0-9/]* tokens ([0-9]*%)' lines || grep -q '^prefill [0-9]*%' lines || fail 'no progress was drawn:' "$(cat lines)"
+grep -q '^prefill [0-9/]* tokens ([0-9]*%)' lines || grep -q '^prefill [0-9]*%' lines ||
+    fail 'no progress was drawn:' "$(cat lines)"
 LC_ALL=C.UTF-8 awk 'length > 40 { print; wide = 1 } END { exit wide }' lines || fail 'wider than 40 columns'

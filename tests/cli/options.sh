@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The options of every verb: aliases, joined numbers, underscores, the environment, words in their places, hints, repeats,
-# empty texts.
+# The options of every verb: aliases, joined numbers, underscores, the environment, words in their places, hints,
+# repeats, empty texts.
 source "$(dirname "$0")/support.bash" "$1"
 model=$MNEMO_SOURCE_DIR/models/default.gguf
 unset MNEMO_MODEL MNEMO_SEED MNEMO_THREADS
@@ -40,7 +40,8 @@ for verb in run chat plan info bench attn init convert detokenize logits tokeniz
     while read -r flag value; do
         case $verb$flag in tokenize-p) continue ;; esac
         refuses "^mnemo $verb: $flag needs a value, and the one given is empty: $value" $verb "$flag" ''
-    done < <("$mnemo" $verb --help | sed -nE 's/^  (--?[a-z-]+)(, --?[a-z-]+)* ([A-Z].*)/\1 \3/p' | awk '{ print $1, $2 }')
+    done < <("$mnemo" $verb --help |
+        sed -nE 's/^  (--?[a-z-]+)(, --?[a-z-]+)* ([A-Z].*)/\1 \3/p' | awk '{ print $1, $2 }')
 done
 refuses '^mnemo run: PROMPT needs a value|^mnemo run: TEXT needs a value' run "$model" ''
 MNEMO_CTX_SIZE=many refuses '^mnemo run: MNEMO_CTX_SIZE does not take "many" \(wanted: 0 to 1000000000000\)' run hello

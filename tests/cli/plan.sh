@@ -28,7 +28,8 @@ has "$temp/text" 'it fits. Largest window here: -c '
 "$mnemo" plan -m "$model" -c 32768 -ctk q8_0 -ctv q4_0 --json > "$temp/json"
 has "$temp/json" '"kv_bytes": 40894464,' # 34 and 18 bytes for 32 values
 has "$temp/json" '"type_v": "q4_0",'
-for field in weights_bytes state_bytes work_bytes total_bytes free_bytes max_ctx_f16 prefill_s per_token_s table advice; do
+for field in weights_bytes state_bytes work_bytes total_bytes free_bytes max_ctx_f16 prefill_s per_token_s table advice
+do
     has "$temp/json" "\"$field\": "
 done
 
@@ -50,7 +51,8 @@ kv() { # kv MIB FLAGS...
     local wanted=$1
     shift
     "$mnemo" plan "$model" -c 32k "$@" > "$temp/text" 2> "$temp/notes"
-    grep -qE "^KV +$wanted +cached keys" "$temp/text" || { printf '%s: wanted KV %s, got:\n' "$*" "$wanted"; cat "$temp/text"; exit 1; }
+    grep -qE "^KV +$wanted +cached keys" "$temp/text" ||
+        { printf '%s: wanted KV %s, got:\n' "$*" "$wanted"; cat "$temp/text"; exit 1; }
 }
 kv '4.50 MiB' --attn sinks:4,508 # 1 page of sinks, 11 of 508 keys, 256 to spare and a step of 512
 has "$temp/text" 'values f16, attention sinks:4,508'
@@ -81,7 +83,8 @@ n=$("$mnemo" tokenize -m "$model" --no-bos -f "$book" | wc -l)
 "$mnemo" plan "$model" -f "$book" > "$temp/text"
 has "$temp/text" "pride-and-prejudice.txt: $n tokens, "
 needed=$(sed -n 's/.*: a window of \([0-9]*\) tokens.*/\1/p' "$temp/text")
-[ "$needed" -gt $((n + 256)) ] && [ "$needed" -lt $((n + 400)) ] || { echo "a window of $needed for $n tokens"; exit 1; }
+[ "$needed" -gt $((n + 256)) ] && [ "$needed" -lt $((n + 400)) ] ||
+    { echo "a window of $needed for $n tokens"; exit 1; }
 "$mnemo" run -q -m "$model" -f "$book" -p 'What is the secret number of Boston?' -c "$needed" -n 200 > /dev/null
 "$mnemo" plan "$model" -f "$book" -c 2048 > "$temp/text" && { echo 'a text that does not fit is exit code 0'; exit 1; }
 has "$temp/text" "The text is longer: with a question and an answer it needs -c $needed."

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The tables and the tour of the pages are what the binary prints and does, and the files, tests and verbs they name are there.
+# The tables and the tour of the pages are what the binary prints and does, and the files, tests and verbs they name are
+# there.
 set -euo pipefail
 mnemo=$1
 cd "$MNEMO_SOURCE_DIR"
@@ -24,7 +25,8 @@ for page in "${pages[@]}"; do
     [ -f "$page" ] || continue
     while read -r path; do
         compgen -G "$path" >/dev/null || fail "$page: names $path, which is not there"
-    done < <(grep -oE '`(src|tests|tools|docs|models|include)/[A-Za-z0-9_./*-]+`' "$page" | tr -d '`' | grep -v '[A-Z][A-Z][A-Z]' | sort -u)
+    done < <(grep -oE '`(src|tests|tools|docs|models|include)/[A-Za-z0-9_./*-]+`' "$page" |
+        tr -d '`' | grep -v '[A-Z][A-Z][A-Z]' | sort -u)
 done
 
 # Flags of the table, by the help of run.
@@ -48,6 +50,7 @@ temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 mnemo=$(realpath "$mnemo")
 tour "$temp/tour.sh" "$temp" 's/haystack.sh 131072/haystack.sh 2048/; s/-d 0,4096 -n 16 -r 3/-d 0,64 -n 2 -r 1/'
-bash -euo pipefail "$temp/tour.sh" >"$temp/out" 2>"$temp/err" </dev/null || fail 'the tour stops:' "$(cat "$temp/out" "$temp/err")"
+bash -euo pipefail "$temp/tour.sh" >"$temp/out" 2>"$temp/err" </dev/null ||
+    fail 'the tour stops:' "$(cat "$temp/out" "$temp/err")"
 tour_told "$temp/out" "$temp/err"
 exit $failed

@@ -11,6 +11,7 @@ tour_told "$temp/out" "$temp/err"
 
 # Commands and answers of the first block are those of the demo; figures are the machine's.
 awk '/^\$ mnemo run/ { inside = 1 } inside && /^```/ { exit } inside && (/^\$/ || /^ /)' README.md >"$temp/first"
-tools/demo.sh "$mnemo" 2>/dev/null | grep -E '^(\$| )' | diff "$temp/first" - || fail 'the demo says something else than README.md'
+tools/demo.sh "$mnemo" 2>/dev/null | grep -E '^(\$| )' | diff "$temp/first" - ||
+    fail 'the demo says something else than README.md'
 
 tools/update-readme.sh --check --positions "$mnemo"

@@ -5,7 +5,8 @@ model=$MNEMO_SOURCE_DIR/models/default.gguf
 novel=$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt
 question='What is the secret number of Boston?'
 answer=' The secret number of Boston is 48213.'
-awk -v fact='The secret number of Boston is 48213.' -v RS= -v ORS='\n\n' '{print} NR == 32 {print fact}' "$novel" >"$temp/hay.txt"
+awk -v fact='The secret number of Boston is 48213.' -v RS= -v ORS='\n\n' '{print} NR == 32 {print fact}' "$novel" \
+    >"$temp/hay.txt"
 
 ask() { "$mnemo" run -m "$model" -f "$temp/hay.txt" -p "$question" -q "$@"; }
 for how in '' '-t 1 -b 64' '-ctk q8_0 -ctv q8_0' '-c 5000 --rope-scaling yarn' '-ctk bf16 -ctv f32'; do
@@ -21,7 +22,8 @@ expect 0 "$answer" "$mnemo" run -m "$model" -f "$temp/a.txt" -f "$temp/b.txt" -p
 # The line of figures, and a session that is read once.
 "$mnemo" run -m "$model" -f "$temp/hay.txt" -p "$question" --session "$temp/s" 2>"$temp/first" >/dev/null
 "$mnemo" run -m "$model" -f "$temp/hay.txt" -p "$question" --session "$temp/s" 2>"$temp/second" >"$temp/out"
-grep -Eq '^prompt 36[0-9]{2} tokens \(0 reused\), .* tokens/s; answer 16 tokens, .* tokens/s; KV 10\.[0-9]+ MiB' "$temp/first" ||
+grep -Eq '^prompt 36[0-9]{2} tokens \(0 reused\), .* tokens/s; answer 16 tokens, .* tokens/s; KV 10\.[0-9]+ MiB' \
+    "$temp/first" ||
     fail 'figures:' "$(cat "$temp/first")"
 grep -Eq '^prompt (36[0-9]{2}) tokens \(\1 reused\)' "$temp/second" || fail 'figures:' "$(cat "$temp/second")"
 [ "$(cat "$temp/out")" = "$answer" ] || fail 'the restored session answers otherwise'
@@ -41,7 +43,8 @@ says() { # says CODE PATTERN ARGUMENTS...: the exit code, and a sentence on stan
     [ ! -s "$temp/out" ] || fail "from: $*" 'a failed run printed an answer'
 }
 says 1 'the text is 7[0-9]* tokens; the window holds 4096' -m "$model" -f "$temp/long.txt" -p "$question"
-says 1 'context 9000 is beyond the 4096.* (factor 17.58 .* Use --rope-scaling yarn, or use -c 4096.$' -m "$model" -f "$temp/long.txt" -p x -c 9000
+says 1 'context 9000 is beyond the 4096.* (factor 17.58 .* Use --rope-scaling yarn, or use -c 4096.$' -m "$model" \
+    -f "$temp/long.txt" -p x -c 9000
 says 1 'cannot open' -m "$model" -f "$temp/none.txt" -p x
 says 1 'cannot open' -m "$temp/none.gguf" -p x
 says 2 'nothing to read' -m "$model"

@@ -76,7 +76,8 @@ awk 'BEGIN { print "params,tokens,loss"
         printf "%.17g,%.17g,%.17g\n", n, d, 2 + 300 / n ^ 0.3 + 500 / d ^ 0.3 } }' >"$dir/runs.csv"
 says 'alpha    0.3' fit "$dir/runs.csv" -o "$dir/law.json" --svg "$dir/residuals.svg"
 says 'loss     2.84917' loss --params 1B --tokens 100B --law "$dir/law.json"
-grep -q '"points": 40' "$dir/law.json" && grep -q '</svg>' "$dir/residuals.svg" || { echo "fit left no files"; failed=1; }
+grep -q '"points": 40' "$dir/law.json" && grep -q '</svg>' "$dir/residuals.svg" ||
+    { echo "fit left no files"; failed=1; }
 says '"se": {' fit "$dir/runs.csv" --bootstrap 5 --json
 printf 'params,tokens,loss\n1e9,1e10,2.5\n1e9,1e10,x\n' >"$dir/bad.csv"
 refuses 1 "bad.csv:3: loss is \"x\"" fit "$dir/bad.csv"
@@ -86,6 +87,7 @@ refuses 2 'fits the form of --law chinchilla only' fit "$dir/runs.csv" --law kap
 refuses 1 'none.csv: cannot open' fit "$dir/none.csv"
 
 model=$MNEMO_SOURCE_DIR/tests/data/golden/tiny-llama.gguf
-"$mnemo" info "$model" | grep -q 'besiroglu-exact: the best size for' || { echo "info says nothing of the laws"; failed=1; }
+"$mnemo" info "$model" | grep -q 'besiroglu-exact: the best size for' ||
+    { echo "info says nothing of the laws"; failed=1; }
 "$mnemo" info "$model" --json | grep -q '"train_flops_per_token"' || { echo "info --json lacks FLOP"; failed=1; }
 exit $failed

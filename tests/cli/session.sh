@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# --session: a file of another text stays, one that cannot be written is said before and does not cost the answer, and Ctrl-C saves what was read.
+# --session: a file of another text stays, one that cannot be written is said before and does not cost the answer, and
+# Ctrl-C saves what was read.
 source "$(dirname "$0")/support.bash" "$1"
 model=$MNEMO_SOURCE_DIR/models/default.gguf
 novel=$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt
@@ -10,7 +11,8 @@ file=$temp/s
 ask() { # ask CODE TEXT ARGUMENTS...: leaves $temp/out and $temp/err; an answer is given whatever the code.
     local code=$1 text=$2 got_code=0
     shift 2
-    "$mnemo" run -m "$model" -f "$temp/$text.txt" -p 'Who is it?' -n 8 --session "$file" "$@" >"$temp/out" 2>"$temp/err" || got_code=$?
+    "$mnemo" run -m "$model" -f "$temp/$text.txt" -p 'Who is it?' -n 8 --session "$file" "$@" >"$temp/out" \
+        2>"$temp/err" || got_code=$?
     [ "$got_code" = "$code" ] || fail "from: $text $*" "wanted exit code $code, got $got_code" "$(cat "$temp/err")"
     [ -s "$temp/out" ] || fail "from: $text $*" 'no answer' "$(cat "$temp/err")"
 }
@@ -27,7 +29,8 @@ cmp -s "$file" "$temp/before" && fail '--session-replace replaced nothing'
 ask 0 two
 said '^prompt ([0-9]+) tokens \(\1 reused\)'
 # Another question about the same text, and more of it, is the same text.
-"$mnemo" run -m "$model" -f "$temp/two.txt" -p 'And where were they in the end?' -n 4 --session "$file" >/dev/null 2>"$temp/err"
+"$mnemo" run -m "$model" -f "$temp/two.txt" -p 'And where were they in the end?' -n 4 --session "$file" >/dev/null \
+    2>"$temp/err"
 grep -q 'another text' "$temp/err" && fail 'another question was taken for another text'
 cmp -s "$file" "$temp/before" && fail 'nothing was saved'
 
@@ -36,14 +39,16 @@ ask 0 two --session-replace -ctk q8_0
 said 'other types of KV entries.* It will be replaced'
 ask 0 two -ctk q8_0
 cp "$temp/one.txt" "$temp/text"
-"$mnemo" run -m "$model" -p x -n 1 --session "$temp/text" --session-replace >/dev/null 2>"$temp/err" && fail 'a text was taken for a session'
+"$mnemo" run -m "$model" -p x -n 1 --session "$temp/text" --session-replace >/dev/null 2>"$temp/err" &&
+    fail 'a text was taken for a session'
 cmp -s "$temp/one.txt" "$temp/text" || fail 'a text was replaced by a session'
 
 # No room: said at once, answered all the same, exit code 1, and the old file is whole.
 cp "$file" "$temp/before"
 (ulimit -f 100; ask 1 two -ctk q8_0) || exit 1
 said 'needs [0-9.]+ MiB, and files of this process are limited to 0.10 MiB. The session will not be saved'
-[ "$(grep -c 'are limited to' "$temp/err")" = 2 ] || fail 'wanted the reason again after the answer' "$(cat "$temp/err")"
+[ "$(grep -c 'are limited to' "$temp/err")" = 2 ] ||
+    fail 'wanted the reason again after the answer' "$(cat "$temp/err")"
 cmp -s "$file" "$temp/before" || fail 'the old session is damaged'
 file=/nowhere/s ask 1 one
 said 'cannot write here'
@@ -54,7 +59,8 @@ said 'snapkv evicts .* The session will not be saved'
 rm -f "$file"
 for delay in 0.2 0.5 1 2 4; do
     code=0
-    timeout --preserve-status -s INT "$delay" "$mnemo" run -m "$model" -f "$novel" -c 65536 --rope-scaling yarn -b 1 -p x -n 1 \
+    timeout --preserve-status -s INT "$delay" "$mnemo" run -m "$model" -f "$novel" -c 65536 --rope-scaling yarn -b 1 \
+        -p x -n 1 \
         --session "$file" >"$temp/out" 2>"$temp/err" || code=$?
     [ -e "$file" ] && break
 done

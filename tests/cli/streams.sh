@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Output that does not arrive is a failure of every verb: a full disk, a closed descriptor, a reader that goes away. No file
-# takes the place of a closed standard stream.
+# Output that does not arrive is a failure of every verb: a full disk, a closed descriptor, a reader that goes away. No
+# file takes the place of a closed standard stream.
 source "$(dirname "$0")/support.bash" "$1"
 model=$MNEMO_SOURCE_DIR/models/default.gguf
 echo 'A short text.' >"$temp/text"
@@ -48,7 +48,8 @@ ways=full lost bench -m "$model" -d 0 -p 8 -n 2 -r 1
 for line in 'What is it?' /ctx /help "/read $temp/text"; do
     code=0
     echo "$line" | "$mnemo" chat -m "$model" -f "$temp/text" >/dev/full 2>"$temp/err" || code=$?
-    [ $code = 1 ] && grep -q 'standard output' "$temp/err" || fail "chat: $line to a full disk: exit code $code" "$(cat "$temp/err")"
+    [ $code = 1 ] && grep -q 'standard output' "$temp/err" ||
+        fail "chat: $line to a full disk: exit code $code" "$(cat "$temp/err")"
 done
 
 # What writes files alone does not need a standard output.
@@ -57,7 +58,8 @@ done
 
 # With all three closed, model, session and output files get descriptors of their own, and are what they are otherwise.
 "$mnemo" run -q -m "$model" -f "$temp/text" -p Hello -n 4 --session "$temp/s1" >/dev/null 2>&1
-"$mnemo" run -q -m "$model" -f "$temp/text" -p Hello -n 4 --session "$temp/s2" >&- 2>&- <&- && fail 'the answer was lost without a word'
+"$mnemo" run -q -m "$model" -f "$temp/text" -p Hello -n 4 --session "$temp/s2" >&- 2>&- <&- &&
+    fail 'the answer was lost without a word'
 cmp "$temp/s1" "$temp/s2" || fail 'a session file holds what was meant for a closed stream'
 "$mnemo" tokenize -m "$model" -f "$temp/text" 2>&- | cmp - "$temp/ids"
 

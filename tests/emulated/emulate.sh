@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# emulate.sh CPU COMMAND...: runs a test on an emulated processor, at the best level that the processor has and with some of
-# many like cases; 77, "skipped", where there is no emulator.
+# emulate.sh CPU COMMAND...: runs a test on an emulated processor, at the best level that the processor has and with
+# some of many like cases; 77, "skipped", where there is no emulator.
 set -euo pipefail
 cpu=$1
 shift

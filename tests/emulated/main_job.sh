@@ -9,5 +9,6 @@ emulated() { qemu-x86_64 -cpu "$cpu" "$mnemo" "$@" 2>"$temp/err" || fail "exit c
 emulated info --cpu >"$temp/levels"
 grep -qx "$level (used)" "$temp/levels" || fail "$cpu does not use $level but:" "$(cat "$temp/levels")"
 echo 'The sun was low and the road was long. The secret number of Paris is 77120. He went home.' >"$temp/note"
-answer=$(emulated run -q -m "$MNEMO_SOURCE_DIR/models/default.gguf" -f "$temp/note" -p 'What is the secret number of Paris?')
+answer=$(emulated run -q -m "$MNEMO_SOURCE_DIR/models/default.gguf" -f "$temp/note" \
+    -p 'What is the secret number of Paris?')
 [ "$answer" = ' The secret number of Paris is 77120.' ] || fail "$cpu answers: $answer"
