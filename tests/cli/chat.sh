@@ -33,7 +33,7 @@ What is the secret number of Paris?
 not read any more
 END
 said <<END
-$temp/text.txt: $n_text tokens; 38 of a window of 4096 are taken
+$temp/text.txt: $n_text tokens; 37 of a window of 4096 are taken
  The secret number of Paris is 77120.
 saved 2 messages to $temp/talk.json
  The secret number of Paris is 77120.
@@ -72,7 +72,7 @@ said <<<' The secret number of Paris is 77120.'
 has "text.txt: $n_text tokens" err
 talk 1 -m "$model" -f "$temp/text.txt" < <(printf 'What is\0 it?\nWhat is the secret number of Paris?\n')
 said <<<' The secret number of Paris is 77120.'
-told < <(echo "$temp/text.txt: $n_text tokens; 38 of a window of 4096 are taken"
+told < <(echo "$temp/text.txt: $n_text tokens; 37 of a window of 4096 are taken"
     echo 'mnemo chat: a line with a zero byte in it is no question.')
 
 # /ctx, /drop and /undo.
@@ -89,9 +89,9 @@ What is the secret number of Paris?
 /drop none
 END
 said <<END
-$temp/text.txt: $n_text tokens; 38 of a window of 4096 are taken
-$temp/other.txt: $n_other tokens; 60 of a window of 4096 are taken
-60 of 4096 tokens (1%), made for 4096; KV cache 42.0 KiB; 0 messages
+$temp/text.txt: $n_text tokens; 37 of a window of 4096 are taken
+$temp/other.txt: $n_other tokens; 59 of a window of 4096 are taken
+59 of 4096 tokens (1%), made for 4096; KV cache 42.0 KiB; 0 messages
   1  the text $temp/text.txt ($n_text tokens)
   2  the text $temp/other.txt ($n_other tokens)
 forgot the text $temp/other.txt ($n_other tokens)
