@@ -17,7 +17,7 @@ enum { MAX_CELLS = 128, MAX_MARKS = 32 }; /* a side of the picture; of the one i
 typedef struct arguments {
     int64_t n_tokens;
     const char *svg;
-    bool bidirectional, json;
+    bool bidirectional, shifted, json;
 } arguments;
 
 /* A mask, in square cells of cell_tokens; share[q][k] of the cell's blocks (of its tokens, in short texts) is kept. */
@@ -171,6 +171,7 @@ static mn_status show(const char *text, const arguments *given, mn_error *err) {
         return mn_fail(err, MN_ERR_UNSUPPORTED,
                        "%s has no picture of its own: what it keeps depends on the queries and keys of a text.", text);
     p.pattern.bidirectional = given->bidirectional;
+    p.pattern.shifted = given->shifted;
     p.n_tokens = given->n_tokens;
     MN_TRY(count_blocks(&p, err));
     if (p.n_tokens <= MAX_CELLS) look_at_tokens(&p);
@@ -209,6 +210,7 @@ int cmd_attn(int argc, char **argv) {
         MN_OPTION_INT("n tokens", &given.n_tokens, "N", "1024", 1, 1 << 24, "length of the text"),
         MN_OPTION_TEXT("svg", &given.svg, "FILE", NULL, "draw the mask: queries downwards, keys to the right"),
         MN_OPTION_FLAG("bidirectional", &given.bidirectional, "the form for encoders: keys after the query too"),
+        MN_OPTION_FLAG("shifted", &given.shifted, "what the upper half of the heads sees, where they differ"),
         MN_OPTION_FLAG("json", &given.json, "print JSON"),
         MN_OPTIONS_END,
     };

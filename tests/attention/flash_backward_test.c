@@ -293,6 +293,7 @@ static void every_pattern(void **state) {
                               "sinks:4,100",
                               "sinks-abs:70,64",
                               "infini:100",
+                              "shifted-sparse:64",
                               "moba:32,3",
                               "moba:64,2",
                               "xattention"};

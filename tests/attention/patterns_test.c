@@ -35,6 +35,9 @@ static const char *const all[] = {
     "sinks:0,64",
     "sinks-abs:65,1",
     "sinks-abs:4,128",
+    "shifted-sparse:32",
+    "shifted-sparse:96",
+    "shifted-sparse:256",
     "infini:1",
     "infini:70",
     "infini:128,delta-exact,0.5",
@@ -57,6 +60,26 @@ static bool call_sees(const mn_attend *a, int64_t i, int64_t j) {
            (!a->blocks || listed(a->blocks, i, j));
 }
 
+/* LongLoRA's groups to the token; in the shifted half the first half group is one by itself. */
+static void shifted_groups_are_the_papers(void **state) {
+    (void)state;
+    const char *const texts[] = {"shifted-sparse:32", "shifted-sparse:96", "shifted-sparse:320"};
+    for (int k = 0; k < 3; k++)
+        for (int half = 0; half < 2; half++) {
+            mn_pattern p = pattern_of(texts[k]);
+            int64_t group = p.args[0], offset = half ? group / 2 : 0;
+            p.shifted = half;
+            for (int64_t i = 0; i < 400; i++)
+                for (int64_t j = 0; j < 400; j++)
+                    assert_int_equal(mn_pattern_sees(&p, 400, i, j),
+                                     j <= i && (i + offset) / group == (j + offset) / group);
+        }
+    mn_pattern p;
+    mn_error err;
+    assert_int_equal(mn_pattern_parse("shifted-sparse:40", &p, &err), MN_ERR_ARGUMENT);
+    assert_int_equal(mn_pattern_parse("shifted-sparse:0", &p, &err), MN_ERR_ARGUMENT);
+}
+
 static void assert_ascending(const mn_block_list *lists) {
     for (int64_t q = 0; q < lists->n_query_blocks; q++)
         for (int64_t n = lists->offsets[q]; n < lists->offsets[q + 1]; n++) {
@@ -71,11 +94,15 @@ static void calls_see_what_is_defined(void **state) {
     mn_arena arena = MN_ARENA_INIT;
     mn_compute compute = {.scratch = &arena};
     mn_error err;
-    for (int k = 0; k < N_ALL; k++) {
+    for (int k = 0; k < N_ALL; k++) { /* of two heads the first: the half that is not shifted */
         mn_pattern p = pattern_of(all[k]);
         for (int l = 0; l < 6; l++)
             for (int64_t first = 0; first < lengths[l]; first += first < 60 ? 59 : 131) {
-                mn_attend a = {.first_token = first, .n_rows = lengths[l] - first, .kv.n_tokens = lengths[l]};
+                mn_attend a = {.first_token = first,
+                               .n_rows = lengths[l] - first,
+                               .kv.n_tokens = lengths[l],
+                               .n_heads = 2,
+                               .kv.n_kv_heads = 2};
                 assert_ok(mn_pattern_apply(&p, &compute, 0, &a, &err), err);
                 if (a.blocks) assert_ascending(a.blocks);
                 for (int64_t i = first; i < lengths[l]; i += i % 7 + 1)
@@ -297,15 +324,11 @@ static void bad_patterns_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(calls_see_what_is_defined),
-        cmocka_unit_test(no_future_key_is_seen),
-        cmocka_unit_test(lists_are_tight),
-        cmocka_unit_test(enough_budget_is_full),
-        cmocka_unit_test(masks_are_as_drawn),
-        cmocka_unit_test(bigbird_as_in_the_paper),
-        cmocka_unit_test(random_blocks_keep_their_seed),
-        cmocka_unit_test(layers_take_their_patterns),
-        cmocka_unit_test(bad_patterns_are_refused),
+        cmocka_unit_test(calls_see_what_is_defined),  cmocka_unit_test(shifted_groups_are_the_papers),
+        cmocka_unit_test(no_future_key_is_seen),      cmocka_unit_test(lists_are_tight),
+        cmocka_unit_test(enough_budget_is_full),      cmocka_unit_test(masks_are_as_drawn),
+        cmocka_unit_test(bigbird_as_in_the_paper),    cmocka_unit_test(random_blocks_keep_their_seed),
+        cmocka_unit_test(layers_take_their_patterns), cmocka_unit_test(bad_patterns_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

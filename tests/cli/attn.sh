@@ -28,7 +28,15 @@ Xiao et al. 2023 (arXiv:2309.17453)
 # kept, + partly, : a little, . left out; a mark is 1 x 1 tokens' "$mnemo" attn show sinks:1,3 -n 10
 [ "$(COLUMNS=40 "$mnemo" attn show full --bidirectional -n 100000 | grep -c '^\(# \)\{17\}#$')" = 18 ]
 
-expect 2 'mnemo attn: "windw:3" is no attention pattern. There are: full causal window:W global:G random:R,seed bigbird:block,w,g,r longformer:w,g,dilation sinks:S,W sinks-abs:S,W quest:page,budget xattention:stride,mass moba:block,topk snapkv:window,budget linear infini:S,update,gate.' \
+"$mnemo" attn show shifted-sparse:128 --shifted -n 256 >"$temp/shifted"
+diff <(sed -n '4,7p' "$temp/shifted") - <<'END' || fail 'the shifted half is another'
+#
+. #
+. # #
+. . . #
+END
+
+expect 2 'mnemo attn: "windw:3" is no attention pattern. There are: full causal window:W global:G random:R,seed bigbird:block,w,g,r longformer:w,g,dilation sinks:S,W sinks-abs:S,W shifted-sparse:G quest:page,budget xattention:stride,mass moba:block,topk snapkv:window,budget linear infini:S,update,gate.' \
     "$mnemo" attn show windw:3
 expect 1 'mnemo attn: quest:16,512 has no picture of its own: what it keeps depends on the queries and keys of a text.' \
     "$mnemo" attn show quest:16,512

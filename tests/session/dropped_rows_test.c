@@ -6,7 +6,8 @@
 #include <string.h>
 
 static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "models/default.gguf"};
-static const char *const patterns[] = {"sinks:4,60", "sinks-abs:200,90", "window:65", "longformer:60,3,2", "global:70"};
+static const char *const patterns[] = {"sinks:4,60",        "sinks-abs:200,90", "window:65",
+                                       "longformer:60,3,2", "global:70",        "shifted-sparse:96"};
 enum { N_MODELS = sizeof model_names / sizeof *model_names, N_PATTERNS = sizeof patterns / sizeof *patterns };
 enum { TEXT_TOKENS = 1280, BATCH = 128, PIECE = 128 };
 

@@ -92,15 +92,25 @@ static void plans_are_what_sessions_take(void **state) {
 /* What --attn, --attn-layers and --pos add, for a text that fills the window. */
 static const struct {
     const char *attn, *attn_layers, *map;
-} ways[] = {{"sinks:4,60", NULL, NULL},       {"sinks-abs:200,90", NULL, NULL},
-            {"window:1100", NULL, NULL},      {"longformer:60,3,2", NULL, NULL},
-            {"bigbird:64,3,2,3", NULL, NULL}, {"global:70", NULL, NULL},
-            {"random:2", NULL, NULL},         {"quest:16,256", NULL, NULL},
-            {"moba:64,3", NULL, NULL},        {"xattention:8,1", NULL, NULL},
-            {"snapkv:32,256", NULL, NULL},    {"linear", NULL, NULL},
-            {"infini:250", NULL, NULL},       {"infini:1280,delta-exact,0.3", NULL, NULL},
-            {NULL, "0=linear", NULL},         {NULL, NULL, "self-extend:4,64"},
-            {NULL, NULL, "dca:256,64"},       {NULL, NULL, "string:256,64"}};
+} ways[] = {{"sinks:4,60", NULL, NULL},
+            {"sinks-abs:200,90", NULL, NULL},
+            {"window:1100", NULL, NULL},
+            {"longformer:60,3,2", NULL, NULL},
+            {"bigbird:64,3,2,3", NULL, NULL},
+            {"global:70", NULL, NULL},
+            {"random:2", NULL, NULL},
+            {"quest:16,256", NULL, NULL},
+            {"moba:64,3", NULL, NULL},
+            {"shifted-sparse:128", NULL, NULL},
+            {"xattention:8,1", NULL, NULL},
+            {"snapkv:32,256", NULL, NULL},
+            {"linear", NULL, NULL},
+            {"infini:250", NULL, NULL},
+            {"infini:1280,delta-exact,0.3", NULL, NULL},
+            {NULL, "0=linear", NULL},
+            {NULL, NULL, "self-extend:4,64"},
+            {NULL, NULL, "dca:256,64"},
+            {NULL, NULL, "string:256,64"}};
 enum { WAY_TOKENS = 2560, WAY_BATCH = 256 };
 
 /* Rows held are at their most when a step has run and what has left sight is not dropped yet: when logits are handed

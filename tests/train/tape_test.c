@@ -94,6 +94,11 @@ static void test_bigbird(void **state) {
     check_gradients("golden/tiny-llama-yarn.gguf", "bigbird:16,1,1,1");
 }
 
+static void test_shifted_sparse(void **state) {
+    (void)state;
+    check_gradients("golden/tiny-llama-yarn.gguf", "shifted-sparse:32");
+}
+
 /* Adapters on all matrices of a model that is trained too, or frozen. B is drawn, since at zero A has no gradient. */
 static void check_adapters(bool trains_model) {
     tape_case f;
@@ -184,6 +189,7 @@ int main(void) {
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_lora),
         cmocka_unit_test(test_bigbird),
+        cmocka_unit_test(test_shifted_sparse),
         cmocka_unit_test(test_recomputed_equals_kept),
         cmocka_unit_test(test_documents_are_apart),
     };

@@ -6,7 +6,8 @@
 
 extern const mn_pattern_kind mn_pattern_full, mn_pattern_causal, mn_pattern_window, mn_pattern_global,
     mn_pattern_random, mn_pattern_bigbird, mn_pattern_longformer, mn_pattern_sinks, mn_pattern_sinks_abs,
-    mn_pattern_quest, mn_pattern_xattention, mn_pattern_moba, mn_pattern_snapkv, mn_pattern_linear, mn_pattern_infini;
+    mn_pattern_shifted_sparse, mn_pattern_quest, mn_pattern_xattention, mn_pattern_moba, mn_pattern_snapkv,
+    mn_pattern_linear, mn_pattern_infini;
 
 /* Quest's scores of pages [0, n_pages): no key of page i has a larger product with q than bounds[i]. */
 void mn_quest_bounds(const mn_compute *c, const mn_key_summary *pages, int kv_head, const float *q, int64_t n_pages,

@@ -33,7 +33,8 @@ typedef enum mn_pattern_trait {
     MN_PATTERN_PREFILL_ONLY = 32,  /* many rows at a time; a single row sees everything */
     MN_PATTERN_EVICTS = 64,        /* a session drops keys for good; calls see all that are left */
     MN_PATTERN_COMPRESSIVE = 128,  /* what calls see, and a compressive memory of the rest (Infini-attention) */
-    MN_PATTERN_RECURRENT = 256     /* no call: a recurrent state in the place of a KV cache (linear attention) */
+    MN_PATTERN_RECURRENT = 256,    /* no call: a recurrent state in the place of a KV cache (linear attention) */
+    MN_PATTERN_HALVES = 512        /* the upper half of the heads has other lists: mn_pattern.shifted */
 } mn_pattern_trait;
 
 typedef struct mn_pattern_kind mn_pattern_kind;
@@ -49,6 +50,7 @@ typedef struct mn_pattern {
     int64_t args[MN_PATTERN_ARGS]; /* in the order of kind->usage; shares in parts of MN_PATTERN_WHOLE */
     int block_tokens;              /* of its lists */
     int64_t seed;                  /* of random blocks; callers add the layer's index, as BigBird's code does */
+    bool shifted;                  /* MN_PATTERN_HALVES: what the upper half of the heads sees; as parsed: false */
     bool bidirectional;            /* an encoder's form, for pictures; as parsed: false, no key after the query */
 } mn_pattern;
 
@@ -61,10 +63,11 @@ mn_status mn_pattern_parse_layers(const char *text, int n_layers, mn_pattern *ou
 /* The index-th kind of the registry, NULL behind the last. */
 const mn_pattern_kind *mn_pattern_kind_at(int index);
 
-/* Whether query i sees key j in a text of n_tokens, by the definition: the oracle of tests and pictures. */
+/* Whether query i sees key j in a text of n_tokens, by the definition: the oracle of tests and pictures (of one half of
+ * the heads, where they differ). */
 bool mn_pattern_sees(const mn_pattern *pattern, int64_t n_tokens, int64_t i, int64_t j);
-/* Block lists for queries [first_query, first_query + n_queries) over keys [0, n_keys), memory from the arena. Every
- * key a query sees lies in a listed block. MN_ERR_MEMORY. Cost: O(listed blocks). */
+/* Block lists, one for all heads (of a half), for queries [first_query, first_query + n_queries) over keys [0, n_keys),
+ * memory from the arena. Every key a query sees lies in a listed block. MN_ERR_MEMORY. Cost: O(listed blocks). */
 mn_status mn_pattern_blocks(const mn_pattern *pattern, int64_t first_query, int64_t n_queries, int64_t n_keys,
                             mn_arena *arena, mn_block_list *out, mn_error *err);
 /* Whether what it keeps depends on queries and keys, so that only a text has a picture of it. */

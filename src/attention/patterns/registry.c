@@ -11,9 +11,10 @@
 #include <string.h>
 
 static const mn_pattern_kind *const kinds[] = {
-    &mn_pattern_full,       &mn_pattern_causal,     &mn_pattern_window, &mn_pattern_global,    &mn_pattern_random,
-    &mn_pattern_bigbird,    &mn_pattern_longformer, &mn_pattern_sinks,  &mn_pattern_sinks_abs, &mn_pattern_quest,
-    &mn_pattern_xattention, &mn_pattern_moba,       &mn_pattern_snapkv, &mn_pattern_linear,    &mn_pattern_infini,
+    &mn_pattern_full,      &mn_pattern_causal,         &mn_pattern_window,     &mn_pattern_global,
+    &mn_pattern_random,    &mn_pattern_bigbird,        &mn_pattern_longformer, &mn_pattern_sinks,
+    &mn_pattern_sinks_abs, &mn_pattern_shifted_sparse, &mn_pattern_quest,      &mn_pattern_xattention,
+    &mn_pattern_moba,      &mn_pattern_snapkv,         &mn_pattern_linear,     &mn_pattern_infini,
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds, MAX_TEXT = 128 };
 
