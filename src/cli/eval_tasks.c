@@ -4,6 +4,8 @@
 #include "cli/model_file.h"
 #include "cli/progress.h"
 #include "eval/qa_set.h"
+#include "eval/sample_file.h"
+#include "eval/wording.h"
 
 #include <errno.h>
 #include <math.h>
@@ -12,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *lengths_text, *tasks_text, *svg_path, *html_path, *results_path, *dump_path;
+static const char *lengths_text, *tasks_text, *svg_path, *html_path, *results_path, *dump_path, *from_path,
+    *templates_path;
 static mn_text_list haystacks, qa_files, settings;
 static int64_t n_samples, n_depths, seed;
 static bool as_json;
@@ -29,6 +32,9 @@ static const mn_option options[] = {
     MN_OPTION_INT("s seed", &seed, "N", "42", 0, 9e18, "of the samples"),
     MN_OPTION_TEXT("o output", &results_path, "FILE", NULL, "append results as JSON Lines, and go on where they stop"),
     MN_OPTION_TEXT("dump", &dump_path, "FILE", NULL, "write the samples as JSON Lines and ask nothing"),
+    MN_OPTION_TEXT("from", &from_path, "FILE", NULL, "ask the samples that --dump wrote, instead of making some"),
+    MN_OPTION_TEXT("templates", &templates_path, "FILE", NULL,
+                   "other words for tasks, as JSON: task, prompt with {context} and {query}, answer_prefix"),
     MN_OPTION_FLAG("json", &as_json, "one JSON object"),
     MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw the heat map of the first task and setting"),
     MN_OPTION_TEXT("html", &html_path, "FILE", NULL, "one page with all maps and tables"),
@@ -48,6 +54,9 @@ typedef struct job {
     mn_results results;
     mn_corpus corpus;
     mn_qa_set qa[2];
+    mn_wordings wordings;
+    mn_saved_sample *saved; /* of --from */
+    int64_t n_saved;
     mn_engine *engine;
     mn_session *session;
     mn_progress progress;
@@ -109,6 +118,7 @@ static void drop_tasks_without_data(mn_eval_grid *g) {
 static mn_status open_data(job *j, mn_error *err) {
     char shipped[PATH_MAX];
     const char *paths[] = {shipped};
+    if (templates_path) MN_TRY(mn_wordings_read(templates_path, &j->wordings, err));
     for (int i = 0; i < qa_files.n && i < 2; i++) MN_TRY(mn_qa_set_read(qa_files.items[i], &j->qa[i], err));
     if (haystacks.n) return mn_corpus_open(haystacks.items, haystacks.n, 4096, &j->corpus, err);
     if (!mn_shipped_file_find("demo/pride-and-prejudice.txt", shipped))
@@ -140,37 +150,51 @@ static mn_status make_sample(job *j, const mn_task *task, int64_t length, double
                              mn_task_sample *out, mn_error *err) {
     int64_t n;
     bool second = !strcmp(task->name, "qa_2");
-    mn_task_world world = {.corpus = &j->corpus, .qa = &j->qa[second], .length = length, .depth = depth};
+    mn_task_world world = {.corpus = &j->corpus,
+                           .qa = &j->qa[second],
+                           .length = length,
+                           .depth = depth,
+                           .wording = mn_wordings_find(&j->wordings, task->name)};
     mn_task_sample_init(out);
     return mn_task_fit(task, &world, seed_of(&j->grid, sample), mn_ask_count, j->engine, out, &n, err);
 }
 
-/* One sample asked. What cannot be asked is a result too, and counted. */
-static mn_status ask(job *j, const mn_task *task, const char *setting, int64_t length, double depth, int64_t sample,
+/* Asks a sample, or takes down why it could not be made. What cannot be asked is a result too, and counted. */
+static mn_status ask(job *j, mn_result *r, const mn_task *task, const mn_task_sample *s, mn_status made,
                      mn_error *err) {
-    mn_task_sample s;
     mn_asked asked = {.answer = MN_STRBUF_INIT};
-    mn_result r = {.length = length, .sample = sample, .depth = depth, .score = NAN};
-    snprintf(r.task, sizeof r.task, "%s", task->name);
-    snprintf(r.setting, sizeof r.setting, "%s", setting);
-    mn_status status = make_sample(j, task, length, depth, sample, &s, err);
-    if (status == MN_OK) status = mn_ask(j->engine, j->session, task, &s, report_progress, NULL, &asked, err);
+    mn_status status = made;
+    if (status == MN_OK) status = mn_ask(j->engine, j->session, task, s, report_progress, NULL, &asked, err);
     if (status == MN_OK) {
-        r.score = asked.score;
-        r.n_prompt = asked.n_prompt;
-        r.n_reused = asked.n_reused;
-        r.n_answer = asked.n_answer;
-        r.prefill_s = asked.prefill_s;
-        r.decode_s = asked.decode_s;
-        r.kv_bytes = (double)asked.kv_bytes;
+        r->score = asked.score;
+        r->n_prompt = asked.n_prompt;
+        r->n_reused = asked.n_reused;
+        r->n_answer = asked.n_answer;
+        r->prefill_s = asked.prefill_s;
+        r->decode_s = asked.decode_s;
+        r->kv_bytes = (double)asked.kv_bytes;
     } else if (status == MN_ERR_LIMIT) {
-        snprintf(r.failure, sizeof r.failure, "%.250s", err->text);
+        snprintf(r->failure, sizeof r->failure, "%.250s", err->text);
         status = MN_OK;
     }
-    if (status == MN_OK) status = mn_results_add(&j->results, &r, &s, *r.failure ? NULL : &asked, err);
+    if (status == MN_OK) status = mn_results_add(&j->results, r, s, *r->failure ? NULL : &asked, err);
     mn_strbuf_release(&asked.answer);
-    mn_task_sample_release(&s);
     return status;
+}
+
+/* Opens a result; false when it is there already. */
+static bool begin_result(const job *j, const mn_task *task, const char *setting, int64_t length, double depth,
+                         int64_t sample, mn_result *r) {
+    *r = (mn_result){.length = length, .sample = sample, .depth = depth, .score = NAN};
+    snprintf(r->task, sizeof r->task, "%s", task->name);
+    snprintf(r->setting, sizeof r->setting, "%s", setting);
+    return !mn_results_find(&j->results, task->name, setting, length, depth, sample);
+}
+
+static mn_status end_sample(job *j, mn_error *err) {
+    mn_progress_at(&j->progress, ++j->done);
+    if (!interrupted) return MN_OK;
+    return mn_fail(err, MN_ERR_CANCELLED, "stopped; what was measured is kept where -o was given.");
 }
 
 /* One sample at each depth, the deepest first: the text before a needle is the same at every depth, and the session
@@ -180,13 +204,35 @@ static mn_status run_sample(job *j, const mn_task *task, const char *setting, in
     const mn_eval_grid *g = &j->grid;
     for (int d = MN_MAX(g->n_depths, 1) - 1; d >= 0; d--) {
         double depth = mn_eval_depth(g, d);
-        if (!mn_results_find(&j->results, task->name, setting, length, depth, i)) {
+        mn_result r;
+        if (begin_result(j, task, setting, length, depth, i, &r)) {
+            mn_task_sample s;
             if (!j->session) MN_TRY(open_session(j, setting, length, err));
-            MN_TRY(ask(j, task, setting, length, depth, i, err));
+            mn_status status = make_sample(j, task, length, depth, i, &s, err);
+            status = ask(j, &r, task, &s, status, err);
+            mn_task_sample_release(&s);
+            MN_TRY(status);
         }
-        mn_progress_at(&j->progress, ++j->done);
-        if (interrupted)
-            return mn_fail(err, MN_ERR_CANCELLED, "stopped; what was measured is kept where -o was given.");
+        MN_TRY(end_sample(j, err));
+    }
+    return MN_OK;
+}
+
+/* The samples of --from under each setting, in the order of the file. */
+static mn_status run_saved(job *j, mn_error *err) {
+    const mn_eval_grid *g = &j->grid;
+    mn_progress_begin(&j->progress, "evaluating", "samples", g->n_settings * j->n_saved);
+    for (int k = 0; k < g->n_settings; k++) {
+        int64_t length = 0;
+        for (const mn_saved_sample *x = j->saved; x < j->saved + j->n_saved; x++) {
+            mn_result r;
+            if (begin_result(j, x->task, g->settings[k], x->length, x->depth, x->sample, &r)) {
+                if (x->length != length) MN_TRY(open_session(j, g->settings[k], x->length, err));
+                length = x->length;
+                MN_TRY(ask(j, &r, x->task, &x->s, MN_OK, err));
+            }
+            MN_TRY(end_sample(j, err));
+        }
     }
     return MN_OK;
 }
@@ -206,56 +252,73 @@ static mn_status run_grid(job *j, mn_error *err) {
     return MN_OK;
 }
 
-static void put_json_text(FILE *f, const char *text) {
-    fputc('"', f);
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            fprintf(f, "\\%c", *p);
-        else if (*p < 32)
-            fprintf(f, "\\u%04x", *p);
-        else
-            fputc(*p, f);
-    }
-    fputc('"', f);
+static mn_status dump_sample(job *j, const mn_task *task, int64_t length, double depth, int64_t i, mn_error *err) {
+    mn_saved_sample x = {.task = task, .length = length, .sample = i, .depth = depth};
+    mn_status status = make_sample(j, task, length, depth, i, &x.s, err);
+    if (status == MN_OK) status = mn_sample_write(j->dump, &x, err);
+    mn_task_sample_release(&x.s);
+    return status;
 }
 
 static mn_status dump_grid(job *j, mn_error *err) {
     const mn_eval_grid *g = &j->grid;
-    for (int t = 0; t < g->n_tasks; t++)
-        for (int l = 0; l < g->n_lengths; l++)
-            for (int d = 0; d < MN_MAX(g->n_depths, 1); d++)
-                for (int64_t i = 0; i < g->n_samples; i++) {
-                    mn_task_sample s;
-                    MN_TRY(make_sample(j, g->tasks[t], g->lengths[l], mn_eval_depth(g, d), i, &s, err));
-                    fprintf(j->dump,
-                            "{\"task\": \"%s\", \"length\": %lld, \"sample\": %lld, \"depth\": %.4f, \"document\": ",
-                            g->tasks[t]->name, (long long)g->lengths[l], (long long)i, s.depth);
-                    put_json_text(j->dump, s.document.data);
-                    fputs(", \"question\": ", j->dump);
-                    put_json_text(j->dump, s.question.data);
-                    fputs(", \"prefix\": ", j->dump);
-                    put_json_text(j->dump, s.prefix.data);
-                    fputs(", \"references\": [", j->dump);
-                    for (int k = 0; k < s.n_references; k++) {
-                        if (k) fputs(", ", j->dump);
-                        put_json_text(j->dump, s.references[k]);
-                    }
-                    fputs("]}\n", j->dump);
-                    mn_task_sample_release(&s);
-                }
+    for (int l = 0; l < g->n_lengths; l++)
+        for (int t = 0; t < g->n_tasks; t++)
+            for (int64_t i = 0; i < g->n_samples; i++)
+                for (int d = MN_MAX(g->n_depths, 1) - 1; d >= 0; d--)
+                    MN_TRY(dump_sample(j, g->tasks[t], g->lengths[l], mn_eval_depth(g, d), i, err));
     return fflush(j->dump) ? mn_fail(err, MN_ERR_IO, "%s: cannot write: %s.", dump_path, strerror(errno)) : MN_OK;
+}
+
+/* Adds x where it is not yet; false when there is no room. */
+static bool add_length(mn_eval_grid *g, int64_t x) {
+    for (int i = 0; i < g->n_lengths; i++)
+        if (g->lengths[i] == x) return true;
+    if (g->n_lengths == MN_MAX_LENGTHS) return false;
+    g->lengths[g->n_lengths++] = x;
+    return true;
+}
+
+static bool add_task(mn_eval_grid *g, const mn_task *x) {
+    for (int i = 0; i < g->n_tasks; i++)
+        if (g->tasks[i] == x) return true;
+    if (g->n_tasks == MN_MAX_CELLS_TASKS) return false;
+    g->tasks[g->n_tasks++] = x;
+    return true;
+}
+
+/* The cells that saved samples lie in; depths when all were made at even ones. */
+static mn_status grid_of_saved(job *j, mn_error *err) {
+    mn_eval_grid *g = &j->grid;
+    double step = 1;
+    bool drawn = false;
+    for (const mn_saved_sample *x = j->saved; x < j->saved + j->n_saved; x++) {
+        if (!add_length(g, x->length) || !add_task(g, x->task))
+            return mn_fail(err, MN_ERR_LIMIT, "%s: holds more than %d lengths or %d tasks.", from_path, MN_MAX_LENGTHS,
+                           MN_MAX_CELLS_TASKS);
+        g->n_samples = MN_MAX(g->n_samples, x->sample + 1);
+        drawn |= x->depth < 0;
+        if (x->depth > 0) step = fmin(step, x->depth);
+    }
+    g->n_depths = drawn ? 0 : (int)lround(1 / fmax(step, 0.01)) + 1;
+    return MN_OK;
 }
 
 static mn_status open_grid(job *j, const mn_eval_verb *verb, mn_error *err) {
     mn_eval_grid *g = &j->grid;
     const char *names = tasks_text ? tasks_text : verb->tasks;
     *g = (mn_eval_grid){.n_samples = n_samples, .seed = seed, .n_depths = (int)n_depths};
+    for (int i = 0; i < settings.n && i < 16; i++) g->settings[g->n_settings++] = settings.items[i];
+    if (g->n_settings == 0) g->settings[g->n_settings++] = "";
+    if (from_path) {
+        g->n_samples = 0;
+        MN_TRY(mn_samples_read(from_path, &j->saved, &j->n_saved, err));
+        return grid_of_saved(j, err);
+    }
     if (!names) return mn_fail(err, MN_ERR_ARGUMENT, "needs --tasks NAME,...; mnemo eval tasks lists them.");
     MN_TRY(parse_lengths(g, err));
     MN_TRY(parse_tasks(g, names, err));
     drop_tasks_without_data(g);
-    for (int i = 0; i < settings.n && i < 16; i++) g->settings[g->n_settings++] = settings.items[i];
-    if (g->n_settings == 0) g->settings[g->n_settings++] = "";
     return MN_OK;
 }
 
@@ -271,7 +334,7 @@ static mn_status show(job *j, mn_error *err) {
 
 static mn_status run(job *j, const mn_eval_verb *verb, mn_error *err) {
     MN_TRY(open_grid(j, verb, err));
-    MN_TRY(open_data(j, err));
+    if (!from_path) MN_TRY(open_data(j, err));
     MN_TRY(mn_model_options_engine(&mn_given_model, false, &j->engine, err));
     j->grid.model = mn_engine_info(j->engine).path;
     if (dump_path) {
@@ -282,7 +345,7 @@ static mn_status run(job *j, const mn_eval_verb *verb, mn_error *err) {
     MN_TRY(mn_results_open(results_path, &j->results, err));
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
-    mn_status status = run_grid(j, err);
+    mn_status status = from_path ? run_saved(j, err) : run_grid(j, err);
     mn_progress_end(&j->progress);
     return status == MN_OK ? show(j, err) : status;
 }
@@ -310,5 +373,7 @@ int mn_eval_tasks(const mn_eval_verb *verb, int argc, char **argv) {
     mn_corpus_close(&j.corpus);
     mn_qa_set_release(&j.qa[0]);
     mn_qa_set_release(&j.qa[1]);
+    mn_wordings_release(&j.wordings);
+    mn_samples_release(j.saved, j.n_saved);
     return status == MN_OK ? MN_EXIT_DONE : mn_cli_fail(name, &err);
 }

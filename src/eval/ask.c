@@ -24,8 +24,9 @@ static mn_status append_text(const mn_engine *e, const char *text, mn_tokens *to
 static mn_status prefixed_tokens(const mn_engine *e, const mn_task_sample *s, mn_tokens *out, mn_error *err) {
     bool chat = mn_engine_chat_template(e) != NULL;
     mn_strbuf text = MN_STRBUF_INIT;
-    mn_strbuf_printf(&text, "%s\n%s", s->document.data, s->question.data);
-    if (!chat) mn_strbuf_printf(&text, " %s", s->prefix.data);
+    mn_strbuf_puts(&text, s->document.data);
+    if (!s->worded) mn_strbuf_printf(&text, "\n%s", s->question.data);
+    if (!chat) mn_strbuf_printf(&text, "%s%s", s->worded ? "" : " ", s->prefix.data);
     mn_status status = text.failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for a prompt.")
                                    : mn_compose_ask(e, NULL, NULL, text.data, !chat, out, err);
     if (status == MN_OK && chat) status = append_text(e, s->prefix.data, out, err);
@@ -36,7 +37,8 @@ static mn_status prefixed_tokens(const mn_engine *e, const mn_task_sample *s, mn
 mn_status mn_ask_tokens(const mn_engine *e, const mn_task *task, const mn_task_sample *s, mn_tokens *out,
                         mn_error *err) {
     *out = (mn_tokens){0};
-    if (task->asks_plainly) return mn_compose_ask(e, NULL, s->document.data, s->question.data, false, out, err);
+    if (task->asks_plainly && !s->worded)
+        return mn_compose_ask(e, NULL, s->document.data, s->question.data, false, out, err);
     return prefixed_tokens(e, s, out, err);
 }
 

@@ -92,6 +92,7 @@ static void make(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_
     mn_strbuf_puts(&out->document,
                    "Below is a numbered list of words. Some of them appear more often than others. Memorise "
                    "the ones that appear most often.\n");
+    out->context_begin = out->document.bytes;
     put_example(&example, w, &out->document);
     n = draw_words(rng, w->corpus, words, n);
     if (n == 0) out->document.failed = true;

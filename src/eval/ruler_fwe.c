@@ -38,6 +38,7 @@ static void make(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_
     }
     mn_strbuf_puts(&out->document,
                    "Read the following coded text and keep track of how often each coded word appears.\n");
+    out->context_begin = out->document.bytes;
     for (int64_t i = 0; words && list && i < total; i++)
         mn_strbuf_printf(&out->document, "%s%s", list[i] == 0 ? "..." : words[list[i]], i + 1 < total ? " " : "\n");
     mn_strbuf_puts(&out->question,

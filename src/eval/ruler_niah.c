@@ -74,6 +74,7 @@ static void put_keys(mn_strbuf *out, const needle *needles, int n_keys, int n_va
 static void ask(const niah *f, const needle *needles, mn_task_sample *out) {
     bool many = f->n_asked * f->n_values > 1;
     const char *kind = kind_of(f->value), *plural = many ? "s" : "";
+    put_keys(&out->query, needles, f->n_asked, f->n_values);
     mn_strbuf_printf(&out->question, "%s the special magic %s%s for ", many ? "What are all" : "What is", kind, plural);
     put_keys(&out->question, needles, f->n_asked, f->n_values);
     mn_strbuf_puts(&out->question, " mentioned in the text above?");
@@ -114,6 +115,7 @@ static void make(const niah *f, const mn_task_world *w, mn_random *rng, int64_t 
     }
     mn_strbuf_puts(&out->document, "Some special magic facts are hidden in the following text. Keep them in mind: they "
                                    "will be asked for afterwards.\n");
+    out->context_begin = out->document.bytes;
     mn_put_needles(&out->document, hay.data, ends, n_ends, at, texts, n);
     if (hay.failed) out->document.failed = true;
     ask(f, needles, out);

@@ -49,6 +49,7 @@ static void make(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_
     }
     const mn_qa_question *q = &w->qa->questions[mn_random_below(rng, (uint32_t)w->qa->n_questions)];
     mn_strbuf_puts(&out->document, "Answer the question from the documents below. Give the answer alone.\n\n");
+    out->context_begin = out->document.bytes;
     put_documents(rng, w->qa, q, units > q->n_gold ? units : q->n_gold, &out->document);
     mn_strbuf_puts(&out->question, q->question);
     mn_strbuf_puts(&out->prefix, "Answer:");

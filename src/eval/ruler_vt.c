@@ -70,6 +70,8 @@ static void make(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_
     mn_random_seed(&places, mn_random_u64(rng), 4);
     chain c = draw_chain(rng, 5);
     mn_strbuf_puts(&out->document, "Follow the assignments of variables that are hidden in the following text.\n\n");
+    out->context_begin = out->document.bytes;
+    mn_strbuf_puts(&out->query, c.value.text);
     put_example(&example, &out->document);
     out->depth = put_text(&places, &c, units, w->depth, &out->document);
     put_question(&c, &out->question);

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/status.h"
+#include "eval/wording.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +14,23 @@ const mn_task *mn_task_find(const char *name) {
 }
 
 void mn_task_sample_init(mn_task_sample *s) {
-    *s =
-        (mn_task_sample){.document = MN_STRBUF_INIT, .question = MN_STRBUF_INIT, .prefix = MN_STRBUF_INIT, .depth = -1};
+    *s = (mn_task_sample){.document = MN_STRBUF_INIT,
+                          .question = MN_STRBUF_INIT,
+                          .prefix = MN_STRBUF_INIT,
+                          .query = MN_STRBUF_INIT,
+                          .depth = -1};
 }
 
 void mn_task_sample_reset(mn_task_sample *s) {
     mn_strbuf_reset(&s->document);
     mn_strbuf_reset(&s->question);
     mn_strbuf_reset(&s->prefix);
+    mn_strbuf_reset(&s->query);
     for (int i = 0; i < s->n_references; i++) free(s->references[i]);
     s->n_references = 0;
     s->depth = -1;
+    s->context_begin = 0;
+    s->worded = false;
 }
 
 void mn_task_sample_release(mn_task_sample *s) {
@@ -31,6 +38,7 @@ void mn_task_sample_release(mn_task_sample *s) {
     mn_strbuf_release(&s->document);
     mn_strbuf_release(&s->question);
     mn_strbuf_release(&s->prefix);
+    mn_strbuf_release(&s->query);
 }
 
 void mn_task_add_reference(mn_task_sample *s, const char *text) {
@@ -56,6 +64,7 @@ static int64_t try_units(const fit *f, int64_t units) {
     mn_random_seed(&rng, f->seed, 11);
     mn_task_sample_reset(f->out);
     f->task->make(f->world, &rng, units, f->out);
+    if (f->world->wording) mn_task_reword(f->world->wording, f->out);
     if (f->out->document.failed || f->out->question.failed || f->out->prefix.failed) return -1;
     return f->count(f->arg, f->task, f->out);
 }

@@ -4,7 +4,7 @@
  * A sample is made from `units` of haystack (sentences, lines, words, edges, ...: the task's own). The caller looks for
  * the largest number of units whose prompt fits the length (mn_task_fit): the same seed draws the same facts at any
  * number. Names and values come from the side of the vocabulary that training never sees (needle_words.h). All wording
- * is our own; mn_task_world.wording replaces it.
+ * is our own; mn_task_world.wording replaces it (wording.h).
  */
 #ifndef MN_EVAL_TASK_H
 #define MN_EVAL_TASK_H
@@ -18,23 +18,25 @@ enum { MN_MAX_REFERENCES = 32, MN_REFERENCE_BYTES = 1 << 14 };
 
 typedef struct mn_task_sample {
     mn_strbuf document, question, prefix; /* what is read, asked, and the first words of the answer */
+    mn_strbuf query;                      /* the key or value that the question is about; empty: the question itself */
+    size_t context_begin;                 /* bytes of instructions in front of the document's text */
+    bool worded;                          /* by mn_task_reword: the document is the whole prompt */
     char *references[MN_MAX_REFERENCES];
     int n_references;
     double depth; /* of the first needle asked for, 0 to 1; -1: there is none */
 } mn_task_sample;
 
-/* A line of --templates: {"task": ..., "prompt": "... {context} ... {query} ...", "answer_prefix": "... {query} ..."}.
- */
+/* Another wording of a task (wording.h): {context} and {query} are replaced in the prompt, {query} in the prefix. */
 typedef struct mn_task_wording {
-    const char *prompt, *answer_prefix;
+    const char *task, *prompt, *answer_prefix;
 } mn_task_wording;
 
 typedef struct mn_task_world {
-    const mn_corpus *corpus;    /* essays, words and names; borrowed */
-    const struct mn_qa_set *qa; /* NULL: there are no questions */
-    int64_t length;             /* tokens of a sample, which some tasks scale with */
-    double depth;               /* of the needle, 0 to 1; < 0: drawn */
-    mn_task_wording wording;    /* NULLs: our own */
+    const mn_corpus *corpus;        /* essays, words and names; borrowed */
+    const struct mn_qa_set *qa;     /* NULL: there are no questions */
+    int64_t length;                 /* tokens of a sample, which some tasks scale with */
+    double depth;                   /* of the needle, 0 to 1; < 0: drawn */
+    const mn_task_wording *wording; /* NULL: our own; borrowed */
 } mn_task_world;
 
 typedef struct mn_task {

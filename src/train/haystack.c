@@ -20,11 +20,21 @@ static size_t next_gap(const char *text, size_t bytes, size_t at) {
     return at;
 }
 
+/* Length without the bytes of a UTF-8 character that the end cuts. */
+static size_t whole_characters(const char *text, size_t bytes) {
+    size_t lead = bytes;
+    while (lead > 0 && bytes - lead < 3 && (text[lead - 1] & 0xc0) == 0x80) lead--;
+    if (lead == 0) return bytes;
+    unsigned char c = (unsigned char)text[lead - 1];
+    size_t wanted = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+    return bytes - (lead - 1) < wanted ? lead - 1 : bytes;
+}
+
 /* Length up to the last sentence's end in the last fifth, else all. */
 static size_t whole_sentences(const char *text, size_t bytes) {
     for (size_t at = bytes; at > bytes - bytes / 5; at--)
         if (is_gap(text, at)) return at;
-    return bytes;
+    return whole_characters(text, bytes);
 }
 
 /* The piece behind `*index` in its file, or the file's first one behind its last. */

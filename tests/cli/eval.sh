@@ -36,9 +36,19 @@ diff <(sed 1,1d "$temp/report" | grep '%') <(grep '%' "$temp/whole")
 has "$temp/ppl" 'bits/byte'
 has "$temp/loss.svg" 'window 256'
 
-"$mnemo" eval needle -m "$model" --lengths 512 -n 2 --dump "$temp/dump.jsonl" 2>"$temp/err"
-[ "$(wc -l <"$temp/dump.jsonl")" -eq 2 ]
-has "$temp/dump.jsonl" '"references": \["'
+# Samples written to a file and asked from there score as those that are made; the depths of a heat map survive.
+ask() { "$mnemo" eval needle -m "$model" "$@" 2>"$temp/err" | sed 's/prefill.*//'; }
+ask --lengths 300,512 --depths 3 -n 2 --dump "$temp/dump.jsonl"
+[ "$(wc -l <"$temp/dump.jsonl")" -eq 12 ]
+has "$temp/dump.jsonl" '"references":\["'
+diff <(ask --lengths 300,512 --depths 3 -n 2) <(ask --from "$temp/dump.jsonl")
+
+# Another wording: the words reach the prompt, the facts stay.
+printf '{"task": "niah_single_2", "prompt": "READ {context} AND SAY {query}", "answer_prefix": " IT IS"}' >"$temp/words.json"
+"$mnemo" eval ruler -m "$model" --tasks niah_single_2 --lengths 512 -n 1 --templates "$temp/words.json" --dump "$temp/worded.jsonl" 2>"$temp/err"
+has "$temp/worded.jsonl" '"document":"READ .* AND SAY [a-z]*-[a-z]*"'
+has "$temp/worded.jsonl" '"prefix":" IT IS"'
+"$mnemo" eval ruler -m "$model" --from "$temp/worded.jsonl" --json >"$temp/out" 2>"$temp/err"
 
 wrong() { code=0; "$mnemo" eval "$@" >"$temp/out" 2>"$temp/err" || code=$?; [ "$code" -eq 2 ] ||
     { echo "eval $*: exit $code"; exit 1; }; }
@@ -49,3 +59,10 @@ wrong compare -m "$model" --lengths 512
 wrong compare -m "$model" --tasks nothing
 wrong compare -m "$model" --tasks needle --lengths 512 -n 1 --settings 'heat=3'
 wrong ppl -m "$model"
+refused() { code=0; "$mnemo" eval "$@" >"$temp/out" 2>"$temp/err" || code=$?; [ "$code" -ne 0 ] && [ "$(wc -l <"$temp/err")" -eq 1 ] || fail "eval $*: exit $code" "$(cat "$temp/err")"; }
+echo '{"task": "needle"}' >"$temp/bad.jsonl"
+refused needle -m "$model" --from "$temp/bad.jsonl"
+has "$temp/err" 'bad.jsonl: line 1: "length" or "sample"'
+echo '{"task": "needle", "prompt": "nothing"}' >"$temp/bad.json"
+refused needle -m "$model" --lengths 512 -n 1 --templates "$temp/bad.json"
+has "$temp/err" 'template 1: "prompt" holds no {context}'
