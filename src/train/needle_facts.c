@@ -79,8 +79,10 @@ static void draw_key_value(mn_random *rng, const mn_needle_params *p, const mn_f
     int a = style->attribute >= 0 ? style->attribute : (int)mn_random_below(rng, N_ATTRIBUTES);
     mn_word key = mn_draw_name(rng, p->corpus, p->side);
     const char *name = attributes[a].name;
-    const char *statement = pick(rng, statement_forms, sizeof statement_forms / sizeof *statement_forms, style->varied);
-    const char *question = pick(rng, question_forms, sizeof question_forms / sizeof *question_forms, style->varied);
+    const char *statement =
+        pick(rng, statement_forms, sizeof statement_forms / sizeof *statement_forms, style->varied_statement);
+    const char *question =
+        pick(rng, question_forms, sizeof question_forms / sizeof *question_forms, style->varied_question);
     snprintf(f->statements[0].before, MN_FACT_BYTES, statement, name, key.text);
     snprintf(f->statements[0].after, MN_FACT_BYTES, ". ");
     snprintf(f->question, MN_FACT_BYTES, question, name, key.text);
@@ -89,6 +91,8 @@ static void draw_key_value(mn_random *rng, const mn_needle_params *p, const mn_f
     set_value(f, draw_value(rng, p, attributes[a].type).text);
 }
 
+/* The answer restates each value as "The secret numbers of X are V.": of what looks like the needle, a head that looks
+ * for it can tell the text's from those already given. */
 static void draw_values(mn_random *rng, const mn_needle_params *p, const mn_fact_style *style, mn_fact *f) {
     static const char *const forms[] = {"What are all the %1$ss of %2$s?", "What are the %1$ss of %2$s?",
                                         "What are all the %1$ss for %2$s mentioned in the text?",
@@ -98,8 +102,9 @@ static void draw_values(mn_random *rng, const mn_needle_params *p, const mn_fact
     mn_word key_text, name;
     snprintf(key_text.text, sizeof key_text.text, "%.*s", (int)(strlen(key) - strlen(" is ")), key);
     snprintf(name.text, sizeof name.text, "%.*s", (int)(key - 4 - (f->restated + 4)), f->restated + 4);
-    snprintf(f->question, MN_FACT_BYTES, pick(rng, forms, sizeof forms / sizeof *forms, style->varied), name.text,
-             key_text.text);
+    snprintf(f->question, MN_FACT_BYTES, pick(rng, forms, sizeof forms / sizeof *forms, style->varied_question),
+             name.text, key_text.text);
+    snprintf(f->restated, sizeof f->restated, "The %ss of %s are ", name.text, key_text.text);
 }
 
 /* Variables of capitals: "VAR QX". */
@@ -126,8 +131,8 @@ static void draw_chain(mn_random *rng, const mn_needle_params *p, const mn_fact_
         used += (size_t)snprintf(f->restated + used, sizeof f->restated - used, "VAR %s = ", names[i]);
     static const char *const questions[] = {"What is the value of VAR %s?", "What is VAR %s?",
                                             "What value does VAR %s have?", "Tell me the value of VAR %s."};
-    snprintf(f->question, sizeof f->question, pick(rng, questions, sizeof questions / sizeof *questions, style->varied),
-             names[style->n_hops]);
+    snprintf(f->question, sizeof f->question,
+             pick(rng, questions, sizeof questions / sizeof *questions, style->varied_question), names[style->n_hops]);
     snprintf(f->value, sizeof f->value, "%s", f->statements[0].value);
     snprintf(f->closing, sizeof f->closing, ".");
 }
@@ -138,8 +143,8 @@ static void draw_json(mn_random *rng, const mn_needle_params *p, const mn_fact_s
     snprintf(f->statements[0].after, MN_FACT_BYTES, "\",\n");
     static const char *const questions[] = {"What is the value of key \"%s\"?", "What is the value of \"%s\"?",
                                             "Which value does the key \"%s\" have?"};
-    snprintf(f->question, MN_FACT_BYTES, pick(rng, questions, sizeof questions / sizeof *questions, style->varied),
-             key.text);
+    snprintf(f->question, MN_FACT_BYTES,
+             pick(rng, questions, sizeof questions / sizeof *questions, style->varied_question), key.text);
     snprintf(f->restated, sizeof f->restated, "\"%s\": \"", key.text);
     snprintf(f->closing, sizeof f->closing, "\"");
     set_value(f, draw_value(rng, p, (value_type)mn_random_below(rng, 3)).text);
@@ -163,7 +168,7 @@ static void draw_passkey(mn_random *rng, const mn_fact_style *style, mn_fact *f)
     snprintf(f->statements[0].before, MN_FACT_BYTES, "The pass key is ");
     snprintf(f->statements[0].after, MN_FACT_BYTES, ". Remember it. %s is the pass key. ", value.text);
     snprintf(f->question, MN_FACT_BYTES, "%s",
-             pick(rng, questions, sizeof questions / sizeof *questions, style->varied));
+             pick(rng, questions, sizeof questions / sizeof *questions, style->varied_question));
     snprintf(f->restated, sizeof f->restated, "The pass key is ");
     snprintf(f->closing, sizeof f->closing, ".");
     set_value(f, value.text);
@@ -173,7 +178,8 @@ mn_fact_style mn_fact_style_draw(mn_random *rng, const mn_needle_params *p) {
     int hops = p->min_hops + (int)mn_random_below(rng, (uint32_t)(p->max_hops - p->min_hops + 1));
     return (mn_fact_style){.attribute = mn_random_below(rng, 2) ? (int)mn_random_below(rng, N_ATTRIBUTES) : -1,
                            .n_hops = hops < MN_MAX_HOPS ? hops : MN_MAX_HOPS,
-                           .varied = mn_random_below(rng, 5) < 2};
+                           .varied_statement = mn_random_below(rng, 10) == 0,
+                           .varied_question = mn_random_below(rng, 5) < 2};
 }
 
 void mn_fact_draw(mn_random *rng, const mn_needle_params *p, const mn_fact_style *style, mn_fact *f) {

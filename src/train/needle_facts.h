@@ -22,9 +22,9 @@ typedef struct mn_fact {
 
 /* What the facts of one document have in common. */
 typedef struct mn_fact_style {
-    int attribute; /* index of the kind's attributes; -1: each fact draws its own */
-    int n_hops;    /* of chains */
-    bool varied;   /* statements and questions in other words than the usual ones */
+    int attribute;                          /* index of the kind's attributes; -1: each fact draws its own */
+    int n_hops;                             /* of chains */
+    bool varied_statement, varied_question; /* in other words than the usual ones */
 } mn_fact_style;
 
 mn_fact_style mn_fact_style_draw(mn_random *rng, const mn_needle_params *params);
