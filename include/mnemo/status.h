@@ -51,7 +51,8 @@ typedef enum mn_remedy_kind {
     MN_REMEDY_PROMPT,  /* put it into the prompt */
     MN_REMEDY_NOT_RAW, /* mn_compose_ask: raw = false */
     MN_REMEDY_ASK,     /* ask about a text instead of talking */
-    MN_REMEDY_SMALLER_WEIGHTS
+    MN_REMEDY_SMALLER_WEIGHTS,
+    MN_REMEDY_REPLACE /* write over the file */
 } mn_remedy_kind;
 
 typedef struct mn_remedy {

@@ -2,11 +2,11 @@
 #include "cli/bench.h"
 
 #include "base/checked.h"
+#include "cli/numbers.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "session/session.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,19 +46,8 @@ static const mn_usage usage = {
     .words = "model",
 };
 
-/* Numbers from `least` up, separated by commas. */
-static mn_status parse_list(const char *flag, const char *text, int64_t least, mn_bench_list *out, mn_error *err) {
-    for (const char *p = text; *p;) {
-        char *end;
-        errno = 0;
-        long long number = strtoll(p, &end, 10);
-        if (end == p || errno || number < least || (*end && *end != ',') || out->n == MN_BENCH_MAX_NUMBERS)
-            return mn_fail(err, MN_ERR_ARGUMENT, "%s %s: wanted at most %d numbers from %lld up, separated by commas.",
-                           flag, text, MN_BENCH_MAX_NUMBERS, (long long)least);
-        out->at[out->n++] = number;
-        p = end + (*end == ',');
-    }
-    return out->n ? MN_OK : mn_fail(err, MN_ERR_ARGUMENT, "%s names no number.", flag);
+static mn_status read_list(const char *flag, const char *text, int64_t least, mn_bench_list *out, mn_error *err) {
+    return mn_numbers_read(flag, text, least, INT64_C(1) << 40, out->at, MN_BENCH_MAX_NUMBERS, &out->n, err);
 }
 
 int64_t mn_bench_largest(const mn_bench_list *list) {
@@ -132,9 +121,9 @@ void mn_bench_print_json(json_t *object) {
 static mn_status run(mn_error *err) {
     if (kernels_only) return mn_bench_kernels(&given, err);
     if (!depth_list) depth_list = session_list ? "1024" : "0,4096,16384,65536";
-    MN_TRY(parse_list("-d", depth_list, 0, &given.depths, err));
+    MN_TRY(read_list("-d", depth_list, 0, &given.depths, err));
     if (!session_list) return mn_bench_depths(&given, err);
-    MN_TRY(parse_list("--sessions", session_list, 1, &given.sessions, err));
+    MN_TRY(read_list("--sessions", session_list, 1, &given.sessions, err));
     return mn_bench_sessions(&given, err);
 }
 

@@ -3,12 +3,12 @@
 #include "base/strbuf.h"
 #include "base/svg.h"
 #include "cli/eval.h"
+#include "cli/numbers.h"
 #include "cli/progress.h"
 #include "cli/texts.h"
 #include "eval/perplexity.h"
 
 #include <jansson.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,8 @@ static const mn_option options[] = {
     MN_OPTION_INT("stride", &stride, "S", "0", 0, 1e12,
                   "tokens from one window to the next (0: the window, no overlap)"),
     MN_OPTION_INT("max-windows", &max_windows, "N", "0", 0, 1e9, "at most so many windows of each text; 0: all"),
-    MN_OPTION_INT("buckets", &n_buckets, "N", "8", 1, MN_LOSS_BUCKETS, "parts of the window in the table by position"),
+    MN_OPTION_INT("buckets", &n_buckets, "N", "8", 1, MN_TEXT_LOSS_BUCKETS,
+                  "parts of the window in the table by position"),
     MN_OPTION_FLAG("json", &as_json, "one JSON object"),
     MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw the loss by position"),
     MN_OPTION_GROUP(mn_model_option_rows),
@@ -43,31 +44,12 @@ static const mn_usage usage = {
 
 typedef struct job {
     int64_t windows[MN_MAX_LENGTHS];
-    mn_loss losses[MN_MAX_LENGTHS];
+    mn_text_loss losses[MN_MAX_LENGTHS];
     int n_windows;
     mn_engine *engine;
     mn_session *session;
     mn_progress progress;
 } job;
-
-static mn_status parse_windows(job *j, mn_error *err) {
-    for (const char *p = windows_text; *p;) {
-        char *end;
-        errno = 0;
-        long long n = strtoll(p, &end, 10);
-        if (*end == 'k' || *end == 'K') {
-            n *= 1024;
-            end++;
-        }
-        if (end == p || errno || n < 2 || (*end && *end != ',') || j->n_windows == MN_MAX_LENGTHS)
-            return mn_fail(err, MN_ERR_ARGUMENT,
-                           "--windows %s: wanted at most %d numbers from 2 up, with commas between.", windows_text,
-                           MN_MAX_LENGTHS);
-        j->windows[j->n_windows++] = n;
-        p = end + (*end == ',');
-    }
-    return MN_OK;
-}
 
 static bool show_progress(void *arg, int64_t done, int64_t total) {
     (void)total;
@@ -79,17 +61,17 @@ static mn_status score_file(job *j, int w, const char *path, mn_error *err) {
     mn_strbuf text = MN_STRBUF_INIT;
     int32_t *ids = NULL;
     size_t n = 0;
-    mn_loss_params p = {.window = j->windows[w],
-                        .stride = stride ? MN_MIN(stride, j->windows[w]) : j->windows[w],
-                        .n_buckets = (int)n_buckets,
-                        .max_windows = max_windows,
-                        .n_vocab = mn_engine_info(j->engine).n_vocab};
+    mn_text_loss_params p = {.window = j->windows[w],
+                             .stride = stride ? MN_MIN(stride, j->windows[w]) : j->windows[w],
+                             .n_buckets = (int)n_buckets,
+                             .max_windows = max_windows,
+                             .n_vocab = mn_engine_info(j->engine).n_vocab};
     mn_status status = mn_text_read(path, false, &text, err);
     if (status == MN_OK)
         status = mn_tokenize(mn_engine_tokenizer(j->engine), text.data, text.bytes, false, false, &ids, &n, err);
     if (status == MN_OK) {
         mn_progress_begin(&j->progress, "scoring", "tokens", (int64_t)n);
-        status = mn_loss_of_text(j->session, &p, ids, (int64_t)n, show_progress, &j->progress, &j->losses[w], err);
+        status = mn_text_loss_add(j->session, &p, ids, (int64_t)n, show_progress, &j->progress, &j->losses[w], err);
         mn_progress_end(&j->progress);
     }
     free(ids);
@@ -109,16 +91,16 @@ static mn_status score_window(job *j, int w, mn_error *err) {
     return status;
 }
 
-static double bucket_mean(const mn_loss *l, int b) {
+static double bucket_mean(const mn_text_loss *l, int b) {
     return l->bucket_tokens[b] ? l->bucket_nats[b] / (double)l->bucket_tokens[b] : NAN;
 }
 
 static void print(const job *j) {
     printf("%10s %12s %18s %12s %14s\n", "window", "tokens", "nats/token", "perplexity", "bits/byte");
     for (int w = 0; w < j->n_windows; w++) {
-        const mn_loss *l = &j->losses[w];
+        const mn_text_loss *l = &j->losses[w];
         printf("%10lld %12lld %9.4f +- %6.4f %12.3f %14.4f\n", (long long)j->windows[w], (long long)l->n_tokens,
-               mn_loss_mean(l), mn_loss_error(l), exp(mn_loss_mean(l)), mn_loss_bits_per_byte(l));
+               mn_text_loss_mean(l), mn_text_loss_error(l), exp(mn_text_loss_mean(l)), mn_text_loss_bits_per_byte(l));
     }
     for (int w = 0; w < j->n_windows; w++) {
         printf("\nby position, window %lld\n", (long long)j->windows[w]);
@@ -132,14 +114,14 @@ static void print(const job *j) {
 static void print_json(const job *j) {
     json_t *list = json_array();
     for (int w = 0; w < j->n_windows; w++) {
-        const mn_loss *l = &j->losses[w];
+        const mn_text_loss *l = &j->losses[w];
         json_t *buckets = json_array();
         for (int b = 0; b < n_buckets; b++)
             json_array_append_new(buckets, isfinite(bucket_mean(l, b)) ? json_real(bucket_mean(l, b)) : json_null());
         json_array_append_new(list, json_pack("{s:I, s:I, s:f, s:f, s:f, s:o}", "window", (json_int_t)j->windows[w],
-                                              "tokens", (json_int_t)l->n_tokens, "nats_per_token", mn_loss_mean(l),
-                                              "standard_error", mn_loss_error(l), "bits_per_byte",
-                                              mn_loss_bits_per_byte(l), "nats_by_position", buckets));
+                                              "tokens", (json_int_t)l->n_tokens, "nats_per_token", mn_text_loss_mean(l),
+                                              "standard_error", mn_text_loss_error(l), "bits_per_byte",
+                                              mn_text_loss_bits_per_byte(l), "nats_by_position", buckets));
     }
     json_t *whole = json_pack("{s:s, s:o}", "model", mn_engine_info(j->engine).path, "windows", list);
     json_dumpf(whole, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(8));
@@ -148,7 +130,7 @@ static void print_json(const job *j) {
 }
 
 static mn_status draw(const job *j, mn_error *err) {
-    double x[MN_LOSS_BUCKETS], y[MN_LOSS_BUCKETS];
+    double x[MN_TEXT_LOSS_BUCKETS], y[MN_TEXT_LOSS_BUCKETS];
     mn_svg_axis position = {"position in the window (tokens)", 0, 0, .log = false},
                 nats = {"nats per token", 0, 0, .log = false};
     mn_svg svg;
@@ -173,7 +155,8 @@ static mn_status draw(const job *j, mn_error *err) {
 }
 
 static mn_status run(job *j, mn_error *err) {
-    MN_TRY(parse_windows(j, err));
+    MN_TRY(mn_numbers_read("--windows", windows_text, 2, INT64_C(1) << 32, j->windows, MN_MAX_LENGTHS, &j->n_windows,
+                           err));
     MN_TRY(mn_model_options_engine(&mn_given_model, false, &j->engine, err));
     for (int w = 0; w < j->n_windows; w++) MN_TRY(mn_cli_past_usage(score_window(j, w, err), err));
     if (as_json)

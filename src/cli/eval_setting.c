@@ -1,5 +1,6 @@
 /* Settings of mnemo eval compare: the flags that change a session, as NAME=VALUE. */
 #include "cli/eval.h"
+#include "cli/numbers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,11 +46,14 @@ static size_t value_bytes(const char *value) {
 /* "full" is what a session does without being told. */
 static bool store(mn_model_options *o, size_t i, char *value) {
     void *at = (char *)o + keys[i].offset;
-    char *end = value;
-    if (keys[i].kind == TEXT) *(const char **)at = value;
-    if (keys[i].kind == INT) *(int64_t *)at = strtoll(value, &end, 10);
-    if (keys[i].kind == NUMBER) *(double *)at = strtod(value, &end);
-    return keys[i].kind == TEXT || (end != value && !*end);
+    char *behind = value;
+    const char *end;
+    switch (keys[i].kind) {
+    case TEXT: *(const char **)at = value; return true;
+    case INT: return mn_number_read(value, &end, at) && !*end;
+    case NUMBER: *(double *)at = strtod(value, &behind); break;
+    }
+    return behind != value && !*behind;
 }
 
 static mn_status apply_one(mn_model_options *o, const char *name, size_t name_bytes, const char *value, size_t bytes,

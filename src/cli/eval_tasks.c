@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "cli/eval.h"
 #include "cli/model_file.h"
+#include "cli/numbers.h"
 #include "cli/progress.h"
 #include "eval/qa_set.h"
 #include "eval/sample_file.h"
@@ -63,29 +64,6 @@ typedef struct job {
     int64_t done;
     FILE *dump;
 } job;
-
-static mn_status parse_lengths(mn_eval_grid *g, mn_error *err) {
-    for (const char *p = lengths_text; *p;) {
-        char *end;
-        errno = 0;
-        long long n = strtoll(p, &end, 10);
-        if (*end == 'k' || *end == 'K') {
-            n *= 1024;
-            end++;
-        } else if (*end == 'm' || *end == 'M') {
-            n *= 1 << 20;
-            end++;
-        }
-        if (end == p || errno || n < 16 || n > INT64_C(1) << 32 || (*end && *end != ',') ||
-            g->n_lengths == MN_MAX_LENGTHS)
-            return mn_fail(err, MN_ERR_ARGUMENT,
-                           "--lengths %s: wanted at most %d numbers from 16 up, with commas between.", lengths_text,
-                           MN_MAX_LENGTHS);
-        g->lengths[g->n_lengths++] = n;
-        p = end + (*end == ',');
-    }
-    return MN_OK;
-}
 
 static mn_status parse_tasks(mn_eval_grid *g, const char *names, mn_error *err) {
     for (const char *p = names; *p;) {
@@ -316,7 +294,8 @@ static mn_status open_grid(job *j, const mn_eval_verb *verb, mn_error *err) {
         return grid_of_saved(j, err);
     }
     if (!names) return mn_fail(err, MN_ERR_ARGUMENT, "needs --tasks NAME,...; mnemo eval tasks lists them.");
-    MN_TRY(parse_lengths(g, err));
+    MN_TRY(mn_numbers_read("--lengths", lengths_text, 16, INT64_C(1) << 32, g->lengths, MN_MAX_LENGTHS, &g->n_lengths,
+                           err));
     MN_TRY(parse_tasks(g, names, err));
     drop_tasks_without_data(g);
     return MN_OK;

@@ -87,13 +87,12 @@ static void read_positions(const mn_gguf *gguf, mn_model_facts *f) {
 }
 
 static void read_tokenizer(const mn_gguf *gguf, mn_model_facts *f) {
-    char key[160];
     const mn_gguf_kv *tokens = mn_gguf_find(gguf, "tokenizer.ggml.tokens");
     f->tokenizer = get_string(gguf, "tokenizer.ggml.model");
     f->tokenizer_pre = get_string(gguf, "tokenizer.ggml.pre");
     f->n_tokens = tokens && tokens->type == MN_GGUF_ARRAY ? (int64_t)tokens->n_items : -1;
     f->chat_template = get_string(gguf, "tokenizer.chat_template").data;
-    f->ask_template = get_string(gguf, arch_key(key, f, "ask_template")).data;
+    f->ask_template = get_string(gguf, "mnemo.ask_template").data;
 }
 
 static void count_tensors(const mn_gguf *gguf, mn_model_facts *f) {

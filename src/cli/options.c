@@ -1,9 +1,9 @@
 #include "cli/options.h"
 
+#include "cli/numbers.h"
 #include "cli/remedy.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -112,16 +112,9 @@ static bool in_range(const mn_option *o, double value) {
 }
 
 static bool read_int(const mn_option *o, const char *text) {
-    char *end;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (end == text || errno) return false;
-    long long unit = *end == 'k' || *end == 'K'   ? 1024
-                     : *end == 'm' || *end == 'M' ? 1048576
-                     : *end == 'g' || *end == 'G' ? 1073741824
-                                                  : 1;
-    if (unit > 1) end++;
-    if (*end || __builtin_mul_overflow(value, unit, &value) || !in_range(o, (double)value)) return false;
+    const char *end;
+    int64_t value;
+    if (!mn_number_read(text, &end, &value) || *end || !in_range(o, (double)value)) return false;
     *o->to.integer = value;
     return true;
 }

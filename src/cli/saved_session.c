@@ -5,18 +5,35 @@
 #include "cli/remedy.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* A file that holds something else than a session is never replaced, and one that is broken not without being asked. */
-static bool may_replace(const mn_saved_session *s, mn_status status) {
-    return s->replace && (status == MN_ERR_ARGUMENT || status == MN_ERR_UNSUPPORTED || status == MN_ERR_LIMIT);
+/* Whether the file holds a session that fits nothing here; what is no session, or damaged, is never replaced. */
+static bool may_replace(mn_status status) {
+    return status == MN_ERR_ARGUMENT || status == MN_ERR_UNSUPPORTED || status == MN_ERR_LIMIT;
+}
+
+/* Nothing is lost with a file of no bytes, as mktemp makes them. */
+static bool is_empty(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
+static void add_remedy(mn_error *err, mn_remedy_kind kind) {
+    int i = 0;
+    while (i < MN_MAX_REMEDIES && err->remedies[i].kind != MN_REMEDY_NONE) i++;
+    if (i < MN_MAX_REMEDIES) err->remedies[i].kind = kind;
 }
 
 static mn_status restore(mn_saved_session *s, mn_session *session, mn_error *err) {
     mn_sentence sentence;
-    if (access(s->path, F_OK)) return MN_OK;
+    if (access(s->path, F_OK) || is_empty(s->path)) return MN_OK;
     mn_status status = mn_session_restore(session, s->path, err);
-    if (status == MN_OK || !may_replace(s, status)) return status;
+    if (status == MN_OK || !may_replace(status)) return status;
+    if (!s->replace) {
+        add_remedy(err, MN_REMEDY_REPLACE);
+        return status;
+    }
     fprintf(stderr, "mnemo: %s It will be replaced.\n", mn_cli_sentence(sentence, err));
     return MN_OK;
 }

@@ -30,27 +30,17 @@ static void print_plan(const mn_trainer *t, const mn_train_config *c) {
             p->recomputes ? " (made again in the backward pass)" : "", mn_human_bytes(total, p->total_bytes));
 }
 
-static void print_duration(double seconds, char out[32]) {
-    if (seconds < 100)
-        snprintf(out, 32, "%.0f s", seconds);
-    else if (seconds < 6000)
-        snprintf(out, 32, "%.0f min", seconds / 60);
-    else
-        snprintf(out, 32, "%.1f h", seconds / 3600);
-}
-
 /* The line that moves, or, where nobody watches, one for each validation. */
 static void show(const mn_run_line *l, const mn_train_config *c, double seconds_a_step, bool terminal) {
-    char left[32];
+    mn_human left;
     bool validated = isfinite(l->validation);
     if (!terminal && !validated) return;
-    print_duration(seconds_a_step * (double)(c->steps - l->step), left);
     if (terminal) fputs("\r\033[K", stderr);
     fprintf(stderr, "step %lld/%lld, loss %.4f", (long long)l->step, (long long)c->steps, l->loss);
     if (validated) fprintf(stderr, ", validation %.4f", l->validation);
     fprintf(stderr, ", %.0f tokens/s", l->tokens_per_s);
     if (isfinite(l->peak_share)) fprintf(stderr, " (%.0f %% of peak)", 100 * l->peak_share);
-    fprintf(stderr, ", %s left", left);
+    fprintf(stderr, ", %s left", mn_human_seconds(left, seconds_a_step * (double)(c->steps - l->step)));
     if (validated || !terminal) fputc('\n', stderr);
     fflush(stderr);
 }

@@ -1,5 +1,6 @@
 /* Word documents (Office Open XML, ECMA-376 part 1): the paragraphs, tables and notes of the main part. */
 #include "base/checked.h"
+#include "document/dublin_core.h"
 #include "document/flow.h"
 #include "document/markup.h"
 #include "document/package.h"
@@ -28,8 +29,6 @@ typedef struct docx {
     bool in_item;
     bool after_mark; /* of a note, whose first paragraph goes on with the line */
     int text_depth;  /* inside w:t at this depth, 0 = not */
-    bool in_title;
-    mn_strbuf title;
     size_t n_removed, n_comments;
 } docx;
 
@@ -84,25 +83,6 @@ static void end_style(void *arg, const char *name, int depth) {
     else
         d->styles[d->n_styles++] = d->open_style;
 }
-
-static bool on_property(void *arg, const mn_element *element, int depth) {
-    (void)depth;
-    ((docx *)arg)->in_title = !strcmp(element->name, "title");
-    return true;
-}
-
-static void end_property(void *arg, const char *name, int depth) {
-    (void)name, (void)depth;
-    ((docx *)arg)->in_title = false;
-}
-
-static void property_text(void *arg, const char *text, size_t bytes) {
-    docx *d = arg;
-    if (d->in_title && d->title.bytes < MN_MARKUP_MAX_VALUE_BYTES) mn_strbuf_put(&d->title, text, bytes);
-}
-
-static void ignore_end(void *arg, const char *name, int depth) { (void)arg, (void)name, (void)depth; }
-static void ignore_text(void *arg, const char *text, size_t bytes) { (void)arg, (void)text, (void)bytes; }
 
 /* ---- the text ---- */
 
@@ -280,13 +260,12 @@ static mn_status read_part(docx *d, const char *name, const mn_markup_handler *h
 
 static mn_status read_parts(docx *d, mn_error *err) {
     mn_reading *r = d->flow.reading;
-    mn_markup_handler relations = {d, on_relation, ignore_end, ignore_text, NULL};
-    mn_markup_handler properties = {d, on_property, end_property, property_text, NULL};
-    mn_markup_handler styles = {d, on_style, end_style, ignore_text, NULL};
+    mn_markup_handler relations = {.arg = d, .start = on_relation};
+    mn_markup_handler styles = {.arg = d, .start = on_style, .end = end_style};
     mn_markup_handler body = {d, on_start, on_end, on_text, is_done};
     MN_TRY(mn_package_open(r, wants, &d->package, err));
     MN_TRY(read_part(d, "_rels/.rels", &relations, err));
-    MN_TRY(read_part(d, "docProps/core.xml", &properties, err));
+    MN_TRY(mn_dublin_core_title(r, mn_package_find(&d->package, "docProps/core.xml"), err));
     MN_TRY(read_part(d, "word/styles.xml", &styles, err));
     if (!mn_package_find(&d->package, d->main_part))
         return mn_fail(err, MN_ERR_FORMAT, "%s: is no Word document: %s is not in the archive.", r->name, d->main_part);
@@ -296,14 +275,12 @@ static mn_status read_parts(docx *d, mn_error *err) {
 }
 
 mn_status mn_document_docx(mn_reading *r, mn_error *err) {
-    docx d = {.flow = {.reading = r}, .main_part = "word/document.xml", .title = MN_STRBUF_INIT};
+    docx d = {.flow = {.reading = r}, .main_part = "word/document.xml"};
     mn_status status = read_parts(&d, err);
-    mn_reading_title(r, d.title.data, d.title.bytes);
     if (d.n_removed) mn_reading_note(r, "text that tracked changes removed is left out");
     if (d.n_comments) mn_reading_note(r, "%zu comments are left out", d.n_comments);
     mn_flow_finish(&d.flow);
     mn_package_close(&d.package);
-    mn_strbuf_release(&d.title);
     free(d.styles);
     return status;
 }

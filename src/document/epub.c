@@ -1,5 +1,6 @@
 /* Electronic books (EPUB 2 and 3): the chapters in the order of the spine, each a web page. */
 #include "base/checked.h"
+#include "document/dublin_core.h"
 #include "document/html.h"
 #include "document/markup.h"
 #include "document/package.h"
@@ -23,8 +24,6 @@ typedef struct book {
     size_t n_items, item_capacity;
     char **spine; /* ids */
     size_t n_spine, spine_capacity;
-    bool in_title;
-    mn_strbuf title;
     size_t n_missing, n_repeated, n_no_pages;
 } book;
 
@@ -140,26 +139,11 @@ static void add_to_spine(book *b, const mn_element *element) {
 static bool on_start(void *arg, const mn_element *element, int depth) {
     book *b = arg;
     (void)depth;
-    b->in_title = !strcmp(element->name, "title") && strstr(element->space, "purl.org/dc/");
     if (!strcmp(element->name, "item")) add_item(b, element);
     if (!strcmp(element->name, "itemref")) add_to_spine(b, element);
     return true;
 }
 
-static void on_end(void *arg, const char *name, int depth) {
-    book *b = arg;
-    (void)name, (void)depth;
-    if (b->in_title && b->title.bytes) mn_reading_title(b->flow.reading, b->title.data, b->title.bytes);
-    b->in_title = false;
-}
-
-static void on_text(void *arg, const char *text, size_t bytes) {
-    book *b = arg;
-    if (b->in_title && b->title.bytes < MN_MARKUP_MAX_VALUE_BYTES) mn_strbuf_put(&b->title, text, bytes);
-}
-
-static void ignore_end(void *arg, const char *name, int depth) { (void)arg, (void)name, (void)depth; }
-static void ignore_text(void *arg, const char *text, size_t bytes) { (void)arg, (void)text, (void)bytes; }
 static bool is_done(void *arg) { return mn_reading_full(((book *)arg)->flow.reading); }
 
 /* ---- the chapters ---- */
@@ -182,7 +166,7 @@ static bool on_lock(void *arg, const mn_element *element, int depth) {
 /* Books sold under a lock state which of their files are encrypted; fonts, often obscured so, do not matter here. */
 static mn_status find_locks(book *b, mn_error *err) {
     const mn_package_member *locks = mn_package_find(&b->package, "META-INF/encryption.xml");
-    mn_markup_handler handler = {b, on_lock, ignore_end, ignore_text, NULL};
+    mn_markup_handler handler = {.arg = b, .start = on_lock};
     if (!locks) return MN_OK;
     if (b->n_items) qsort(b->items, b->n_items, sizeof *b->items, by_path);
     return mn_markup_xml(b->flow.reading, locks->data, locks->bytes, &handler, err);
@@ -212,14 +196,15 @@ static mn_status read_chapter(book *b, const char *id, mn_error *err) {
 
 static mn_status read_package(book *b, mn_error *err) {
     const char *name = b->flow.reading->name;
-    mn_markup_handler container = {b, on_container, ignore_end, ignore_text, NULL};
-    mn_markup_handler package = {b, on_start, on_end, on_text, is_done};
+    mn_markup_handler container = {.arg = b, .start = on_container};
+    mn_markup_handler package = {.arg = b, .start = on_start, .is_done = is_done};
     const mn_package_member *part = mn_package_find(&b->package, "META-INF/container.xml");
     if (part) MN_TRY(mn_markup_xml(b->flow.reading, part->data, part->bytes, &container, err));
     part = mn_package_find(&b->package, b->root);
     if (!part)
         return mn_fail(err, MN_ERR_FORMAT, "%s: is no EPUB: the list of its chapters is not in the archive.", name);
     MN_TRY(mn_markup_xml(b->flow.reading, part->data, part->bytes, &package, err));
+    MN_TRY(mn_dublin_core_title(b->flow.reading, part, err));
     MN_TRY(find_locks(b, err));
     if (b->n_items) qsort(b->items, b->n_items, sizeof *b->items, by_id);
     return MN_OK;
@@ -240,7 +225,7 @@ static void note_spine(book *b) {
 }
 
 mn_status mn_document_epub(mn_reading *r, mn_error *err) {
-    book b = {.flow = {.reading = r}, .title = MN_STRBUF_INIT};
+    book b = {.flow = {.reading = r}};
     mn_status status = read_book(&b, err);
     note_spine(&b);
     mn_flow_finish(&b.flow);
@@ -249,6 +234,5 @@ mn_status mn_document_epub(mn_reading *r, mn_error *err) {
     free(b.items);
     free(b.spine);
     mn_package_close(&b.package);
-    mn_strbuf_release(&b.title);
     return status;
 }

@@ -34,7 +34,7 @@ static void start_element(stream *s, const mn_element *element) {
 
 static void end_element(stream *s, const char *name) {
     if (s->done || s->depth == 0) return;
-    if (!s->skipped_at) s->handler->end(s->handler->arg, name, s->depth);
+    if (!s->skipped_at && s->handler->end) s->handler->end(s->handler->arg, name, s->depth);
     if (s->skipped_at == s->depth) s->skipped_at = 0;
     s->depth--;
 }
@@ -42,7 +42,7 @@ static void end_element(stream *s, const char *name) {
 static void on_text(void *arg, const xmlChar *text, int bytes) {
     stream *s = arg;
     if (s->done || s->skipped_at || bytes <= 0) return;
-    s->handler->text(s->handler->arg, (const char *)text, (size_t)bytes);
+    if (s->handler->text) s->handler->text(s->handler->arg, (const char *)text, (size_t)bytes);
     if (s->handler->is_done && s->handler->is_done(s->handler->arg)) stop(s);
 }
 

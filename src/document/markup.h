@@ -21,7 +21,7 @@ typedef struct mn_element {
 } mn_element;
 
 /* start answers true to go on, false to leave out the element with all that is in it (its end is not told either).
- * `depth` counts from 1. */
+ * `depth` counts from 1. end and text: NULL = nobody asks. */
 typedef struct mn_markup_handler {
     void *arg;
     bool (*start)(void *arg, const mn_element *element, int depth);

@@ -1,5 +1,6 @@
 /* OpenDocument text (ISO/IEC 26300): the headings, paragraphs, lists and tables of content.xml. */
 #include "base/checked.h"
+#include "document/dublin_core.h"
 #include "document/flow.h"
 #include "document/markup.h"
 #include "document/package.h"
@@ -10,34 +11,12 @@
 typedef struct odt {
     mn_flow flow;
     int block_depth; /* of the outermost paragraph or heading that is open, 0 = none: only its text is text */
-    bool in_title;
-    mn_strbuf title;
     size_t n_comments, n_removed;
 } odt;
 
 static bool wants(const char *name) {
     return !strcmp(name, "content.xml") || !strcmp(name, "meta.xml") || !strcmp(name, "META-INF/manifest.xml");
 }
-
-/* ---- the title ---- */
-
-static bool on_meta(void *arg, const mn_element *element, int depth) {
-    (void)depth;
-    ((odt *)arg)->in_title = !strcmp(element->name, "title");
-    return true;
-}
-
-static void end_meta(void *arg, const char *name, int depth) {
-    (void)name, (void)depth;
-    ((odt *)arg)->in_title = false;
-}
-
-static void meta_text(void *arg, const char *text, size_t bytes) {
-    odt *o = arg;
-    if (o->in_title && o->title.bytes < MN_MARKUP_MAX_VALUE_BYTES) mn_strbuf_put(&o->title, text, bytes);
-}
-
-/* ---- the text ---- */
 
 typedef enum action {
     NOTHING,
@@ -161,29 +140,25 @@ static bool is_done(void *arg) { return mn_reading_full(((odt *)arg)->flow.readi
 
 static mn_status read_parts(odt *o, const mn_package *package, mn_error *err) {
     mn_reading *r = o->flow.reading;
-    mn_markup_handler meta = {o, on_meta, end_meta, meta_text, NULL};
     mn_markup_handler body = {o, on_start, on_end, on_text, is_done};
     const mn_package_member *content = mn_package_find(package, "content.xml"),
-                            *about = mn_package_find(package, "meta.xml"),
                             *manifest = mn_package_find(package, "META-INF/manifest.xml");
     if (manifest && memmem(manifest->data, manifest->bytes, "encryption-data", 15))
         return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: is encrypted; save it without a password first.", r->name);
     if (!content)
         return mn_fail(err, MN_ERR_FORMAT, "%s: is no OpenDocument text: content.xml is not in the archive.", r->name);
-    if (about) MN_TRY(mn_markup_xml(r, about->data, about->bytes, &meta, err));
+    MN_TRY(mn_dublin_core_title(r, mn_package_find(package, "meta.xml"), err));
     return mn_markup_xml(r, content->data, content->bytes, &body, err);
 }
 
 mn_status mn_document_odt(mn_reading *r, mn_error *err) {
-    odt o = {.flow = {.reading = r}, .title = MN_STRBUF_INIT};
+    odt o = {.flow = {.reading = r}};
     mn_package package;
     mn_status status = mn_package_open(r, wants, &package, err);
     if (status == MN_OK) status = read_parts(&o, &package, err);
-    mn_reading_title(r, o.title.data, o.title.bytes);
     if (o.n_removed) mn_reading_note(r, "text that tracked changes removed is left out");
     if (o.n_comments) mn_reading_note(r, "%zu comments are left out", o.n_comments);
     mn_flow_finish(&o.flow);
     mn_package_close(&package);
-    mn_strbuf_release(&o.title);
     return status;
 }

@@ -15,23 +15,25 @@ double mn_token_loss(const float *logits, int64_t n_vocab, int32_t id) {
     return most + log(sum) - logits[id];
 }
 
-double mn_loss_mean(const mn_loss *l) { return l->n_tokens ? l->nats / (double)l->n_tokens : NAN; }
+double mn_text_loss_mean(const mn_text_loss *l) { return l->n_tokens ? l->nats / (double)l->n_tokens : NAN; }
 
-double mn_loss_error(const mn_loss *l) {
-    double n = (double)l->n_tokens, mean = mn_loss_mean(l);
+double mn_text_loss_error(const mn_text_loss *l) {
+    double n = (double)l->n_tokens, mean = mn_text_loss_mean(l);
     return n > 1 ? sqrt(fmax(0, l->squares / n - mean * mean) / (n - 1)) : NAN;
 }
 
-double mn_loss_bits_per_byte(const mn_loss *l) { return l->n_bytes ? l->nats / log(2) / (double)l->n_bytes : NAN; }
+double mn_text_loss_bits_per_byte(const mn_text_loss *l) {
+    return l->n_bytes ? l->nats / log(2) / (double)l->n_bytes : NAN;
+}
 
 /* One window under way: its tokens, BOS first where there is one, and which of them are scored. */
 typedef struct scoring {
-    const mn_loss_params *p;
+    const mn_text_loss_params *p;
     const mn_tokenizer *tokenizer;
     const int32_t *tokens; /* of the window */
     int64_t n;
     int64_t n_vocab;
-    mn_loss *loss;
+    mn_text_loss *loss;
     mn_progress_fn *progress;
     void *progress_arg;
     int64_t n_before, n_total; /* tokens of the text behind which the window's scored ones stand, and of the text */
@@ -60,15 +62,15 @@ static void score(void *arg, int64_t index, const float *logits) {
     s->loss->bucket_tokens[bucket]++;
 }
 
-static mn_status check(mn_session *session, const mn_loss_params *p, int64_t n, mn_error *err) {
+static mn_status check(mn_session *session, const mn_text_loss_params *p, int64_t n, mn_error *err) {
     if (p->window < 2 || p->window > mn_session_n_ctx(session))
         return mn_fail(err, MN_ERR_ARGUMENT, "a window of %lld tokens is outside 2 to the session's %lld.",
                        (long long)p->window, (long long)mn_session_n_ctx(session));
     if (p->stride < 1 || p->stride > p->window)
         return mn_fail(err, MN_ERR_ARGUMENT, "a stride of %lld is outside 1 to the window of %lld.",
                        (long long)p->stride, (long long)p->window);
-    if (p->n_buckets < 1 || p->n_buckets > MN_LOSS_BUCKETS)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%d buckets are outside 1 to %d.", p->n_buckets, MN_LOSS_BUCKETS);
+    if (p->n_buckets < 1 || p->n_buckets > MN_TEXT_LOSS_BUCKETS)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%d buckets are outside 1 to %d.", p->n_buckets, MN_TEXT_LOSS_BUCKETS);
     if (n < 2) return mn_fail(err, MN_ERR_ARGUMENT, "a text of %lld tokens has nothing to predict.", (long long)n);
     return MN_OK;
 }
@@ -88,8 +90,8 @@ static mn_status run_window(mn_session *session, scoring *s, int32_t *window, ui
     return mn_session_extend(session, window, s->n, want, score, report, s, err);
 }
 
-mn_status mn_loss_of_text(mn_session *session, const mn_loss_params *p, const int32_t *tokens, int64_t n,
-                          mn_progress_fn *progress, void *arg, mn_loss *loss, mn_error *err) {
+mn_status mn_text_loss_add(mn_session *session, const mn_text_loss_params *p, const int32_t *tokens, int64_t n,
+                           mn_progress_fn *progress, void *arg, mn_text_loss *loss, mn_error *err) {
     MN_TRY(check(session, p, n, err));
     const mn_tokenizer *t = mn_session_tokenizer(session);
     const mn_special_tokens *special = mn_tokenizer_specials(t);

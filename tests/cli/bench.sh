@@ -19,7 +19,7 @@ done
 for wrong in '0' '1,x' ''; do
     ! "$mnemo" bench -m "$model" --sessions "$wrong" 2>"$temp/error" || fail "--sessions $wrong was taken"
 done
-expect 2 'mnemo bench: --sessions 1,x: wanted at most 64 numbers from 1 up, separated by commas.' \
+expect 2 'mnemo bench: --sessions does not take "1,x" (wanted: at most 64 numbers of 1 to 1099511627776, with commas between).' \
     "$mnemo" bench -m "$model" --sessions 1,x
 expect 2 'mnemo bench: --sessions decodes: it wants -n from 1 up, and less than 2^31 sessions.' \
     "$mnemo" bench -m "$model" --sessions 2 -n 0

@@ -43,6 +43,11 @@ cp "$temp/one.txt" "$temp/text"
     fail 'a text was taken for a session'
 cmp -s "$temp/one.txt" "$temp/text" || fail 'a text was replaced by a session'
 
+: >"$temp/empty" # as mktemp makes it: nothing is lost
+file=$temp/empty ask 0 one
+file=$temp/empty ask 0 one
+said '^prompt ([0-9]+) tokens \(\1 reused\)'
+
 # No room: said at once, answered all the same, exit code 1, and the old file is whole.
 cp "$file" "$temp/before"
 (ulimit -f 100; ask 1 two -ctk q8_0) || exit 1

@@ -50,10 +50,10 @@ static void test_one_window_by_hand(void **state) {
     (void)state;
     fixture f;
     mn_error err;
-    mn_loss loss = {0};
+    mn_text_loss loss = {0};
     open_all(&f);
-    mn_loss_params p = {.window = N + 1, .stride = N + 1, .n_vocab = f.n_vocab, .n_buckets = 4};
-    assert_ok(mn_loss_of_text(f.session, &p, f.ids, N, NULL, NULL, &loss, &err), err);
+    mn_text_loss_params p = {.window = N + 1, .stride = N + 1, .n_vocab = f.n_vocab, .n_buckets = 4};
+    assert_ok(mn_text_loss_add(f.session, &p, f.ids, N, NULL, NULL, &loss, &err), err);
     assert_int_equal(loss.n_tokens, N); /* the first one behind BOS too */
     double nats = 0;
     int32_t bos = mn_tokenizer_specials(mn_engine_tokenizer(f.engine))->bos;
@@ -109,25 +109,25 @@ static void test_strides(void **state) {
     open_all(&f);
     static const int64_t strides[] = {64, 32, 16};
     for (int i = 0; i < 3; i++) {
-        mn_loss loss = {0};
+        mn_text_loss loss = {0};
         int64_t n;
-        mn_loss_params p = {.window = 64, .stride = strides[i], .n_vocab = f.n_vocab, .n_buckets = 8};
-        assert_ok(mn_loss_of_text(f.session, &p, f.ids, N, NULL, NULL, &loss, &err), err);
+        mn_text_loss_params p = {.window = 64, .stride = strides[i], .n_vocab = f.n_vocab, .n_buckets = 8};
+        assert_ok(mn_text_loss_add(f.session, &p, f.ids, N, NULL, NULL, &loss, &err), err);
         double nats = by_hand(&f, strides[i], &n);
         assert_int_equal(loss.n_tokens, n);
         assert_int_equal(loss.n_tokens, N);
         assert_true(fabs(nats - loss.nats) < 1e-5 * nats);
-        assert_true(mn_loss_error(&loss) > 0 && mn_loss_error(&loss) < 1);
-        assert_true(mn_loss_bits_per_byte(&loss) > 0.5 && mn_loss_bits_per_byte(&loss) < 5);
+        assert_true(mn_text_loss_error(&loss) > 0 && mn_text_loss_error(&loss) < 1);
+        assert_true(mn_text_loss_bits_per_byte(&loss) > 0.5 && mn_text_loss_bits_per_byte(&loss) < 5);
     }
-    mn_loss_params p = {.window = 600, .stride = 1, .n_vocab = f.n_vocab, .n_buckets = 8};
-    mn_loss loss = {0};
-    assert_int_equal(mn_loss_of_text(f.session, &p, f.ids, N, NULL, NULL, &loss, &err), MN_ERR_ARGUMENT);
+    mn_text_loss_params p = {.window = 600, .stride = 1, .n_vocab = f.n_vocab, .n_buckets = 8};
+    mn_text_loss loss = {0};
+    assert_int_equal(mn_text_loss_add(f.session, &p, f.ids, N, NULL, NULL, &loss, &err), MN_ERR_ARGUMENT);
     p.window = 64;
     p.stride = 65;
-    assert_int_equal(mn_loss_of_text(f.session, &p, f.ids, N, NULL, NULL, &loss, &err), MN_ERR_ARGUMENT);
+    assert_int_equal(mn_text_loss_add(f.session, &p, f.ids, N, NULL, NULL, &loss, &err), MN_ERR_ARGUMENT);
     p.stride = 64;
-    assert_int_equal(mn_loss_of_text(f.session, &p, f.ids, 1, NULL, NULL, &loss, &err), MN_ERR_ARGUMENT);
+    assert_int_equal(mn_text_loss_add(f.session, &p, f.ids, 1, NULL, NULL, &loss, &err), MN_ERR_ARGUMENT);
     close_all(&f);
 }
 
