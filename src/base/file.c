@@ -42,6 +42,20 @@ void mn_mapfile_close(mn_mapfile *map) {
     *map = (mn_mapfile){0};
 }
 
+size_t mn_mapfile_resident_bytes(const mn_mapfile *map, size_t max_bytes) {
+    enum { PAGES = 4096 };
+    unsigned char in_memory[PAGES];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = map->bytes < max_bytes ? map->bytes : max_bytes;
+    for (size_t at = 0; at < bytes; at += PAGES * page) {
+        size_t n = (bytes - at + page - 1) / page;
+        if (n > PAGES) n = PAGES;
+        if (mincore((void *)(map->data + at), n * page, in_memory)) return at;
+        for (size_t i = 0; i < n; i++)
+            if (!(in_memory[i] & 1)) return at + i * page;
+    }
+    return bytes;
+}
+
 /* Reads until end of file; a file that does not tell its size (a pipe) grows the buffer by doubling. */
 static mn_status read_stream(FILE *in, const char *path, size_t max_bytes, char **out, size_t *out_bytes,
                              mn_error *err) {

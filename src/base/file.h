@@ -18,6 +18,9 @@ typedef struct mn_mapfile {
 mn_status mn_mapfile_open(const char *path, mn_mapfile *out, mn_error *err);
 void mn_mapfile_close(mn_mapfile *map);
 
+/* Bytes from the beginning of the mapping that lie in memory, at most max_bytes; to touch them waits for no disk. */
+size_t mn_mapfile_resident_bytes(const mn_mapfile *map, size_t max_bytes);
+
 /* Reads a whole file, of at most max_bytes, into *out: the caller frees it. "-" is standard input. A NUL is appended
  * after the last byte and not counted. */
 mn_status mn_file_read(const char *path, size_t max_bytes, char **out, size_t *out_bytes, mn_error *err);

@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include "base/checked.h"
+#include "base/human.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -239,13 +240,15 @@ void mn_writer_abort(mn_writer *writer) {
 
 /* ---- room ---- */
 
-static mn_status fail_room(const char *path, size_t needed, double there, mn_error *err) {
-    return mn_fail(err, MN_ERR_IO, "%s: needs %.2f MiB of room, and %.2f MiB are free there.", path,
-                   (double)needed / 0x1p20, there / 0x1p20);
+static mn_status fail_room(const char *path, size_t needed, size_t there, mn_error *err) {
+    mn_human needed_text, there_text;
+    return mn_fail(err, MN_ERR_IO, "%s: needs %s of room, and %s are free there.", path,
+                   mn_human_bytes(needed_text, needed), mn_human_bytes(there_text, there));
 }
 
 /* Takes the room for a moment: quotas show only then. */
 static mn_status try_room(const char *path, size_t bytes, mn_error *err) {
+    mn_human needed;
     char *name = NULL;
     int fd = open_nameless(path);
     if (fd < 0) fd = open_named(path, &name);
@@ -256,22 +259,23 @@ static mn_status try_room(const char *path, size_t bytes, mn_error *err) {
     free(name);
     close(fd);
     if (error != ENOSPC && error != EDQUOT && error != EFBIG) return MN_OK; /* not every file system can be asked */
-    return mn_fail(err, MN_ERR_IO, "%s: needs %.2f MiB of room: %s.", path, (double)bytes / 0x1p20, strerror(error));
+    return mn_fail(err, MN_ERR_IO, "%s: needs %s of room: %s.", path, mn_human_bytes(needed, bytes), strerror(error));
 }
 
 mn_status mn_file_check_room(const char *path, size_t bytes, mn_error *err) {
     struct rlimit limit;
     struct statvfs fs;
+    mn_human needed, limited;
     char *directory;
     if (is_special(path) || bytes == 0) return MN_OK;
     if (bytes > INT64_MAX) return fail_room(path, bytes, 0, err);
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < bytes)
-        return mn_fail(err, MN_ERR_IO, "%s: needs %.2f MiB, and files of this process are limited to %.2f MiB.", path,
-                       (double)bytes / 0x1p20, (double)limit.rlim_cur / 0x1p20);
+        return mn_fail(err, MN_ERR_IO, "%s: needs %s, and files of this process are limited to %s.", path,
+                       mn_human_bytes(needed, bytes), mn_human_bytes(limited, (size_t)limit.rlim_cur));
     if (!(directory = directory_of(path))) return mn_fail(err, MN_ERR_MEMORY, "%s: no memory for its name.", path);
     bool known = statvfs(directory, &fs) == 0;
     free(directory);
     if (known && (double)fs.f_bavail * (double)fs.f_frsize < (double)bytes)
-        return fail_room(path, bytes, (double)fs.f_bavail * (double)fs.f_frsize, err);
+        return fail_room(path, bytes, (size_t)fs.f_bavail * (size_t)fs.f_frsize, err);
     return try_room(path, bytes, err);
 }

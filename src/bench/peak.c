@@ -109,17 +109,10 @@ static uint64_t *create_buffer(size_t max_bytes, size_t *bytes) {
     return buffer;
 }
 
-mn_status mn_peaks_measure_within(mn_cpu_level level, mn_pool *pool, double seconds, size_t max_buffer_bytes,
-                                  mn_peaks *out, mn_error *err) {
-    size_t bytes;
-    uint64_t *buffer = create_buffer(max_buffer_bytes, &bytes);
-    if (!buffer) return mn_fail(err, MN_ERR_MEMORY, "no memory for the %zu MiB that measure bandwidth.", bytes >> 20);
-    bool fits_cache = bytes < choose_read_bytes() / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
-    burst bursts[N_RATES] = {{.fn = f32_fn(level)},
-                             {.fn = NULL},
-                             {.fn = NULL},
-                             {.buffer = buffer, .buffer_bytes = bytes, .fits_cache = fits_cache},
-                             {.buffer = buffer, .buffer_bytes = bytes, .ask_ahead = true, .fits_cache = fits_cache}};
+/* The best of many bursts; reading is the buffer's two. */
+static void measure(mn_cpu_level level, mn_pool *pool, double seconds, burst reading, mn_peaks *out) {
+    burst bursts[N_RATES] = {{.fn = f32_fn(level)}, {.fn = NULL}, {.fn = NULL}, reading, reading};
+    bursts[N_RATES - 1].ask_ahead = true;
 #if defined(__x86_64__)
     if (level == MN_CPU_AVXVNNI) bursts[2].fn = mn_peak_int8_avxvnni;
     if (level >= MN_CPU_AVX512BF16) {
@@ -137,8 +130,26 @@ mn_status mn_peaks_measure_within(mn_cpu_level level, mn_pool *pool, double seco
             if (bursts[i].fn || bursts[i].buffer) best[i] = MN_MAX(best[i], burst_rate(&bursts[i], pool));
         }
     } while (mn_clock_seconds() < end);
-    free(buffer);
     *out = (mn_peaks){best[0], best[1], best[2], MN_MAX(best[3], best[4])};
+}
+
+mn_status mn_peaks_measure_within(mn_cpu_level level, mn_pool *pool, double seconds, size_t max_buffer_bytes,
+                                  mn_peaks *out, mn_error *err) {
+    size_t bytes;
+    uint64_t *buffer = create_buffer(max_buffer_bytes, &bytes);
+    if (!buffer) return mn_fail(err, MN_ERR_MEMORY, "no memory for the %zu MiB that measure bandwidth.", bytes >> 20);
+    bool fits_cache = bytes < choose_read_bytes() / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    measure(level, pool, seconds, (burst){.buffer = buffer, .buffer_bytes = bytes, .fits_cache = fits_cache}, out);
+    free(buffer);
+    return MN_OK;
+}
+
+mn_status mn_peaks_measure_on(mn_cpu_level level, mn_pool *pool, double seconds, const void *data, size_t bytes,
+                              mn_peaks *out, mn_error *err) {
+    if (bytes < MN_PEAK_MIN_BYTES)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%zu bytes are too few to measure bandwidth; use %d.", bytes,
+                       MN_PEAK_MIN_BYTES);
+    measure(level, pool, seconds, (burst){.buffer = data, .buffer_bytes = bytes}, out);
     return MN_OK;
 }
 

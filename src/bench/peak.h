@@ -24,9 +24,14 @@ typedef struct mn_peaks {
 /* Measures for about `seconds`, the best of several short bursts of each. MN_ERR_MEMORY when there is no room for the
  * buffer. */
 mn_status mn_peaks_measure(mn_cpu_level level, mn_pool *pool, double seconds, mn_peaks *out, mn_error *err);
-/* The same with a buffer of at most max_buffer_bytes (2 MiB at least), for where memory is short. */
+/* The same with a buffer of at most max_buffer_bytes (2 MiB at least), for where memory is short. A small buffer looks
+ * faster than memory is, where caches or tables of pages hold more of it: on a virtual machine 64 MiB by half. */
 mn_status mn_peaks_measure_within(mn_cpu_level level, mn_pool *pool, double seconds, size_t max_buffer_bytes,
                                   mn_peaks *out, mn_error *err);
+/* The same reading `bytes` bytes that are there (MN_PEAK_MIN_BYTES at least), over and over. Takes no memory. */
+enum { MN_PEAK_MIN_BYTES = 1 << 21 };
+mn_status mn_peaks_measure_on(mn_cpu_level level, mn_pool *pool, double seconds, const void *data, size_t bytes,
+                              mn_peaks *out, mn_error *err);
 
 /* One run of n_steps steps on one thread: returns operations done. The sum of what was computed goes to *sink, so that
  * the work is not removed. */

@@ -31,6 +31,7 @@ static const mn_option options[] = {
     MN_OPTION_FLAG("json", &given.as_json, "one JSON object"),
     MN_OPTION_TEXT("svg", &given.svg_path, "OUT", NULL, "draw speed by depth"),
     MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTION_GROUP(mn_position_option_rows),
     MN_OPTIONS_END,
 };
 

@@ -1,5 +1,6 @@
 /* mnemo bench: prefill and decode by depth of context. */
 #include "base/checked.h"
+#include "base/human.h"
 #include "base/svg.h"
 #include "cli/bench.h"
 #include "cli/progress.h"
@@ -80,9 +81,21 @@ static void print_json(const job *j) {
     mn_bench_print_json(object);
 }
 
+/* "63.1 (53.6-78.1)", or a dash for what was left out. */
+static void add_rate(mn_table *table, const mn_rate *rate, bool measured) {
+    if (measured)
+        mn_table_add(table, "%.1f (%.1f-%.1f)", rate->median, rate->min, rate->max);
+    else
+        mn_table_add(table, "-");
+}
+
 /* "41.2 GB/s  96%"; what is above the whole is marked. */
-static void add_share(mn_table *table, double rate, const char *unit, double whole, bool *above) {
+static void add_share(mn_table *table, double rate, const char *unit, double whole, bool measured, bool *above) {
     double share = percent(rate, whole);
+    if (!measured) {
+        mn_table_add(table, "-");
+        return;
+    }
     mn_table_add(table, "%.1f %s %3.0f%%%s", rate / 1e9, unit, share, share > 100 ? "*" : "");
     *above |= share > 100;
 }
@@ -98,17 +111,18 @@ static void print_table(const job *j) {
     for (int i = 0; i < j->o->depths.n; i++) {
         const mn_speed *s = &j->speeds[i];
         mn_table_add(&table, "%lld", (long long)j->o->depths.at[i]);
-        mn_table_add(&table, "%.1f (%.1f-%.1f)", s->prefill.median, s->prefill.min, s->prefill.max);
-        mn_table_add(&table, "%.1f (%.1f-%.1f)", s->decode.median, s->decode.min, s->decode.max);
-        add_share(&table, s->attention_flops_per_s, "GFLOP/s", best_flops(&j->peaks), &above);
-        add_share(&table, s->attention_bytes_per_s, "GB/s", j->peaks.read_bytes_per_s, &above);
+        add_rate(&table, &s->prefill, j->o->n_prompt > 0);
+        add_rate(&table, &s->decode, j->o->n_generated > 0);
+        add_share(&table, s->attention_flops_per_s, "GFLOP/s", best_flops(&j->peaks), j->o->n_prompt > 0, &above);
+        add_share(&table, s->attention_bytes_per_s, "GB/s", j->peaks.read_bytes_per_s, j->o->n_generated > 0, &above);
     }
     mn_table_end(&table, stdout);
     if (above) mn_bench_explain_shares();
     for (int i = 0; mn_given_model.kv_disk && i < j->o->depths.n; i++) {
         const mn_disk_figures *d = &j->speeds[i].disk;
-        mn_print_line(stdout, 2, "%8lld  disk: %.2f GiB held, %.2f GiB read at %.2f GB/s",
-                      (long long)j->o->depths.at[i], (double)d->held_bytes / 0x1p30, (double)d->read_bytes / 0x1p30,
+        mn_human held, read;
+        mn_print_line(stdout, 2, "%8lld  disk: %s held, %s read at %.2f GB/s", (long long)j->o->depths.at[i],
+                      mn_human_bytes(held, (size_t)d->held_bytes), mn_human_bytes(read, (size_t)d->read_bytes),
                       disk_rate(d) / 1e9);
     }
     printf("\npeak memory %.0f MiB\n", mn_bench_peak_rss_bytes() / 0x1p20);

@@ -31,6 +31,7 @@ static const mn_option options[] = {
                    "no template: the model goes on with all that was read, typed and answered, line by line"),
     MN_OPTION_GROUP(mn_prompt_option_rows),
     MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTION_GROUP(mn_position_option_rows),
     MN_OPTION_GROUP(mn_sample_option_rows),
     MN_OPTIONS_END,
 };
@@ -213,6 +214,7 @@ int cmd_chat(int argc, char **argv) {
     code = status != MN_OK ? mn_cli_fail("chat", &err) : talk(&c) ? MN_EXIT_DONE : MN_EXIT_FAILED;
     mn_conversation_release(&c.talk);
     mn_strbuf_release(&c.answer);
+    free(c.kept_in);
     mn_session_close(c.session);
     mn_engine_close(c.engine);
     return code;

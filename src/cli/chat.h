@@ -18,6 +18,7 @@ typedef struct chat {
     mn_progress progress;
     uint64_t seed;     /* of the first answer */
     int64_t n_answers; /* given so far: each has a seed of its own */
+    char *kept_in;     /* the file that /save or /load named last and that holds this conversation; NULL = none */
     bool raw, done;    /* raw: the conversation is one text, without any template */
 } chat;
 

@@ -1,7 +1,7 @@
 /* The commands of mnemo chat. */
 #include "base/checked.h"
 #include "cli/chat.h"
-#include "cli/human.h"
+#include "base/human.h"
 #include "cli/nearest.h"
 #include "cli/remedy.h"
 #include "cli/terminal.h"
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { QUESTION_TOKENS = 64, MAX_ITEMS = 1000 };
@@ -67,13 +68,70 @@ static mn_status command_read(chat *c, const char *path, mn_error *err) { return
 /* The KV cache lies beside the conversation, so that loading it prefills nothing again. */
 static void cache_path(const char *path, char out[4096]) { snprintf(out, 4096, "%s.session", path); }
 
-static mn_status command_save(chat *c, const char *path, mn_error *err) {
+static void keep_path(chat *c, const char *path) {
+    char *copy = strdup(path);
+    if (!copy) return; /* then the next /save asks again */
+    free(c->kept_in);
+    c->kept_in = copy;
+}
+
+/* Whether the file holds the beginning of this conversation. */
+static bool is_continued(const chat *c, const mn_conversation *held) {
+    if (held->n > c->talk.n) return false;
+    for (size_t i = 0; i < held->n; i++) {
+        const mn_entry *a = &held->entries[i], *b = &c->talk.entries[i];
+        if (a->kind != b->kind || strcmp(a->content, b->content)) return false;
+    }
+    return true;
+}
+
+/* What is in the way of a save: a file that is no conversation, or another one. */
+static mn_status check_target(const chat *c, const char *path, const char *cache, mn_error *err) {
+    struct stat st;
+    mn_conversation held = {0};
+    mn_error none;
+    if (c->kept_in && !strcmp(c->kept_in, path)) return MN_OK;
+    if (stat(path, &st)) {
+        if (access(cache, F_OK)) return MN_OK;
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "%s: is there already and belongs to no conversation %s; name another file.", cache, path);
+    }
+    if (!S_ISREG(st.st_mode) || st.st_size == 0) return MN_OK;
+    if (mn_conversation_load(&held, path, &none) != MN_OK)
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "%s: holds something else than a conversation, and is kept; name another file.", path);
+    bool same = is_continued(c, &held);
+    size_t n = mn_conversation_n_messages(&held);
+    mn_conversation_release(&held);
+    if (same) return MN_OK;
+    return mn_fail(err, MN_ERR_ARGUMENT,
+                   "%s: holds another conversation (%zu messages), and is kept; name another file, or /save! %s.", path,
+                   n, path);
+}
+
+static mn_status save(chat *c, const char *path, mn_error *err) {
     char cache[4096];
     cache_path(path, cache);
     MN_TRY(mn_conversation_save(&c->talk, path, err));
-    MN_TRY(mn_session_save(c->session, cache, err));
+    keep_path(c, path);
     printf("saved %zu messages to %s\n", mn_conversation_n_messages(&c->talk), path);
-    return MN_OK;
+    return mn_session_save(c->session, cache, err);
+}
+
+static mn_status command_save(chat *c, const char *path, mn_error *err) {
+    char cache[4096];
+    cache_path(path, cache);
+    MN_TRY(check_target(c, path, cache, err));
+    return save(c, path, err);
+}
+
+/* Over another conversation; never over what is none. */
+static mn_status command_replace(chat *c, const char *path, mn_error *err) {
+    mn_conversation held = {0};
+    mn_error none;
+    if (mn_conversation_load(&held, path, &none) != MN_OK) return command_save(c, path, err);
+    mn_conversation_release(&held);
+    return save(c, path, err);
 }
 
 static mn_status command_load(chat *c, const char *path, mn_error *err) {
@@ -84,6 +142,7 @@ static mn_status command_load(chat *c, const char *path, mn_error *err) {
     MN_TRY(mn_conversation_load(&c->talk, path, err));
     if (access(cache, R_OK) == 0 && mn_session_restore(c->session, cache, &note) != MN_OK)
         fprintf(stderr, "mnemo: the text will be read again: %s\n", mn_cli_sentence(sentence, &note));
+    keep_path(c, path);
     printf("loaded %zu messages\n", mn_conversation_n_messages(&c->talk));
     return MN_OK;
 }
@@ -134,6 +193,8 @@ static mn_status command_drop(chat *c, const char *argument, mn_error *err) {
 
 mn_status chat_start(chat *c, mn_error *err) {
     mn_conversation_release(&c->talk);
+    free(c->kept_in);
+    c->kept_in = NULL;
     return c->system_prompt ? mn_conversation_add(&c->talk, MN_ENTRY_SYSTEM, NULL, c->system_prompt, err) : MN_OK;
 }
 
@@ -187,6 +248,7 @@ static const struct command {
     {"/regen", NULL, "answer the last question again", command_regen},
     {"/clear", NULL, "forget everything said and read", command_clear},
     {"/save", "FILE", "keep the conversation, and what was computed for it", command_save},
+    {"/save!", "FILE", "the same in the place of another conversation", command_replace},
     {"/load", "FILE", "go on with a kept conversation", command_load},
     {"/exit", NULL, "leave", command_exit},
 };
@@ -213,9 +275,16 @@ static mn_status no_command(const char *name, int name_bytes, mn_error *err) {
     return mn_fail(err, MN_ERR_ARGUMENT, "there is no command %s; /help lists them.", word);
 }
 
-mn_status chat_command(chat *c, const char *line, mn_error *err) {
-    size_t name_bytes = strcspn(line, " \t");
-    const char *argument = line + name_bytes + strspn(line + name_bytes, " \t");
+/* What stands behind a command, without blanks around it; of a pair of quotation marks what is between them. */
+static char *argument_of(const char *text) {
+    text += strspn(text, " \t");
+    size_t n = strlen(text);
+    while (n > 0 && strchr(" \t\r", text[n - 1])) n--;
+    bool quoted = n > 2 && (*text == '"' || *text == '\'') && text[n - 1] == *text;
+    return quoted ? strndup(text + 1, n - 2) : strndup(text, n);
+}
+
+static mn_status run_command(chat *c, const char *line, size_t name_bytes, const char *argument, mn_error *err) {
     for (int i = 0; i < N_COMMANDS; i++) {
         if (strlen(commands[i].name) != name_bytes || strncmp(commands[i].name, line, name_bytes)) continue;
         if (commands[i].argument && commands[i].argument[0] != '[' && !*argument)
@@ -223,4 +292,13 @@ mn_status chat_command(chat *c, const char *line, mn_error *err) {
         return commands[i].run(c, argument, err);
     }
     return no_command(line, (int)name_bytes, err);
+}
+
+mn_status chat_command(chat *c, const char *line, mn_error *err) {
+    size_t name_bytes = strcspn(line, " \t");
+    char *argument = argument_of(line + name_bytes);
+    if (!argument) return mn_fail(err, MN_ERR_MEMORY, "no memory for a command.");
+    mn_status status = run_command(c, line, name_bytes, argument, err);
+    free(argument);
+    return status;
 }

@@ -1,5 +1,5 @@
 /* mnemo convert: the same model with its weights in another type, or with adapters merged into them. */
-#include "cli/human.h"
+#include "base/human.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 #include "cli/writing.h"

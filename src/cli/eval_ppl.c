@@ -29,6 +29,7 @@ static const mn_option options[] = {
     MN_OPTION_FLAG("json", &as_json, "one JSON object"),
     MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw the loss by position"),
     MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTION_GROUP(mn_position_option_rows),
     MN_OPTIONS_END,
 };
 

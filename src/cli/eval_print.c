@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/svg.h"
 #include "cli/eval.h"
-#include "cli/human.h"
+#include "base/human.h"
 
 #include <jansson.h>
 #include <math.h>

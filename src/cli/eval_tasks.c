@@ -40,6 +40,7 @@ static const mn_option options[] = {
     MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw the heat map of the first task and setting"),
     MN_OPTION_TEXT("html", &html_path, "FILE", NULL, "one page with all maps and tables"),
     MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTION_GROUP(mn_position_option_rows),
     MN_OPTIONS_END,
 };
 

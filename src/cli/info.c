@@ -1,5 +1,5 @@
 /* mnemo info: what a model file holds, and what this processor offers. */
-#include "cli/human.h"
+#include "base/human.h"
 #include "cli/info_rope.h"
 #include "cli/info_scaling.h"
 #include "cli/info_summary.h"

@@ -1,7 +1,7 @@
 #include "cli/info_summary.h"
 
 #include "base/checked.h"
-#include "cli/human.h"
+#include "base/human.h"
 #include "cli/info_scaling.h"
 #include "cli/terminal.h"
 

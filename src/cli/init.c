@@ -1,5 +1,5 @@
 /* mnemo init: a random model of a given shape. */
-#include "cli/human.h"
+#include "base/human.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 #include "cli/writing.h"

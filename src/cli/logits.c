@@ -19,6 +19,7 @@ static const mn_option options[] = {
     MN_OPTION_TEXT("o output", &out_path, "OUT", NULL, "float32 little-endian rows [n_at, n_vocab]"),
     MN_OPTION_FLAG("fast", &fast, "the arithmetic of generation, instead of f32 throughout"),
     MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTION_GROUP(mn_position_option_rows),
     MN_OPTIONS_END,
 };
 

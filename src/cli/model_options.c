@@ -27,6 +27,10 @@ const mn_option mn_model_option_rows[] = {
                    "a file here takes the KV entries that --kv-ram has no room for"),
     MN_OPTION_INT("kv-ram", &o.kv_ram, "BYTES", NULL, 1, 1e18,
                   "memory for KV entries (k, m, g); the rest goes to --kv-disk"),
+    MN_OPTIONS_END,
+};
+
+const mn_option mn_position_option_rows[] = {
     MN_OPTION_HEADING("positions"),
     MN_OPTION_TEXT("pos", &o.map, "MAP", NULL, "read further without training: self-extend:G,W dca:C,L string:S,W"),
     MN_OPTION_TEXT("rope-scaling", &o.rope_scaling, "NAME", NULL,

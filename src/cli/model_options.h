@@ -25,7 +25,7 @@ typedef struct mn_model_options {
 
 /* What was given to the verb that runs, and the rows for its table: MN_OPTION_GROUP(mn_model_option_rows). */
 extern mn_model_options mn_given_model;
-extern const mn_option mn_model_option_rows[];
+extern const mn_option mn_model_option_rows[], mn_position_option_rows[];
 
 /* Opens the engine and a session as the options say. exact: f32 arithmetic. Without a model named, the one that ships
  * with the program. The caller closes both (mn_session_close, mn_engine_close), also after a failure: what was not

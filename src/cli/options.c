@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { SENTENCE_BYTES = 1024 };
 
@@ -267,6 +268,46 @@ static bool is_file(const char *word) {
     return stat(word, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+static bool begins_as_model(const char *path) {
+    char magic[4] = {0};
+    FILE *file = fopen(path, "rbe");
+    bool is_model = file && fread(magic, 1, sizeof magic, file) == sizeof magic && !memcmp(magic, "GGUF", 4);
+    if (file) fclose(file);
+    return is_model;
+}
+
+/* "notes.txt", "texts/notes": as files are named, and as nobody asks. */
+static bool looks_like_file(const char *word) {
+    const char *dot = strrchr(word, '.');
+    size_t n = dot ? strspn(dot + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") : 0;
+    return !strpbrk(word, " \t\n") && (strchr(word, '/') || (dot && dot > word && n > 1 && n < 6 && !dot[1 + n]));
+}
+
+static bool reads_files(const parse *p) {
+    int row;
+    return find(p->usage, "f", 1, &row) != NULL;
+}
+
+/* A text in the place of the model or of the prompt, for a verb that reads texts by -f; -1 when it is none. */
+static int check_word(const parse *p, const char *word, bool is_model) {
+    if (!reads_files(p)) return -1;
+    if (is_model && is_file(word) && !is_model_name(word) && !begins_as_model(word))
+        return wrong(p->usage, "\"%s\" is no model but another file. -f reads a text: mnemo %s -f %s ...", word,
+                     p->usage->verb, word);
+    if (!is_model && is_file(word))
+        return wrong(p->usage, "\"%s\" is a file. -f %s reads it; -p %s takes its name for the text.", word, word,
+                     word);
+    if (!is_model && looks_like_file(word))
+        fprintf(stderr, "mnemo: there is no file \"%s\", so that these words are the text.\n", word);
+    return -1;
+}
+
+static int superfluous(const parse *p, const char *word) {
+    if (reads_files(p) && is_file(word))
+        return wrong(p->usage, "does not know what to do with \"%s\"; -f %s reads it.", word, word);
+    return wrong(p->usage, "does not know what to do with \"%s\".", word);
+}
+
 /* Gives each word to the first option of usage->words that has no value. A single word that names no file can only be
  * the second of two; one that names a model beside -m is a second model. */
 static int place_words(parse *p, mn_text_list *words) {
@@ -282,11 +323,12 @@ static int place_words(parse *p, mn_text_list *words) {
         if (o && p->given[row] && model && named)
             return wrong(p->usage, "a model was given by %s, and \"%s\" is a second one.", p->name[row], word);
         if (!o || p->given[row] || skipped) continue;
-        int code = take_value(p, o, row, o->value, words->items[used++]);
+        int code = check_word(p, word, model);
+        if (code < 0) code = take_value(p, o, row, o->value, words->items[used++]);
         if (code >= 0) return code;
     }
     if (!p->usage->words) return -1;
-    if (used < words->n) return wrong(p->usage, "does not know what to do with \"%s\".", words->items[used]);
+    if (used < words->n) return superfluous(p, words->items[used]);
     words->n = 0;
     return -1;
 }
@@ -316,6 +358,22 @@ static int take_environment(parse *p) {
     return -1;
 }
 
+/* Variables that were meant for an option and name none: MNEMO_CTX_SZIE. */
+static void note_unread(const mn_usage *u) {
+    for (char **variable = environ; *variable; variable++) {
+        char word[MN_OPTION_NAME_BYTES], nearest[MN_OPTION_NAME_BYTES], meant[MN_OPTION_NAME_BYTES + 8];
+        size_t n = strcspn(*variable, "=");
+        int row;
+        if (strncmp(*variable, "MNEMO_", 6) || n - 6 >= sizeof word || (*variable)[n] != '=' || !(*variable)[n + 1])
+            continue;
+        for (size_t i = 6; i <= n; i++)
+            word[i - 6] = i == n ? '\0' : (*variable)[i] == '_' ? '-' : (char)tolower((unsigned char)(*variable)[i]);
+        if (!strcmp(word, "cpu") || find(u, word, n - 6, &row) || !mn_options_nearest(u, word, true, nearest)) continue;
+        variable_name(nearest, meant);
+        fprintf(stderr, "mnemo: %s does not read %.*s; is %s meant?\n", u->verb, (int)n, *variable, meant);
+    }
+}
+
 static void take_standards(const mn_usage *u) {
     mn_option_walk walk = {.at = u->options};
     for (const mn_option *o; (o = mn_option_next(&walk));)
@@ -333,6 +391,7 @@ int mn_options_parse(const mn_usage *u, int argc, char **argv, mn_text_list *pos
     int code = take_arguments(&p, argc, argv, positional);
     if (code < 0) code = place_words(&p, positional);
     if (code < 0) code = take_environment(&p);
+    if (code < 0) note_unread(u);
     if (code < 0 && positional->n < u->min_positional) return wrong(u, "needs more: %s.", u->synopsis);
     return code;
 }

@@ -126,6 +126,9 @@ const mn_option *mn_option_next(mn_option_walk *walk);
  */
 bool mn_option_next_name(const mn_option *o, const char **at, char out[MN_OPTION_NAME_BYTES]);
 void mn_options_print_help(const mn_usage *usage);
+/* The known name with the fewest edits (out holds it with its dashes), when one is near; long_only: of those with two
+ * dashes. */
+bool mn_options_nearest(const mn_usage *usage, const char *word, bool long_only, char out[MN_OPTION_NAME_BYTES]);
 /* A sentence on an option that is not there: what it is called here, what does its work, or which name is nearest. */
 void mn_options_hint(const mn_usage *usage, const char *given, char *out, size_t out_bytes);
 

@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LONGEST_NAME = MN_OPTION_NAME_BYTES };
-
 /* Options of other programs that users of them type, and what they find here. */
 static const struct foreign {
     const char *names, *sentence;
@@ -56,25 +54,24 @@ static const char *sentence_of_foreign(const char *word) {
     return NULL;
 }
 
-/* The known name with the fewest edits, when it is near; false when none is. */
-static bool find_nearest(const mn_usage *u, const char *word, char out[LONGEST_NAME]) {
+bool mn_options_nearest(const mn_usage *u, const char *word, bool long_only, char out[MN_OPTION_NAME_BYTES]) {
     mn_option_walk walk = {.at = u->options};
-    int least = LONGEST_NAME;
+    int least = MN_OPTION_NAME_BYTES;
     for (const mn_option *o; (o = mn_option_next(&walk));) {
-        char name[LONGEST_NAME];
+        char name[MN_OPTION_NAME_BYTES];
         for (const char *at = o->names; mn_option_next_name(o, &at, name);) {
             const char *known = name + (name[1] == '-' ? 2 : 1);
             int distance = mn_word_distance(word, known);
-            if (distance >= least || !mn_word_is_near(word, known)) continue;
+            if (distance >= least || !mn_word_is_near(word, known) || (long_only && name[1] != '-')) continue;
             least = distance;
-            snprintf(out, LONGEST_NAME, "%s", name);
+            snprintf(out, MN_OPTION_NAME_BYTES, "%s", name);
         }
     }
-    return least < LONGEST_NAME;
+    return least < MN_OPTION_NAME_BYTES;
 }
 
 void mn_options_hint(const mn_usage *u, const char *given, char *out, size_t out_bytes) {
-    char word[LONGEST_NAME], nearest[LONGEST_NAME];
+    char word[MN_OPTION_NAME_BYTES], nearest[MN_OPTION_NAME_BYTES];
     const char *begin = given + strspn(given, "-");
     int shown = (int)strcspn(given, "=");
     snprintf(word, sizeof word, "%.*s", (int)strcspn(begin, "="), begin);
@@ -85,7 +82,7 @@ void mn_options_hint(const mn_usage *u, const char *given, char *out, size_t out
     out += used, out_bytes -= (size_t)used;
     if (sentence)
         snprintf(out, out_bytes, ": %s.", sentence);
-    else if (find_nearest(u, word, nearest))
+    else if (mn_options_nearest(u, word, false, nearest))
         snprintf(out, out_bytes, "; is %s meant?", nearest);
     else
         snprintf(out, out_bytes, "; mnemo %s --help lists them.", u->verb);

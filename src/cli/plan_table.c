@@ -1,7 +1,7 @@
 #include "cli/plan_table.h"
 
 #include "base/checked.h"
-#include "cli/human.h"
+#include "base/human.h"
 #include "cli/table.h"
 
 #include <stdio.h>

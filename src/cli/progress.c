@@ -1,7 +1,7 @@
 #include "cli/progress.h"
 
 #include "base/clock.h"
-#include "cli/human.h"
+#include "base/human.h"
 #include "cli/terminal.h"
 
 #include <math.h>

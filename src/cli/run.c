@@ -38,6 +38,7 @@ static const mn_option options[] = {
     MN_OPTION_FLAG("v verbose", &verbose, "say what was chosen: the seed"),
     MN_OPTION_GROUP(mn_prompt_option_rows),
     MN_OPTION_GROUP(mn_model_option_rows),
+    MN_OPTION_GROUP(mn_position_option_rows),
     MN_OPTION_GROUP(mn_sample_option_rows),
     MN_OPTIONS_END,
 };

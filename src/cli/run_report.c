@@ -2,7 +2,7 @@
 
 #include "base/strbuf.h"
 #include "cli/answer.h"
-#include "cli/human.h"
+#include "base/human.h"
 #include "cli/terminal.h"
 
 #include <jansson.h>

@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "bench/peak.h"
-#include "cli/human.h"
+#include "base/human.h"
 #include "train/trainer.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 #include "kvcache/disk.h"
 
 #include "base/clock.h"
+#include "base/human.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,15 +59,16 @@ static mn_status read_at(mn_disk *d, off_t offset, char *out, size_t bytes, mn_e
 }
 
 static mn_status write_at(mn_disk *d, off_t offset, const char *data, size_t bytes, mn_error *err) {
+    mn_human written;
     for (size_t done = 0; done < bytes;) {
         ssize_t n = pwrite(d->fd, data + done, bytes - done, offset + (off_t)done);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0)
             return mn_fail_with(err, MN_ERR_IO, MN_REMEDIES({MN_REMEDY_KV_DISK, 0}, {MN_REMEDY_KV_RAM, 0}),
-                                "%s: cannot write KV pages after %.2f GiB: %s; make room there, name another "
+                                "%s: cannot write KV pages after %s: %s; make room there, name another "
                                 "directory, or let more stay in memory. "
                                 "Nothing of the context is lost.",
-                                d->dir, (double)d->traffic.written_bytes / 0x1p30, strerror(errno));
+                                d->dir, mn_human_bytes(written, (size_t)d->traffic.written_bytes), strerror(errno));
         done += (size_t)n;
     }
     return MN_OK;

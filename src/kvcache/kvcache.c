@@ -1,6 +1,7 @@
 #include "kvcache/cache.h"
 
 #include "base/checked.h"
+#include "base/human.h"
 #include "kernels/kernels.h"
 
 #include <stdlib.h>
@@ -86,6 +87,7 @@ static mn_status place_layers(mn_kvcache *cache, mn_error *err) {
 
 static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
     size_t list_bytes = mn_kv_list_bytes(&cache->shape, max_tokens);
+    mn_human reserved;
     if (cache->slab_bytes == 0 || !mn_mul_size(cache->slab_bytes, (size_t)cache->n_pages, &cache->map_bytes))
         return mn_fail_with(err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_SMALLER_WINDOW, 0}),
                             "%lld tokens of KV cache overflow the address space; use a smaller window.",
@@ -95,8 +97,8 @@ static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
     if (base == MAP_FAILED)
         return mn_fail_with(
             err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_SMALLER_WINDOW, 0}, {MN_REMEDY_Q8_CACHE, 0}),
-            "cannot reserve %.1f GiB for %lld tokens of KV cache; use a smaller window, or keys and values in q8_0.",
-            (double)cache->map_bytes / 0x1p30, (long long)max_tokens);
+            "cannot reserve %s for %lld tokens of KV cache; use a smaller window, or keys and values in q8_0.",
+            mn_human_bytes(reserved, cache->map_bytes), (long long)max_tokens);
     cache->base = base;
     /* Decoding streams through all entries: large pages spare most of the address translation. */
     if (cache->slab_bytes >= (size_t)1 << 20) madvise(base, cache->map_bytes, MADV_HUGEPAGE);

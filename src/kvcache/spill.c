@@ -1,6 +1,7 @@
 /* Which pages stay in RAM. Decoding looks at every page for every token, so the page used longest ago is the one needed
  * next: a fixed share that stays is read less often than any share that moves. */
 #include "base/checked.h"
+#include "base/human.h"
 #include "kvcache/cache.h"
 
 #include <stdlib.h>
@@ -19,13 +20,14 @@ mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes,
     int staging_pages = choose_staging_pages(cache, ram_bytes);
     size_t staging_bytes = 2 * (size_t)staging_pages * cache->most_page_bytes;
     int64_t tail_pages = (step_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS + 1;
+    mn_human given, needed;
     size_t least = (size_t)tail_pages * cache->slab_bytes + staging_bytes;
     if (ram_bytes < least)
         return mn_fail_with(err, MN_ERR_LIMIT,
                             MN_REMEDIES({MN_REMEDY_KV_RAM, (double)least}, {MN_REMEDY_SMALLER_BATCH, 0}),
-                            "%.1f MiB of memory for KV entries are too few: steps of %lld tokens need %.1f MiB. Give "
-                            "more, or use a smaller batch.",
-                            (double)ram_bytes / 0x1p20, (long long)step_tokens, (double)least / 0x1p20);
+                            "%s of memory for KV entries are too few: steps of %lld tokens need %s. Give more, or use a "
+                            "smaller batch.",
+                            mn_human_bytes(given, ram_bytes), (long long)step_tokens, mn_human_bytes(needed, least));
     cache->staging = malloc(staging_bytes);
     if (!cache->staging)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes to read cached pages into.", staging_bytes);

@@ -177,6 +177,11 @@ mn_status mn_gguf_parse(const char *name, const void *data, size_t bytes, mn_ggu
     return status;
 }
 
+const void *mn_gguf_resident(const mn_gguf *gguf, size_t max_bytes, size_t *bytes) {
+    *bytes = gguf->map.data ? mn_mapfile_resident_bytes(&gguf->map, max_bytes) : 0;
+    return gguf->map.data;
+}
+
 const char *mn_gguf_path(const mn_gguf *gguf) { return gguf->path; }
 int mn_gguf_version(const mn_gguf *gguf) { return gguf->version; }
 

@@ -57,6 +57,9 @@ void mn_gguf_close(mn_gguf *gguf);
 const char *mn_gguf_path(const mn_gguf *gguf);
 int mn_gguf_version(const mn_gguf *gguf);
 size_t mn_gguf_file_bytes(const mn_gguf *gguf); /* of all parts */
+/* The file (of several parts the first) as far as it lies in memory, from its beginning: see mn_mapfile_resident_bytes.
+ */
+const void *mn_gguf_resident(const mn_gguf *gguf, size_t max_bytes, size_t *bytes);
 int64_t mn_gguf_n_kv(const mn_gguf *gguf);
 const mn_gguf_kv *mn_gguf_kv_at(const mn_gguf *gguf, int64_t i);
 const mn_gguf_kv *mn_gguf_find(const mn_gguf *gguf, const char *key); /* NULL when missing */

@@ -2,6 +2,7 @@
 #include "model/gguf_file.h"
 
 #include "base/checked.h"
+#include "base/human.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,19 +264,10 @@ static mn_status get_alignment(const mn_gguf *gguf, size_t *out, mn_error *err) 
     return MN_OK;
 }
 
-static void format_size(char out[32], size_t bytes) {
-    if (bytes >> 30)
-        snprintf(out, 32, "%.2f GiB", (double)bytes / 0x1p30);
-    else
-        snprintf(out, 32, "%zu bytes", bytes);
-}
-
 static mn_status fail_outside(const mn_gguf *gguf, const mn_tensor *t, size_t needed, mn_error *err) {
-    char present_text[32], needed_text[32];
-    format_size(present_text, gguf->bytes);
-    format_size(needed_text, needed);
+    mn_human present_text, needed_text;
     return mn_fail(err, MN_ERR_FORMAT, "file ends at %s but tensor %s needs bytes up to %s; download it again.",
-                   present_text, show_name(t).text, needed_text);
+                   mn_human_bytes(present_text, gguf->bytes), show_name(t).text, mn_human_bytes(needed_text, needed));
 }
 
 static int by_place(const void *a, const void *b) {

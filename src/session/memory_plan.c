@@ -3,6 +3,7 @@
 #include "attention/flash.h"
 #include "attention/mla.h"
 #include "base/checked.h"
+#include "base/human.h"
 #include "session/step.h"
 
 #include <stdio.h>
@@ -242,8 +243,6 @@ mn_status mn_memory_plan_largest(const mn_engine *e, const mn_window *w, const m
     return MN_OK;
 }
 
-static double gib(size_t bytes) { return (double)bytes / 0x1p30; }
-
 /* "Fits: ...", or that nothing does. */
 static mn_status find_remedies(const mn_engine *e, const mn_window *w, const mn_room *room, char *out, size_t out_bytes,
                                mn_remedies *remedies, mn_error *err) {
@@ -272,19 +271,21 @@ static mn_status find_remedies(const mn_engine *e, const mn_window *w, const mn_
     return MN_OK;
 }
 
-/* "3.1 GiB free", beside whom. */
+/* "3.10 GiB free", beside whom. */
 static void describe_room(const mn_room *r, char *out, size_t out_bytes) {
     size_t left = r->free_bytes - MN_MIN(r->promised_bytes, r->free_bytes);
+    mn_human there, promised;
     if (r->n_sessions == 0)
-        snprintf(out, out_bytes, "%.1f GiB free", gib(r->free_bytes));
+        snprintf(out, out_bytes, "%s free", mn_human_bytes(there, r->free_bytes));
     else
-        snprintf(out, out_bytes, "%.1f GiB free beside %d open session%s that may take %.1f", gib(left), r->n_sessions,
-                 r->n_sessions == 1 ? "" : "s", gib(r->promised_bytes));
+        snprintf(out, out_bytes, "%s free beside %d open session%s that may take %s", mn_human_bytes(there, left),
+                 r->n_sessions, r->n_sessions == 1 ? "" : "s", mn_human_bytes(promised, r->promised_bytes));
 }
 
 mn_status mn_memory_plan_check(const mn_engine *e, const mn_window *w, const mn_memory_plan *p, const mn_room *room,
                                mn_error *err) {
     char fits[160], types[32], beside[96];
+    mn_human total, weights, kv, work;
     mn_remedies remedies;
     if (mn_memory_plan_fits(p, room)) return MN_OK;
     MN_TRY(find_remedies(e, w, room, fits, sizeof fits, &remedies, err));
@@ -295,7 +296,8 @@ mn_status mn_memory_plan_check(const mn_engine *e, const mn_window *w, const mn_
     else
         snprintf(types, sizeof types, "%s and %s", k, v);
     return mn_fail_with(err, MN_ERR_MEMORY, remedies,
-                        "needs %.1f GiB (weights %.1f + KV %.1f at %lld %s + work %.1f), %s. %s", gib(p->total_bytes),
-                        gib(p->weights_bytes), gib(p->kv_bytes), (long long)w->n_ctx, types,
-                        gib(p->state_bytes + p->work_bytes), beside, fits);
+                        "needs %s (weights %s + KV %s at %lld %s + work %s), %s. %s",
+                        mn_human_bytes(total, p->total_bytes), mn_human_bytes(weights, p->weights_bytes),
+                        mn_human_bytes(kv, p->kv_bytes), (long long)w->n_ctx, types,
+                        mn_human_bytes(work, p->state_bytes + p->work_bytes), beside, fits);
 }

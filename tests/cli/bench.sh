@@ -6,6 +6,9 @@ model=$MNEMO_SOURCE_DIR/models/default.gguf
 grep -Eq '^ *depth +prefill tokens/s' "$temp/depths" || fail 'no table of depths' "$(cat "$temp/depths")"
 grep -Eq '^ +300 ' "$temp/depths" || fail 'no row of depth 300'
 
+"$mnemo" bench -m "$model" -d 64 -p 0 -n 4 -r 1 >"$temp/depths"
+grep -Eq '^ +64 +- +[0-9]' "$temp/depths" || fail 'what was not measured has a figure:' "$(cat "$temp/depths")"
+
 "$mnemo" bench -m "$model" --sessions 1,3 -d 200,400 -n 4 -r 2 >"$temp/sessions"
 [ "$(grep -Ec '^ +(200|400) +[13] .* x +[0-9.]+$' "$temp/sessions")" = 4 ] ||
     fail 'not four rows' "$(cat "$temp/sessions")"

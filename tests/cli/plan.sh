@@ -37,7 +37,7 @@ done
 "$mnemo" plan "$model" -c 1000000k > "$temp/text" && exit 1
 has "$temp/text" 'it does not fit. Largest window here: -c '
 "$mnemo" run -m "$model" -c 1000000k --rope-scaling yarn -p x -n 1 2> "$temp/refusal" && exit 1
-has "$temp/refusal" 'KV 2929.7 at 1024000000 f16'
+has "$temp/refusal" 'MiB + KV 2.86 TiB at 1024000000 f16 + work '
 has "$temp/refusal" ' with keys and values in q8_0. Use -c '
 
 "$mnemo" plan -c x 2> "$temp/usage" && exit 1 || [ $? = 2 ]
@@ -73,6 +73,23 @@ has "$temp/json" '"attn": "sinks:4,508"'
 has "$temp/json" '"kv_bytes": 4718592'
 "$mnemo" plan "$model" --attn windw:4 2> "$temp/bad" && exit 1
 has "$temp/bad" 'mnemo plan: "windw:4" is no attention pattern.'
+
+# With a scheme named, positions reach what it reaches.
+"$mnemo" plan "$model" -c 32k --rope-scaling yarn > "$temp/text"
+has "$temp/text" 'values f16, scaling yarn'
+! grep -q 'Positions reach' "$temp/text" || { cat "$temp/text"; exit 1; }
+"$mnemo" plan "$model" -c 32k --rope-scaling yarn --rope-scale 16 > "$temp/text"
+has "$temp/text" 'Positions reach 8192 tokens with this scaling, so that such a window is refused'
+"$mnemo" plan "$model" -c 8192 --rope-scaling yarn --rope-scale 16 > "$temp/text"
+has "$temp/text" 'where positions end.'
+! grep -q 'Positions reach' "$temp/text" || { cat "$temp/text"; exit 1; }
+"$mnemo" plan "$model" -c 32k --kv-disk "$temp" --kv-ram 48m > "$temp/text"
+grep -qE '^KV +48.0 MiB' "$temp/text" || { cat "$temp/text"; exit 1; }
+
+# The rate of reading is that of the weights where they lie in memory, as those of a model that was just read.
+cat "$model" > /dev/null
+"$mnemo" plan "$model" -c 512 > "$temp/text"
+grep -q "GB/s from the model's weights)" "$temp/text" || { cat "$temp/text"; exit 1; }
 
 # A window that memory would not hold is run, where most of it leaves sight.
 "$mnemo" run -q -m "$model" -c 100000k --attn sinks:4,508 -p 'She was' -n 1 > /dev/null

@@ -51,7 +51,7 @@ said '^prompt ([0-9]+) tokens \(\1 reused\)'
 # No room: said at once, answered all the same, exit code 1, and the old file is whole.
 cp "$file" "$temp/before"
 (ulimit -f 100; ask 1 two -ctk q8_0) || exit 1
-said 'needs [0-9.]+ MiB, and files of this process are limited to 0.10 MiB. The session will not be saved'
+said 'needs [0-9.]+ MiB, and files of this process are limited to 100 KiB. The session will not be saved'
 [ "$(grep -c 'are limited to' "$temp/err")" = 2 ] ||
     fail 'wanted the reason again after the answer' "$(cat "$temp/err")"
 cmp -s "$file" "$temp/before" || fail 'the old session is damaged'

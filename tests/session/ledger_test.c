@@ -72,7 +72,7 @@ static void refusals_tell_who_has_the_memory(void **state) {
     assert_ok(mn_session_open(engine, &window, &a, &err), err);
     assert_ok(mn_session_open(engine, &window, &b, &err), err);
     assert_int_equal(mn_session_open(engine, &window, &c, &err), MN_ERR_MEMORY);
-    if (!strstr(err.text, "GiB free beside 2 open sessions that may take ")) fail_msg("%s", err.text);
+    if (!strstr(err.text, "iB free beside 2 open sessions that may take ")) fail_msg("%s", err.text);
     if (!strstr(err.text, "Fits: ")) fail_msg("%s", err.text);
     assert_int_equal(err.remedies[0].kind, MN_REMEDY_WINDOW);
     mn_session_params smaller = window; /* the remedy is true */

@@ -1,11 +1,11 @@
-#include "cli/human.h"
+#include "base/human.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* Three digits that count, in the largest unit that leaves at least one before the point. */
 static const char *scale(mn_human buf, double value, double base, const char *const *units) {
-    while (value >= base && units[1]) {
+    while (value >= base - 0.5 && units[1]) { /* what would print as the next unit's 1 is one */
         value /= base;
         units++;
     }

@@ -1,6 +1,6 @@
 /* Figures as people read them. Each fills buf and returns it. */
-#ifndef MN_CLI_HUMAN_H
-#define MN_CLI_HUMAN_H
+#ifndef MN_BASE_HUMAN_H
+#define MN_BASE_HUMAN_H
 
 #include <stddef.h>
 #include <stdint.h>
