@@ -107,9 +107,13 @@ static const mn_gguf_kv *find(const mn_gguf *gguf, const char *key) {
     return kv;
 }
 
-/* The type of a single value: a list of one is that one. */
+/* The type of a single value: a list of one is that one, and so is one that repeats it, as for each layer. */
 static mn_gguf_type type_of_one(const mn_gguf_kv *kv) {
-    return kv->type == MN_GGUF_ARRAY && kv->n_items == 1 ? kv->item_type : kv->type;
+    size_t bytes = mn_gguf_type_bytes(kv->item_type);
+    if (kv->type != MN_GGUF_ARRAY || kv->n_items == 0 || bytes == 0) return kv->type;
+    for (uint64_t i = 1; i < kv->n_items; i++)
+        if (memcmp(kv->data, kv->data + i * bytes, bytes)) return kv->type;
+    return kv->item_type;
 }
 
 mn_status mn_gguf_get_i64(const mn_gguf *gguf, const char *key, int64_t *out, bool *found, mn_error *err) {

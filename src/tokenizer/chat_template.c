@@ -97,7 +97,8 @@ static bool make_variables(jinja_render *r, const mn_chat_message *messages, siz
 }
 
 static size_t input_bytes(const mn_chat_message *messages, size_t n_messages, const mn_chat_options *options) {
-    size_t total = n_messages + (options->tools_json ? strlen(options->tools_json) : 0);
+    size_t total = n_messages + (options->tools_json ? strlen(options->tools_json) : 0) +
+                   (options->variables_json ? strlen(options->variables_json) : 0);
     for (size_t i = 0; i < n_messages; i++) {
         if (messages[i].content) total += strlen(messages[i].content);
         if (messages[i].fields_json) total += strlen(messages[i].fields_json);

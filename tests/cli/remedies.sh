@@ -27,7 +27,7 @@ helps " Use the same -c, --rope, --yarn, --pos and --attn flags$replace" --sessi
 # Strings of the library that name a flag of ours, but for those that the table of techniques shows.
 flags=$(for verb in run chat plan logits tokenize attn; do "$mnemo" "$verb" --help; done |
     grep -oE '(^|[ ,])--?[a-z][a-z-]*' | tr -d ' ,' | sort -u | paste -sd '|')
-if grep -rnE "\"([^\"]*[ (])?($flags)([ .,;:)=][^\"]*)?\"" "$MNEMO_SOURCE_DIR/src" --include='*.[ch]' |
+if grep -rnE "\"([^\"]*[ (])?($flags)([ ,;:)=][^\"]*|\.( [^\"]*)?)?\"" "$MNEMO_SOURCE_DIR/src" --include='*.[ch]' |
     grep -v "^$MNEMO_SOURCE_DIR/src/cli/" | grep -vE '\.flag = |/\*' |
     grep -v '/position/position\.c:.*"--rope-scaling'; then
     fail 'a text of the library names a flag of the command line'

@@ -75,7 +75,12 @@ static void a_list_of_one_value_is_that_value(void **state) {
     c = CONFIG(NULL, EDIT_I32S("llama.attention.head_count_kv", 2, 2, 2));
     for (int i = 0; i < 3; i++) assert_int_equal(c->layers[i].n_kv_heads, 2);
     REFUSED("is a list of 2 values; the model has 3 layers", NULL, EDIT_I32S("llama.attention.head_count_kv", 2, 2));
-    REFUSED("is an array of i32", NULL, EDIT_I32S("llama.embedding_length", 64, 64, 64));
+    c = CONFIG(NULL, EDIT_I32S("llama.embedding_length", 64, 64, 64), /* one value, said for each layer */
+               {"llama.rope.freq_base", MN_GGUF_F32, (float[]){5000, 5000, 5000}, 3});
+    assert_int_equal(c->n_embd, 64);
+    assert_true(c->rope.freq_base == 5000);
+    REFUSED("is an array of i32", NULL, EDIT_I32S("llama.embedding_length", 64, 64, 65));
+    REFUSED("is an array of f32", NULL, {"llama.rope.freq_base", MN_GGUF_F32, (float[]){5000, 5000, 1}, 3});
     REFUSED("it must be 0 to 1024", NULL, EDIT_I32S("llama.attention.head_count_kv", 2, -1, 2));
 }
 

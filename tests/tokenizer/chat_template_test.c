@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/strbuf.h"
 #include "tokenizer/chat_template.h"
 
 typedef struct rendered {
@@ -326,6 +327,24 @@ static void failing_templates_say_why(void **state) {
     mn_chat_template_destroy(t);
 }
 
+/* What a caller hands over may be large, and raises the budget as messages do. */
+static void variables_count_for_the_budget(void **state) {
+    (void)state;
+    enum { N = 2000000 };
+    mn_strbuf json = MN_STRBUF_INIT;
+    mn_strbuf_puts(&json, "{\"numbers\": [0");
+    for (int i = 1; i < N; i++) mn_strbuf_puts(&json, ",0");
+    mn_strbuf_puts(&json, "]}");
+    mn_chat_template *t = compile("{{ numbers | length }}");
+    rendered r;
+    mn_error err;
+    assert_ok(render(t, NULL, 0, &(mn_chat_options){.variables_json = json.data}, &r, &err), err);
+    assert_string_equal(r.text, "2000000");
+    release(&r);
+    mn_chat_template_destroy(t);
+    mn_strbuf_release(&json);
+}
+
 static void hostile_templates_end(void **state) {
     (void)state;
     static const char *const sources[] = {
@@ -361,6 +380,12 @@ static void hostile_templates_end(void **state) {
         "{% macro f() %}{{ caller() }}{% endmacro %}{% macro g() %}{% call f() %}{{ g() }}{% endcall %}{% endmacro %}"
         "{{ g() }}",
         "{% for a in range(9999) %}{{ ('a b c d e f g h i j' * 999) | wordwrap(1) }}{% endfor %}",
+        "{% set a = 'a' * 200000 %}{% set b = 'a' * 100000 ~ 'b' %}{% for i in range(99999) %}{{ b in a }}{% endfor %}",
+        "{% set l = range(3000) | list %}{{ ([l] * 3000) | sum(start=[]) | length }}",
+        "{% set l = range(99999) | list %}{% for i in range(9999) %}{{ l | unique | list | length }}{% endfor %}",
+        "{% set ns = namespace(d={}) %}{% for i in range(99999) %}{% set ns.d = dict(ns.d, **{i | string: 1}) %}"
+        "{% endfor %}",
+        "{% set a = 'a' * 9999999 %}{% for i in range(999999) %}{% if a == a ~ '' %}{% endif %}{% endfor %}",
     };
     const mn_chat_options options = {0};
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
@@ -440,6 +465,7 @@ int main(void) {
         cmocka_unit_test(unknown_constructs_fail_when_reached),
         cmocka_unit_test(absent_content_is_undefined),
         cmocka_unit_test(failing_templates_say_why),
+        cmocka_unit_test(variables_count_for_the_budget),
         cmocka_unit_test(hostile_templates_end),
         cmocka_unit_test(templates_of_a_directory),
     };
