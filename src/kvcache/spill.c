@@ -23,11 +23,11 @@ mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes,
     mn_human given, needed;
     size_t least = (size_t)tail_pages * cache->slab_bytes + staging_bytes;
     if (ram_bytes < least)
-        return mn_fail_with(err, MN_ERR_LIMIT,
-                            MN_REMEDIES({MN_REMEDY_KV_RAM, (double)least}, {MN_REMEDY_SMALLER_BATCH, 0}),
-                            "%s of memory for KV entries are too few: steps of %lld tokens need %s. Give more, or use a "
-                            "smaller batch.",
-                            mn_human_bytes(given, ram_bytes), (long long)step_tokens, mn_human_bytes(needed, least));
+        return mn_fail_with(
+            err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_KV_RAM, (double)least}, {MN_REMEDY_SMALLER_BATCH, 0}),
+            "%s of memory for KV entries are too few: steps of %lld tokens need %s. Give more, or use a "
+            "smaller batch.",
+            mn_human_bytes(given, ram_bytes), (long long)step_tokens, mn_human_bytes(needed, least));
     cache->staging = malloc(staging_bytes);
     if (!cache->staging)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes to read cached pages into.", staging_bytes);

@@ -295,8 +295,7 @@ mn_status mn_memory_plan_check(const mn_engine *e, const mn_window *w, const mn_
         snprintf(types, sizeof types, "%s", k);
     else
         snprintf(types, sizeof types, "%s and %s", k, v);
-    return mn_fail_with(err, MN_ERR_MEMORY, remedies,
-                        "needs %s (weights %s + KV %s at %lld %s + work %s), %s. %s",
+    return mn_fail_with(err, MN_ERR_MEMORY, remedies, "needs %s (weights %s + KV %s at %lld %s + work %s), %s. %s",
                         mn_human_bytes(total, p->total_bytes), mn_human_bytes(weights, p->weights_bytes),
                         mn_human_bytes(kv, p->kv_bytes), (long long)w->n_ctx, types,
                         mn_human_bytes(work, p->state_bytes + p->work_bytes), beside, fits);

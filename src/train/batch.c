@@ -324,9 +324,9 @@ static double flops_per_token(const mn_parameters *p, int64_t window) {
 
 static mn_status refuse(size_t bytes, size_t free_bytes, bool recomputes, mn_error *err) {
     mn_human taken, there;
-    return mn_fail(err, MN_ERR_MEMORY,
-                   "training takes %s, and %s are free; use a smaller batch%s, or a smaller window.",
-                   mn_human_bytes(taken, bytes), mn_human_bytes(there, free_bytes), recomputes ? "" : ", recompute = on");
+    return mn_fail(
+        err, MN_ERR_MEMORY, "training takes %s, and %s are free; use a smaller batch%s, or a smaller window.",
+        mn_human_bytes(taken, bytes), mn_human_bytes(there, free_bytes), recomputes ? "" : ", recompute = on");
 }
 
 mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters *p, const mn_parameters *adapters,

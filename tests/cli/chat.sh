@@ -63,7 +63,8 @@ has '^ The secret number of Rome is 31\.$' out
 printf '{"messages": [{"role": "king"}]}' >"$temp/bad.json"
 talk 1 -m "$model" <<<"/load $temp/bad.json"
 told <<<"mnemo chat: $temp/bad.json: message 0 lacks a role or its text."
-# /save keeps what is no conversation, and another one; its own it may replace. Blanks and quotation marks around a name go.
+# /save keeps what is no conversation, and another one; its own it may replace. Blanks and quotation marks around a name
+# go.
 cp "$temp/text.txt" "$temp/kept.txt"
 cp "$temp/talk.json" "$temp/other.json"
 : >"$temp/stray.session"
@@ -82,11 +83,12 @@ talk 1 -m "$model" <<END
 /save! $temp/kept.txt
 /save! $temp/own.json
 END
+another='and is kept; name another file, or /save!'
 told <<END
 mnemo chat: $temp/kept.txt: holds something else than a conversation, and is kept; name another file.
 mnemo chat: $temp/stray.session: is there already and belongs to no conversation $temp/stray; name another file.
-mnemo chat: $temp/other.json: holds another conversation (2 messages), and is kept; name another file, or /save! $temp/other.json.
-mnemo chat: $temp/own.json: holds another conversation (0 messages), and is kept; name another file, or /save! $temp/own.json.
+mnemo chat: $temp/other.json: holds another conversation (2 messages), $another $temp/other.json.
+mnemo chat: $temp/own.json: holds another conversation (0 messages), $another $temp/own.json.
 mnemo chat: $temp/kept.txt: holds something else than a conversation, and is kept; name another file.
 END
 cmp "$temp/text.txt" "$temp/kept.txt"

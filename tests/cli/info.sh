@@ -28,9 +28,11 @@ done
 MNEMO_CPU=generic "$mnemo" info --cpu | grep -q '^generic (used)$'
 
 # The ask template has a key of our own, whatever the architecture.
-LC_ALL=C sed 's/\(general\.architecture.\{12\}\)mnemo/\1llama/' "$MNEMO_SOURCE_DIR/models/default.gguf" >"$temp/llama.gguf"
+model=$MNEMO_SOURCE_DIR/models/default.gguf
+LC_ALL=C sed 's/\(general\.architecture.\{12\}\)mnemo/\1llama/' "$model" >"$temp/llama.gguf"
 "$mnemo" info "$temp/llama.gguf" >"$temp/out"
-grep -qx 'architecture    llama' "$temp/out" && grep -qx 'chat template   no, but an ask template' "$temp/out" || fail "$(cat "$temp/out")"
+grep -qx 'architecture    llama' "$temp/out" && grep -qx 'chat template   no, but an ask template' "$temp/out" ||
+    fail "$(cat "$temp/out")"
 
 usage='usage: mnemo info [MODEL] [--keys] [--tensors] [--rope [-c N] [--svg FILE]] [--json] | --cpu | --archs | --techniques
 try: mnemo info --help'

@@ -60,18 +60,21 @@ refuses 'a model was given by --model, and "other.gguf" is a second one' info --
 
 # Words that are texts, where a model or a prompt stands; and variables that were meant for an option.
 printf 'The sun was low.\n' >"$temp/notes.txt"
-refuses "notes.txt\" is no model but another file. -f reads a text: mnemo run -f $temp/notes.txt" run "$temp/notes.txt" 'Who is it?'
-refuses "notes.txt\" is no model but another file. -f reads a text: mnemo run -f" run "$temp/notes.txt"
-refuses "notes.txt\" is no model but another file. -f reads a text: mnemo chat -f" chat "$temp/notes.txt"
-refuses "notes.txt\" is no model but another file. -f reads a text: mnemo plan -f" plan "$temp/notes.txt"
-refuses "notes.txt\" is a file. -f $temp/notes.txt reads it; -p $temp/notes.txt takes its name" run "$model" "$temp/notes.txt"
-refuses "does not know what to do with \"$temp/notes.txt\"; -f $temp/notes.txt reads it" run "$model" 'Who is it?' "$temp/notes.txt"
-MNEMO_MODEL=$model refuses 'notes.txt" is no model' run "$temp/notes.txt"
+notes=$temp/notes.txt
+refuses "notes.txt\" is no model but another file. -f reads a text: mnemo run -f $notes" run "$notes" 'Who is it?'
+refuses "notes.txt\" is no model but another file. -f reads a text: mnemo run -f" run "$notes"
+refuses "notes.txt\" is no model but another file. -f reads a text: mnemo chat -f" chat "$notes"
+refuses "notes.txt\" is no model but another file. -f reads a text: mnemo plan -f" plan "$notes"
+refuses "notes.txt\" is a file. -f $notes reads it; -p $notes takes its name" run "$model" "$notes"
+refuses "does not know what to do with \"$notes\"; -f $notes reads it" run "$model" 'Who is it?' "$notes"
+MNEMO_MODEL=$model refuses 'notes.txt" is no model' run "$notes"
 tell -m "$model" notez.txt -n 2 >/dev/null
-grep -qx 'mnemo: there is no file "notez.txt", so that these words are the text.' "$temp/err" || fail "$(cat "$temp/err")"
+grep -qx 'mnemo: there is no file "notez.txt", so that these words are the text.' "$temp/err" ||
+    fail "$(cat "$temp/err")"
 cp "$model" "$temp/renamed"
 same "$temp/renamed" 'Once upon' -n 12 -s 7 --temp 1 --top-k 3
-MNEMO_CTX_SZIE=64 MNEMO_SEEED=3 MNEMO_SOURCE_DIR=$MNEMO_SOURCE_DIR same -m "$model" 'Once upon' -n 12 -s 7 --temp 1 --top-k 3
+MNEMO_CTX_SZIE=64 MNEMO_SEEED=3 MNEMO_SOURCE_DIR=$MNEMO_SOURCE_DIR \
+    same -m "$model" 'Once upon' -n 12 -s 7 --temp 1 --top-k 3
 grep -qx 'mnemo: run does not read MNEMO_CTX_SZIE; is MNEMO_CTX_SIZE meant?' "$temp/err" || fail "$(cat "$temp/err")"
 grep -qx 'mnemo: run does not read MNEMO_SEEED; is MNEMO_SEED meant?' "$temp/err" || fail "$(cat "$temp/err")"
 [ "$(wc -l <"$temp/err")" = 2 ] || fail 'more variables than these were named:' "$(cat "$temp/err")"
