@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "bench/peak.h"
 #include "base/human.h"
+#include "train/gate_fit.h"
 #include "train/trainer.h"
 
 #include <math.h>
@@ -28,6 +29,23 @@ static void print_plan(const mn_trainer *t, const mn_train_config *c) {
             mn_human_bytes(weights, p->weights_bytes), mn_human_bytes(moments, p->optimiser_bytes),
             mn_human_bytes(activations, 2 * p->activation_bytes),
             p->recomputes ? " (made again in the backward pass)" : "", mn_human_bytes(total, p->total_bytes));
+    if (p->detach_segments)
+        fprintf(stderr, "gradients pass %lld segments of the compressive memory, then they are cut\n",
+                (long long)p->detach_segments);
+}
+
+/* Fits of write gates that are new since the last call. */
+static void print_fits(const mn_trainer *t, int *n_printed) {
+    int n;
+    const mn_gate_fit_report *fits = mn_trainer_gate_fits(t, &n);
+    for (; *n_printed < n; (*n_printed)++) {
+        const mn_gate_fit_report *r = &fits[*n_printed];
+        fprintf(stderr,
+                "write gate of layer %d, head %d: fitted to %lld values and %lld other tokens; it writes %.2f %% of "
+                "the values and %.1f of a million tokens of prose (%lld looked through)\n",
+                r->layer, r->kv_head, (long long)r->n_positives, (long long)r->n_negatives, 100 * r->recall,
+                r->writes_per_million, (long long)r->n_prose);
+    }
 }
 
 /* The line that moves, or, where nobody watches, one for each validation. */
@@ -37,6 +55,7 @@ static void show(const mn_run_line *l, const mn_train_config *c, double seconds_
     if (!terminal && !validated) return;
     if (terminal) fputs("\r\033[K", stderr);
     fprintf(stderr, "step %lld/%lld, loss %.4f", (long long)l->step, (long long)c->steps, l->loss);
+    if (isfinite(l->gates)) fprintf(stderr, ", gates %.4f", l->gates);
     if (validated) fprintf(stderr, ", validation %.4f", l->validation);
     fprintf(stderr, ", %.0f tokens/s", l->tokens_per_s);
     if (isfinite(l->peak_share)) fprintf(stderr, " (%.0f %% of peak)", 100 * l->peak_share);
@@ -57,10 +76,12 @@ static mn_status run(mn_trainer *t, const mn_train_config *c, mn_error *err) {
     bool terminal = isatty(STDERR_FILENO);
     double begun = mn_clock_seconds();
     int64_t first = mn_trainer_state(t)->step;
+    int n_fits = 0;
     if (first > 0) fprintf(stderr, "going on after step %lld\n", (long long)first);
     while (!mn_trainer_is_done(t)) {
         mn_run_line line;
         MN_TRY(mn_trainer_step(t, &line, err));
+        print_fits(t, &n_fits);
         double elapsed = mn_clock_seconds() - begun;
         show(&line, c, elapsed / (double)(line.step - first), terminal);
         if (interrupted && !mn_trainer_is_done(t)) return stop(t, "stopped", err);
@@ -68,6 +89,7 @@ static mn_status run(mn_trainer *t, const mn_train_config *c, mn_error *err) {
             return stop(t, "time is up", err);
     }
     MN_TRY(mn_trainer_finish(t, err));
+    print_fits(t, &n_fits);
     fprintf(stderr, "%s: written; %s/card.md and loss.svg tell how\n", c->out, mn_trainer_folder(t));
     return MN_OK;
 }

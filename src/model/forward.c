@@ -303,6 +303,14 @@ mn_status mn_forward_layer(mn_forward_pass *p, int layer, mn_error *err) {
     return finish_layer(&r, &p->x, mixed, err);
 }
 
+mn_status mn_forward_keys(mn_forward_pass *p, int layer, mn_rows *y, mn_rows *k, mn_error *err) {
+    const mn_model *m = p->step.model;
+    layer_run r = {p->step.backend, &p->step, &m->config, &m->weights.layers[layer], layer, &p->plain};
+    mn_rows q, v;
+    MN_TRY(norm(&r, p->x, &r.w->attn_norm, y, err));
+    return make_qkv(&r, *y, &q, k, &v, err);
+}
+
 mn_status mn_forward_end(mn_forward_pass *p, mn_error *err) {
     const mn_model *m = p->step.model;
     layer_run r = {.b = p->step.backend, .s = &p->step, .config = &m->config};

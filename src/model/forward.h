@@ -39,6 +39,9 @@ mn_forward_pass mn_forward_pass_of(const mn_backend *backend, const mn_model *mo
 mn_status mn_forward_begin(mn_forward_pass *pass, mn_error *err);
 mn_status mn_forward_layer(mn_forward_pass *pass, int layer, mn_error *err);
 mn_status mn_forward_end(mn_forward_pass *pass, mn_error *err);
+/* The beginning of a layer alone, without MLA: its normed input y and its keys before rotation. Histories of
+ * convolutions are advanced. */
+mn_status mn_forward_keys(mn_forward_pass *pass, int layer, mn_rows *y, mn_rows *k, mn_error *err);
 
 /* Layouts of heads: what n_kv_heads and latent rows make of one attention; ends with a NULL name. */
 extern const mn_technique mn_head_techniques[];

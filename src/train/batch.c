@@ -4,25 +4,27 @@
 #include "base/human.h"
 #include "base/ram.h"
 #include "model/forward.h"
+#include "train/memory_training.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static mn_status no_memory(mn_error *err) { return mn_fail(err, MN_ERR_MEMORY, "no memory for a batch of windows."); }
 
-static mn_status open_windows(mn_train_batch *b, mn_error *err) {
-    size_t n = (size_t)b->capacity * (size_t)b->n_ctx;
+static mn_status open_windows(mn_train_batch *b, int64_t n_lesson_rows, mn_error *err) {
+    size_t n = (size_t)b->capacity * (size_t)b->n_ctx, n_rows = n + (size_t)n_lesson_rows;
     b->tokens = calloc(n, sizeof *b->tokens);
     b->targets = calloc(n, sizeof *b->targets);
     b->documents = calloc(n, sizeof *b->documents);
     b->weights = calloc(n, sizeof *b->weights);
     b->roles = calloc(n, 1);
     b->windows = calloc((size_t)b->capacity, sizeof *b->windows);
-    b->row_tokens = calloc(n, sizeof *b->row_tokens);
-    b->row_labels = calloc(n, sizeof *b->row_labels);
-    b->row_weights = calloc(n, sizeof *b->row_weights);
+    b->row_tokens = calloc(n_rows, sizeof *b->row_tokens);
+    b->row_labels = calloc(n_rows, sizeof *b->row_labels);
+    b->row_weights = calloc(n_rows, sizeof *b->row_weights);
+    b->row_roles = calloc(n_rows, 1);
     if (!b->tokens || !b->targets || !b->documents || !b->weights || !b->roles || !b->windows || !b->row_tokens ||
-        !b->row_labels || !b->row_weights)
+        !b->row_labels || !b->row_weights || !b->row_roles)
         return no_memory(err);
     for (int w = 0; w < b->capacity; w++) {
         size_t at = (size_t)w * (size_t)b->n_ctx;
@@ -64,7 +66,7 @@ mn_status mn_train_batch_open(const mn_train_config *config, const mn_model *mod
     out->capacity = (int)capacity;
     out->params =
         (mn_sequence_params){&model->config.rope, mn_attn_of_model(&model->config), config->window, MN_F32, MN_F32};
-    mn_status status = open_windows(out, err);
+    mn_status status = open_windows(out, mn_memory_lesson_rows(config, model), err);
     if (status == MN_OK && config->attn) status = open_patterns(out, config->attn, err);
     if (status == MN_OK) status = mn_attn_check(&out->params.attn, &model->config, err);
     if (status != MN_OK) mn_train_batch_close(out);
@@ -85,6 +87,7 @@ void mn_train_batch_close(mn_train_batch *b) {
     free(b->row_tokens);
     free(b->row_labels);
     free(b->row_weights);
+    free(b->row_roles);
     *b = (mn_train_batch){0};
 }
 
@@ -130,6 +133,11 @@ static mn_status new_slice(mn_train_batch *b, mn_error *err) {
     return MN_OK;
 }
 
+/* Every slice's, when the list of them has stopped moving. */
+static void name_sequences(mn_train_batch *b) {
+    for (int i = 0; i < b->n_slices; i++) b->slices[i].sequence = &b->sequences[i];
+}
+
 /* Rows of windows [first, first + n), padding left out; each document is a slice. */
 static mn_status gather_rows(mn_train_batch *b, int first, int n, mn_error *err) {
     b->n_slices = 0;
@@ -141,10 +149,23 @@ static mn_status gather_rows(mn_train_batch *b, int first, int n, mn_error *err)
             b->slices[b->n_slices - 1].n_rows++;
             b->row_tokens[b->n_rows] = x->tokens[i];
             b->row_labels[b->n_rows] = x->targets[i];
+            b->row_roles[b->n_rows] = x->roles[i];
             b->row_weights[b->n_rows++] = x->weights[i];
         }
     }
-    for (int i = 0; i < b->n_slices; i++) b->slices[i].sequence = &b->sequences[i]; /* the list has stopped moving */
+    name_sequences(b);
+    return MN_OK;
+}
+
+mn_status mn_train_batch_add_document(mn_train_batch *b, const int32_t *tokens, int64_t n, mn_error *err) {
+    MN_TRY(new_slice(b, err));
+    b->slices[b->n_slices - 1].n_rows = n;
+    for (int64_t i = 0; i < n; i++, b->n_rows++) {
+        b->row_tokens[b->n_rows] = b->row_labels[b->n_rows] = tokens[i];
+        b->row_roles[b->n_rows] = MN_ROLE_TEXT;
+        b->row_weights[b->n_rows] = 0;
+    }
+    name_sequences(b);
     return MN_OK;
 }
 
@@ -183,6 +204,7 @@ static mn_status run_layer_over(mn_forward_pass *pass, mn_tape *t, int layer, mn
 
 mn_status mn_train_batch_score(mn_train_batch *b, int first, int n, mn_tape *t, mn_error *err) {
     MN_TRY(gather_rows(b, first, n, err));
+    mn_memory_lessons_rest(t);
     set_target(b, t);
     t->records = false;
     mn_batch batch = batch_of(b);
@@ -190,6 +212,25 @@ mn_status mn_train_batch_score(mn_train_batch *b, int first, int n, mn_tape *t, 
     MN_TRY(mn_forward_begin(&pass, err));
     for (int layer = 0; layer < b->model->config.n_layers; layer++) MN_TRY(run_layer_over(&pass, t, layer, err));
     return mn_forward_end(&pass, err);
+}
+
+mn_status mn_train_batch_visit_keys(mn_train_batch *b, int first, int n, int layer, mn_tape *t, mn_train_key_fn *visit,
+                                    void *arg, mn_error *err) {
+    mn_rows y, k;
+    MN_TRY(gather_rows(b, first, n, err));
+    mn_memory_lessons_rest(t);
+    mn_tape_clear(t);
+    t->records = false;
+    mn_batch batch = batch_of(b);
+    mn_forward_pass pass = mn_forward_pass_of(&t->backend, b->model, &batch);
+    MN_TRY(mn_forward_begin(&pass, err));
+    for (int l = 0; l < layer; l++) MN_TRY(run_layer_over(&pass, t, l, err));
+    MN_TRY(mn_forward_keys(&pass, layer, &y, &k, err));
+    int64_t row = 0;
+    for (int w = first; w < first + n; w++)
+        for (int64_t i = 0; i < b->windows[w].n_tokens; i++, row++)
+            visit(arg, &b->windows[w], i, mn_cpu_row(y, row), mn_cpu_row(k, row));
+    return MN_OK;
 }
 
 /* All activations kept. */
@@ -265,6 +306,7 @@ static mn_status differentiate_again(const mn_train_batch *b, mn_tape *t, mn_err
 mn_status mn_train_batch_run(mn_train_batch *b, int first, int n, mn_tape *t, bool recompute, mn_error *err) {
     mn_arena_mark mark = mn_arena_get_mark(t->compute->scratch);
     MN_TRY(gather_rows(b, first, n, err));
+    if (b->lessons) MN_TRY(mn_memory_lessons_give(b->lessons, b, first, n, t, err));
     set_target(b, t);
     mn_status status = recompute ? differentiate_again(b, t, err) : differentiate(b, t, err);
     mn_arena_rewind(t->compute->scratch, mark);
@@ -273,7 +315,7 @@ mn_status mn_train_batch_run(mn_train_batch *b, int first, int n, mn_tape *t, bo
 
 /* Whole windows of one document each, over a dry pool: what a step takes at most. */
 static mn_status measure(const mn_train_config *config, const mn_parameters *p, const mn_compute *dry, bool recompute,
-                         size_t *activation_bytes, mn_error *err) {
+                         int64_t detach_segments, size_t *activation_bytes, mn_error *err) {
     mn_train_batch b = {.model = &p->model,
                         .n_ctx = config->window,
                         .n_rows = config->batch * config->window,
@@ -282,12 +324,23 @@ static mn_status measure(const mn_train_config *config, const mn_parameters *p, 
     mn_sequence sequence;
     mn_attn_spec attn = mn_attn_of_model(&p->model.config);
     mn_tape tape;
+    int64_t n_lesson_rows = mn_memory_lesson_rows(config, &p->model);
+    const float any = 0;
+    b.n_slices += n_lesson_rows > 0; /* the pool's documents together: what they take does not depend on their number */
+    b.n_rows += n_lesson_rows;
     MN_TRY(mn_sequence_init_dry(&sequence, &p->model.config, &attn, MN_F32, MN_F32, err));
     mn_status status = mn_tape_open(dry, p, (size_t)1 << 44, &tape, err);
     b.slices = calloc((size_t)b.n_slices, sizeof *b.slices);
     if (!b.slices && status == MN_OK) status = no_memory(err);
     for (int i = 0; status == MN_OK && i < b.n_slices; i++)
-        b.slices[i] = (mn_slice){&sequence, i * config->window, config->window};
+        b.slices[i] = (mn_slice){&sequence, i * config->window, i < config->batch ? config->window : n_lesson_rows};
+    if (n_lesson_rows) {
+        tape.memory = (mn_tape_memory){.hard = config->memory.hard,
+                                       .labels = &any,
+                                       .n_hardest = config->memory.hardest_tokens,
+                                       .hardest_weight = 1};
+    }
+    tape.memory.detach_segments = detach_segments;
     if (status == MN_OK) status = recompute ? differentiate_again(&b, &tape, err) : differentiate(&b, &tape, err);
     *activation_bytes = tape.most;
     mn_tape_close(&tape);
@@ -346,6 +399,7 @@ mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters 
         !mn_mul_size(least, (size_t)p->model.config.n_layers + 1, &least) || least > free_bytes)
         return refuse(least, free_bytes, true, err); /* the layers' borders alone */
     dry.scratch = &scratch;
+    out->detach_segments = mn_memory_detach(config, &p->model, free_bytes / 4);
     MN_TRY(mn_pool_create_dry(mn_pool_threads(compute->pool), &dry.pool, err));
     mn_kv_shape shape = mn_sequence_kv_shape_all(&p->model.config, MN_F32, MN_F32);
     out->weights_bytes = 2 * (p->map.bytes + adapters->map.bytes) + (p->map.bytes ? 0 : mn_gguf_file_bytes(g));
@@ -353,12 +407,13 @@ mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters 
     for (int i = 0; i < shape.n_layers; i++)
         out->cache_bytes += (size_t)(config->batch * config->window) * (mn_kv_page_bytes(&shape, i) / MN_PAGE_TOKENS);
     size_t kept = out->weights_bytes + out->optimiser_bytes + out->cache_bytes;
-    mn_status status = measure(config, p, &dry, config->recompute == MN_RECOMPUTE_ON, &out->activation_bytes, err);
+    mn_status status = measure(config, p, &dry, config->recompute == MN_RECOMPUTE_ON, out->detach_segments,
+                               &out->activation_bytes, err);
     out->recomputes = config->recompute == MN_RECOMPUTE_ON;
     if (status == MN_OK && config->recompute == MN_RECOMPUTE_AUTO &&
         kept + 2 * out->activation_bytes > free_bytes / 2) {
         out->recomputes = true;
-        status = measure(config, p, &dry, true, &out->activation_bytes, err);
+        status = measure(config, p, &dry, true, out->detach_segments, &out->activation_bytes, err);
     }
     out->total_bytes = kept + 2 * out->activation_bytes + scratch.most_bytes;
     mn_pool_destroy(dry.pool);

@@ -24,7 +24,9 @@ typedef struct mn_train_batch {
     int n_slices, slices_capacity;
     int32_t *row_tokens, *row_labels;
     float *row_weights;
+    uint8_t *row_roles;
     int64_t n_rows;
+    struct mn_memory_lessons *lessons; /* what compressive memories learn beside, or NULL; borrowed */
 } mn_train_batch;
 
 /* Room for a step of config->batch * accumulate windows (and of the validation's). The caller closes it. */
@@ -39,6 +41,16 @@ mn_status mn_train_batch_fill(mn_train_batch *b, const mn_dataset *data, mn_data
 mn_status mn_train_batch_run(mn_train_batch *b, int first, int n, mn_tape *tape, bool recompute, mn_error *err);
 /* The loss alone. */
 mn_status mn_train_batch_score(mn_train_batch *b, int first, int n, mn_tape *tape, mn_error *err);
+
+/* Appends a document to the pass under way, which is not learnt from: rows of weight 0. For the lessons, which are
+ * asked when the windows' rows stand. */
+mn_status mn_train_batch_add_document(mn_train_batch *b, const int32_t *tokens, int64_t n, mn_error *err);
+
+/* Calls visit for every token of windows [first, first + n) in order: y [n_embd] is the layer's normed input, k
+ * [n_kv_heads, head_dim] its keys before rotation. */
+typedef void mn_train_key_fn(void *arg, const mn_train_window *window, int64_t i, const float *y, const float *k);
+mn_status mn_train_batch_visit_keys(mn_train_batch *b, int first, int n, int layer, mn_tape *tape,
+                                    mn_train_key_fn *visit, void *arg, mn_error *err);
 
 /* Decides whether to recompute, and counts what a step of this configuration takes, by running one over a dry pool. */
 mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters *parameters,

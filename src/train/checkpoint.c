@@ -24,13 +24,14 @@ static void unpack_state(const int64_t in[5 + MN_MAX_SOURCES], mn_train_state *s
     memcpy(s->cursor.n_of_source, in + 5, sizeof s->cursor.n_of_source);
 }
 
-static void put_numbers(mn_gguf_writer *w, const char *key, mn_gguf_type type, const void *data, uint64_t n) {
+static void put_numbers(mn_gguf_writer *w, const char *key, mn_gguf_type type, const void *data, uint64_t n,
+                        uint64_t item_bytes) {
     mn_gguf_put_kv(w, &(mn_gguf_kv){.key = {key, strlen(key)},
                                     .type = MN_GGUF_ARRAY,
                                     .item_type = type,
                                     .n_items = n,
                                     .data = data,
-                                    .bytes = n * 8,
+                                    .bytes = n * item_bytes,
                                     .length_bytes = sizeof(uint64_t)});
 }
 
@@ -58,8 +59,10 @@ static void put_state(mn_gguf_writer *w, const mn_train_state *state, const char
     mn_gguf_put_string(w, "general.type", "checkpoint");
     mn_gguf_put_u32(w, "checkpoint.version", VERSION);
     mn_gguf_put_string(w, "checkpoint.config", config);
-    put_numbers(w, "checkpoint.state", MN_GGUF_I64, counters, sizeof counters / sizeof *counters);
-    put_numbers(w, "checkpoint.times", MN_GGUF_F64, times, 2);
+    put_numbers(w, "checkpoint.state", MN_GGUF_I64, counters, sizeof counters / sizeof *counters, 8);
+    put_numbers(w, "checkpoint.times", MN_GGUF_F64, times, 2, 8);
+    if (state->pool && state->n_pool)
+        put_numbers(w, "checkpoint.pool", MN_GGUF_I32, state->pool, (uint64_t)state->n_pool, sizeof *state->pool);
 }
 
 mn_status mn_checkpoint_save(const char *path, mn_parameters *const *sets, int n_sets, const mn_train_state *state,
@@ -81,6 +84,22 @@ static mn_status get_numbers(const mn_gguf *g, const char *key, mn_gguf_type typ
         return mn_fail(err, MN_ERR_FORMAT, "%s: is no checkpoint of this version: key %s is missing or another.",
                        mn_gguf_path(g), key);
     memcpy(out, kv->data, n * 8);
+    return MN_OK;
+}
+
+/* Tokens mined, where this training keeps some and the file has them. */
+static mn_status get_pool(const mn_gguf *g, mn_train_state *state, mn_error *err) {
+    int32_t *tokens = NULL;
+    size_t n = 0;
+    bool found = false;
+    state->n_pool = 0;
+    if (!state->pool) return MN_OK;
+    MN_TRY(mn_gguf_get_i32s(g, "checkpoint.pool", &tokens, &n, &found, err));
+    if (found && n <= (size_t)state->pool_capacity) {
+        memcpy(state->pool, tokens, n * sizeof *tokens);
+        state->n_pool = (int64_t)n;
+    }
+    free(tokens);
     return MN_OK;
 }
 
@@ -128,6 +147,7 @@ mn_status mn_checkpoint_load(const char *path, mn_parameters *const *sets, int n
     mn_gguf *g;
     MN_TRY(mn_gguf_open(path, &g, err));
     mn_status status = get_state(g, state, err);
+    if (status == MN_OK) status = get_pool(g, state, err);
     for (int i = 0; i < n_sets && status == MN_OK; i++) status = get_set(g, sets[i], err);
     mn_gguf_close(g);
     return status;

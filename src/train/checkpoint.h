@@ -16,6 +16,8 @@ typedef struct mn_train_state {
     double seconds;           /* spent so far, over all runs */
     mn_dataset_cursor cursor; /* in the data */
     double best_validation;   /* loss; 0 before the first */
+    int32_t *pool;            /* tokens mined for a memory (memory_lessons.h); borrowed, NULL: none are kept */
+    int64_t n_pool, pool_capacity;
 } mn_train_state;
 
 /* Writes `path`: what is trained in each of the sets (a model, adapters). config_text is what mn_train_config_write

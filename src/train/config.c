@@ -35,6 +35,8 @@ typedef struct key {
 #define CONFIG(field) offsetof(mn_train_config, field)
 #define GROUP(field) offsetof(mn_train_group, field)
 #define SOURCE(field) offsetof(mn_source_config, field)
+#define MEMORY(field) offsetof(mn_train_config, memory.field)
+#define FIT(field) offsetof(mn_train_config, gate_fit.field)
 #define ROLE(base, role) ((base) + (role) * sizeof(double))
 
 static const key keys[] = {
@@ -75,7 +77,7 @@ static const key keys[] = {
     {"train", "window", KEY_INT, CONFIG(window), "512", 8, INT32_MAX, NULL, "tokens of a training window"},
     {"train", "batch", KEY_INT, CONFIG(batch), "8", 1, 65536, NULL, "windows at once"},
     {"train", "accumulate", KEY_INT, CONFIG(accumulate), "1", 1, 65536, NULL, "batches whose gradients make one step"},
-    {"train", "steps", KEY_INT, CONFIG(steps), "1000", 1, 1e12, NULL, "steps in all"},
+    {"train", "steps", KEY_INT, CONFIG(steps), "1000", 0, 1e12, NULL, "steps in all"},
     {"train", "max-minutes", KEY_NUMBER, CONFIG(max_minutes), "0", 0, 1e6, NULL,
      "stop with a checkpoint after (0: never)"},
     {"train", "seed", KEY_INT, CONFIG(seed), "1", 0, 9e18, NULL, "of weights and data"},
@@ -127,6 +129,54 @@ static const key keys[] = {
      "of a conversation's turns that are not the model's"},
     {"loss", "balance", KEY_NUMBER, CONFIG(balance), "0.01", 0, 100, NULL, "of the auxiliary loss of experts"},
     {"loss", "balance-bias", KEY_BOOL, CONFIG(balance_bias), "false", 0, 0, NULL, "DeepSeek-V3's rule instead of it"},
+
+    {"memory", "segment", KEY_INT, MEMORY(segment), "0", 0, 1 << 24, NULL,
+     "give the model a compressive memory behind segments of so many tokens (0: it has one, or none)"},
+    {"memory", "update", KEY_CHOICE, MEMORY(update), "delta-exact", 0, 0, "linear delta delta-exact", "how it writes"},
+    {"memory", "heads", KEY_TEXT, MEMORY(heads), "", 0, 0, NULL,
+     "query heads that get one, as 0.2 0.1 (LAYER.HEAD; * for all of either, the default)"},
+    {"memory", "mixing-bias", KEY_NUMBER, MEMORY(mixing_bias), "-1", -20, 20, NULL, "where their mixing gates begin"},
+    {"memory", "write-bias", KEY_NUMBER, MEMORY(write_bias), "-2", -20, 20, NULL, "where their write gates begin"},
+    {"memory", "threshold", KEY_NUMBER, MEMORY(threshold), "0.5", 0, 1, NULL,
+     "write gates at or below it count as 0 when the model runs"},
+    {"memory", "hard", KEY_BOOL, MEMORY(hard), "true", 0, 0, NULL,
+     "write a token whole or not at all, without a gradient; gates learn from labels"},
+    {"memory", "detach", KEY_INT, MEMORY(detach), "0", 0, 1 << 24, NULL,
+     "segments that gradients pass before they are cut (0: as many as memory allows)"},
+    {"memory", "labels", KEY_NUMBER, MEMORY(labels), "0.3", 0, 1e3, NULL,
+     "weight of the write gates' loss: values of needles are to be written, other tokens not"},
+    {"memory", "positive", KEY_NUMBER, MEMORY(positive), "4", 0, 1e3, NULL, "in it, weight of all values together"},
+    {"memory", "negative", KEY_NUMBER, MEMORY(negative), "1", 0, 1e3, NULL, "of all other tokens of the documents"},
+    {"memory", "mined", KEY_NUMBER, MEMORY(mined), "2", 0, 1e3, NULL, "of the tokens mined from prose"},
+    {"memory", "hardest", KEY_NUMBER, MEMORY(hardest), "0.5", 0, 1e3, NULL, "of the other tokens that gates like best"},
+    {"memory", "hardest-tokens", KEY_INT, MEMORY(hardest_tokens), "64", 0, 1 << 20, NULL, "how many these are"},
+    {"memory", "prefix", KEY_NUMBER, MEMORY(prefix), "0.75", 0, 1, NULL,
+     "share of documents with a question before which mined tokens are written, as by a long text"},
+    {"memory", "prefix-min", KEY_INT, MEMORY(prefix_min), "2", 1, 1 << 20, NULL, "how many, at least"},
+    {"memory", "prefix-max", KEY_INT, MEMORY(prefix_max), "190", 1, 1 << 20, NULL, "at most"},
+    {"memory", "pool-windows", KEY_INT, MEMORY(pool_windows), "128", 0, 1 << 16, NULL,
+     "mined tokens in each batch, with what they see before them (0: none, and no prefix)"},
+    {"memory", "pool-size", KEY_INT, MEMORY(pool_size), "4096", 1, 1 << 20, NULL, "mined tokens held"},
+    {"memory", "mine-tokens", KEY_INT, MEMORY(mine_tokens), "1m", 1024, 1e12, NULL,
+     "tokens of prose that are looked through for those that gates like best"},
+    {"memory", "mine-steps", KEY_INT, MEMORY(mine_steps), "100", 1, 1e12, NULL, "steps between two such searches"},
+    {"memory", "prose", KEY_TEXT, MEMORY(prose), "", 0, 0, NULL,
+     "texts that hold nothing to write (the paths of the first source)"},
+
+    {"gate-fit", "when", KEY_CHOICE, FIT(when), "never", 0, 0, "never start end both",
+     "fit write gates in closed form before the first step, behind the last, or both"},
+    {"gate-fit", "positives", KEY_INT, FIT(positives), "10000", 10, 1 << 24, NULL, "values of needles in the fit"},
+    {"gate-fit", "negatives", KEY_INT, FIT(negatives), "15000", 0, 1 << 24, NULL, "other tokens of their documents"},
+    {"gate-fit", "prose", KEY_INT, FIT(prose), "5000", 0, 1 << 24, NULL, "tokens of prose, drawn"},
+    {"gate-fit", "mined", KEY_INT, FIT(mined), "12000", 0, 1 << 24, NULL, "tokens of prose, mined in each round"},
+    {"gate-fit", "rounds", KEY_INT, FIT(rounds), "4", 0, 100, NULL, "searches, with a new fit after each"},
+    {"gate-fit", "tokens", KEY_INT, FIT(tokens), "4m", 1024, 1e12, NULL, "tokens of prose that a search looks through"},
+    {"gate-fit", "weight", KEY_NUMBER, FIT(weight), "2", 0, 1e6, NULL, "of a positive; a negative weighs 1"},
+    {"gate-fit", "l2", KEY_NUMBER, FIT(l2), "0.3", 1e-6, 1e6, NULL, "penalty of the weights' squares"},
+    {"gate-fit", "sharpen", KEY_NUMBER, FIT(sharpen), "4", 0.01, 1000, NULL,
+     "factor of the fitted gate, so that a write is all or nothing"},
+    {"gate-fit", "recall", KEY_NUMBER, FIT(recall), "0.998", 0, 1, NULL,
+     "share of the values that the gate, shifted, still writes"},
 
     {"group", "match", KEY_TEXT, GROUP(match), "", 0, 0, NULL, "tensor names with wildcards: *_conv.* *_norm.*"},
     {"group", "rate", KEY_NUMBER, GROUP(rate), "-1", 0, 10, NULL, "learning rate (the training's)"},
@@ -273,7 +323,7 @@ static void set_standard(mn_train_config *c, const char *section, void *base) {
 }
 
 void mn_train_config_init(mn_train_config *c) {
-    static const char *const sections[] = {"model", "positions", "train", "lora", "loss"};
+    static const char *const sections[] = {"model", "positions", "train", "lora", "loss", "memory", "gate-fit"};
     *c = (mn_train_config){.arena = MN_ARENA_INIT};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) set_standard(c, sections[i], c);
 }
@@ -319,6 +369,7 @@ static mn_status no_such_key(const char *section, const char *name, mn_error *er
 static mn_status no_such_section(const char *section, mn_error *err) {
     return mn_fail(err, MN_ERR_ARGUMENT,
                    "there is no section [%s]; known: [model] [positions] [train] [lora] [loss] "
+                   "[memory] [gate-fit] "
                    "[group NAME] [source NAME].",
                    section);
 }
@@ -463,6 +514,17 @@ mn_status mn_train_config_set(mn_train_config *c, const char *assignment, mn_err
     return set(c, section, name, equals + 1, false, err);
 }
 
+static mn_status check_memory(const mn_train_config *c, mn_error *err) {
+    const mn_memory_config *m = &c->memory;
+    if (m->prefix_max < m->prefix_min)
+        return mn_fail(err, MN_ERR_ARGUMENT, "memory.prefix-min is %lld, above memory.prefix-max, %lld.",
+                       (long long)m->prefix_min, (long long)m->prefix_max);
+    if (c->lora_rank && (m->segment || c->gate_fit.when))
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "a memory's gates are weights of the model, which adapters leave alone: lora.rank is to be 0.");
+    return MN_OK;
+}
+
 static mn_status check_source(const mn_source_config *s, mn_error *err) {
     if (!s->paths) return mn_fail(err, MN_ERR_ARGUMENT, "[source %s] needs paths.", s->name);
     if (s->max_keys < s->min_keys || s->max_hops < s->min_hops)
@@ -487,13 +549,13 @@ mn_status mn_train_config_check(const mn_train_config *c, mn_error *err) {
                        MN_KEY_TEXT_BYTES - 1);
     if (c->lora_rank && !c->from) return mn_fail(err, MN_ERR_ARGUMENT, "adapters need a model: [model] from.");
     if (c->n_sources == 0) return mn_fail(err, MN_ERR_ARGUMENT, "there is no [source NAME] to learn from.");
-    if (c->warmup > c->steps)
+    if (c->warmup > c->steps && c->steps > 0)
         return mn_fail(err, MN_ERR_ARGUMENT, "train.warmup is %lld of %lld steps.", (long long)c->warmup,
                        (long long)c->steps);
     for (int i = 0; i < c->n_groups; i++)
         if (!c->groups[i].match) return mn_fail(err, MN_ERR_ARGUMENT, "[group %s] needs match.", c->groups[i].name);
     for (int i = 0; i < c->n_sources; i++) MN_TRY(check_source(&c->sources[i], err));
-    return MN_OK;
+    return check_memory(c, err);
 }
 
 bool mn_train_next_path(const char **list, char *out, size_t bytes) {
@@ -556,6 +618,8 @@ static void write_section(const char *kind, const char *name, const void *base, 
 static bool is_fixed(const key *k) {
     static const char *const free[] = {"name", "ask-template", "merge"};
     if (!strcmp(k->section, "train")) return !strcmp(k->name, "window") || !strcmp(k->name, "optimiser");
+    if (!strcmp(k->section, "memory"))
+        return !strcmp(k->name, "segment") || !strcmp(k->name, "update") || !strcmp(k->name, "heads");
     if (strcmp(k->section, "model") && strcmp(k->section, "positions") && strcmp(k->section, "lora")) return false;
     for (size_t i = 0; i < sizeof free / sizeof *free; i++)
         if (!strcmp(k->name, free[i])) return false;
@@ -612,7 +676,7 @@ mn_status mn_train_config_same(const mn_train_config *c, const char *text, mn_er
 }
 
 void mn_train_config_write(const mn_train_config *c, mn_strbuf *out) {
-    static const char *const sections[] = {"model", "positions", "train", "lora", "loss"};
+    static const char *const sections[] = {"model", "positions", "train", "lora", "loss", "memory", "gate-fit"};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) write_section(sections[i], NULL, c, out);
     for (int i = 0; i < c->n_groups; i++) write_section("group", c->groups[i].name, &c->groups[i], out);
     for (int i = 0; i < c->n_sources; i++) write_section("source", c->sources[i].name, &c->sources[i], out);

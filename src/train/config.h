@@ -5,6 +5,8 @@
  *     [train]                 window, batch, steps, optimiser, rates, checkpoints
  *     [lora]                  rank > 0: only adapters are trained
  *     [loss]                  what a token weighs, by what it is for; balance of experts
+ *     [memory]                compressive memories: given to a model, and how they learn what to write
+ *     [gate-fit]              write gates fitted by themselves, before the first step or behind the last
  *     [group NAME]            tensors that match a pattern get a rate, a decay, an optimiser of their own
  *     [source NAME]           texts, or needles in a haystack of texts, and their share
  *
@@ -44,6 +46,34 @@ typedef struct mn_source_config {
     double role_weights[MN_ROLE_COUNT]; /* < 0: the [loss] section's */
 } mn_source_config;
 
+/* [memory]: shape of a new one, and lessons (memory_lessons.h). */
+typedef struct mn_memory_config {
+    int64_t segment; /* tokens; 0: the model's own memory, if it has one */
+    int update;      /* mn_infini_rule */
+    const char *heads, *prose;
+    double mixing_bias, write_bias, threshold;
+    bool hard;
+    int64_t detach;
+    double labels, positive, negative, mined, hardest; /* weights in the loss */
+    int64_t hardest_tokens;
+    double prefix; /* share of the documents with a question that have one */
+    int64_t prefix_min, prefix_max, pool_windows, pool_size, mine_tokens, mine_steps;
+} mn_memory_config;
+
+typedef enum mn_gate_fit_when {
+    MN_GATE_FIT_NEVER,
+    MN_GATE_FIT_START,
+    MN_GATE_FIT_END,
+    MN_GATE_FIT_BOTH
+} mn_gate_fit_when;
+
+/* [gate-fit], see gate_fit.h. */
+typedef struct mn_gate_fit_config {
+    int when;
+    int64_t positives, negatives, prose, mined, rounds, tokens;
+    double weight, l2, sharpen, recall;
+} mn_gate_fit_config;
+
 typedef struct mn_train_config {
     /* [model] */
     const char *from, *vocab_from, *arch, *name, *ask_template;
@@ -72,6 +102,8 @@ typedef struct mn_train_config {
     double role_weights[MN_ROLE_COUNT];
     double balance;
     bool balance_bias; /* DeepSeek-V3's rule instead of a loss */
+    mn_memory_config memory;
+    mn_gate_fit_config gate_fit;
     /* [group ...], [source ...] */
     mn_train_group groups[MN_MAX_GROUPS];
     int n_groups;
@@ -101,6 +133,10 @@ void mn_train_config_write(const mn_train_config *config, mn_strbuf *out);
 /* Opens the sources that the configuration names. The tokenizer and template are borrowed. The caller closes *out. */
 mn_status mn_dataset_configure(const mn_train_config *config, const mn_tokenizer *tokenizer,
                                const mn_chat_template *chat_template, mn_dataset *out, mn_error *err);
+/* The texts that compressive memories should not write: memory.prose, or those of the first source; as a data set of
+ * that source alone, windows of the same length. */
+mn_status mn_dataset_configure_prose(const mn_train_config *config, const mn_tokenizer *tokenizer,
+                                     const mn_chat_template *chat_template, mn_dataset *out, mn_error *err);
 /* Keys, defaults and what they mean, as text for --help. */
 void mn_train_config_help(mn_strbuf *out);
 void mn_train_config_release(mn_train_config *config);

@@ -64,3 +64,17 @@ mn_status mn_dataset_configure(const mn_train_config *c, const mn_tokenizer *tok
     }
     return MN_OK;
 }
+
+mn_status mn_dataset_configure_prose(const mn_train_config *c, const mn_tokenizer *tokenizer,
+                                     const mn_chat_template *chat_template, mn_dataset *out, mn_error *err) {
+    mn_source_config prose = {.name = "prose", .paths = c->memory.prose ? c->memory.prose : c->sources[0].paths};
+    prose.weight = 1;
+    *out = (mn_dataset){.tokenizer = tokenizer,
+                        .chat_template = chat_template,
+                        .seed = (uint64_t)c->seed,
+                        .n_ctx = c->window,
+                        .validation_share = c->validation_share};
+    MN_TRY(open_source(c, &prose, &out->sources[0], err));
+    out->n_sources = 1;
+    return mn_dataset_check(out, err);
+}

@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "model/gguf_random.h"
 #include "tokenizer/sentencepiece.h"
+#include "train/memory_file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -176,7 +177,8 @@ mn_status mn_positions_changes(const mn_train_config *c, const mn_config *model,
     bool scales = *scaling && strcmp(scaling, "none");
     double base = c->rope_freq_base, d = model->rope.n_rot;
     double factor = c->rope_scale > 0 ? c->rope_scale : MN_MAX((double)c->window / (double)trained_window(c, model), 1);
-    if (!scales && base <= 0 && c->window > MN_MAX(model->n_ctx_train, c->rope_orig_ctx))
+    int64_t reach = model->infini.segment ? MN_MIN(c->window, model->infini.segment) : c->window;
+    if (!scales && base <= 0 && reach > MN_MAX(model->n_ctx_train, c->rope_orig_ctx))
         return refuse_window(c, model, err);
     if (scales && strcmp(scaling, "yarn") && strcmp(scaling, "linear") && strcmp(scaling, "ntk"))
         return mn_fail(err, MN_ERR_ARGUMENT,
@@ -237,12 +239,36 @@ static mn_status extend(const mn_train_config *c, const mn_gguf *in, const char 
     return mn_model_file_write(in, path, &changes, types, MN_F32, pool, err);
 }
 
-mn_status mn_start_model_write(const mn_train_config *c, const char *path, mn_pool *pool, mn_error *err) {
+/* The model at `from` with the memory that the configuration asks for. */
+static mn_status give_memory(const mn_train_config *c, const char *from, const char *path, mn_error *err) {
     mn_gguf *in;
-    if (!c->from) return write_new(c, path, pool, err);
-    MN_TRY(mn_gguf_open(c->from, &in, err));
+    mn_memory_start m = {
+        c->memory.segment,           (mn_infini_rule)c->memory.update, c->memory.heads, (float)c->memory.mixing_bias,
+        (float)c->memory.write_bias, (float)c->memory.threshold};
+    MN_TRY(mn_gguf_open(from, &in, err));
+    mn_status status = mn_memory_file_write(in, path, &m, err);
+    mn_gguf_close(in);
+    return status;
+}
+
+static mn_status write_extended(const mn_train_config *c, const char *from, const char *path, mn_pool *pool,
+                                mn_error *err) {
+    mn_gguf *in;
+    MN_TRY(mn_gguf_open(from, &in, err));
     mn_status status = extend(c, in, path, pool, err);
     mn_gguf_close(in);
+    return status;
+}
+
+mn_status mn_start_model_write(const mn_train_config *c, const char *path, mn_pool *pool, mn_error *err) {
+    char before[4400];
+    snprintf(before, sizeof before, "%.4300s.plain", path);
+    if (c->memory.segment == 0)
+        return c->from ? write_extended(c, c->from, path, pool, err) : write_new(c, path, pool, err);
+    mn_status status = c->from ? give_memory(c, c->from, before, err) : write_new(c, before, pool, err);
+    if (status == MN_OK)
+        status = c->from ? write_extended(c, before, path, pool, err) : give_memory(c, before, path, err);
+    unlink(before);
     return status;
 }
 

@@ -22,6 +22,7 @@ static const struct {
     {"step", offsetof(mn_run_line, step), true},
     {"tokens", offsetof(mn_run_line, n_tokens), true},
     {"loss", offsetof(mn_run_line, loss), false},
+    {"gates", offsetof(mn_run_line, gates), false},
     {"validation", offsetof(mn_run_line, validation), false},
     {"rate", offsetof(mn_run_line, rate), false},
     {"gradient_norm", offsetof(mn_run_line, norm), false},

@@ -14,6 +14,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+static bool is_dry(const mn_tape *t) { return mn_pool_is_dry(t->compute->pool); }
+
 /* All documents of a step attend alike. */
 static const mn_attn_spec *spec_of(const mn_step *s) { return &s->slices[0].sequence->attn; }
 
@@ -34,6 +36,7 @@ static mn_status spread_labels(const mn_tape *t, const mn_step *s, int layer, in
     out->labels = mn_tape_floats(t, s->n_rows * n_kv_heads);
     out->weights = mn_tape_floats(t, s->n_rows * n_kv_heads);
     if (!out->labels || !out->weights) return mn_no_scratch(err);
+    if (is_dry(t)) return MN_OK;
     for (int h = 0; h < n_kv_heads; h++) {
         bool writes = mn_memory_writes(s->model, layer, h);
         for (int64_t r = 0; r < s->n_rows; r++) {
@@ -73,8 +76,6 @@ typedef struct document {
     float *q, *k, *v, *gates, *mem, *d_mem;
     float *d_q, *d_k, *d_v, *d_gates;
 } document;
-
-static bool is_dry(const mn_tape *t) { return mn_pool_is_dry(t->compute->pool); }
 
 /* Rows of x, n floats each, with a gap of d->n rows in them. */
 static void open_gap(const document *d, float *out, const float *x, int64_t n) {
@@ -303,6 +304,7 @@ static mn_status weigh_hardest(const mn_tape *t, const mn_step *s, const mn_infi
     if (n_hardest <= 0 || !(t->memory.hardest_weight > 0)) return MN_OK;
     hard_row *list = mn_arena_alloc(t->compute->scratch, (size_t)s->n_rows, sizeof *list);
     if (!list) return mn_no_scratch(err);
+    if (is_dry(t)) return MN_OK;
     for (int h = 0; h < n_kv; h++) {
         int64_t n = 0;
         for (int64_t i = h; i < s->n_rows * n_kv; i += n_kv) {

@@ -8,6 +8,7 @@
 #include "mlp/router_backward.h"
 #include "train/clip.h"
 #include "train/lora_merge.h"
+#include "train/memory_training.h"
 #include "train/model_file.h"
 #include "train/muon.h"
 #include "train/run_card.h"
@@ -41,6 +42,7 @@ struct mn_trainer {
     mn_dataset data, held_out;
     mn_train_batch batch;
     mn_tape tape;
+    mn_memory_training memory;
     mn_train_plan plan;
     mn_train_state state;
     mn_run_log log;
@@ -135,7 +137,11 @@ static mn_status take_up(mn_trainer *t, mn_error *err) {
     char path[PATH_BYTES];
     t->state = (mn_train_state){.cursor.source = -1};
     path_in(t, "checkpoint.gguf", path);
+    mn_memory_pool *pool = &t->memory.lessons.pool;
+    t->state.pool = pool->tokens;
+    t->state.pool_capacity = pool->size * pool->context;
     if (exists(path)) MN_TRY(mn_checkpoint_load(path, t->sets, t->n_sets, &t->state, err));
+    if (pool->tokens) pool->n = t->state.n_pool / pool->context;
     t->begun = mn_clock_seconds() - t->state.seconds;
     MN_TRY(mn_run_log_open(t->folder, t->state.step, &t->log, err));
     t->log.title = t->config.name ? t->config.name : "Training";
@@ -170,6 +176,9 @@ static mn_status open_all(mn_trainer *t, mn_error *err) {
     if (t->config.balance_bias && n_visits(t) &&
         !(t->tape.visits = calloc((size_t)n_visits(t), sizeof *t->tape.visits)))
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the visits of experts.");
+    t->tape.memory.detach_segments = t->plan.detach_segments;
+    MN_TRY(mn_memory_training_open(&t->config, &t->data, t->tokenizer, t->chat_template, &t->batch, &t->tape,
+                                   &t->memory, err));
     MN_TRY(take_up(t, err));
     return keep_config(t, err);
 }
@@ -191,6 +200,7 @@ void mn_trainer_close(mn_trainer *t) {
     if (!t) return;
     mn_run_log_close(&t->log);
     free(t->tape.visits);
+    mn_memory_training_close(&t->memory);
     mn_tape_close(&t->tape);
     mn_train_batch_close(&t->batch);
     mn_dataset_close(&t->data);
@@ -208,6 +218,10 @@ void mn_trainer_close(mn_trainer *t) {
 const mn_train_plan *mn_trainer_plan(const mn_trainer *t) { return &t->plan; }
 const mn_train_state *mn_trainer_state(const mn_trainer *t) { return &t->state; }
 const mn_run_log *mn_trainer_log(const mn_trainer *t) { return &t->log; }
+const mn_gate_fit_report *mn_trainer_gate_fits(const mn_trainer *t, int *n) {
+    *n = t->memory.n_reports;
+    return t->memory.reports;
+}
 const char *mn_trainer_folder(const mn_trainer *t) { return t->folder; }
 bool mn_trainer_is_done(const mn_trainer *t) { return t->state.step >= t->config.steps; }
 void mn_trainer_set_peak(mn_trainer *t, double flops_per_s) { t->peak_flops = flops_per_s; }
@@ -231,6 +245,7 @@ static mn_status differentiate(mn_trainer *t, double *loss, mn_error *err) {
         return mn_fail(err, MN_ERR_ARGUMENT, "step %lld holds no token that counts: all weights of its loss are 0.",
                        (long long)t->state.step + 1);
     t->tape.loss = (mn_loss){0};
+    t->tape.memory.loss = 0;
     t->tape.balance = t->config.balance_bias ? 0 : t->config.balance;
     if (t->tape.visits) memset(t->tape.visits, 0, (size_t)n_visits(t) * sizeof *t->tape.visits);
     for (int64_t i = 0; i < t->config.accumulate; i++)
@@ -335,8 +350,9 @@ mn_status mn_trainer_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
     const mn_train_config *c = &t->config;
     mn_schedule schedule = {(mn_decay_kind)c->schedule, c->steps, c->warmup, c->decay_share, c->min_rate};
     double started = mn_clock_seconds(), factor = mn_schedule_factor(&schedule, t->state.step);
-    *line = (mn_run_line){.loss = NAN, .validation = NAN, .rate = factor, .norm = NAN, .peak_share = NAN};
+    *line = (mn_run_line){.loss = NAN, .gates = NAN, .validation = NAN, .rate = factor, .norm = NAN, .peak_share = NAN};
     mn_dataset_cursor before = t->state.cursor;
+    MN_TRY(mn_memory_training_before(&t->memory, t->state.step, err));
     mn_status status = differentiate(t, &line->loss, err);
     if (status == MN_OK) status = gradient_norm(t, &line->norm, err);
     if (status == MN_OK && !(isfinite(line->loss) && isfinite(line->norm))) status = refuse_nan(t, line->loss, err);
@@ -349,6 +365,7 @@ mn_status mn_trainer_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
     t->state.step++;
     t->state.n_tokens += t->batch.n_tokens;
     line->step = t->state.step;
+    if (t->memory.teaches) line->gates = t->tape.memory.loss;
     line->n_tokens = t->state.n_tokens;
     line->tokens_per_s = (double)t->batch.n_tokens / seconds;
     if (t->peak_flops > 0) line->peak_share = line->tokens_per_s * t->plan.flops_per_token / t->peak_flops;
@@ -358,6 +375,7 @@ mn_status mn_trainer_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
 mn_status mn_trainer_save(mn_trainer *t, mn_error *err) {
     char path[PATH_BYTES];
     t->state.seconds = mn_clock_seconds() - t->begun;
+    t->state.n_pool = t->memory.lessons.pool.n * t->memory.lessons.pool.context;
     MN_TRY(mn_checkpoint_save(path_in(t, "checkpoint.gguf", path), t->sets, t->n_sets, &t->state, t->config_text.data,
                               err));
     return mn_run_log_draw(&t->log, err);
@@ -374,6 +392,7 @@ mn_status mn_trainer_finish(mn_trainer *t, mn_error *err) {
     mn_key_changes changes = {0};
     mn_dtype type;
     char path[PATH_BYTES];
+    MN_TRY(mn_memory_training_finish(&t->memory, err));
     MN_TRY(type_of_output(&t->config, &type, err));
     mn_run_card_keys(&t->config, &t->parameters.model, &t->state, &changes);
     if (!t->config.lora_rank)

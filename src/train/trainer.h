@@ -17,13 +17,16 @@ void mn_trainer_close(mn_trainer *trainer);
 typedef struct mn_train_plan {
     int64_t n_params, n_trained;
     size_t weights_bytes, optimiser_bytes, activation_bytes, cache_bytes,
-        total_bytes;        /* gradients with what they are of */
-    bool recomputes;        /* activations are made again in the backward pass */
-    double flops_per_token; /* of forward and backward: 6 for each parameter that a token uses, and attention */
+        total_bytes;         /* gradients with what they are of */
+    int64_t detach_segments; /* of a compressive memory that gradients pass; 0: all */
+    bool recomputes;         /* activations are made again in the backward pass */
+    double flops_per_token;  /* of forward and backward: 6 for each parameter that a token uses, and attention */
 } mn_train_plan;
 const mn_train_plan *mn_trainer_plan(const mn_trainer *trainer);
 const mn_train_state *mn_trainer_state(const mn_trainer *trainer);
 const mn_run_log *mn_trainer_log(const mn_trainer *trainer);
+/* What fits of write gates came to so far, *n of them. */
+const struct mn_gate_fit_report *mn_trainer_gate_fits(const mn_trainer *trainer, int *n);
 const char *mn_trainer_folder(const mn_trainer *trainer);
 
 /* One step of the optimiser. *line gets its figures, with the validation loss when one is due; it goes into the log. A

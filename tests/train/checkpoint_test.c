@@ -77,7 +77,7 @@ static void test_restored_equals_saved(void **state) {
     mn_train_config c;
     mn_parameters a, b;
     mn_error err;
-    mn_train_state s = {7, 1234567, 3.25, {9, {4, 5}, 17, 1}, 2.5}, t = {0};
+    mn_train_state s = {7, 1234567, 3.25, {9, {4, 5}, 17, 1}, 2.5, NULL, 0, 0}, t = {0};
     char *text, path[512];
     mn_train_config_init(&c);
     snprintf(path, sizeof path, "%s", temp_path("checkpoint.gguf"));

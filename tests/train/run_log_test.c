@@ -10,6 +10,7 @@ static mn_run_line line_of(int64_t step) {
     return (mn_run_line){.step = step,
                          .n_tokens = step * 4096,
                          .loss = 5.0 / (double)step,
+                         .gates = 2.0 / (double)step,
                          .validation = step % 10 ? NAN : 5.1 / (double)step,
                          .rate = 1,
                          .norm = NAN,

@@ -179,11 +179,11 @@ static void prefixes(void **state) {
     static lesson l;
     open_memory(&f, "*", MN_INFINI_DELTA_EXACT, 0.5f, 1);
     give_lesson(&f, &l);
-    double with = tape_score(&f);
+    double with = tape_differentiate(&f, false);
     for (int i = 0; i < 3; i++) l.prefixes[i].n = 0;
-    double emptied = tape_score(&f);
+    double emptied = tape_differentiate(&f, false);
     f.tape.memory.prefixes = NULL;
-    assert_true(tape_score(&f) == emptied);
+    assert_true(tape_differentiate(&f, false) == emptied);
     assert_true(fabs(with - emptied) > 1e-5);
     tape_close(&f);
 }
