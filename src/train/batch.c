@@ -116,7 +116,6 @@ static mn_status next_sequence(mn_train_batch *b, int i, mn_error *err) {
     mn_sequence *s = &b->sequences[i];
     s->n_tokens = 0;
     if (s->state) memset(s->state, 0, s->state_bytes);
-    mn_sequence_drop_after(s, 0);
     return MN_OK;
 }
 
@@ -133,9 +132,12 @@ static mn_status new_slice(mn_train_batch *b, mn_error *err) {
     return MN_OK;
 }
 
-/* Every slice's, when the list of them has stopped moving. */
+/* Every slice's, when the list of them has stopped moving. Memory that documents of earlier steps took for their caches
+ * and these do not need goes back; the rest is used again. */
 static void name_sequences(mn_train_batch *b) {
     for (int i = 0; i < b->n_slices; i++) b->slices[i].sequence = &b->sequences[i];
+    for (int i = 0; i < b->n_sequences; i++)
+        mn_sequence_drop_after(&b->sequences[i], i < b->n_slices ? b->slices[i].n_rows : 0);
 }
 
 /* Rows of windows [first, first + n), padding left out; each document is a slice. */

@@ -3,14 +3,12 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "kernels/kernels.h"
-#include "train/adamw.h"
 #include "train/batch.h"
 #include "mlp/router_backward.h"
-#include "train/clip.h"
 #include "train/lora_merge.h"
 #include "train/memory_training.h"
 #include "train/model_file.h"
-#include "train/muon.h"
+#include "train/optimise.h"
 #include "train/run_card.h"
 #include "train/schedule.h"
 #include "train/tape.h"
@@ -31,12 +29,11 @@ struct mn_trainer {
     bool resumes; /* the folder holds this training, begun earlier */
     mn_strbuf config_text;
     mn_pool *pool;
-    mn_arena scratch;
+    mn_arena scratch, *alone; /* alone: [threads] */
     mn_compute compute;
     mn_parameters parameters, adapters;
     mn_adapter adapter;
-    mn_parameters *sets[2]; /* the two, as far as they are trained */
-    int n_sets;
+    mn_parameter_sets trained; /* the two, as far as they are trained */
     mn_tokenizer *tokenizer;
     mn_chat_template *chat_template;
     mn_dataset data, held_out;
@@ -99,6 +96,9 @@ static mn_status open_compute(mn_trainer *t, mn_error *err) {
     mn_cpu_level level;
     MN_TRY(mn_cpu_choose(&level, err));
     MN_TRY(mn_pool_create((int)t->config.threads, &t->pool, err));
+    int n_threads = mn_pool_threads(t->pool);
+    t->alone = calloc((size_t)n_threads, sizeof *t->alone); /* zeros are empty arenas */
+    if (!t->alone) return mn_fail(err, MN_ERR_MEMORY, "no memory for the scratch of %d threads.", n_threads);
     t->compute = (mn_compute){mn_kernels_get(level), t->pool, &t->scratch, t->config.exact};
     return MN_OK;
 }
@@ -108,7 +108,7 @@ static mn_status open_adapters(mn_trainer *t, mn_error *err) {
     path_in(t, "adapters.gguf", path);
     if (!t->resumes || !exists(path)) MN_TRY(mn_start_adapters_write(&t->config, &t->parameters.model, path, err));
     MN_TRY(mn_parameters_open_adapters(path, &t->config, &t->adapters, err));
-    t->sets[t->n_sets++] = &t->adapters;
+    t->trained.sets[t->trained.n++] = &t->adapters;
     return mn_adapter_attach(t->adapters.gguf, 1, &t->parameters.model, &t->adapter, err);
 }
 
@@ -120,7 +120,7 @@ static mn_status open_model(mn_trainer *t, mn_error *err) {
         MN_TRY(mn_parameters_open(path, &t->config, &t->parameters, err));
     else
         MN_TRY(mn_parameters_open_frozen(path, &t->parameters, err));
-    t->sets[t->n_sets++] = &t->parameters;
+    t->trained.sets[t->trained.n++] = &t->parameters;
     if (t->config.lora_rank) MN_TRY(open_adapters(t, err));
     return mn_tokenizer_create(t->parameters.model.gguf, &t->tokenizer, err);
 }
@@ -140,7 +140,7 @@ static mn_status take_up(mn_trainer *t, mn_error *err) {
     mn_memory_pool *pool = &t->memory.lessons.pool;
     t->state.pool = pool->tokens;
     t->state.pool_capacity = pool->size * pool->context;
-    if (exists(path)) MN_TRY(mn_checkpoint_load(path, t->sets, t->n_sets, &t->state, err));
+    if (exists(path)) MN_TRY(mn_checkpoint_load(path, t->trained.sets, t->trained.n, &t->state, err));
     if (pool->tokens) pool->n = t->state.n_pool / pool->context;
     t->begun = mn_clock_seconds() - t->state.seconds;
     MN_TRY(mn_run_log_open(t->folder, t->state.step, &t->log, err));
@@ -209,6 +209,8 @@ void mn_trainer_close(mn_trainer *t) {
     if (t->adapter.gguf) mn_arena_release(&t->adapter.arena); /* its file is the adapters' */
     mn_parameters_close(&t->adapters);
     mn_parameters_close(&t->parameters);
+    for (int i = 0; t->alone && i < mn_pool_threads(t->pool); i++) mn_arena_release(&t->alone[i]);
+    free(t->alone);
     mn_pool_destroy(t->pool);
     mn_arena_release(&t->scratch);
     mn_strbuf_release(&t->config_text);
@@ -239,7 +241,7 @@ static void balance_experts(mn_trainer *t) {
 /* Forward and backward of all batches of a step; gradients are those of the mean loss over all their weights. */
 static mn_status differentiate(mn_trainer *t, double *loss, mn_error *err) {
     mn_train_batch *b = &t->batch;
-    for (int i = 0; i < t->n_sets; i++) mn_parameters_clear_gradients(t->sets[i]);
+    for (int i = 0; i < t->trained.n; i++) mn_parameters_clear_gradients(t->trained.sets[i]);
     MN_TRY(mn_train_batch_fill(b, &t->data, &t->state.cursor, (int)(t->config.batch * t->config.accumulate), err));
     if (!(b->sum_weights > 0))
         return mn_fail(err, MN_ERR_ARGUMENT, "step %lld holds no token that counts: all weights of its loss are 0.",
@@ -255,17 +257,6 @@ static mn_status differentiate(mn_trainer *t, double *loss, mn_error *err) {
     return MN_OK;
 }
 
-static mn_status gradient_norm(mn_trainer *t, double *norm, mn_error *err) {
-    double sum = 0;
-    for (int set = 0; set < t->n_sets; set++)
-        for (int64_t i = 0; i < t->sets[set]->n_items; i++) {
-            const mn_parameter *p = &t->sets[set]->items[i];
-            if (!p->frozen) MN_TRY(mn_sum_squares(&t->compute, p->gradients, p->n_in * p->n_out, &sum, err));
-        }
-    *norm = sqrt(sum);
-    return MN_OK;
-}
-
 static bool all_finite(const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(x[i])) return false;
@@ -274,9 +265,9 @@ static bool all_finite(const float *x, int64_t n) {
 
 /* Names what went wrong first. */
 static mn_status refuse_nan(const mn_trainer *t, double loss, mn_error *err) {
-    for (int set = 0; set < t->n_sets; set++)
-        for (int64_t i = 0; i < t->sets[set]->n_items; i++) {
-            const mn_parameter *p = &t->sets[set]->items[i];
+    for (int set = 0; set < t->trained.n; set++)
+        for (int64_t i = 0; i < t->trained.sets[set]->n_items; i++) {
+            const mn_parameter *p = &t->trained.sets[set]->items[i];
             bool weights = all_finite(p->weights, p->n_in * p->n_out);
             if (weights && all_finite(p->gradients, p->n_in * p->n_out)) continue;
             return mn_fail(
@@ -287,33 +278,6 @@ static mn_status refuse_nan(const mn_trainer *t, double loss, mn_error *err) {
         }
     return mn_fail(err, MN_ERR_FORMAT, "step %lld: the loss is %g; use a lower rate.", (long long)t->state.step + 1,
                    loss);
-}
-
-static mn_status move(mn_trainer *t, const mn_parameter *p, double factor, double scale, mn_error *err) {
-    const mn_train_config *c = &t->config;
-    int64_t n = p->n_in * p->n_out;
-    if (p->optimiser == MN_OPTIMISER_MUON) {
-        mn_muon m = {.rate = p->rate * factor, .decay = p->decay, .momentum = c->momentum, .scale = scale};
-        return mn_muon_step(&t->compute, &m, p->weights, p->moments[0], p->gradients, p->n_out, p->n_in, err);
-    }
-    mn_adamw a = {.rate = p->rate * factor,
-                  .decay = p->decay,
-                  .beta1 = c->beta1,
-                  .beta2 = c->beta2,
-                  .epsilon = c->epsilon,
-                  .scale = scale,
-                  .step = t->state.step + 1};
-    mn_adamw_step(&t->compute, &a, p->weights, p->moments[0], p->moments[1], p->gradients, n);
-    return MN_OK;
-}
-
-static mn_status optimise(mn_trainer *t, double factor, double norm, mn_error *err) {
-    double scale = mn_clip_factor(norm, t->config.clip);
-    for (int set = 0; set < t->n_sets; set++)
-        for (int64_t i = 0; i < t->sets[set]->n_items; i++)
-            if (!t->sets[set]->items[i].frozen) MN_TRY(move(t, &t->sets[set]->items[i], factor, scale, err));
-    balance_experts(t);
-    return MN_OK;
 }
 
 mn_status mn_trainer_validate(mn_trainer *t, double *loss, mn_error *err) {
@@ -354,13 +318,14 @@ mn_status mn_trainer_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
     mn_dataset_cursor before = t->state.cursor;
     MN_TRY(mn_memory_training_before(&t->memory, t->state.step, err));
     mn_status status = differentiate(t, &line->loss, err);
-    if (status == MN_OK) status = gradient_norm(t, &line->norm, err);
+    if (status == MN_OK) status = mn_gradient_norm(&t->compute, t->alone, &t->trained, &line->norm, err);
     if (status == MN_OK && !(isfinite(line->loss) && isfinite(line->norm))) status = refuse_nan(t, line->loss, err);
     if (status != MN_OK) {
         t->state.cursor = before;
         return status;
     }
-    MN_TRY(optimise(t, factor, line->norm, err));
+    MN_TRY(mn_optimise(&t->compute, t->alone, c, &t->trained, factor, line->norm, t->state.step + 1, err));
+    balance_experts(t);
     double seconds = mn_clock_seconds() - started;
     t->state.step++;
     t->state.n_tokens += t->batch.n_tokens;
@@ -376,8 +341,8 @@ mn_status mn_trainer_save(mn_trainer *t, mn_error *err) {
     char path[PATH_BYTES];
     t->state.seconds = mn_clock_seconds() - t->begun;
     t->state.n_pool = t->memory.lessons.pool.n * t->memory.lessons.pool.context;
-    MN_TRY(mn_checkpoint_save(path_in(t, "checkpoint.gguf", path), t->sets, t->n_sets, &t->state, t->config_text.data,
-                              err));
+    MN_TRY(mn_checkpoint_save(path_in(t, "checkpoint.gguf", path), t->trained.sets, t->trained.n, &t->state,
+                              t->config_text.data, err));
     return mn_run_log_draw(&t->log, err);
 }
 
