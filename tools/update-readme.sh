@@ -33,6 +33,6 @@ put() {
 if $positions; then
     "$here/tools/recipe-table.sh" "$mnemo" | put "$here/README.md" positions
 else
-    "$mnemo" info --techniques | sed 's#](src/#](../../src/#g; s#](tests/#](../../tests/#g' |
+    env -u COLUMNS "$mnemo" info --techniques | sed 's#](src/#](../../src/#g; s#](tests/#](../../tests/#g' |
         put "$here/docs/techniques/README.md" techniques
 fi

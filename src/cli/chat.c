@@ -1,5 +1,6 @@
 /* mnemo chat: talk. */
 #include "base/file.h"
+#include "cli/terminal.h"
 #include "cli/chat.h"
 #include "cli/answer.h"
 #include "cli/prompt_options.h"
@@ -89,9 +90,8 @@ static mn_status prefill(chat *c, const mn_tokens *tokens, mn_error *err) {
 static void print_ending(const chat *c, const mn_generated *generated) {
     mn_ending_text buf;
     const char *ending = mn_answer_ending(generated, mn_session_n_ctx(c->session), buf);
-    if (ending) fprintf(stderr, "mnemo: %s\n", ending);
-    if (generated->finish == MN_FINISH_WINDOW)
-        fputs("mnemo: /ctx lists what fills it, /drop and /undo make room\n", stderr);
+    if (ending) mn_say("mnemo: %s", ending);
+    if (generated->finish == MN_FINISH_WINDOW) mn_say("mnemo: /ctx lists what fills it, /drop and /undo make room");
 }
 
 static mn_status generate(chat *c, const mn_tokens *tokens, mn_error *err) {
@@ -178,7 +178,7 @@ static bool talk(chat *c) {
     for (char *line; !c->done && (line = next_line(terminal, &whole)); free(line)) {
         if (take_line(c, line, whole, &err) == MN_OK) continue;
         fflush(stdout);
-        fprintf(stderr, "mnemo chat: %s\n", mn_cli_sentence(sentence, &err));
+        mn_say("mnemo chat: %s", mn_cli_sentence(sentence, &err));
         well = false;
     }
     return well || isatty(STDIN_FILENO);
@@ -195,7 +195,7 @@ static mn_status start(chat *c, mn_error *err) {
                        raw ? "--raw leaves it out" : "this model has none");
     MN_TRY(chat_start(c, err));
     for (int i = 0; i < files.n; i++) MN_TRY(mn_cli_past_usage(chat_read_text(c, files.items[i], stderr, err), err));
-    if (verbose) fprintf(stderr, "mnemo: seed %llu\n", (unsigned long long)c->seed);
+    if (verbose) mn_say("mnemo: seed %llu", (unsigned long long)c->seed);
     return MN_OK;
 }
 

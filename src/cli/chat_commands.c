@@ -141,7 +141,7 @@ static mn_status command_load(chat *c, const char *path, mn_error *err) {
     cache_path(path, cache);
     MN_TRY(mn_conversation_load(&c->talk, path, err));
     if (access(cache, R_OK) == 0 && mn_session_restore(c->session, cache, &note) != MN_OK)
-        fprintf(stderr, "mnemo: the text will be read again: %s\n", mn_cli_sentence(sentence, &note));
+        mn_say("mnemo: the text will be read again: %s", mn_cli_sentence(sentence, &note));
     keep_path(c, path);
     printf("loaded %zu messages\n", mn_conversation_n_messages(&c->talk));
     return MN_OK;

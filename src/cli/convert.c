@@ -1,6 +1,8 @@
 /* mnemo convert: the same model with its weights in another type, or with adapters merged into them. */
 #include "base/human.h"
+#include "base/strbuf.h"
 #include "cli/options.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "cli/writing.h"
 
@@ -13,16 +15,17 @@
 /* "18 tensors q4_k, 4 q8_0, 9 kept; 775 KiB -> 225 KiB" */
 static void print_summary(const char *out, mn_dtype type, const mn_convert_summary *s) {
     mn_human before, after;
-    fprintf(stderr, "%s:", out);
+    mn_strbuf types = MN_STRBUF_INIT;
     for (int i = 0; i < MN_DTYPE_COUNT; i++)
-        if (s->n_by_type[i]) fprintf(stderr, " %lld tensors %s,", (long long)s->n_by_type[i], mn_dtype_get(i)->name);
-    fprintf(stderr, " %lld kept as they were; %s -> %s\n", (long long)s->n_kept, mn_human_bytes(before, s->bytes_in),
-            mn_human_bytes(after, s->bytes_out));
+        if (s->n_by_type[i])
+            mn_strbuf_printf(&types, " %lld tensors %s,", (long long)s->n_by_type[i], mn_dtype_get(i)->name);
+    mn_say("%s:%s %lld kept as they were; %s -> %s", out, types.data, (long long)s->n_kept,
+           mn_human_bytes(before, s->bytes_in), mn_human_bytes(after, s->bytes_out));
+    mn_strbuf_release(&types);
     if (s->n_fallback)
-        fprintf(stderr,
-                "%lld tensors have rows that are no multiple of %d values, the block of %s, and took the next type "
-                "that fits.\n",
-                (long long)s->n_fallback, mn_dtype_get(type)->block_elems, mn_dtype_get(type)->name);
+        mn_say("%lld tensors have rows that are no multiple of %d values, the block of %s, and took the next type "
+               "that fits.",
+               (long long)s->n_fallback, mn_dtype_get(type)->block_elems, mn_dtype_get(type)->name);
 }
 
 static mn_status convert(const char *in_path, const char *out_path, mn_dtype type, int n_threads, mn_error *err) {
@@ -56,8 +59,8 @@ static mn_status merge(const char *in_path, const char *out_path, const char *lo
     if (!status) status = mn_pool_create(n_threads, &pool, err);
     if (!status) status = mn_lora_merge(&model, out_path, &none, type, pool, err);
     for (int i = 0; !status && i < adapters.n; i++)
-        fprintf(stderr, "%s: %d matrices of %s added, times %g\n", out_path, adapters.items[i].n_matrices,
-                mn_gguf_path(adapters.items[i].gguf), (double)adapters.items[i].scale);
+        mn_say("%s: %d matrices of %s added, times %g", out_path, adapters.items[i].n_matrices,
+               mn_gguf_path(adapters.items[i].gguf), (double)adapters.items[i].scale);
     mn_pool_destroy(pool);
     mn_model_close(&model);
     mn_adapters_close(&adapters);

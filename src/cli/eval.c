@@ -1,6 +1,9 @@
 /* mnemo eval: how much of a long text a model really uses. */
 #include "cli/eval.h"
 
+#include "cli/nearest.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "eval/tasks.h"
 
@@ -8,8 +11,24 @@
 #include <string.h>
 
 static int list_tasks(const mn_eval_verb *verb, int argc, char **argv) {
-    (void)verb, (void)argc, (void)argv;
-    for (const mn_task *const *t = mn_tasks; *t; t++) printf("%-18s %s\n", (*t)->name, (*t)->about);
+    static const mn_option options[] = {MN_OPTIONS_END};
+    static const char *const titles[] = {"", "", NULL};
+    const mn_usage usage = {.verb = "eval tasks",
+                            .synopsis = "",
+                            .about = "Lists the tasks that mnemo eval knows.",
+                            .example = "mnemo eval tasks",
+                            .options = options};
+    mn_text_list none;
+    mn_table table;
+    (void)verb;
+    int code = mn_options_parse(&usage, argc, argv, &none);
+    if (code >= 0) return code;
+    mn_table_begin(&table, titles, 3);
+    for (const mn_task *const *t = mn_tasks; *t; t++) {
+        mn_table_add(&table, "%s", (*t)->name);
+        mn_table_add(&table, "%s", (*t)->about);
+    }
+    mn_table_end(&table, stdout);
     return MN_EXIT_DONE;
 }
 
@@ -34,13 +53,31 @@ static const mn_eval_verb verbs[] = {
 };
 
 static void print_help(FILE *out) {
-    fputs("usage: mnemo eval WHAT [-m MODEL] [options]\n\nMeasures how much of a long text a model really uses.\n\n",
-          out);
-    for (const mn_eval_verb *v = verbs; v->name; v++) fprintf(out, "  %-12s %s\n", v->name, v->about);
-    fputs("\nmnemo eval WHAT --help tells more.\n\nexample:\n  mnemo eval needle -m model.gguf --lengths 1k,2k,4k "
-          "--depths 11 "
-          "-n 5 --svg map.svg\n",
-          out);
+    int columns = mn_terminal_columns(out);
+    mn_print_line(out, 2, "usage: mnemo eval WHAT [-m MODEL] [options]\n");
+    mn_print_line(out, 0, "Measures how much of a long text a model really uses.\n");
+    for (const mn_eval_verb *v = verbs; v->name; v++) {
+        fprintf(out, "  %-12s ", v->name);
+        mn_print_folded(out, v->about, 15, 15, columns);
+        fputc('\n', out);
+    }
+    mn_print_line(out, 0, "\nmnemo eval WHAT --help tells more.\n\nexample:");
+    mn_print_line(out, 4, "  mnemo eval needle -m model.gguf --lengths 1k,2k,4k --depths 11 -n 5 --svg map.svg");
+}
+
+static const char *nearest(const char *what) {
+    for (const mn_eval_verb *v = verbs; v->name; v++)
+        if (mn_word_is_near(what, v->name)) return v->name;
+    return NULL;
+}
+
+static int no_such(const char *what) {
+    const char *meant = nearest(what);
+    if (meant)
+        mn_say("mnemo eval: there is no \"%s\" to evaluate; is %s meant?", what, meant);
+    else
+        mn_say("mnemo eval: there is no \"%s\" to evaluate; mnemo eval --help lists what there is.", what);
+    return MN_EXIT_USAGE;
 }
 
 int cmd_eval(int argc, char **argv) {
@@ -51,7 +88,7 @@ int cmd_eval(int argc, char **argv) {
     }
     for (const mn_eval_verb *v = verbs; what && v->name; v++)
         if (!strcmp(what, v->name)) return v->run(v, argc - 1, argv + 1);
-    if (what) fprintf(stderr, "mnemo eval: there is no \"%s\" to evaluate.\n", what);
+    if (what) return no_such(what);
     print_help(stderr);
     return MN_EXIT_USAGE;
 }

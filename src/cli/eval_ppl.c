@@ -5,6 +5,7 @@
 #include "cli/eval.h"
 #include "cli/numbers.h"
 #include "cli/progress.h"
+#include "cli/table.h"
 #include "cli/texts.h"
 #include "eval/perplexity.h"
 
@@ -96,20 +97,42 @@ static double bucket_mean(const mn_text_loss *l, int b) {
     return l->bucket_tokens[b] ? l->bucket_nats[b] / (double)l->bucket_tokens[b] : NAN;
 }
 
-static void print(const job *j) {
-    printf("%10s %12s %18s %12s %14s\n", "window", "tokens", "nats/token", "perplexity", "bits/byte");
+static void print_windows(const job *j) {
+    static const char *const titles[] = {"window", "tokens", "nats/token", "perplexity", "bits/byte", NULL};
+    mn_table table;
+    mn_table_begin(&table, titles, 0);
     for (int w = 0; w < j->n_windows; w++) {
         const mn_text_loss *l = &j->losses[w];
-        printf("%10lld %12lld %9.4f +- %6.4f %12.3f %14.4f\n", (long long)j->windows[w], (long long)l->n_tokens,
-               mn_text_loss_mean(l), mn_text_loss_error(l), exp(mn_text_loss_mean(l)), mn_text_loss_bits_per_byte(l));
+        mn_table_add(&table, "%lld", (long long)j->windows[w]);
+        mn_table_add(&table, "%lld", (long long)l->n_tokens);
+        mn_table_add(&table, "%.4f +- %.4f", mn_text_loss_mean(l), mn_text_loss_error(l));
+        mn_table_add(&table, "%.3f", exp(mn_text_loss_mean(l)));
+        mn_table_add(&table, "%.4f", mn_text_loss_bits_per_byte(l));
     }
-    for (int w = 0; w < j->n_windows; w++) {
-        printf("\nby position, window %lld\n", (long long)j->windows[w]);
-        for (int b = 0; b < n_buckets; b++)
-            printf("%10lld to %10lld %9.4f nats/token, %lld tokens\n", (long long)(b * j->windows[w] / n_buckets),
-                   (long long)((b + 1) * j->windows[w] / n_buckets - 1), bucket_mean(&j->losses[w], b),
-                   (long long)j->losses[w].bucket_tokens[b]);
+    mn_table_end(&table, stdout);
+}
+
+static void print_positions(const job *j, int w) {
+    static const char *const titles[] = {"positions", "nats/token", "tokens", NULL};
+    const mn_text_loss *l = &j->losses[w];
+    mn_table table;
+    printf("\nby position, window %lld\n", (long long)j->windows[w]);
+    mn_table_begin(&table, titles, 0);
+    for (int b = 0; b < n_buckets; b++) {
+        mn_table_add(&table, "%lld to %lld", (long long)(b * j->windows[w] / n_buckets),
+                     (long long)((b + 1) * j->windows[w] / n_buckets - 1));
+        if (l->bucket_tokens[b])
+            mn_table_add(&table, "%.4f", bucket_mean(l, b));
+        else
+            mn_table_add(&table, "-");
+        mn_table_add(&table, "%lld", (long long)l->bucket_tokens[b]);
     }
+    mn_table_end(&table, stdout);
+}
+
+static void print(const job *j) {
+    print_windows(j);
+    for (int w = 0; w < j->n_windows; w++) print_positions(j, w);
 }
 
 static void print_json(const job *j) {

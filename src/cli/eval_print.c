@@ -2,8 +2,10 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/svg.h"
-#include "cli/eval.h"
 #include "base/human.h"
+#include "cli/eval.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -24,18 +26,20 @@ static const char *length_text(int64_t n, char buf[24]) {
     return buf;
 }
 
-static void print_cell(const mn_cell *c) {
+static void add_cell(mn_table *table, const mn_cell *c) {
     if (c->n == c->n_failed)
-        printf("  %18s", "-");
+        mn_table_add(table, "-");
     else
-        printf("  %5.2f [%4.2f, %4.2f]", c->mean, c->interval.low, c->interval.high);
+        mn_table_add(table, "%.2f [%.2f, %.2f]", c->mean, c->interval.low, c->interval.high);
 }
 
-static void print_lengths(const mn_eval_grid *g, const char *label) {
-    char text[24];
-    printf("\n%-18s", label);
-    for (int l = 0; l < g->n_lengths; l++) printf("  %18s", length_text(g->lengths[l], text));
+/* A table of one column for each length. */
+static void begin_lengths(mn_table *table, const mn_eval_grid *g, const char *label) {
+    static char texts[MN_MAX_LENGTHS][24];
+    const char *titles[MN_MAX_LENGTHS + 2] = {label};
+    for (int l = 0; l < g->n_lengths; l++) titles[l + 1] = length_text(g->lengths[l], texts[l]);
     putchar('\n');
+    mn_table_begin(table, titles, 1);
 }
 
 /* Mean over tasks of a length; NAN when one of them has no result. */
@@ -64,62 +68,78 @@ static int64_t effective_length(const mn_eval_grid *g, const mn_results *r, cons
     return best;
 }
 
-static void print_averages(const mn_eval_grid *g, const mn_results *r, const char *setting) {
+static void print_weighted(const mn_eval_grid *g, const mn_results *r, const char *setting) {
     char text[24];
     int64_t effective = effective_length(g, r, setting);
-    printf("%-18s", "average");
-    for (int l = 0; l < g->n_lengths; l++) printf("  %18.3f", average(g, r, setting, g->lengths[l]));
-    printf("\nweighted by length, rising %.3f, falling %.3f; effective length (average of %.1f %% and more): %s\n",
-           weighted(g, r, setting, true), weighted(g, r, setting, false), 100 * effective_share,
-           effective ? length_text(effective, text) : "none");
+    mn_print_line(stdout, 2,
+                  "weighted by length, rising %.3f, falling %.3f; effective length (average of %.1f %% and more): %s",
+                  weighted(g, r, setting, true), weighted(g, r, setting, false), 100 * effective_share,
+                  effective ? length_text(effective, text) : "none");
+}
+
+static void print_tasks(const mn_eval_grid *g, const mn_results *r, const char *setting) {
+    mn_table table;
+    begin_lengths(&table, g, *setting ? setting : "task");
+    for (int t = 0; t < g->n_tasks; t++) {
+        mn_table_add(&table, "%s", g->tasks[t]->name);
+        for (int l = 0; l < g->n_lengths; l++) {
+            mn_cell c = mn_results_cell(r, g->tasks[t]->name, setting, g->lengths[l], -1);
+            add_cell(&table, &c);
+        }
+    }
+    if (g->n_tasks > 1) mn_table_add(&table, "average");
+    for (int l = 0; l < g->n_lengths && g->n_tasks > 1; l++)
+        mn_table_add(&table, "%.3f", average(g, r, setting, g->lengths[l]));
+    mn_table_end(&table, stdout);
 }
 
 static void print_setting(const mn_eval_grid *g, const mn_results *r, const char *setting) {
     mn_cell all = mn_results_cell(r, NULL, setting, -1, -1);
     mn_human bytes;
-    print_lengths(g, *setting ? setting : "task");
-    for (int t = 0; t < g->n_tasks; t++) {
-        printf("%-18s", g->tasks[t]->name);
-        for (int l = 0; l < g->n_lengths; l++) {
-            mn_cell c = mn_results_cell(r, g->tasks[t]->name, setting, g->lengths[l], -1);
-            print_cell(&c);
-        }
-        putchar('\n');
-    }
-    if (g->n_tasks > 1) print_averages(g, r, setting);
-    printf("n = %lld a cell; prefill %.0f, decode %.0f tokens/s; KV %s\n",
-           (long long)(g->n_samples * MN_MAX(g->n_depths, 1)), all.prefill_tokens_per_s, all.decode_tokens_per_s,
-           mn_human_bytes(bytes, (size_t)all.kv_bytes));
-    if (all.n_failed) printf("%lld samples could not be asked (they count in no mean)\n", (long long)all.n_failed);
+    print_tasks(g, r, setting);
+    if (g->n_tasks > 1) print_weighted(g, r, setting);
+    mn_print_line(stdout, 2, "n = %lld a cell; prefill %.0f, decode %.0f tokens/s; KV %s",
+                  (long long)(g->n_samples * MN_MAX(g->n_depths, 1)), all.prefill_tokens_per_s, all.decode_tokens_per_s,
+                  mn_human_bytes(bytes, (size_t)all.kv_bytes));
+    if (all.n_failed)
+        mn_print_line(stdout, 2, "%lld samples could not be asked (they count in no mean)", (long long)all.n_failed);
 }
 
 static void print_depths(const mn_eval_grid *g, const mn_results *r, const char *task, const char *setting) {
     char label[64];
+    mn_table table;
     snprintf(label, sizeof label, "%s, depth", task);
-    print_lengths(g, label);
+    begin_lengths(&table, g, label);
     for (int d = 0; d < g->n_depths; d++) {
-        printf("%16.0f %%", 100 * mn_eval_depth(g, d));
+        mn_table_add(&table, "%.0f %%", 100 * mn_eval_depth(g, d));
         for (int l = 0; l < g->n_lengths; l++) {
             mn_cell c = mn_results_cell(r, task, setting, g->lengths[l], mn_eval_depth(g, d));
-            print_cell(&c);
+            add_cell(&table, &c);
         }
-        putchar('\n');
     }
+    mn_table_end(&table, stdout);
 }
 
 static void print_differences(const mn_eval_grid *g, const mn_results *r) {
+    static const char *const titles[] = {"setting", "task", "length", "score less that of the first setting", "", NULL};
     char text[24];
-    printf("\n%-28s %-18s %8s  %s\n", "setting", "task", "length",
-           "score less that of the first setting, 95 % interval");
+    mn_table table;
+    putchar('\n');
+    mn_table_begin(&table, titles, 3);
     for (int s = 1; s < g->n_settings; s++)
         for (int t = 0; t < g->n_tasks; t++)
             for (int l = 0; l < g->n_lengths; l++) {
                 mn_difference d =
                     mn_results_difference(r, g->tasks[t]->name, g->lengths[l], g->settings[s], g->settings[0]);
-                if (d.n)
-                    printf("%-28s %-18s %8s  %+.3f [%+.3f, %+.3f], n = %lld\n", g->settings[s], g->tasks[t]->name,
-                           length_text(g->lengths[l], text), d.mean, d.interval.low, d.interval.high, (long long)d.n);
+                if (!d.n) continue;
+                mn_table_add(&table, "%s", g->settings[s]);
+                mn_table_add(&table, "%s", g->tasks[t]->name);
+                mn_table_add(&table, "%s", length_text(g->lengths[l], text));
+                mn_table_add(&table, "%+.3f [%+.3f, %+.3f]", d.mean, d.interval.low, d.interval.high);
+                mn_table_add(&table, "n = %lld", (long long)d.n);
             }
+    mn_table_end(&table, stdout);
+    mn_print_line(stdout, 2, "in brackets: the interval of 95 %%");
 }
 
 void mn_eval_print(const mn_eval_grid *g, const mn_results *r) {

@@ -1,5 +1,6 @@
 /* mnemo eval needle, ruler, compare, ...: samples of tasks over a grid of lengths, depths and settings. */
 #include "base/checked.h"
+#include "cli/terminal.h"
 #include "cli/eval.h"
 #include "cli/model_file.h"
 #include "cli/numbers.h"
@@ -88,8 +89,7 @@ static void drop_tasks_without_data(mn_eval_grid *g) {
         if (set <= qa_files.n)
             g->tasks[n++] = g->tasks[i];
         else
-            fprintf(stderr, "mnemo eval: %s is left out: it needs %s--qa FILE.\n", g->tasks[i]->name,
-                    set == 2 ? "a second " : "");
+            mn_say("mnemo eval: %s is left out: it needs %s--qa FILE.", g->tasks[i]->name, set == 2 ? "a second " : "");
     }
     g->n_tasks = n;
 }

@@ -7,6 +7,7 @@
 #include "cli/model_facts.h"
 #include "cli/model_file.h"
 #include "cli/options.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 
 #include "base/checked.h"
@@ -20,46 +21,44 @@
 
 enum { SHOWN_ITEMS = 6 };
 
-static void print_safely(mn_gguf_string text, size_t max_chars) {
-    mn_strbuf safe = MN_STRBUF_INIT;
-    info_put_safely(&safe, text, max_chars);
-    fwrite(safe.data, 1, safe.bytes, stdout);
-    mn_strbuf_release(&safe);
-}
-
-static void print_item(mn_gguf_type type, const unsigned char **at, int length_bytes) {
+static void put_item(mn_strbuf *out, mn_gguf_type type, const unsigned char **at, int length_bytes) {
     char number[32];
     if (type == MN_GGUF_STRING) {
-        putchar('"');
-        print_safely(mn_gguf_next_string(at, length_bytes), INFO_SHOWN_CHARS);
-        putchar('"');
+        mn_strbuf_putc(out, '"');
+        info_put_safely(out, mn_gguf_next_string(at, length_bytes), INFO_SHOWN_CHARS);
+        mn_strbuf_putc(out, '"');
         return;
     }
     mn_gguf_number_text(type, *at, number);
-    fputs(number, stdout);
+    mn_strbuf_puts(out, number);
     *at += mn_gguf_type_bytes(type);
 }
 
 static void print_key(const mn_gguf_kv *kv) {
     const unsigned char *at = kv->data;
     bool array = kv->type == MN_GGUF_ARRAY;
-    print_safely(kv->key, SIZE_MAX);
-    printf(" (%s%s) = ", mn_gguf_type_name(array ? kv->item_type : kv->type), array ? " array" : "");
-    if (!array) print_item(kv->type, &at, kv->length_bytes);
+    mn_strbuf line = MN_STRBUF_INIT;
+    info_put_safely(&line, kv->key, SIZE_MAX);
+    mn_strbuf_printf(&line, " (%s%s) = ", mn_gguf_type_name(array ? kv->item_type : kv->type), array ? " array" : "");
+    if (!array) put_item(&line, kv->type, &at, kv->length_bytes);
     for (uint64_t i = 0; array && i < MN_MIN(kv->n_items, (uint64_t)SHOWN_ITEMS); i++) {
-        if (i) fputs(", ", stdout);
-        print_item(kv->item_type, &at, kv->length_bytes);
+        if (i) mn_strbuf_puts(&line, ", ");
+        put_item(&line, kv->item_type, &at, kv->length_bytes);
     }
-    if (array && kv->n_items > SHOWN_ITEMS) printf(", ... (%llu items)", (unsigned long long)kv->n_items);
-    putchar('\n');
+    if (array && kv->n_items > SHOWN_ITEMS)
+        mn_strbuf_printf(&line, ", ... (%llu items)", (unsigned long long)kv->n_items);
+    mn_print_line(stdout, 2, "%s", line.data);
+    mn_strbuf_release(&line);
 }
 
 static void print_tensor(const mn_tensor *t) {
     mn_human bytes;
-    print_safely((mn_gguf_string){t->name, strlen(t->name)}, SIZE_MAX);
-    printf("  %s [", mn_dtype_get(t->type)->name);
-    for (int i = t->n_dims - 1; i >= 0; i--) printf("%lld%s", (long long)t->ne[i], i ? ", " : "]");
-    printf(" %s\n", mn_human_bytes(bytes, t->bytes));
+    mn_strbuf line = MN_STRBUF_INIT;
+    info_put_safely(&line, (mn_gguf_string){t->name, strlen(t->name)}, SIZE_MAX);
+    mn_strbuf_printf(&line, "  %s [", mn_dtype_get(t->type)->name);
+    for (int i = t->n_dims - 1; i >= 0; i--) mn_strbuf_printf(&line, "%lld%s", (long long)t->ne[i], i ? ", " : "]");
+    mn_print_line(stdout, 2, "%s %s", line.data, mn_human_bytes(bytes, t->bytes));
+    mn_strbuf_release(&line);
 }
 
 /* Text that is no UTF-8 cannot stand in JSON and becomes null. */

@@ -1,5 +1,6 @@
 #include "cli/info_techniques.h"
 
+#include "cli/table.h"
 #include "cli/terminal.h"
 
 #include "attention/decode.h"
@@ -109,6 +110,24 @@ static void print_row(json_t *rows, const mn_technique *t) {
     printf(" | %s | %s |\n", t->exact ? "yes" : "no", training_text(t->training));
 }
 
+static mn_table shown; /* on a terminal, where Markdown's rows would not fit */
+
+static void add_row(json_t *rows, const mn_technique *t) {
+    (void)rows;
+    mn_table_add(&shown, "%s", t->name);
+    mn_table_add(&shown, "%s", t->flag ? t->flag : "(model file)");
+    mn_table_add(&shown, "%s", t->exact ? "yes" : "no");
+    mn_table_add(&shown, "%s", training_text(t->training));
+    mn_table_add(&shown, "%s", t->paper ? t->paper : "");
+}
+
+static void print_table(void) {
+    static const char *const titles[] = {"technique", "flag", "exact", "needs training", "paper", NULL};
+    mn_table_begin(&shown, titles, 0x1f);
+    each_technique(add_row, NULL);
+    mn_table_end(&shown, stdout);
+}
+
 static void put_row(json_t *rows, const mn_technique *t) {
     json_array_append_new(rows, json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:b, s:s}", "name", t->name, "paper", t->paper,
                                           "flag", t->flag, "file", t->file, "test", t->test, "exact", t->exact,
@@ -126,6 +145,10 @@ void mn_info_techniques(bool json) {
         json_t *rows = json_array();
         each_technique(put_row, rows);
         print_json(rows);
+        return;
+    }
+    if (mn_terminal_columns(stdout)) {
+        print_table();
         return;
     }
     puts("| technique | paper | flag | file | test | exact | needs training |\n|---|---|---|---|---|---|---|");

@@ -1,5 +1,6 @@
 /* mnemo init: a random model of a given shape. */
 #include "base/human.h"
+#include "cli/terminal.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 #include "cli/writing.h"
@@ -93,7 +94,7 @@ int cmd_init(int argc, char **argv) {
     if (code < 0) code = complete(&usage, &args);
     if (code >= 0) return code;
     if (init(&args, &summary, &err)) return mn_cli_fail("init", &err);
-    fprintf(stderr, "%s: %s parameters in %lld tensors, %s\n", args.out_path, mn_human_count(params, summary.n_params),
-            (long long)summary.n_tensors, mn_human_bytes(bytes, summary.bytes));
+    mn_say("%s: %s parameters in %lld tensors, %s", args.out_path, mn_human_count(params, summary.n_params),
+           (long long)summary.n_tensors, mn_human_bytes(bytes, summary.bytes));
     return MN_EXIT_DONE;
 }

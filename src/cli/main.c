@@ -72,13 +72,13 @@ static int no_verb(const char *name) {
     const char *meant = nearest(name);
     size_t n = strlen(name);
     if (name[0] == '-')
-        fprintf(stderr, "mnemo: the verb comes first, as in mnemo run %s ...; mnemo --help lists them.\n", name);
+        mn_say("mnemo: the verb comes first, as in mnemo run %s ...; mnemo --help lists them.", name);
     else if (n > 5 && !strcmp(name + n - 5, ".gguf"))
-        fprintf(stderr, "mnemo: the verb comes first, as in mnemo run %s -p PROMPT; mnemo --help lists them.\n", name);
+        mn_say("mnemo: the verb comes first, as in mnemo run %s -p PROMPT; mnemo --help lists them.", name);
     else if (meant)
-        fprintf(stderr, "mnemo: there is no verb \"%s\"; is %s meant? mnemo --help lists them.\n", name, meant);
+        mn_say("mnemo: there is no verb \"%s\"; is %s meant? mnemo --help lists them.", name, meant);
     else
-        fprintf(stderr, "mnemo: there is no verb \"%s\"; mnemo --help lists them.\n", name);
+        mn_say("mnemo: there is no verb \"%s\"; mnemo --help lists them.", name);
     return MN_EXIT_USAGE;
 }
 

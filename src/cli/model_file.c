@@ -1,3 +1,4 @@
+#include "cli/terminal.h"
 #include "cli/model_file.h"
 
 #include <limits.h>
@@ -37,7 +38,7 @@ mn_status mn_model_file_find(const char **path, mn_error *err) {
     if (*path) return MN_OK;
     if (!mn_shipped_file_find("default.gguf", found))
         return mn_fail(err, MN_ERR_ARGUMENT, "no model was named; use -m FILE.gguf, or set MNEMO_MODEL.");
-    fprintf(stderr, "mnemo: no model was named; this is %s (-m FILE names another).\n", found);
+    mn_say("mnemo: no model was named; this is %s (-m FILE names another).", found);
     *path = found;
     return MN_OK;
 }

@@ -1,3 +1,4 @@
+#include "cli/terminal.h"
 #include "cli/model_options.h"
 
 #include "base/checked.h"
@@ -60,7 +61,7 @@ mn_status mn_model_options_engine(mn_model_options *o, bool exact, mn_engine **e
     mn_status status = mn_engine_open(o->model, &params, engine, err);
     free(template);
     MN_TRY(status);
-    for (int i = 0; mn_engine_note(*engine, i); i++) fprintf(stderr, "mnemo: %s\n", mn_engine_note(*engine, i));
+    for (int i = 0; mn_engine_note(*engine, i); i++) mn_say("mnemo: %s", mn_engine_note(*engine, i));
     return MN_OK;
 }
 
@@ -98,7 +99,7 @@ mn_status mn_model_options_session(const mn_model_options *o, mn_engine *engine,
     mn_session_params params = mn_model_options_params(o);
     *session = NULL;
     MN_TRY(mn_session_open(engine, &params, session, err));
-    for (int i = 0; mn_session_note(*session, i); i++) fprintf(stderr, "mnemo: %s\n", mn_session_note(*session, i));
+    for (int i = 0; mn_session_note(*session, i); i++) mn_say("mnemo: %s", mn_session_note(*session, i));
     return MN_OK;
 }
 

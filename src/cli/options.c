@@ -1,3 +1,4 @@
+#include "cli/terminal.h"
 #include "cli/options.h"
 
 #include "cli/numbers.h"
@@ -23,7 +24,7 @@ typedef struct parse {
 
 int mn_cli_fail(const char *verb, const mn_error *err) {
     mn_sentence sentence;
-    fprintf(stderr, "mnemo %s: %s\n", verb, mn_cli_sentence(sentence, err));
+    mn_say("mnemo %s: %s", verb, mn_cli_sentence(sentence, err));
     return err->status == MN_ERR_ARGUMENT ? MN_EXIT_USAGE : MN_EXIT_FAILED;
 }
 
@@ -33,8 +34,9 @@ mn_status mn_cli_past_usage(mn_status status, mn_error *err) {
 }
 
 int mn_cli_wrong(const mn_usage *u, const char *sentence) {
-    fprintf(stderr, "mnemo %s: %s\nusage: mnemo %s %s\ntry: mnemo %s --help\n", u->verb, sentence, u->verb, u->synopsis,
-            u->verb);
+    mn_say("mnemo %s: %s", u->verb, sentence);
+    mn_say("usage: mnemo %s %s", u->verb, u->synopsis);
+    mn_say("try: mnemo %s --help", u->verb);
     return MN_EXIT_USAGE;
 }
 
@@ -294,11 +296,13 @@ static int check_word(const parse *p, const char *word, bool is_model) {
     if (is_model && is_file(word) && !is_model_name(word) && !begins_as_model(word))
         return wrong(p->usage, "\"%s\" is no model but another file. -f reads a text: mnemo %s -f %s ...", word,
                      p->usage->verb, word);
+    if (!is_model && is_file(word) && begins_as_model(word))
+        return wrong(p->usage, "the model comes before the text: mnemo %s %s TEXT", p->usage->verb, word);
     if (!is_model && is_file(word))
         return wrong(p->usage, "\"%s\" is a file. -f %s reads it; -p %s takes its name for the text.", word, word,
                      word);
     if (!is_model && looks_like_file(word))
-        fprintf(stderr, "mnemo: there is no file \"%s\", so that these words are the text.\n", word);
+        mn_say("mnemo: there is no file \"%s\", so that these words are the text.", word);
     return -1;
 }
 
@@ -370,7 +374,7 @@ static void note_unread(const mn_usage *u) {
             word[i - 6] = i == n ? '\0' : (*variable)[i] == '_' ? '-' : (char)tolower((unsigned char)(*variable)[i]);
         if (!strcmp(word, "cpu") || find(u, word, n - 6, &row) || !mn_options_nearest(u, word, true, nearest)) continue;
         variable_name(nearest, meant);
-        fprintf(stderr, "mnemo: %s does not read %.*s; is %s meant?\n", u->verb, (int)n, *variable, meant);
+        mn_say("mnemo: %s does not read %.*s; is %s meant?", u->verb, (int)n, *variable, meant);
     }
 }
 

@@ -45,7 +45,7 @@ static mn_status choose_window(mn_engine *e, mn_session **session, mn_window *ou
     *session = s;
     s->engine = e;
     MN_TRY(mn_session_resolve(s, &params, out, err));
-    for (int i = 0; mn_session_note(s, i); i++) fprintf(stderr, "mnemo: %s\n", mn_session_note(s, i));
+    for (int i = 0; mn_session_note(s, i); i++) mn_say("mnemo: %s", mn_session_note(s, i));
     return MN_OK;
 }
 

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/strbuf.h"
 #include "cli/model_options.h"
+#include "cli/terminal.h"
 #include "tokenizer/named_template.h"
 #include "tokenizer/utf8.h"
 
@@ -79,7 +80,9 @@ void mn_prompt_show(const mn_tokenizer *tokenizer, const int32_t *ids, size_t n)
         print(stderr, text, bytes, "\n\t\\");
         free(text);
     }
-    fputs("\nids:", stderr);
-    for (size_t i = 0; i < n; i++) fprintf(stderr, " %d", ids[i]);
+    mn_strbuf list = MN_STRBUF_INIT;
+    for (size_t i = 0; i < n; i++) mn_strbuf_printf(&list, " %d", ids[i]);
     putc('\n', stderr);
+    mn_say("ids:%s", list.data);
+    mn_strbuf_release(&list);
 }

@@ -1,5 +1,6 @@
 /* mnemo run: answer about a text. */
 #include "base/clock.h"
+#include "cli/terminal.h"
 #include "cli/answer.h"
 #include "cli/answer_text.h"
 #include "cli/model_options.h"
@@ -163,7 +164,7 @@ static mn_status work(job *j, mn_error *err) {
     MN_TRY(mn_window_check(&mn_given_model, j->engine, j->session, (int64_t)j->tokens.n, room, err));
     mn_prompt_show(mn_engine_tokenizer(j->engine), j->tokens.data, j->tokens.n);
     mn_text_note_fallback(mn_engine_tokenizer(j->engine), j->tokens.data, j->tokens.n);
-    if (verbose) fprintf(stderr, "mnemo: seed %llu\n", (unsigned long long)j->figures.seed);
+    if (verbose) mn_say("mnemo: seed %llu", (unsigned long long)j->figures.seed);
     MN_TRY(prefill(j, err));
     MN_TRY(answer(j, err));
     if (!quiet) mn_run_print_figures(&j->figures, j->session);

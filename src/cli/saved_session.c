@@ -1,3 +1,4 @@
+#include "cli/terminal.h"
 #include "cli/saved_session.h"
 
 #include "base/checked.h"
@@ -34,7 +35,7 @@ static mn_status restore(mn_saved_session *s, mn_session *session, mn_error *err
         add_remedy(err, MN_REMEDY_REPLACE);
         return status;
     }
-    fprintf(stderr, "mnemo: %s It will be replaced.\n", mn_cli_sentence(sentence, err));
+    mn_say("mnemo: %s It will be replaced.", mn_cli_sentence(sentence, err));
     return MN_OK;
 }
 
@@ -54,14 +55,13 @@ mn_status mn_saved_session_begin(mn_saved_session *s, mn_session *session, const
     MN_TRY(restore(s, session, err));
     if (is_other_text(session, tokens, n, &shared) && !s->replace) {
         s->is_kept = true;
-        fprintf(
-            stderr,
+        mn_say(
             "mnemo: %s: holds another text (%lld tokens, of which this one shares %lld); it is kept, and this text is "
-            "not saved. --session-replace replaces it.\n",
+            "not saved. --session-replace replaces it.",
             s->path, (long long)mn_session_n_tokens(session), (long long)shared);
     } else if (mn_session_check_save(session, s->path, n, &s->failure) != MN_OK) {
         s->is_kept = true;
-        fprintf(stderr, "mnemo: %s The session will not be saved.\n", mn_cli_sentence(sentence, &s->failure));
+        mn_say("mnemo: %s The session will not be saved.", mn_cli_sentence(sentence, &s->failure));
     } else {
         s->failure.status = MN_OK;
     }

@@ -1,4 +1,5 @@
 /* mnemo scaling: from a budget to a model, and back. */
+#include "base/strbuf.h"
 #include "cli/scaling.h"
 
 #include "cli/terminal.h"
@@ -98,9 +99,10 @@ static int cmd_params(int argc, char **argv) {
 /* ---- optimal ---- */
 
 static int unknown_gpu(const char *verb, const char *name) {
-    fprintf(stderr, "mnemo %s: there is no accelerator \"%s\" in the table; take", verb, name);
-    for (const mn_accelerator *a = mn_accelerators; a->name; a++) fprintf(stderr, " %s", a->name);
-    fprintf(stderr, ", or give --flops.\n");
+    mn_strbuf known = MN_STRBUF_INIT;
+    for (const mn_accelerator *a = mn_accelerators; a->name; a++) mn_strbuf_printf(&known, " %s", a->name);
+    mn_say("mnemo %s: there is no accelerator \"%s\" in the table; take%s, or give --flops.", verb, name, known.data);
+    mn_strbuf_release(&known);
     return MN_EXIT_USAGE;
 }
 
@@ -207,7 +209,7 @@ int cmd_scaling(int argc, char **argv) {
     }
     for (int i = 0; name && i < N_SUBCOMMANDS; i++)
         if (!strcmp(name, subcommands[i].name)) return subcommands[i].run(argc - 1, argv + 1);
-    if (name) fprintf(stderr, "mnemo scaling: there is no \"%s\".\n", name);
+    if (name) mn_say("mnemo scaling: there is no \"%s\".", name);
     print_help(stderr);
     return MN_EXIT_USAGE;
 }

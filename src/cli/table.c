@@ -10,7 +10,7 @@
 
 enum { GAP = 2, INDENT = 4 };
 
-void mn_table_begin(mn_table *t, const char *const *titles, unsigned left) {
+void mn_table_begin(mn_table *t, const char *const *titles, uint64_t left) {
     *t = (mn_table){.left = left};
     while (t->n_columns < MN_TABLE_MAX_COLUMNS && titles[t->n_columns]) {
         t->titles[t->n_columns] = titles[t->n_columns];

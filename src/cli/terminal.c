@@ -52,16 +52,27 @@ void mn_print_folded(FILE *out, const char *text, int at, int indent, int column
     }
 }
 
-void mn_print_line(FILE *out, int indent, const char *format, ...) {
-    va_list args;
+static void print_line(FILE *out, int indent, int columns, const char *format, va_list args) {
     char *text;
-    va_start(args, format);
     if (vasprintf(&text, format, args) >= 0) {
         size_t n_empty = strspn(text, "\n");
         fwrite(text, 1, n_empty, out);
-        mn_print_folded(out, text + n_empty, 0, indent, mn_terminal_columns(out));
+        mn_print_folded(out, text + n_empty, 0, indent, columns);
         free(text);
     }
-    va_end(args);
     fputc('\n', out);
+}
+
+void mn_print_line(FILE *out, int indent, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    print_line(out, indent, mn_terminal_columns(out), format, args);
+    va_end(args);
+}
+
+void mn_say(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    print_line(stderr, 2, isatty(STDERR_FILENO) ? mn_terminal_columns(stderr) : 0, format, args);
+    va_end(args);
 }

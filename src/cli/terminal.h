@@ -17,6 +17,9 @@ int mn_text_columns(const char *text, size_t bytes);
  * at the end. Line ends in the text are kept. */
 void mn_print_folded(FILE *out, const char *text, int at, int indent, int columns);
 
+/* Prints a line on standard error: folded where that is a terminal, whole where a program may look for it. */
+void mn_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Prints a line, folded to the width of `out`, its continuations indented, and a newline. */
 void mn_print_line(FILE *out, int indent, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

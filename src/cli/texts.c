@@ -1,3 +1,4 @@
+#include "cli/terminal.h"
 #include "cli/texts.h"
 
 #include <mnemo/document.h>
@@ -18,7 +19,7 @@ mn_status mn_text_read(const char *path, bool raw, mn_strbuf *out, mn_error *err
     const char *name = strcmp(path, "-") ? path : "standard input";
     mn_document document;
     MN_TRY(mn_document_read(path, &(mn_document_options){.verbatim = raw}, &document, err));
-    for (size_t i = 0; i < document.n_notes; i++) fprintf(stderr, "mnemo: %s: %s.\n", name, document.notes[i]);
+    for (size_t i = 0; i < document.n_notes; i++) mn_say("mnemo: %s: %s.", name, document.notes[i]);
     mn_strbuf_put(out, document.text, document.bytes);
     mn_document_release(&document);
     return out->failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for the text of %s.", name) : MN_OK;
@@ -49,9 +50,9 @@ static bool wait_for_input(bool has_other) {
     struct pollfd fd = {.fd = STDIN_FILENO, .events = POLLIN};
     if (poll(&fd, 1, PATIENCE_MS)) return true;
     if (has_other)
-        fputs("mnemo: nothing came on standard input in 3 s, so it is not read; -f - waits for it.\n", stderr);
+        mn_say("mnemo: nothing came on standard input in 3 s, so it is not read; -f - waits for it.");
     else
-        fputs("mnemo: waiting for a text on standard input.\n", stderr);
+        mn_say("mnemo: waiting for a text on standard input.");
     return !has_other;
 }
 
@@ -62,7 +63,7 @@ static mn_status read_piped(bool raw, bool has_other, bool quiet, mn_strbuf *out
     ungetc(first, stdin);
     MN_TRY(mn_text_read("-", raw, out, err));
     *n_texts = 1;
-    if (!quiet) fprintf(stderr, "mnemo: the text is standard input, %zu bytes.\n", out->bytes);
+    if (!quiet) mn_say("mnemo: the text is standard input, %zu bytes.", out->bytes);
     return MN_OK;
 }
 
@@ -77,7 +78,7 @@ mn_status mn_texts_read(const mn_text_list *files, bool raw, bool has_other, boo
         MN_TRY(mn_text_read(files->items[*n_texts], raw, out, err));
     }
     if (!takes_input && !quiet && is_file_or_pipe() && n_waiting() > 0)
-        fputs("mnemo: standard input holds a text too, which is not read; -f - adds it.\n", stderr);
+        mn_say("mnemo: standard input holds a text too, which is not read; -f - adds it.");
     return MN_OK;
 }
 
@@ -100,10 +101,9 @@ void mn_text_note_fallback(const mn_tokenizer *tokenizer, const int32_t *ids, si
     size_t n_broken = 0;
     for (size_t i = 0; i < n; i++) n_broken += is_broken(tokenizer, ids[i]);
     if (n < FEW_TOKENS || n_broken < n / 4) return;
-    fprintf(stderr,
-            "mnemo: %.0f %% of the text's %zu tokens are bytes and parts of characters: the model's vocabulary hardly "
-            "knows this language or script, and the model has hardly learned it.\n",
-            100.0 * (double)n_broken / (double)n, n);
+    mn_say("mnemo: %.0f %% of the text's %zu tokens are bytes and parts of characters: the model's vocabulary hardly "
+           "knows this language or script, and the model has hardly learned it.",
+           100.0 * (double)n_broken / (double)n, n);
 }
 
 /* ---- escapes ---- */

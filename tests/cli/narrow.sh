@@ -15,12 +15,20 @@ fits() {
         fail "mnemo $* is wider than 40 columns:" "$(cat wide)"
 }
 fits --help
-for verb in run chat plan info bench attn init convert tokenize detokenize logits scaling; do fits help $verb; done
+verbs=(run chat plan info bench eval attn init convert train tokenize detokenize logits scaling)
+for verb in "${verbs[@]}"; do fits help $verb; done
 fits info m.gguf
 fits info m.gguf --rope -c 8192
+fits info m.gguf --keys
+fits info m.gguf --tensors
+fits info --techniques
 fits info --archs
 fits info --cpu
 fits plan m.gguf -c 1000k
+fits eval tasks
+fits eval ppl m.gguf -f t.txt --windows 8,16
+fits eval compare m.gguf --tasks needle,kv --lengths 128,256 -n 1 --settings c=256 --settings attn=sinks:4,60
+fits eval needle m.gguf --lengths 128 -n 1 --depths 2
 fits attn list
 fits attn show bigbird:64,3,2,3 -n 4096
 fits attn show sinks:4,60 -n 100
@@ -36,6 +44,10 @@ LC_ALL=C.UTF-8 awk 'length > 40 { exit 1 }' out || fail "$(cat out)"
 env -u COLUMNS "$mnemo" attn list >out
 [ "$(wc -L <out)" -gt 80 ] || fail 'lines of a file are folded'
 
+# Sentences on a terminal are folded there; whole where a program reads them.
+COLUMNS=40 "$mnemo" run nowhere.gguf x 2>err >out </dev/null && fail 'a model from nowhere'
+grep -qx 'mnemo run: nowhere.gguf: cannot open: No such file or directory.' err || fail "$(cat err)"
+
 # Progress and figures on a terminal of 40 columns: what is drawn between two returns fits.
 command -v script >/dev/null || { echo 'left out: progress on a terminal (not here: script)'; exit 0; }
 for _ in 1 2; do cat "$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt"; done >long.txt
@@ -45,3 +57,6 @@ tr '\r' '\n' <out | sed 's/\x1b\[K//g' >lines
 grep -q '^prefill [0-9/]* tokens ([0-9]*%)' lines || grep -q '^prefill [0-9]*%' lines ||
     fail 'no progress was drawn:' "$(cat lines)"
 LC_ALL=C.UTF-8 awk 'length > 40 { print; wide = 1 } END { exit wide }' lines || fail 'wider than 40 columns'
+
+COLUMNS=40 script -qec "'$mnemo' run nowhere.gguf x" /dev/null </dev/null | tr -d '\r' >lines
+[ "$(head -n 1 lines)" = 'mnemo run: nowhere.gguf: cannot open:' ] || fail 'sentences are not folded:' "$(cat lines)"

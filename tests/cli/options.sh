@@ -68,6 +68,7 @@ refuses "notes.txt\" is no model but another file. -f reads a text: mnemo plan -
 refuses "notes.txt\" is a file. -f $notes reads it; -p $notes takes its name" run "$model" "$notes"
 refuses "does not know what to do with \"$notes\"; -f $notes reads it" run "$model" 'Who is it?' "$notes"
 MNEMO_MODEL=$model refuses 'notes.txt" is no model' run "$notes"
+refuses "the model comes before the text: mnemo run $model TEXT" run 'Once upon' "$model"
 tell -m "$model" notez.txt -n 2 >/dev/null
 grep -qx 'mnemo: there is no file "notez.txt", so that these words are the text.' "$temp/err" ||
     fail "$(cat "$temp/err")"
