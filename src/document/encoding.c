@@ -292,7 +292,8 @@ static void clean(mn_reading *r, mn_strbuf *out, size_t begin) {
     }
     out->bytes = n;
     if (out->capacity) out->data[n] = 0;
-    if (n_zero) mn_reading_note(r, "%zu zero bytes became blanks", n_zero);
+    if (n_zero)
+        mn_reading_note(r, n_zero == 1 ? "%zu zero byte became a blank" : "%zu zero bytes became blanks", n_zero);
 }
 
 static void decode_with(mn_reading *r, const encoding *e, const unsigned char *p, size_t n, size_t n_bad_utf8,

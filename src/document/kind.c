@@ -142,7 +142,7 @@ static mn_status find_package(const mn_reading *r, const mn_document_kind **out,
     else if (HOLDS(r, "ppt/presentation."))
         return unsupported(r, "a PowerPoint file (pptx)", "convert it first: soffice --headless --convert-to pdf FILE",
                            err);
-    else if (HOLDS(r, "[Content_Types].xml") && HOLDS(r, "word/"))
+    else if (HOLDS(r, "word/document.xml") || (HOLDS(r, "[Content_Types].xml") && HOLDS(r, "word/")))
         *out = &docx;
     else if (HOLDS(r, "META-INF/manifest.xml") && HOLDS(r, "content.xml"))
         *out = &odt;
@@ -164,13 +164,18 @@ static bool looks_like_html(const mn_reading *r) {
            memchr(r->data, '<', r->bytes);
 }
 
+/* The mark may stand behind other bytes, and in a text that speaks of it. */
+static bool is_pdf(const mn_reading *r) {
+    const char *mark = r->bytes ? memmem(r->data, MN_MIN(r->bytes, (size_t)PDF_MARK_WITHIN), "%PDF-", 5) : NULL;
+    return mark && (mark == r->data || HOLDS(r, "endobj") || HOLDS(r, "/Type/ObjStm") || HOLDS(r, "/Type /ObjStm"));
+}
+
 mn_status mn_document_find_kind(const mn_reading *r, const mn_document_kind **out, mn_error *err) {
-    const char *end = memmem(r->data, MN_MIN(r->bytes, (size_t)PDF_MARK_WITHIN), "%PDF-", 5);
     *out = &text;
     MN_TRY(check_foreign(r, err));
     if (has_mark(r, 0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 8)) return refuse_compound(r, err);
     if (has_mark(r, 0, "PK\3\4", 4) || has_mark(r, 0, "PK\5\6", 4)) return find_package(r, out, err);
-    if (end)
+    if (is_pdf(r))
         *out = &pdf;
     else if (!r->options.verbatim && looks_like_html(r))
         *out = &html;

@@ -47,6 +47,7 @@ static void text_stays_text_whatever_its_name(void **state) {
     (void)state;
     assert_string_equal(kind_of("a.txt", "Hello."), "text");
     assert_string_equal(kind_of("a.pdf", "Hello."), "text");
+    assert_string_equal(kind_of("a.txt", "A PDF begins with %PDF-1.7 and ends with %%EOF."), "text");
     assert_string_equal(kind_of("a.docx", "GGUF is a file format, ID3 another."), "text");
     assert_string_equal(kind_of("a.html", "No tags here."), "text");
     assert_string_equal(kind_of("a.xml", "<?xml version='1.0'?><feed>x</feed>"), "text");
