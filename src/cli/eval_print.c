@@ -121,7 +121,7 @@ static void print_depths(const mn_eval_grid *g, const mn_results *r, const char 
 }
 
 static void print_differences(const mn_eval_grid *g, const mn_results *r) {
-    static const char *const titles[] = {"setting", "task", "length", "score less that of the first setting", "", NULL};
+    static const char *const titles[] = {"setting", "task", "length", "difference", "", NULL};
     char text[24];
     mn_table table;
     putchar('\n');
@@ -139,7 +139,7 @@ static void print_differences(const mn_eval_grid *g, const mn_results *r) {
                 mn_table_add(&table, "n = %lld", (long long)d.n);
             }
     mn_table_end(&table, stdout);
-    mn_print_line(stdout, 2, "in brackets: the interval of 95 %%");
+    mn_print_line(stdout, 2, "difference: score less that of the first setting, with the interval of 95 %%");
 }
 
 void mn_eval_print(const mn_eval_grid *g, const mn_results *r) {
