@@ -56,14 +56,14 @@ static mn_status fit(const findings *f, mn_dtype type, int64_t *n_ctx, mn_error 
     return mn_memory_plan_largest(f->engine, &w, &room, n_ctx, err);
 }
 
-/* Decoding reads the weights over and over: what lies in memory of them is what to measure with. */
+/* Decoding reads the weights over and over: what lies in memory of them is what to measure with, where it is more than
+ * the buffer would be. */
 static mn_status measure_peaks(findings *f, mn_error *err) {
     mn_cpu_level level;
     mn_pool *pool = f->engine->pool;
     MN_TRY(mn_cpu_choose(&level, err));
     const void *data = mn_gguf_resident(f->engine->model.gguf, PEAK_FILE_BYTES, &f->peak_bytes);
-    size_t least = MN_MIN(PEAK_BUFFER_BYTES, mn_gguf_file_bytes(f->engine->model.gguf));
-    if (f->peak_bytes >= least && f->peak_bytes >= MN_PEAK_MIN_BYTES)
+    if (f->peak_bytes >= PEAK_BUFFER_BYTES)
         return mn_peaks_measure_on(level, pool, PEAK_SECONDS, data, f->peak_bytes, &f->peaks, err);
     f->peak_bytes = 0;
     size_t most = MN_MIN(f->free_bytes / 8, PEAK_BUFFER_BYTES);
@@ -170,8 +170,7 @@ static void print_text(const findings *f) {
                   "(peaks measured now: f32 %.0f, bf16 %.0f GFLOP/s, int8 %.0f GOP/s, reading %.1f GB/s from %s)\n",
                   f->peaks.f32_flops_per_s / 1e9, f->peaks.bf16_flops_per_s / 1e9, f->peaks.int8_ops_per_s / 1e9,
                   f->peaks.read_bytes_per_s / 1e9,
-                  f->peak_bytes ? "the model's weights"
-                                : "a small buffer, which caches may speed up; the weights are not in memory yet");
+                  f->peak_bytes ? "the model's weights" : "a small buffer; much memory may be slower");
     mn_print_line(stdout, 2, "KV cache, if the model had other heads, types or attention:");
     mn_plan_table_print(&f->engine->model.config, spare);
     mn_print_line(stdout, 2, "\n%s", advice.data);

@@ -59,4 +59,4 @@ grep -q '^prefill [0-9/]* tokens ([0-9]*%)' lines || grep -q '^prefill [0-9]*%' 
 LC_ALL=C.UTF-8 awk 'length > 40 { print; wide = 1 } END { exit wide }' lines || fail 'wider than 40 columns'
 
 COLUMNS=40 script -qc "'$mnemo' run nowhere.gguf x" /dev/null </dev/null | tr -d '\r' >lines
-[ "$(head -n 1 lines)" = 'mnemo run: nowhere.gguf: cannot open:' ] || fail 'sentences are not folded:' "$(cat lines)"
+[ "$(head -n 1 lines)" = 'mnemo run: nowhere.gguf: cannot open: No' ] || fail 'sentences are not folded:' "$(cat lines)"
