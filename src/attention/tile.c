@@ -277,17 +277,28 @@ void mn_softmax_clear(mn_softmax_rows rows, int64_t n_rows, int v_pad) {
     memset(rows.o, 0, (size_t)n_rows * (size_t)v_pad * sizeof(float));
 }
 
+/* A row's softmax as it is written: out = o * factor, and its LSE. */
+typedef struct ending {
+    float factor, lse;
+} ending;
+
+/* With a sink of score s: l' = l 2^(m - top) + 2^(s - top), top = max(m, s). */
+static ending end_row(float m, float l, const float *sink) {
+    if (!sink) return (ending){l == 0 ? 0 : 1 / l, l == 0 ? -INFINITY : m + log2f(l)};
+    float score = *sink * LOG2_E, top = l == 0 ? score : MN_MAX(m, score), keep = l == 0 ? 0 : exp2f(m - top);
+    float sum = l * keep + exp2f(score - top);
+    return (ending){keep / sum, top + log2f(sum)};
+}
+
 void mn_row_tile_write(const mn_row_tile *tile, mn_softmax_rows total) {
     const mn_attend *a = tile->a;
     int64_t first_row = tile->first_token - a->first_token;
     for (int r = 0; r < tile->n_tokens * tile->group; r++) {
-        float *out = a->out + (first_row + r / tile->group) * a->out_stride +
-                     (int64_t)(tile->kv_head * tile->group + r % tile->group) * a->kv.v_dim;
+        int64_t row = first_row + r / tile->group, head = head_of(tile, r);
+        float *out = a->out + row * a->out_stride + head * a->kv.v_dim;
         const float *o = total.o + (size_t)r * (size_t)tile->v_pad;
-        float inverse = total.l[r] == 0 ? 0 : 1 / total.l[r];
-        if (a->lse)
-            a->lse[(first_row + r / tile->group) * a->n_heads + tile->kv_head * tile->group + r % tile->group] =
-                total.l[r] == 0 ? -INFINITY : total.m[r] + log2f(total.l[r]);
-        for (int i = 0; i < a->kv.v_dim; i++) out[i] = o[i] * inverse;
+        ending end = end_row(total.m[r], total.l[r], a->sinks ? a->sinks + head : NULL);
+        if (a->lse) a->lse[row * a->n_heads + head] = end.lse;
+        for (int i = 0; i < a->kv.v_dim; i++) out[i] = o[i] * end.factor;
     }
 }

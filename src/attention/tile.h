@@ -60,7 +60,7 @@ mn_softmax_rows mn_softmax_view(float *memory, int64_t n_rows, int v_pad);
 void mn_softmax_clear(mn_softmax_rows rows, int64_t n_rows, int v_pad);
 /* The rows from the first-th on. */
 mn_softmax_rows mn_softmax_skip(mn_softmax_rows rows, int64_t first, int v_pad);
-/* out = o / l for the rows of tile, zeros for rows that saw nothing. */
+/* out = o / l for the rows of tile, a sink added to l; zeros for rows that saw nothing. */
 void mn_row_tile_write(const mn_row_tile *tile, mn_softmax_rows total);
 
 #endif

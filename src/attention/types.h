@@ -45,7 +45,9 @@ typedef struct mn_mla {
  *   blocks == NULL or the list of r's block contains j's block
  *   key_begin == NULL or key_begin[r] <= j < key_end[r]    (with n_sinks == 0)
  * score = softcap(scale * q.k) - slopes[h] * (first_token + r - j), softcap(s) = c tanh(s / c) when softcap c > 0.
- * Query heads [g * h, g * (h + 1)), g = n_heads / n_kv_heads, share KV head h. A row that sees nothing gives zeros. */
+ * Query heads [g * h, g * (h + 1)), g = n_heads / n_kv_heads, share KV head h. A row that sees nothing gives zeros.
+ * With sinks the softmax of head h has one score more, sinks[h], without a value: it takes its share of the weight and
+ * gives nothing (gpt-oss, arXiv:2508.10925; Miller 2023, "Attention is off by one"). */
 typedef struct mn_attend {
     const float *q; /* [n_rows, n_heads, k_dim], rows q_stride floats apart */
     float *out;     /* [n_rows, n_heads, v_dim], rows out_stride floats apart; must not overlap q */
@@ -56,9 +58,11 @@ typedef struct mn_attend {
     int64_t window, segment;
     int64_t n_sinks, dilation; /* 0 = off */
     const float *slopes;       /* [n_heads] or NULL */
+    const float *sinks;        /* [n_heads] or NULL: learned, counted in out and lse of every call, never in sums */
     const mn_block_list *blocks;
     const int64_t *key_begin, *key_end; /* [n_rows], neither falling from row to row, or both NULL */
-    float *lse; /* [n_rows, n_heads] or NULL: log2 of the sum of exp(score), -INFINITY for a row that saw nothing */
+    float *lse; /* [n_rows, n_heads] or NULL: log2 of the sum of exp(score), -INFINITY for a row that saw nothing and
+                   has no sink */
     /* Attention in several calls over keys that follow each other, when they are not in memory together: the last gives
      * the bits that one call gives. Keys outside [first_key, end_key) are not looked at; both are multiples of
      * MN_RANGE_KEYS, end_key 0 or past the last key is no end. */

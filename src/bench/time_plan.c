@@ -42,7 +42,7 @@ static double listed(const mn_pattern *p, int64_t n) {
 
 /* Keys that the last query of n tokens sees in a layer. */
 static double seen(const mn_config *c, const mn_attn_spec *r, int layer, int64_t n) {
-    int64_t segment = r->infini.shape.segment, limit = segment ? segment : mn_config_window(c, layer);
+    int64_t segment = r->infini.shape.segment, limit = segment ? segment : mn_config_sight(c, layer);
     const mn_pattern *p = r->patterns ? &r->patterns[layer] : NULL;
     if (mn_attn_is_linear(r, layer)) return 0;
     if (!segment && p && p->kind) return listed(p, n);

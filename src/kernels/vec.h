@@ -21,6 +21,8 @@ typedef struct mn_vec_kernels {
     /* out_i = x_i + y_i ; out_i = x_i y_i */
     void (*add)(float *out, const float *x, const float *y, int64_t n);
     void (*mul)(float *out, const float *x, const float *y, int64_t n);
+    /* out_i = min(max(x_i, low), high); NaN stays */
+    void (*clamp)(float *out, const float *x, float low, float high, int64_t n);
     /* out_i = x_i / sqrt(mean(x^2) + eps) * w_i ; w NULL = 1 (RMSNorm, Zhang and Sennrich 2019, eq. 4) */
     void (*rms_norm)(float *out, const float *x, const float *w, float eps, int64_t n);
     /* out_i = (x_i - mean) / sqrt(var + eps) * w_i + b_i ; w, b may be NULL (Ba et al. 2016) */

@@ -42,6 +42,10 @@ static void vec_mul(float *out, const float *x, const float *y, int64_t n) {
     for (int64_t i = 0; i < n; i++) out[i] = x[i] * y[i];
 }
 
+static void vec_clamp(float *out, const float *x, float low, float high, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = x[i] < low ? low : x[i] > high ? high : x[i];
+}
+
 static float mean(const float *x, int64_t n) {
     float lane[LANES] = {0};
     for (int64_t i = 0; i < n; i++) lane[i % LANES] += x[i];
@@ -111,6 +115,7 @@ void mn_vec_init_generic(mn_vec_kernels *table) {
         .scale = vec_scale,
         .add = vec_add,
         .mul = vec_mul,
+        .clamp = vec_clamp,
         .rms_norm = vec_rms_norm,
         .layer_norm = vec_layer_norm,
         .softmax = vec_softmax,

@@ -38,6 +38,15 @@ static void vec_mul(float *out, const float *x, const float *y, int64_t n) {
     FOR_VECTORS(n, { STORE(out, LOAD(x) * LOAD(y)); });
 }
 
+static void vec_clamp(float *out, const float *x, float low, float high, int64_t n) {
+    vf least = (vf){0} + low, most = (vf){0} + high;
+    FOR_VECTORS(n, {
+        vf v = LOAD(x);
+        v = pick(v < least, least, v);
+        STORE(out, pick(v > most, most, v));
+    });
+}
+
 static void vec_rms_norm(float *out, const float *x, const float *w, float eps, int64_t n) {
     vf sum = {0};
     FOR_VECTORS(n, { sum += LOAD(x) * LOAD(x); });
@@ -236,6 +245,7 @@ static void vec_init(mn_vec_kernels *table) {
         .scale = vec_scale,
         .add = vec_add,
         .mul = vec_mul,
+        .clamp = vec_clamp,
         .rms_norm = vec_rms_norm,
         .layer_norm = vec_layer_norm,
         .softmax = vec_softmax,

@@ -10,7 +10,9 @@ enum { ROWS_GRAIN = 4 }; /* rows that a thread takes at a time between the produ
 
 /* The rows of one expert on their way through it. */
 typedef struct passage {
-    const mn_kernels *kernels;
+    const mn_vec_kernels *vec;
+    const mn_experts *experts;
+    int64_t expert; /* under way */
     const mn_visit *visits;
     float *out;
     const float *x;
@@ -21,24 +23,41 @@ typedef struct passage {
 static void gather(void *arg, int64_t begin, int64_t end, int thread_index) {
     const passage *p = arg;
     (void)thread_index;
-    for (int64_t i = begin; i < end; i++)
-        memcpy(p->in + i * p->n_embd, p->x + p->visits[i].row * p->n_embd, (size_t)p->n_embd * sizeof *p->x);
+    for (int64_t i = begin; i < end; i++) {
+        const float *x = p->x + p->visits[i].row * p->n_embd;
+        if (p->experts->weighs_input)
+            p->vec->scale(p->in + i * p->n_embd, x, p->visits[i].weight, p->n_embd);
+        else
+            memcpy(p->in + i * p->n_embd, x, (size_t)p->n_embd * sizeof *x);
+    }
+}
+
+/* x += the expert's bias */
+static void add_bias(const passage *p, float *x, const float *bias, int64_t n) {
+    if (bias) p->vec->add(x, x, bias + p->expert * n, n);
 }
 
 static void activate(void *arg, int64_t begin, int64_t end, int thread_index) {
     const passage *p = arg;
     (void)thread_index;
-    for (int64_t i = begin; i < end; i++)
-        p->kernels->vec.silu_mul(p->gate + i * p->n_ff, p->gate + i * p->n_ff, p->up + i * p->n_ff, p->n_ff);
+    for (int64_t i = begin; i < end; i++) {
+        float *gate = p->gate + i * p->n_ff, *up = p->up + i * p->n_ff;
+        add_bias(p, gate, p->experts->gate_b, p->n_ff);
+        add_bias(p, up, p->experts->up_b, p->n_ff);
+        mn_activate(p->vec, p->experts->activation, gate, gate, up, p->n_ff);
+    }
 }
 
 /* An expert visits a row once, so no two items write the same row. */
 static void scatter(void *arg, int64_t begin, int64_t end, int thread_index) {
     const passage *p = arg;
     (void)thread_index;
-    for (int64_t i = begin; i < end; i++)
-        p->kernels->vec.axpy(p->out + p->visits[i].row * p->n_embd, p->down + i * p->n_embd, p->visits[i].weight,
-                             p->n_embd);
+    float scale = p->experts->scale ? p->experts->scale[p->expert] : 1;
+    for (int64_t i = begin; i < end; i++) {
+        float *down = p->down + i * p->n_embd, weight = p->experts->weighs_input ? 1 : p->visits[i].weight;
+        add_bias(p, down, p->experts->down_b, p->n_embd);
+        p->vec->axpy(p->out + p->visits[i].row * p->n_embd, down, scale * weight, p->n_embd);
+    }
 }
 
 static mn_status run_expert(const mn_compute *c, const mn_experts *experts, int64_t expert, passage *p, int64_t n,
@@ -59,7 +78,7 @@ static mn_status run_experts(const mn_compute *c, const mn_experts *experts, flo
     int64_t n_embd = experts->gate->ne[0], n_ff = experts->gate->ne[1], n_experts = experts->gate->ne[2];
     mn_visits v = {0};
     MN_TRY(mn_visits_sort(c, &v, ids, weights, n_used, n_rows, n_experts, err));
-    passage p = {.kernels = c->kernels, .out = out, .x = x, .n_embd = n_embd, .n_ff = n_ff};
+    passage p = {.vec = &c->kernels->vec, .experts = experts, .out = out, .x = x, .n_embd = n_embd, .n_ff = n_ff};
     p.in = mn_arena_alloc(c->scratch, (size_t)v.most, 2 * (size_t)(n_embd + n_ff) * sizeof *p.in);
     if (!p.in) return mn_fail(err, MN_ERR_MEMORY, "no memory for %lld rows of an expert.", (long long)v.most);
     p.gate = p.in + v.most * n_embd;
@@ -69,6 +88,7 @@ static mn_status run_experts(const mn_compute *c, const mn_experts *experts, flo
     for (int64_t e = 0; e < n_experts; e++) {
         int64_t n = v.offsets[e + 1] - v.offsets[e];
         p.visits = v.visits + v.offsets[e];
+        p.expert = e;
         if (n > 0) MN_TRY(run_expert(c, experts, e, &p, n, err));
     }
     return MN_OK;

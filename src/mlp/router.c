@@ -61,8 +61,10 @@ static void score(const mn_router *r, const mn_kernels *kernels, const float *lo
         kernels->vec.softmax(t->s, r->n_experts);
     else
         for (int i = 0; i < r->n_experts; i++) t->s[i] = 1 / (1 + expf(-t->s[i]));
+    /* Scores that nothing is added to rank as logits do, which round less where sigmoid saturates. */
+    bool by_logits = !r->selection_bias && r->n_groups <= 1;
     for (int i = 0; i < r->n_experts; i++) {
-        t->scores[i] = t->s[i] + (r->selection_bias ? r->selection_bias[i] : 0);
+        t->scores[i] = by_logits ? logits[i] : t->s[i] + (r->selection_bias ? r->selection_bias[i] : 0);
         if (isnan(t->scores[i])) t->scores[i] = -INFINITY;
     }
 }

@@ -10,19 +10,28 @@ mn_attn_spec mn_attn_of_model(const mn_config *c) {
     return (mn_attn_spec){.infini = {shape, c->infini.write_threshold, true, true, 0}};
 }
 
-int mn_attn_kv_layer(const mn_attn_spec *r, int layer) {
+static int count_kv(const mn_attn_spec *r, const mn_config *c, int n_layers) {
     int n = 0;
-    for (int i = 0; i < layer; i++) n += !mn_attn_is_linear(r, i);
+    for (int i = 0; i < n_layers; i++) n += mn_attn_caches(r, c, i);
     return n;
 }
 
+int mn_attn_kv_layer(const mn_attn_spec *r, const mn_config *c, int layer) {
+    return count_kv(r, c, c->layers[layer].kv_layer);
+}
+
+int mn_attn_n_kv_layers(const mn_attn_spec *r, const mn_config *c) { return count_kv(r, c, c->n_layers); }
+
 int mn_attn_state_layer(const mn_attn_spec *r, int layer) {
-    return r->infini.shape.segment ? layer : layer - mn_attn_kv_layer(r, layer);
+    int n = 0;
+    if (r->infini.shape.segment) return layer;
+    for (int i = 0; i < layer; i++) n += mn_attn_is_linear(r, i);
+    return n;
 }
 
 static mn_kept_keys layer_keeps(const mn_attn_spec *r, const mn_config *c, int layer) {
     const mn_pattern *p = r->patterns ? &r->patterns[layer] : NULL;
-    int64_t window = mn_config_window(c, layer);
+    int64_t window = mn_config_sight(c, layer);
     if (!p || !p->kind) return (mn_kept_keys){0, window < MN_MAX_CTX_TOKENS ? window : 0};
     return p->kind->keeps ? p->kind->keeps(p) : (mn_kept_keys){0, 0};
 }
@@ -30,7 +39,7 @@ static mn_kept_keys layer_keeps(const mn_attn_spec *r, const mn_config *c, int l
 mn_kept_keys mn_attn_kept_keys(const mn_attn_spec *r, const mn_config *c) {
     mn_kept_keys all = {0, 0};
     for (int layer = 0; layer < c->n_layers; layer++) {
-        if (mn_attn_is_linear(r, layer)) continue;
+        if (mn_attn_is_linear(r, layer) || c->layers[layer].n_heads == 0) continue;
         mn_kept_keys k = layer_keeps(r, c, layer);
         if (k.last == 0) return k;
         all = (mn_kept_keys){MN_MAX(all.first, k.first), MN_MAX(all.last, k.last)};
@@ -94,8 +103,21 @@ static mn_status check_map(const mn_attn_spec *r, const mn_config *c, mn_error *
     return MN_OK;
 }
 
+/* Whether any layer attends to another's KV entries. */
+static bool shares_kv(const mn_config *c) {
+    for (int layer = 0; layer < c->n_layers; layer++)
+        if (c->layers[layer].kv_layer != layer) return true;
+    return false;
+}
+
 mn_status mn_attn_check(const mn_attn_spec *r, const mn_config *c, mn_error *err) {
-    bool recurrent = r->infini.shape.segment || mn_attn_n_kv_layers(r, c) < c->n_layers;
+    bool recurrent = r->infini.shape.segment || mn_attn_state_layer(r, c->n_layers) > 0;
+    if (recurrent && shares_kv(c))
+        return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_ATTN, 0}),
+                            "a recurrent state needs the keys and values of its own layer, and some layers of this %s "
+                            "model use another's; "
+                            "leave the pattern %s out.",
+                            c->arch, r->infini.shape.segment ? "infini" : "linear");
     if (recurrent && c->mla.kv_rank)
         return mn_fail_with(
             err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_ATTN, 0}),

@@ -44,15 +44,17 @@ static inline bool mn_attn_has_state(const mn_attn_spec *r, int layer) {
 /* The position map under which a layer sees its keys; NULL: by distance. Distances within a window were all trained, so
  * that no map changes them. */
 static inline const mn_posmap *mn_attn_map(const mn_attn_spec *r, const mn_config *config, int layer) {
-    return r->map.scheme && mn_config_window(config, layer) == 0 ? &r->map : NULL;
+    return r->map.scheme && mn_config_is_unbounded(config, layer) ? &r->map : NULL;
 }
 
-/* Layers before this one that cache KV entries: its index in a cache that holds only those. */
-int mn_attn_kv_layer(const mn_attn_spec *r, int layer);
-/* Layers that cache KV entries, of all. */
-static inline int mn_attn_n_kv_layers(const mn_attn_spec *r, const mn_config *config) {
-    return mn_attn_kv_layer(r, config->n_layers);
+/* Whether a layer caches KV entries of its own. */
+static inline bool mn_attn_caches(const mn_attn_spec *r, const mn_config *config, int layer) {
+    return mn_config_has_kv(config, layer) && !mn_attn_is_linear(r, layer);
 }
+/* The index of the KV entries that a layer attends to in a cache that holds only layers that cache some. */
+int mn_attn_kv_layer(const mn_attn_spec *r, const mn_config *config, int layer);
+/* Layers that cache KV entries, of all. */
+int mn_attn_n_kv_layers(const mn_attn_spec *r, const mn_config *config);
 
 /* The KV entries that later tokens can see in any layer, segments of a compressive memory aside; last 0: all. */
 mn_kept_keys mn_attn_kept_keys(const mn_attn_spec *r, const mn_config *config);

@@ -83,7 +83,7 @@ struct mn_backend {
 
     /* out[r] = embedding_scale * token_embd[tokens[r]] (+ position_embd[position of r]) */
     mn_status (*embed)(const mn_step *s, mn_rows out, mn_error *err);
-    /* Normalises every vector; out may be x. */
+    /* Normalises every vector, without weights where w holds none; out may be x. */
     mn_status (*norm)(const mn_step *s, mn_rows out, mn_rows x, const mn_norm *w, mn_error *err);
     /* outs[i] = W_i x + b_i */
     mn_status (*project)(const mn_step *s, const mn_rows *outs, const mn_projection *const *ws, int n_ws, mn_rows x,
@@ -114,11 +114,18 @@ struct mn_backend {
     mn_status (*mix_recurrent)(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
                                mn_rows k, mn_rows v, mn_error *err);
     /* activation(gate) * up; gate none: activation(up). out may be up. */
-    mn_status (*activate)(const mn_step *s, mn_rows out, mn_rows gate, mn_rows up, mn_error *err);
-    /* The layer's routed experts. */
-    mn_status (*experts)(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err);
+    mn_status (*activate)(const mn_step *s, mn_mlp_act activation, mn_rows out, mn_rows gate, mn_rows up,
+                          mn_error *err);
+    /* The layer's routed experts of x, chosen by the router's product with routed. */
+    mn_status (*experts)(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err);
     /* x + y; out may be x. */
     mn_status (*add)(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err);
+    /* factor * x; out may be x. */
+    mn_status (*scale)(const mn_step *s, mn_rows out, mn_rows x, float factor, mn_error *err);
+    /* Each head of x times the sigmoid of its number in g [.., n_heads, 1]; out may be x. */
+    mn_status (*gate_heads)(const mn_step *s, mn_rows out, mn_rows x, mn_rows g, mn_error *err);
+    /* Queries times the temperature of their positions (mn_temper); out may be x. */
+    mn_status (*temper)(const mn_step *s, mn_rows out, mn_rows x, mn_error *err);
     /* The end of the step: logits [x.n_rows, n_vocab] of x, soft-capped, in the caller's memory. */
     mn_status (*logits)(const mn_step *s, float *logits, mn_rows x, mn_error *err);
 };

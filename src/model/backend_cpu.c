@@ -48,6 +48,7 @@ typedef struct rows_job {
             mn_place place;
             int index;
         };
+        mn_mlp_act activation;
     };
 } rows_job;
 
@@ -218,9 +219,8 @@ static void clamp_rows(void *arg, int64_t begin, int64_t end, int thread_index) 
     (void)thread_index;
     const rows_job *job = arg;
     for (int64_t r = begin; r < end; r++) {
-        float *out = mn_cpu_row(job->out, r);
-        const float *x = mn_cpu_row(job->x, r);
-        for (int64_t i = 0; i < job->x.n_heads * job->x.n; i++) out[i] = fminf(fmaxf(x[i], -job->limit), job->limit);
+        job->vec->clamp(mn_cpu_row(job->out, r), mn_cpu_row(job->x, r), -job->limit, job->limit,
+                        job->x.n_heads * job->x.n);
     }
 }
 
@@ -254,34 +254,42 @@ static mn_status rotate(const mn_step *s, mn_rows out, mn_rows x, int64_t first,
 static void activate_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const rows_job *job = arg;
-    bool gated = job->x.buffer != NULL, silu = job->s->model->config.activation == MN_ACT_SILU;
-    for (int64_t r = begin; r < end; r++) {
-        float *out = mn_cpu_row(job->out, r);
-        const float *up = mn_cpu_row(job->y, r), *gate = gated ? mn_cpu_row(job->x, r) : up;
-        if (silu)
-            job->vec->silu_mul(out, gate, up, job->y.n); /* always gated: no family has silu alone */
-        else
-            job->vec->gelu_mul(out, gate, gated ? up : NULL, job->y.n);
-    }
+    for (int64_t r = begin; r < end; r++)
+        mn_activate(job->vec, job->activation, mn_cpu_row(job->out, r), job->x.buffer ? mn_cpu_row(job->x, r) : NULL,
+                    mn_cpu_row(job->y, r), job->y.n);
 }
 
-static mn_status activate(const mn_step *s, mn_rows out, mn_rows gate, mn_rows up, mn_error *err) {
+static mn_status activate(const mn_step *s, mn_mlp_act activation, mn_rows out, mn_rows gate, mn_rows up,
+                          mn_error *err) {
     (void)err;
-    return run_rows((rows_job){.s = s, .out = out, .x = gate, .y = up}, activate_rows);
+    return run_rows((rows_job){.s = s, .out = out, .x = gate, .y = up, .activation = activation}, activate_rows);
 }
 
-static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err) {
+mn_experts mn_cpu_experts(const mn_model *m, int layer) {
+    const mn_layer *w = &m->weights.layers[layer];
+    return (mn_experts){.gate = &w->expert_gate,
+                        .up = &w->expert_up,
+                        .down = &w->expert_down,
+                        .gate_b = w->expert_gate_b,
+                        .up_b = w->expert_up_b,
+                        .down_b = w->expert_down_b,
+                        .scale = w->expert_scale,
+                        .activation = {m->config.activation, m->config.layers[layer].limit_experts},
+                        .weighs_input = m->config.moe.weighs_input};
+}
+
+static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err) {
     const mn_compute *c = mn_cpu_compute(s);
     const mn_layer *w = &s->model->weights.layers[layer];
     const mn_projection *routers[] = {&w->router};
     mn_router router = s->model->config.moe.router;
-    mn_experts stacks = {&w->expert_gate, &w->expert_up, &w->expert_down};
+    mn_experts stacks = mn_cpu_experts(s->model, layer);
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
     float *logits = mn_cpu_floats(s, x.n_rows, router.n_experts), *weights = mn_cpu_floats(s, x.n_rows, router.n_used);
     int32_t *ids = mn_arena_alloc(c->scratch, (size_t)x.n_rows * (size_t)router.n_used, sizeof *ids);
     if (!logits || !weights || !ids) return mn_no_scratch(err);
     router.selection_bias = w->router_bias;
-    MN_TRY(project(s, (const mn_rows[]){mn_cpu_rows(logits, x.n_rows, router.n_experts)}, routers, 1, x, err));
+    MN_TRY(project(s, (const mn_rows[]){mn_cpu_rows(logits, x.n_rows, router.n_experts)}, routers, 1, routed, err));
     MN_TRY(mn_route(c, &router, ids, weights, logits, x.n_rows, err));
     MN_TRY(mn_moe(c, &stacks, mn_cpu_data(out), mn_cpu_data(x), ids, weights, router.n_used, x.n_rows, err));
     mn_arena_rewind(c->scratch, mark);
@@ -298,6 +306,53 @@ static void add_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
 static mn_status add(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err) {
     (void)err;
     return run_rows((rows_job){.s = s, .out = out, .x = x, .y = y}, add_rows);
+}
+
+static void scale_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    for (int64_t r = begin; r < end; r++)
+        job->vec->scale(mn_cpu_row(job->out, r), mn_cpu_row(job->x, r), job->limit, job->x.n_heads * job->x.n);
+}
+
+static mn_status scale(const mn_step *s, mn_rows out, mn_rows x, float factor, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out, .x = x, .limit = factor}, scale_rows);
+}
+
+static void gate_head_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    for (int64_t r = begin; r < end; r++)
+        for (int h = 0; h < job->x.n_heads; h++)
+            job->vec->scale(vector_at(job->out, r, h), vector_at(job->x, r, h),
+                            1 / (1 + expf(-*vector_at(job->y, r, h))), job->x.n);
+}
+
+static mn_status gate_heads(const mn_step *s, mn_rows out, mn_rows x, mn_rows g, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out, .x = x, .y = g}, gate_head_rows);
+}
+
+float mn_cpu_temperature(const mn_step *s, int64_t row) {
+    const mn_temper *t = &s->model->config.temper;
+    const mn_slice *slice = mn_step_slice(s, row);
+    int64_t token = slice->sequence->n_tokens + row - slice->first_row;
+    return (float)(1 + t->scale *
+                           log((double)((mn_attn_position(&slice->sequence->attn, token) + t->first) / t->tokens + 1)));
+}
+
+static void temper_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    for (int64_t r = begin; r < end; r++)
+        job->vec->scale(mn_cpu_row(job->out, r), mn_cpu_row(job->x, r), mn_cpu_temperature(job->s, r),
+                        job->x.n_heads * job->x.n);
+}
+
+static mn_status temper(const mn_step *s, mn_rows out, mn_rows x, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out, .x = x}, temper_rows);
 }
 
 static void cap_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
@@ -340,5 +395,8 @@ mn_backend mn_backend_cpu(const mn_compute *compute) {
                         .activate = activate,
                         .experts = experts,
                         .add = add,
+                        .scale = scale,
+                        .gate_heads = gate_heads,
+                        .temper = temper,
                         .logits = logits};
 }

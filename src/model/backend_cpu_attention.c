@@ -11,7 +11,9 @@
 #include <string.h>
 
 /* The layer's place in a cache, which holds only the layers that cache something. */
-static int kv_layer(const mn_sequence *t, int layer) { return mn_attn_kv_layer(&t->attn, layer); }
+static int kv_layer(const mn_step *s, const mn_sequence *t, int layer) {
+    return mn_attn_kv_layer(&t->attn, &s->model->config, layer);
+}
 
 mn_status mn_cpu_append(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err) {
     (void)err;
@@ -19,7 +21,7 @@ mn_status mn_cpu_append(const mn_step *s, int layer, int plane, mn_rows k, mn_ro
         const mn_sequence *t = slice->sequence;
         mn_kvcache *cache = plane > 0 ? t->grouped : t->cache;
         if (!cache || mn_attn_is_linear(&t->attn, layer)) continue;
-        mn_kvcache_append(cache, mn_cpu_compute(s), kv_layer(t, layer), mn_sequence_n_kv(t), slice->n_rows,
+        mn_kvcache_append(cache, mn_cpu_compute(s), kv_layer(s, t, layer), mn_sequence_n_kv(t), slice->n_rows,
                           mn_cpu_row(k, slice->first_row), k.row_stride,
                           v.buffer ? mn_cpu_row(v, slice->first_row) : NULL, v.row_stride);
     }
@@ -27,7 +29,8 @@ mn_status mn_cpu_append(const mn_step *s, int layer, int plane, mn_rows k, mn_ro
 }
 
 /* Attention of a slice's rows over all that its sequence caches. */
-static mn_attend call_of(const mn_step *s, const mn_slice *slice, int layer, mn_rows out, mn_rows lse, mn_rows q) {
+static mn_attend call_of(const mn_step *s, const mn_slice *slice, int layer, int range, mn_rows out, mn_rows lse,
+                         mn_rows q) {
     const mn_config *c = &s->model->config;
     const mn_sequence *t = slice->sequence;
     return (mn_attend){.q = mn_cpu_row(q, slice->first_row),
@@ -40,8 +43,9 @@ static mn_attend call_of(const mn_step *s, const mn_slice *slice, int layer, mn_
                        .scale = t->score_scale,
                        .softcap = c->attention_softcap,
                        .slopes = mn_model_slopes(s->model, layer),
+                       .sinks = range == 0 ? s->model->weights.layers[layer].sinks : NULL,
                        .lse = lse.buffer ? mn_cpu_row(lse, slice->first_row) : NULL,
-                       .kv = mn_kvcache_view(t->cache, kv_layer(t, layer), mn_sequence_n_kv(t) + slice->n_rows)};
+                       .kv = mn_kvcache_view(t->cache, kv_layer(s, t, layer), mn_sequence_n_kv(t) + slice->n_rows)};
 }
 
 /* The keys of one range of a position map, which every row has of its own. */
@@ -59,7 +63,7 @@ static mn_status restrict_to_range(const mn_step *s, const mn_sequence *t, int l
     a->key_begin = begin;
     a->key_end = end;
     if (mn_posmap_plane(map, range) > 0)
-        a->kv.k_pages = mn_kvcache_view(t->grouped, kv_layer(t, layer), a->kv.n_tokens).k_pages;
+        a->kv.k_pages = mn_kvcache_view(t->grouped, kv_layer(s, t, layer), a->kv.n_tokens).k_pages;
     return MN_OK;
 }
 
@@ -72,6 +76,7 @@ static mn_status restrict_keys(const mn_step *s, const mn_sequence *t, int layer
     if (mn_attn_map(&t->attn, c, layer)) return restrict_to_range(s, t, layer, range, a, err);
     a->segment = t->attn.infini.shape.segment;
     if (pattern && pattern->kind && !a->segment) return mn_pattern_apply(pattern, mn_cpu_compute(s), layer, a, err);
+    if (!a->segment) a->segment = c->layers[layer].chunk;
     a->window = mn_config_window(c, layer);
     return MN_OK;
 }
@@ -92,7 +97,7 @@ mn_status mn_cpu_attend_call(const mn_step *s, const mn_slice *slice, int layer,
     const mn_sequence *t = slice->sequence;
     *a = (mn_attend){0};
     if (!has_range(s, t, layer, range)) return MN_OK;
-    *a = call_of(s, slice, layer, out, lse, q);
+    *a = call_of(s, slice, layer, range, out, lse, q);
     if (s->model->config.mla.kv_rank) {
         mn_mla *mla = mn_arena_alloc(mn_cpu_compute(s)->scratch, 1, sizeof *mla);
         if (!mla) return mn_no_scratch(err);
@@ -120,7 +125,7 @@ static mn_status evict(const mn_step *s, const slice_call *call, int layer, mn_e
     int32_t *kept = mn_arena_alloc(c->scratch, (size_t)call->a.kv.n_kv_heads * (size_t)t->evict_to, sizeof *kept);
     if (!kept) return mn_no_scratch(err);
     MN_TRY(mn_snapkv_choose(c, &call->a, t->evict_to, kept, err));
-    mn_kvcache_gather(t->cache, c, kv_layer(t, layer), kept, t->evict_to);
+    mn_kvcache_gather(t->cache, c, kv_layer(s, t, layer), kept, t->evict_to);
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;
 }
@@ -135,7 +140,7 @@ static mn_status run_calls(const mn_step *s, const slice_call *calls, int n, int
     for (const slice_call *call = calls; call < calls + n; call++) {
         mn_kvcache *cache = call->slice->sequence->cache;
         if (mn_kvcache_has_cold(cache))
-            MN_TRY(mn_kvcache_attend(c, cache, kv_layer(call->slice->sequence, layer), &call->a, err));
+            MN_TRY(mn_kvcache_attend(c, cache, kv_layer(s, call->slice->sequence, layer), &call->a, err));
         else
             batch[n_batch++] = call->a;
     }
@@ -195,7 +200,7 @@ mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows
     slice_call *calls = new_calls(s);
     if (!calls) return mn_no_scratch(err);
     for (int i = 0; i < s->n_slices; i++) {
-        calls[i] = (slice_call){.slice = &s->slices[i], .a = call_of(s, &s->slices[i], layer, out, lse, q)};
+        calls[i] = (slice_call){.slice = &s->slices[i], .a = call_of(s, &s->slices[i], layer, 0, out, lse, q)};
         mn_attend *a = &calls[i].a;
         bool absorbs =
             c->exact || s->slices[i].sequence->attn.absorbs || a->first_token > mn_mla_deepest(&mla, a->n_rows);

@@ -2,6 +2,7 @@
 #ifndef MN_MODEL_BACKEND_CPU_OPS_H
 #define MN_MODEL_BACKEND_CPU_OPS_H
 
+#include "mlp/moe.h"
 #include "model/backend_cpu.h"
 
 /* backend_cpu_attention.c */
@@ -16,6 +17,11 @@ mn_status mn_cpu_convolve(const mn_step *s, int layer, mn_rows q_out, mn_rows k_
                           mn_error *err);
 mn_status mn_cpu_mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
                                mn_rows k, mn_rows v, mn_error *err);
+
+/* A layer's experts. */
+mn_experts mn_cpu_experts(const mn_model *m, int layer);
+/* What the queries of a row of the step are multiplied with. */
+float mn_cpu_temperature(const mn_step *s, int64_t row);
 
 /* out += scale B (A x), for each adapter: two thin products. */
 mn_status mn_cpu_add_adapters(const mn_step *s, mn_rows out, const mn_lora *lora, mn_rows x, mn_error *err);

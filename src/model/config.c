@@ -35,7 +35,12 @@ static mn_status read_layers(const mn_gguf *g, mn_config *c, mn_error *err) {
         return mn_fail(err, MN_ERR_FORMAT, "%s: %d dimensions do not make %d heads.", mn_gguf_path(g), c->n_embd,
                        heads[0]);
     for (int i = 0; i < c->n_layers; i++)
-        c->layers[i] = (mn_layer_shape){heads[i], kv_heads[i], k_dim, v_dim, n_ff[i], 0};
+        c->layers[i] = (mn_layer_shape){.n_heads = heads[i],
+                                        .n_kv_heads = kv_heads[i],
+                                        .head_dim_k = k_dim,
+                                        .head_dim_v = v_dim,
+                                        .n_ff = n_ff[i],
+                                        .kv_layer = i};
     find_most(c);
     return MN_OK;
 }
@@ -155,10 +160,11 @@ static mn_status check_layer(const mn_gguf *g, const mn_config *c, int layer, mn
     if (l->n_kv_heads && l->n_heads % l->n_kv_heads)
         return mn_fail(err, MN_ERR_FORMAT, "%s: %d query heads of layer %d cannot share %d key heads evenly.",
                        mn_gguf_path(g), l->n_heads, layer, l->n_kv_heads);
-    int rotated = c->mla.kv_rank ? c->mla.n_rot : l->head_dim_k;
-    if (c->rope_style != MN_ROPE_STYLE_NONE && l->n_heads && (c->rope.n_rot % 2 || c->rope.n_rot > rotated))
+    int width = c->mla.kv_rank ? c->mla.n_rot : l->head_dim_k;
+    int rotated = l->rope == MN_LAYER_ROPE_LOCAL ? c->rope_local.n_rot : l->rope == MN_LAYER_ROPE ? c->rope.n_rot : 0;
+    if (c->rope_style != MN_ROPE_STYLE_NONE && l->n_heads && (rotated % 2 || rotated > width))
         return mn_fail(err, MN_ERR_FORMAT, "%s: rope.dimension_count is %d; it must be even and at most %d.",
-                       mn_gguf_path(g), c->rope.n_rot, rotated);
+                       mn_gguf_path(g), rotated, width);
     return MN_OK;
 }
 
@@ -179,6 +185,9 @@ mn_status mn_config_read(const mn_gguf *gguf, mn_config *out, mn_error *err) {
     *c = (mn_config){.norm = MN_NORM_RMS,
                      .activation = MN_ACT_SILU,
                      .embedding_scale = 1,
+                     .residual_scale = 1,
+                     .attention_out_scale = 1,
+                     .logit_scale = 1,
                      .rope_style = MN_ROPE_INTERLEAVED,
                      .moe.router = {.gating = MN_GATING_SOFTMAX, .scale = 1}};
     MN_TRY(read_arch(gguf, c->arch, err));
@@ -195,13 +204,73 @@ mn_status mn_config_read(const mn_gguf *gguf, mn_config *out, mn_error *err) {
     return check(gguf, c, err);
 }
 
-mn_status mn_config_moe(const mn_gguf *g, mn_config *c, mn_error *err) {
+mn_status mn_config_local_rope(const mn_gguf *g, mn_config *c, double base, mn_error *err) {
+    mn_rope_spec *local = &c->rope_local;
+    bool found;
+    *local = (mn_rope_spec){.n_rot = c->rope.n_rot, .freq_base = base, .original_ctx = c->rope.original_ctx};
+    MN_TRY(mn_config_number(g, c->arch, "rope.freq_base_swa|rope.local.freq_base", 0, FLT_MAX, &local->freq_base,
+                            &found, err));
+    MN_TRY(mn_config_int(g, c->arch, "rope.dimension_count_swa", false, 2, 1 << 14, &local->n_rot, err));
+    for (mn_layer_shape *l = c->layers; l < c->layers + c->n_layers; l++)
+        if (l->window > 0 && local->freq_base > 0) l->rope = MN_LAYER_ROPE_LOCAL;
+    return MN_OK;
+}
+
+/* How logits become weights; files of before there was a choice say 0, or nothing. */
+static mn_status read_gating(const mn_gguf *g, mn_config *c, mn_gating gating, mn_error *err) {
+    int stated = 0;
+    MN_TRY(mn_config_int(g, c->arch, "expert_gating_func", false, 0, MN_GATING_SIGMOID, &stated, err));
+    c->moe.router.gating = stated ? (mn_gating)stated : gating;
+    return MN_OK;
+}
+
+mn_status mn_config_moe(const mn_gguf *g, mn_config *c, mn_gating gating, mn_error *err) {
     mn_router *r = &c->moe.router;
+    int n_dense = 0;
     MN_TRY(mn_config_int(g, c->arch, "expert_count", false, 0, MN_MAX_EXPERTS, &r->n_experts, err));
     if (r->n_experts == 0) return MN_OK;
     MN_TRY(mn_config_int(g, c->arch, "expert_used_count", true, 1, r->n_experts, &r->n_used, err));
     MN_TRY(mn_config_float(g, c->arch, "expert_weights_scale", false, &r->scale, err));
     if (r->scale == 0) r->scale = 1;
+    MN_TRY(read_gating(g, c, gating, err));
+    MN_TRY(mn_config_int(g, c->arch, "leading_dense_block_count", false, 0, MN_MAX_LAYERS, &n_dense, err));
+    for (int i = n_dense; i < c->n_layers; i++) c->layers[i].is_moe = true;
     c->moe.n_ff = c->n_ff;
     return mn_config_int(g, c->arch, "expert_feed_forward_length", false, 1, 1 << 22, &c->moe.n_ff, err);
+}
+
+mn_status mn_config_shared_expert(const mn_gguf *g, mn_config *c, int count, mn_error *err) {
+    MN_TRY(mn_config_int(g, c->arch, "expert_shared_count", false, 0, MN_MAX_EXPERTS, &count, err));
+    int64_t n_ff = (int64_t)count * c->moe.n_ff;
+    MN_TRY(mn_config_i64(g, c->arch, "expert_shared_feed_forward_length", false, 0, 1 << 22, &n_ff, err));
+    if (n_ff > 1 << 22)
+        return mn_fail(err, MN_ERR_FORMAT, "%s: %d shared experts of %d are too wide.", mn_gguf_path(g), count,
+                       c->moe.n_ff);
+    c->moe.n_ff_shared = (int)n_ff;
+    return MN_OK;
+}
+
+void mn_config_find_moe(const mn_gguf *g, mn_config *c) {
+    char name[64];
+    for (int i = 0; i < c->n_layers; i++) {
+        snprintf(name, sizeof name, "blk.%d.ffn_gate_inp.weight", i);
+        c->layers[i].is_moe = c->moe.router.n_experts > 0 && mn_gguf_tensor(g, name);
+    }
+}
+
+mn_status mn_config_drop_nextn(const mn_gguf *g, mn_config *c, mn_error *err) {
+    int n = 0;
+    MN_TRY(mn_config_int(g, c->arch, "nextn_predict_layers", false, 0, c->n_layers - 1, &n, err));
+    c->n_layers -= n;
+    return MN_OK;
+}
+
+mn_status mn_config_yarn_magnitude(const mn_gguf *g, mn_config *c, double unit, mn_error *err) {
+    double multiplier = 0;
+    bool found;
+    MN_TRY(mn_config_number(g, c->arch, "rope.scaling.yarn_log_multiplier", 0, FLT_MAX, &multiplier, &found, err));
+    if (multiplier == 0 || c->rope.scaling != MN_ROPE_YARN || c->rope.factor <= 1) return MN_OK;
+    double factor = c->rope.attn_factor > 0 ? c->rope.attn_factor : 1;
+    c->rope.attn_factor = factor / (1 + 0.1 * unit * multiplier * log(c->rope.factor));
+    return MN_OK;
 }

@@ -2,10 +2,11 @@
 #ifndef MN_MODEL_CONFIG_H
 #define MN_MODEL_CONFIG_H
 
-#include "recurrent/infini.h"
+#include "mlp/activation.h"
 #include "mlp/router.h"
 #include "model/gguf.h"
 #include "position/position.h"
+#include "recurrent/infini.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,17 +16,27 @@ enum { MN_ARCH_BYTES = 32, MN_MAX_LAYERS = 1024, MN_MAX_HEADS = 1024, MN_MAX_EXP
 #define MN_MAX_CTX_TOKENS (INT64_C(1) << 40)
 
 typedef enum mn_norm_kind { MN_NORM_RMS, MN_NORM_LAYER } mn_norm_kind;
-typedef enum mn_activation { MN_ACT_SILU, MN_ACT_GELU } mn_activation;
 /* Which dimensions RoPE pairs: (2i, 2i+1), or (i, i + n_rot/2). */
 typedef enum mn_rope_style { MN_ROPE_STYLE_NONE, MN_ROPE_INTERLEAVED, MN_ROPE_SPLIT } mn_rope_style;
 
-/* Mixture of experts; router.n_experts 0 = dense. */
+/* Which of the model's frequencies a layer rotates q and k by: its own; those of the local layers; none (NoPE). */
+typedef enum mn_layer_rope { MN_LAYER_ROPE, MN_LAYER_ROPE_LOCAL, MN_LAYER_NOPE } mn_layer_rope;
+
+/* Mixture of experts; router.n_experts 0 = dense. Which layers have one: mn_layer_shape. */
 typedef struct mn_moe_config {
-    mn_router router;   /* its selection_bias is the layer's, see mn_layer */
-    int n_shared;       /* experts that always run */
-    int n_ff;           /* of one expert */
-    int n_dense_layers; /* leading layers that stay dense */
+    mn_router router;  /* its selection_bias is the layer's, see mn_layer */
+    int n_ff;          /* of one expert */
+    int n_ff_shared;   /* of the expert that always runs, 0 = there is none */
+    bool weighs_input; /* an expert's weight multiplies its input instead of its output (Llama 4) */
+    bool beside_dense; /* the dense MLP runs too, each with norms of its own (Gemma 4) */
 } mn_moe_config;
+
+/* Attention's temperature by position: q of token t is multiplied by 1 + scale ln(floor((t + first) / tokens) + 1), in
+ * the layers that ask for it (Nakanishi 2025, arXiv:2501.19399, as Llama 4 and Ministral 3 have it). */
+typedef struct mn_temper {
+    double scale;
+    int64_t tokens, first;
+} mn_temper;
 
 /* Multi-head latent attention (DeepSeek-V2); kv_rank 0 = the model has none. */
 typedef struct mn_mla_config {
@@ -47,6 +58,13 @@ typedef struct mn_layer_shape {
     int n_heads, n_kv_heads, head_dim_k, head_dim_v;
     int n_ff;       /* of the dense MLP */
     int64_t window; /* sliding window, 0 = the layer sees all */
+    int64_t chunk;  /* tokens see only their chunk of so many, 0 = all */
+    mn_layer_rope rope;
+    bool is_moe;                      /* routed experts in the place of the dense MLP */
+    bool is_tempered;                 /* q is multiplied by mn_config.temper */
+    bool norms_rotated;               /* q and k of each head are normalised, without weights, after the rotation */
+    int kv_layer;                     /* whose KV cache it attends to; another's: it has no keys and values (Gemma 4) */
+    float limit_dense, limit_experts; /* of the activation in the dense or shared MLP, in experts; 0 = none */
 } mn_layer_shape;
 
 typedef struct mn_config {
@@ -59,13 +77,20 @@ typedef struct mn_config {
     mn_norm_kind norm;
     float norm_eps;
     mn_activation activation;
+    bool parallel;                          /* x += attention(h) + mlp(h), h = norm(x), in the place of one by one */
+    bool norms_whole_qk;                    /* q_norm and k_norm are over all heads together */
+    bool norms_v;                           /* v of each head is normalised, without weights */
     float embedding_scale;                  /* multiplies token embeddings */
+    float residual_scale;                   /* multiplies what attention and MLP add */
+    float attention_out_scale;              /* multiplies what attention adds */
+    float logit_scale;                      /* multiplies logits */
     float attention_scale;                  /* multiplies q.k */
     float attention_softcap, final_softcap; /* 0 = none */
     float clamp_qkv;                        /* 0 = none; values beyond are cut (MPT) */
     mn_rope_style rope_style;
-    mn_rope_spec rope;          /* the file's; factor arrays are set when weights are bound */
-    double rope_local_base;     /* 0, or the base of the windowed layers, which are never scaled (Gemma 3) */
+    mn_rope_spec rope;       /* the file's; factor arrays are set when weights are bound */
+    mn_rope_spec rope_local; /* of the local layers, whatever a session asks for; freq_base 0 = there are none */
+    mn_temper temper;
     double yarn_log_multiplier; /* DeepSeek: YaRN's temperature goes into the attention scale */
     double max_alibi_bias;      /* 0 = no ALiBi */
     int64_t window;             /* sliding window of the windowed layers, 0 = none; `layers` tells which these are */
@@ -75,15 +100,29 @@ typedef struct mn_config {
     mn_infini_config infini;
 } mn_config;
 
+/* The most keys that a token of a layer can see, 0 = all. */
+static inline int64_t mn_config_sight(const mn_config *config, int layer) {
+    const mn_layer_shape *l = &config->layers[layer];
+    return l->window == 0 || (l->chunk > 0 && l->chunk < l->window) ? l->chunk : l->window;
+}
+
+/* Whether distances in a layer grow with the text: rotated, and neither a window nor a chunk bounds them. */
+static inline bool mn_config_is_unbounded(const mn_config *config, int layer) {
+    return mn_config_sight(config, layer) == 0 && config->layers[layer].rope != MN_LAYER_NOPE;
+}
+
+/* Whether a layer makes keys and values, for its own cache. */
+static inline bool mn_config_has_kv(const mn_config *config, int layer) {
+    return config->layers[layer].n_kv_heads > 0 && config->layers[layer].kv_layer == layer;
+}
+
 /* Keys shared by all families, then the family's own. Errors name the key and what would be right. */
 mn_status mn_config_read(const mn_gguf *gguf, mn_config *out, mn_error *err);
 
 /* Sliding window of a layer, 0 = it sees all. */
 static inline int64_t mn_config_window(const mn_config *config, int layer) { return config->layers[layer].window; }
 
-static inline bool mn_config_is_moe(const mn_config *config, int layer) {
-    return config->moe.router.n_experts > 0 && layer >= config->moe.n_dense_layers;
-}
+static inline bool mn_config_is_moe(const mn_config *config, int layer) { return config->layers[layer].is_moe; }
 
 /* Typed reads of "ARCH.SUFFIX" for the families (config_get.c). Spellings of several converters stand side by side,
  * "rope.freq_base|rope.global.freq_base", and the first that is there counts. A missing key leaves *out as it is;
@@ -111,7 +150,23 @@ mn_status mn_config_ints(const mn_gguf *gguf, const mn_config *config, const cha
 /* Fills the windows of all layers from attention.sliding_window (missing: `window`) and its pattern, which is a list of
  * the windowed layers or a period: layer i is windowed unless i % period == period - 1; 0: all are. */
 mn_status mn_config_windows(const mn_gguf *gguf, mn_config *config, int64_t window, int period, mn_error *err);
-/* expert_count and its kin. */
-mn_status mn_config_moe(const mn_gguf *gguf, mn_config *config, mn_error *err);
+/* Experts are where a layer's router is in the file, whatever else is known. */
+void mn_config_find_moe(const mn_gguf *gguf, mn_config *config);
+/* A number for each layer, from 0 up: a list, or one for all; *out stays where the key is missing. */
+mn_status mn_config_floats(const mn_gguf *gguf, const mn_config *config, const char *suffix, float *out, mn_error *err);
+/* Leaves out the last nextn_predict_layers blocks, which guess further tokens. After all lists were read. */
+mn_status mn_config_drop_nextn(const mn_gguf *gguf, mn_config *config, mn_error *err);
+/* rope.scaling.yarn_log_multiplier, times `unit` = m: cos and sin are multiplied by (1 + 0.1 ln s) / (1 + 0.1 m ln s).
+ */
+mn_status mn_config_yarn_magnitude(const mn_gguf *gguf, mn_config *config, double unit, mn_error *err);
+/* The width of the expert that always runs: expert_shared_feed_forward_length, or as many times n_ff as
+ * expert_shared_count says; `count` of them where the file says neither. */
+mn_status mn_config_shared_expert(const mn_gguf *gguf, mn_config *config, int count, mn_error *err);
+/* expert_count and its kin; all layers but leading_dense_block_count have experts. The key expert_gating_func, where
+ * the file has it, counts more than `gating`. */
+mn_status mn_config_moe(const mn_gguf *gguf, mn_config *config, mn_gating gating, mn_error *err);
+/* The windowed layers get frequencies of their own: those of base, or of rope.freq_base_swa where the file has it,
+ * without scaling; 0 and no key: they have none. */
+mn_status mn_config_local_rope(const mn_gguf *gguf, mn_config *config, double base, mn_error *err);
 
 #endif

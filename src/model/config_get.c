@@ -135,6 +135,31 @@ mn_status mn_config_float(const mn_gguf *gguf, const char *arch, const char *suf
     return MN_OK;
 }
 
+mn_status mn_config_floats(const mn_gguf *gguf, const mn_config *c, const char *suffix, float *out, mn_error *err) {
+    key_name key = key_of(gguf, c->arch, suffix);
+    float *items, value = out[0];
+    size_t n;
+    bool found;
+    if (!is_list(gguf, &key)) {
+        MN_TRY(mn_config_float(gguf, c->arch, suffix, false, &value, err));
+        for (int i = 0; i < c->n_layers && mn_gguf_find(gguf, key.text); i++) out[i] = value;
+        return MN_OK;
+    }
+    MN_TRY(in_file(mn_gguf_get_f32s(gguf, key.text, &items, &n, &found, err), gguf, err));
+    mn_status status = MN_OK;
+    if (n != (size_t)c->n_layers)
+        status = mn_fail(err, MN_ERR_FORMAT, "%s: %s is a list of %zu values; the model has %d layers.",
+                         mn_gguf_path(gguf), key.text, n, c->n_layers);
+    for (int i = 0; i < c->n_layers && status == MN_OK; i++) {
+        if (!(items[i] >= 0 && items[i] <= FLT_MAX))
+            status = mn_fail(err, MN_ERR_FORMAT, "%s: %s is %g in layer %d; it must be a number from 0 up.",
+                             mn_gguf_path(gguf), key.text, (double)items[i], i);
+        out[i] = items[i];
+    }
+    free(items);
+    return status;
+}
+
 mn_status mn_config_bool(const mn_gguf *gguf, const char *arch, const char *suffix, bool *out, mn_error *err) {
     key_name key = key_of(gguf, arch, suffix);
     bool found = false;

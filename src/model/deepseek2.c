@@ -36,14 +36,9 @@ static mn_status configure_temperature(const mn_gguf *g, mn_config *c, mn_error 
 
 static mn_status configure_experts(const mn_gguf *g, mn_config *c, mn_error *err) {
     mn_router *r = &c->moe.router;
-    int gating = MN_GATING_SOFTMAX;
-    MN_TRY(mn_config_moe(g, c, err));
-    MN_TRY(
-        mn_config_int(g, c->arch, "leading_dense_block_count", false, 0, MN_MAX_LAYERS, &c->moe.n_dense_layers, err));
-    MN_TRY(mn_config_int(g, c->arch, "expert_shared_count", false, 0, MN_MAX_EXPERTS, &c->moe.n_shared, err));
+    MN_TRY(mn_config_moe(g, c, MN_GATING_SOFTMAX, err));
+    MN_TRY(mn_config_shared_expert(g, c, 0, err));
     MN_TRY(mn_config_bool(g, c->arch, "expert_weights_norm", &r->normalise, err));
-    MN_TRY(mn_config_int(g, c->arch, "expert_gating_func", false, 0, MN_GATING_SIGMOID, &gating, err));
-    r->gating = gating == MN_GATING_SIGMOID ? MN_GATING_SIGMOID : MN_GATING_SOFTMAX; /* old files say 0, or nothing */
     r->group_top = 2;
     MN_TRY(mn_config_int(g, c->arch, "expert_group_count", false, 0, MN_MAX_EXPERTS, &r->n_groups, err));
     return mn_config_int(g, c->arch, "expert_group_used_count", false, 0, r->n_groups, &r->n_groups_used, err);
@@ -82,10 +77,7 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     mn_bind_stack(b, "attn_k_b", m->n_nope, m->kv_rank, n_heads, &l->k_b);
     mn_bind_stack(b, "attn_v_b", m->kv_rank, m->v_dim, n_heads, &l->v_b);
     mn_bind_projection(b, "attn_output", (int64_t)n_heads * m->v_dim, c->n_embd, &l->o);
-    if (mn_config_is_moe(c, layer))
-        mn_bind_experts(b, c, l);
-    else
-        mn_bind_swiglu(b, c, l);
+    mn_bind_mlp(b, c, l);
 }
 
 const mn_family mn_family_deepseek2 = {"deepseek2", "DeepSeek V2 and V3: latent attention, shared and routed experts",

@@ -2,6 +2,8 @@
 
 #include "base/checked.h"
 
+static const mn_norm no_weights;
+
 /* One layer's work. */
 typedef struct layer_run {
     const mn_backend *b;
@@ -23,12 +25,21 @@ static mn_status take_over(const layer_run *r, mn_rows x, mn_rows *out, mn_error
     return r->b->keeps_inputs ? take(r, x, x.n_heads, x.n, out, err) : MN_OK;
 }
 
+/* Room for a result of x: in its place where that is free. */
+static mn_status take_for(const layer_run *r, mn_rows x, bool free, mn_rows *out, mn_error *err) {
+    return free ? take_over(r, x, out, err) : take(r, x, x.n_heads, x.n, out, err);
+}
+
+static const mn_layer_shape *shape_of(const layer_run *r) { return &r->config->layers[r->layer]; }
+
 static mn_status project(const layer_run *r, mn_rows out, const mn_projection *w, mn_rows x, mn_error *err) {
     return r->b->project(r->s, &out, &w, 1, x, err);
 }
 
-/* y = norm(x) */
+/* y = norm(x), or x where the layer has no such norm */
 static mn_status norm(const layer_run *r, mn_rows x, const mn_norm *w, mn_rows *y, mn_error *err) {
+    *y = x;
+    if (!w->w) return MN_OK;
     MN_TRY(take(r, x, x.n_heads, x.n, y, err));
     return r->b->norm(r->s, *y, x, w, err);
 }
@@ -39,6 +50,28 @@ static mn_status norm_over(const layer_run *r, mn_rows *x, const mn_norm *w, mn_
     MN_TRY(take_over(r, *x, &y, err));
     MN_TRY(r->b->norm(r->s, y, *x, w, err));
     *x = y;
+    return MN_OK;
+}
+
+/* *x = factor *x */
+static mn_status scale_over(const layer_run *r, mn_rows *x, float factor, mn_error *err) {
+    mn_rows y;
+    if (factor == 1) return MN_OK;
+    MN_TRY(take_over(r, *x, &y, err));
+    MN_TRY(r->b->scale(r->s, y, *x, factor, err));
+    *x = y;
+    return MN_OK;
+}
+
+/* Each head of *x times the sigmoid of its row of w y. */
+static mn_status gate_over(const layer_run *r, mn_rows *x, const mn_projection *w, mn_rows y, mn_error *err) {
+    mn_rows g, out;
+    if (!w->w.data) return MN_OK;
+    MN_TRY(take(r, y, x->n_heads, 1, &g, err));
+    MN_TRY(project(r, g, w, y, err));
+    MN_TRY(take_over(r, *x, &out, err));
+    MN_TRY(r->b->gate_heads(r->s, out, *x, g, err));
+    *x = out;
     return MN_OK;
 }
 
@@ -61,35 +94,72 @@ static mn_status convolve(const layer_run *r, mn_rows *q, mn_rows *k, mn_error *
     return MN_OK;
 }
 
-/* q, k, v for attention with one key and value head per n_heads / n_kv_heads query heads. */
-static mn_status make_qkv(const layer_run *r, mn_rows y, mn_rows *q, mn_rows *k, mn_rows *v, mn_error *err) {
-    const mn_config *c = r->config;
-    const mn_layer_shape *l = &c->layers[r->layer];
+/* The norm of q or k: of each head, or of all heads as one vector. */
+static mn_status norm_heads(const layer_run *r, mn_rows *x, const mn_norm *w, mn_error *err) {
+    mn_rows y = *x;
+    if (!w->w) return MN_OK;
+    if (r->config->norms_whole_qk) {
+        y.n *= y.n_heads;
+        y.n_heads = 1;
+    }
+    MN_TRY(norm_over(r, &y, w, err));
+    x->buffer = y.buffer;
+    x->offset = y.offset;
+    return MN_OK;
+}
+
+/* v, normalised where the model does that; made of k, not yet normalised, where the layer has no projection for it. */
+static mn_status finish_v(const layer_run *r, mn_rows k, mn_rows *v, mn_error *err) {
+    if (!r->config->norms_v) return MN_OK;
+    if (r->w->v.w.data) return norm_over(r, v, &no_weights, err);
+    return r->b->norm(r->s, *v, k, &no_weights, err);
+}
+
+static mn_status project_qkv(const layer_run *r, mn_rows y, mn_rows *q, mn_rows *k, mn_rows *v, mn_error *err) {
+    const mn_layer_shape *l = shape_of(r);
+    const mn_projection *const ws[] = {&r->w->q, &r->w->k, &r->w->v};
     MN_TRY(take(r, y, l->n_heads, l->head_dim_k, q, err));
+    *k = *v = (mn_rows){0};
+    if (!mn_config_has_kv(r->config, r->layer)) return project(r, *q, &r->w->q, y, err);
     MN_TRY(take(r, y, l->n_kv_heads, l->head_dim_k, k, err));
     MN_TRY(take(r, y, l->n_kv_heads, l->head_dim_v, v, err));
-    const mn_projection *const ws[] = {&r->w->q, &r->w->k, &r->w->v};
-    MN_TRY(r->b->project(r->s, (const mn_rows[]){*q, *k, *v}, ws, 3, y, err));
+    return r->b->project(r->s, (const mn_rows[]){*q, *k, *v}, ws, r->w->v.w.data ? 3 : 2, y, err);
+}
+
+/* q, k, v for attention with one key and value head per n_heads / n_kv_heads query heads; k and v none in a layer that
+ * attends to another's. */
+static mn_status make_qkv(const layer_run *r, mn_rows y, mn_rows *q, mn_rows *k, mn_rows *v, mn_error *err) {
+    const mn_config *c = r->config;
+    MN_TRY(project_qkv(r, y, q, k, v, err));
     if (c->clamp_qkv > 0) {
         MN_TRY(clamp_over(r, q, c->clamp_qkv, err));
         MN_TRY(clamp_over(r, k, c->clamp_qkv, err));
         MN_TRY(clamp_over(r, v, c->clamp_qkv, err));
     }
-    if (r->w->q_norm.w) MN_TRY(norm_over(r, q, &r->w->q_norm, err));
-    if (r->w->k_norm.w) MN_TRY(norm_over(r, k, &r->w->k_norm, err));
+    MN_TRY(norm_heads(r, q, &r->w->q_norm, err));
+    if (!k->buffer) return MN_OK;
+    MN_TRY(finish_v(r, *k, v, err));
+    MN_TRY(norm_heads(r, k, &r->w->k_norm, err));
     return c->n_conv_taps ? convolve(r, q, k, err) : MN_OK;
 }
 
-/* x rotated, in its place where `last` says that nobody else needs it. */
+/* q or k as it meets the other: rotated, then normalised where the layer does that; in the place of x where `last` says
+ * that nobody else needs it. */
 static mn_status rotate(const layer_run *r, mn_rows x, mn_rows angles, bool last, mn_rows *out, mn_error *err) {
     *out = x;
-    if (!angles.buffer) return MN_OK;
-    MN_TRY((last ? take_over(r, x, out, err) : take(r, x, x.n_heads, x.n, out, err)));
-    return r->b->rotate(r->s, *out, x, 0, angles, err);
+    if (angles.buffer) {
+        MN_TRY(take_for(r, x, last, out, err));
+        MN_TRY(r->b->rotate(r->s, *out, x, 0, angles, err));
+    }
+    if (!shape_of(r)->norms_rotated) return MN_OK;
+    mn_rows turned = *out;
+    MN_TRY(take_for(r, turned, last || angles.buffer, out, err));
+    return r->b->norm(r->s, *out, turned, &no_weights, err);
 }
 
-/* Caches k and v. */
+/* Caches k and v, where the layer has its own. */
 static mn_status append(const layer_run *r, mn_rows k, mn_rows v, bool last, mn_error *err) {
+    if (!k.buffer) return MN_OK;
     for (int plane = 0; plane < r->turns->n_planes; plane++) {
         mn_rows turned;
         bool last_plane = plane + 1 == r->turns->n_planes;
@@ -102,8 +172,14 @@ static mn_status append(const layer_run *r, mn_rows k, mn_rows v, bool last, mn_
 /* One range of keys. */
 static mn_status attend_range(const layer_run *r, int range, mn_rows q, bool last, mn_rows out, mn_rows lse,
                               mn_error *err) {
-    mn_rows turned;
+    mn_rows turned, tempered;
+    bool untouched = !r->turns->queries[range].buffer && !shape_of(r)->norms_rotated;
     MN_TRY(rotate(r, q, r->turns->queries[range], last, &turned, err));
+    if (shape_of(r)->is_tempered) {
+        MN_TRY(take_for(r, turned, last || !untouched, &tempered, err));
+        MN_TRY(r->b->temper(r->s, tempered, turned, err));
+        turned = tempered;
+    }
     return r->b->attend(r->s, r->layer, range, out, lse, turned, err);
 }
 
@@ -128,7 +204,7 @@ static mn_status merge_range(const layer_run *r, int range, mn_rows q, bool last
 static mn_status attend(const layer_run *r, mn_rows q, bool last, mn_rows *out, mn_error *err) {
     mn_rows lse = {0};
     int n_ranges = r->turns->n_ranges;
-    MN_TRY(take(r, q, q.n_heads, r->config->layers[r->layer].head_dim_v, out, err));
+    MN_TRY(take(r, q, q.n_heads, shape_of(r)->head_dim_v, out, err));
     if (n_ranges > 1) MN_TRY(take(r, q, q.n_heads, 1, &lse, err));
     MN_TRY(attend_range(r, 0, q, last && n_ranges == 1, *out, lse, err));
     for (int range = 1; range < n_ranges; range++)
@@ -165,7 +241,7 @@ static mn_status mla_queries(const layer_run *r, mn_rows y, mn_rows q, mn_error 
 static mn_status attention_mla(const layer_run *r, mn_rows y, mn_rows *out, mn_error *err) {
     const mn_mla_config *m = &r->config->mla;
     mn_rows q, k, q_turned, k_turned, angles = r->turns->queries[0];
-    MN_TRY(take(r, y, r->config->layers[r->layer].n_heads, m->n_nope + m->n_rot, &q, err));
+    MN_TRY(take(r, y, shape_of(r)->n_heads, m->n_nope + m->n_rot, &q, err));
     MN_TRY(take(r, y, 1, m->kv_rank + m->n_rot, &k, err));
     MN_TRY(mla_queries(r, y, q, err));
     MN_TRY(project(r, k, &r->w->kv_a, y, err));
@@ -181,7 +257,8 @@ static mn_status attention_mla(const layer_run *r, mn_rows y, mn_rows *out, mn_e
     return r->b->attend_latent(r->s, r->layer, *out, (mn_rows){0}, q_turned, err);
 }
 
-/* out = down(activation(gate x) * up x), or without gate down(activation(up x)). */
+/* out = down(activation(gate x) * up x), or without gate down(activation(up x)). The dense MLP, or an expert that
+ * always runs. */
 static mn_status mlp(const layer_run *r, mn_rows out, mn_rows x, const mn_projection *gate, const mn_projection *up,
                      const mn_projection *down, mn_error *err) {
     int64_t n_ff = up->w.ne[1];
@@ -191,7 +268,8 @@ static mn_status mlp(const layer_run *r, mn_rows out, mn_rows x, const mn_projec
     for (int i = 0; i < 1 + gated; i++) MN_TRY(take(r, x, 1, n_ff, &hidden[i], err));
     MN_TRY(r->b->project(r->s, hidden, ws, 1 + gated, x, err));
     MN_TRY(take_over(r, hidden[0], &activated, err));
-    MN_TRY(r->b->activate(r->s, activated, hidden[1], hidden[0], err));
+    mn_mlp_act activation = {r->config->activation, shape_of(r)->limit_dense};
+    MN_TRY(r->b->activate(r->s, activation, activated, hidden[1], hidden[0], err));
     return project(r, out, down, activated, err);
 }
 
@@ -207,27 +285,30 @@ static mn_status add_over(const layer_run *r, mn_rows *x, mn_rows y, mn_error *e
 static mn_status feed_forward(const layer_run *r, mn_rows x, mn_rows *out, mn_error *err) {
     const mn_layer *w = r->w;
     if (!mn_config_is_moe(r->config, r->layer)) return mlp(r, *out, x, &w->gate, &w->up, &w->down, err);
-    MN_TRY(r->b->experts(r->s, r->layer, *out, x, err));
-    if (r->config->moe.n_shared == 0) return MN_OK;
+    MN_TRY(r->b->experts(r->s, r->layer, *out, x, x, err));
+    if (!w->shared_down.w.data) return MN_OK;
     mn_rows shared;
     MN_TRY(take(r, x, 1, x.n, &shared, err));
     MN_TRY(mlp(r, shared, x, &w->shared_gate, &w->shared_up, &w->shared_down, err));
+    MN_TRY(gate_over(r, &shared, &w->shared_router, x, err));
     return add_over(r, out, shared, err);
 }
 
-/* *x += post_norm(y) */
+/* *x += residual_scale post_norm(y) */
 static mn_status add_residual(const layer_run *r, mn_rows *x, mn_rows y, const mn_norm *post_norm, mn_error *err) {
     if (post_norm->w) MN_TRY(norm_over(r, &y, post_norm, err));
+    MN_TRY(scale_over(r, &y, r->config->residual_scale, err));
     return add_over(r, x, y, err);
 }
 
-/* *x += project(mixed); *x += mlp(norm(*x)) */
-static mn_status finish_layer(const layer_run *r, mn_rows *x, mn_rows mixed, mn_error *err) {
-    mn_rows attended, y, out;
+/* *x += project(mixed); *x += mlp(norm(*x)), or in parallel mlp(y), y the input of attention */
+static mn_status finish_layer(const layer_run *r, mn_rows *x, mn_rows y, mn_rows mixed, mn_error *err) {
+    mn_rows attended, out;
     MN_TRY(take(r, *x, 1, x->n, &attended, err));
     MN_TRY(project(r, attended, &r->w->o, mixed, err));
+    MN_TRY(scale_over(r, &attended, r->config->attention_out_scale, err));
     MN_TRY(add_residual(r, x, attended, &r->w->post_attn_norm, err));
-    MN_TRY(norm(r, *x, &r->w->ffn_norm, &y, err));
+    if (!r->config->parallel) MN_TRY(norm(r, *x, &r->w->ffn_norm, &y, err));
     MN_TRY(take_over(r, attended, &out, err));
     MN_TRY(feed_forward(r, y, &out, err));
     return add_residual(r, x, out, &r->w->post_ffn_norm, err);
@@ -244,7 +325,8 @@ static mn_status keep_wanted(const layer_run *r, const mn_batch *batch, mn_rows 
 static mn_status make_angles(const mn_step *s, mn_place place, int index, mn_rows *out, mn_error *err) {
     const mn_config *c = &s->model->config;
     if (c->rope_style == MN_ROPE_STYLE_NONE) return MN_OK;
-    MN_TRY(s->backend->take(s, s->n_rows, 2, c->rope.n_rot / 2, out, err));
+    int n_rot = place == MN_PLACE_TOKEN_LOCAL ? c->rope_local.n_rot : c->rope.n_rot;
+    MN_TRY(s->backend->take(s, s->n_rows, 2, n_rot / 2, out, err));
     return s->backend->angles(s, *out, place, index, err);
 }
 
@@ -277,30 +359,39 @@ mn_status mn_forward_begin(mn_forward_pass *p, mn_error *err) {
     MN_TRY(r.b->embed(s, p->x, err));
     if (w->token_embd_norm.w) MN_TRY(norm_over(&r, &p->x, &w->token_embd_norm, err));
     MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN, &p->plain, err));
-    if (r.config->rope_local_base > 0) MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN_LOCAL, &p->local, err));
+    if (r.config->rope_local.freq_base > 0) MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN_LOCAL, &p->local, err));
     MN_TRY(rotations_of_maps(s, &p->maps, err));
+    p->none = (mn_rotations){.n_ranges = 1, .n_planes = 1};
     p->layers = r.b->mark(s);
     return MN_OK;
+}
+
+/* By what a layer rotates: distances within a window or a chunk were all trained, so that no map changes them. */
+static const mn_rotations *rotations_of(const mn_forward_pass *p, const mn_config *c, int layer) {
+    mn_layer_rope rope = c->layers[layer].rope;
+    if (rope == MN_LAYER_NOPE) return &p->none;
+    if (p->maps.n_ranges > 0 && mn_config_is_unbounded(c, layer)) return &p->maps;
+    return rope == MN_LAYER_ROPE_LOCAL ? &p->local : &p->plain;
 }
 
 /* x += attention(norm(x)); x += mlp(norm(x)). The last layer goes on with the wanted rows alone: of the others only
  * keys and values are needed, by later tokens. */
 mn_status mn_forward_layer(mn_forward_pass *p, int layer, mn_error *err) {
     const mn_model *m = p->step.model;
-    layer_run r = {p->step.backend, &p->step, &m->config, &m->weights.layers[layer], layer, &p->plain};
-    bool windowed = mn_config_window(&m->config, layer) > 0;
+    layer_run r = {p->step.backend,           &p->step, &m->config,
+                   &m->weights.layers[layer], layer,    rotations_of(p, &m->config, layer)};
     mn_rows y, mixed;
-    if (windowed && m->config.rope_local_base > 0) r.turns = &p->local;
-    if (!windowed && p->maps.n_ranges > 0) r.turns = &p->maps; /* distances within a window were all trained */
     r.b->rewind(r.s, p->layers);
     MN_TRY(norm(&r, p->x, &r.w->attn_norm, &y, err));
     MN_TRY((m->config.mla.kv_rank ? attention_mla : attention_heads)(&r, y, &mixed, err));
+    MN_TRY(gate_over(&r, &mixed, &r.w->attn_gate, y, err));
     if (layer == m->config.n_layers - 1) {
         if (p->batch->n_wanted == 0) return MN_OK;
         MN_TRY(keep_wanted(&r, p->batch, &p->x, err));
         MN_TRY(keep_wanted(&r, p->batch, &mixed, err));
+        if (m->config.parallel) MN_TRY(keep_wanted(&r, p->batch, &y, err));
     }
-    return finish_layer(&r, &p->x, mixed, err);
+    return finish_layer(&r, &p->x, y, mixed, err);
 }
 
 mn_status mn_forward_keys(mn_forward_pass *p, int layer, mn_rows *y, mn_rows *k, mn_error *err) {
@@ -316,6 +407,7 @@ mn_status mn_forward_end(mn_forward_pass *p, mn_error *err) {
     layer_run r = {.b = p->step.backend, .s = &p->step, .config = &m->config};
     if (p->batch->n_wanted == 0) return MN_OK;
     MN_TRY(norm_over(&r, &p->x, &m->weights.output_norm, err));
+    MN_TRY(scale_over(&r, &p->x, m->config.logit_scale, err));
     return r.b->logits(r.s, p->batch->logits, p->x, err);
 }
 

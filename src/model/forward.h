@@ -30,7 +30,8 @@ typedef struct mn_rotations {
 typedef struct mn_forward_pass {
     mn_step step;
     const mn_batch *batch;
-    mn_rotations plain, local, maps; /* of tokens; of windowed layers with frequencies of their own; of position maps */
+    /* Of tokens; of windowed layers with frequencies of their own; of position maps; of layers without rotation. */
+    mn_rotations plain, local, maps, none;
     mn_rows x;            /* [n_rows, n_embd], what the next layer begins with; the wanted rows after the last */
     mn_arena_mark layers; /* buffers taken since are a layer's */
 } mn_forward_pass;

@@ -37,20 +37,12 @@ static void configure_common(const mn_gguf *gguf, mn_config *c, int n_layers_27b
     set_scales(c, n_layers_27b);
 }
 
-/* The base of the windowed layers; 0: that of all. */
-static mn_status read_local_base(const mn_gguf *gguf, mn_config *c, double base, mn_error *err) {
-    bool found;
-    c->rope_local_base = base;
-    return mn_config_number(gguf, c->arch, "rope.freq_base_swa|rope.local.freq_base", 0, FLT_MAX, &c->rope_local_base,
-                            &found, err);
-}
-
 static mn_status configure2(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     configure_common(gguf, c, GEMMA2_27B_LAYERS);
     c->attention_softcap = 50;
     c->final_softcap = 30;
     MN_TRY(mn_config_windows(gguf, c, 4096, 2, err));
-    MN_TRY(read_local_base(gguf, c, 0, err));
+    MN_TRY(mn_config_local_rope(gguf, c, 0, err));
     MN_TRY(mn_config_float(gguf, c->arch, "attn_logit_softcapping", false, &c->attention_softcap, err));
     return mn_config_float(gguf, c->arch, "final_logit_softcapping", false, &c->final_softcap, err);
 }
@@ -61,8 +53,8 @@ static mn_status configure3(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     c->rope.freq_base = 1e6;
     MN_TRY(mn_config_number(gguf, c->arch, "rope.freq_base|rope.global.freq_base", 0, FLT_MAX, &c->rope.freq_base,
                             &found, err));
-    MN_TRY(read_local_base(gguf, c, 10000, err));
     MN_TRY(mn_config_windows(gguf, c, 0, 6, err));
+    MN_TRY(mn_config_local_rope(gguf, c, 10000, err));
     MN_TRY(mn_config_float(gguf, c->arch, "attn_logit_softcapping", false, &c->attention_softcap, err));
     return mn_config_float(gguf, c->arch, "final_logit_softcapping", false, &c->final_softcap, err);
 }

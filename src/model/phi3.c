@@ -13,14 +13,10 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
 }
 
 static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
-    mn_projection gate_up;
-    int n_ff = c->layers[layer].n_ff;
+    (void)layer;
     mn_bind_norms(b, c, l);
     mn_bind_fused_attention(b, c, l);
-    mn_bind_projection(b, "ffn_up", c->n_embd, 2 * (int64_t)n_ff, &gate_up);
-    l->gate = mn_projection_rows(&gate_up, 0, n_ff);
-    l->up = mn_projection_rows(&gate_up, n_ff, n_ff);
-    mn_bind_projection(b, "ffn_down", n_ff, c->n_embd, &l->down);
+    mn_bind_fused_swiglu(b, c, l);
 }
 
 const mn_family mn_family_phi3 = {"phi3", "Phi-3 and 3.5, with LongRoPE", configure, bind_layer};

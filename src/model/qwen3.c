@@ -4,20 +4,17 @@
 
 static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     c->rope_style = MN_ROPE_SPLIT;
-    MN_TRY(mn_config_moe(gguf, c, err));
+    MN_TRY(mn_config_moe(gguf, c, MN_GATING_SOFTMAX, err));
     c->moe.router.normalise = true;
     return MN_OK;
 }
 
 static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
+    (void)layer;
     mn_bind_norms(b, c, l);
     mn_bind_attention(b, c, l);
-    mn_bind_norm(b, "attn_q_norm", c->layers[layer].head_dim_k, &l->q_norm);
-    mn_bind_norm(b, "attn_k_norm", c->layers[layer].head_dim_k, &l->k_norm);
-    if (mn_config_is_moe(c, layer))
-        mn_bind_experts(b, c, l);
-    else
-        mn_bind_swiglu(b, c, l);
+    mn_bind_qk_norms(b, c, l);
+    mn_bind_mlp(b, c, l);
 }
 
 const mn_family mn_family_qwen3 = {"qwen3", "Qwen 3", configure, bind_layer};

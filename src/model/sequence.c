@@ -28,7 +28,7 @@ mn_kv_shape mn_sequence_kv_shape(const mn_config *c, const mn_attn_spec *attn, m
     mn_kv_shape shape = mn_sequence_kv_shape_all(c, k_type, v_type);
     int n = 0;
     for (int i = 0; i < c->n_layers; i++)
-        if (!mn_attn_is_linear(attn, i)) shape.layers[n++] = shape.layers[i];
+        if (mn_attn_caches(attn, c, i)) shape.layers[n++] = shape.layers[i];
     shape.n_layers = MN_MAX(n, 1);
     return shape;
 }
@@ -55,12 +55,7 @@ static mn_status init_positions(mn_sequence *t, const mn_config *c, const mn_rop
     if (c->rope_style == MN_ROPE_STYLE_NONE) return MN_OK;
     MN_TRY(mn_rope_init(rope, n_ctx, &t->rope, err));
     move_temperature(t, c, rope);
-    if (c->rope_local_base == 0) return MN_OK;
-    mn_rope_spec local = {.scaling = MN_ROPE_NONE,
-                          .n_rot = rope->n_rot,
-                          .freq_base = c->rope_local_base,
-                          .original_ctx = rope->original_ctx};
-    return mn_rope_init(&local, n_ctx, &t->rope_local, err);
+    return c->rope_local.freq_base > 0 ? mn_rope_init(&c->rope_local, n_ctx, &t->rope_local, err) : MN_OK;
 }
 
 /* q and k histories of every layer, then the other states. MN_ERR_LIMIT when a size overflows. */

@@ -2,6 +2,7 @@
 
 #include "base/strbuf.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_NAMES = 8 };
@@ -47,11 +48,17 @@ static void note_keys(const mn_model *m, mn_notes *notes) {
     mn_strbuf_release(&unread.text);
 }
 
+/* Blocks that guess further tokens stand behind the layers, and nothing misses them. */
+static bool is_behind_layers(const mn_model *m, const char *name) {
+    return !strncmp(name, "blk.", 4) && strtol(name + 4, NULL, 10) >= m->config.n_layers;
+}
+
 static void note_tensors(const mn_model *m, mn_notes *notes) {
     name_list unbound = {MN_STRBUF_INIT, 0};
     for (int64_t i = 0; i < mn_gguf_n_tensors(m->gguf); i++) {
         const char *name = mn_gguf_tensor_at(m->gguf, i)->name;
-        if (!m->weights.is_bound[i]) add_name(&unbound, (mn_gguf_string){name, strlen(name)});
+        if (!m->weights.is_bound[i] && !is_behind_layers(m, name))
+            add_name(&unbound, (mn_gguf_string){name, strlen(name)});
     }
     if (unbound.n)
         mn_notes_add(notes,

@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include "base/checked.h"
 #include "model/family.h"
 
 #include <stdio.h>
@@ -82,6 +83,7 @@ void mn_bind_projection_if(mn_binder *b, const char *name, int64_t n_in, int64_t
 }
 
 void mn_bind_stack(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, int64_t n, mn_tensor *out) {
+    *out = (mn_tensor){0};
     const mn_tensor *t = find(b, name_of(b, name, ".weight").text, n_in, n_out, n, true);
     if (t) *out = *t;
 }
@@ -111,8 +113,16 @@ void mn_bind_norms(mn_binder *b, const mn_config *c, mn_layer *l) {
     mn_bind_norm(b, "ffn_norm", c->n_embd, &l->ffn_norm);
 }
 
+static bool has(const mn_binder *b, const char *name) {
+    return b->status == MN_OK && mn_gguf_tensor(b->gguf, name_of(b, name, ".weight").text) != NULL;
+}
+
 void mn_bind_attention(mn_binder *b, const mn_config *c, mn_layer *l) {
     const mn_layer_shape *s = &c->layers[b->layer];
+    if (has(b, "attn_qkv")) {
+        mn_bind_fused_attention(b, c, l);
+        return;
+    }
     mn_bind_projection(b, "attn_q", c->n_embd, (int64_t)s->n_heads * s->head_dim_k, &l->q);
     mn_bind_projection(b, "attn_k", c->n_embd, (int64_t)s->n_kv_heads * s->head_dim_k, &l->k);
     mn_bind_projection(b, "attn_v", c->n_embd, (int64_t)s->n_kv_heads * s->head_dim_v, &l->v);
@@ -131,6 +141,27 @@ void mn_bind_fused_attention(mn_binder *b, const mn_config *c, mn_layer *l) {
     mn_bind_projection(b, "attn_output", (int64_t)s->n_heads * s->head_dim_v, c->n_embd, &l->o);
 }
 
+void mn_bind_qk_norms(mn_binder *b, const mn_config *c, mn_layer *l) {
+    const mn_layer_shape *s = &c->layers[b->layer];
+    bool whole = c->norms_whole_qk;
+    mn_bind_norm(b, "attn_q_norm", (int64_t)s->head_dim_k * (whole ? s->n_heads : 1), &l->q_norm);
+    mn_bind_norm(b, "attn_k_norm", (int64_t)s->head_dim_k * (whole ? s->n_kv_heads : 1), &l->k_norm);
+}
+
+void mn_bind_fused_swiglu(mn_binder *b, const mn_config *c, mn_layer *l) {
+    mn_projection gate_up;
+    int n_ff = c->layers[b->layer].n_ff;
+    mn_bind_projection(b, "ffn_up", c->n_embd, 2 * (int64_t)n_ff, &gate_up);
+    l->gate = mn_projection_rows(&gate_up, 0, n_ff);
+    l->up = mn_projection_rows(&gate_up, n_ff, n_ff);
+    mn_bind_projection(b, "ffn_down", n_ff, c->n_embd, &l->down);
+}
+
+void mn_bind_mlp(mn_binder *b, const mn_config *c, mn_layer *l) {
+    if (mn_config_is_moe(c, b->layer)) mn_bind_experts(b, c, l);
+    if (!mn_config_is_moe(c, b->layer) || c->moe.beside_dense) mn_bind_swiglu(b, c, l);
+}
+
 void mn_bind_swiglu(mn_binder *b, const mn_config *c, mn_layer *l) {
     int n_ff = c->layers[b->layer].n_ff;
     mn_bind_projection(b, "ffn_gate", c->n_embd, n_ff, &l->gate);
@@ -138,17 +169,56 @@ void mn_bind_swiglu(mn_binder *b, const mn_config *c, mn_layer *l) {
     mn_bind_projection(b, "ffn_down", n_ff, c->n_embd, &l->down);
 }
 
+/* Rows [first, first + n) of each matrix of a stack. */
+static mn_tensor stack_rows(const mn_tensor *stack, int64_t first, int64_t n) {
+    mn_tensor part = *stack;
+    size_t row_bytes = mn_tensor_row_bytes(stack);
+    if (!stack->data) return part;
+    part.matrix_bytes = row_bytes * (size_t)stack->ne[1];
+    part.ne[1] = n;
+    part.bytes = row_bytes * (size_t)n * (size_t)stack->ne[2]; /* its own: it ends before the stack does */
+    part.data = (const char *)stack->data + row_bytes * (size_t)first;
+    return part;
+}
+
+/* n0 * n1 floats of a small matrix under exactly this name, NULL when missing. */
+static const float *bind_floats(mn_binder *b, const char *name, int64_t n0, int64_t n1) {
+    return floats_of(b, find(b, name_of(b, name, "").text, n0, n1, 1, false));
+}
+
+static void bind_expert_vectors(mn_binder *b, const mn_config *c, mn_layer *l) {
+    int64_t n = c->moe.router.n_experts;
+    l->expert_gate_b = bind_floats(b, "ffn_gate_exps.bias", c->moe.n_ff, n);
+    l->expert_up_b = bind_floats(b, "ffn_up_exps.bias", c->moe.n_ff, n);
+    l->expert_down_b = bind_floats(b, "ffn_down_exps.bias", c->n_embd, n);
+    l->expert_scale = bind_floats(b, "ffn_down_exps.scale", n, 1);
+}
+
+static void bind_shared_expert(mn_binder *b, const mn_config *c, mn_layer *l) {
+    int64_t n_ff = c->moe.n_ff_shared;
+    if (n_ff == 0) return;
+    mn_bind_projection(b, "ffn_gate_shexp", c->n_embd, n_ff, &l->shared_gate);
+    mn_bind_projection(b, "ffn_up_shexp", c->n_embd, n_ff, &l->shared_up);
+    mn_bind_projection(b, "ffn_down_shexp", n_ff, c->n_embd, &l->shared_down);
+    mn_bind_projection_if(b, "ffn_gate_inp_shexp", c->n_embd, 1, &l->shared_router);
+}
+
 void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l) {
     int64_t n = c->moe.router.n_experts, n_ff = c->moe.n_ff;
     mn_bind_projection(b, "ffn_gate_inp", c->n_embd, n, &l->router);
-    mn_bind_stack(b, "ffn_gate_exps", c->n_embd, n_ff, n, &l->expert_gate);
-    mn_bind_stack(b, "ffn_up_exps", c->n_embd, n_ff, n, &l->expert_up);
+    if (has(b, "ffn_gate_up_exps")) {
+        mn_tensor both;
+        mn_bind_stack(b, "ffn_gate_up_exps", c->n_embd, 2 * n_ff, n, &both);
+        l->expert_gate = stack_rows(&both, 0, n_ff);
+        l->expert_up = stack_rows(&both, n_ff, n_ff);
+    } else {
+        mn_bind_stack(b, "ffn_gate_exps", c->n_embd, n_ff, n, &l->expert_gate);
+        mn_bind_stack(b, "ffn_up_exps", c->n_embd, n_ff, n, &l->expert_up);
+    }
     mn_bind_stack(b, "ffn_down_exps", n_ff, c->n_embd, n, &l->expert_down);
     l->router_bias = mn_bind_vector(b, "exp_probs_b.bias", n, false);
-    if (c->moe.n_shared == 0) return;
-    mn_bind_projection(b, "ffn_gate_shexp", c->n_embd, n_ff * c->moe.n_shared, &l->shared_gate);
-    mn_bind_projection(b, "ffn_up_shexp", c->n_embd, n_ff * c->moe.n_shared, &l->shared_up);
-    mn_bind_projection(b, "ffn_down_shexp", n_ff * c->moe.n_shared, c->n_embd, &l->shared_down);
+    bind_expert_vectors(b, c, l);
+    bind_shared_expert(b, c, l);
 }
 
 static void bind_globals(mn_binder *b, mn_config *c, mn_weights *w) {
@@ -162,7 +232,10 @@ static void bind_globals(mn_binder *b, mn_config *c, mn_weights *w) {
     mn_bind_projection_if(b, "output", c->n_embd, c->n_vocab, &w->output);
     if (!w->output.w.data) w->output.w = w->token_embd;
     int64_t n_pairs = c->rope.n_rot / 2;
-    c->rope.factors = mn_bind_vector(b, "rope_freqs.weight", n_pairs, false);
+    /* A layer that rotates a part of what others do uses the first of their divisors. */
+    const mn_tensor *factors = b->status == MN_OK ? mn_gguf_tensor(b->gguf, "rope_freqs.weight") : NULL;
+    int64_t n_factors = factors ? MN_MAX(factors->ne[0], n_pairs) : n_pairs;
+    c->rope.factors = mn_bind_vector(b, "rope_freqs.weight", n_factors, false);
     c->rope.factors_long = mn_bind_vector(b, "rope_factors_long.weight", n_pairs, false);
     c->rope.factors_short = mn_bind_vector(b, "rope_factors_short.weight", n_pairs, false);
 }

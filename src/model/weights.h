@@ -27,15 +27,19 @@ typedef struct mn_projection {
 } mn_projection;
 
 typedef struct mn_layer {
-    mn_norm attn_norm, post_attn_norm, ffn_norm, post_ffn_norm;
+    mn_norm attn_norm, post_attn_norm, ffn_norm, post_ffn_norm; /* missing: there is none at that place */
     mn_projection q, k, v, o;
-    mn_norm q_norm, k_norm; /* over head_dim, before rotation */
+    mn_norm q_norm, k_norm;  /* over head_dim, before rotation; or over all heads (norms_whole_qk) */
+    const float *sinks;      /* [n_heads]: a score that takes part in each head's softmax and has no value; or NULL */
+    mn_projection attn_gate; /* [n_heads, n_embd]: its sigmoid multiplies each head's output */
 
-    mn_projection gate, up, down;                      /* gate missing: an MLP without gate */
-    mn_projection router;                              /* [n_experts, n_embd] */
-    mn_tensor expert_gate, expert_up, expert_down;     /* [n_experts][n_out][n_in] */
-    const float *router_bias;                          /* [n_experts], for the choice only */
-    mn_projection shared_gate, shared_up, shared_down; /* experts that always run, as one MLP */
+    mn_projection gate, up, down;                                            /* gate missing: an MLP without gate */
+    mn_projection router;                                                    /* [n_experts, n_embd] */
+    mn_tensor expert_gate, expert_up, expert_down;                           /* [n_experts][n_out][n_in] */
+    const float *router_bias;                                                /* [n_experts], for the choice only */
+    const float *expert_gate_b, *expert_up_b, *expert_down_b, *expert_scale; /* see mn_experts */
+    mn_projection shared_gate, shared_up, shared_down;                       /* experts that always run, as one MLP */
+    mn_projection shared_router; /* [1, n_embd]: its output times the sigmoid of this */
 
     mn_projection q_a, q_b, kv_a; /* MLA: compression; without q_a, q makes the queries */
     mn_norm q_a_norm, kv_a_norm;
@@ -88,8 +92,13 @@ const float *mn_bind_matrix(mn_binder *b, const char *name, int64_t n_in, int64_
 /* Cuts rows [first, first + n) out of a bound matrix and its bias: fused q, k, v, and fused gate and up. */
 mn_projection mn_projection_rows(const mn_projection *whole, int64_t first, int64_t n);
 
-/* Parts that families share: norms before attention and MLP; q, k, v, o apart; fused "attn_qkv"; SwiGLU; experts. */
+/* Parts that families share: norms before attention and MLP; q, k, v, o, apart or with "attn_qkv" in the place of
+ * three; always fused; norms of each head's q and k, or of all heads' together; SwiGLU; with gate and up in one matrix;
+ * what the layer has of dense MLP and experts. */
 void mn_bind_norms(mn_binder *b, const mn_config *c, mn_layer *l);
+void mn_bind_qk_norms(mn_binder *b, const mn_config *c, mn_layer *l);
+void mn_bind_fused_swiglu(mn_binder *b, const mn_config *c, mn_layer *l);
+void mn_bind_mlp(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_attention(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_fused_attention(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_swiglu(mn_binder *b, const mn_config *c, mn_layer *l);

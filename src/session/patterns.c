@@ -9,7 +9,7 @@ static mn_status fill_layers(const mn_config *c, const char *text, mn_pattern *p
     mn_pattern pattern;
     MN_TRY(mn_pattern_parse(text, &pattern, err));
     for (int layer = 0; layer < c->n_layers; layer++)
-        if (mn_config_window(c, layer) == 0 || pattern.kind->traits & MN_PATTERN_COMPRESSIVE) patterns[layer] = pattern;
+        if (mn_config_sight(c, layer) == 0 || pattern.kind->traits & MN_PATTERN_COMPRESSIVE) patterns[layer] = pattern;
     return MN_OK;
 }
 

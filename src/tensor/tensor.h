@@ -14,6 +14,7 @@ typedef struct mn_tensor {
     int64_t ne[MN_MAX_DIMS]; /* unused ones are 1 */
     size_t bytes;
     const void *data;
+    size_t matrix_bytes; /* from one matrix of a three-dimensional tensor to the next; 0: they follow each other */
 } mn_tensor;
 
 /* Bytes from one row (ne[0] elements) to the next. */
@@ -25,7 +26,7 @@ static inline mn_tensor mn_tensor_matrix(const mn_tensor *t, int64_t i) {
     view.n_dims = 2;
     view.ne[2] = view.ne[3] = 1;
     view.bytes = mn_tensor_row_bytes(t) * (size_t)t->ne[1];
-    view.data = (const char *)t->data + (size_t)i * view.bytes;
+    view.data = (const char *)t->data + (size_t)i * (t->matrix_bytes ? t->matrix_bytes : view.bytes);
     return view;
 }
 

@@ -23,6 +23,13 @@
 #define LLAMA3(DIGITS)                                                                                                 \
     CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" DIGITS "| ?[^" S "\\p{L}\\p{N}]+[\\r\\n]*|" LINE_ENDS "|" SPACES
 
+/* GPT-4o and its kin: a word changes from capitals to small letters at most once. */
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CASED(DIGITS, ENDING)                                                                                          \
+    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" ENDING "|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" ENDING           \
+    "|" DIGITS "| ?[^" S "\\p{L}\\p{N}]+[\\r\\n/]*|" LINE_ENDS "|" SPACES
+
 #define BLOOM " ?[^(|.,!?)\\x{2026}\\x{3002}\\x{FF0C}\\x{3001}\\x{964}\\x{6D4}\\x{60C}" S "]+"
 
 /* Chinese characters, and what else DeepSeek keeps in one run with them. */
@@ -59,11 +66,12 @@ typedef struct scheme {
 
 static const scheme schemes[] = {
     {"default", .regexes = {"[\\p{P}$+<=>^~|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
-    {"gpt-2 phi-2 mpt olmo jais jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code gigachat roberta-bpe",
+    {"gpt-2 phi-2 mpt olmo jais jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code gigachat roberta-bpe "
+     "exaone4 a.x-4.0 mellum trillion granite-docling",
      .regexes = {GPT2}},
     {"llama-bpe llama3 llama-v3 falcon3", .regexes = {LLAMA3("\\p{N}{1,3}")}, .whole_words = true, .adds_bos = true},
-    {"dbrx smaug-bpe chatglm-bpe", .regexes = {LLAMA3("\\p{N}{1,3}")}},
-    {"qwen2 stablelm2 deepseek-r1-qwen megrez", .regexes = {LLAMA3("\\p{N}")}},
+    {"dbrx smaug-bpe chatglm-bpe glm4", .regexes = {LLAMA3("\\p{N}{1,3}")}},
+    {"qwen2 stablelm2 deepseek-r1-qwen megrez hunyuan solar-open grok-2", .regexes = {LLAMA3("\\p{N}")}},
     {"falcon", .regexes = {"[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"}},
     {"starcoder refact command-r smollm codeshell exaone minerva-7b", .regexes = {"\\p{N}", GPT2}},
     {"bloom poro-chat gpt3-finnish", .regexes = {BLOOM}},
@@ -73,7 +81,12 @@ static const scheme schemes[] = {
                  SPACE "?[!-/:-~\\x{FF01}-\\x{FF0F}\\x{FF1A}-\\x{FF5E}\\x{2018}-\\x{201F}\\x{3000}-\\x{3002}]+",
                  SPACES_AT_END, DEEPSEEK_HAN, "\\p{N}+"}},
     {"deepseek-coder", .regexes = {"[\\r\\n]", SPACE "?\\p{L}+", SPACE "?\\p{P}+", DEEPSEEK_HAN, "\\p{N}"}},
-    {"deepseek-v3",
+    {"gpt-4o llama4 kanana2 minimax-m2", .regexes = {CASED("\\p{N}{1,3}", "(?:" CONTRACTIONS ")?")}},
+    {"tekken", .regexes = {CASED("\\p{N}", "")}, .whole_words = true, .adds_bos = true},
+    /* Digits in threes from the right; words may hold spaces. */
+    {"superbpe", .regexes = {"\\p{N}+", "\\A\\p{Nd}{1,2}(?=(?:\\p{Nd}{3})++\\z)", "\\p{Nd}{3}"}},
+    {"gemma4", .regexes = {"[^\\n]+|\\n+"}},
+    {"deepseek-v3 hunyuan-dense joyai-llm",
      .regexes =
          {"\\p{N}{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{30FF}]+",
           "[!-/:-@\\[-`{-~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|" LINE_ENDS
@@ -99,7 +112,7 @@ static bool has_name(const char *names, const char *name, size_t bytes) {
 }
 
 static mn_status unknown_name(const char *name, size_t bytes, mn_error *err) {
-    char known[512] = "";
+    char known[1024] = "";
     for (int i = 0; i < N_SCHEMES; i++) {
         size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s%s", used ? " " : "", schemes[i].names);

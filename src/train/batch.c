@@ -48,7 +48,7 @@ static mn_status open_patterns(mn_train_batch *b, const char *attn, mn_error *er
     b->patterns = calloc((size_t)c->n_layers, sizeof *b->patterns);
     if (!b->patterns) return no_memory(err);
     for (int layer = 0; layer < c->n_layers; layer++) {
-        if (mn_config_window(c, layer)) continue;
+        if (mn_config_sight(c, layer)) continue;
         b->patterns[layer] = pattern;
         b->patterns[layer].seed += layer;
     }

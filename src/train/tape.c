@@ -169,6 +169,7 @@ static mn_status attend(const mn_step *s, int layer, int range, mn_rows out, mn_
     mn_tape *t = mn_tape_of(s);
     mn_step in = mn_tape_inner(s);
     if (range > 0 || lse.buffer) return refuse("a position map", err);
+    if (s->model->config.layers[layer].kv_layer != layer) return refuse("a layer that attends to another's keys", err);
     MN_TRY(mn_tape_take(s, q.n_rows, q.n_heads, 1, &lse, err));
     MN_TRY(in.backend->attend(&in, layer, range, out, lse, q, err));
     return mn_tape_record(t,
@@ -197,16 +198,25 @@ static mn_status merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn
     return refuse("a position map", err);
 }
 
-static mn_status activate(const mn_step *s, mn_rows out, mn_rows gate, mn_rows up, mn_error *err) {
+static mn_status activate(const mn_step *s, mn_mlp_act activation, mn_rows out, mn_rows gate, mn_rows up,
+                          mn_error *err) {
     mn_step in = mn_tape_inner(s);
-    MN_TRY(in.backend->activate(&in, out, gate, up, err));
-    return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_ACTIVATE, .out = {out}, .in = {gate, up}},
-                          err);
+    bool plain = activation.kind == MN_ACT_SILU || activation.kind == MN_ACT_GELU;
+    if (!plain && (activation.kind == MN_ACT_SWIGLU_OAI || activation.limit > 0))
+        return refuse("a capped activation", err);
+    MN_TRY(in.backend->activate(&in, activation, out, gate, up, err));
+    return mn_tape_record(
+        mn_tape_of(s),
+        (mn_tape_entry){.kind = MN_TAPE_ACTIVATE, .out = {out}, .in = {gate, up}, .activation = activation}, err);
 }
 
-static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err) {
+static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err) {
     mn_step in = mn_tape_inner(s);
-    MN_TRY(in.backend->experts(&in, layer, out, x, err));
+    mn_experts e = mn_cpu_experts(s->model, layer);
+    const mn_layer *w = &s->model->weights.layers[layer];
+    if (!mn_experts_are_plain(&e) || routed.buffer != x.buffer || w->router.b)
+        return refuse("an expert with biases, scales, a capped activation or a router of its own input", err);
+    MN_TRY(in.backend->experts(&in, layer, out, x, routed, err));
     return mn_tape_record(mn_tape_of(s),
                           (mn_tape_entry){.kind = MN_TAPE_EXPERTS, .layer = layer, .out = {out}, .in = {x}}, err);
 }
@@ -215,6 +225,25 @@ static mn_status add(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_err
     mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->add(&in, out, x, y, err));
     return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_ADD, .out = {out}, .in = {x, y}}, err);
+}
+
+static mn_status scale(const mn_step *s, mn_rows out, mn_rows x, float factor, mn_error *err) {
+    mn_step in = mn_tape_inner(s);
+    MN_TRY(in.backend->scale(&in, out, x, factor, err));
+    return mn_tape_record(mn_tape_of(s),
+                          (mn_tape_entry){.kind = MN_TAPE_SCALE, .out = {out}, .in = {x}, .limit = factor}, err);
+}
+
+static mn_status gate_heads(const mn_step *s, mn_rows out, mn_rows x, mn_rows g, mn_error *err) {
+    mn_step in = mn_tape_inner(s);
+    MN_TRY(in.backend->gate_heads(&in, out, x, g, err));
+    return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_GATE_HEADS, .out = {out}, .in = {x, g}}, err);
+}
+
+static mn_status temper(const mn_step *s, mn_rows out, mn_rows x, mn_error *err) {
+    mn_step in = mn_tape_inner(s);
+    MN_TRY(in.backend->temper(&in, out, x, err));
+    return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_TEMPER, .out = {out}, .in = {x}}, err);
 }
 
 mn_status mn_tape_loss(mn_tape *t, const mn_step *s, mn_rows x, float *d_x, mn_error *err) {
@@ -261,6 +290,9 @@ static mn_backend recorder(mn_tape *t) {
                         .activate = activate,
                         .experts = experts,
                         .add = add,
+                        .scale = scale,
+                        .gate_heads = gate_heads,
+                        .temper = temper,
                         .logits = logits};
 }
 

@@ -29,6 +29,9 @@ typedef enum mn_tape_kind {
     MN_TAPE_ACTIVATE,
     MN_TAPE_EXPERTS,
     MN_TAPE_ADD,
+    MN_TAPE_SCALE,
+    MN_TAPE_GATE_HEADS,
+    MN_TAPE_TEMPER,
     MN_TAPE_GATHER,
     MN_TAPE_LOSS,
     MN_TAPE_KIND_COUNT
@@ -43,7 +46,8 @@ typedef struct mn_tape_entry {
     const mn_norm *norm;
     const int64_t *rows;
     int64_t first;
-    float limit;
+    float limit; /* of clamp; the factor of scale */
+    mn_mlp_act activation;
 } mn_tape_entry;
 
 /* Writes that stand for a long text between two tokens of a slice: the keys and values of other rows of the step are

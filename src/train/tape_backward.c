@@ -14,6 +14,7 @@
 #include "recurrent/short_conv_backward.h"
 #include "train/tape_ops.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { FLOATS_PER_RANGE = 1 << 15 };
@@ -202,6 +203,36 @@ static mn_status rotate_backward(mn_tape *t, const mn_step *s, const mn_tape_ent
     return MN_OK;
 }
 
+/* The sinks of a layer, heads apart: a row gives its sink the share p = 2^(sink log2 e - lse), whose value is 0, so
+ * that d_sink -= p (d_out . out). */
+typedef struct sinks_job {
+    const mn_tape *t;
+    mn_rows out, lse;
+    const float *sinks;
+    float *d_sinks;
+} sinks_job;
+
+static void sinks_back_heads(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const sinks_job *j = arg;
+    const float *d_out = mn_tape_gradient(j->t, j->out);
+    for (int64_t h = begin; h < end; h++) {
+        double sum = 0;
+        for (int64_t r = 0; r < j->out.n_rows; r++) {
+            int64_t at = r * j->out.row_stride + h * j->out.head_stride;
+            float share = exp2f(j->sinks[h] * (float)M_LOG2E - mn_cpu_row(j->lse, r)[h]);
+            sum += (double)(share * j->t->compute->kernels->vec.dot(d_out + at, mn_cpu_data(j->out) + at, j->out.n));
+        }
+        j->d_sinks[h] -= (float)sum;
+    }
+}
+
+static void sinks_backward(const mn_tape *t, const mn_step *s, const mn_tape_entry *e) {
+    const float *sinks = s->model->weights.layers[e->layer].sinks;
+    sinks_job job = {t, e->out[0], e->out[1], sinks, sinks ? mn_tape_weight_gradient(t, sinks) : NULL};
+    if (job.d_sinks) mn_pool_run(t->compute->pool, e->out[0].n_heads, 1, sinks_back_heads, &job);
+}
+
 /* The same call as the forward's for each slice: its pattern's lists are made again, its keys are in the cache. */
 static mn_status attend_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     mn_rows q = e->in[0], k = e->in[1], v = e->in[2];
@@ -224,6 +255,7 @@ static mn_status attend_backward(mn_tape *t, const mn_step *s, const mn_tape_ent
         MN_TRY(mn_flash_backward(t->compute, &call, &g, err));
         mn_arena_rewind(t->compute->scratch, mark);
     }
+    sinks_backward(t, s, e);
     return MN_OK;
 }
 
@@ -255,7 +287,8 @@ static mn_status attend_latent_backward(mn_tape *t, const mn_step *s, const mn_t
 static mn_status activate_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     mn_rows gate = e->in[0], up = e->in[1];
     bool gated = gate.buffer != NULL;
-    mn_gated act = s->model->config.activation == MN_ACT_SILU ? MN_GATED_SILU : MN_GATED_GELU;
+    (void)s;
+    mn_gated act = e->activation.kind == MN_ACT_GELU ? MN_GATED_GELU : MN_GATED_SILU;
     landing d_gate = {0}, d_up;
     MN_TRY(land(t, up, &d_up, err));
     if (gated) MN_TRY(land(t, gate, &d_gate, err));
@@ -303,7 +336,7 @@ static mn_status experts_backward(mn_tape *t, const mn_step *s, const mn_tape_en
     const mn_compute *c = t->compute;
     const mn_layer *w = &s->model->weights.layers[e->layer];
     mn_router router = s->model->config.moe.router;
-    mn_experts stacks = {&w->expert_gate, &w->expert_up, &w->expert_down};
+    mn_experts stacks = mn_cpu_experts(s->model, e->layer);
     mn_rows x = e->in[0];
     int64_t n = x.n_rows, n_experts = router.n_experts, n_used = router.n_used;
     float *logits = mn_tape_floats(t, n * n_experts), *d_logits = mn_tape_floats(t, n * n_experts);
@@ -336,6 +369,59 @@ static mn_status add_backward(mn_tape *t, const mn_step *s, const mn_tape_entry 
     (void)s, (void)err;
     pass_on(t, e->in[0], e->out[0]);
     pass_on(t, e->in[1], e->out[0]);
+    return MN_OK;
+}
+
+/* A row's gradient times its factor; of scale and of temper. */
+typedef struct factor_job {
+    const mn_tape *t;
+    const mn_step *s;
+    const mn_tape_entry *e;
+    float *dx;
+} factor_job;
+
+static void factor_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const factor_job *j = arg;
+    mn_rows y = j->e->out[0];
+    int64_t n = y.n_heads * y.n;
+    for (int64_t r = begin; r < end; r++) {
+        float factor = j->e->kind == MN_TAPE_SCALE ? j->e->limit : mn_cpu_temperature(j->s, r);
+        j->t->compute->kernels->vec.axpy(j->dx + r * n, mn_tape_gradient(j->t, y) + r * n, factor, n);
+    }
+}
+
+static mn_status factor_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    (void)err;
+    factor_job job = {t, s, e, mn_tape_ready(t, e->in[0])};
+    mn_pool_run(t->compute->pool, e->out[0].n_rows, mn_cpu_grain(e->out[0].n_heads * e->out[0].n), factor_rows, &job);
+    return MN_OK;
+}
+
+/* Of a head: y = x g', g' = sigmoid(g):  dx += dy g',  dg += (dy . x) g' (1 - g'). */
+typedef struct gate_job {
+    mn_rows x, g;
+    const float *dy;
+    float *dx, *dg;
+} gate_job;
+
+static void gate_back_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const gate_job *j = arg;
+    int64_t n = j->x.n;
+    for (int64_t i = begin * j->x.n_heads * n; i < end * j->x.n_heads * n; i++) {
+        int64_t at = i / n;
+        float share = 1 / (1 + expf(-mn_cpu_data(j->g)[at]));
+        j->dx[i] += j->dy[i] * share;
+        j->dg[at] += j->dy[i] * mn_cpu_data(j->x)[i] * share * (1 - share);
+    }
+}
+
+static mn_status gate_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    (void)s, (void)err;
+    mn_rows x = e->in[0], g = e->in[1];
+    gate_job job = {x, g, mn_tape_gradient(t, e->out[0]), mn_tape_ready(t, x), mn_tape_ready(t, g)};
+    mn_pool_run(t->compute->pool, x.n_rows, mn_cpu_grain(x.n_heads * x.n), gate_back_rows, &job);
     return MN_OK;
 }
 
@@ -372,6 +458,9 @@ static backward_fn *const backwards[MN_TAPE_KIND_COUNT] = {
     [MN_TAPE_CONVOLVE] = convolve_backward,
     [MN_TAPE_ATTEND_LATENT] = attend_latent_backward,
     [MN_TAPE_MIX_RECURRENT] = mn_tape_mix_recurrent_backward,
+    [MN_TAPE_SCALE] = factor_backward,
+    [MN_TAPE_GATE_HEADS] = gate_backward,
+    [MN_TAPE_TEMPER] = factor_backward,
 };
 
 /* Whether anything depends on what the entry made. */

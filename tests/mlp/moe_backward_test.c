@@ -93,7 +93,7 @@ static void run(const mn_compute *c, void *arg) {
     moe_case *m = arg;
     mn_error err;
     mn_tensor gate = stack(m->gate.f, EMBD, FF), up = stack(m->up.f, EMBD, FF), down = stack(m->down.f, FF, EMBD);
-    mn_experts experts = {&gate, &up, &down};
+    mn_experts experts = {.gate = &gate, .up = &up, .down = &down};
     memset(&m->out, 0, sizeof m->out);
     mn_moe_grad g = {m->d_out.f, m->out.d_x, m->out.d_weights, m->out.d_gate, m->out.d_up, m->out.d_down};
     assert_ok(mn_route(c, &m->router, m->ids, m->weights, m->logits.f, ROWS, &err), err);
@@ -159,7 +159,7 @@ static void frozen_experts(void **state) {
         weights[i] = 0.1f * (float)i;
     }
     mn_tensor gate = stack(w.f, EMBD, FF), down = stack(w.f, FF, EMBD);
-    mn_experts experts = {&gate, &gate, &down};
+    mn_experts experts = {.gate = &gate, .up = &gate, .down = &down};
     mn_arena scratch = MN_ARENA_INIT;
     mn_error err;
     mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true};

@@ -19,7 +19,7 @@ static int32_t ids[ROWS * USED];
 static const mn_tensor gate_tensor = {"gate", MN_F32, 3, {EMBD, FF, EXPERTS, 1}, sizeof gate, gate};
 static const mn_tensor up_tensor = {"up", MN_F32, 3, {EMBD, FF, EXPERTS, 1}, sizeof up, up};
 static const mn_tensor down_tensor = {"down", MN_F32, 3, {FF, EMBD, EXPERTS, 1}, sizeof down, down};
-static const mn_experts experts = {&gate_tensor, &up_tensor, &down_tensor};
+static const mn_experts experts = {.gate = &gate_tensor, .up = &up_tensor, .down = &down_tensor};
 static mn_arena scratch = MN_ARENA_INIT;
 static mn_compute compute = {.scratch = &scratch, .exact = true};
 

@@ -196,14 +196,30 @@ static mn_status mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows
         s, mock.cpu.mix_recurrent(&in, layer, real(out), real(softmax), real(y), real(q), real(k), real(v), err), out);
 }
 
-static mn_status activate(const mn_step *s, mn_rows out, mn_rows gate, mn_rows up, mn_error *err) {
+static mn_status activate(const mn_step *s, mn_mlp_act activation, mn_rows out, mn_rows gate, mn_rows up,
+                          mn_error *err) {
     mn_step in = enter(s);
-    return leave(s, mock.cpu.activate(&in, real(out), real(gate), real(up), err), out);
+    return leave(s, mock.cpu.activate(&in, activation, real(out), real(gate), real(up), err), out);
 }
 
-static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err) {
+static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err) {
     mn_step in = enter(s);
-    return leave(s, mock.cpu.experts(&in, layer, real(out), real(x), err), out);
+    return leave(s, mock.cpu.experts(&in, layer, real(out), real(x), real(routed), err), out);
+}
+
+static mn_status scale(const mn_step *s, mn_rows out, mn_rows x, float factor, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.scale(&in, real(out), real(x), factor, err), out);
+}
+
+static mn_status gate_heads(const mn_step *s, mn_rows out, mn_rows x, mn_rows g, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.gate_heads(&in, real(out), real(x), real(g), err), out);
+}
+
+static mn_status temper(const mn_step *s, mn_rows out, mn_rows x, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.temper(&in, real(out), real(x), err), out);
 }
 
 static mn_status add(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err) {
@@ -237,6 +253,9 @@ static const mn_backend mock_backend = {
     .activate = activate,
     .experts = experts,
     .add = add,
+    .scale = scale,
+    .gate_heads = gate_heads,
+    .temper = temper,
     .logits = logits,
 };
 

@@ -161,15 +161,15 @@ static void gemma_has_what_its_first_files_lack(void **state) {
     c = CONFIG("gemma3", EDIT_DROP("gemma3.rope.freq_base"), EDIT_DROP("gemma3.attention.key_length"),
                EDIT_DROP("gemma3.attention.value_length"), EDIT_DROP("gemma3.rope.dimension_count"),
                EDIT_DROP("gemma3.attention.layer_norm_rms_epsilon"), EDIT_U32("gemma3.attention.sliding_window", 32));
-    assert_true(c->rope.freq_base == 1e6 && c->rope_local_base == 10000);
+    assert_true(c->rope.freq_base == 1e6 && c->rope_local.freq_base == 10000);
     assert_true(c->norm_eps == 1e-6f);
     assert_int_equal(c->layers[2].head_dim_k, 16);
     assert_int_equal(c->rope.n_rot, 16);
     assert_int_equal(mn_config_window(c, 2), 32);
     c = CONFIG("gemma3", EDIT_DROP("gemma3.rope.freq_base"), EDIT_F32("gemma3.rope.global.freq_base", 500000),
                EDIT_F32("gemma3.rope.local.freq_base", 20000));
-    assert_true(c->rope.freq_base == 500000 && c->rope_local_base == 20000);
-    assert_true(CONFIG("gemma3", EDIT_F32("gemma3.rope.freq_base_swa", 3000))->rope_local_base == 3000);
+    assert_true(c->rope.freq_base == 500000 && c->rope_local.freq_base == 20000);
+    assert_true(CONFIG("gemma3", EDIT_F32("gemma3.rope.freq_base_swa", 3000))->rope_local.freq_base == 3000);
 }
 
 static void other_families_have_what_their_first_files_lack(void **state) {

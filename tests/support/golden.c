@@ -1,7 +1,10 @@
 #include "support/golden.h"
 #include "support/levels.h"
 
+#include "base/checked.h"
+
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,14 +21,21 @@ static int64_t *read_list(const json_t *object, const char *key, int64_t *n) {
 typedef const char *find_fn(const char *relative);
 
 static void path_of(find_fn *find, const char *name, const char *suffix, char path[4096]) {
-    char relative[256];
+    char relative[512];
     snprintf(relative, sizeof relative, "%s%s", name, suffix);
     snprintf(path, 4096, "%s", find(relative));
 }
 
-/* Where the reference looked GELU up in a table, the file made with the formula is the one to meet. */
-static const char *logits_suffix(const json_t *object) {
-    return json_object_get(object, "file_exact_gelu") ? ".short.exactgelu.bin" : ".short.bin";
+/* The ids of a long run are not listed, but made: x <- (1103515245 x + 12345) mod 2^31, id = (x >> 16) mod 512. */
+static int64_t *make_ids(const json_t *recipe, int64_t *n) {
+    uint64_t x = (uint64_t)json_integer_value(json_object_get(recipe, "seed"));
+    *n = json_integer_value(json_object_get(recipe, "n"));
+    int64_t *out = calloc(MN_MIN((size_t)*n, (size_t)1 << 20), sizeof *out);
+    for (int64_t i = 0; i < *n; i++) {
+        x = (1103515245 * x + 12345) % (UINT64_C(1) << 31);
+        out[i] = (int64_t)(x >> 16) % 512;
+    }
+    return out;
 }
 
 static double deviation(const float *x, int64_t n) {
@@ -39,17 +49,23 @@ golden golden_load(const char *name, find_fn *find) {
     golden g = {0};
     char path[4096];
     json_error_t error;
-    path_of(find, name, ".gguf", g.model_path);
-    path_of(find, name, ".short.json", path);
+    char model[256], run[16] = "short", suffix[64];
+    sscanf(name, "%255[^@]@%15s", model, run);
+    path_of(find, model, ".gguf", g.model_path);
+    snprintf(suffix, sizeof suffix, ".%s.json", run);
+    path_of(find, model, suffix, path);
     json_t *object = json_load_file(path, 0, &error);
     assert_non_null(object);
-    int64_t *ids = read_list(object, "token_ids", &g.n_tokens);
+    const json_t *recipe = json_object_get(object, "token_ids_recipe");
+    int64_t *ids = recipe ? make_ids(recipe, &g.n_tokens) : read_list(object, "token_ids", &g.n_tokens);
     g.tokens = calloc((size_t)g.n_tokens, sizeof *g.tokens);
     for (int64_t i = 0; i < g.n_tokens; i++) g.tokens[i] = (int32_t)ids[i];
     free(ids);
     g.rows = read_list(object, "row_positions", &g.n_rows);
     g.n_vocab = json_integer_value(json_array_get(json_object_get(object, "shape"), 1));
-    path_of(find, name, logits_suffix(object), path);
+    /* Where the reference looked GELU up in a table, the file made with the formula is the one to meet. */
+    snprintf(suffix, sizeof suffix, ".%s%s.bin", run, json_object_get(object, "file_exact_gelu") ? ".exactgelu" : "");
+    path_of(find, model, suffix, path);
     json_decref(object);
     size_t bytes;
     g.logits = (float *)(void *)read_all(path, &bytes);
@@ -110,6 +126,25 @@ float *golden_compute(const golden *g, const mn_engine_params *engine_params, mn
     mn_session_close(session);
     mn_engine_close(engine);
     return c.rows;
+}
+
+static float *compute_chunks(const golden *g, int n_threads, int32_t n_batch) {
+    return golden_compute(g, &(mn_engine_params){.n_threads = n_threads, .exact = true},
+                          (mn_session_params){.n_batch = n_batch});
+}
+
+void golden_check_chunks(const golden *g, const char *name, int level) {
+    static const struct { int n_threads, n_batch; } ways[] = {{1, 1}, {2, 7}, {3, 64}};
+    float *whole = compute_chunks(g, 1, 0);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        if (!takes_case(i, 3)) continue;
+        float *parts = compute_chunks(g, ways[i].n_threads, ways[i].n_batch);
+        if (memcmp(parts, whole, (size_t)(g->n_rows * g->n_vocab) * sizeof *whole) != 0)
+            fail_msg("%s at %s: %d threads and steps of %d change the logits", name,
+                     mn_cpu_level_name((mn_cpu_level)level), ways[i].n_threads, ways[i].n_batch);
+        free(parts);
+    }
+    free(whole);
 }
 
 void golden_each(const char *const *names, int n, find_fn *find, golden_check *check) {

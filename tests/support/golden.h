@@ -17,7 +17,8 @@ typedef struct golden {
     double std; /* of the logits */
 } golden;
 
-/* name: "golden/tiny-llama"; find: data_path, or shared_path for what is not committed. */
+/* name: "golden/tiny-llama", or with another run than short "golden/tiny-llama4@xlong"; find: data_path, or shared_path
+ * for what is not committed. */
 golden golden_load(const char *name, const char *(*find)(const char *relative));
 void golden_free(golden *g);
 
@@ -30,6 +31,8 @@ void golden_each(const char *const *names, int n, const char *(*find)(const char
 
 /* Exact arithmetic within 1e-3 of the reference's standard deviation, the same argmax. */
 golden_check golden_check_exact;
+/* Not close, the same bits: at once, in steps of several sizes, with several threads. */
+golden_check golden_check_chunks;
 /* The arithmetic that users run, of a prompt and (short texts) token by token, with weights of f32, f16, q8_0 and q4_k:
  * within the bounds for the level (golden_fast.c). */
 golden_check golden_check_fast;

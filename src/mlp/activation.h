@@ -1,0 +1,30 @@
+/* The gated activation of an MLP: out = act(gate) * up, elementwise (GLU variants, Shazeer 2020, arXiv:2002.05202).
+ *
+ *   silu           gate sigmoid(gate) up
+ *   gelu           gelu(gate) up, the tanh form
+ *   swiglu-oai     g sigmoid(1.702 g) (u + 1),  g = min(gate, 7), u = clamp(up, -7, 7)   (gpt-oss, arXiv:2508.10925)
+ *   silu, capped   min(silu(gate), limit) clamp(up, -limit, limit)                      (Step 3.5)
+ *   capped silu    silu(min(gate, limit)) clamp(up, -limit, limit)                      (DeepSeek V4)
+ */
+#ifndef MN_MLP_ACTIVATION_H
+#define MN_MLP_ACTIVATION_H
+
+#include "kernels/vec.h"
+
+typedef enum mn_activation {
+    MN_ACT_SILU,
+    MN_ACT_GELU,
+    MN_ACT_SWIGLU_OAI,
+    MN_ACT_SILU_THEN_CAP, /* with limit 0: silu */
+    MN_ACT_CAP_THEN_SILU  /* the same */
+} mn_activation;
+
+typedef struct mn_mlp_act {
+    mn_activation kind;
+    float limit; /* of the capped ones */
+} mn_mlp_act;
+
+/* n elements; gate NULL: out = act(up), of gelu alone. out may be gate or up. */
+void mn_activate(const mn_vec_kernels *vec, mn_mlp_act a, float *out, const float *gate, const float *up, int64_t n);
+
+#endif

@@ -1,0 +1,79 @@
+/* The attention families of 2024 to 2026 against reference logits, at every level of instructions: what golden_test.c
+ * does for the older ones, and a session that was saved and restored. */
+#include "support/golden.h"
+#include "support/levels.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const models[] = {
+    "golden/tiny-gpt-oss",    "golden/tiny-glm4",       "golden/tiny-glm4moe", "golden/tiny-mistral3",
+    "golden/tiny-smollm3",    "golden/tiny-olmo2",      "golden/tiny-olmo3",   "golden/tiny-cohere2",
+    "golden/tiny-qwen2moe",   "golden/tiny-exaone4",    "golden/tiny-phi4",    "golden/tiny-exaone4-swa",
+    "golden/tiny-llama4",     "golden/tiny-granite",    "golden/tiny-mimo2",   "golden/tiny-granitemoe",
+    "golden/tiny-minimax-m2", "golden/tiny-starcoder2", "golden/tiny-step35",
+};
+enum { N_MODELS = sizeof models / sizeof *models };
+
+static void exact_arithmetic_agrees(void **state) {
+    (void)state;
+    golden_each(models, N_MODELS, data_path, golden_check_exact);
+}
+
+static void fast_arithmetic_agrees(void **state) {
+    (void)state;
+    golden_each(models, N_MODELS, data_path, golden_check_fast);
+}
+
+static void chunks_and_threads_change_no_bit(void **state) {
+    (void)state;
+    golden_each(models, N_MODELS, data_path, golden_check_chunks);
+}
+
+/* The logits of the last token, of a text that is prefilled at once; or half of it, saved, restored in another session,
+ * and the rest. */
+static void check_restored(const golden *g, const char *name, int level) {
+    mn_engine *engine;
+    mn_session *s;
+    mn_error err;
+    int64_t half = g->n_tokens / 2;
+    const char *path = temp_path("families.session");
+    const mn_session_params params = {.n_ctx = g->n_tokens, .position.beyond = true};
+    size_t bytes = (size_t)g->n_vocab * sizeof(float);
+    float *whole = malloc(bytes);
+    assert_ok(mn_engine_open(g->model_path, &(mn_engine_params){.n_threads = 2, .exact = true}, &engine, &err), err);
+    assert_ok(mn_session_open(engine, &params, &s, &err), err);
+    assert_ok(mn_session_extend(s, g->tokens, g->n_tokens, NULL, NULL, NULL, NULL, &err), err);
+    memcpy(whole, mn_session_logits(s), bytes);
+    mn_session_close(s);
+    assert_ok(mn_session_open(engine, &params, &s, &err), err);
+    assert_ok(mn_session_extend(s, g->tokens, half, NULL, NULL, NULL, NULL, &err), err);
+    assert_ok(mn_session_save(s, path, &err), err);
+    mn_session_close(s);
+    assert_ok(mn_session_open(engine, &params, &s, &err), err);
+    assert_ok(mn_session_restore(s, path, &err), err);
+    assert_ok(mn_session_extend(s, g->tokens + half, g->n_tokens - half, NULL, NULL, NULL, NULL, &err), err);
+    if (memcmp(whole, mn_session_logits(s), bytes) != 0)
+        fail_msg("%s at %s: a restored session goes on with other logits", name,
+                 mn_cpu_level_name((mn_cpu_level)level));
+    mn_session_close(s);
+    mn_engine_close(engine);
+    unlink(path);
+    free(whole);
+}
+
+static void restored_equals_never_stopped(void **state) {
+    (void)state;
+    golden_each(models, N_MODELS, data_path, check_restored);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exact_arithmetic_agrees),
+        cmocka_unit_test(fast_arithmetic_agrees),
+        cmocka_unit_test(chunks_and_threads_change_no_bit),
+        cmocka_unit_test(restored_equals_never_stopped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
