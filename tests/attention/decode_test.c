@@ -75,6 +75,8 @@ static void masks_and_biases(void **state) {
         expect(&(attend_spec){MN_F32, MN_F32, 1, 2, 64, 64, 3000, 2998, 2, .segment = 1010}, level, exact);
         expect(&(attend_spec){MN_F32, MN_F32, 1, 3, 64, 64, 1500, 1499, 1, .softcap = 2}, level, exact);
         expect(&(attend_spec){MN_F32, MN_F32, 2, 4, 64, 64, 1500, 1499, 1, .slopes = true}, level, exact);
+        expect(&(attend_spec){MN_F32, MN_F32, 2, 5, 64, 64, 1500, 1499, 1, .sinks = true}, level, exact);
+        expect(&(attend_spec){MN_F32, MN_F32, 1, 5, 64, 64, 3000, 2997, 3, .window = 9, .sinks = true}, level, exact);
     }
     EACH_LEVEL(level)
     expect(&(attend_spec){MN_F32, MN_F32, 1, 16, 576, 512, 1100, 1099, 1, .shared_values = true}, level, true);

@@ -158,6 +158,26 @@ static void gates_are_right_and_survive_extremes(void **state) {
     for_levels(check_gates);
 }
 
+/* vec.h: exact; NaN stays, infinities are ends. */
+static void check_clamp(const mn_vec_kernels *vec, const char *level) {
+    for (int i = 0; i < MAX_N; i++) a[i] = (float)(i - 150) * 0.71f;
+    for (int n = 1; n <= MAX_N; n += n < 40 ? 1 : 130) {
+        memset(got, 0xff, sizeof got);
+        vec->clamp(got, a, -7, 50, n);
+        for (int i = 0; i < n; i++) want[i] = fminf(fmaxf(a[i], -7), 50);
+        assert_close(got, want, (size_t)n, 0, 0, level);
+        check_end(got, n);
+    }
+    float x[4] = {INFINITY, NAN, -INFINITY, 3}, out[4];
+    vec->clamp(out, x, -INFINITY, 7, 4);
+    assert_true(out[0] == 7 && isnan(out[1]) && out[2] == -INFINITY && out[3] == 3);
+}
+
+static void clamping_is_exact(void **state) {
+    (void)state;
+    for_levels(check_clamp);
+}
+
 static void check_rotations(const mn_vec_kernels *vec, const char *level) {
     for (int n = 1; n <= MAX_N / 2; n += n < 40 ? 1 : 27) {
         mn_random rng;
@@ -258,6 +278,7 @@ int main(void) {
         cmocka_unit_test(norms_are_right_at_every_length),
         cmocka_unit_test(softmax_is_right_and_survives_extremes),
         cmocka_unit_test(gates_are_right_and_survive_extremes),
+        cmocka_unit_test(clamping_is_exact),
         cmocka_unit_test(rotations_agree_in_both_layouts),
         cmocka_unit_test(rows_convert_as_the_formats_say),
         cmocka_unit_test(halves_come_back),

@@ -16,9 +16,9 @@ enum { EMBD = 64, FF = 32, EXPERTS = 6, USED = 3, ROWS = 33 };
 static float gate[EXPERTS][FF][EMBD], up[EXPERTS][FF][EMBD], down[EXPERTS][EMBD][FF];
 static float x[ROWS * EMBD], weights[ROWS * USED], whole[ROWS * EMBD];
 static int32_t ids[ROWS * USED];
-static const mn_tensor gate_tensor = {"gate", MN_F32, 3, {EMBD, FF, EXPERTS, 1}, sizeof gate, gate};
-static const mn_tensor up_tensor = {"up", MN_F32, 3, {EMBD, FF, EXPERTS, 1}, sizeof up, up};
-static const mn_tensor down_tensor = {"down", MN_F32, 3, {FF, EMBD, EXPERTS, 1}, sizeof down, down};
+static const mn_tensor gate_tensor = {"gate", MN_F32, 3, {EMBD, FF, EXPERTS, 1}, sizeof gate, gate, 0};
+static const mn_tensor up_tensor = {"up", MN_F32, 3, {EMBD, FF, EXPERTS, 1}, sizeof up, up, 0};
+static const mn_tensor down_tensor = {"down", MN_F32, 3, {FF, EMBD, EXPERTS, 1}, sizeof down, down, 0};
 static const mn_experts experts = {.gate = &gate_tensor, .up = &up_tensor, .down = &down_tensor};
 static mn_arena scratch = MN_ARENA_INIT;
 static mn_compute compute = {.scratch = &scratch, .exact = true};
@@ -134,6 +134,51 @@ static void identical_experts_equal_the_dense_network(void **unused) {
     random_weights();
 }
 
+/* Biases, a scale for each expert, weights on the inputs, gate and up in one stack, gpt-oss's activation. */
+static void equals_the_sum_with_all_that_families_add(void **unused) {
+    (void)unused;
+    static float both[EXPERTS][2 * FF][EMBD], out[ROWS * EMBD];
+    static float gate_b[EXPERTS][FF], up_b[EXPERTS][FF], down_b[EXPERTS][EMBD], scale[EXPERTS];
+    mn_error err;
+    fill_normal(gate_b[0], EXPERTS * FF, 7);
+    fill_normal(up_b[0], EXPERTS * FF, 8);
+    fill_normal(down_b[0], EXPERTS * EMBD, 9);
+    fill_normal(scale, EXPERTS, 10);
+    for (int e = 0; e < EXPERTS; e++) {
+        memcpy(both[e], gate[e], sizeof gate[e]);
+        memcpy(both[e] + FF, up[e], sizeof up[e]);
+    }
+    mn_tensor gates = gate_tensor, ups = up_tensor;
+    gates.data = both;
+    ups.data = both[0] + FF;
+    gates.matrix_bytes = ups.matrix_bytes = sizeof both[0];
+    for (int weighs_input = 0; weighs_input < 2; weighs_input++) {
+        mn_experts e = {&gates,    &ups,  &down_tensor,           gate_b[0],   up_b[0],
+                        down_b[0], scale, {MN_ACT_SWIGLU_OAI, 0}, weighs_input};
+        assert_ok(mn_moe(&compute, &e, out, x, ids, weights, USED, ROWS, &err), err);
+        for (int row = 0; row < ROWS; row++) {
+            float want[EMBD] = {0};
+            for (int i = 0; i < USED; i++) {
+                int id = ids[row * USED + i];
+                double w = weights[row * USED + i], sum[EMBD] = {0};
+                for (int f = 0; f < FF; f++) {
+                    double g = gate_b[id][f], u = up_b[id][f];
+                    for (int d = 0; d < EMBD; d++) {
+                        g += (weighs_input ? w : 1) * gate[id][f][d] * x[row * EMBD + d];
+                        u += (weighs_input ? w : 1) * up[id][f][d] * x[row * EMBD + d];
+                    }
+                    g = fmin(g, 7);
+                    double h = g / (1 + exp(-1.702 * g)) * (fmax(fmin(u, 7), -7) + 1);
+                    for (int d = 0; d < EMBD; d++) sum[d] += h * down[id][d][f];
+                }
+                for (int d = 0; d < EMBD; d++)
+                    want[d] += (float)((sum[d] + down_b[id][d]) * scale[id] * (weighs_input ? 1 : w));
+            }
+            assert_close(out + row * EMBD, want, EMBD, 1e-3, 1e-5, "mixture with biases");
+        }
+    }
+}
+
 static void no_rows_no_work(void **unused) {
     (void)unused;
     run(whole, 0, 0);
@@ -146,6 +191,7 @@ int main(void) {
                                        cmocka_unit_test(the_order_of_experts_changes_nothing),
                                        cmocka_unit_test(threads_change_nothing),
                                        cmocka_unit_test(identical_experts_equal_the_dense_network),
+                                       cmocka_unit_test(equals_the_sum_with_all_that_families_add),
                                        cmocka_unit_test(no_rows_no_work)};
     int failed = 0;
     EACH_LEVEL(level) {

@@ -59,6 +59,8 @@ attend_case attend_case_create(const attend_spec *s, uint64_t seed) {
     for (int64_t i = 0; i < s->n_rows * out_stride; i++) c.out[i] = NAN;
     c.slopes = malloc((size_t)n_heads * sizeof *c.slopes);
     for (int h = 0; h < n_heads; h++) c.slopes[h] = exp2f(-8.0f * (float)(h + 1) / (float)n_heads);
+    c.sinks = malloc((size_t)n_heads * sizeof *c.sinks);
+    for (int h = 0; h < n_heads; h++) c.sinks[h] = (float)(h % 5 - 2) * 9;
     c.call = (mn_attend){.q = c.q,
                          .out = c.out,
                          .q_stride = q_stride,
@@ -71,6 +73,7 @@ attend_case attend_case_create(const attend_spec *s, uint64_t seed) {
                          .window = s->window,
                          .segment = s->segment,
                          .slopes = s->slopes ? c.slopes : NULL,
+                         .sinks = s->sinks ? c.sinks : NULL,
                          .kv = kv};
     return c;
 }
@@ -81,6 +84,7 @@ void attend_case_free(attend_case *c) {
     free(c->q);
     free(c->out);
     free(c->slopes);
+    free(c->sinks);
 }
 
 static void read_row(const void *const *pages, mn_dtype type, size_t row_bytes, int h, int64_t t, int dim, float *row) {
@@ -148,6 +152,10 @@ static void weigh(const mn_attend *a, int64_t row, int head, const float *keys, 
         if (a->slopes) s -= (double)a->slopes[head] * (double)(token - j);
         weights[j] = sees(a, head, token, j) ? s : -INFINITY;
         max = MN_MAX(max, weights[j]);
+    }
+    if (a->sinks) {
+        max = MN_MAX(max, (double)a->sinks[head]);
+        sum = exp((double)a->sinks[head] - max);
     }
     for (int64_t j = 0; j < kv->n_tokens; j++) {
         weights[j] = max > -INFINITY ? exp(weights[j] - max) : 0;

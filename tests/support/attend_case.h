@@ -13,6 +13,7 @@ typedef struct attend_spec {
     int64_t n_tokens, first_token, n_rows;
     int64_t window, segment;
     float softcap;
+    bool sinks;                 /* scores without values, from far below the others to far above */
     bool slopes, shared_values; /* shared_values: the values are the head of the key rows (absorbed MLA) */
     bool outliers;              /* FlashAttention-3's N(0, 1) + N(0, 100) Bernoulli(0.001) */
 } attend_spec;
@@ -22,7 +23,7 @@ typedef struct attend_case {
     mn_attend call;
     void **pages; /* keys, then values */
     int64_t n_pages;
-    float *q, *out, *slopes;
+    float *q, *out, *slopes, *sinks;
 } attend_case;
 
 attend_case attend_case_create(const attend_spec *spec, uint64_t seed);

@@ -29,8 +29,8 @@ static void path_of(find_fn *find, const char *name, const char *suffix, char pa
 /* The ids of a long run are not listed, but made: x <- (1103515245 x + 12345) mod 2^31, id = (x >> 16) mod 512. */
 static int64_t *make_ids(const json_t *recipe, int64_t *n) {
     uint64_t x = (uint64_t)json_integer_value(json_object_get(recipe, "seed"));
-    *n = json_integer_value(json_object_get(recipe, "n"));
-    int64_t *out = calloc(MN_MIN((size_t)*n, (size_t)1 << 20), sizeof *out);
+    *n = MN_MIN(MN_MAX(json_integer_value(json_object_get(recipe, "n")), 0), 1 << 20);
+    int64_t *out = calloc((size_t)*n + 1, sizeof *out);
     for (int64_t i = 0; i < *n; i++) {
         x = (1103515245 * x + 12345) % (UINT64_C(1) << 31);
         out[i] = (int64_t)(x >> 16) % 512;
@@ -58,10 +58,11 @@ golden golden_load(const char *name, find_fn *find) {
     assert_non_null(object);
     const json_t *recipe = json_object_get(object, "token_ids_recipe");
     int64_t *ids = recipe ? make_ids(recipe, &g.n_tokens) : read_list(object, "token_ids", &g.n_tokens);
-    g.tokens = calloc((size_t)g.n_tokens, sizeof *g.tokens);
+    g.tokens = calloc((size_t)MN_MAX(g.n_tokens, 1), sizeof *g.tokens);
     for (int64_t i = 0; i < g.n_tokens; i++) g.tokens[i] = (int32_t)ids[i];
     free(ids);
     g.rows = read_list(object, "row_positions", &g.n_rows);
+    g.n_ctx = MN_MAX(json_integer_value(json_object_get(json_object_get(object, "settings"), "n_ctx")), g.n_tokens);
     g.n_vocab = json_integer_value(json_array_get(json_object_get(object, "shape"), 1));
     /* Where the reference looked GELU up in a table, the file made with the formula is the one to meet. */
     snprintf(suffix, sizeof suffix, ".%s%s.bin", run, json_object_get(object, "file_exact_gelu") ? ".exactgelu" : "");
@@ -114,7 +115,7 @@ float *golden_compute(const golden *g, const mn_engine_params *engine_params, mn
     mn_engine *engine;
     mn_session *session;
     mn_error err;
-    params.n_ctx = g->n_tokens;
+    params.n_ctx = g->n_ctx;
     params.position.beyond = true;
     assert_ok(mn_engine_open(g->model_path, engine_params, &engine, &err), err);
     assert_ok(mn_session_open(engine, &params, &session, &err), err);

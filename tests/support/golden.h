@@ -9,8 +9,8 @@
 typedef struct golden {
     char model_path[4096];
     int32_t *tokens;
-    int64_t n_tokens;
-    int64_t *rows; /* token indexes, ascending */
+    int64_t n_tokens, n_ctx; /* n_ctx: the window that the reference had, or n_tokens */
+    int64_t *rows;           /* token indexes, ascending */
     int64_t n_rows;
     float *logits; /* [n_rows, n_vocab] */
     int64_t n_vocab;

@@ -1,0 +1,44 @@
+/* Gradients of the attention families of 2024 to 2026 against differences of the loss (support/tape_case.h), and an
+ * error for what has no backward. */
+#include "support/support.h"
+#include "support/tape_case.h"
+
+#include <string.h>
+
+static void check(const char *name, double width) {
+    tape_case f;
+    char path[256];
+    snprintf(path, sizeof path, "golden/tiny-%s.gguf", name);
+    tape_open(&f, tape_in_f32(data_path(path)), NULL, 1);
+    tape_check_set(&f, &f.parameters, name, width);
+    tape_close(&f);
+}
+
+static void dense_families(void **state) {
+    (void)state;
+    static const char *const names[] = {"smollm3", "olmo3",      "cohere2",  "granite",
+                                        "glm4",    "starcoder2", "mistral3", "exaone4"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check(names[i], 2e-3);
+}
+
+static void the_rest_is_refused(void **state) {
+    (void)state;
+    static const char *const names[] = {"golden/tiny-gpt-oss.gguf", "golden/tiny-llama4.gguf",
+                                        "golden/tiny-step35.gguf"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        tape_case f;
+        mn_error err;
+        tape_open(&f, tape_in_f32(data_path(names[i])), NULL, 1);
+        assert_int_equal(mn_train_batch_run(&f.batch, 0, 1, &f.tape, false, &err), MN_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.text, "cannot be trained through"));
+        tape_close(&f);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dense_families),
+        cmocka_unit_test(the_rest_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
