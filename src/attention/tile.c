@@ -285,9 +285,9 @@ typedef struct ending {
 /* With a sink of score s: l' = l 2^(m - top) + 2^(s - top), top = max(m, s). */
 static ending end_row(float m, float l, const float *sink) {
     if (!sink) return (ending){l == 0 ? 0 : 1 / l, l == 0 ? -INFINITY : m + log2f(l)};
-    float score = *sink * LOG2_E, top = l == 0 ? score : MN_MAX(m, score), keep = l == 0 ? 0 : exp2f(m - top);
-    float sum = l * keep + exp2f(score - top);
-    return (ending){keep / sum, top + log2f(sum)};
+    double score = (double)*sink * M_LOG2E, top = l == 0 ? score : MN_MAX((double)m, score);
+    double keep = l == 0 ? 0 : exp2((double)m - top), sum = (double)l * keep + exp2(score - top);
+    return (ending){(float)(keep / sum), (float)(top + log2(sum))};
 }
 
 void mn_row_tile_write(const mn_row_tile *tile, mn_softmax_rows total) {

@@ -74,7 +74,9 @@ int cmd_convert(int argc, char **argv) {
     mn_error err;
     mn_text_list paths;
     const mn_option options[] = {
-        MN_OPTION_TEXT("type", &type_name, "TYPE", NULL, "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k iq4_nl"),
+        MN_OPTION_TEXT("type", &type_name, "TYPE", NULL,
+                       "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k "
+                       "q3_k q2_k iq4_nl iq4_xs mxfp4"),
         MN_OPTION_TEXT("merge-lora", &lora, "FILES", NULL, "adapters to add to the weights: FILE or FILE=SCALE,..."),
         MN_OPTION_INT("t threads", &n_threads, "N", "0", 0, 1024, "threads; 0: one per core"),
         MN_OPTIONS_END,

@@ -83,6 +83,8 @@ struct mn_backend {
 
     /* out[r] = embedding_scale * token_embd[tokens[r]] (+ position_embd[position of r]) */
     mn_status (*embed)(const mn_step *s, mn_rows out, mn_error *err);
+    /* out[r] [n_layers, n_embd_layer] = sqrt(n_embd_layer) * layer_embd[tokens[r]] */
+    mn_status (*embed_layers)(const mn_step *s, mn_rows out, mn_error *err);
     /* Normalises every vector, without weights where w holds none; out may be x. */
     mn_status (*norm)(const mn_step *s, mn_rows out, mn_rows x, const mn_norm *w, mn_error *err);
     /* outs[i] = W_i x + b_i */

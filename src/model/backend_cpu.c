@@ -136,6 +136,24 @@ static mn_status embed(const mn_step *s, mn_rows out, mn_error *err) {
     return run_rows((rows_job){.s = s, .out = out}, embed_rows);
 }
 
+static void embed_layer_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    const mn_tensor *table = &job->s->model->weights.layer_embd;
+    int64_t n = job->out.n_heads * job->out.n;
+    for (int64_t r = begin; r < end; r++) {
+        float *out = mn_cpu_row(job->out, r);
+        const char *row = (const char *)table->data + (size_t)job->s->tokens[r] * mn_tensor_row_bytes(table);
+        job->vec->to_f32(table->type, row, out, n);
+        job->vec->scale(out, out, sqrtf((float)job->out.n), n);
+    }
+}
+
+static mn_status embed_layers(const mn_step *s, mn_rows out, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out}, embed_layer_rows);
+}
+
 static void norm_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const rows_job *job = arg;
@@ -383,6 +401,7 @@ mn_backend mn_backend_cpu(const mn_compute *compute) {
                         .angles = angles,
                         .gather = gather,
                         .embed = embed,
+                        .embed_layers = embed_layers,
                         .norm = norm,
                         .project = project,
                         .clamp = clamp,

@@ -77,14 +77,15 @@ typedef struct mn_config {
     mn_norm_kind norm;
     float norm_eps;
     mn_activation activation;
-    bool parallel;                          /* x += attention(h) + mlp(h), h = norm(x), in the place of one by one */
-    bool norms_whole_qk;                    /* q_norm and k_norm are over all heads together */
-    bool norms_v;                           /* v of each head is normalised, without weights */
-    float embedding_scale;                  /* multiplies token embeddings */
-    float residual_scale;                   /* multiplies what attention and MLP add */
-    float attention_out_scale;              /* multiplies what attention adds */
-    float logit_scale;                      /* multiplies logits */
-    float attention_scale;                  /* multiplies q.k */
+    bool parallel;             /* x += attention(h) + mlp(h), h = norm(x), in the place of one by one */
+    bool norms_whole_qk;       /* q_norm and k_norm are over all heads together */
+    bool norms_v;              /* v of each head is normalised, without weights */
+    int n_embd_layer;          /* width of the embedding that each layer has of a token, 0 = none (Gemma 3n) */
+    float embedding_scale;     /* multiplies token embeddings */
+    float residual_scale;      /* multiplies what attention and MLP add */
+    float attention_out_scale; /* multiplies what attention adds */
+    float logit_scale;         /* multiplies logits */
+    float attention_scale;     /* multiplies q.k */
     float attention_softcap, final_softcap; /* 0 = none */
     float clamp_qkv;                        /* 0 = none; values beyond are cut (MPT) */
     mn_rope_style rope_style;

@@ -2,6 +2,8 @@
 
 #include "base/checked.h"
 
+#include <math.h>
+
 static const mn_norm no_weights;
 
 /* One layer's work. */
@@ -301,6 +303,33 @@ static mn_status add_residual(const layer_run *r, mn_rows *x, mn_rows y, const m
     return add_over(r, x, y, err);
 }
 
+/* A dense MLP of y and experts of x, with norms of their own on both sides (Gemma 4). */
+static mn_status feed_forward_twice(const layer_run *r, mn_rows x, mn_rows y, mn_rows *out, mn_error *err) {
+    const mn_layer *w = r->w;
+    mn_rows dense, routed, expert_x;
+    MN_TRY(take(r, x, 1, x.n, &dense, err));
+    MN_TRY(mlp(r, dense, y, &w->gate, &w->up, &w->down, err));
+    MN_TRY(norm_over(r, &dense, &w->post_dense_norm, err));
+    MN_TRY(norm(r, x, &w->router_norm, &routed, err));
+    MN_TRY(norm(r, x, &w->expert_norm, &expert_x, err));
+    MN_TRY(r->b->experts(r->s, r->layer, *out, expert_x, routed, err));
+    MN_TRY(norm_over(r, out, &w->post_expert_norm, err));
+    return add_over(r, out, dense, err);
+}
+
+/* *x += norm(proj (gelu(gate *x) * e)), e the layer's own embedding of the tokens (Gemma 3n). */
+static mn_status add_layer_embedding(const layer_run *r, mn_rows *x, mn_rows e, mn_error *err) {
+    mn_rows gate, gated, y;
+    MN_TRY(take(r, *x, 1, e.n, &gate, err));
+    MN_TRY(take(r, *x, 1, e.n, &gated, err));
+    MN_TRY(take(r, *x, 1, x->n, &y, err));
+    MN_TRY(project(r, gate, &r->w->layer_gate, *x, err));
+    MN_TRY(r->b->activate(r->s, (mn_mlp_act){MN_ACT_GELU, 0}, gated, gate, e, err));
+    MN_TRY(project(r, y, &r->w->layer_proj, gated, err));
+    MN_TRY(norm_over(r, &y, &r->w->layer_norm, err));
+    return add_over(r, x, y, err);
+}
+
 /* *x += project(mixed); *x += mlp(norm(*x)), or in parallel mlp(y), y the input of attention */
 static mn_status finish_layer(const layer_run *r, mn_rows *x, mn_rows y, mn_rows mixed, mn_error *err) {
     mn_rows attended, out;
@@ -310,7 +339,10 @@ static mn_status finish_layer(const layer_run *r, mn_rows *x, mn_rows y, mn_rows
     MN_TRY(add_residual(r, x, attended, &r->w->post_attn_norm, err));
     if (!r->config->parallel) MN_TRY(norm(r, *x, &r->w->ffn_norm, &y, err));
     MN_TRY(take_over(r, attended, &out, err));
-    MN_TRY(feed_forward(r, y, &out, err));
+    if (mn_config_is_moe(r->config, r->layer) && r->config->moe.beside_dense)
+        MN_TRY(feed_forward_twice(r, *x, y, &out, err));
+    else
+        MN_TRY(feed_forward(r, y, &out, err));
     return add_residual(r, x, out, &r->w->post_ffn_norm, err);
 }
 
@@ -350,6 +382,30 @@ static mn_status rotations_of_maps(const mn_step *s, mn_rotations *out, mn_error
     return MN_OK;
 }
 
+/* What each layer gets of a token beside the residual stream: (norm(W x / sqrt n_embd) + embedding) / sqrt 2. */
+static mn_status make_layer_embeddings(mn_forward_pass *p, const layer_run *r, mn_error *err) {
+    const mn_config *c = r->config;
+    const mn_weights *w = &p->step.model->weights;
+    mn_rows own;
+    if (c->n_embd_layer == 0) return MN_OK;
+    MN_TRY(take(r, p->x, c->n_layers, c->n_embd_layer, &p->layer_embd, err));
+    MN_TRY(take(r, p->x, c->n_layers, c->n_embd_layer, &own, err));
+    MN_TRY(project(r, p->layer_embd, &w->layer_proj, p->x, err));
+    MN_TRY(scale_over(r, &p->layer_embd, 1 / sqrtf((float)c->n_embd), err));
+    MN_TRY(norm_over(r, &p->layer_embd, &w->layer_proj_norm, err));
+    MN_TRY(r->b->embed_layers(r->s, own, err));
+    p->layer_embd.n *= c->n_layers; /* one long vector, for the sum */
+    own.n *= c->n_layers;
+    p->layer_embd.n_heads = own.n_heads = 1;
+    MN_TRY(add_over(r, &p->layer_embd, own, err));
+    return scale_over(r, &p->layer_embd, (float)M_SQRT1_2, err);
+}
+
+/* The part of a layer. */
+static mn_rows layer_embedding(const mn_forward_pass *p, const mn_config *c, int layer) {
+    return mn_rows_part(p->layer_embd, (int64_t)layer * c->n_embd_layer, c->n_embd_layer);
+}
+
 mn_status mn_forward_begin(mn_forward_pass *p, mn_error *err) {
     const mn_step *s = &p->step;
     const mn_weights *w = &s->model->weights;
@@ -358,6 +414,7 @@ mn_status mn_forward_begin(mn_forward_pass *p, mn_error *err) {
     MN_TRY(r.b->take(s, s->n_rows, 1, r.config->n_embd, &p->x, err));
     MN_TRY(r.b->embed(s, p->x, err));
     if (w->token_embd_norm.w) MN_TRY(norm_over(&r, &p->x, &w->token_embd_norm, err));
+    MN_TRY(make_layer_embeddings(p, &r, err));
     MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN, &p->plain, err));
     if (r.config->rope_local.freq_base > 0) MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN_LOCAL, &p->local, err));
     MN_TRY(rotations_of_maps(s, &p->maps, err));
@@ -380,7 +437,7 @@ mn_status mn_forward_layer(mn_forward_pass *p, int layer, mn_error *err) {
     const mn_model *m = p->step.model;
     layer_run r = {p->step.backend,           &p->step, &m->config,
                    &m->weights.layers[layer], layer,    rotations_of(p, &m->config, layer)};
-    mn_rows y, mixed;
+    mn_rows y, mixed, own = layer_embedding(p, &m->config, layer);
     r.b->rewind(r.s, p->layers);
     MN_TRY(norm(&r, p->x, &r.w->attn_norm, &y, err));
     MN_TRY((m->config.mla.kv_rank ? attention_mla : attention_heads)(&r, y, &mixed, err));
@@ -390,8 +447,11 @@ mn_status mn_forward_layer(mn_forward_pass *p, int layer, mn_error *err) {
         MN_TRY(keep_wanted(&r, p->batch, &p->x, err));
         MN_TRY(keep_wanted(&r, p->batch, &mixed, err));
         if (m->config.parallel) MN_TRY(keep_wanted(&r, p->batch, &y, err));
+        if (own.buffer) MN_TRY(keep_wanted(&r, p->batch, &own, err));
     }
-    return finish_layer(&r, &p->x, y, mixed, err);
+    MN_TRY(finish_layer(&r, &p->x, y, mixed, err));
+    if (own.buffer) MN_TRY(add_layer_embedding(&r, &p->x, own, err));
+    return scale_over(&r, &p->x, r.w->output_scale, err);
 }
 
 mn_status mn_forward_keys(mn_forward_pass *p, int layer, mn_rows *y, mn_rows *k, mn_error *err) {

@@ -17,7 +17,7 @@ static void list_writable(char *out, size_t capacity) {
 
 mn_status mn_precision_find(const char *name, mn_dtype *out, mn_error *err) {
     int type = mn_dtype_find(name);
-    char writable[128] = "";
+    char writable[160] = "";
     if (type >= 0 && mn_dtype_get(type)->from_f32) {
         *out = (mn_dtype)type;
         return MN_OK;
@@ -29,7 +29,7 @@ mn_status mn_precision_find(const char *name, mn_dtype *out, mn_error *err) {
 }
 
 bool mn_precision_is_kept(const mn_tensor *t) {
-    static const char *const kept[] = {"norm.weight", "position_embd", "ffn_gate_inp", "_conv.", "infini_"};
+    static const char *const kept[] = {"norm.weight", "position_embd", "ffn_gate_inp", "_conv.", "infini_", ".bias"};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (strstr(t->name, kept[i])) return true;
     return t->n_dims == 1;
@@ -44,6 +44,8 @@ static double bits_per_value(mn_dtype type) {
 mn_dtype mn_precision_pick(const mn_tensor *t, mn_dtype type) {
     bool shared = !strcmp(t->name, "token_embd.weight") || !strcmp(t->name, "output.weight");
     if (shared && bits_per_value(type) < bits_per_value(MN_Q6_K)) type = MN_Q6_K;
+    bool narrow = type == MN_Q2_K || type == MN_Q3_K || type == MN_IQ4_XS;
+    if (!fits(t, type) && narrow) type = MN_IQ4_NL;
     if (!fits(t, type) && type == MN_Q4_K) type = MN_Q5_0;
     if (!fits(t, type) && type == MN_Q6_K) type = MN_Q8_0;
     return fits(t, type) ? type : MN_F16;
@@ -57,10 +59,14 @@ static uint32_t file_type(mn_dtype type) {
     case MN_Q8_0: return 7;
     case MN_Q5_0: return 8;
     case MN_Q5_1: return 9;
+    case MN_Q2_K: return 10;
+    case MN_Q3_K: return 12;
     case MN_Q4_K: return 14;
     case MN_Q6_K: return 18;
     case MN_IQ4_NL: return 25;
+    case MN_IQ4_XS: return 30;
     case MN_BF16: return 32;
+    case MN_MXFP4: return 38;
     default: return 0; /* F32 */
     }
 }

@@ -61,6 +61,18 @@ const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need
     return floats_of(b, find(b, name_of(b, name, "").text, n, 1, 1, need));
 }
 
+const float *mn_bind_scaled(mn_binder *b, const char *name, int64_t n, float scale) {
+    const float *x = mn_bind_vector(b, name, n, true);
+    if (!x) return NULL;
+    float *scaled = mn_arena_alloc(b->arena, (size_t)n, sizeof *scaled);
+    if (!scaled) {
+        b->status = mn_fail(b->err, MN_ERR_MEMORY, "no memory for %lld values of %s.", (long long)n, name);
+        return NULL;
+    }
+    for (int64_t i = 0; i < n; i++) scaled[i] = x[i] * scale;
+    return scaled;
+}
+
 const float *mn_bind_matrix(mn_binder *b, const char *name, int64_t n_in, int64_t n_out) {
     return floats_of(b, find(b, name_of(b, name, ".weight").text, n_in, n_out, 1, true));
 }
@@ -231,6 +243,14 @@ static void bind_globals(mn_binder *b, mn_config *c, mn_weights *w) {
     mn_bind_norm(b, "output_norm", c->n_embd, &w->output_norm);
     mn_bind_projection_if(b, "output", c->n_embd, c->n_vocab, &w->output);
     if (!w->output.w.data) w->output.w = w->token_embd;
+    if (c->n_embd_layer) {
+        int64_t n = (int64_t)c->n_layers * c->n_embd_layer;
+        mn_projection table;
+        mn_bind_projection(b, "per_layer_token_embd", n, c->n_vocab, &table);
+        w->layer_embd = table.w;
+        mn_bind_projection(b, "per_layer_model_proj", c->n_embd, n, &w->layer_proj);
+        mn_bind_norm(b, "per_layer_proj_norm", c->n_embd_layer, &w->layer_proj_norm);
+    }
     int64_t n_pairs = c->rope.n_rot / 2;
     /* A layer that rotates a part of what others do uses the first of their divisors. */
     const mn_tensor *factors = b->status == MN_OK ? mn_gguf_tensor(b->gguf, "rope_freqs.weight") : NULL;
@@ -248,7 +268,9 @@ mn_status mn_weights_bind(const mn_gguf *gguf, mn_config *config, mn_arena *aren
     mn_binder b = {.gguf = gguf, .arena = arena, .is_bound = out->is_bound, .layer = -1, .err = err};
     const mn_family *family = mn_family_find(config->arch);
     bind_globals(&b, config, out);
-    for (b.layer = 0; b.layer < config->n_layers && b.status == MN_OK; b.layer++)
+    for (b.layer = 0; b.layer < config->n_layers && b.status == MN_OK; b.layer++) {
+        out->layers[b.layer].output_scale = 1;
         family->bind_layer(&b, config, b.layer, &out->layers[b.layer]);
+    }
     return b.status;
 }

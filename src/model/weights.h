@@ -29,7 +29,12 @@ typedef struct mn_projection {
 typedef struct mn_layer {
     mn_norm attn_norm, post_attn_norm, ffn_norm, post_ffn_norm; /* missing: there is none at that place */
     mn_projection q, k, v, o;
-    mn_norm q_norm, k_norm;  /* over head_dim, before rotation; or over all heads (norms_whole_qk) */
+    mn_norm q_norm, k_norm; /* over head_dim, before rotation; or over all heads (norms_whole_qk) */
+    mn_norm post_dense_norm, expert_norm, post_expert_norm; /* of experts beside a dense MLP; of their router's input */
+    mn_norm router_norm;
+    mn_projection layer_gate, layer_proj; /* of the layer's own embedding of the token */
+    mn_norm layer_norm;
+    float output_scale;      /* multiplies all that the layer gives; 1 = nothing */
     const float *sinks;      /* [n_heads]: a score that takes part in each head's softmax and has no value; or NULL */
     mn_projection attn_gate; /* [n_heads, n_embd]: its sigmoid multiplies each head's output */
 
@@ -57,9 +62,12 @@ static inline mn_mla mn_layer_mla(const mn_config *c, const mn_layer *l) {
 }
 
 typedef struct mn_weights {
-    mn_tensor token_embd;    /* [n_vocab, n_embd] */
-    mn_norm token_embd_norm; /* Bloom */
-    mn_tensor position_embd; /* [n_ctx_train, n_embd], GPT-2 */
+    mn_tensor token_embd;     /* [n_vocab, n_embd] */
+    mn_norm token_embd_norm;  /* Bloom */
+    mn_tensor position_embd;  /* [n_ctx_train, n_embd], GPT-2 */
+    mn_tensor layer_embd;     /* [n_vocab, n_layers * n_embd_layer]; Gemma 3n and 4 */
+    mn_projection layer_proj; /* [n_layers * n_embd_layer, n_embd] */
+    mn_norm layer_proj_norm;  /* over n_embd_layer */
     mn_norm output_norm;
     mn_projection output; /* [n_vocab, n_embd]; the token table when the file has none */
     mn_layer *layers;
@@ -87,6 +95,8 @@ void mn_bind_norm(mn_binder *b, const char *name, int64_t n, mn_norm *out);
 void mn_bind_norm_if(mn_binder *b, const char *name, int64_t n, mn_norm *out);
 /* n floats under exactly this name, NULL when missing and not needed. */
 const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need);
+/* The same, needed, each times `scale`: a copy. */
+const float *mn_bind_scaled(mn_binder *b, const char *name, int64_t n, float scale);
 /* A matrix "NAME.weight" [n_out][n_in] small enough to be used as f32, needed. */
 const float *mn_bind_matrix(mn_binder *b, const char *name, int64_t n_in, int64_t n_out);
 /* Cuts rows [first, first + n) out of a bound matrix and its bias: fused q, k, v, and fused gate and up. */

@@ -4,7 +4,7 @@
  * or 32 elements have small integer scales, which a 16-bit float multiplies. In every formula the products are
  * rounded in the order written here; that is what bit-exact means for a quantised type.
  *
- * Blocks are 2-byte aligned.
+ * Blocks are 2-byte aligned, but for those of MXFP4, which are bytes.
  */
 #ifndef MN_TENSOR_BLOCKS_H
 #define MN_TENSOR_BLOCKS_H
@@ -52,6 +52,20 @@ typedef struct mn_iq4_nl {
     mn_half d;
     uint8_t q[16];
 } mn_iq4_nl;
+
+/* x_j = 2^(e - 128) v[q_j], v = 0 1 2 3 4 6 8 12 and their negatives: E2M1 with a sign under a power of two */
+typedef struct mn_mxfp4 {
+    uint8_t e;
+    uint8_t q[16];
+} mn_mxfp4;
+
+/* Sub-blocks of 32: x = (d * (scale - 32)) mn_iq4_nl_values[q_j]; four bits of a scale are in low, two in high */
+typedef struct mn_iq4_xs {
+    mn_half d;
+    uint16_t scales_high;
+    uint8_t scales_low[4];
+    uint8_t q[128];
+} mn_iq4_xs;
 
 /* Sub-blocks of 16: x = (d * scale) q - (d_min * min), scale and min the low and high nibble of scales[sub-block].
  * Of each half (128 elements, 32 bytes of q), byte l holds elements l, l + 32, l + 64, l + 96, two bits each. */
@@ -122,6 +136,8 @@ void mn_q5_0_to_f32(const void *src, float *dst, int64_t n);
 void mn_q5_1_to_f32(const void *src, float *dst, int64_t n);
 void mn_q8_0_to_f32(const void *src, float *dst, int64_t n);
 void mn_iq4_nl_to_f32(const void *src, float *dst, int64_t n);
+void mn_iq4_xs_to_f32(const void *src, float *dst, int64_t n);
+void mn_mxfp4_to_f32(const void *src, float *dst, int64_t n);
 void mn_q2_k_to_f32(const void *src, float *dst, int64_t n);
 void mn_q3_k_to_f32(const void *src, float *dst, int64_t n);
 void mn_q4_k_to_f32(const void *src, float *dst, int64_t n);
@@ -135,6 +151,10 @@ void mn_q5_0_from_f32(const float *src, void *dst, int64_t n);
 void mn_q5_1_from_f32(const float *src, void *dst, int64_t n);
 void mn_q8_0_from_f32(const float *src, void *dst, int64_t n);
 void mn_iq4_nl_from_f32(const float *src, void *dst, int64_t n);
+void mn_iq4_xs_from_f32(const float *src, void *dst, int64_t n);
+void mn_mxfp4_from_f32(const float *src, void *dst, int64_t n);
+void mn_q2_k_from_f32(const float *src, void *dst, int64_t n);
+void mn_q3_k_from_f32(const float *src, void *dst, int64_t n);
 void mn_q4_k_from_f32(const float *src, void *dst, int64_t n);
 void mn_q6_k_from_f32(const float *src, void *dst, int64_t n);
 

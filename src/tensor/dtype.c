@@ -39,19 +39,21 @@ static const mn_dtype_info table[MN_DTYPE_COUNT] = {
     [MN_Q5_0] = {"q5_0", MN_BLOCK, sizeof(mn_q5_0), true, mn_q5_0_to_f32, mn_q5_0_from_f32},
     [MN_Q5_1] = {"q5_1", MN_BLOCK, sizeof(mn_q5_1), true, mn_q5_1_to_f32, mn_q5_1_from_f32},
     [MN_Q8_0] = {"q8_0", MN_BLOCK, sizeof(mn_q8_0), true, mn_q8_0_to_f32, mn_q8_0_from_f32},
-    [MN_Q2_K] = {"q2_k", MN_SUPER_BLOCK, sizeof(mn_q2_k), true, mn_q2_k_to_f32, NULL},
-    [MN_Q3_K] = {"q3_k", MN_SUPER_BLOCK, sizeof(mn_q3_k), true, mn_q3_k_to_f32, NULL},
+    [MN_Q2_K] = {"q2_k", MN_SUPER_BLOCK, sizeof(mn_q2_k), true, mn_q2_k_to_f32, mn_q2_k_from_f32},
+    [MN_Q3_K] = {"q3_k", MN_SUPER_BLOCK, sizeof(mn_q3_k), true, mn_q3_k_to_f32, mn_q3_k_from_f32},
     [MN_Q4_K] = {"q4_k", MN_SUPER_BLOCK, sizeof(mn_q4_k), true, mn_q4_k_to_f32, mn_q4_k_from_f32},
     [MN_Q5_K] = {"q5_k", MN_SUPER_BLOCK, sizeof(mn_q5_k), true, mn_q5_k_to_f32, NULL},
     [MN_Q6_K] = {"q6_k", MN_SUPER_BLOCK, sizeof(mn_q6_k), true, mn_q6_k_to_f32, mn_q6_k_from_f32},
     [MN_IQ4_NL] = {"iq4_nl", MN_BLOCK, sizeof(mn_iq4_nl), true, mn_iq4_nl_to_f32, mn_iq4_nl_from_f32},
+    [MN_IQ4_XS] = {"iq4_xs", MN_SUPER_BLOCK, sizeof(mn_iq4_xs), true, mn_iq4_xs_to_f32, mn_iq4_xs_from_f32},
+    [MN_MXFP4] = {"mxfp4", MN_BLOCK, sizeof(mn_mxfp4), true, mn_mxfp4_to_f32, mn_mxfp4_from_f32},
 };
 
 _Static_assert(sizeof(mn_q4_0) == 18 && sizeof(mn_q4_1) == 20 && sizeof(mn_q5_0) == 22 && sizeof(mn_q5_1) == 24 &&
-                   sizeof(mn_q8_0) == 34 && sizeof(mn_iq4_nl) == 18,
+                   sizeof(mn_q8_0) == 34 && sizeof(mn_iq4_nl) == 18 && sizeof(mn_mxfp4) == 17,
                "blocks of 32 have the sizes that GGUF fixes");
 _Static_assert(sizeof(mn_q2_k) == 84 && sizeof(mn_q3_k) == 110 && sizeof(mn_q4_k) == 144 && sizeof(mn_q5_k) == 176 &&
-                   sizeof(mn_q6_k) == 210,
+                   sizeof(mn_q6_k) == 210 && sizeof(mn_iq4_xs) == 136,
                "super-blocks have the sizes that GGUF fixes");
 
 const mn_dtype_info *mn_dtype_get(int type) {

@@ -18,7 +18,7 @@ void mn_iq4_nl_to_f32(const void *src, float *dst, int64_t n) {
     }
 }
 
-static int nearest_level(float v) {
+int mn_iq4_nearest(float v) {
     int low = 0, high = 15; /* invariant: v lies between the levels low and high, or beyond the ends */
     while (high - low > 1) {
         int middle = (low + high) / 2;
@@ -35,7 +35,7 @@ static int nearest_level(float v) {
 static float fit_scale(const float *x, float inverse, float *d) {
     float xv = 0, vv = 0;
     for (int j = 0; j < MN_BLOCK; j++) {
-        float v = (float)mn_iq4_nl_values[nearest_level(x[j] * inverse)];
+        float v = (float)mn_iq4_nl_values[mn_iq4_nearest(x[j] * inverse)];
         xv += x[j] * v;
         vv += v * v;
     }
@@ -43,19 +43,23 @@ static float fit_scale(const float *x, float inverse, float *d) {
     return *d * xv;
 }
 
+float mn_iq4_fit(const float *x) {
+    float max = mn_signed_max(x, MN_BLOCK), best = 0, best_gain = 0;
+    for (int step = -SCALE_STEPS; max != 0 && step <= SCALE_STEPS; step++) {
+        float d, gain = fit_scale(x, (float)(mn_iq4_nl_values[0] + step) / max, &d);
+        if (!(gain > best_gain)) continue;
+        best_gain = gain;
+        best = d;
+    }
+    return best;
+}
+
 void mn_iq4_nl_from_f32(const float *src, void *dst, int64_t n) {
     mn_iq4_nl *block = dst;
     for (int64_t b = 0; b < n; b++, src += MN_BLOCK) {
-        float max = mn_signed_max(src, MN_BLOCK), best = 0, best_gain = 0;
-        for (int step = -SCALE_STEPS; max != 0 && step <= SCALE_STEPS; step++) {
-            float d, gain = fit_scale(src, (float)(mn_iq4_nl_values[0] + step) / max, &d);
-            if (!(gain > best_gain)) continue;
-            best_gain = gain;
-            best = d;
-        }
-        block[b].d = mn_f16_from_f32(best);
+        block[b].d = mn_f16_from_f32(mn_iq4_fit(src));
         float inverse = mn_inverse(mn_f16_to_f32(block[b].d));
         for (int j = 0; j < 16; j++)
-            block[b].q[j] = (uint8_t)(nearest_level(src[j] * inverse) | nearest_level(src[j + 16] * inverse) << 4);
+            block[b].q[j] = (uint8_t)(mn_iq4_nearest(src[j] * inverse) | mn_iq4_nearest(src[j + 16] * inverse) << 4);
     }
 }

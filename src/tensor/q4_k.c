@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { N_SUB = 8, SUB = 32, LEVELS = 15, STEPS_MAX = 63, TRIES = 20 };
+enum { N_SUB = 8, SUB = 32, LEVELS = 15, STEPS_MAX = 63 };
 
 void mn_q4_k_to_f32(const void *src, float *dst, int64_t n) {
     const mn_q4_k *block = src;
@@ -18,57 +18,6 @@ void mn_q4_k_to_f32(const void *src, float *dst, int64_t n) {
             float ds = d * (float)scale, dm = d_min * (float)min;
             for (int l = 0; l < SUB; l++) dst[l] = ds * (float)(q[l] >> s % 2 * 4 & 15) - dm;
         }
-    }
-}
-
-static float error_of(const float *x, float scale, float min) {
-    float error = 0, inverse = mn_inverse(scale);
-    for (int l = 0; l < SUB; l++) {
-        float off = scale * (float)mn_round_to((x[l] + min) * inverse, 0, LEVELS) - min - x[l];
-        error += off * off;
-    }
-    return error;
-}
-
-/* Least squares for x ~ scale q - min with the q that `inverse` assigns; min is held at 0 or above. */
-static void fit(const float *x, float lowest, float inverse, float *scale, float *min) {
-    float q1 = 0, q2 = 0, x1 = 0, xq = 0;
-    for (int l = 0; l < SUB; l++) {
-        float q = (float)mn_round_to((x[l] - lowest) * inverse, 0, LEVELS);
-        q1 += q;
-        q2 += q * q;
-        x1 += x[l];
-        xq += x[l] * q;
-    }
-    float determinant = SUB * q2 - q1 * q1;
-    *scale = *min = 0;
-    if (determinant > 0) {
-        *scale = (SUB * xq - q1 * x1) / determinant;
-        *min = (q1 * xq - q2 * x1) / determinant;
-    }
-    if (*min < 0) {
-        *min = 0;
-        *scale = q2 > 0 ? xq / q2 : 0;
-    }
-}
-
-/* Tries finer and coarser grids around the one that just spans the range, and keeps the fit of least error. */
-static void search(const float *x, float *scale, float *min) {
-    float lowest, highest;
-    mn_range(x, SUB, &lowest, &highest);
-    lowest = fminf(lowest, 0); /* the minimum is stored without a sign */
-    *scale = fmaxf(highest - lowest, 0) / LEVELS;
-    *min = -lowest;
-    if (!(*scale > 0)) return;
-    float best = error_of(x, *scale, *min);
-    for (int try = 0; try <= TRIES; try++) {
-        float inverse = (LEVELS - 1 + 0.1f * (float)try) / (highest - lowest), try_scale, try_min;
-        fit(x, lowest, inverse, &try_scale, &try_min);
-        float error = error_of(x, try_scale, try_min);
-        if (!(error < best) || !(try_scale > 0)) continue;
-        best = error;
-        *scale = try_scale;
-        *min = try_min;
     }
 }
 
@@ -85,7 +34,7 @@ static void put_scale(uint8_t scales[12], int s, int scale, int min) {
 
 static void quantise_block(const float *x, mn_q4_k *block) {
     float scale[N_SUB], min[N_SUB], top_scale, top_min, unused;
-    for (int s = 0; s < N_SUB; s++) search(x + s * SUB, &scale[s], &min[s]);
+    for (int s = 0; s < N_SUB; s++) mn_fit_scale_and_min(x + s * SUB, SUB, LEVELS, &scale[s], &min[s]);
     mn_range(scale, N_SUB, &unused, &top_scale);
     mn_range(min, N_SUB, &unused, &top_min);
     memset(block, 0, sizeof *block);

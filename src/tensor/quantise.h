@@ -25,6 +25,13 @@ static inline void mn_range(const float *x, int n, float *min, float *max) {
     }
 }
 
+/* x ~ scale q - min for q in 0..levels by least squares, min >= 0 (fit_scale_and_min.c). */
+void mn_fit_scale_and_min(const float *x, int n, int levels, float *scale, float *min);
+
+/* IQ4_NL's levels: the nearest to v, and the scale that fits 32 values best (iq4_nl.c). */
+int mn_iq4_nearest(float v);
+float mn_iq4_fit(const float *x);
+
 static inline float mn_inverse(float x) { return x != 0 ? 1 / x : 0; }
 
 /* v cut off towards zero, held within [low, high]; NaN becomes low. */

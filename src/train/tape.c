@@ -97,6 +97,11 @@ static mn_status embed(const mn_step *s, mn_rows out, mn_error *err) {
     return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_EMBED, .out = {out}}, err);
 }
 
+static mn_status embed_layers(const mn_step *s, mn_rows out, mn_error *err) {
+    (void)s, (void)out;
+    return refuse("an embedding of each layer", err);
+}
+
 static mn_status norm(const mn_step *s, mn_rows out, mn_rows x, const mn_norm *w, mn_error *err) {
     mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->norm(&in, out, x, w, err));
@@ -278,6 +283,7 @@ static mn_backend recorder(mn_tape *t) {
                         .angles = angles,
                         .gather = gather,
                         .embed = embed,
+                        .embed_layers = embed_layers,
                         .norm = norm,
                         .project = project,
                         .clamp = clamp,

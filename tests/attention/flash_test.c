@@ -51,9 +51,10 @@ static void masks_and_biases(void **state) {
         expect(&(attend_spec){MN_F32, MN_F32, 1, 2, 64, 64, 300, 0, 300, .segment = 48}, level, true, 1e-6);
         expect(&(attend_spec){MN_F32, MN_F32, 1, 2, 64, 64, 300, 100, 200, .softcap = 2}, level, true, 1e-6);
         expect(&(attend_spec){MN_F32, MN_F32, 2, 4, 64, 64, 300, 100, 200, .slopes = true}, level, true, 1e-6);
-        expect(&(attend_spec){MN_F32, MN_F32, 2, 5, 64, 64, 2300, 2200, 100, .sinks = true}, level, true, 1e-6);
+        /* A score's rounding shifts all weights against the sink's, whose score is exact. */
+        expect(&(attend_spec){MN_F32, MN_F32, 2, 5, 64, 64, 2300, 2200, 100, .sinks = true}, level, true, 2e-6);
         expect(&(attend_spec){MN_F32, MN_F32, 2, 5, 64, 64, 300, 0, 300, .window = 17, .sinks = true}, level, true,
-               1e-6);
+               2e-6);
         expect(&(attend_spec){MN_F32, MN_F32, 1, 16, 576, 512, 130, 110, 20, .shared_values = true}, level, true, 1e-6);
         expect(&(attend_spec){MN_F32, MN_F32, 1, 1, 64, 64, 100, 90, 30, .window = 0}, level, true, 1e-6);
     }

@@ -4,7 +4,7 @@
 "$mnemo" init --arch mnemo --layers 1 --embd 64 --heads 2 --ff 256 --vocab-from "$corpus/vocab" -o "$temp/in.gguf" \
     2> /dev/null
 
-for type in f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k iq4_nl; do
+for type in f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k iq4_nl q2_k q3_k iq4_xs mxfp4; do
     "$mnemo" convert "$temp/in.gguf" "$temp/out.gguf" --type $type 2> /dev/null
     "$mnemo" info "$temp/out.gguf" --tensors > "$temp/tensors"
     grep -q "^blk.0.ffn_down.weight  $type \[64, 256\]" "$temp/tensors" || fail "$type: $(cat "$temp/tensors")"
@@ -36,8 +36,8 @@ usage='usage: mnemo convert IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...]
 try: mnemo convert --help'
 expect 2 "mnemo convert: needs --type TYPE, or adapters to merge (--merge-lora).
 $usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf"
-expect 2 "mnemo convert: q3_k is read but not written here; can be written: f32 f16 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q6_k iq4_nl bf16.
-$usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --type q3_k
+expect 2 "mnemo convert: q5_k is read but not written here; can be written: f32 f16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q6_k iq4_nl iq4_xs bf16 mxfp4.
+$usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --type q5_k
 expect 2 "mnemo convert: needs more: IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...].
 $usage" "$mnemo" convert "$temp/in.gguf" --type q8_0
 ln "$temp/in.gguf" "$temp/link.gguf"

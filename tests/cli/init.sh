@@ -48,7 +48,7 @@ expect 2 "mnemo init: needs the shape: --layers, --embd, --heads and --ff.
 $usage" "$mnemo" init --layers 2 --vocab-from "$corpus/vocab" -o "$temp/x.gguf"
 expect 2 "mnemo init: needs -o OUT.
 $usage" "$mnemo" init "${small[@]}"
-expect 2 "mnemo init: there is no type \"q9\"; can be written: f32 f16 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q6_k iq4_nl bf16.
+expect 2 "mnemo init: there is no type \"q9\"; can be written: f32 f16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q6_k iq4_nl iq4_xs bf16 mxfp4.
 $usage" "$mnemo" init "${small[@]}" --type q9 -o "$temp/x.gguf"
 expect 2 "mnemo init: --layers does not take \"0\" (wanted: 1 to 10000).
 $usage" "$mnemo" init --layers 0 -o "$temp/x.gguf"

@@ -139,6 +139,11 @@ static mn_status embed(const mn_step *s, mn_rows out, mn_error *err) {
     return leave(s, mock.cpu.embed(&in, real(out), err), out);
 }
 
+static mn_status embed_layers(const mn_step *s, mn_rows out, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.embed_layers(&in, real(out), err), out);
+}
+
 static mn_status norm(const mn_step *s, mn_rows out, mn_rows x, const mn_norm *w, mn_error *err) {
     mn_step in = enter(s);
     return leave(s, mock.cpu.norm(&in, real(out), real(x), w, err), out);
@@ -241,6 +246,7 @@ static const mn_backend mock_backend = {
     .angles = angles,
     .gather = gather,
     .embed = embed,
+    .embed_layers = embed_layers,
     .norm = norm,
     .project = project,
     .clamp = clamp,
@@ -310,6 +316,9 @@ static const way ways[] = {{.model = "golden/tiny-llama-yarn.gguf"},
                            {.model = "golden/tiny-gemma3.gguf", .attn = "sinks:4,10"},
                            {.model = "golden/tiny-gemma3.gguf", .attn_layers = "1=linear"},
                            {.model = "golden/tiny-deepseek3.gguf"},
+                           {.model = "golden/tiny-gemma4.gguf"},
+                           {.model = "golden/tiny-gpt-oss.gguf"},
+                           {.model = "golden/tiny-step35.gguf"},
                            {.model = "golden/tiny-gpt2.gguf"},
                            {.model = "golden/tiny-bloom.gguf"},
                            {.model = "golden/tiny-mpt.gguf"},

@@ -3,6 +3,7 @@
 #include "support/golden.h"
 #include "support/levels.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,8 @@ static const char *const models[] = {
     "golden/tiny-olmo3",       "golden/tiny-cohere2",  "golden/tiny-exaone4",    "golden/tiny-phi4",
     "golden/tiny-granite",     "golden/tiny-gpt-oss",  "golden/tiny-glm4moe",    "golden/tiny-qwen2moe",
     "golden/tiny-exaone4-swa", "golden/tiny-llama4",   "golden/tiny-mimo2",      "golden/tiny-granitemoe",
-    "golden/tiny-minimax-m2",  "golden/tiny-step35",   "golden/tiny-starcoder2",
+    "golden/tiny-minimax-m2",  "golden/tiny-step35",   "golden/tiny-starcoder2", "golden/tiny-gemma4",
+    "golden/tiny-gemma4moe",
 };
 enum { N_MODELS = sizeof models / sizeof *models, N_DENSE = 9 };
 
@@ -23,9 +25,25 @@ static void exact_arithmetic_agrees(void **state) {
     golden_each(models, N_MODELS, data_path, golden_check_exact);
 }
 
+/* The arithmetic that users run, with a cache of f16: these models are so narrow that whatever is rounded shows, to a
+ * share of the deviation. (golden_test.c looks closer, at wider ones.) */
+static void check_fast(const golden *g, const char *name, int level) {
+    for (int32_t n_batch = 0; n_batch < 2; n_batch++) {
+        float *rows = golden_compute(g, &(mn_engine_params){.n_threads = 2}, (mn_session_params){.n_batch = n_batch});
+        double squares = 0;
+        for (int64_t i = 0; i < g->n_rows * g->n_vocab; i++)
+            squares += ((double)rows[i] - g->logits[i]) * ((double)rows[i] - g->logits[i]);
+        double share = sqrt(squares / (double)(g->n_rows * g->n_vocab)) / g->std;
+        if (!(share < 0.03))
+            fail_msg("%s at %s: logits are off by %.3g of the deviation", name, mn_cpu_level_name((mn_cpu_level)level),
+                     share);
+        free(rows);
+    }
+}
+
 static void fast_arithmetic_agrees(void **state) {
     (void)state;
-    golden_each(models, N_DENSE, data_path, golden_check_fast);
+    golden_each(models, N_DENSE, data_path, check_fast);
 }
 
 static void chunks_and_threads_change_no_bit(void **state) {

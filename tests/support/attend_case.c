@@ -60,7 +60,7 @@ attend_case attend_case_create(const attend_spec *s, uint64_t seed) {
     c.slopes = malloc((size_t)n_heads * sizeof *c.slopes);
     for (int h = 0; h < n_heads; h++) c.slopes[h] = exp2f(-8.0f * (float)(h + 1) / (float)n_heads);
     c.sinks = malloc((size_t)n_heads * sizeof *c.sinks);
-    for (int h = 0; h < n_heads; h++) c.sinks[h] = (float)(h % 5 - 2) * 9;
+    for (int h = 0; h < n_heads; h++) c.sinks[h] = (float)(h % 5 - 2) * 3;
     c.call = (mn_attend){.q = c.q,
                          .out = c.out,
                          .q_stride = q_stride,
