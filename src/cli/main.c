@@ -19,6 +19,7 @@ static mn_verb_fn cmd_help, cmd_version;
 static const verb verbs[] = {
     {"run", "answer about a text", cmd_run},
     {"chat", "talk", cmd_chat},
+    {"read", "texts as a graph of facts, and questions to it", cmd_read},
     {"plan", "what a window costs in memory and time, and what would save it", cmd_plan},
     {"info", "what a model file holds, and what this processor offers", cmd_info},
     {"bench", "measure speed by depth of context, and the kernels", cmd_bench},

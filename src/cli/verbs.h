@@ -13,6 +13,7 @@ mn_verb_fn cmd_eval;
 mn_verb_fn cmd_info;
 mn_verb_fn cmd_init;
 mn_verb_fn cmd_logits;
+mn_verb_fn cmd_read;
 mn_verb_fn cmd_run;
 mn_verb_fn cmd_plan;
 mn_verb_fn cmd_scaling;

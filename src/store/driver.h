@@ -33,7 +33,7 @@ typedef struct mn_driver {
     void (*match_sql)(mn_strbuf *out, const char *table, const char *column, const char *rest);
     /* Plain words as the query that match_sql takes; empty = nothing to look for. */
     void (*match_words)(mn_strbuf *out, const char *words);
-    const char *begin, *blob, *serial; /* SQL: a transaction that writes; the types {blob} and {serial} */
+    const char *begin, *blob, *serial, *id; /* SQL: a transaction that writes; the types {blob}, {serial} and {id} */
     const char *tables, *columns;      /* SQL: names of all tables; of the columns of table $1, in order */
 } mn_driver;
 

@@ -249,6 +249,7 @@ const mn_driver mn_driver_sqlite = {
     .begin = "BEGIN IMMEDIATE",
     .blob = "BLOB",
     .serial = "INTEGER PRIMARY KEY AUTOINCREMENT",
+    .id = "INTEGER PRIMARY KEY",
     .tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
     .columns = "SELECT name FROM pragma_table_info($1) ORDER BY cid",
 };

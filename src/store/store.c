@@ -290,7 +290,7 @@ const void *mn_rows_blob(mn_rows *rows, int column, size_t *bytes) {
 
 bool mn_rows_is_null(mn_rows *rows, int column) { return mn_rows_value(rows, column).kind == MN_VALUE_NULL; }
 
-/* Puts the driver's types in the place of {blob} and {serial}. */
+/* Puts the driver's types in the place of {blob}, {serial} and {id}. */
 mn_status mn_store_exec(mn_store *store, const char *sql, mn_error *err) {
     mn_strbuf text = MN_STRBUF_INIT;
     for (const char *p = sql; *p; p++) {
@@ -300,6 +300,9 @@ mn_status mn_store_exec(mn_store *store, const char *sql, mn_error *err) {
         } else if (!strncmp(p, "{serial}", 8)) {
             mn_strbuf_puts(&text, store->driver->serial);
             p += 7;
+        } else if (!strncmp(p, "{id}", 4)) {
+            mn_strbuf_puts(&text, store->driver->id);
+            p += 3;
         } else {
             mn_strbuf_putc(&text, *p);
         }

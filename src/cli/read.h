@@ -1,0 +1,26 @@
+/* mnemo read: what its files share. */
+#ifndef MN_CLI_READ_H
+#define MN_CLI_READ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef MNEMO_HAVE_GRAPH
+#include "graph/graph.h"
+
+#include <jansson.h>
+
+typedef struct read_settings {
+    const char *store, *question;
+    int64_t k, chunk_bytes;
+    bool json;
+} read_settings;
+extern read_settings read_given;
+
+/* A passage as search and ask print it: file, begin, end, score, text, and a title or speaker if it has one. */
+json_t *read_passage_json(const mn_passage *passage, double score);
+/* mnemo read ask. */
+mn_status read_ask(mn_graph *graph, mn_store *store, mn_error *err);
+#endif
+
+#endif

@@ -1,0 +1,172 @@
+/* Turns of conversations in memory: adding. turns_search.c asks. */
+#include "graph/turns_index.h"
+
+#include "base/checked.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+mn_status mn_turns_create(mn_turns **out, mn_error *err) {
+    *out = calloc(1, sizeof **out);
+    return *out ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "There is no memory for an index of turns.");
+}
+
+void mn_turns_destroy(mn_turns *t) {
+    if (!t) return;
+    for (size_t i = 0; i < t->n_lists; i++) mn_packed_release(&t->lists[i]);
+    free(t->lists);
+    free(t->items);
+    free(t->sessions);
+    free(t->marks);
+    mn_intern_release(&t->session_names);
+    mn_intern_release(&t->conversations);
+    mn_intern_release(&t->speakers);
+    mn_word_list_release(&t->words);
+    mn_lexicon_release(&t->lexicon);
+    free(t);
+}
+
+uint32_t mn_turns_n(const mn_turns *t) { return t->n; }
+
+/* ---- times ---- */
+
+static int64_t seconds_of(int year, int month, int day, int hour, int minute, int second) {
+    if (year < 1 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31) return MN_NO_TIME;
+    struct tm parts = {.tm_year = year - 1900,
+                       .tm_mon = month - 1,
+                       .tm_mday = day,
+                       .tm_hour = hour,
+                       .tm_min = minute,
+                       .tm_sec = second};
+    return timegm(&parts);
+}
+
+int64_t mn_turn_time(const char *text) {
+    int year, day, hour = 0, minute = 0, second = 0, month, used = 0;
+    char half[3], name[16];
+    if (sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second) >= 3)
+        return seconds_of(year, month, day, hour, minute, second);
+    if (sscanf(text, "%2d:%2d %2[apm] on %2d %15[A-Za-z], %4d", &hour, &minute, half, &day, name, &year) == 6) {
+        for (char *p = name; *p; p++) *p |= 32;
+        return seconds_of(year, mn_month_of(name), day, hour % 12 + (half[0] == 'p' ? 12 : 0), minute, 0);
+    }
+    long long seconds;
+    if (sscanf(text, "%lld%n", &seconds, &used) == 1 && !text[used] && seconds >= 0) return seconds;
+    return MN_NO_TIME;
+}
+
+/* Months since the year 0, -1 = unknown. */
+static int32_t month_at(int64_t time) {
+    struct tm parts;
+    time_t seconds = time;
+    if (time < 0 || !gmtime_r(&seconds, &parts)) return -1;
+    return (parts.tm_year + 1900) * 12 + parts.tm_mon;
+}
+
+/* ---- adding ---- */
+
+static bool grow(void **list, size_t item_bytes, size_t n, size_t *capacity) {
+    if (n < *capacity) return true;
+    size_t more = MN_MAX(2 * n, 256);
+    char *grown = realloc(*list, more * item_bytes);
+    if (!grown) return false;
+    memset(grown + *capacity * item_bytes, 0, (more - *capacity) * item_bytes);
+    *list = grown;
+    *capacity = more;
+    return true;
+}
+
+/* Its session, begun where it is new. */
+static bool find_session(mn_turns *t, const mn_turn *turn, uint32_t *out) {
+    char name[512];
+    const char *conversation = turn->conversation ? turn->conversation : "";
+    int n = snprintf(name, sizeof name, "%.200s\n%.200s", conversation, turn->session ? turn->session : "");
+    uint32_t c = mn_intern_put(&t->conversations, conversation, strlen(conversation));
+    *out = mn_intern_put(&t->session_names, name, (size_t)n);
+    if (c == MN_INTERN_NONE || *out == MN_INTERN_NONE) return false;
+    if (!grow((void **)&t->sessions, sizeof *t->sessions, *out, &t->sessions_capacity)) return false;
+    mn_turn_session *s = &t->sessions[*out];
+    if (!s->n_turns) *s = (mn_turn_session){.last = MN_TURN_NONE};
+    s->n_turns++;
+    return true;
+}
+
+/* Notes who takes part in a session. More than fit are not told apart. */
+static void take_part(mn_turn_session *s, uint32_t speaker) {
+    for (int i = 0; i < s->n_speakers; i++)
+        if (s->speakers[i] == speaker) return;
+    if (s->n_speakers < MN_TURN_SPEAKERS) s->speakers[s->n_speakers++] = speaker;
+}
+
+typedef struct occurrence {
+    uint32_t term, place;
+} occurrence;
+
+static int by_term(const void *a, const void *b) {
+    const occurrence *x = a, *y = b;
+    if (x->term != y->term) return x->term < y->term ? -1 : 1;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+static bool add_terms(mn_turns *t, occurrence *found, uint32_t *places, uint32_t n) {
+    qsort(found, n, sizeof *found, by_term);
+    for (uint32_t i = 0; i < n; i++) places[i] = found[i].place;
+    for (uint32_t i = 0, end; i < n; i = end) {
+        for (end = i; end < n && found[end].term == found[i].term;) end++;
+        if (!grow((void **)&t->lists, sizeof *t->lists, found[i].term, &t->lists_capacity)) return false;
+        t->n_lists = MN_MAX(t->n_lists, (size_t)found[i].term + 1);
+        if (!mn_postings_add(&t->lists[found[i].term], t->n, places + i, end - i)) return false;
+    }
+    return true;
+}
+
+static bool add_words(mn_turns *t, mn_turn_item *item) {
+    size_t n = t->words.n;
+    occurrence *found = malloc((n + 1) * (sizeof *found + sizeof(uint32_t)));
+    if (!found) return false;
+    for (size_t i = 0; i < n; i++)
+        if (!(t->words.items[i].traits & MN_WORD_STOP)) {
+            found[item->n_content] = (occurrence){mn_word_term(&t->lexicon, &t->words.items[i]), item->n_content};
+            item->n_content++;
+        }
+    item->n_words = (uint32_t)n;
+    bool ok = add_terms(t, found, (uint32_t *)(found + n + 1), item->n_content);
+    free(found);
+    return ok;
+}
+
+static bool ends_with_question(const char *text, size_t bytes) {
+    while (bytes && (text[bytes - 1] == ' ' || text[bytes - 1] == '\n' || text[bytes - 1] == '\r')) bytes--;
+    return bytes && text[bytes - 1] == '?';
+}
+
+/* Lengths of the window around a turn change as turns come behind it. */
+static void link_turn(mn_turns *t, mn_turn_item *item) {
+    mn_turn_session *s = &t->sessions[item->session];
+    item->before = s->last;
+    item->after = MN_TURN_NONE;
+    if (s->last != MN_TURN_NONE) t->items[s->last].after = t->n;
+    s->last = t->n;
+}
+
+mn_status mn_turns_add(mn_turns *t, const mn_turn *turn, mn_error *err) {
+    mn_turn_item item = {.month = month_at(turn->time), .speaker = MN_TURN_NONE};
+    if (t->n == UINT32_MAX / 2) return mn_fail(err, MN_ERR_LIMIT, "An index holds %u turns, no more.", t->n);
+    bool ok =
+        grow((void **)&t->items, sizeof *t->items, t->n, &t->items_capacity) && find_session(t, turn, &item.session);
+    if (ok && turn->speaker && *turn->speaker) {
+        item.speaker = mn_intern_put(&t->speakers, turn->speaker, strlen(turn->speaker));
+        ok = item.speaker != MN_INTERN_NONE;
+        if (ok) take_part(&t->sessions[item.session], item.speaker);
+    }
+    item.asks = memchr(turn->text, '?', turn->bytes) != NULL;
+    item.ends_asking = ends_with_question(turn->text, turn->bytes);
+    if (ok) MN_TRY(mn_words_find(&t->lexicon, turn->text, turn->bytes, &t->words, err));
+    ok = ok && add_words(t, &item);
+    if (!ok) return mn_fail(err, MN_ERR_MEMORY, "There is no memory for turn %u.", t->n);
+    link_turn(t, &item);
+    t->items[t->n++] = item;
+    return MN_OK;
+}

@@ -1,0 +1,209 @@
+/* Cache, journal and budget around a model; calls in what models write; this engine as one. */
+#include "store/stores.h"
+
+#include "llm/llm.h"
+#include "llm/tool_calls.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static mn_error err;
+
+typedef struct script {
+    int n_asked;
+    const char *answer;
+} script;
+
+static mn_status answer(void *arg, const mn_llm_request *request, mn_llm_reply *reply, mn_error *e) {
+    script *s = arg;
+    (void)request, (void)e;
+    s->n_asked++;
+    reply->content = strdup(s->answer);
+    return MN_OK;
+}
+
+static mn_status fails(void *arg, const mn_llm_request *request, mn_llm_reply *reply, mn_error *e) {
+    ++*(int *)arg;
+    (void)request, (void)reply;
+    return mn_fail(e, MN_ERR_IO, "It is away.");
+}
+
+static mn_status ask(mn_llm *llm, const char *text, double temperature, mn_llm_reply *reply) {
+    const mn_llm_message message = {.role = "user", .content = text};
+    const mn_llm_request request = {
+        .messages = &message, .n_messages = 1, .temperature = temperature, .max_tokens = 20, .purpose = "test"};
+    return mn_llm_ask(llm, &request, reply, &err);
+}
+
+static void what_was_asked_is_not_asked_again(void **state) {
+    (void)state;
+    script s = {.answer = "42"};
+    mn_llm *llm;
+    mn_llm_reply reply;
+    mn_store *store = new_store("journal.db");
+    assert_ok(mn_llm_open_script("oracle", 1000, answer, &s, &llm, &err), err);
+    assert_ok(mn_llm_set_journal(llm, store, &err), err);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(ask(llm, "six by seven?", 0.2, &reply), err);
+        assert_string_equal(reply.content, "42");
+        assert_true(reply.is_cached == (i > 0));
+        mn_llm_reply_release(&reply);
+    }
+    assert_ok(ask(llm, "six by seven?", 0.3, &reply), err);
+    mn_llm_reply_release(&reply);
+    assert_int_equal(s.n_asked, 2);
+    assert_int_equal(mn_llm_used(llm).n_calls, 2);
+    assert_int_equal(mn_llm_used(llm).n_cached, 2);
+    int64_t n;
+    assert_ok(mn_store_number(store, 0, &n, &err, "SELECT sum(n_hits) FROM llm_call WHERE purpose = 'test'", ""), err);
+    assert_int_equal(n, 2);
+    mn_llm_close(llm);
+    /* Another model of another name is asked itself; the journal outlives the model. */
+    assert_ok(mn_llm_open_script("other", 1000, answer, &s, &llm, &err), err);
+    assert_ok(mn_llm_set_journal(llm, store, &err), err);
+    assert_ok(ask(llm, "six by seven?", 0.2, &reply), err);
+    assert_false(reply.is_cached);
+    mn_llm_reply_release(&reply);
+    assert_int_equal(ask(llm, "\xff", 0.2, &reply), MN_ERR_ARGUMENT);
+    mn_llm_close(llm);
+    mn_store_close(store);
+}
+
+static void failures_are_not_kept(void **state) {
+    (void)state;
+    int n = 0;
+    mn_llm *llm;
+    mn_llm_reply reply;
+    mn_store *store = new_store("journal-fails.db");
+    assert_ok(mn_llm_open_script("away", 1000, fails, &n, &llm, &err), err);
+    assert_ok(mn_llm_set_journal(llm, store, &err), err);
+    for (int i = 0; i < 2; i++) assert_int_equal(ask(llm, "x", 0.0, &reply), MN_ERR_IO);
+    assert_int_equal(n, 2);
+    mn_llm_close(llm);
+    mn_store_close(store);
+}
+
+static void budgets_and_windows_are_kept(void **state) {
+    (void)state;
+    script s = {.answer = "yes"};
+    mn_llm *llm;
+    mn_llm_reply reply;
+    char *large = calloc(1, 4000);
+    memset(large, 'a', 3999);
+    assert_ok(mn_llm_open_script("oracle", 1000, answer, &s, &llm, &err), err);
+    assert_int_equal(ask(llm, large, 0.0, &reply), MN_ERR_LIMIT);
+    assert_non_null(strstr(err.text, "window of 1000"));
+    mn_llm_set_budget(llm, 2, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(ask(llm, "x", 0.0, &reply), err);
+        mn_llm_reply_release(&reply);
+    }
+    assert_int_equal(ask(llm, "x", 0.0, &reply), MN_ERR_LIMIT);
+    assert_non_null(strstr(err.text, "2 calls"));
+    mn_llm_set_budget(llm, 0, 48);
+    assert_int_equal(ask(llm, "x", 0.0, &reply), MN_ERR_LIMIT);
+    assert_non_null(strstr(err.text, "budget of 48"));
+    assert_int_equal(s.n_asked, 2);
+    free(large);
+    mn_llm_close(llm);
+}
+
+static void calls_are_read_in_every_format(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *left;
+        size_t n;
+        const char *name, *arguments;
+    } cases[] = {
+        {"I look.\n<tool_call>\n{\"name\": \"find\", \"arguments\": {\"q\": \"a b\"}}\n</tool_call>", "I look.\n", 1,
+         "find", "{\"q\":\"a b\"}"},
+        {"<tool_call>{\"name\":\"a\",\"arguments\":{}}</"
+         "tool_call>\n<tool_call>{\"name\":\"b\",\"arguments\":{\"x\":1}}",
+         "", 2, "b", "{\"x\":1}"},
+        {"[TOOL_CALLS][{\"name\":\"a\",\"arguments\":{\"x\":1}},{\"name\":\"b\",\"arguments\":{}}]</s>", "</s>", 2, "b",
+         "{}"},
+        {"[TOOL_CALLS]find[ARGS]{\"q\":\"x\"}", "", 1, "find", "{\"q\":\"x\"}"},
+        {"<|python_tag|>{\"name\": \"find\", \"parameters\": {\"q\": 1}}", "", 1, "find", "{\"q\":1}"},
+        {"```json\n{\"function\": {\"name\": \"f\", \"arguments\": \"{}\"}}\n```", "", 1, "f", "{}"},
+        {"{\"name\": \"f\"}", "", 1, "f", "{}"},
+        {"The name is {\"name\": \"f\"}", "The name is {\"name\": \"f\"}", 0, NULL, NULL},
+        {"{\"answer\": 1}", "{\"answer\": 1}", 0, NULL, NULL},
+        {"<tool_call>{\"name\": \"f\", \"argum", "<tool_call>{\"name\": \"f\", \"argum", 0, NULL, NULL},
+        {"<tool_call><tool_call><tool_call>", "<tool_call><tool_call><tool_call>", 0, NULL, NULL},
+        {"[TOOL_CALLS][ARGS]{}", "[TOOL_CALLS][ARGS]{}", 0, NULL, NULL},
+        {"[]", "[]", 0, NULL, NULL},
+        {"", "", 0, NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mn_llm_reply reply = {.content = strdup(cases[i].text)};
+        assert_true(mn_tool_calls_take(&reply));
+        if (reply.n_calls != cases[i].n) fail_msg("%s: %zu calls", cases[i].text, reply.n_calls);
+        assert_string_equal(reply.content, cases[i].left);
+        if (reply.n_calls) {
+            assert_string_equal(reply.calls[reply.n_calls - 1].name, cases[i].name);
+            assert_string_equal(reply.calls[reply.n_calls - 1].arguments, cases[i].arguments);
+        }
+        mn_llm_reply_release(&reply);
+    }
+}
+
+static mn_llm *open_model(const char *path, mn_engine **engine) {
+    mn_llm *llm;
+    const mn_session_params params = {.n_ctx = 256};
+    assert_ok(mn_engine_open(data_path(path), NULL, engine, &err), err);
+    assert_ok(mn_llm_open_engine(*engine, &params, &llm, &err), err);
+    assert_int_equal(mn_llm_n_ctx(llm), 256);
+    return llm;
+}
+
+static void this_engine_answers(void **state) {
+    (void)state;
+    static const char text[] = "The sun was low. The secret number of Paris is 77120. He went home.";
+    mn_engine *engine;
+    mn_llm *llm = open_model("models/default.gguf", &engine);
+    mn_llm_reply reply;
+    const mn_llm_message messages[] = {{.role = "system", .content = text},
+                                       {.role = "user", .content = "What is the secret number of Paris?"}};
+    const mn_llm_request request = {.messages = messages, .n_messages = 2, .max_tokens = 24};
+    assert_ok(mn_llm_ask(llm, &request, &reply, &err), err);
+    assert_non_null(strstr(reply.content, "77120"));
+    int64_t counted;
+    assert_ok(mn_llm_count_request(llm, &request, &counted, &err), err);
+    assert_int_equal(counted, reply.prompt_tokens);
+    mn_llm_reply_release(&reply);
+    mn_llm_close(llm);
+    mn_engine_close(engine);
+}
+
+/* What a prompt has in common with the one before it is not computed again. */
+static void prompts_share_their_beginning(void **state) {
+    (void)state;
+    mn_engine *engine;
+    mn_llm *llm = open_model("golden/tiny-llama.gguf", &engine);
+    mn_llm_reply reply;
+    mn_llm_message messages[] = {{.role = "system", .content = "Once upon a time there was a little model of a ship."},
+                                 {.role = "user", .content = "Where did it go?"}};
+    const mn_llm_request request = {.messages = messages, .n_messages = 2, .max_tokens = 4};
+    assert_ok(mn_llm_ask(llm, &request, &reply, &err), err);
+    assert_int_equal(reply.reused_tokens, 0);
+    int64_t prompt_tokens = reply.prompt_tokens;
+    mn_llm_reply_release(&reply);
+    messages[1].content = "Who built it?";
+    assert_ok(mn_llm_ask(llm, &request, &reply, &err), err);
+    assert_true(reply.reused_tokens > prompt_tokens / 2);
+    mn_llm_reply_release(&reply);
+    mn_llm_close(llm);
+    mn_engine_close(engine);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_asked_is_not_asked_again),
+        cmocka_unit_test(failures_are_not_kept),
+        cmocka_unit_test(budgets_and_windows_are_kept),
+        cmocka_unit_test(calls_are_read_in_every_format),
+        cmocka_unit_test(this_engine_answers),
+        cmocka_unit_test(prompts_share_their_beginning),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
