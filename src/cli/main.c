@@ -28,6 +28,7 @@ static const verb verbs[] = {
     {"init", "write a random model of a given shape", cmd_init},
     {"convert", "write a model with its weights in another type", cmd_convert},
     {"train", "train a model as a configuration says", cmd_train},
+    {"finetune", "extend a model's window and train it there", cmd_finetune},
     {"tokenize", "show the token ids of a text", cmd_tokenize},
     {"detokenize", "turn token ids back into text", cmd_detokenize},
     {"logits", "write what the model computes after given tokens", cmd_logits},

@@ -34,20 +34,13 @@ static mn_status configure(const mn_text_list *words, mn_train_config *config, m
     return MN_OK;
 }
 
-static int print_text(void (*write)(mn_strbuf *out, const void *arg), const void *arg) {
+static int print_keys(void) {
     mn_strbuf text = MN_STRBUF_INIT;
-    write(&text, arg);
+    mn_train_config_help(&text);
     fwrite(text.data, 1, text.bytes, stdout);
     mn_strbuf_release(&text);
     return MN_EXIT_DONE;
 }
-
-static void write_help(mn_strbuf *out, const void *arg) {
-    (void)arg;
-    mn_train_config_help(out);
-}
-
-static void write_config(mn_strbuf *out, const void *arg) { mn_train_config_write(arg, out); }
 
 int cmd_train(int argc, char **argv) {
     mn_text_list words;
@@ -55,11 +48,11 @@ int cmd_train(int argc, char **argv) {
     mn_error err;
     int code = mn_options_parse(&usage, argc, argv, &words);
     if (code >= 0) return code;
-    if (list_keys) return print_text(write_help, NULL);
+    if (list_keys) return print_keys();
     if (words.n == 0) return mn_cli_wrong(&usage, "needs a configuration.");
     mn_status status = configure(&words, &config, &err);
     if (status == MN_OK && show_config)
-        code = print_text(write_config, &config);
+        mn_train_show(&config);
     else if (status == MN_OK)
         status = mn_train_run(&config, &err);
     mn_train_config_release(&config);

@@ -19,6 +19,13 @@ static void on_signal(int number) {
     interrupted = 1;
 }
 
+void mn_train_show(const mn_train_config *config) {
+    mn_strbuf text = MN_STRBUF_INIT;
+    mn_train_config_write(config, &text);
+    fwrite(text.data, 1, text.bytes, stdout);
+    mn_strbuf_release(&text);
+}
+
 static void print_plan(const mn_trainer *t, const mn_train_config *c) {
     const mn_train_plan *p = mn_trainer_plan(t);
     mn_human params, trained, weights, moments, activations, total;

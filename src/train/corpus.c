@@ -1,6 +1,7 @@
 #include "train/corpus.h"
 
 #include "base/checked.h"
+#include "base/random.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -94,6 +95,23 @@ static mn_status add_path(mn_corpus *c, const char *path, int depth, mn_error *e
     return status;
 }
 
+uint32_t mn_corpus_draw(int64_t piece) {
+    enum { STREAM = 4 };
+    mn_random rng;
+    mn_random_seed(&rng, (uint64_t)piece, STREAM);
+    return mn_random_below(&rng, MN_CORPUS_DRAWS);
+}
+
+static int64_t find_least(int64_t n_pieces) {
+    int64_t least = 0;
+    uint32_t lowest = MN_CORPUS_DRAWS;
+    for (int64_t i = 0; i < n_pieces && lowest > 0; i++) {
+        uint32_t draw = mn_corpus_draw(i);
+        if (draw < lowest) lowest = draw, least = i;
+    }
+    return least;
+}
+
 mn_status mn_corpus_open(const char *const *paths, int n_paths, size_t piece_bytes, mn_corpus *out, mn_error *err) {
     *out = (mn_corpus){.piece_bytes = piece_bytes};
     if (piece_bytes < MIN_PIECE_BYTES)
@@ -104,6 +122,7 @@ mn_status mn_corpus_open(const char *const *paths, int n_paths, size_t piece_byt
     if (status == MN_OK && out->n_pieces == 0)
         status = mn_fail(err, MN_ERR_ARGUMENT, "there is no text in %s%s.", n_paths ? paths[0] : "no files",
                          n_paths > 1 ? " and the others" : "");
+    if (status == MN_OK) out->least_piece = find_least(out->n_pieces);
     if (status != MN_OK) mn_corpus_close(out);
     return status;
 }

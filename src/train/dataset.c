@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MIN_NEEDLE_TOKENS = 96, MAX_FITS = 12, VALIDATION_SCALE = 1 << 20 };
+enum { MIN_NEEDLE_TOKENS = 96, MAX_FITS = 12 };
 
 /* Streams of random numbers of one seed, for draws that must not depend on each other. */
-enum { STREAM_SOURCE = 1, STREAM_NEEDLE = 2, STREAM_ORDER = 3, STREAM_SPLIT = 4, STREAM_VALIDATION = 1 << 8 };
+enum { STREAM_SOURCE = 1, STREAM_NEEDLE = 2, STREAM_ORDER = 3, STREAM_VALIDATION = 1 << 8 };
 
 typedef struct tokens {
     int32_t *ids;
@@ -31,11 +31,12 @@ static mn_random stream_of(const mn_dataset *d, uint64_t stream, int64_t index) 
     return rng;
 }
 
-/* The split does not depend on the seed: another training of the same data holds out the same pieces. */
-static bool is_held_out(const mn_dataset *d, int64_t piece) {
-    mn_random rng;
-    mn_random_seed(&rng, (uint64_t)piece, STREAM_SPLIT);
-    return mn_random_below(&rng, VALIDATION_SCALE) < d->validation_share * VALIDATION_SCALE;
+/* The split does not depend on the seed: another training of the same data holds out the same pieces; of two pieces or
+ * more at least one. */
+static bool is_held_out(const mn_dataset *d, int source, int64_t piece) {
+    const mn_corpus *c = &d->sources[source].corpus;
+    if (d->validation_share > 0 && c->n_pieces > 1 && piece == c->least_piece) return true;
+    return mn_corpus_draw(piece) < d->validation_share * MN_CORPUS_DRAWS;
 }
 
 static int draw_source(const mn_dataset *d, int64_t document) {
@@ -55,7 +56,7 @@ static int64_t next_piece(const mn_dataset *d, int source, int64_t *count) {
         int64_t epoch = *count / n, i = *count % n;
         int64_t piece = (int64_t)mn_permute((uint64_t)i, (uint64_t)n, d->seed + (uint64_t)epoch + STREAM_ORDER);
         (*count)++;
-        if (is_held_out(d, piece) == d->validation) return piece;
+        if (is_held_out(d, source, piece) == d->validation) return piece;
     }
 }
 
@@ -181,7 +182,7 @@ mn_status mn_dataset_next(const mn_dataset *d, mn_dataset_cursor *c, mn_train_wi
 /* Both sides of the split need a piece, or looking for one would never end. */
 static mn_status check_split(const mn_dataset *d, const mn_source *s, mn_error *err) {
     int64_t held_out = 0, n = s->corpus.n_pieces;
-    for (int64_t i = 0; i < n; i++) held_out += is_held_out(d, i);
+    for (int64_t i = 0; i < n; i++) held_out += is_held_out(d, (int)(s - d->sources), i);
     if (held_out == n || (d->validation && held_out == 0))
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "of the %lld pieces of source %s a validation share of %g holds out %lld; "

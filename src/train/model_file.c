@@ -171,22 +171,47 @@ static void change_scaling(const mn_train_config *c, const mn_config *model, dou
                   (uint32_t)trained_window(c, model));
 }
 
+/* What the file scales by is undone; how far positions were trained stays known. */
+static void drop_scaling(const mn_train_config *c, const mn_config *model, mn_key_changes *out) {
+    char key[160];
+    mn_change_string(out, arch_key(key, model->arch, "rope.scaling.type"), "none");
+    mn_change_remove(out, arch_key(key, model->arch, "rope.scaling.factor"));
+    mn_change_u32(out, arch_key(key, model->arch, "rope.scaling.original_context_length"),
+                  (uint32_t)trained_window(c, model));
+}
+
+static mn_status check_scaling(const mn_train_config *c, const mn_config *model, const char *scaling, mn_error *err) {
+    static const char *const known[] = {"", "none", "yarn", "linear", "ntk"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) found |= !strcmp(scaling, known[i]);
+    if (!found)
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "positions are scaled by \"%s\"; a model is extended by yarn, linear or ntk.", scaling);
+    if (model->rope.n_rot == 0 && (c->rope_freq_base > 0 || (*scaling && strcmp(scaling, "none"))))
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "this model rotates no positions: there is nothing to scale.");
+    return MN_OK;
+}
+
+/* Whether the window, or a segment of a compressive memory's, is within what positions were made for; ALiBi's have no
+ * end. */
+static bool reaches(const mn_train_config *c, const mn_config *model) {
+    int64_t reach = model->infini.segment ? MN_MIN(c->window, model->infini.segment) : c->window;
+    return reach <= MN_MAX(model->n_ctx_train, c->rope_orig_ctx) || model->max_alibi_bias > 0;
+}
+
 mn_status mn_positions_changes(const mn_train_config *c, const mn_config *model, mn_key_changes *out, mn_error *err) {
     char key[160];
     const char *scaling = c->rope_scaling ? c->rope_scaling : "";
     bool scales = *scaling && strcmp(scaling, "none");
     double base = c->rope_freq_base, d = model->rope.n_rot;
     double factor = c->rope_scale > 0 ? c->rope_scale : MN_MAX((double)c->window / (double)trained_window(c, model), 1);
-    int64_t reach = model->infini.segment ? MN_MIN(c->window, model->infini.segment) : c->window;
-    if (!scales && base <= 0 && reach > MN_MAX(model->n_ctx_train, c->rope_orig_ctx))
-        return refuse_window(c, model, err);
-    if (scales && strcmp(scaling, "yarn") && strcmp(scaling, "linear") && strcmp(scaling, "ntk"))
-        return mn_fail(err, MN_ERR_ARGUMENT,
-                       "positions are scaled by \"%s\"; a model is extended by yarn, linear or ntk.", scaling);
+    MN_TRY(check_scaling(c, model, scaling, err));
+    if (!scales && base <= 0 && !reaches(c, model)) return refuse_window(c, model, err);
     if (!strcmp(scaling, "ntk"))
         base = (base > 0 ? base : model->rope.freq_base) * pow(factor, d > 2 ? d / (d - 2) : 1);
     else if (scales)
         change_scaling(c, model, factor, out);
+    if (!strcmp(scaling, "ntk") || (!strcmp(scaling, "none") && model->rope.n_rot)) drop_scaling(c, model, out);
     if (base > 0) mn_change_f32(out, arch_key(key, model->arch, "rope.freq_base"), (float)base);
     if (scales || base > 0 || c->window > model->n_ctx_train)
         mn_change_u32(out, arch_key(key, model->arch, "context_length"), (uint32_t)c->window);

@@ -46,7 +46,8 @@ void mn_model_file_put_keys(const mn_gguf *in, const mn_key_changes *changes, mn
 
 /* The keys that [positions] and the window change in a model: context_length, rope.scaling.*, rope.freq_base. A factor
  * of 0 becomes window / trained window; ntk becomes the base b s^(d / (d - 2)) of bloc97 (2023), which every engine
- * knows. MN_ERR_ARGUMENT for a window beyond the trained one without scaling, with the factor that covers it. */
+ * knows, and takes the place of what the file scaled by, as "none" does. MN_ERR_ARGUMENT for a window beyond the
+ * trained one without scaling, with the factor that covers it. */
 mn_status mn_positions_changes(const mn_train_config *config, const mn_config *model, mn_key_changes *out,
                                mn_error *err);
 

@@ -259,6 +259,35 @@ static void test_bad_data(void **state) {
     rmdir(folder);
 }
 
+/* Texts of a few pieces have something to validate with; the same piece whatever the seed. */
+static void test_short_texts_are_split(void **state) {
+    (void)state;
+    mn_tokenizer *t = open_tokenizer();
+    mn_error err;
+    for (uint64_t seed = 1; seed <= 2; seed++) {
+        mn_dataset d = {.tokenizer = t, .seed = seed, .n_ctx = N_CTX, .validation_share = 1e-6}, v;
+        add_source(&d, "novel", 1, NULL, novel);
+        v = d;
+        v.validation = true;
+        assert_ok(mn_dataset_check(&d, &err), err);
+        assert_ok(mn_dataset_check(&v, &err), err);
+        window *x = malloc(sizeof *x);
+        window_init(x);
+        mn_dataset_cursor cursor = {.source = -1};
+        assert_ok(mn_dataset_next(&v, &cursor, &x->w, &err), err);
+        mn_corpus_piece held_out = mn_corpus_at(&d.sources[0].corpus, d.sources[0].corpus.least_piece);
+        char *text;
+        size_t bytes, n = 0;
+        while (n + 1 < N_CTX && x->document[n] == 0) n++;
+        assert_ok(mn_detokenize(t, x->tokens, n, false, &text, &bytes, &err), err);
+        assert_non_null(memmem(held_out.text, held_out.bytes, text + 8, 40));
+        free(text);
+        free(x);
+        mn_dataset_close(&d);
+    }
+    mn_tokenizer_destroy(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_permutation_is_a_bijection),
@@ -266,6 +295,7 @@ int main(void) {
         cmocka_unit_test(test_windows_are_functions_of_the_cursor),
         cmocka_unit_test(test_answers_are_in_the_text),
         cmocka_unit_test(test_sides_share_no_word),
+        cmocka_unit_test(test_short_texts_are_split),
         cmocka_unit_test(test_bad_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
