@@ -28,6 +28,10 @@ deps:
 demo: all
 	@tools/demo.sh $(BUILD)/mnemo
 
+.PHONY: demo-read
+demo-read: all
+	@tools/demo-read.sh $(BUILD)/mnemo
+
 test: all
 	@ctest --test-dir $(BUILD) -j $(JOBS) -LE slow --output-on-failure
 

@@ -63,7 +63,8 @@ static void print_figures(const mn_index_figures *f, const mn_graph_figures *g, 
                   mn_human_seconds(time, seconds));
 }
 
-static mn_status read_paths(mn_store *store, const mn_text_list *paths, int first, mn_index_figures *figures, mn_error *err) {
+static mn_status read_paths(mn_store *store, const mn_text_list *paths, int first, mn_index_figures *figures,
+                            mn_error *err) {
     mn_progress progress;
     bool is_stale;
     const mn_index_options options = {
@@ -140,50 +141,6 @@ static mn_status do_search(mn_graph *graph, mn_error *err) {
     return status;
 }
 
-/* ---- show ---- */
-
-static mn_status show_key(mn_graph *graph, const char *text, mn_error *err) {
-    enum { MAX_SHOWN = 20 };
-    mn_key key;
-    bool found;
-    mn_neighbour beside[MAX_SHOWN];
-    uint32_t n, n_all;
-    MN_TRY(mn_graph_find_key(graph, text, &key, &found, err));
-    if (!found) return mn_fail(err, MN_ERR_FORMAT, "There is no key \"%.100s\"; search finds texts by words.", text);
-    printf("%s: %u facts\n", key.text, key.n_facts);
-    mn_status status = MN_OK;
-    for (uint32_t i = 0; status == MN_OK && i < key.n_facts && i < MAX_SHOWN; i++) {
-        mn_fact fact;
-        mn_passage passage = {0};
-        status = mn_graph_fact(graph, key.facts[i], &fact, err);
-        if (status == MN_OK) status = mn_graph_passage(graph, fact.passage, &passage, err);
-        if (status == MN_OK) mn_print_line(stdout, 2, "  %s [%s]", fact.text, passage.file);
-        mn_fact_release(&fact);
-        mn_passage_release(&passage);
-    }
-    if (key.n_facts > MAX_SHOWN) printf("  and %u more\n", key.n_facts - MAX_SHOWN);
-    if (status == MN_OK) status = mn_graph_neighbours(graph, &key, MAX_SHOWN, beside, &n, &n_all, err);
-    if (status == MN_OK) printf("neighbours: %u\n", n_all);
-    for (uint32_t i = 0; status == MN_OK && i < n; i++) {
-        mn_key other;
-        status = mn_graph_key(graph, beside[i].key, &other, err);
-        if (status == MN_OK) printf("  %s (%u)\n", other.text, beside[i].n_shared);
-        mn_key_release(&other);
-    }
-    mn_key_release(&key);
-    return status;
-}
-
-static mn_status show_all(mn_graph *graph, mn_error *err) {
-    mn_graph_figures f;
-    mn_human bytes;
-    MN_TRY(mn_graph_count(graph, &f, err));
-    mn_print_line(stdout, 2, "%lld documents (%s), %lld passages, %lld facts, %lld keys, %lld terms",
-                  (long long)f.n_documents, mn_human_bytes(bytes, (size_t)f.text_bytes), (long long)f.n_passages,
-                  (long long)f.n_facts, (long long)f.n_keys, (long long)f.n_terms);
-    return MN_OK;
-}
-
 /* ---- the verb ---- */
 
 static mn_status with_graph(mn_store *store, const mn_text_list *words, mn_error *err) {
@@ -199,7 +156,7 @@ static mn_status with_graph(mn_store *store, const mn_text_list *words, mn_error
     else if (!shows)
         status = read_ask(graph, store, err);
     else
-        status = words->n > 1 ? show_key(graph, words->items[1], err) : show_all(graph, err);
+        status = read_show(graph, words->n > 1 ? words->items[1] : NULL, err);
     mn_graph_close(graph);
     return status;
 }
@@ -240,6 +197,7 @@ static const char *wrong_words(const mn_text_list *words) {
     if (i == 0 && words->n < 2) return "index wants files or folders.";
     if ((i == 1 || i == 2) && !read_given.question) return "search and ask want a question: -q QUESTION.";
     if (i == 3 && words->n > 2) return "show takes one key.";
+    if (read_given.endpoint && mn_given_model.model) return "-m and --endpoint exclude each other.";
     return i > 3 && words->n > 1 ? "export writes to standard output and import reads standard input." : NULL;
 }
 
@@ -252,11 +210,25 @@ int cmd_read(int argc, char **argv) {
         MN_OPTION_INT("chunk-bytes", &read_given.chunk_bytes, "N", "2400", 1200, 1 << 20,
                       "how much of a text is one passage"),
         MN_OPTION_FLAG("json", &read_given.json, "print one JSON object"),
+        MN_OPTION_TEXT("svg", &read_given.svg, "FILE", NULL, "show: draw a key with its neighbours, or the walk of -q"),
+        MN_OPTION_TEXT("html", &read_given.html, "FILE", NULL, "show: the same as a page, with facts"),
+        MN_OPTION_HEADING("the walk of ask; without -m and --endpoint words alone decide"),
+        MN_OPTION_TEXT("endpoint", &read_given.endpoint, "URL", NULL,
+                       "an OpenAI-compatible endpoint; its key stands in MNEMO_API_KEY"),
+        MN_OPTION_TEXT("endpoint-model", &read_given.endpoint_model, "NAME", NULL, "the model to ask there"),
+        MN_OPTION_INT("paths", &read_given.n_paths, "N", "5", 1, 50, "keys to begin at"),
+        MN_OPTION_INT("path-calls", &read_given.path_calls, "N", "10", 1, 1000, "steps of a path at most"),
+        MN_OPTION_INT("window", &read_given.window, "N", "4096", 256, 1 << 24, "tokens of a prompt and its answer"),
+        MN_OPTION_INT("max-calls", &read_given.max_calls, "N", "0", 0, 1 << 24, "calls of the model; 0 = by paths"),
+        MN_OPTION_INT("max-tokens", &read_given.max_tokens, "N", "0", 0, 1LL << 50, "tokens in all; 0 = no limit"),
+        MN_OPTION_FLAG("walk", &read_given.shows_walk, "print the steps of the walk on standard error"),
+        MN_OPTION_GROUP(mn_model_option_rows),
         MN_OPTIONS_END,
     };
     const mn_usage usage = {
         .verb = "read",
-        .synopsis = "index FILE|FOLDER... | search -q Q | ask -q Q | show [KEY] | export | import [--store FILE]",
+        .synopsis =
+            "index FILE|FOLDER... | search -q Q | ask -q Q [-m MODEL] | show [KEY] | export | import [--store FILE]",
         .about =
             "Reads texts into a graph of facts (GraphReader) and answers from it, with places.\n\n"
             "index takes documents, folders, and collections NAME.jsonl with an object a line: text, id, title; or "

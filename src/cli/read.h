@@ -11,14 +11,16 @@
 #include <jansson.h>
 
 typedef struct read_settings {
-    const char *store, *question;
-    int64_t k, chunk_bytes;
-    bool json;
+    const char *store, *question, *endpoint, *endpoint_model, *svg, *html;
+    int64_t k, chunk_bytes, n_paths, path_calls, window, max_calls, max_tokens;
+    bool json, shows_walk;
 } read_settings;
 extern read_settings read_given;
 
 /* A passage as search and ask print it: file, begin, end, score, text, and a title or speaker if it has one. */
 json_t *read_passage_json(const mn_passage *passage, double score);
+/* mnemo read show; key NULL = all of it, or the walk of the question. */
+mn_status read_show(mn_graph *graph, const char *key, mn_error *err);
 /* mnemo read ask. */
 mn_status read_ask(mn_graph *graph, mn_store *store, mn_error *err);
 #endif

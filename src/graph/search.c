@@ -1,5 +1,6 @@
 /* Search of a graph: BM25 by term, seeds from titles, one hop along links by what it adds. */
 #include "graph/inside.h"
+#include "graph/walk_inside.h"
 
 #include "base/checked.h"
 
@@ -276,8 +277,9 @@ mn_status mn_graph_search(mn_graph *g, const char *question, uint32_t k, mn_hit 
     mn_status status = MN_OK;
     if (g->has_documents) status = run(g, question, &q, &found, err);
     if (status == MN_OK && found) {
-        if (g->has_turns) MN_TRY(load_turns(g, err));
-        for (uint32_t i = 0; g->has_turns && i < mn_turns_n(g->turns); i++) q.score[g->turn_passages[i]] = 0.0F;
+        if (g->has_turns) status = load_turns(g, err);
+        for (uint32_t i = 0; status == MN_OK && g->has_turns && i < mn_turns_n(g->turns); i++)
+            q.score[g->turn_passages[i]] = 0.0F;
         best_passages(&q, k, hits, n_hits);
         for (uint32_t i = *n_hits; g->has_turns && i-- > 0;) hits[i].score /= hits[0].score;
     }
@@ -323,6 +325,7 @@ static void pick_facts(const query *q, const float *words, uint32_t k, mn_hit *h
     for (uint32_t i = 0; i < n; i++) {
         uint32_t first = g->first_units[passages[i].number];
         for (uint32_t u = first + 1; u < g->first_units[passages[i].number + 1]; u++) {
+            if (g->unit_words[u] < 3) continue; /* a heading, a name: they say nothing */
             float score = passages[i].score / passages[0].score + 0.3F * words[u] / fmaxf(most, 1e-9F);
             mn_hits_insert(hits, n_hits, k, (mn_hit){u, score + (u == first + 1 ? 0.1F : 0.0F)});
         }
@@ -347,6 +350,34 @@ mn_status mn_graph_search_facts(mn_graph *g, const char *question, uint32_t k, m
     mn_status status = run(g, question, &q, &found, err);
     if (status == MN_OK && found) status = search_facts(&q, k, hits, n_hits, err);
     release(&q);
+    return status;
+}
+
+/* The rank of pick_facts for every fact of a passage that is found. */
+static void rank_all(const query *q, float *words) {
+    const mn_graph *g = q->graph;
+    float most = 0.0F, best = 0.0F;
+    for (uint32_t u = 0; u < g->n_units; u++) most = fmaxf(most, words[u]);
+    for (uint32_t p = 0; p < g->n_passages; p++) best = fmaxf(best, q->score[p]);
+    for (uint32_t u = 0; u < g->n_units; u++) {
+        uint32_t passage = g->passage_of[u];
+        float score = q->score[passage] / fmaxf(best, 1e-9F) + 0.3F * words[u] / fmaxf(most, 1e-9F);
+        words[u] = q->score[passage] > 0.0F ? score + (u == g->first_units[passage] + 1 ? 0.1F : 0.0F) : 0.0F;
+    }
+}
+
+mn_status mn_graph_score_facts(mn_graph *g, const char *question, float **out, mn_error *err) {
+    query q;
+    bool found;
+    float *tf = calloc(g->n_units + (size_t)1, sizeof *tf);
+    *out = calloc(g->n_units + (size_t)1, sizeof **out);
+    mn_status status = tf && *out ? run(g, question, &q, &found, err) : no_memory(g, err);
+    if (tf && *out) {
+        for (int t = 0; status == MN_OK && found && t < q.n_terms; t++) score_fact_term(&q, &q.terms[t], tf, *out);
+        if (status == MN_OK && found) rank_all(&q, *out);
+        release(&q);
+    }
+    free(tf);
     return status;
 }
 

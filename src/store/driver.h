@@ -33,8 +33,10 @@ typedef struct mn_driver {
     void (*match_sql)(mn_strbuf *out, const char *table, const char *column, const char *rest);
     /* Plain words as the query that match_sql takes; empty = nothing to look for. */
     void (*match_words)(mn_strbuf *out, const char *words);
+    /* Lets ids that count up by themselves go on behind what was inserted with its id; NULL = they do. */
+    mn_status (*after_import)(void *self, const char *table, mn_error *err);
     const char *begin, *blob, *serial, *id; /* SQL: a transaction that writes; the types {blob}, {serial} and {id} */
-    const char *tables, *columns;      /* SQL: names of all tables; of the columns of table $1, in order */
+    const char *tables, *columns;           /* SQL: names of all tables; of the columns of table $1, in order */
 } mn_driver;
 
 extern const mn_driver mn_driver_sqlite;
@@ -49,5 +51,7 @@ mn_value mn_rows_value(mn_rows *rows, int column);
 int mn_rows_n_columns(mn_rows *rows);
 const char *mn_rows_column_name(mn_rows *rows, int column);
 const mn_driver *mn_store_driver(const mn_store *store);
+/* The driver's after_import for a table. */
+mn_status mn_store_after_import(mn_store *store, const char *table, mn_error *err);
 
 #endif

@@ -256,6 +256,11 @@ import in = {.store = store, .tables = json_object() };
         }
         if (status == MN_OK && ferror(file)) status = bad(&in, "cannot be read", err);
         if (status == MN_OK && in.line == 0) status = bad(&in, "is missing: the file is empty", err);
+        const char *table;
+        json_t *columns;
+        json_object_foreach(in.tables, table, columns) {
+            if (status == MN_OK) status = mn_store_after_import(store, table, err);
+        }
         status = mn_store_end(store, status, err);
     }
     *n_rows = status == MN_OK ? in.n_rows : 0;

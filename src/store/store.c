@@ -27,6 +27,10 @@ struct mn_store {
 const mn_driver *mn_store_driver(const mn_store *store) { return store->driver; }
 const char *mn_store_name(const mn_store *store) { return store->name; }
 
+mn_status mn_store_after_import(mn_store *store, const char *table, mn_error *err) {
+    return store->driver->after_import ? store->driver->after_import(store->self, table, err) : MN_OK;
+}
+
 /* A URL without its password. */
 static char *name_of(const char *where) {
     char *name = strdup(where), *scheme = name ? strstr(name, "://") : NULL, *at = scheme ? strrchr(name, '@') : NULL;
@@ -41,20 +45,20 @@ static bool is_server(const char *where) {
     return !strncmp(where, "postgresql://", 13) || !strncmp(where, "postgres://", 11);
 }
 
-static mn_status pick_driver(const char *where, const mn_driver **out, mn_error *err) {
-#ifdef MNEMO_HAVE_POSTGRES_DRIVER
-    if (is_server(where)) return *out = &mn_driver_postgres, MN_OK;
-#else
-    if (is_server(where))
-        return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "This build cannot reach PostgreSQL: install libpq-dev and build again, or use a file.");
+/* What is behind `where`; NULL with a sentence where this build has not got it. */
+static const mn_driver *driver_of(const char *where, mn_error *err) {
+    const mn_driver *driver = NULL;
+#ifdef MNEMO_HAVE_POSTGRES
+    if (is_server(where)) driver = &mn_driver_postgres;
 #endif
 #ifdef MNEMO_HAVE_SQLITE
-    *out = &mn_driver_sqlite;
-    return MN_OK;
-#else
-    return mn_fail(err, MN_ERR_UNSUPPORTED, "This build has no store: install libsqlite3-dev and build again.");
+    if (!is_server(where)) driver = &mn_driver_sqlite;
 #endif
+    if (!driver)
+        mn_fail(err, MN_ERR_UNSUPPORTED, "This build cannot open %s: install %s and build again.",
+                is_server(where) ? "PostgreSQL" : "a file as a store",
+                is_server(where) ? "libpq-dev" : "libsqlite3-dev");
+    return driver;
 }
 
 mn_status mn_store_open(const char *where, const mn_store_options *options, mn_store **out, mn_error *err) {
@@ -68,7 +72,8 @@ mn_status mn_store_open(const char *where, const mn_store_options *options, mn_s
         return mn_fail(err, MN_ERR_MEMORY, "There is no memory to open the store %s.", where);
     }
     store->name = name;
-    mn_status status = pick_driver(where, &store->driver, err);
+    store->driver = driver_of(where, err);
+    mn_status status = store->driver ? MN_OK : MN_ERR_UNSUPPORTED;
     if (status == MN_OK) status = store->driver->open(where, options ? options : &defaults, &store->self, err);
     if (status != MN_OK) {
         free(name);

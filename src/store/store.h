@@ -10,8 +10,8 @@
  *     mn_rows_done(rows);
  *
  * SQL is what SQLite and PostgreSQL both execute: parameters $1, $2, ..., INSERT ... ON CONFLICT, RETURNING; types
- * BIGINT, DOUBLE PRECISION, TEXT, and in what mn_store_exec and migrations execute {blob}, {id} (a number as primary key)
- * and {serial} (one that counts up by itself). Texts hold no zero bytes.
+ * BIGINT, DOUBLE PRECISION, TEXT, and in what mn_store_exec and migrations execute {blob}, {id} (a number as primary
+ * key) and {serial} (one that counts up by itself). Texts hold no zero bytes.
  *
  * SQLite is opened with a write-ahead log: readers never wait, one process writes at a time and others wait for it up
  * to busy_ms. What was committed survives the end of the process at any point; with `durable` also the machine's.

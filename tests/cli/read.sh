@@ -24,7 +24,7 @@ fi
 
 mkdir docs docs/deep
 printf '# Tolkien\n\nJohn Ronald Reuel Tolkien was an English writer. He was born in Bloemfontein.\n' >docs/tolkien.md
-printf 'Bloemfontein is a city in the Free State.\n\nIt lies 1395 m above the sea. Its people call it the city of roses.\n' \
+printf 'Bloemfontein is a city in the Free State.\n\nIt lies 1395 m above the sea. It is the city of roses.\n' \
     >docs/deep/city.txt
 cp docs/deep/city.txt docs/twin.txt
 printf '\x89PNG\r\n\x1a\n....' >docs/picture.png
@@ -58,6 +58,14 @@ has 'Nothing in the store' "$mnemo" read search --store s.db -q 'xyzzy plugh'
 has '"results": \[\]' "$mnemo" read search --store s.db -q '?!' --json
 has 'Bloemfontein: [0-9]+ facts' "$mnemo" read show --store s.db 'the BLOEMFONTEIN'
 has '2 documents' "$mnemo" read show --store s.db
+"$mnemo" read show --store s.db Bloemfontein --svg key.svg --html key.html
+"$mnemo" read show --store s.db -q 'Where was Tolkien born?' --svg walk.svg
+python3 - <<'EOF' || fail 'show --svg'
+import xml.dom.minidom as x
+for f in ('key.svg', 'walk.svg'):
+    x.parse(f)
+assert 'Bloemfontein' in open('key.html').read() and '<svg' in open('key.html').read()
+EOF
 refuses 1 'no key' "$mnemo" read show --store s.db 'Atlantis'
 
 # What changes, comes and goes.
@@ -90,17 +98,18 @@ has '"speaker": "Ann"' "$mnemo" read search --store talk.db -q 'Who has a boat?'
 "$mnemo" read export --store c.db >all.jsonl
 "$mnemo" read import --store copy.db <all.jsonl >out
 "$mnemo" read import --store copy.db <all.jsonl | grep -q '^0 rows' || fail 'a second import adds rows'
-diff <("$mnemo" read search --store c.db -q 'spirit Gallu' --json) <("$mnemo" read search --store copy.db -q 'spirit Gallu' --json)
+spirit() { "$mnemo" read search --store "$1" -q 'spirit Gallu' --json; }
+diff <(spirit c.db) <(spirit copy.db)
 
 # A kill at any time while indexing: what is there stays sound, and the next run goes on.
 python3 - >many.jsonl <<'EOF'
-for i in range(20000):
-    print('{"id": "%d", "title": "Town %d", "text": "Town %d lies at river %d. It has %d people."}' % (i, i, i, i % 97, i * 13))
+for i in range(8000):
+    print('{"id": "%d", "title": "Town %d", "text": "Town %d lies at river %d."}' % (i, i, i, i % 97))
 EOF
-for delay in 0.05 0.15 0.3; do
+for delay in 0.05 0.1 0.2; do
     timeout -s KILL $delay "$mnemo" read index many.jsonl --store many.db >out 2>&1 || true
 done
-has 'the store holds 20000 documents' "$mnemo" read index many.jsonl --store many.db
+has 'the store holds 8000 documents' "$mnemo" read index many.jsonl --store many.db
 has '"file": "4711"' "$mnemo" read search --store many.db -q 'Where does Town 4711 lie?' -k 1 --json
 
 # Wrong use, and stores that are none.

@@ -12,7 +12,7 @@
 /* Indexes lines of JSON (NAME.jsonl is written for it) and opens the graph. The caller closes both. */
 static inline mn_graph *graph_of_lines(const char *name, const char *lines, mn_store **store) {
     char path[4096], db[64];
-    mn_error err;
+    mn_error why;
     mn_graph *graph;
     mn_index_figures figures = {0};
     snprintf(db, sizeof db, "%s.db", name);
@@ -22,9 +22,9 @@ static inline mn_graph *graph_of_lines(const char *name, const char *lines, mn_s
     assert_non_null(file);
     fputs(lines, file);
     fclose(file);
-    assert_ok(mn_index_path(*store, path, NULL, &figures, &err), err);
+    assert_ok(mn_index_path(*store, path, NULL, &figures, &why), why);
     assert_int_equal(figures.n_failed, 0);
-    assert_ok(mn_graph_open(*store, &graph, &err), err);
+    assert_ok(mn_graph_open(*store, &graph, &why), why);
     unlink(path);
     return graph;
 }

@@ -1,0 +1,109 @@
+/* The same tests on a real PostgreSQL, started for them on a socket in a temporary folder; and a graph in it. As root
+ * it runs as the service user postgres. Skipped, and said so, where there is none. */
+#include "store/store_cases.h"
+
+#ifdef MNEMO_HAVE_POSTGRES
+#include <glob.h>
+#include <pwd.h>
+
+#ifdef MNEMO_HAVE_GRAPH
+#include "graph/collections.h"
+#endif
+
+static char folder[64], programs[256], as_user[64];
+
+static int shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static int shell(const char *format, ...) {
+    char command[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    return system(command);
+}
+
+/* The folder of initdb and postgres; false where they are not installed, or root has no user to run them as. */
+static bool find_server(void) {
+    glob_t found;
+    if (glob("/usr/lib/postgresql/*/bin/initdb", 0, NULL, &found)) return false;
+    snprintf(programs, sizeof programs, "%s", found.gl_pathv[found.gl_pathc - 1]);
+    *strrchr(programs, '/') = '\0';
+    globfree(&found);
+    if (geteuid() != 0) return true;
+    snprintf(as_user, sizeof as_user, "runuser -u postgres --");
+    return getpwnam("postgres") && !shell("command -v runuser >/dev/null");
+}
+
+static bool start_server(void) {
+    snprintf(folder, sizeof folder, "/tmp/mnemo-pg-XXXXXX");
+    if (!mkdtemp(folder)) return false;
+    if (*as_user && shell("chown postgres %s", folder)) return false;
+    return !shell("cd %s && %s %s/initdb -D %s/data -A trust -U tester --no-sync >%s/log 2>&1", folder, as_user,
+                  programs, folder, folder) &&
+           !shell(
+               "cd %s && %s %s/pg_ctl -D %s/data -w -o \"-k %s -c listen_addresses='' -c fsync=off\" -l %s/server.log "
+               "start >/dev/null 2>&1",
+               folder, as_user, programs, folder, folder, folder);
+}
+
+static void stop_server(void) {
+    shell("cd %s && %s %s/pg_ctl -D %s/data -m immediate stop >/dev/null 2>&1", folder, as_user, programs, folder);
+    shell("rm -rf %s", folder);
+}
+
+static void a_server_that_is_away_is_a_sentence(void **state) {
+    (void)state;
+    mn_store *store;
+    assert_int_equal(mn_store_open("postgresql://u:secret@/x?host=/no/such/folder", NULL, &store, &err), MN_ERR_IO);
+    assert_null(strstr(err.text, "secret"));
+    assert_non_null(strstr(err.text, "cannot be reached"));
+}
+
+#ifdef MNEMO_HAVE_GRAPH
+static void a_graph_lives_there_too(void **state) {
+    (void)state;
+    static const char lines[] =
+        "{\"id\":\"writer\",\"text\":\"J. R. R. Tolkien was a writer. He was born in Bloemfontein.\"}\n"
+        "{\"id\":\"city\",\"text\":\"Bloemfontein is a city. It lies 1395 m high.\"}\n"
+        "{\"id\":\"other\",\"text\":\"Belfast is a city in the north.\"}\n";
+    mn_store *store;
+    mn_graph *graph = graph_of_lines("graph", lines, &store);
+    mn_hit hits[2];
+    uint32_t n;
+    mn_passage passage;
+    assert_ok(mn_graph_search(graph, "How high lies the city where Tolkien was born?", 2, hits, &n, &err), err);
+    assert_int_equal(n, 2);
+    for (uint32_t i = 0; i < n; i++) {
+        assert_ok(mn_graph_passage(graph, hits[i].number, &passage, &err), err);
+        assert_string_not_equal(passage.file, "other");
+        mn_passage_release(&passage);
+    }
+    mn_graph_close(graph);
+    mn_store_close(store);
+}
+#endif
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        STORE_CASES,
+        cmocka_unit_test(a_server_that_is_away_is_a_sentence),
+#ifdef MNEMO_HAVE_GRAPH
+        cmocka_unit_test(a_graph_lives_there_too),
+#endif
+    };
+    if (!find_server() || !start_server()) {
+        puts("skipped: there is no PostgreSQL server here that a test can start; apt-get install postgresql");
+        if (*folder) stop_server();
+        return 77;
+    }
+    server_folder = folder;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    stop_server();
+    return failed;
+}
+#else
+int main(void) {
+    puts("skipped: this build cannot reach PostgreSQL");
+    return 77;
+}
+#endif
