@@ -52,7 +52,9 @@ typedef enum mn_remedy_kind {
     MN_REMEDY_NOT_RAW, /* mn_compose_ask: raw = false */
     MN_REMEDY_ASK,     /* ask about a text instead of talking */
     MN_REMEDY_SMALLER_WEIGHTS,
-    MN_REMEDY_REPLACE /* write over the file */
+    MN_REMEDY_REPLACE,  /* write over the file */
+    MN_REMEDY_TEMPLATE, /* another chat_template */
+    MN_REMEDY_RAW       /* mn_compose_ask: raw = true */
 } mn_remedy_kind;
 
 typedef struct mn_remedy {

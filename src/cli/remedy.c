@@ -35,6 +35,8 @@ static const char *flag_of(const mn_remedy *r) {
     case MN_REMEDY_NOT_RAW: return "leave out --raw";
     case MN_REMEDY_ASK: return "use mnemo run -f FILE -p PROMPT";
     case MN_REMEDY_SMALLER_WEIGHTS: return "use mnemo convert IN OUT --type q4_0";
+    case MN_REMEDY_TEMPLATE: return "use --chat-template NAME|FILE";
+    case MN_REMEDY_RAW: return "use --raw";
     case MN_REMEDY_REPLACE: return "use --session-replace, which writes over the file";
     }
     return NULL;

@@ -13,7 +13,13 @@ mn_status mn_compose_chat(const mn_engine *e, const mn_chat_message *messages, s
     if (!e->chat_template)
         return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_ASK, 0}),
                             "%s has no chat template; ask about a text, or continue one.", mn_gguf_path(e->model.gguf));
-    return mn_chat_tokens(e->tokenizer, e->chat_template, messages, n_messages, NULL, &out->data, &out->n, err);
+    mn_status status =
+        mn_chat_tokens(e->tokenizer, e->chat_template, messages, n_messages, NULL, &out->data, &out->n, err);
+    if (status != MN_OK && status != MN_ERR_MEMORY && err) {
+        err->remedies[0] = (mn_remedy){MN_REMEDY_TEMPLATE, 0};
+        err->remedies[1] = (mn_remedy){MN_REMEDY_RAW, 0};
+    }
+    return status;
 }
 
 /* Blanks at the end of a document carry nothing, and a small model that has not met them there answers worse. */

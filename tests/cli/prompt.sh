@@ -38,6 +38,14 @@ printf 'a\0b' >"$temp/zero.jinja"
 expect 1 "mnemo run: $temp/zero.jinja: holds zero bytes, so it is no chat template." \
     "$mnemo" run -m "$plain" -p hi --chat-template "$temp/zero.jinja"
 
+# A template that is wrong, or refuses: what takes its place.
+for wrong in '{{ messages' '{{ raise_exception("no") }}' '{% for i in range(99999999999) %}{% endfor %}'; do
+    code=0
+    "$mnemo" run -m "$plain" -p hi --chat-template "$wrong" 2>"$temp/err" >"$temp/out" || code=$?
+    [ $code = 1 ] && grep -q ' Use --chat-template NAME|FILE, or use --raw\.$' "$temp/err" ||
+        fail "$wrong: $code" "$(cat "$temp/err")"
+done
+
 # chat --raw: one text of all that was typed and answered.
 printf 'Once\nand\n' | "$mnemo" chat -m "$templated" --raw -n 2 --temp 0 --verbose-prompt >"$temp/out" 2>"$temp/err"
 grep -q '^<s>Once$' "$temp/err" || fail "$(cat "$temp/err")"
