@@ -93,20 +93,22 @@ static bool can_scale(const findings *f) {
     return f->engine->model.config.rope_style != MN_ROPE_STYLE_NONE && !mn_given_model.map && !is_scaled();
 }
 
+/* "-c 4096, or -c 8192 with -ctk q8_0 -ctv q8_0"; small heads are no smaller in q8_0. */
+static void put_windows(mn_strbuf *out, int64_t f16, int64_t q8_0) {
+    mn_strbuf_printf(out, "-c %lld", (long long)f16);
+    if (q8_0 > f16) mn_strbuf_printf(out, ", or -c %lld with -ctk q8_0 -ctv q8_0", (long long)q8_0);
+}
+
 /* The largest windows, by memory and by positions: what is named here runs. */
 static void advise_largest(const findings *f, mn_strbuf *out) {
-    static const char q8[] = "-ctk q8_0 -ctv q8_0";
-    long long f16 = f->fits_f16, q8_0 = f->fits_q8_0, reach = f->reach;
-    if (f16 < reach && q8_0 < reach) {
-        mn_strbuf_printf(out, "Largest window here: -c %lld, or -c %lld with %s.", f16, q8_0, q8);
-        return;
-    }
-    if (f16 < reach)
-        mn_strbuf_printf(out, "Largest window here: -c %lld, or -c %lld with %s, where positions end.", f16, reach, q8);
-    else
-        mn_strbuf_printf(out, "Largest window here: -c %lld, where positions end.", reach);
-    if (can_scale(f))
-        mn_strbuf_printf(out, " With --rope-scaling yarn memory holds -c %lld, or -c %lld with %s.", f16, q8_0, q8);
+    int64_t f16 = MN_MIN(f->fits_f16, f->reach), q8_0 = MN_MIN(f->fits_q8_0, f->reach);
+    mn_strbuf_puts(out, "Largest window here: ");
+    put_windows(out, f16, q8_0);
+    mn_strbuf_puts(out, MN_MAX(f16, q8_0) == f->reach ? ", where positions end." : ".");
+    if (MN_MAX(f16, q8_0) < f->reach || !can_scale(f)) return;
+    mn_strbuf_puts(out, " With --rope-scaling yarn memory holds ");
+    put_windows(out, f->fits_f16, f->fits_q8_0);
+    mn_strbuf_putc(out, '.');
 }
 
 static void advise(const findings *f, mn_strbuf *out) {

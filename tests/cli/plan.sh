@@ -74,6 +74,10 @@ has "$temp/json" '"kv_bytes": 4718592'
 "$mnemo" plan "$model" --attn windw:4 2> "$temp/bad" && exit 1
 has "$temp/bad" 'mnemo plan: "windw:4" is no attention pattern.'
 
+# What is named is larger than what was named before: heads of 16 values are no smaller in q8_0.
+"$mnemo" plan "$MNEMO_SOURCE_DIR/tests/data/golden/tiny-bloom.gguf" -c 1000 > "$temp/text"
+grep -q 'Largest window here: -c [0-9]*\.$' "$temp/text" || { cat "$temp/text"; exit 1; }
+
 # With a scheme named, positions reach what it reaches.
 "$mnemo" plan "$model" -c 32k --rope-scaling yarn > "$temp/text"
 has "$temp/text" 'values f16, scaling yarn'
