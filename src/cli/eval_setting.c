@@ -56,14 +56,30 @@ static bool store(mn_model_options *o, size_t i, char *value) {
     return behind != value && !*behind;
 }
 
+/* Copies of values, which live as long as the program, as those in argv do. */
+typedef struct copy {
+    struct copy *next;
+    char text[];
+} copy;
+
+static char *keep(const char *value, size_t bytes) {
+    static copy *kept;
+    copy *c = calloc(1, sizeof *c + bytes + 1);
+    if (!c) return NULL;
+    memcpy(c->text, value, bytes);
+    c->next = kept;
+    kept = c;
+    return c->text;
+}
+
 static mn_status apply_one(mn_model_options *o, const char *name, size_t name_bytes, const char *value, size_t bytes,
                            mn_error *err) {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (strlen(keys[i].name) != name_bytes || memcmp(keys[i].name, name, name_bytes)) continue;
-        char *copy = strndup(value, bytes); /* lives as long as the program, as argv does */
-        if (!copy) return mn_fail(err, MN_ERR_MEMORY, "no memory for a setting.");
-        if (store(o, i, copy)) return MN_OK;
-        return mn_fail(err, MN_ERR_ARGUMENT, "--settings: %s is \"%s\", which is no number.", keys[i].name, copy);
+        char *own = keep(value, bytes);
+        if (!own) return mn_fail(err, MN_ERR_MEMORY, "no memory for a setting.");
+        if (store(o, i, own)) return MN_OK;
+        return mn_fail(err, MN_ERR_ARGUMENT, "--settings: %s is \"%s\", which is no number.", keys[i].name, own);
     }
     return mn_fail(err, MN_ERR_ARGUMENT,
                    "--settings: there is no setting \"%.*s\"; known are the flags that change a "
