@@ -16,6 +16,7 @@ mn_verb_fn cmd_init;
 mn_verb_fn cmd_logits;
 mn_verb_fn cmd_read;
 mn_verb_fn cmd_run;
+mn_verb_fn cmd_mcp;
 mn_verb_fn cmd_plan;
 mn_verb_fn cmd_scaling;
 mn_verb_fn cmd_tokenize;

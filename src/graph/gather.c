@@ -156,8 +156,9 @@ static mn_status add_facts(mn_build *b, const char *text, size_t bytes, bool has
     bool is_first = true;
     while (mn_sentence_next(text, bytes, &at, &begin, &end)) {
         finding f = {b, text + begin, (uint32_t)b->n_units};
+        if (has_title && text[begin] == '#') continue; /* the heading, which is the title's unit */
         MN_TRY(add_unit(b, text, begin, end, false, err));
-        mn_keys_find(text + begin, &b->found, take_key, &f);
+        mn_keys_find(text + begin, end - begin, &b->found, take_key, &f);
         if (is_first) take_subject(b, text + begin, end - begin, has_title, f.unit);
         is_first = false;
     }

@@ -73,25 +73,21 @@ static size_t quote_bytes(const char *p, const char *end) {
 }
 
 /* Words between quotation marks. */
-static void find_quoted(const char *text, const mn_word_list *words, mn_key_fn *fn, void *arg) {
-    size_t n = words->n, opened = 0, first = 0;
+static void find_quoted(const char *text, size_t bytes, const mn_word_list *words, mn_key_fn *fn, void *arg) {
+    size_t opened = 0, first = 0, word = 0, n;
     bool inside = false;
-    if (!n) return;
-    const char *begin = text, *end = text + words->items[n - 1].end;
-    size_t word = 0, bytes;
-    for (const char *p = begin; p <= end + 2 && *p; p++) {
-        while (word < n && words->items[word].begin < (size_t)(p - text)) word++;
-        if (!(bytes = quote_bytes(p, end + 3))) continue;
-        size_t length = (size_t)(p - text) - opened;
-        if (inside && word > first && length >= 2 && length <= 60) fn(arg, words, first, word);
+    for (size_t at = 0; at < bytes; at++) {
+        while (word < words->n && words->items[word].begin < at) word++;
+        if (!(n = quote_bytes(text + at, text + bytes))) continue;
+        if (inside && word > first && at - opened >= 2 && at - opened <= 60) fn(arg, words, first, word);
         inside = !inside;
         first = word;
-        opened = (size_t)(p - text) + bytes;
-        p += bytes - 1;
+        opened = at + n;
+        at += n - 1;
     }
 }
 
-void mn_keys_find(const char *text, const mn_word_list *words, mn_key_fn *fn, void *arg) {
+void mn_keys_find(const char *text, size_t bytes, const mn_word_list *words, mn_key_fn *fn, void *arg) {
     for (size_t i = 0; i < words->n;) {
         uint8_t traits = words->items[i].traits;
         if (!(traits & MN_WORD_CAPITAL) || (i == 0 && (traits & MN_WORD_STOP))) {
@@ -102,7 +98,7 @@ void mn_keys_find(const char *text, const mn_word_list *words, mn_key_fn *fn, vo
         if (end - i <= MN_KEY_WORDS) fn(arg, words, i, end);
         i = end;
     }
-    find_quoted(text, words, fn, arg);
+    find_quoted(text, bytes, words, fn, arg);
 }
 
 bool mn_key_subject(const char *text, size_t bytes, const mn_word_list *words, size_t *end) {

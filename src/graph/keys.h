@@ -20,7 +20,7 @@ bool mn_key_form(const mn_lexicon *lexicon, const mn_word_list *words, size_t fi
 /* Runs of capitalised words, with up to two connectors (of, the, van) inside and digits; a run ends at punctuation
  * other than an apostrophe, &, or the full stop of an initial. A function word at the sentence's beginning does not
  * count. Then what stands in quotes, 2 to 60 characters. */
-void mn_keys_find(const char *text, const mn_word_list *words, mn_key_fn *fn, void *arg);
+void mn_keys_find(const char *text, size_t bytes, const mn_word_list *words, mn_key_fn *fn, void *arg);
 
 /* The words before " is ", " was ", a bracket, a comma, ... of a passage's first sentence, when they are at most 8 and
  * begin with a capital or digit: what the passage defines. False where there is no such beginning. */

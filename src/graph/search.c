@@ -325,7 +325,6 @@ static void pick_facts(const query *q, const float *words, uint32_t k, mn_hit *h
     for (uint32_t i = 0; i < n; i++) {
         uint32_t first = g->first_units[passages[i].number];
         for (uint32_t u = first + 1; u < g->first_units[passages[i].number + 1]; u++) {
-            if (g->unit_words[u] < 3) continue; /* a heading, a name: they say nothing */
             float score = passages[i].score / passages[0].score + 0.3F * words[u] / fmaxf(most, 1e-9F);
             mn_hits_insert(hits, n_hits, k, (mn_hit){u, score + (u == first + 1 ? 0.1F : 0.0F)});
         }
