@@ -44,6 +44,7 @@ typedef struct mn_mla {
  *   segment == 0 or  j / segment == (first_token + r) / segment  or  j < n_sinks
  *   blocks == NULL or the list of r's block contains j's block
  *   key_begin == NULL or key_begin[r] <= j < key_end[r]    (with n_sinks == 0)
+ *   chosen == NULL or bit j % 64 of chosen[r * chosen_words + j / 64] is set
  * score = softcap(scale * q.k) - slopes[h] * (first_token + r - j), softcap(s) = c tanh(s / c) when softcap c > 0.
  * Query heads [g * h, g * (h + 1)), g = n_heads / n_kv_heads, share KV head h. A row that sees nothing gives zeros.
  * With sinks the softmax of head h has one score more, sinks[h], without a value: it takes its share of the weight and
@@ -60,6 +61,8 @@ typedef struct mn_attend {
     const float *slopes;       /* [n_heads] or NULL */
     const float *sinks;        /* [n_heads] or NULL: learned, counted in out and lse of every call, never in sums */
     const mn_block_list *blocks;
+    const uint64_t *chosen; /* [n_rows, chosen_words], a bit for each of kv's entries (indexer.h), or NULL */
+    int64_t chosen_words;
     const int64_t *key_begin, *key_end; /* [n_rows], neither falling from row to row, or both NULL */
     float *lse; /* [n_rows, n_heads] or NULL: log2 of the sum of exp(score), -INFINITY for a row that saw nothing and
                    has no sink */

@@ -60,8 +60,23 @@ unsigned mn_visible_granules(const mn_attend *a, int h, int64_t token, int64_t t
     return granules;
 }
 
+/* The keys of a tile that a token's row has chosen, a bit for each. */
+static uint64_t chosen_keys(const mn_attend *a, int64_t token, int64_t tile_begin) {
+    return a->chosen[(token - a->first_token) * a->chosen_words + tile_begin / MN_TILE_KEYS];
+}
+
+/* The first tile at or after tile_begin in which any of the tokens has chosen a key. */
+static int64_t next_chosen_tile(const mn_attend *a, int64_t first_token, int64_t last_token, int64_t tile_begin) {
+    for (; tile_begin < a->kv.n_tokens; tile_begin += MN_TILE_KEYS)
+        for (int64_t token = first_token; token <= last_token; token++)
+            if (chosen_keys(a, token, tile_begin)) return tile_begin;
+    return INT64_MAX;
+}
+
 int64_t mn_next_visible_tile(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin) {
     const mn_block_list *lists = a->blocks;
+    if (a->chosen) tile_begin = next_chosen_tile(a, first_token, last_token, tile_begin);
+    if (tile_begin == INT64_MAX) return INT64_MAX;
     if (!lists) return tile_begin;
     int query_tokens = mn_query_block_tokens(lists), first_head = h * (a->n_heads / a->kv.n_kv_heads);
     int64_t next = INT64_MAX;
@@ -93,7 +108,7 @@ uint64_t mn_visible_keys(const mn_attend *a, int head, int64_t token, int64_t ti
         if (!(granules >> i & 1)) seen &= ~((uint64_t)0xffff << 16 * i);
     for (int j = begin; a->dilation > 1 && j < end; j++)
         if ((token - tile_begin - j) % a->dilation) seen &= ~((uint64_t)1 << j);
-    return seen;
+    return a->chosen ? seen & chosen_keys(a, token, tile_begin) : seen;
 }
 
 /* Granules that any of the tokens and heads sees, and that all of them see. */
@@ -114,7 +129,7 @@ mn_sight mn_look(const mn_attend *a, int h, int64_t first_token, int64_t last_to
     mn_key_range low = mn_visible_range(a, first_token), high = mn_visible_range(a, last_token);
     if ((tile_end <= low.begin && tile_begin >= a->n_sinks) || tile_begin >= high.end) return MN_SEES_NONE;
     bool undivided = tile_end <= a->n_sinks || (high.begin <= tile_begin && a->dilation <= 1);
-    mn_sight seen = undivided && tile_end <= low.end ? MN_SEES_ALL : MN_SEES_SOME;
+    mn_sight seen = undivided && tile_end <= low.end && !a->chosen ? MN_SEES_ALL : MN_SEES_SOME;
     if (!a->blocks) return seen;
     unsigned any = 0, all = ~0u, full = (1u << MN_TILE_KEYS / 16) - 1;
     collect_granules(a, h, first_token, last_token, tile_begin, &any, &all);
@@ -168,6 +183,10 @@ void mn_visible_pages(const mn_attend *a, uint8_t *seen) {
         mark_listed(a, seen, n_pages);
     else
         memset(seen, 1, (size_t)n_pages);
+    for (int64_t page = 0; a->chosen && page < n_pages; page++) {
+        int64_t next = next_chosen_tile(a, a->first_token, a->first_token + a->n_rows - 1, page * MN_PAGE_TOKENS);
+        if (next >= (page + 1) * MN_PAGE_TOKENS) seen[page] = 0;
+    }
     for (int64_t page = 0; page < n_pages; page++) {
         int64_t first_key = page * MN_PAGE_TOKENS;
         bool before = first_key + MN_PAGE_TOKENS <= begin && first_key >= a->n_sinks;

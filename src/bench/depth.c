@@ -50,7 +50,7 @@ mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
     MN_TRY(mn_session_extend(s, tokens, n_real, NULL, NULL, NULL, NULL, err));
     if (s->attn.infini.shape.segment == 0 && mn_attn_n_kv_layers(&s->attn, &s->engine->model.config) > 0) {
         MN_TRY(repeat_pages(t->cache, n_pages, t->kept, err));
-        if (t->grouped) MN_TRY(repeat_pages(t->grouped, n_pages, t->kept, err));
+        if (t->second) MN_TRY(repeat_pages(t->second, n_pages, t->kept, err));
     }
     for (int64_t i = n_real; i < depth; i++) s->tokens[i] = s->tokens[i % n_real];
     t->n_tokens = depth;

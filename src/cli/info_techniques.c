@@ -5,6 +5,7 @@
 
 #include "attention/decode.h"
 #include "attention/flash.h"
+#include "attention/indexer.h"
 #include "attention/mla.h"
 #include "attention/patterns/pattern.h"
 #include "recurrent/short_conv.h"
@@ -24,8 +25,13 @@ enum { MAX_TEXT = 160 };
 typedef void row_fn(json_t *rows, const mn_technique *t);
 
 /* Techniques that stand alone in their files. */
-static const mn_technique *const computing[] = {&mn_mla_absorbed_about, &mn_mla_materialised_about, &mn_flash_about,
-                                                &mn_decode_about,       &mn_kvcache_about,          NULL};
+static const mn_technique *const computing[] = {&mn_mla_absorbed_about,
+                                                &mn_mla_materialised_about,
+                                                &mn_indexer_about,
+                                                &mn_flash_about,
+                                                &mn_decode_about,
+                                                &mn_kvcache_about,
+                                                NULL};
 static const mn_technique *const positions[] = {&mn_sinusoidal_about, &mn_learned_about, &mn_alibi_about, NULL};
 static const mn_technique *const layers[] = {&mn_short_conv_about, &mn_moe_about, NULL};
 

@@ -7,6 +7,7 @@
 
 #include "model/gguf_precision.h"
 #include "model/gguf_random.h"
+#include "model/random_family.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -47,6 +48,8 @@ static int complete(const mn_usage *usage, init_args *args) {
     if (!m->head_dim && m->n_embd % m->n_heads)
         return mn_cli_wrong(usage, "--embd is no multiple of --heads; give --head-dim.");
     if (!m->head_dim) m->head_dim = m->n_embd / m->n_heads;
+    const mn_random_family *family = mn_random_family_find(m->arch);
+    if (!m->n_experts && family && family->routed) m->n_experts = 8;
     if (!m->n_experts_used && m->n_experts) m->n_experts_used = m->n_experts < 2 ? m->n_experts : 2;
     if (m->rope_base == 0) m->rope_base = !strncmp(m->arch, "qwen", 4) ? 1e6 : 1e4;
     m->seed = (uint64_t)args->seed;
@@ -61,14 +64,16 @@ int cmd_init(int argc, char **argv) {
     mn_random_summary summary;
     mn_human params, bytes;
     const mn_option options[] = {
-        MN_OPTION_TEXT("arch", &m->arch, "NAME", "llama", "llama mnemo qwen2 qwen3"),
+        MN_OPTION_TEXT("arch", &m->arch, "NAME", "llama",
+                       "llama mnemo qwen2 qwen3 gpt-oss gemma4 ...: nearly all of mnemo info --archs"),
         MN_OPTION_INT("layers", &m->n_layers, "N", NULL, 1, 10000, "layers"),
         MN_OPTION_INT("embd", &m->n_embd, "N", NULL, 1, INT32_MAX, "width of the residual stream"),
         MN_OPTION_INT("heads", &m->n_heads, "N", NULL, 1, INT32_MAX, "query heads"),
         MN_OPTION_INT("kv-heads", &m->n_kv_heads, "N", NULL, 1, INT32_MAX, "key-value heads (as many as query heads)"),
         MN_OPTION_INT("head-dim", &m->head_dim, "N", NULL, 1, INT32_MAX, "size of a head (embd / heads)"),
         MN_OPTION_INT("ff", &m->n_ff, "N", NULL, 1, INT32_MAX, "width of the MLP"),
-        MN_OPTION_INT("experts", &m->n_experts, "N", NULL, 1, 65536, "experts of each MLP (none; llama only)"),
+        MN_OPTION_INT("experts", &m->n_experts, "N", NULL, 1, 65536,
+                      "experts of each MLP (none; 8 where an architecture has them)"),
         MN_OPTION_INT("experts-used", &m->n_experts_used, "N", NULL, 1, 65536, "experts per token (2)"),
         MN_OPTION_INT("ctx", &m->n_ctx, "N", "4096", 1, INT32_MAX, "context length written into the file"),
         MN_OPTION_NUMBER("rope-base rope-freq-base", &m->rope_base, "X", NULL, 1, 1e12,

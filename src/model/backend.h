@@ -105,8 +105,15 @@ struct mn_backend {
     mn_status (*attend)(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err);
     /* The same by MLA over cached latents, for which there are no maps: q [.., n_nope + n_rot], rotated, out [..,
      * v_dim]. Absorbed or over materialised keys, whichever takes fewer products (mn_mla_deepest); always absorbed
-     * where how a text was cut must not change a bit, and where the sequence asks for it. */
-    mn_status (*attend_latent)(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err);
+     * where how a text was cut must not change a bit, and where the sequence asks for it. chosen: what `choose` noted,
+     * or none: every key. */
+    mn_status (*attend_latent)(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                               mn_error *err);
+    /* The layer's indexer: keeps its keys k [.., 1, dim], and notes in chosen, which is the backend's to understand
+     * ([n_rows, 1, 2 * mn_step_words]), the keys that each row may see. q [.., n_heads, dim], weights [.., n_heads];
+     * all as they were projected. */
+    mn_status (*choose)(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
+                        mn_rows angles, mn_error *err);
     /* Attention over two ranges joined by log-sum-exp, see mn_attend_merge; out and lse may be x and x_lse. */
     mn_status (*merge)(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
                        mn_error *err);
@@ -137,6 +144,15 @@ static inline const mn_slice *mn_step_slice(const mn_step *s, int64_t row) {
     const mn_slice *slice = s->slices;
     while (row >= slice->first_row + slice->n_rows) slice++;
     return slice;
+}
+
+/* Words of 64 keys that hold all keys of any sequence after the step. */
+static inline int64_t mn_step_words(const mn_step *s) {
+    int64_t most = 0;
+    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++)
+        if (mn_sequence_n_kv(slice->sequence) + slice->n_rows > most)
+            most = mn_sequence_n_kv(slice->sequence) + slice->n_rows;
+    return (most + 63) / 64;
 }
 
 static inline mn_status mn_no_scratch(mn_error *err) {

@@ -409,6 +409,7 @@ mn_backend mn_backend_cpu(const mn_compute *compute) {
                         .convolve = mn_cpu_convolve,
                         .attend = mn_cpu_attend,
                         .attend_latent = mn_cpu_attend_latent,
+                        .choose = mn_cpu_choose_keys,
                         .merge = mn_cpu_merge,
                         .mix_recurrent = mn_cpu_mix_recurrent,
                         .activate = activate,

@@ -5,6 +5,7 @@
 #include "attention/patterns/snapkv.h"
 #include "attention/stream.h"
 #include "base/checked.h"
+#include "base/pool.h"
 #include "model/backend_cpu_ops.h"
 
 #include <math.h>
@@ -19,7 +20,7 @@ mn_status mn_cpu_append(const mn_step *s, int layer, int plane, mn_rows k, mn_ro
     (void)err;
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
         const mn_sequence *t = slice->sequence;
-        mn_kvcache *cache = plane > 0 ? t->grouped : t->cache;
+        mn_kvcache *cache = plane > 0 ? t->second : t->cache;
         if (!cache || mn_attn_is_linear(&t->attn, layer)) continue;
         mn_kvcache_append(cache, mn_cpu_compute(s), kv_layer(s, t, layer), mn_sequence_n_kv(t), slice->n_rows,
                           mn_cpu_row(k, slice->first_row), k.row_stride,
@@ -63,7 +64,7 @@ static mn_status restrict_to_range(const mn_step *s, const mn_sequence *t, int l
     a->key_begin = begin;
     a->key_end = end;
     if (mn_posmap_plane(map, range) > 0)
-        a->kv.k_pages = mn_kvcache_view(t->grouped, kv_layer(s, t, layer), a->kv.n_tokens).k_pages;
+        a->kv.k_pages = mn_kvcache_view(t->second, kv_layer(s, t, layer), a->kv.n_tokens).k_pages;
     return MN_OK;
 }
 
@@ -193,7 +194,33 @@ static mn_status absorb(const mn_step *s, slice_call *call, const mn_mla *mla, m
     return mn_mla_absorb(mn_cpu_compute(s), &call->queries, wide, err);
 }
 
-mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
+/* Few chosen entries of many: a copy of them alone, so that nothing else is read. How a text was cut then shows in the
+ * rounding, which exact arithmetic does not allow. */
+static mn_status gather_chosen(const mn_step *s, mn_attend *a, mn_error *err) {
+    const mn_compute *c = mn_cpu_compute(s);
+    int64_t n = MN_MIN(s->model->config.indexer.top_k, a->kv.n_tokens),
+            n_pages = (n + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
+    size_t row_bytes = a->kv.k_row_bytes;
+    if (!a->chosen || c->exact || a->n_rows > 1 || a->blocks || a->kv.n_tokens < 4 * n) return MN_OK;
+    char *rows = mn_arena_alloc(c->scratch, (size_t)n_pages * MN_PAGE_TOKENS, row_bytes);
+    const void **pages = mn_arena_alloc(c->scratch, (size_t)n_pages, sizeof *pages);
+    if (!rows || !pages) return mn_no_scratch(err);
+    for (int64_t i = 0; i < n_pages; i++) pages[i] = rows + (size_t)(i * MN_PAGE_TOKENS) * row_bytes;
+    for (int64_t j = 0, at = 0; j < a->kv.n_tokens && at < n && !mn_pool_is_dry(c->pool); j++) {
+        if (!(a->chosen[j / 64] >> j % 64 & 1)) continue;
+        const char *page = a->kv.k_pages[j / MN_PAGE_TOKENS];
+        memcpy(rows + (size_t)at++ * row_bytes, page + (size_t)(j % MN_PAGE_TOKENS) * row_bytes, row_bytes);
+    }
+    a->kv.k_pages = a->kv.v_pages = pages;
+    a->kv.n_tokens = n;
+    a->kv.summary = NULL;
+    a->first_token = n - 1;
+    a->chosen = NULL;
+    return MN_OK;
+}
+
+mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                               mn_error *err) {
     const mn_compute *c = mn_cpu_compute(s);
     mn_mla mla = mn_layer_mla(&s->model->config, &s->model->weights.layers[layer]);
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
@@ -209,6 +236,10 @@ mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows
         else
             a->mla = &mla;
         MN_TRY(restrict_keys(s, s->slices[i].sequence, layer, 0, a, err));
+        if (!chosen.buffer) continue;
+        a->chosen = mn_cpu_chosen(chosen, s->slices[i].first_row);
+        a->chosen_words = chosen.row_stride / 2;
+        if (!mn_kvcache_has_cold(s->slices[i].sequence->cache)) MN_TRY(gather_chosen(s, a, err));
     }
     MN_TRY(run_calls(s, calls, s->n_slices, layer, err));
     for (int i = 0; i < s->n_slices; i++)

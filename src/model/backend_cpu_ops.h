@@ -8,7 +8,16 @@
 /* backend_cpu_attention.c */
 mn_status mn_cpu_append(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err);
 mn_status mn_cpu_attend(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err);
-mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err);
+mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                               mn_error *err);
+
+/* backend_cpu_indexer.c */
+mn_status mn_cpu_choose_keys(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
+                        mn_rows angles, mn_error *err);
+/* The bits of a row. */
+static inline uint64_t *mn_cpu_chosen(mn_rows chosen, int64_t row) {
+    return (uint64_t *)(void *)mn_cpu_row(chosen, row);
+}
 mn_status mn_cpu_merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
                        mn_error *err);
 

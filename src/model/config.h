@@ -45,6 +45,13 @@ typedef struct mn_mla_config {
     int n_nope, n_rot, v_dim; /* per head: unrotated and rotated part of a key, value */
 } mn_mla_config;
 
+/* Learned sparse attention (attention/indexer.h); top_k 0 = the model has none. */
+typedef struct mn_indexer_config {
+    int n_heads, dim;
+    int64_t top_k;
+    mn_rope_style rope_style; /* of its first dimensions, as many as the model rotates */
+} mn_indexer_config;
+
 /* Compressive memory of the `mnemo` architecture; segment 0 = none. */
 typedef struct mn_infini_config {
     int64_t segment;
@@ -60,6 +67,7 @@ typedef struct mn_layer_shape {
     int64_t window; /* sliding window, 0 = the layer sees all */
     int64_t chunk;  /* tokens see only their chunk of so many, 0 = all */
     mn_layer_rope rope;
+    bool has_indexer;                 /* it chooses keys for itself and for the layers behind it that have none */
     bool is_moe;                      /* routed experts in the place of the dense MLP */
     bool is_tempered;                 /* q is multiplied by mn_config.temper */
     bool norms_rotated;               /* q and k of each head are normalised, without weights, after the rotation */
@@ -98,6 +106,8 @@ typedef struct mn_config {
     int n_conv_taps;            /* 0 = no convolution on q and k */
     mn_moe_config moe;
     mn_mla_config mla;
+    bool temperature_in_scores; /* YaRN's temperature multiplies scores, not cos and sin (DeepSeek V2, V3) */
+    mn_indexer_config indexer;
     mn_infini_config infini;
 } mn_config;
 

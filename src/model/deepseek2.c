@@ -30,6 +30,7 @@ static mn_status configure_temperature(const mn_gguf *g, mn_config *c, mn_error 
     float multiplier = 0;
     MN_TRY(mn_config_float(g, c->arch, "rope.scaling.yarn_log_multiplier", false, &multiplier, err));
     c->yarn_log_multiplier = multiplier;
+    c->temperature_in_scores = true;
     c->attention_scale = 1.0f / sqrtf((float)c->layers[0].head_dim_k);
     return MN_OK;
 }

@@ -14,6 +14,7 @@ typedef struct layer_run {
     const mn_layer *w;
     int layer;
     const mn_rotations *turns;
+    mn_rows chosen; /* keys, by the last layer that had an indexer; none: every key */
 } layer_run;
 
 /* Rows as many as those of x. */
@@ -227,6 +228,21 @@ static mn_status attention_heads(const layer_run *r, mn_rows y, mn_rows *out, mn
     return r->b->mix_recurrent(r->s, r->layer, *out, softmax, y, q, k, v, err);
 }
 
+/* Lets the layer's indexer choose keys, by the latent of its queries and its input (DeepSeek-V3.2, arXiv:2512.02556).
+ */
+static mn_status choose_keys(const layer_run *r, mn_rows y, mn_rows latent, mn_error *err) {
+    const mn_indexer_config *x = &r->config->indexer;
+    mn_rows q, k, weights;
+    if (!shape_of(r)->has_indexer) return MN_OK;
+    MN_TRY(take(r, y, x->n_heads, x->dim, &q, err));
+    MN_TRY(take(r, y, 1, x->dim, &k, err));
+    MN_TRY(take(r, y, 1, x->n_heads, &weights, err));
+    MN_TRY(project(r, q, &r->w->indexer_q, latent, err));
+    MN_TRY(project(r, k, &r->w->indexer_k, y, err));
+    MN_TRY(project(r, weights, &r->w->indexer_w, y, err));
+    return r->b->choose(r->s, r->layer, r->chosen, q, k, weights, r->turns->queries[0], err);
+}
+
 /* Queries of MLA, compressed or not. */
 static mn_status mla_queries(const layer_run *r, mn_rows y, mn_rows q, mn_error *err) {
     mn_rows latent;
@@ -235,6 +251,7 @@ static mn_status mla_queries(const layer_run *r, mn_rows y, mn_rows q, mn_error 
     MN_TRY(take(r, y, 1, rank, &latent, err));
     MN_TRY(project(r, latent, &r->w->q_a, y, err));
     MN_TRY(norm_over(r, &latent, &r->w->q_a_norm, err));
+    MN_TRY(choose_keys(r, y, latent, err));
     return project(r, q, &r->w->q_b, latent, err);
 }
 
@@ -256,7 +273,7 @@ static mn_status attention_mla(const layer_run *r, mn_rows y, mn_rows *out, mn_e
     MN_TRY(r->b->rotate(r->s, q_turned, q, m->n_nope, angles, err));
     MN_TRY(r->b->append(r->s, r->layer, 0, k_turned, (mn_rows){0}, err));
     MN_TRY(take(r, y, q.n_heads, m->v_dim, out, err));
-    return r->b->attend_latent(r->s, r->layer, *out, (mn_rows){0}, q_turned, err);
+    return r->b->attend_latent(r->s, r->layer, *out, (mn_rows){0}, q_turned, r->chosen, err);
 }
 
 /* out = down(activation(gate x) * up x), or without gate down(activation(up x)). The dense MLP, or an expert that
@@ -415,6 +432,7 @@ mn_status mn_forward_begin(mn_forward_pass *p, mn_error *err) {
     MN_TRY(r.b->embed(s, p->x, err));
     if (w->token_embd_norm.w) MN_TRY(norm_over(&r, &p->x, &w->token_embd_norm, err));
     MN_TRY(make_layer_embeddings(p, &r, err));
+    if (r.config->indexer.top_k) MN_TRY(take(&r, p->x, 1, 2 * mn_step_words(s), &p->chosen, err));
     MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN, &p->plain, err));
     if (r.config->rope_local.freq_base > 0) MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN_LOCAL, &p->local, err));
     MN_TRY(rotations_of_maps(s, &p->maps, err));
@@ -435,8 +453,9 @@ static const mn_rotations *rotations_of(const mn_forward_pass *p, const mn_confi
  * keys and values are needed, by later tokens. */
 mn_status mn_forward_layer(mn_forward_pass *p, int layer, mn_error *err) {
     const mn_model *m = p->step.model;
-    layer_run r = {p->step.backend,           &p->step, &m->config,
-                   &m->weights.layers[layer], layer,    rotations_of(p, &m->config, layer)};
+    layer_run r = {
+        p->step.backend, &p->step, &m->config, &m->weights.layers[layer], layer, rotations_of(p, &m->config, layer),
+        p->chosen};
     mn_rows y, mixed, own = layer_embedding(p, &m->config, layer);
     r.b->rewind(r.s, p->layers);
     MN_TRY(norm(&r, p->x, &r.w->attn_norm, &y, err));
@@ -456,7 +475,7 @@ mn_status mn_forward_layer(mn_forward_pass *p, int layer, mn_error *err) {
 
 mn_status mn_forward_keys(mn_forward_pass *p, int layer, mn_rows *y, mn_rows *k, mn_error *err) {
     const mn_model *m = p->step.model;
-    layer_run r = {p->step.backend, &p->step, &m->config, &m->weights.layers[layer], layer, &p->plain};
+    layer_run r = {p->step.backend, &p->step, &m->config, &m->weights.layers[layer], layer, &p->plain, p->chosen};
     mn_rows q, v;
     MN_TRY(norm(&r, p->x, &r.w->attn_norm, y, err));
     return make_qkv(&r, *y, &q, k, &v, err);

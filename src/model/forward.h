@@ -32,6 +32,7 @@ typedef struct mn_forward_pass {
     const mn_batch *batch;
     /* Of tokens; of windowed layers with frequencies of their own; of position maps; of layers without rotation. */
     mn_rotations plain, local, maps, none;
+    mn_rows chosen;       /* keys, by the last layer that had an indexer; or none */
     mn_rows layer_embd;   /* [n_rows, n_layers, n_embd_layer], or none */
     mn_rows x;            /* [n_rows, n_embd], what the next layer begins with; the wanted rows after the last */
     mn_arena_mark layers; /* buffers taken since are a layer's */

@@ -105,6 +105,9 @@ typedef mn_status mn_gguf_fill(void *arg, const mn_tensor *t, void *dst, mn_erro
 
 mn_status mn_gguf_writer_create(mn_gguf_writer **out, mn_error *err);
 void mn_gguf_writer_destroy(mn_gguf_writer *writer);
+/* The keys and tensors put so far, as a file of theirs would show them, but without data. The caller closes it before
+ * the writer is put to or destroyed. */
+mn_status mn_gguf_writer_view(const mn_gguf_writer *writer, mn_gguf **out, mn_error *err);
 void mn_gguf_put_u32(mn_gguf_writer *writer, const char *key, uint32_t value);
 void mn_gguf_put_f32(mn_gguf_writer *writer, const char *key, float value);
 void mn_gguf_put_bool(mn_gguf_writer *writer, const char *key, bool value);

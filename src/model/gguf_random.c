@@ -2,6 +2,9 @@
 
 #include "base/checked.h"
 #include "base/random.h"
+#include "model/config.h"
+#include "model/random_family.h"
+#include "model/weights.h"
 #include "model/previous_token.h"
 
 #include <math.h>
@@ -10,7 +13,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { SHORT_CONV = 8, MAX_LAYERS = 10000 };
+enum { SHORT_CONV = 8, MAX_LAYERS = MN_RANDOM_MAX_LAYERS };
 
 typedef struct creation {
     const mn_random_model *model;
@@ -42,9 +45,10 @@ static mn_status check_counts(const mn_random_model *m, mn_error *err) {
 }
 
 static mn_status check_shape(const mn_random_model *m, mn_error *err) {
-    if (!is(m, "llama") && !is(m, "mnemo") && !is(m, "qwen2") && !is(m, "qwen3"))
-        return mn_fail(err, MN_ERR_ARGUMENT,
-                       "no random model of architecture \"%s\" is made; known: llama mnemo qwen2 qwen3.", m->arch);
+    const mn_random_family *family = mn_random_family_find(m->arch);
+    if (!family && !is(m, "llama") && !is(m, "mnemo") && !is(m, "qwen2") && !is(m, "qwen3"))
+        return mn_fail(err, MN_ERR_ARGUMENT, "no random model of architecture \"%s\" is made; known: %s.", m->arch,
+                       mn_random_archs());
     MN_TRY(check_counts(m, err));
     if (m->n_heads % m->n_kv_heads)
         return mn_fail(err, MN_ERR_ARGUMENT, "%lld heads cannot share %lld key-value heads evenly.",
@@ -60,8 +64,8 @@ static mn_status check_shape(const mn_random_model *m, mn_error *err) {
                        (long long)m->previous_token_heads, (long long)m->n_heads);
     if (m->previous_token_heads && !is(m, "llama") && !is(m, "mnemo"))
         return mn_fail(err, MN_ERR_ARGUMENT, "previous-token-heads is for llama and mnemo, not for %s.", m->arch);
-    if (m->n_experts && !is(m, "llama"))
-        return mn_fail(err, MN_ERR_ARGUMENT, "experts are made for llama only, not for %s.", m->arch);
+    bool routed = is(m, "llama") || is(m, "mistral3") || is(m, "gemma4") || (family && family->routed);
+    if (m->n_experts && !routed) return mn_fail(err, MN_ERR_ARGUMENT, "models of %s have no experts.", m->arch);
     return MN_OK;
 }
 
@@ -80,8 +84,10 @@ static const char *arch_key(char buf[96], const mn_random_model *m, const char *
     return buf;
 }
 
-static void put_shape_keys(const creation *c) {
+static void put_shape_keys(mn_gguf_writer *writer, const creation *c) {
     const mn_random_model *m = c->model;
+    const mn_random_family *family = mn_random_family_find(m->arch);
+    bool latent = family && family->latent, own_rot = family && strstr(family->keys, "rope.dimension_count=");
     const struct {
         const char *suffix;
         int64_t value;
@@ -92,10 +98,10 @@ static void put_shape_keys(const creation *c) {
         {"block_count", m->n_layers, true},
         {"feed_forward_length", m->n_ff, true},
         {"attention.head_count", m->n_heads, true},
-        {"attention.head_count_kv", m->n_kv_heads, true},
-        {"attention.key_length", m->head_dim, true},
-        {"attention.value_length", m->head_dim, true},
-        {"rope.dimension_count", m->head_dim, true},
+        {"attention.head_count_kv", m->n_kv_heads, !latent},
+        {"attention.key_length", m->head_dim, !latent},
+        {"attention.value_length", m->head_dim, !latent},
+        {"rope.dimension_count", m->head_dim, !latent && !own_rot},
         {"vocab_size", c->n_vocab, true},
         {"expert_count", m->n_experts, m->n_experts > 0},
         {"expert_used_count", m->n_experts_used, m->n_experts > 0},
@@ -103,10 +109,19 @@ static void put_shape_keys(const creation *c) {
     };
     char key[96];
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (keys[i].wanted) mn_gguf_put_u32(c->writer, arch_key(key, m, keys[i].suffix), (uint32_t)keys[i].value);
+        if (keys[i].wanted) mn_gguf_put_u32(writer, arch_key(key, m, keys[i].suffix), (uint32_t)keys[i].value);
     float epsilon = is(m, "qwen2") || is(m, "qwen3") ? 1e-6f : 1e-5f;
-    mn_gguf_put_f32(c->writer, arch_key(key, m, "attention.layer_norm_rms_epsilon"), epsilon);
-    mn_gguf_put_f32(c->writer, arch_key(key, m, "rope.freq_base"), (float)m->rope_base);
+    mn_gguf_put_f32(writer, arch_key(key, m, "attention.layer_norm_rms_epsilon"), epsilon);
+    if (family && family->layer_norm)
+        mn_gguf_put_f32(writer, arch_key(key, m, "attention.layer_norm_epsilon"), epsilon);
+    mn_gguf_put_f32(writer, arch_key(key, m, "rope.freq_base"), (float)m->rope_base);
+}
+
+/* What a configuration is read from. */
+static void put_arch_keys(mn_gguf_writer *writer, const creation *c) {
+    const mn_random_family *family = mn_random_family_find(c->model->arch);
+    put_shape_keys(writer, c);
+    if (family) mn_random_family_put(family, c->model, writer);
 }
 
 static void put_keys(const creation *c, const mn_gguf *vocab) {
@@ -116,7 +131,7 @@ static void put_keys(const creation *c, const mn_gguf *vocab) {
     mn_gguf_put_string(c->writer, "general.architecture", c->model->arch);
     mn_gguf_put_string(c->writer, "general.name", name);
     mn_precision_put(c->writer, c->params->type);
-    put_shape_keys(c);
+    put_arch_keys(c->writer, c);
     for (int64_t i = 0; i < mn_gguf_n_kv(vocab); i++) {
         const mn_gguf_kv *kv = mn_gguf_kv_at(vocab, i);
         if (kv->key.bytes > strlen(prefix) && !memcmp(kv->key.data, prefix, strlen(prefix)))
@@ -176,7 +191,52 @@ static void put_mlp(creation *c, int64_t layer) {
     put_in_layer(c, layer, routed ? "ffn_down_exps.weight" : "ffn_down.weight", n_dims, m->n_ff, m->n_embd, n_experts);
 }
 
-static void put_tensors(creation *c) {
+/* A tensor that the family's binding names: one that every file has, or that the random family wants. */
+static void put_listed(void *arg, const mn_tensor *shape, bool needed) {
+    creation *c = arg;
+    const mn_random_family *family = mn_random_family_find(c->model->arch);
+    bool untied = c->model->untied && !strcmp(shape->name, "output.weight");
+    if (needed || untied || mn_random_family_wants(family, shape->name))
+        put(c, shape->name, shape->n_dims, shape->ne[0], shape->ne[1], shape->ne[2]);
+}
+
+/* What a family's configuration looks for among the tensors. */
+static mn_status read_config(const creation *c, mn_gguf_writer *probe, mn_config *config, mn_gguf **view,
+                             mn_error *err) {
+    const mn_random_model *m = c->model;
+    char name[64];
+    mn_gguf_put_string(probe, "general.architecture", m->arch);
+    put_arch_keys(probe, c);
+    mn_gguf_put_tensor(probe,
+                       &(mn_tensor){.name = "token_embd.weight", .n_dims = 2, .ne = {m->n_embd, c->n_vocab, 1, 1}});
+    mn_gguf_put_tensor(probe,
+                       &(mn_tensor){.name = "position_embd.weight", .n_dims = 2, .ne = {m->n_embd, m->n_ctx, 1, 1}});
+    for (int64_t i = 0; i < m->n_layers && m->n_experts > 0; i++) {
+        snprintf(name, sizeof name, "blk.%lld.ffn_gate_inp.weight", (long long)i);
+        mn_gguf_put_tensor(probe, &(mn_tensor){.name = name, .n_dims = 1, .ne = {1, 1, 1, 1}});
+    }
+    MN_TRY(mn_gguf_writer_view(probe, view, err));
+    return mn_config_read(*view, config, err);
+}
+
+static mn_status list_tensors(creation *c, mn_error *err) {
+    mn_arena arena = MN_ARENA_INIT;
+    mn_gguf_writer *probe = NULL;
+    mn_gguf *view = NULL;
+    mn_config *config = calloc(1, sizeof *config);
+    mn_status status =
+        config ? mn_gguf_writer_create(&probe, err) : mn_fail(err, MN_ERR_MEMORY, "no memory for a shape.");
+    if (status == MN_OK) status = read_config(c, probe, config, &view, err);
+    if (status == MN_OK) status = mn_weights_list(view, config, &arena, put_listed, c, err);
+    mn_gguf_close(view);
+    mn_gguf_writer_destroy(probe);
+    mn_arena_release(&arena);
+    free(config);
+    return status;
+}
+
+static mn_status put_tensors(creation *c, mn_error *err) {
+    if (mn_random_family_find(c->model->arch)) return list_tensors(c, err);
     put(c, "token_embd.weight", 2, c->model->n_embd, c->n_vocab, 1);
     put(c, "output_norm.weight", 1, c->model->n_embd, 1, 1);
     if (c->model->untied) put(c, "output.weight", 2, c->model->n_embd, c->n_vocab, 1);
@@ -184,6 +244,7 @@ static void put_tensors(creation *c) {
         put_attention(c, layer);
         put_mlp(c, layer);
     }
+    return MN_OK;
 }
 
 typedef struct row_job {
@@ -221,7 +282,7 @@ static void make_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     float *row = job->c->scratch + thread_index * job->c->longest_row;
     size_t row_bytes = mn_tensor_row_bytes(job->t);
     for (int64_t r = begin; r < end; r++) {
-        float constant = strstr(job->t->name, ".bias") ? 0 : 1;
+        float constant = strstr(job->t->name, ".bias") || strstr(job->t->name, "attn_sinks") ? 0 : 1;
         if (job->deviation > 0)
             draw(job->seed, (uint64_t)r, job->deviation, row, n);
         else if (strstr(job->t->name, "_conv."))
@@ -236,7 +297,7 @@ static void make_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
 static mn_status fill(void *arg, const mn_tensor *t, void *dst, mn_error *err) {
     (void)err;
     creation *c = arg;
-    bool matrix = t->n_dims > 1 && !strstr(t->name, "_conv.");
+    bool matrix = t->n_dims > 1 && !strstr(t->name, "_conv.") && !strstr(t->name, ".bias");
     bool to_residual = strstr(t->name, "attn_output") || strstr(t->name, "ffn_down");
     double variance = 1.0 / (double)t->ne[0] / (to_residual ? 2.0 * (double)c->model->n_layers : 1.0);
     row_job job = {c, t, dst, XXH3_64bits_withSeed(t->name, strlen(t->name), c->model->seed),
@@ -250,7 +311,7 @@ static mn_status fill(void *arg, const mn_tensor *t, void *dst, mn_error *err) {
 
 static mn_status write_model(creation *c, const mn_gguf *vocab, const char *path, mn_error *err) {
     put_keys(c, vocab);
-    put_tensors(c);
+    MN_TRY(put_tensors(c, err));
     size_t n_threads = c->params->pool ? (size_t)mn_pool_threads(c->params->pool) : 1, bytes;
     if (mn_mul_size((size_t)c->longest_row, n_threads * sizeof *c->scratch, &bytes)) c->scratch = malloc(bytes);
     if (!c->scratch)

@@ -4,10 +4,12 @@
 
 #include "model/gguf_precision.h"
 
+enum { MN_RANDOM_MAX_LAYERS = 10000 };
+
 typedef struct mn_random_model {
-    const char *arch; /* "llama" "mnemo" "qwen2" "qwen3" */
+    const char *arch; /* one of mn_random_archs (random_family.h) */
     int64_t n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, n_ctx;
-    int64_t n_experts, n_experts_used; /* 0 = dense; llama only (Mixtral's form) */
+    int64_t n_experts, n_experts_used; /* 0 = dense */
     double rope_base;
     int64_t previous_token_heads; /* query heads of layer 0 that start as such (previous_token.h); llama, mnemo */
     bool untied;                  /* an output matrix of its own; otherwise the token table serves as output too */

@@ -29,6 +29,31 @@ void mn_gguf_writer_destroy(mn_gguf_writer *writer) {
     free(writer);
 }
 
+mn_status mn_gguf_writer_view(const mn_gguf_writer *writer, mn_gguf **out, mn_error *err) {
+    if (writer->error.status) {
+        *err = writer->error;
+        return err->status;
+    }
+    mn_gguf *g = calloc(1, sizeof *g);
+    if (!g) return mn_fail(err, MN_ERR_MEMORY, "no memory for a view of a GGUF writer.");
+    g->version = VERSION;
+    g->path = strdup("the new model");
+    g->n_kv = writer->n_kv;
+    g->n_tensors = writer->n_tensors;
+    g->kvs = writer->kvs;
+    g->tensors = writer->tensors;
+    g->was_read = mn_arena_zalloc(&g->arena, (size_t)g->n_kv + 1, sizeof *g->was_read);
+    mn_status status =
+        g->path && g->was_read ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for %lld keys.", (long long)g->n_kv);
+    if (status == MN_OK) status = mn_gguf_index_keys(&g->key_index, &g->arena, g->kvs, g->n_kv, err);
+    if (status == MN_OK) status = mn_gguf_index_tensors(&g->tensor_index, &g->arena, g->tensors, g->n_tensors, err);
+    if (status == MN_OK)
+        *out = g;
+    else
+        mn_gguf_close(g);
+    return status;
+}
+
 /* Makes room for one more item behind n; the array doubles at powers of two. NULL after a failure. */
 static void *grow(mn_gguf_writer *writer, void *items, int64_t n, size_t item_bytes) {
     if (writer->error.status) return NULL;

@@ -33,8 +33,18 @@ mn_kv_shape mn_sequence_kv_shape(const mn_config *c, const mn_attn_spec *attn, m
     return shape;
 }
 
-mn_kv_shape mn_sequence_plane_shape(const mn_kv_shape *shape) {
+static mn_kv_shape indexer_shape(const mn_config *c, const mn_kv_shape *shape) {
+    mn_kv_shape keys = {.v_in_k = true, .k_type = shape->k_type, .v_type = shape->k_type};
+    for (int i = 0; i < c->n_layers; i++)
+        if (c->layers[i].has_indexer)
+            keys.layers[keys.n_layers++] = (mn_kv_layer){1, (uint16_t)c->indexer.dim, (uint16_t)c->indexer.dim};
+    return keys;
+}
+
+mn_kv_shape mn_sequence_second_shape(const mn_config *c, const mn_attn_spec *attn, const mn_kv_shape *shape) {
     mn_kv_shape keys = *shape;
+    if (c->indexer.top_k) return indexer_shape(c, shape);
+    if (attn->map.n_planes < 2) return (mn_kv_shape){0};
     keys.v_in_k = true;
     for (int i = 0; i < keys.n_layers; i++) keys.layers[i].v_dim = keys.layers[i].k_dim;
     return keys;
@@ -42,7 +52,7 @@ mn_kv_shape mn_sequence_plane_shape(const mn_kv_shape *shape) {
 
 /* DeepSeek multiplies scores by the square of 1 + m ln s and leaves cos and sin as they are. */
 static void move_temperature(mn_sequence *t, const mn_config *c, const mn_rope_spec *rope) {
-    if (c->mla.kv_rank == 0 || rope->scaling != MN_ROPE_YARN) return;
+    if (!c->temperature_in_scores || rope->scaling != MN_ROPE_YARN) return;
     double attn_factor = rope->attn_factor > 0 ? rope->attn_factor : 1;
     double mscale = attn_factor * (1.0 + c->yarn_log_multiplier * log(t->rope.factor));
     t->rope.scale = 1;
@@ -92,9 +102,10 @@ static mn_status init_state(mn_sequence *t, const mn_config *c, mn_error *err) {
 
 static mn_status init_caches(mn_sequence *t, const mn_config *c, int64_t n_ctx, mn_dtype k_type, mn_dtype v_type,
                              mn_error *err) {
-    mn_kv_shape shape = mn_sequence_kv_shape(c, &t->attn, k_type, v_type), keys = mn_sequence_plane_shape(&shape);
+    mn_kv_shape shape = mn_sequence_kv_shape(c, &t->attn, k_type, v_type);
+    mn_kv_shape keys = mn_sequence_second_shape(c, &t->attn, &shape);
     MN_TRY(mn_kvcache_create(&shape, n_ctx, &t->cache, err));
-    return t->attn.map.n_planes > 1 ? mn_kvcache_create(&keys, n_ctx, &t->grouped, err) : MN_OK;
+    return keys.n_layers > 0 ? mn_kvcache_create(&keys, n_ctx, &t->second, err) : MN_OK;
 }
 
 mn_status mn_sequence_init(mn_sequence *t, const mn_config *config, const mn_sequence_params *p, mn_error *err) {
@@ -118,7 +129,7 @@ mn_status mn_sequence_init_dry(mn_sequence *t, const mn_config *config, const mn
 
 void mn_sequence_drop_after(mn_sequence *t, int64_t n) {
     mn_kvcache_drop_after(t->cache, n);
-    if (t->grouped) mn_kvcache_drop_after(t->grouped, n);
+    if (t->second) mn_kvcache_drop_after(t->second, n);
 }
 
 void mn_sequence_drop_unseen(mn_sequence *t) {
@@ -142,12 +153,12 @@ int64_t mn_sequence_resumable(const mn_sequence *t, int64_t n) {
 }
 
 size_t mn_sequence_bytes(const mn_sequence *t) {
-    return mn_kvcache_bytes(t->cache) + (t->grouped ? mn_kvcache_bytes(t->grouped) : 0) + t->state_bytes;
+    return mn_kvcache_bytes(t->cache) + (t->second ? mn_kvcache_bytes(t->second) : 0) + t->state_bytes;
 }
 
 void mn_sequence_release(mn_sequence *t) {
     mn_kvcache_destroy(t->cache);
-    mn_kvcache_destroy(t->grouped);
+    mn_kvcache_destroy(t->second);
     free(t->state);
     *t = (mn_sequence){0};
 }

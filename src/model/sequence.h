@@ -12,8 +12,8 @@ typedef struct mn_sequence {
     mn_rope_table rope, rope_local;
     float score_scale; /* of q.k: the model's, times YaRN's temperature where it belongs into the scores */
     mn_attn_spec attn;
-    mn_kept_keys kept;   /* KV entries that mn_sequence_drop_unseen leaves; last 0: all */
-    mn_kvcache *grouped; /* keys alone, as a position map's second plane has them; NULL without one */
+    mn_kept_keys kept;  /* KV entries that mn_sequence_drop_unseen leaves; last 0: all */
+    mn_kvcache *second; /* keys alone: of a position map's second plane, or of indexers; NULL without */
     int64_t n_tokens;
     int64_t n_evicted; /* of these tokens, KV entries that each head has dropped; the others moved to the front */
     int64_t evict_to;  /* > 0: with the step that runs now each head drops all but so many entries (SnapKV) */
@@ -55,8 +55,9 @@ mn_status mn_sequence_state_bytes(const mn_config *config, const mn_attn_spec *a
 mn_kv_shape mn_sequence_kv_shape_all(const mn_config *config, mn_dtype k_type, mn_dtype v_type);
 /* Of the layers that cache something; of one where none does, and nothing is ever written. */
 mn_kv_shape mn_sequence_kv_shape(const mn_config *config, const mn_attn_spec *attn, mn_dtype k_type, mn_dtype v_type);
-/* Of a second plane of keys beside such a cache. */
-mn_kv_shape mn_sequence_plane_shape(const mn_kv_shape *shape);
+/* Of the second cache beside such a one, of keys alone: a position map's second plane, or what indexers keep. n_layers
+ * 0: there is none. */
+mn_kv_shape mn_sequence_second_shape(const mn_config *config, const mn_attn_spec *attn, const mn_kv_shape *shape);
 
 /* Entries in the cache: where the next token's goes. */
 static inline int64_t mn_sequence_n_kv(const mn_sequence *t) { return t->n_tokens - t->n_evicted; }

@@ -32,7 +32,18 @@ static void fail_shape(mn_binder *b, const mn_tensor *t, const int64_t want[3]) 
 
 /* The tensor of that name and exactly that shape; NULL with b->status set, or when missing and not needed. */
 static const mn_tensor *find(mn_binder *b, const char *name, int64_t ne0, int64_t ne1, int64_t ne2, bool need) {
+    static const mn_tensor listed = {.ne = {1, 1, 1, 1}};
     if (b->status != MN_OK) return NULL;
+    if (b->list) {
+        b->list(b->list_arg,
+                &(mn_tensor){.name = name,
+                             .n_dims = ne2 > 1   ? 3
+                                       : ne1 > 1 ? 2
+                                                 : 1,
+                             .ne = {ne0, ne1, ne2, 1}},
+                need);
+        return &listed;
+    }
     const mn_tensor *t = mn_gguf_tensor(b->gguf, name);
     const int64_t want[3] = {ne0, ne1, ne2};
     if (!t && need) fail_missing(b, name);
@@ -45,7 +56,7 @@ static const mn_tensor *find(mn_binder *b, const char *name, int64_t ne0, int64_
 
 /* n0 * n1 floats of a tensor of any type: those of the file where they can be used as they are, else a copy. */
 static const float *floats_of(mn_binder *b, const mn_tensor *t) {
-    if (!t) return NULL;
+    if (!t || !t->data) return NULL;
     if (t->type == MN_F32 && (uintptr_t)t->data % sizeof(float) == 0) return t->data;
     int64_t n = t->ne[0] * t->ne[1];
     float *copy = mn_arena_alloc(b->arena, (size_t)n, sizeof *copy);
@@ -260,17 +271,29 @@ static void bind_globals(mn_binder *b, mn_config *c, mn_weights *w) {
     c->rope.factors_short = mn_bind_vector(b, "rope_factors_short.weight", n_pairs, false);
 }
 
+static mn_status bind_all(mn_binder *b, mn_config *config, mn_weights *out) {
+    const mn_family *family = mn_family_find(config->arch);
+    bind_globals(b, config, out);
+    for (b->layer = 0; b->layer < config->n_layers && b->status == MN_OK; b->layer++) {
+        out->layers[b->layer].output_scale = 1;
+        family->bind_layer(b, config, b->layer, &out->layers[b->layer]);
+    }
+    return b->status;
+}
+
+mn_status mn_weights_list(const mn_gguf *gguf, mn_config *config, mn_arena *arena,
+                          void (*list)(void *arg, const mn_tensor *shape, bool needed), void *arg, mn_error *err) {
+    mn_weights w = {.layers = mn_arena_zalloc(arena, (size_t)config->n_layers, sizeof(mn_layer))};
+    if (!w.layers) return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %d layers.", config->n_layers);
+    mn_binder b = {.gguf = gguf, .arena = arena, .layer = -1, .err = err, .list = list, .list_arg = arg};
+    return bind_all(&b, config, &w);
+}
+
 mn_status mn_weights_bind(const mn_gguf *gguf, mn_config *config, mn_arena *arena, mn_weights *out, mn_error *err) {
     *out = (mn_weights){.layers = mn_arena_zalloc(arena, (size_t)config->n_layers, sizeof(mn_layer)),
                         .is_bound = mn_arena_zalloc(arena, (size_t)mn_gguf_n_tensors(gguf), sizeof(bool))};
     if (!out->layers || !out->is_bound)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %d layers.", config->n_layers);
     mn_binder b = {.gguf = gguf, .arena = arena, .is_bound = out->is_bound, .layer = -1, .err = err};
-    const mn_family *family = mn_family_find(config->arch);
-    bind_globals(&b, config, out);
-    for (b.layer = 0; b.layer < config->n_layers && b.status == MN_OK; b.layer++) {
-        out->layers[b.layer].output_scale = 1;
-        family->bind_layer(&b, config, b.layer, &out->layers[b.layer]);
-    }
-    return b.status;
+    return bind_all(&b, config, out);
 }

@@ -48,7 +48,9 @@ typedef struct mn_layer {
 
     mn_projection q_a, q_b, kv_a; /* MLA: compression; without q_a, q makes the queries */
     mn_norm q_a_norm, kv_a_norm;
-    mn_tensor k_b, v_b; /* MLA: [n_heads][kv_rank][n_nope], [n_heads][v_dim][kv_rank] */
+    mn_projection indexer_q, indexer_k, indexer_w; /* of q_a's latent; of the layer's input */
+    mn_norm indexer_k_norm;                        /* a layer norm */
+    mn_tensor k_b, v_b;                            /* MLA: [n_heads][kv_rank][n_nope], [n_heads][v_dim][kv_rank] */
 
     const float *q_conv, *k_conv; /* [channels][n_conv_taps] */
     const float *infini_gate;     /* [n_heads] */
@@ -82,6 +84,8 @@ typedef struct mn_binder {
     int layer;       /* names get "blk.LAYER." before them; < 0 = as they are */
     mn_status status;
     mn_error *err;
+    void (*list)(void *arg, const mn_tensor *shape, bool needed); /* lists tensors instead of finding them, or NULL */
+    void *list_arg;
 } mn_binder;
 
 /* A matrix [n_out, n_in] with its optional bias ("NAME.weight", "NAME.bias"). */
@@ -114,6 +118,10 @@ void mn_bind_fused_attention(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_swiglu(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l);
 
+/* Names and shapes of all tensors that a model of this configuration has or may have (`needed` false), without any
+ * being there; scratch memory from the arena. */
+mn_status mn_weights_list(const mn_gguf *gguf, mn_config *config, mn_arena *arena,
+                          void (*list)(void *arg, const mn_tensor *shape, bool needed), void *arg, mn_error *err);
 /* Binds everything. config->rope gets its factor arrays. Arena owns the copies; tensors point into the mapping. */
 mn_status mn_weights_bind(const mn_gguf *gguf, mn_config *config, mn_arena *arena, mn_weights *out, mn_error *err);
 

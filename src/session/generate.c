@@ -59,6 +59,7 @@ void mn_generation_begin(mn_generation *g, mn_session *session, mn_sampler *samp
                          .text = text,
                          .arg = arg,
                          .held = MN_STRBUF_INIT,
+                         .channels = mn_channels_of(mn_session_tokenizer(session)),
                          .result = {.finish = MN_FINISH_LENGTH, .last = -1}};
 }
 
@@ -85,7 +86,8 @@ static bool ends(mn_generation *g) {
     r->finish = MN_FINISH_END;
     if (mn_tokenizer_is_end(tokenizer, r->last)) return true;
     const char *piece = mn_token_piece(tokenizer, r->last, g->params.special, &bytes);
-    mn_strbuf_put(&g->held, piece, bytes);
+    if (mn_channels_take(&g->channels, r->last, piece, bytes) || g->params.special)
+        mn_strbuf_put(&g->held, piece, bytes);
     r->finish = MN_FINISH_STOP;
     if (cut_at_stop(g)) return true;
     r->finish = MN_FINISH_CALLER;

@@ -6,6 +6,7 @@
 #include "base/strbuf.h"
 #include "sample/repetition.h"
 #include "sample/sampler.h"
+#include "session/channels.h"
 
 #include <mnemo/session.h>
 
@@ -16,7 +17,7 @@ typedef bool mn_text_fn(void *arg, const char *text, size_t bytes);
 typedef struct mn_generate_params {
     int64_t n_predict;        /* tokens at most; < 0 = until the end or the window is full */
     const char *const *stops; /* texts that end the answer, not handed out themselves; NULL-terminated, or NULL */
-    bool special;             /* hand out the spelling of control tokens */
+    bool special;             /* hand out the spelling of control tokens, and what channels hide */
     bool stop_circles;        /* end an answer that repeats one stretch over and over (sample/repetition.h) */
 } mn_generate_params;
 
@@ -45,6 +46,7 @@ typedef struct mn_generation {
     void *arg;
     mn_strbuf held; /* text drawn and not handed out yet: it may be the start of a stop text, or of a character */
     mn_repetition circle;
+    mn_channels channels;
     mn_generated result;
     bool ended, failed;
 } mn_generation;

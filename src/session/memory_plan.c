@@ -153,10 +153,10 @@ static bool add_summaries(const mn_attn_spec *r, const mn_config *c, const mn_kv
 static bool count_rows(const mn_engine *e, const mn_attn_spec *r, const mn_window *w, size_t *kv_bytes,
                        size_t *list_bytes) {
     const mn_config *c = &e->model.config;
-    mn_kv_shape rows = mn_sequence_kv_shape(c, r, w->k_type, w->v_type), keys = mn_sequence_plane_shape(&rows);
+    mn_kv_shape rows = mn_sequence_kv_shape(c, r, w->k_type, w->v_type), keys = mn_sequence_second_shape(c, r, &rows);
     size_t slab = mn_kv_slab_bytes(&rows), lists = mn_kv_list_bytes(&rows, w->n_ctx);
     bool fits = slab && lists;
-    if (fits && r->map.n_planes > 1)
+    if (fits && keys.n_layers > 0)
         fits = mn_add_size(slab, mn_kv_slab_bytes(&keys), &slab) &&
                mn_add_size(lists, mn_kv_list_bytes(&keys, w->n_ctx), &lists);
     *list_bytes = lists;

@@ -92,6 +92,9 @@ static mn_status check_eviction(const mn_session *s, mn_error *err) {
         alike &= p->kind == first->kind && p->args[0] == first->args[0] && p->args[1] == first->args[1];
     }
     if (!any) return MN_OK;
+    if (m->config.indexer.top_k)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "snapkv moves entries, and the indexers of %s models keep keys beside them.", m->config.arch);
     if (!alike || m->alibi_slopes)
         return mn_fail(err, MN_ERR_UNSUPPORTED,
                        "snapkv drops the same number of rows in every layer, and takes no layer with a window, another "

@@ -67,7 +67,7 @@ static uint64_t hash_reading(const mn_sequence *t, int n_layers, bool exact) {
 
 static snapshot_header make_header(const mn_session *s, mn_identity model) {
     const mn_kv_shape *shape = mn_kvcache_shape(s->sequence.cache);
-    const mn_kvcache *grouped = s->sequence.grouped;
+    const mn_kvcache *grouped = s->sequence.second;
     snapshot_header h = {
         .version = SNAPSHOT_VERSION,
         .has_logits = s->has_logits,
@@ -124,7 +124,7 @@ static mn_status put_all(hashed_writer *w, const mn_session *s, mn_identity mode
     }
     if (h.has_logits) put(w, s->logits, (size_t)h.n_vocab * sizeof *s->logits);
     MN_TRY(put_pages(w, s->sequence.cache, &h, err));
-    if (s->sequence.grouped) MN_TRY(put_pages(w, s->sequence.grouped, &h, err));
+    if (s->sequence.second) MN_TRY(put_pages(w, s->sequence.second, &h, err));
     uint64_t sum = XXH3_64bits_digest(w->hash);
     mn_writer_put(&w->writer, &sum, sizeof sum);
     return MN_OK;
@@ -315,7 +315,7 @@ static mn_status load(mn_session *s, const unsigned char *data, const snapshot_h
     if (h->state_bytes) MN_TRY(load_checkpoints(s, &r, h, path, err));
     take(&r, s->logits, h->has_logits ? (size_t)h->n_vocab * sizeof *s->logits : 0);
     MN_TRY(load_pages(t->cache, &r, h, err));
-    if (t->grouped) MN_TRY(load_pages(t->grouped, &r, h, err));
+    if (t->second) MN_TRY(load_pages(t->second, &r, h, err));
     t->n_tokens = h->n_tokens;
     s->has_logits = h->has_logits;
     return MN_OK;

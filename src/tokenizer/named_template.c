@@ -34,6 +34,14 @@ static const struct {
      "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n"
      "{% if loop.first and system %}{{ system | trim }}\n\n{% endif %}{{ m.content | trim }}<end_of_turn>\n"
      "{% endfor %}" ASK("<start_of_turn>model\n")},
+    {"gpt-oss", SPLIT_SYSTEM
+     "<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\nKnowledge cutoff: "
+     "2024-06\n\n"
+     "Reasoning: medium\n\n# Valid channels: analysis, commentary, final. Channel must be included for every message."
+     "<|end|>{% if system %}<|start|>developer<|message|># Instructions\n\n{{ system }}<|end|>{% endif %}"
+     "{% for m in messages %}{% if m.role == 'user' %}<|start|>user<|message|>{{ m.content }}<|end|>"
+     "{% else %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}<|end|>{% endif %}{% endfor %}" ASK(
+         "<|start|>assistant")},
     {"granite", EACH("<|start_of_role|>{{ m.role }}<|end_of_role|>{{ m.content }}<|end_of_text|>\n")
                     ASK("<|start_of_role|>assistant<|end_of_role|>")},
     {"llama2", SPLIT_SYSTEM
@@ -42,6 +50,8 @@ static const struct {
      "{% else %} {{ m.content | trim }} {{ eos_token }}{% endif %}{% endfor %}"},
     {"llama3", "{{ bos_token }}" EACH("<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}"
                                       "<|eot_id|>") ASK("<|start_header_id|>assistant<|end_header_id|>\n\n")},
+    {"llama4", "{{ bos_token }}" EACH("<|header_start|>{{ m.role }}<|header_end|>\n\n{{ m.content | trim }}<|eot|>")
+                   ASK("<|header_start|>assistant<|header_end|>\n\n")},
     {"mistral", SPLIT_SYSTEM "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] "
                              "{% if loop.first and system %}{{ system }}\n\n{% endif %}{{ m.content }}[/INST]"
                              "{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"},

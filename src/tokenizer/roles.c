@@ -6,10 +6,11 @@
 #include <string.h>
 
 /* The first N_TURN_ENDS end a turn, most telling first; the others end an answer all the same. */
-enum { N_TURN_ENDS = 7, N_END_MARKERS = 11 };
+enum { N_TURN_ENDS = 10, N_END_MARKERS = 15 };
 static const char *const end_markers[N_END_MARKERS] = {
-    "<|eot_id|>", "<|im_end|>",  "<|end|>",       "<end_of_turn>", "<|endoftext|>", "<EOT>", "<｜end▁of▁sentence｜>",
-    "<|eom_id|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>",
+    "<|eot_id|>", "<|return|>",    "<|eot|>",       "<turn|>",       "<|im_end|>",
+    "<|end|>",    "<end_of_turn>", "<|endoftext|>", "<EOT>",         "<｜end▁of▁sentence｜>",
+    "<|eom_id|>", "<|call|>",      "<|fim_pad|>",   "<|repo_name|>", "<|file_sep|>",
 };
 
 static int end_marker(const char *spelling, size_t bytes) {
@@ -26,6 +27,24 @@ static void add_end(mn_roles *roles, int32_t id) {
     if (id >= 0 && roles->n_ends < MN_MAX_ENDS) roles->ends[roles->n_ends++] = id;
 }
 
+static int32_t find_control(const mn_vocab *v, const char *spelling) {
+    for (int32_t id = 0; id < v->n_tokens; id++) {
+        size_t bytes;
+        const char *piece = mn_vocab_piece(v, id, &bytes);
+        if (v->types[id] == MN_TOKEN_CONTROL && bytes == strlen(spelling) && !memcmp(piece, spelling, bytes)) return id;
+    }
+    return -1;
+}
+
+/* Where answers are messages in channels (session/channels.h), the end of a message is not that of the answer. */
+static void drop_message_end(const mn_vocab *v, mn_roles *roles) {
+    int32_t end = find_control(v, "<|end|>");
+    if (end < 0 || end == roles->tokens.eos || find_control(v, "<|channel|>") < 0 || find_control(v, "<|return|>") < 0)
+        return;
+    for (int i = 0; i < roles->n_ends; i++)
+        if (roles->ends[i] == end) roles->ends[i] = roles->ends[--roles->n_ends];
+}
+
 /* Every token spelled like an end marker ends an answer; of several spelled alike the last one is the end of turn. */
 static void find_ends(const mn_vocab *v, mn_roles *roles) {
     int32_t ids[N_END_MARKERS];
@@ -40,6 +59,7 @@ static void find_ends(const mn_vocab *v, mn_roles *roles) {
     }
     for (int i = 0; i < N_TURN_ENDS; i++)
         if (roles->tokens.eot < 0) roles->tokens.eot = ids[i];
+    drop_message_end(v, roles);
 }
 
 enum { NONE = -1, OUTSIDE = -2 }; /* an id that is not stated, or not in the vocabulary */

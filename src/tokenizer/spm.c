@@ -7,6 +7,7 @@
 #include "tokenizer/kinds.h"
 #include "tokenizer/utf8.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,7 +60,7 @@ static bool find(const void *rules, const mn_vocab *vocab, const char *word, con
                  const mn_symbol *right, int32_t *id, uint32_t *rank) {
     (void)rules;
     *id = mn_vocab_find(vocab, word + left->begin, (size_t)left->bytes + right->bytes);
-    if (*id < 0) return false;
+    if (*id < 0 || vocab->scores[*id] == -INFINITY) return false; /* no merge makes it */
     *rank = rank_of(vocab->scores[*id]);
     return true;
 }

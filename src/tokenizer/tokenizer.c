@@ -37,7 +37,10 @@ static mn_status load(const mn_gguf *gguf, mn_tokenizer *t, mn_error *err) {
     MN_TRY(mn_spellings_create(&t->vocab, always, &t->always, err));
     MN_TRY(mn_spellings_create(&t->vocab, always | 1u << MN_TOKEN_CONTROL | 1u << MN_TOKEN_UNKNOWN, &t->special, err));
     MN_TRY(mn_strip_load(gguf, &t->vocab, &t->strips, err));
-    t->add_space_prefix = t->vocab.kind == MN_VOCAB_SPM;
+    mn_gguf_string model = {"", 0};
+    MN_TRY(mn_gguf_get_string(gguf, "tokenizer.ggml.model", &model, &found, err));
+    t->add_space_prefix =
+        t->vocab.kind == MN_VOCAB_SPM && !(found && model.bytes == 6 && !memcmp(model.data, "gemma4", 6));
     return mn_gguf_get_bool(gguf, "tokenizer.ggml.add_space_prefix", &t->add_space_prefix, &found, err);
 }
 

@@ -19,21 +19,21 @@ static mn_status no_memory(mn_error *err) {
 }
 
 static mn_status read_kind(const mn_gguf *gguf, mn_vocab_kind *kind, mn_error *err) {
-    static const char *const names[] = {"llama", "gpt2", "bert"};
+    static const char *const names[] = {"llama", "gpt2", "bert", "gemma4"};
     mn_gguf_string model;
     bool found = false;
     MN_TRY(mn_gguf_get_string(gguf, "tokenizer.ggml.model", &model, &found, err));
     if (!found)
         return mn_fail(err, MN_ERR_FORMAT, "The file holds no tokenizer: the key tokenizer.ggml.model is missing.");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (model.bytes == strlen(names[i]) && !memcmp(model.data, names[i], model.bytes)) {
-            *kind = (mn_vocab_kind)i;
+            *kind = i == 3 ? MN_VOCAB_SPM : (mn_vocab_kind)i; /* Gemma 4's is SentencePiece, told by its merges */
             return MN_OK;
         }
     }
     return mn_fail(err, MN_ERR_UNSUPPORTED,
-                   "tokenizer.ggml.model is \"%.*s\"; this version reads llama (SentencePiece BPE), gpt2 (byte-level "
-                   "BPE) and bert (WordPiece).",
+                   "tokenizer.ggml.model is \"%.*s\"; this version reads llama and gemma4 (SentencePiece BPE), gpt2 "
+                   "(byte-level BPE) and bert (WordPiece).",
                    SHOWN(model));
 }
 
@@ -41,9 +41,39 @@ static mn_status wrong_count(const char *key, size_t n, int32_t n_tokens, mn_err
     return mn_fail(err, MN_ERR_FORMAT, "%s has %zu items, but tokenizer.ggml.tokens has %d.", key, n, n_tokens);
 }
 
+/* The scores that a list of merges stands for: a token's is that of the first merge that makes it, the earlier the
+ * higher; -infinity where none does. *found: the file is one of those. */
+static mn_status scores_of_merges(const mn_gguf *gguf, mn_vocab *v, bool *found, mn_error *err) {
+    mn_gguf_string model, *merges = NULL;
+    size_t n = 0;
+    MN_TRY(mn_gguf_get_string(gguf, "tokenizer.ggml.model", &model, found, err));
+    *found = *found && model.bytes == 6 && !memcmp(model.data, "gemma4", 6);
+    if (!*found) return MN_OK;
+    MN_TRY(mn_gguf_get_strings(gguf, "tokenizer.ggml.merges", &merges, &n, found, err));
+    if (!*found) return mn_fail(err, MN_ERR_FORMAT, "The key tokenizer.ggml.merges is missing.");
+    v->scores = malloc((size_t)v->n_tokens * sizeof *v->scores);
+    for (int32_t i = 0; v->scores && i < v->n_tokens; i++) v->scores[i] = -INFINITY;
+    for (size_t i = 0; v->scores && i < n; i++) {
+        char text[2 * MN_MAX_TOKEN_BYTES], piece[2 * MN_MAX_TOKEN_BYTES];
+        mn_gguf_string s = merges[i];
+        const char *space = s.bytes > 2 && s.bytes <= sizeof text ? memchr(s.data + 1, ' ', s.bytes - 2) : NULL;
+        if (!space) continue;
+        size_t left = (size_t)(space - s.data);
+        memcpy(text, s.data, left);
+        memcpy(text + left, space + 1, s.bytes - left - 1);
+        int32_t id = mn_vocab_find(v, piece, mn_spelling_unescape(text, s.bytes - 1, piece));
+        if (id >= 0 && v->scores[id] == -INFINITY) v->scores[id] = -(float)i;
+    }
+    free(merges);
+    return v->scores ? MN_OK : no_memory(err);
+}
+
 /* Scores order the merges of SPM. The other kinds do not have them. */
 static mn_status read_scores(const mn_gguf *gguf, mn_vocab *v, mn_error *err) {
+    bool told_by_merges;
     if (v->kind != MN_VOCAB_SPM) return MN_OK;
+    MN_TRY(scores_of_merges(gguf, v, &told_by_merges, err));
+    if (told_by_merges) return MN_OK;
     size_t n = 0;
     bool found = false;
     MN_TRY(mn_gguf_get_f32s(gguf, "tokenizer.ggml.scores", &v->scores, &n, &found, err));
@@ -173,9 +203,9 @@ static void find_bytes(mn_vocab *v) {
 static mn_status fill(const mn_gguf *gguf, const mn_gguf_string *tokens, mn_vocab *v, mn_error *err) {
     MN_TRY(read_types(gguf, tokens, v, err));
     MN_TRY(mn_roles_guard(gguf, v, tokens, err));
-    MN_TRY(read_scores(gguf, v, err));
     MN_TRY(put_pieces(tokens, v, err));
     MN_TRY(index_tokens(v, err));
+    MN_TRY(read_scores(gguf, v, err));
     find_bytes(v);
     return MN_OK;
 }

@@ -185,11 +185,18 @@ static mn_status attend(const mn_step *s, int layer, int range, mn_rows out, mn_
                           err);
 }
 
-static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
+static mn_status choose(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
+                        mn_rows turn, mn_error *err) {
+    (void)s, (void)layer, (void)chosen, (void)q, (void)k, (void)weights, (void)turn;
+    return refuse("the choice of an indexer", err);
+}
+
+static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                               mn_error *err) {
     mn_tape *t = mn_tape_of(s);
     mn_step in = mn_tape_inner(s);
     MN_TRY(mn_tape_take(s, q.n_rows, q.n_heads, 1, &lse, err));
-    MN_TRY(in.backend->attend_latent(&in, layer, out, lse, q, err));
+    MN_TRY(in.backend->attend_latent(&in, layer, out, lse, q, chosen, err));
     return mn_tape_record(
         t,
         (mn_tape_entry){
@@ -291,6 +298,7 @@ static mn_backend recorder(mn_tape *t) {
                         .convolve = convolve,
                         .attend = attend,
                         .attend_latent = attend_latent,
+                        .choose = choose,
                         .merge = merge,
                         .mix_recurrent = mn_tape_mix_recurrent,
                         .activate = activate,

@@ -42,6 +42,22 @@ grep -q '^output.weight  q8_0 \[8, 64\]' "$temp/m.txt"
 "$mnemo" init "${small[@]}" --experts 4 -o "$temp/m.gguf" 2> /dev/null
 "$mnemo" info "$temp/m.gguf" --tensors | grep -q '^blk.0.ffn_down_exps.weight  f32 \[4, 64, 96\]'
 
+# Every architecture: what is made runs, in another type too, and nothing in it is left over.
+archs="llama mnemo qwen2 qwen3 qwen2moe qwen3moe gemma2 gemma3 gemma4 phi3 gpt-oss glm4 glm4moe mistral3 smollm3
+olmo2 exaone4 cohere2 llama4 granite granitemoe minimax-m2 mimo2 step35 starcoder2 gpt2 bloom mpt deepseek2
+deepseek32 glm-dsa"
+for arch in $archs; do
+    "$mnemo" init --arch "$arch" --layers 6 --embd 64 --heads 4 --kv-heads 2 --ff 64 --vocab-from "$corpus/vocab" \
+        -o "$temp/f.gguf" 2> /dev/null
+    "$mnemo" convert "$temp/f.gguf" "$temp/f8.gguf" --type q8_0 2> /dev/null
+    for model in "$temp/f.gguf" "$temp/f8.gguf"; do
+        echo 1 2 3 4 5 | "$mnemo" logits -m "$model" --tokens - -o "$temp/logits" 2> "$temp/notes" ||
+            fail "$arch: $(cat "$temp/notes")"
+        ! grep -q 'nothing here reads\|have no use here' "$temp/notes" || fail "$arch: $(cat "$temp/notes")"
+    done
+done
+rm "$temp/f.gguf" "$temp/f8.gguf" "$temp/logits" "$temp/notes"
+
 usage='usage: mnemo init --layers N --embd N --heads N --ff N --vocab-from MODEL -o OUT [options]
 try: mnemo init --help'
 expect 2 "mnemo init: needs the shape: --layers, --embd, --heads and --ff.
@@ -52,7 +68,7 @@ expect 2 "mnemo init: there is no type \"q9\"; can be written: f32 f16 q4_0 q4_1
 $usage" "$mnemo" init "${small[@]}" --type q9 -o "$temp/x.gguf"
 expect 2 "mnemo init: --layers does not take \"0\" (wanted: 1 to 10000).
 $usage" "$mnemo" init --layers 0 -o "$temp/x.gguf"
-expect 2 'mnemo init: no random model of architecture "foo" is made; known: llama mnemo qwen2 qwen3.' \
+expect 2 "mnemo init: no random model of architecture \"foo\" is made; known: $(echo $archs)." \
     "$mnemo" init "${small[@]}" --arch foo -o "$temp/x.gguf"
 expect 2 'mnemo init: 4 heads cannot share 3 key-value heads evenly.' \
     "$mnemo" init "${small[@]}" --kv-heads 3 -o "$temp/x.gguf"

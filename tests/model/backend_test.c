@@ -183,9 +183,16 @@ static mn_status attend(const mn_step *s, int layer, int range, mn_rows out, mn_
     return leave(s, mock.cpu.attend(&in, layer, range, real(out), real(lse), real(q), err), out);
 }
 
-static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
+static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                               mn_error *err) {
     mn_step in = enter(s);
-    return leave(s, mock.cpu.attend_latent(&in, layer, real(out), real(lse), real(q), err), out);
+    return leave(s, mock.cpu.attend_latent(&in, layer, real(out), real(lse), real(q), real(chosen), err), out);
+}
+
+static mn_status choose(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
+                        mn_rows turn, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.choose(&in, layer, real(chosen), real(q), real(k), real(weights), real(turn), err), none);
 }
 
 static mn_status merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
@@ -254,6 +261,7 @@ static const mn_backend mock_backend = {
     .convolve = convolve,
     .attend = attend,
     .attend_latent = attend_latent,
+    .choose = choose,
     .merge = merge,
     .mix_recurrent = mix_recurrent,
     .activate = activate,
@@ -292,7 +300,7 @@ static void start_mock(const mn_engine *engine, mn_session *const *sessions) {
     for (int i = 0; i < N_SEQUENCES; i++) {
         const mn_sequence *t = &sessions[i]->sequence;
         guard_cache(t->cache);
-        guard_cache(t->grouped);
+        guard_cache(t->second);
         guard(t->state, t->state_bytes, PROT_READ | PROT_WRITE);
     }
     set_access(false);
@@ -317,6 +325,7 @@ static const way ways[] = {{.model = "golden/tiny-llama-yarn.gguf"},
                            {.model = "golden/tiny-gemma3.gguf", .attn_layers = "1=linear"},
                            {.model = "golden/tiny-deepseek3.gguf"},
                            {.model = "golden/tiny-gemma4.gguf"},
+                           {.model = "golden/tiny-glm-dsa.gguf"},
                            {.model = "golden/tiny-gpt-oss.gguf"},
                            {.model = "golden/tiny-step35.gguf"},
                            {.model = "golden/tiny-gpt2.gguf"},
@@ -543,8 +552,8 @@ static mn_status repeat(const mn_step *s, int layer, mn_rows out, mn_rows q, boo
     MN_TRY(repeating.take(s, out.n_rows, out.n_heads, 1, &lse, err));
     MN_TRY(repeating.take(s, out.n_rows, out.n_heads, 1, &lse_again, err));
     if (latent) {
-        MN_TRY(repeating.attend_latent(s, layer, plain, none, q, err));
-        MN_TRY(repeating.attend_latent(s, layer, out, lse, q, err));
+        MN_TRY(repeating.attend_latent(s, layer, plain, none, q, none, err));
+        MN_TRY(repeating.attend_latent(s, layer, out, lse, q, none, err));
     } else {
         MN_TRY(repeating.attend(s, layer, 0, plain, none, q, err));
         MN_TRY(repeating.attend(s, layer, 0, out, lse, q, err));
@@ -565,8 +574,9 @@ static mn_status attend_twice(const mn_step *s, int layer, int range, mn_rows ou
     return repeat(s, layer, out, q, false, err);
 }
 
-static mn_status attend_latent_twice(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
-    (void)lse;
+static mn_status attend_latent_twice(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                                     mn_error *err) {
+    (void)lse, (void)chosen;
     return repeat(s, layer, out, q, true, err);
 }
 

@@ -75,8 +75,28 @@ static const char *const suffixes[] = {"block_count",
                                        "rope.scaling.yarn_beta_fast",
                                        "rope.scaling.yarn_beta_slow",
                                        "rope.scaling.yarn_log_multiplier",
+                                       "attention.key_length_swa",
+                                       "attention.value_length_swa",
+                                       "rope.dimension_count_swa",
+                                       "attention.shared_kv_layers",
+                                       "embedding_length_per_layer_input",
+                                       "attention.temperature_scale",
+                                       "attention.value_scale",
+                                       "embedding_scale",
+                                       "residual_scale",
+                                       "logit_scale",
+                                       "interleave_moe_layer_step",
+                                       "expert_shared_feed_forward_length",
+                                       "expert_gating_func",
+                                       "nextn_predict_layers",
+                                       "swiglu_clamp_exp",
+                                       "swiglu_clamp_shexp",
+                                       "attention.indexer.head_count",
+                                       "attention.indexer.key_length",
+                                       "attention.indexer.top_k",
+                                       "attention.indexer.types",
                                        "infini.segment"};
-enum { N_SUFFIXES = sizeof suffixes / sizeof *suffixes };
+enum { N_SUFFIXES = sizeof suffixes / sizeof *suffixes, N_OF_LLAMA = 42 /* that llama may read */ };
 
 static const uint64_t integers[] = {0, INT32_MAX, (uint64_t)INT64_MAX, UINT64_MAX};
 static const int64_t negatives[] = {-1, INT64_MIN};
@@ -115,20 +135,24 @@ static void try_edit(const char *arch, gguf_edit edit) {
     if (!strcmp(arch, "llama")) try_file(); /* the one whose tensors are there */
 }
 
+/* All values of llama, whose files are run too; of the others, which share most of what reads keys, every third,
+ * another one for each key and family. */
 static void every_number_of_every_family(void **state) {
     (void)state;
-    for (const mn_family *const *f = mn_family_list(); *f; f++)
-        for (int i = 0; i < N_SUFFIXES; i++) {
+    int turn = 0;
+    for (const mn_family *const *f = mn_family_list(); *f; f++, turn++)
+        for (int i = 0; i < N_SUFFIXES; i++, turn++) {
             char key[128];
             snprintf(key, sizeof key, "%s.%s", (*f)->arch, suffixes[i]);
+            int step = strcmp((*f)->arch, "llama") || i >= N_OF_LLAMA ? 3 : 1, n = 0;
             for (size_t v = 0; v < sizeof integers / sizeof *integers; v++)
-                try_edit((*f)->arch, (gguf_edit){key, MN_GGUF_U64, &integers[v], 0});
+                if ((turn + n++) % step == 0) try_edit((*f)->arch, (gguf_edit){key, MN_GGUF_U64, &integers[v], 0});
             for (size_t v = 0; v < sizeof negatives / sizeof *negatives; v++)
-                try_edit((*f)->arch, (gguf_edit){key, MN_GGUF_I64, &negatives[v], 0});
+                if ((turn + n++) % step == 0) try_edit((*f)->arch, (gguf_edit){key, MN_GGUF_I64, &negatives[v], 0});
             for (size_t v = 0; v < sizeof floats / sizeof *floats; v++)
-                try_edit((*f)->arch, (gguf_edit){key, MN_GGUF_F32, &floats[v], 0});
-            try_edit((*f)->arch, EDIT_I32S(key, 1, INT32_MAX, INT32_MIN));
-            try_edit((*f)->arch, EDIT_TEXT(key, "\x1b[2J"));
+                if ((turn + n++) % step == 0) try_edit((*f)->arch, (gguf_edit){key, MN_GGUF_F32, &floats[v], 0});
+            if ((turn + n++) % step == 0) try_edit((*f)->arch, EDIT_I32S(key, 1, INT32_MAX, INT32_MIN));
+            if ((turn + n++) % step == 0) try_edit((*f)->arch, EDIT_TEXT(key, "\x1b[2J"));
         }
 }
 

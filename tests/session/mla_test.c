@@ -147,7 +147,7 @@ static size_t scratch_of(const mn_session *s, mn_pool *pool, mn_sequence t, int6
     assert_ok(cpu.take(&step, n_rows, c->n_heads, c->head_dim_k, &q, &err), err);
     assert_ok(cpu.take(&step, n_rows, c->n_heads, c->head_dim_v, &out, &err), err);
     if (!mn_pool_is_dry(pool)) memset(mn_cpu_data(q), 0, (size_t)(n_rows * q.row_stride) * sizeof(float));
-    assert_ok(cpu.attend_latent(&step, 0, out, (mn_rows){0}, q, &err), err);
+    assert_ok(cpu.attend_latent(&step, 0, out, (mn_rows){0}, q, (mn_rows){0}, &err), err);
     size_t bytes = arena.most_bytes;
     mn_arena_release(&arena);
     return bytes;

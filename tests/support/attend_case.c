@@ -111,6 +111,7 @@ static bool sees(const mn_attend *a, int head, int64_t token, int64_t key) {
                 (a->segment == 0 || key / a->segment == token / a->segment);
     bool in_range =
         !a->key_begin || (key >= a->key_begin[token - a->first_token] && key < a->key_end[token - a->first_token]);
+    if (a->chosen && !(a->chosen[(token - a->first_token) * a->chosen_words + key / 64] >> key % 64 & 1)) return false;
     return in_range && key <= token && key < kv->n_tokens && (near || key < a->n_sinks) &&
            listed(a, head, token, key) && kv->k_pages[key / MN_PAGE_TOKENS] && kv->v_pages[key / MN_PAGE_TOKENS];
 }

@@ -44,6 +44,13 @@ static const struct {
     {"deepseek2", "<s>Be brief.\n\nUser: Hello\n\nAssistant: Hi!</s>User: Bye\n\nAssistant:"},
     {"gemma", "<s><start_of_turn>user\nBe brief.\n\nHello<end_of_turn>\n<start_of_turn>model\nHi!<end_of_turn>\n"
               "<start_of_turn>user\nBye<end_of_turn>\n<start_of_turn>model\n"},
+    {"gpt-oss",
+     "<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\nKnowledge cutoff: "
+     "2024-06\n\nReasoning: medium\n\n# Valid channels: analysis, commentary, final. Channel must be included for "
+     "every "
+     "message.<|end|><|start|>developer<|message|># Instructions\n\nBe "
+     "brief.<|end|><|start|>user<|message|>Hello<|end|>"
+     "<|start|>assistant<|channel|>final<|message|>Hi!<|end|><|start|>user<|message|>Bye<|end|><|start|>assistant"},
     {"granite",
      "<|start_of_role|>system<|end_of_role|>Be brief.<|end_of_text|>\n<|start_of_role|>user<|end_of_role|>"
      "Hello<|end_of_text|>\n<|start_of_role|>assistant<|end_of_role|>Hi!<|end_of_text|>\n<|start_of_role|>user"
@@ -53,6 +60,10 @@ static const struct {
      "<s><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|><|start_header_id|>user<|end_header_"
      "id|>\n\nHello<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHi!<|eot_id|><|start_header_id|>"
      "user<|end_header_id|>\n\nBye<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
+    {"llama4",
+     "<s><|header_start|>system<|header_end|>\n\nBe brief.<|eot|><|header_start|>user<|header_end|>\n\nHello<|eot|>"
+     "<|header_start|>assistant<|header_end|>\n\nHi!<|eot|><|header_start|>user<|header_end|>\n\nBye<|eot|>"
+     "<|header_start|>assistant<|header_end|>\n\n"},
     {"mistral", "<s>[INST] Be brief.\n\nHello[/INST] Hi!</s>[INST] Bye[/INST]"},
     {"openchat", "<s>Be brief.<|end_of_turn|>GPT4 Correct User: Hello<|end_of_turn|>GPT4 Correct Assistant: Hi!"
                  "<|end_of_turn|>GPT4 Correct User: Bye<|end_of_turn|>GPT4 Correct Assistant:"},

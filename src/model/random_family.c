@@ -1,0 +1,156 @@
+#include "model/random_family.h"
+
+#include "base/checked.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define QKV_BIASES "attn_q.bias attn_k.bias attn_v.bias"
+
+static const mn_random_family families[] = {
+    {"qwen2moe", "expert_shared_feed_forward_length=ff", QKV_BIASES " ffn_gate_inp_shexp.weight", .routed = true},
+    {"qwen3moe", "", "", .routed = true},
+    {"gemma2", "attention.sliding_window=4096", "", .routed = false},
+    {"gemma3", "attention.sliding_window=1024", "attn_q_norm.weight attn_k_norm.weight", .routed = false},
+    {"gemma4", "attention.sliding_window=512 attention.sliding_window_pattern=:6",
+     "attn_v.weight layer_output_scale.weight", .routed = false},
+    {"phi3", "", "", .routed = false},
+    {"gpt-oss", "attention.sliding_window=128",
+     QKV_BIASES " attn_output.bias ffn_gate_inp.bias ffn_gate_exps.bias ffn_up_exps.bias ffn_down_exps.bias",
+     .routed = true},
+    {"glm4", "rope.dimension_count=head/2", QKV_BIASES, .routed = false},
+    {"glm4moe",
+     "rope.dimension_count=head/2 leading_dense_block_count=1 expert_shared_count=1 expert_gating_func=2 "
+     "expert_weights_norm=true expert_weights_scale=1f",
+     QKV_BIASES " exp_probs_b.bias", .routed = true},
+    {"mistral3", "attention.temperature_scale=0.1f", "", .routed = false},
+    {"smollm3", "", "", .routed = false},
+    {"olmo2", "", "", .routed = false},
+    {"exaone4", "", "", .routed = false},
+    {"cohere2", "attention.sliding_window=4096 logit_scale=0.0625f", "", .layer_norm = true},
+    {"llama4", "interleave_moe_layer_step=1", "", .routed = true},
+    {"granite", "embedding_scale=12f residual_scale=0.22f logit_scale=8f", "", .routed = false},
+    {"granitemoe", "embedding_scale=12f residual_scale=0.22f logit_scale=6f", "", .routed = true},
+    {"minimax-m2", "rope.dimension_count=head/2 expert_gating_func=2", "exp_probs_b.bias", .routed = true},
+    {"mimo2",
+     "attention.sliding_window=128 attention.sliding_window_pattern=:4 rope.freq_base_swa=10000f "
+     "rope.dimension_count=head/2 expert_gating_func=2",
+     "attn_sinks.weight exp_probs_b.bias", .routed = true},
+    {"step35",
+     "attention.sliding_window=512 attention.sliding_window_pattern=:4 rope.freq_base_swa=10000f expert_gating_func=2 "
+     "expert_weights_norm=true expert_shared_feed_forward_length=ff",
+     "attn_gate.weight exp_probs_b.bias", .routed = true},
+    {"starcoder2", "", "*.bias", .layer_norm = true},
+    {"gpt2", "", "*.bias position_embd.weight", .layer_norm = true},
+    {"bloom", "", "*.bias token_embd_norm.weight", .layer_norm = true},
+    {"mpt", "", "", .layer_norm = true},
+    {"deepseek2", "leading_dense_block_count=1 expert_shared_count=1 expert_weights_norm=true expert_gating_func=2",
+     "exp_probs_b.bias", .routed = true, .latent = true},
+    {"deepseek32",
+     "leading_dense_block_count=1 expert_shared_count=1 expert_weights_norm=true expert_gating_func=2 "
+     "attention.indexer.head_count=heads attention.indexer.key_length=64 attention.indexer.top_k=2048",
+     "exp_probs_b.bias indexer.k_norm.bias", .routed = true, .latent = true},
+    {"glm-dsa",
+     "leading_dense_block_count=1 expert_shared_count=1 expert_weights_norm=true expert_gating_func=2 "
+     "attention.indexer.head_count=heads attention.indexer.key_length=64 attention.indexer.top_k=2048",
+     "exp_probs_b.bias indexer.k_norm.bias", .routed = true, .latent = true},
+};
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+const mn_random_family *mn_random_family_find(const char *arch) {
+    for (int i = 0; i < N_FAMILIES; i++)
+        if (!strcmp(families[i].arch, arch)) return &families[i];
+    return NULL;
+}
+
+const char *mn_random_archs(void) {
+    return "llama mnemo qwen2 qwen3 qwen2moe qwen3moe gemma2 gemma3 gemma4 phi3 gpt-oss glm4 glm4moe mistral3 smollm3 "
+           "olmo2 exaone4 cohere2 llama4 granite granitemoe minimax-m2 mimo2 step35 starcoder2 gpt2 bloom mpt "
+           "deepseek2 "
+           "deepseek32 glm-dsa";
+}
+
+/* Every window's list: windowed but for the last of each `period` layers. */
+static void put_periods(mn_gguf_writer *writer, const char *key, int period, int64_t n_layers) {
+    uint8_t items[MN_RANDOM_MAX_LAYERS];
+    for (int64_t i = 0; i < n_layers; i++) items[i] = i % period < period - 1;
+    mn_gguf_put_kv(writer, &(mn_gguf_kv){.key = {key, strlen(key)},
+                                         .type = MN_GGUF_ARRAY,
+                                         .item_type = MN_GGUF_BOOL,
+                                         .n_items = (uint64_t)n_layers,
+                                         .data = items,
+                                         .bytes = (size_t)n_layers,
+                                         .length_bytes = sizeof(uint64_t)});
+}
+
+static void put_key(const mn_random_model *m, mn_gguf_writer *writer, const char *suffix, const char *value) {
+    char key[128], *end;
+    snprintf(key, sizeof key, "%s.%s", m->arch, suffix);
+    double number = strtod(value, &end);
+    if (!strcmp(value, "true"))
+        mn_gguf_put_bool(writer, key, true);
+    else if (!strcmp(value, "ff"))
+        mn_gguf_put_u32(writer, key, (uint32_t)m->n_ff);
+    else if (!strcmp(value, "heads"))
+        mn_gguf_put_u32(writer, key, (uint32_t)m->n_heads);
+    else if (!strcmp(value, "head/2"))
+        mn_gguf_put_u32(writer, key, (uint32_t)(m->head_dim / 4 * 2));
+    else if (value[0] == ':')
+        put_periods(writer, key, atoi(value + 1), m->n_layers);
+    else if (*end == 'f')
+        mn_gguf_put_f32(writer, key, (float)number);
+    else
+        mn_gguf_put_u32(writer, key, (uint32_t)number);
+}
+
+/* Half of a head is rotated; ranks are an eighth and a quarter of the width. */
+static void put_latent(const mn_random_model *m, mn_gguf_writer *writer) {
+    uint32_t n_rot = (uint32_t)(m->head_dim / 4 * 2), rank = (uint32_t)MN_MAX(m->n_embd / 8, 16);
+    const struct {
+        const char *suffix;
+        uint32_t value;
+    } keys[] = {{"attention.head_count_kv", 1},
+                {"attention.key_length", rank + n_rot},
+                {"attention.value_length", rank},
+                {"attention.key_length_mla", (uint32_t)m->head_dim},
+                {"attention.value_length_mla", (uint32_t)m->head_dim},
+                {"attention.kv_lora_rank", rank},
+                {"attention.q_lora_rank", 2 * rank},
+                {"rope.dimension_count", n_rot}};
+    char key[96];
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        snprintf(key, sizeof key, "%s.%s", m->arch, keys[i].suffix);
+        mn_gguf_put_u32(writer, key, keys[i].value);
+    }
+}
+
+void mn_random_family_put(const mn_random_family *family, const mn_random_model *m, mn_gguf_writer *writer) {
+    char pair[128];
+    if (family->latent) put_latent(m, writer);
+    for (const char *at = family->keys; *at; at += strspn(at, " ")) {
+        size_t bytes = strcspn(at, " ");
+        snprintf(pair, sizeof pair, "%.*s", (int)bytes, at);
+        char *value = strchr(pair, '=');
+        *value++ = 0;
+        put_key(m, writer, pair, value);
+        at += bytes;
+    }
+    if (!family->routed) return;
+    put_key(m, writer, "expert_feed_forward_length", "ff");
+}
+
+bool mn_random_family_wants(const mn_random_family *family, const char *tensor) {
+    size_t length = strlen(tensor);
+    bool in_layer = !strncmp(tensor, "blk.", 4) || strstr(tensor, "norm"); /* where * counts */
+    for (const char *at = family->tensors; *at; at += strspn(at, " ")) {
+        size_t bytes = strcspn(at, " "), skip = *at == '*';
+        if (skip && !in_layer) {
+            at += bytes;
+            continue;
+        }
+        if (length >= bytes - skip && !memcmp(tensor + length - (bytes - skip), at + skip, bytes - skip)) return true;
+        at += bytes;
+    }
+    return false;
+}
