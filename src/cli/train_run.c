@@ -34,7 +34,7 @@ static void print_plan(const mn_trainer *t, const mn_train_config *c) {
             (long long)(c->batch * c->accumulate));
     fprintf(stderr, "memory: %s weights and gradients, %s moments, %s activations%s, %s in all\n",
             mn_human_bytes(weights, p->weights_bytes), mn_human_bytes(moments, p->optimiser_bytes),
-            mn_human_bytes(activations, 2 * p->activation_bytes),
+            mn_human_bytes(activations, (size_t)p->n_tapes * 2 * p->activation_bytes),
             p->recomputes ? " (made again in the backward pass)" : "", mn_human_bytes(total, p->total_bytes));
     if (p->detach_segments)
         fprintf(stderr, "gradients pass %lld segments of the compressive memory, then they are cut\n",

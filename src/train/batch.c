@@ -4,6 +4,7 @@
 #include "base/human.h"
 #include "base/ram.h"
 #include "model/forward.h"
+#include "train/lanes.h"
 #include "train/memory_training.h"
 
 #include <stdlib.h>
@@ -388,36 +389,43 @@ mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters 
                              const mn_compute *compute, mn_train_plan *out, mn_error *err) {
     mn_compute dry = *compute;
     mn_arena scratch = MN_ARENA_INIT;
+    mn_train_config side = *config; /* what one tape takes at once */
+    size_t gradient_bytes = p->map.bytes + adapters->map.bytes;
+    int n_lanes = mn_lanes_count(config, &p->model, gradient_bytes), n_threads = mn_pool_threads(compute->pool);
+    if (n_lanes > 1) side.batch = 1;
     *out = (mn_train_plan){.n_trained = p->n_trained + adapters->n_trained,
-                           .flops_per_token = flops_per_token(p, config->window)};
+                           .flops_per_token = flops_per_token(p, config->window),
+                           .n_lanes = n_lanes,
+                           .n_tapes = n_lanes > 1 ? MN_MIN(n_lanes, n_threads) : 1};
     const mn_gguf *g = p->model.gguf;
     for (int64_t i = 0; i < mn_gguf_n_tensors(g); i++) {
         const mn_tensor *x = mn_gguf_tensor_at(g, i);
         out->n_params += x->ne[0] * x->ne[1] * x->ne[2] * x->ne[3];
     }
     size_t free_bytes = mn_ram_free(), least = SIZE_MAX;
-    if (!mn_mul_size((size_t)(config->batch * config->window), (size_t)p->model.config.n_embd * 2 * sizeof(float),
+    if (!mn_mul_size((size_t)(side.batch * config->window), (size_t)p->model.config.n_embd * 2 * sizeof(float),
                      &least) ||
         !mn_mul_size(least, (size_t)p->model.config.n_layers + 1, &least) || least > free_bytes)
         return refuse(least, free_bytes, true, err); /* the layers' borders alone */
     dry.scratch = &scratch;
     out->detach_segments = mn_memory_detach(config, &p->model, free_bytes / 4);
-    MN_TRY(mn_pool_create_dry(mn_pool_threads(compute->pool), &dry.pool, err));
+    MN_TRY(mn_pool_create_dry(n_lanes > 1 ? 1 : n_threads, &dry.pool, err));
     mn_kv_shape shape = mn_sequence_kv_shape_all(&p->model.config, MN_F32, MN_F32);
-    out->weights_bytes = 2 * (p->map.bytes + adapters->map.bytes) + (p->map.bytes ? 0 : mn_gguf_file_bytes(g));
+    out->weights_bytes = (size_t)(1 + n_lanes) * gradient_bytes + (p->map.bytes ? 0 : mn_gguf_file_bytes(g));
     out->optimiser_bytes = (size_t)out->n_trained * 2 * sizeof(float);
     for (int i = 0; i < shape.n_layers; i++)
-        out->cache_bytes += (size_t)(config->batch * config->window) * (mn_kv_page_bytes(&shape, i) / MN_PAGE_TOKENS);
+        out->cache_bytes +=
+            (size_t)(out->n_tapes * side.batch * config->window) * (mn_kv_page_bytes(&shape, i) / MN_PAGE_TOKENS);
     size_t kept = out->weights_bytes + out->optimiser_bytes + out->cache_bytes;
-    mn_status status = measure(config, p, &dry, config->recompute == MN_RECOMPUTE_ON, out->detach_segments,
+    mn_status status = measure(&side, p, &dry, config->recompute == MN_RECOMPUTE_ON, out->detach_segments,
                                &out->activation_bytes, err);
     out->recomputes = config->recompute == MN_RECOMPUTE_ON;
     if (status == MN_OK && config->recompute == MN_RECOMPUTE_AUTO &&
-        kept + 2 * out->activation_bytes > free_bytes / 2) {
+        kept + (size_t)out->n_tapes * 2 * out->activation_bytes > free_bytes / 2) {
         out->recomputes = true;
-        status = measure(config, p, &dry, true, out->detach_segments, &out->activation_bytes, err);
+        status = measure(&side, p, &dry, true, out->detach_segments, &out->activation_bytes, err);
     }
-    out->total_bytes = kept + 2 * out->activation_bytes + scratch.most_bytes;
+    out->total_bytes = kept + (size_t)out->n_tapes * (2 * out->activation_bytes + scratch.most_bytes);
     mn_pool_destroy(dry.pool);
     mn_arena_release(&scratch);
     if (status == MN_OK && out->total_bytes > free_bytes)

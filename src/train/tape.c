@@ -342,8 +342,14 @@ void mn_tape_close(mn_tape *t) {
 }
 
 float *mn_tape_weight_gradient(const mn_tape *t, const void *weight) {
-    float *gradient = mn_parameters_trained(t->parameters, weight);
-    return gradient || !t->adapters ? gradient : mn_parameters_trained(t->adapters, weight);
+    const mn_parameters *sets[2] = {t->parameters, t->adapters};
+    for (int i = 0; i < 2 && sets[i]; i++) {
+        float *gradient = mn_parameters_trained(sets[i], weight);
+        if (!gradient) continue;
+        if (!t->gradients[i]) return gradient;
+        return (float *)(void *)(t->gradients[i] + ((const char *)gradient - sets[i]->gradients));
+    }
+    return NULL;
 }
 
 void mn_tape_rewind(mn_tape *t, size_t used) { t->used = used; }

@@ -74,6 +74,7 @@ typedef struct mn_tape {
     const mn_compute *compute;
     const mn_parameters *parameters;
     const mn_parameters *adapters; /* or NULL; attached to the model's projections */
+    char *gradients[2];            /* where those of parameters and adapters are added up; NULL: in their own block */
     char *data;                    /* the region of activations */
     size_t capacity, used, most;   /* bytes */
     ptrdiff_t to_gradients;        /* from an activation to its gradient */

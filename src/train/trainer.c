@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "train/batch.h"
 #include "mlp/router_backward.h"
+#include "train/lanes.h"
 #include "train/lora_merge.h"
 #include "train/memory_training.h"
 #include "train/model_file.h"
@@ -39,6 +40,7 @@ struct mn_trainer {
     mn_dataset data, held_out;
     mn_train_batch batch;
     mn_tape tape;
+    mn_lanes lanes;
     mn_memory_training memory;
     mn_train_plan plan;
     mn_train_state state;
@@ -171,8 +173,13 @@ static mn_status open_all(mn_trainer *t, mn_error *err) {
     MN_TRY(open_data(t, err));
     MN_TRY(mn_train_batch_open(&t->config, &t->parameters.model, &t->batch, err));
     MN_TRY(mn_train_plan_make(&t->config, &t->parameters, &t->adapters, &t->compute, &t->plan, err));
-    MN_TRY(mn_tape_open(&t->compute, &t->parameters, t->plan.activation_bytes, &t->tape, err));
-    t->tape.adapters = t->config.lora_rank ? &t->adapters : NULL;
+    /* Beside lanes the tape only reads: what it does not use takes no memory. */
+    size_t bytes = t->plan.activation_bytes * (size_t)(t->plan.n_lanes > 1 ? t->config.batch : 1);
+    mn_parameters *adapters = t->config.lora_rank ? &t->adapters : NULL;
+    MN_TRY(mn_tape_open(&t->compute, &t->parameters, bytes, &t->tape, err));
+    t->tape.adapters = adapters;
+    MN_TRY(mn_lanes_open(&t->config, t->plan.n_lanes, &t->parameters, adapters, &t->compute, t->alone,
+                         t->plan.activation_bytes, &t->lanes, err));
     if (t->config.balance_bias && n_visits(t) &&
         !(t->tape.visits = calloc((size_t)n_visits(t), sizeof *t->tape.visits)))
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the visits of experts.");
@@ -201,6 +208,7 @@ void mn_trainer_close(mn_trainer *t) {
     mn_run_log_close(&t->log);
     free(t->tape.visits);
     mn_memory_training_close(&t->memory);
+    mn_lanes_close(&t->lanes);
     mn_tape_close(&t->tape);
     mn_train_batch_close(&t->batch);
     mn_dataset_close(&t->data);
@@ -238,10 +246,18 @@ static void balance_experts(mn_trainer *t) {
     }
 }
 
+/* All threads at each operation. */
+static mn_status differentiate_together(mn_trainer *t, mn_error *err) {
+    int n = (int)t->config.batch;
+    for (int i = 0; i < t->trained.n; i++) mn_parameters_clear_gradients(t->trained.sets[i]);
+    for (int i = 0; i < (int)t->config.accumulate; i++)
+        MN_TRY(mn_train_batch_run(&t->batch, i * n, n, &t->tape, t->plan.recomputes, err));
+    return MN_OK;
+}
+
 /* Forward and backward of all batches of a step; gradients are those of the mean loss over all their weights. */
 static mn_status differentiate(mn_trainer *t, double *loss, mn_error *err) {
     mn_train_batch *b = &t->batch;
-    for (int i = 0; i < t->trained.n; i++) mn_parameters_clear_gradients(t->trained.sets[i]);
     MN_TRY(mn_train_batch_fill(b, &t->data, &t->state.cursor, (int)(t->config.batch * t->config.accumulate), err));
     if (!(b->sum_weights > 0))
         return mn_fail(err, MN_ERR_ARGUMENT, "step %lld holds no token that counts: all weights of its loss are 0.",
@@ -250,9 +266,10 @@ static mn_status differentiate(mn_trainer *t, double *loss, mn_error *err) {
     t->tape.memory.loss = 0;
     t->tape.balance = t->config.balance_bias ? 0 : t->config.balance;
     if (t->tape.visits) memset(t->tape.visits, 0, (size_t)n_visits(t) * sizeof *t->tape.visits);
-    for (int64_t i = 0; i < t->config.accumulate; i++)
-        MN_TRY(
-            mn_train_batch_run(b, (int)(i * t->config.batch), (int)t->config.batch, &t->tape, t->plan.recomputes, err));
+    if (t->lanes.n > 1)
+        MN_TRY(mn_lanes_run(&t->lanes, b, &t->tape, t->plan.recomputes, err));
+    else
+        MN_TRY(differentiate_together(t, err));
     *loss = t->tape.loss.loss / b->sum_weights;
     return MN_OK;
 }
@@ -288,7 +305,8 @@ mn_status mn_trainer_validate(mn_trainer *t, double *loss, mn_error *err) {
         int n = (int)MN_MIN(t->config.batch, t->config.validation_windows - done);
         MN_TRY(mn_train_batch_fill(&t->batch, &t->held_out, &cursor, n, err));
         t->tape.loss = (mn_loss){0};
-        MN_TRY(mn_train_batch_score(&t->batch, 0, n, &t->tape, err));
+        MN_TRY(t->lanes.n > 1 ? mn_lanes_score(&t->lanes, &t->batch, &t->tape, err)
+                              : mn_train_batch_score(&t->batch, 0, n, &t->tape, err));
         sum += t->tape.loss.loss;
         weights += t->batch.sum_weights;
     }

@@ -17,8 +17,10 @@ void mn_trainer_close(mn_trainer *trainer);
 typedef struct mn_train_plan {
     int64_t n_params, n_trained;
     size_t weights_bytes, optimiser_bytes, activation_bytes, cache_bytes,
-        total_bytes;         /* gradients with what they are of */
+        total_bytes;         /* gradients with what they are of; activations of one tape */
     int64_t detach_segments; /* of a compressive memory that gradients pass; 0: all */
+    int n_lanes;             /* see lanes.h */
+    int n_tapes;             /* that hold activations at once */
     bool recomputes;         /* activations are made again in the backward pass */
     double flops_per_token;  /* of forward and backward: 6 for each parameter that a token uses, and attention */
 } mn_train_plan;
