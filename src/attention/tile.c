@@ -92,18 +92,32 @@ mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, 
     return tile;
 }
 
+/* The tile to ask for while one is in use: AHEAD_KEYS further, behind the last key the next head's first ones, which
+ * are likely next. */
+static const char *tile_ahead(const mn_kv_view *kv, const void *const *pages, size_t row_bytes, int kv_head,
+                              int64_t tile_begin) {
+    int64_t key = tile_begin + AHEAD_KEYS;
+    int head = kv_head;
+    if (key >= kv->n_tokens) {
+        bool is_last = kv_head + 1 == kv->n_kv_heads;
+        key = is_last ? tile_begin : (key - kv->n_tokens) / MN_TILE_KEYS * MN_TILE_KEYS;
+        head += is_last ? 0 : 1;
+    }
+    const char *page = pages[key / MN_PAGE_TOKENS];
+    if (!page) page = pages[tile_begin / MN_PAGE_TOKENS];
+    return page + ((size_t)head * MN_PAGE_TOKENS + (size_t)(key % MN_PAGE_TOKENS)) * row_bytes;
+}
+
 mn_cached_rows mn_tile_rows(const mn_kv_view *kv, int kv_head, bool values, int64_t tile_begin) {
     const void *const *pages = values ? kv->v_pages : kv->k_pages;
     mn_cached_rows found = {.type = values ? kv->v_type : kv->k_type,
                             .n_keys = (int)MN_MIN((int64_t)MN_TILE_KEYS, kv->n_tokens - tile_begin),
                             .row_bytes = values ? kv->v_row_bytes : kv->k_row_bytes};
-    const char *page = pages[tile_begin / MN_PAGE_TOKENS], *next = page;
-    int64_t ahead = tile_begin + AHEAD_KEYS < kv->n_tokens ? tile_begin + AHEAD_KEYS : tile_begin;
+    const char *page = pages[tile_begin / MN_PAGE_TOKENS];
     if (!page) return found;
-    if (pages[ahead / MN_PAGE_TOKENS]) next = pages[ahead / MN_PAGE_TOKENS];
-    size_t head = (size_t)kv_head * MN_PAGE_TOKENS;
-    found.rows = page + (head + (size_t)(tile_begin % MN_PAGE_TOKENS)) * found.row_bytes;
-    found.ahead = next + (head + (size_t)(ahead % MN_PAGE_TOKENS)) * found.row_bytes;
+    size_t row = (size_t)kv_head * MN_PAGE_TOKENS + (size_t)(tile_begin % MN_PAGE_TOKENS);
+    found.rows = page + row * found.row_bytes;
+    found.ahead = tile_ahead(kv, pages, found.row_bytes, kv_head, tile_begin);
     return found;
 }
 

@@ -12,10 +12,11 @@ enum {
     MIN_ROWS_PER_CHUNK = 48, /* below this, expanding a panel again costs more than it wins */
     ROWS_STEP = 32,          /* rows of a chunk come in multiples of this: whole tiles */
     LINE_BYTES = 64,
-    FEW_OUTPUTS = 16,       /* what few takes at once */
-    STREAM_BYTES = 1 << 20, /* results of this size leave the second-level cache before they are read */
-    SUMS_BYTES = 1 << 19,   /* a group's sums, which share the second-level cache with a block of x */
-    X_BYTES = 1 << 19       /* a block of x, which all panels read again */
+    PREPARE_FLOATS = 1 << 12, /* of x, for which waking a thread pays */
+    FEW_OUTPUTS = 16,         /* what few takes at once */
+    STREAM_BYTES = 1 << 20,   /* results of this size leave the second-level cache before they are read */
+    SUMS_BYTES = 1 << 19,     /* a group's sums, which share the second-level cache with a block of x */
+    X_BYTES = 1 << 19         /* a block of x, which all panels read again */
 };
 
 typedef struct product {
@@ -190,7 +191,7 @@ static const char *prepared_x(const mn_compute *c, const mn_matmul_task *earlier
         if (earlier[i].path->prepare == path->prepare) return earlier[i].x;
     }
     prepare_job p = {path, x, x_stride, n_in, mn_matmul_alloc_rows(c, path, n_rows, n_in), path->x_row_bytes(n_in)};
-    if (p.rows) mn_pool_run(c->pool, n_rows, 8, prepare_rows, &p);
+    if (p.rows) mn_pool_run(c->pool, n_rows, MN_MAX(1, PREPARE_FLOATS / MN_MAX(n_in, 1)), prepare_rows, &p);
     return p.rows;
 }
 

@@ -4,20 +4,21 @@
  *
  * Exact (mn_compute.exact): the weights' values in f32, products and sums in f32, within n_in 2^-24 sum_i |x_i W_i| of
  * the true value. Fast, where the level has such instructions: activations are quantised to 8 bits per 32 for
- * quantised weights (an error of at most max|x_block| / 254 in each x_i), or rounded to bf16 for f16 and bf16 weights
- * (f16 weights too: 2^-8 relative in each factor); the other levels, and f32 weights, compute as in exact mode.
+ * quantised weights (an error of at most max|x_block| / 254 in each x_i), or rounded to bf16 for many_rows rows or more
+ * and f16 and bf16 weights (f16 weights too: 2^-8 relative in each factor); the other levels, fewer rows of f16 and
+ * bf16 weights, and f32 weights are computed as in exact mode.
  *
  * Levels with SIMD but no dot products of bytes (avx2, avx512) quantise activations when there are fewer rows than
  * many_rows (48 on avx2, 16 on avx512), which wait for memory; more rows wait for products, f32 multiplies them no
- * slower, and they are computed as in exact mode. With AVX-VNNI (avxvnni) more rows are quantised as well, and summed
- * in another order.
+ * slower, and they are computed as in exact mode. With AVX-VNNI (avxvnni) more rows (16) are quantised as well, and
+ * summed in another order.
  *
  * Levels with tiles (amx) round to bf16 in fast mode when there are many_rows rows or more, activations and weights
  * of every type but f32: 2^-8 relative in each factor, less than 8 bits per 32 cost.
  *
  * In both modes every output is summed over i in one fixed order: a row's result does not depend on n_rows, on the
  * other rows, or on the number of threads, bit for bit; but where the two paragraphs above say so, and for f16 and bf16
- * weights on avx2 and avx512, n_rows below many_rows give other bits than n_rows from there on.
+ * weights from avx2 up, n_rows below many_rows give other bits than n_rows from there on.
  *
  * How: W is cut into panels of a few vectors of outputs and a block of inputs. A panel is expanded once into the form
  * that the dot instructions want, small enough for the first-level cache, and all rows of x pass over it, a tile of

@@ -3,7 +3,6 @@
 #include "kernels/matmul_pairs_avx512bf16.h"
 #include "kernels/matmul_panel_avx512.h"
 #include "kernels/matmul_quant.h"
-#include "kernels/matmul_row_avx512.h"
 
 enum { INPUTS = 512, PAIRS = INPUTS / 2 };
 
@@ -154,48 +153,23 @@ static void tile(const mn_matmul_part *part, const void *p, void *next, const ch
 #undef TILE
 }
 
-MN_ALWAYS_INLINE __mmask32 mask_of_bytes(int64_t n_bytes) {
-    return n_bytes >= 64 ? 0xffffffff : (__mmask32)((UINT64_C(1) << n_bytes / 2) - 1);
-}
-
-MN_ALWAYS_INLINE __m512i load_bf16(const char *p, int64_t n_bytes) {
-    return _mm512_maskz_loadu_epi16(mask_of_bytes(n_bytes), p);
-}
-
-MN_ALWAYS_INLINE __m512i load_f16(const char *p, int64_t n_bytes) {
-    __m512i v = _mm512_maskz_loadu_epi16(mask_of_bytes(n_bytes), p);
-    __m512 low = _mm512_cvtph_ps(_mm512_castsi512_si256(v)), high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(v, 1));
-    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
-
-MN_ALWAYS_INLINE __m512 dot_pair(__m512 sum, __m512i w, const char *x) {
-    return _mm512_dpbf16_ps(sum, (__m512bh)w, broadcast_pair(x));
-}
-
-#define PATH(type)                                                                                                     \
-    static void row_##type(const mn_matmul_part *part, const void *x, void *work, float *out) {                        \
-        (void)work;                                                                                                    \
-        mn_row_by_dwords(load_##type, dot_pair, part, x, out);                                                         \
-    }                                                                                                                  \
-    static const mn_matmul_path path_##type = {                                                                        \
-        .panel_outputs = MN_PANEL_OUTPUTS,                                                                             \
-        .block_inputs = INPUTS,                                                                                        \
-        .panel_bytes = sizeof(panel),                                                                                  \
-        .leave = mn_sums_leave,                                                                                        \
-        .x_element_bytes = sizeof(uint16_t),                                                                           \
-        .x_row_bytes = x_row_bytes,                                                                                    \
-        .prepare = prepare,                                                                                            \
-        .pack = mn_bf16_pack,                                                                                          \
-        .pack_transposed = mn_bf16_pack_transposed,                                                                    \
-        .tile = tile,                                                                                                  \
-        .row = row_##type,                                                                                             \
-    };
-PATH(f16)
-PATH(bf16)
+static const mn_matmul_path path = {
+    .panel_outputs = MN_PANEL_OUTPUTS,
+    .block_inputs = INPUTS,
+    .panel_bytes = sizeof(panel),
+    .leave = mn_sums_leave,
+    .x_element_bytes = sizeof(uint16_t),
+    .x_row_bytes = x_row_bytes,
+    .prepare = prepare,
+    .pack = mn_bf16_pack,
+    .pack_transposed = mn_bf16_pack_transposed,
+    .tile = tile,
+};
 
 void mn_matmul_init_avx512bf16(mn_matmul_kernels *table) {
     for (int type = 0; type < MN_DTYPE_COUNT; type++) table->many[type] = NULL;
-    table->fast[MN_F16] = &path_f16;
-    table->fast[MN_BF16] = &path_bf16;
+    /* Few rows wait for memory, and f32 multiplies them no slower (matmul_few_halves_avx2.c). */
+    table->many[MN_F16] = table->many[MN_BF16] = &path;
+    table->many_rows[MN_F16] = table->many_rows[MN_BF16] = MN_MANY_ROWS;
     mn_matmul_init_quant_avx512bf16(table);
 }

@@ -6,6 +6,7 @@
 #include "kernels/matmul_unpack_avx2.h"
 
 enum { OUTPUTS = 16, GROUP = 8, ROWS = 3, INPUTS = 512, CHUNKS = INPUTS / MN_FEW_INPUTS, DWORDS = MN_FEW_INPUTS / 4 };
+enum { PANEL_WINS = 16 }; /* rows from which a panel is worth its packing (matmul_few_quant_avxvnni.c takes fewer) */
 
 /* 256 inputs of 16 outputs: u[k] multiplies dword k of mn_few_x.q; scale and min in the order of minus_sum, or of
  * minus_half. */
@@ -218,6 +219,7 @@ MN_ALWAYS_INLINE void tile(const mn_unpack_form f, const mn_matmul_part *part, c
 MN_UNPACK_TYPES(PATH)
 
 void mn_matmul_init_avxvnni(mn_matmul_kernels *table) {
-#define ENTER(type, dtype, ...) table->many[dtype] = &path_##type, table->many_rows[dtype] = MN_MANY_ROWS;
+    mn_matmul_init_few_quant_avxvnni(table);
+#define ENTER(type, dtype, ...) table->many[dtype] = &path_##type, table->many_rows[dtype] = PANEL_WINS;
     MN_UNPACK_TYPES(ENTER)
 }

@@ -53,6 +53,7 @@ void mn_row_f32_avx2(const mn_matmul_part *part, const void *x, void *panel, flo
 
 /* Enter the paths of quantised types, and of 16-bit floats. */
 void mn_matmul_init_few_quant_avx2(mn_matmul_kernels *table);
+void mn_matmul_init_few_quant_avxvnni(mn_matmul_kernels *table);
 void mn_matmul_init_few_halves_avx2(mn_matmul_kernels *table);
 
 MN_ALWAYS_INLINE float mn_sum_lanes(__m256 v) {

@@ -61,10 +61,8 @@ MN_ALWAYS_INLINE void outputs(load_fn *load, const int n_rows, const mn_matmul_p
         output_rows(load, n_rows, part->n_inputs, w, x, x_row_bytes, out + o, out_stride);
 }
 
-MN_ALWAYS_INLINE void tile(load_fn *load, const mn_matmul_part *part, const char *x, size_t x_row_bytes, int64_t n_rows,
-                           float *out, int64_t out_stride) {
-    for (; n_rows > MAX_ROWS; n_rows -= MAX_ROWS, x += MAX_ROWS * x_row_bytes, out += MAX_ROWS * out_stride)
-        outputs(load, MAX_ROWS, part, x, x_row_bytes, out, out_stride);
+MN_ALWAYS_INLINE void some_rows(load_fn *load, const mn_matmul_part *part, const char *x, size_t x_row_bytes,
+                                int n_rows, float *out, int64_t out_stride) {
     switch (n_rows) {
     case 1: outputs(load, 1, part, x, x_row_bytes, out, out_stride); break;
     case 2: outputs(load, 2, part, x, x_row_bytes, out, out_stride); break;
@@ -73,6 +71,16 @@ MN_ALWAYS_INLINE void tile(load_fn *load, const mn_matmul_part *part, const char
     case 5: outputs(load, 5, part, x, x_row_bytes, out, out_stride); break;
     case 6: outputs(load, 6, part, x, x_row_bytes, out, out_stride); break;
     default: outputs(load, MAX_ROWS, part, x, x_row_bytes, out, out_stride); break;
+    }
+}
+
+/* As few passes over W as there must be, each of about as many rows. */
+MN_ALWAYS_INLINE void tile(load_fn *load, const mn_matmul_part *part, const char *x, size_t x_row_bytes, int64_t n_rows,
+                           float *out, int64_t out_stride) {
+    for (int64_t n_passes = (n_rows + MAX_ROWS - 1) / MAX_ROWS; n_passes > 0; n_passes--) {
+        int n = (int)((n_rows + n_passes - 1) / n_passes);
+        some_rows(load, part, x, x_row_bytes, n, out, out_stride);
+        n_rows -= n, x += (size_t)n * x_row_bytes, out += n * out_stride;
     }
 }
 

@@ -144,17 +144,34 @@ static mn_status plan_pass(mn_engine *engine, const mn_step_entry *entries, int 
 
 /* Logits of a slice, in the order of its tokens: row i of p->logits is that of row p->wanted[i]. */
 static void hand_out(const mn_pass *p, const mn_slice *slice, const mn_step_entry *e, int64_t n_vocab) {
-    mn_session *s = e->session;
-    int64_t first_token = s->sequence.n_tokens - slice->n_rows;
-    s->has_logits = false;
-    for (int64_t i = 0; i < p->n_wanted; i++) {
+    int64_t first_token = e->session->sequence.n_tokens - slice->n_rows;
+    for (int64_t i = 0; e->want && e->logits && i < p->n_wanted; i++) {
         int64_t r = p->wanted[i] - slice->first_row;
-        const float *row = p->logits + i * n_vocab;
-        if (r < 0 || r >= slice->n_rows) continue;
-        if (e->want && e->want[e->n_done + r] && e->logits) e->logits(e->arg, first_token + r, row);
-        if (r + 1 < slice->n_rows) continue;
-        memcpy(s->logits, row, (size_t)n_vocab * sizeof *row);
-        s->has_logits = true;
+        if (r < 0 || r >= slice->n_rows || !e->want[e->n_done + r]) continue;
+        e->logits(e->arg, first_token + r, p->logits + i * n_vocab);
+    }
+}
+
+typedef struct keep_job {
+    const mn_pass *p;
+    const mn_step_entry *entries;
+    int64_t n_vocab;
+} keep_job;
+
+/* The logits after the last token of each slice stay with its session. */
+static void keep_logits(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const keep_job *job = arg;
+    const mn_pass *p = job->p;
+    for (int64_t k = begin; k < end; k++) {
+        mn_session *s = job->entries[p->entries[k]].session;
+        int64_t last = p->slices[k].first_row + p->slices[k].n_rows - 1;
+        s->has_logits = false;
+        for (int64_t i = 0; i < p->n_wanted; i++) {
+            if (p->wanted[i] != last) continue;
+            memcpy(s->logits, p->logits + i * job->n_vocab, (size_t)job->n_vocab * sizeof *s->logits);
+            s->has_logits = true;
+        }
     }
 }
 
@@ -192,9 +209,23 @@ static void undo_slice(mn_session *s) {
         mn_sequence_drop_after(t, mn_sequence_n_kv(t));
 }
 
+typedef struct finite_job {
+    const mn_batch *batch;
+    int64_t n_vocab;
+    _Atomic bool finite;
+} finite_job;
+
+static void look_for_nonfinite(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    finite_job *job = arg;
+    if (!mn_is_finite(job->batch->logits + begin * job->n_vocab, (end - begin) * job->n_vocab)) job->finite = false;
+}
+
 /* Logits that are no numbers end the pass: its sessions get back their length, and the error says whose fault it is. */
 static mn_status check_logits(mn_engine *engine, const mn_batch *batch, mn_error *err) {
-    if (mn_is_finite(batch->logits, batch->n_wanted * engine->model.config.n_vocab)) return MN_OK;
+    finite_job job = {batch, engine->model.config.n_vocab, true};
+    mn_pool_run(engine->pool, batch->n_wanted, 1, look_for_nonfinite, &job);
+    if (job.finite) return MN_OK;
     for (const mn_slice *slice = batch->slices; slice < batch->slices + batch->n_slices; slice++)
         slice->sequence->n_tokens -= slice->n_rows;
     return mn_nonfinite_explain(&engine->backend, &engine->model, engine->pool, batch, err);
@@ -216,6 +247,8 @@ static mn_status run_pass(mn_engine *engine, mn_step_entry *entries, const mn_pa
     }
     mn_status status = mn_forward(&engine->backend, &engine->model, &batch, err);
     if (status == MN_OK) status = check_logits(engine, &batch, err);
+    keep_job job = {p, entries, engine->model.config.n_vocab};
+    if (status == MN_OK) mn_pool_run(engine->pool, p->n_slices, 1, keep_logits, &job);
     for (int i = 0; i < p->n_slices; i++) {
         mn_step_entry *e = &entries[p->entries[i]];
         if (status != MN_OK) {

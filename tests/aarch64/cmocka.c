@@ -19,6 +19,10 @@ void fail_test(const char *file, int line, const char *format, ...) {
 
 void skip_test(void) { longjmp(end_of_test, SKIPPED); }
 
+static const char *filter;
+
+void cmocka_set_test_filter(const char *name) { filter = name; }
+
 /* NULL passes. */
 static bool fixture_fails(test_fixture *fixture, void **state) { return fixture && fixture(state) != 0; }
 
@@ -38,6 +42,7 @@ int run_group(const struct CMUnitTest *tests, size_t n, test_fixture *setup, tes
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (fixture_fails(setup, &state)) return 1;
     for (size_t i = 0; i < n; i++) {
+        if (filter && strcmp(filter, tests[i].name)) continue;
         int result = run_test(&tests[i], &state);
         printf("%s: %s\n", tests[i].name, words[result]);
         n_failed += result == FAILED;

@@ -22,6 +22,8 @@ struct CMUnitTest {
 #define cmocka_run_group_tests(tests, setup, teardown) run_group(tests, sizeof tests / sizeof *tests, setup, teardown)
 #define cmocka_run_group_tests_name(name, tests, setup, teardown) cmocka_run_group_tests(tests, setup, teardown)
 
+/* The tests of this name alone; there are no patterns here. */
+void cmocka_set_test_filter(const char *name);
 /* The number of tests that failed. */
 int run_group(const struct CMUnitTest *tests, size_t n, test_fixture *setup, test_fixture *teardown);
 void fail_test(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4), noreturn));

@@ -44,8 +44,10 @@ has "$temp/dump.jsonl" '"references":\["'
 diff <(ask --lengths 300,512 --depths 3 -n 2) <(ask --from "$temp/dump.jsonl")
 
 # Another wording: the words reach the prompt, the facts stay.
-printf '{"task": "niah_single_2", "prompt": "READ {context} AND SAY {query}", "answer_prefix": " IT IS"}' >"$temp/words.json"
-"$mnemo" eval ruler -m "$model" --tasks niah_single_2 --lengths 512 -n 1 --templates "$temp/words.json" --dump "$temp/worded.jsonl" 2>"$temp/err"
+printf '{"task": "niah_single_2", "prompt": "READ {context} AND SAY {query}", "answer_prefix": " IT IS"}' \
+    >"$temp/words.json"
+"$mnemo" eval ruler -m "$model" --tasks niah_single_2 --lengths 512 -n 1 --templates "$temp/words.json" \
+    --dump "$temp/worded.jsonl" 2>"$temp/err"
 has "$temp/worded.jsonl" '"document":"READ .* AND SAY [a-z]*-[a-z]*"'
 has "$temp/worded.jsonl" '"prefix":" IT IS"'
 "$mnemo" eval ruler -m "$model" --from "$temp/worded.jsonl" --json >"$temp/out" 2>"$temp/err"
@@ -59,7 +61,8 @@ wrong compare -m "$model" --lengths 512
 wrong compare -m "$model" --tasks nothing
 wrong compare -m "$model" --tasks needle --lengths 512 -n 1 --settings 'heat=3'
 wrong ppl -m "$model"
-refused() { code=0; "$mnemo" eval "$@" >"$temp/out" 2>"$temp/err" || code=$?; [ "$code" -ne 0 ] && [ "$(wc -l <"$temp/err")" -eq 1 ] || fail "eval $*: exit $code" "$(cat "$temp/err")"; }
+refused() { code=0; "$mnemo" eval "$@" >"$temp/out" 2>"$temp/err" || code=$?; [ "$code" -ne 0 ] &&
+    [ "$(wc -l <"$temp/err")" -eq 1 ] || fail "eval $*: exit $code" "$(cat "$temp/err")"; }
 echo '{"task": "needle"}' >"$temp/bad.jsonl"
 refused needle -m "$model" --from "$temp/bad.jsonl"
 has "$temp/err" 'bad.jsonl: line 1: "length" or "sample"'

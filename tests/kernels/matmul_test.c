@@ -93,8 +93,7 @@ static void check_against_double(const mn_kernels *kernels, bool exact, const mn
             double allowed = magnitude * (double)(n_in + 8) * 0x1p-24 + quantised * 1.001;
             bool many = !exact && w->type != MN_F32 && n_rows >= kernels->matmul.many_rows[w->type] &&
                         kernels->matmul.many[w->type];
-            bool to_bf16 =
-                many ? kernels->level >= MN_CPU_AMX : !exact && halves && kernels->level >= MN_CPU_AVX512BF16;
+            bool to_bf16 = many && kernels->level >= (halves ? MN_CPU_AVX512BF16 : MN_CPU_AMX);
             if (many && kernels->level != MN_CPU_AVXVNNI) allowed = magnitude * (double)(n_in + 8) * 0x1p-24;
             if (to_bf16) allowed += magnitude * 0x1p-8 * 1.01;
             double off = fabs((double)out[r * n_out + o] - sum);

@@ -8,7 +8,7 @@
 
 #include <mnemo/session.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { COUNTS = 0 }; /* the sanitizer has put its own malloc there */
 static _Atomic long n_calls;
 #else

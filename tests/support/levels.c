@@ -1,7 +1,15 @@
 #include "support/levels.h"
 
+#include "support/support.h"
+
 #include <stdlib.h>
 #include <string.h>
+
+/* MNEMO_TEST_ONLY=NAME: one function of a test file, for processors that are emulated. */
+__attribute__((constructor)) static void choose_function(void) {
+    const char *only = getenv("MNEMO_TEST_ONLY");
+    if (only) cmocka_set_test_filter(only);
+}
 
 bool covers_level(int level) {
     const char *wanted = getenv("MNEMO_TEST_LEVEL");
