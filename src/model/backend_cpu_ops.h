@@ -13,7 +13,7 @@ mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows
 
 /* backend_cpu_indexer.c */
 mn_status mn_cpu_choose_keys(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
-                        mn_rows angles, mn_error *err);
+                             mn_rows angles, mn_error *err);
 /* The bits of a row. */
 static inline uint64_t *mn_cpu_chosen(mn_rows chosen, int64_t row) {
     return (uint64_t *)(void *)mn_cpu_row(chosen, row);
