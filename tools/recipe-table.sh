@@ -17,6 +17,8 @@ schemes=(none ntk linear yarn)
 cities=(Boston Paris Lisbon Oslo Cairo Delhi Lima Rome Quebec Vienna Madrid Dublin Athens Warsaw Geneva Havana)
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
+# Rounding decides answers that are nearly as likely as others: the level that nearly all x86 machines have, on each.
+if "$mnemo" info --cpu | grep -q '^avx2'; then export MNEMO_CPU=${MNEMO_CPU:-avx2}; fi
 RANDOM=2024
 [ "$window" != 0 ] || lengths=(512 1024 2048 4096)
 
