@@ -6,7 +6,7 @@ WERROR ?= OFF
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all deps demo test test-slow test-emulated test-clang test-asan test-asan-quick test-tsan check ci bench clean
+.PHONY: all deps demo demo-train test test-slow test-emulated test-clang test-asan test-asan-quick test-tsan check ci bench clean
 
 all:
 	@tools/install-deps.sh $(PACKAGES)
@@ -31,6 +31,9 @@ demo: all
 .PHONY: demo-read
 demo-read: all
 	@tools/demo-read.sh $(BUILD)/mnemo
+
+demo-train: all
+	@tools/demo-train.sh $(BUILD)/mnemo
 
 test: all
 	@ctest --test-dir $(BUILD) -j $(JOBS) -LE slow --output-on-failure

@@ -295,6 +295,7 @@ mn_status mn_flash_backward(const mn_compute *c, const mn_attend *a, const mn_at
 const mn_technique mn_flash_backward_about = {
     .name = "flash attention, backward (training)",
     .paper = "Dao 2023 (arXiv:2307.08691)",
+    .flag = "mnemo train",
     .file = "src/attention/flash_backward.c",
     .test = "tests/attention/flash_backward_test.c",
     .exact = true,

@@ -5,12 +5,14 @@
 
 #include "attention/decode.h"
 #include "attention/flash.h"
+#include "attention/flash_backward.h"
 #include "attention/indexer.h"
 #include "attention/mla.h"
 #include "attention/patterns/pattern.h"
 #include "recurrent/short_conv.h"
 #include "kvcache/kvcache.h"
 #include "mlp/moe.h"
+#include "model/adapter.h"
 #include "model/family.h"
 #include "model/forward.h"
 #include "position/position.h"
@@ -25,15 +27,11 @@ enum { MAX_TEXT = 160 };
 typedef void row_fn(json_t *rows, const mn_technique *t);
 
 /* Techniques that stand alone in their files. */
-static const mn_technique *const computing[] = {&mn_mla_absorbed_about,
-                                                &mn_mla_materialised_about,
-                                                &mn_indexer_about,
-                                                &mn_flash_about,
-                                                &mn_decode_about,
-                                                &mn_kvcache_about,
-                                                NULL};
+static const mn_technique *const computing[] = {
+    &mn_mla_absorbed_about, &mn_mla_materialised_about, &mn_indexer_about, &mn_flash_about,
+    &mn_decode_about,       &mn_flash_backward_about,   &mn_kvcache_about, NULL};
 static const mn_technique *const positions[] = {&mn_sinusoidal_about, &mn_learned_about, &mn_alibi_about, NULL};
-static const mn_technique *const layers[] = {&mn_short_conv_about, &mn_moe_about, NULL};
+static const mn_technique *const layers[] = {&mn_short_conv_about, &mn_moe_about, &mn_lora_about, NULL};
 
 static void each(const mn_technique *const *list, row_fn *row, json_t *rows) {
     for (; *list; list++) row(rows, *list);

@@ -135,3 +135,12 @@ void mn_adapter_close(mn_adapter *a) {
     mn_arena_release(&a->arena);
     *a = (mn_adapter){0};
 }
+
+const mn_technique mn_lora_about = {
+    .name = "LoRA adapters",
+    .paper = "Hu et al. 2021 (arXiv:2106.09685)",
+    .flag = "--lora FILE",
+    .file = "src/model/adapter.c",
+    .test = "tests/train/lora_test.c",
+    .training = MN_TRAINING_NEEDED,
+};

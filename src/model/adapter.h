@@ -5,6 +5,7 @@
 #ifndef MN_MODEL_ADAPTER_H
 #define MN_MODEL_ADAPTER_H
 
+#include "base/technique.h"
 #include "model/model.h"
 
 enum { MN_MAX_LORA_RANK = 4096 };
@@ -24,6 +25,7 @@ mn_status mn_adapter_open(const char *path, float scale, mn_model *model, mn_ada
 /* The same for one in memory that the caller keeps. */
 mn_status mn_adapter_attach(mn_gguf *gguf, float scale, mn_model *model, mn_adapter *out, mn_error *err);
 void mn_adapter_close(mn_adapter *adapter);
+extern const mn_technique mn_lora_about;
 
 /* The projection that the tensor NAME ("blk.3.attn_q.weight") is; NULL when there is none that takes an adapter. */
 mn_projection *mn_model_projection(mn_model *model, const char *name);

@@ -37,19 +37,27 @@ static void release(rendering *r) {
     free(r->spans);
 }
 
-/* How much of the whole conversation the first n messages (and the next one's opening) are. Templates that rewrite
- * earlier turns have no such place. */
+static size_t common_bytes(const rendering *a, const rendering *b) {
+    size_t n = 0;
+    while (n < a->bytes && n < b->bytes && a->text[n] == b->text[n]) n++;
+    return n;
+}
+
+/* How much of the whole conversation the first n messages (and the next one's opening) are, blanks at their end aside:
+ * some templates put more of them behind the last. Templates that rewrite earlier turns have no such place. */
 static mn_status prefix_bytes(const conversation *c, size_t n, bool prompt, const rendering *whole, size_t *out,
                               mn_error *err) {
     rendering part;
     mn_status status = render(c, n, prompt, &part, err);
-    if (status == MN_OK && (part.bytes > whole->bytes || memcmp(part.text, whole->text, part.bytes)))
-        status = mn_fail(err, MN_ERR_UNSUPPORTED,
-                         "the chat template renders the first %zu messages otherwise when more follow: answers cannot "
-                         "be told from the rest.",
-                         n);
-    else if (status == MN_OK)
-        *out = part.bytes;
+    if (status == MN_OK) {
+        size_t end = *out = common_bytes(&part, whole);
+        while (end < part.bytes && strchr(" \n", part.text[end])) end++;
+        if (end < part.bytes)
+            status = mn_fail(err, MN_ERR_UNSUPPORTED,
+                             "the chat template renders the first %zu messages otherwise when more follow: answers "
+                             "cannot be told from the rest.",
+                             n);
+    }
     release(&part);
     return status;
 }

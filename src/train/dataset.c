@@ -4,6 +4,7 @@
 #include "train/chat_lines.h"
 #include "train/permutation.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +61,14 @@ static int64_t next_piece(const mn_dataset *d, int source, int64_t *count) {
     }
 }
 
+/* "FILE, line N" of a piece that is a line. */
+static void place_of(const mn_corpus *c, const mn_corpus_piece *p, char *out, size_t bytes) {
+    const char *text = (const char *)c->files[p->file].map.data;
+    long long line = 1;
+    while (text < p->text) line += *text++ == '\n';
+    snprintf(out, bytes, "%s, line %lld", c->files[p->file].path, line);
+}
+
 static mn_status text_tokens(const mn_dataset *d, int source, int64_t *count, tokens *out, mn_error *err) {
     const mn_corpus *corpus = &d->sources[source].corpus;
     mn_corpus_piece p = mn_corpus_at(corpus, next_piece(d, source, count));
@@ -69,10 +78,13 @@ static mn_status text_tokens(const mn_dataset *d, int source, int64_t *count, to
         status = mn_json_line_draft(p.text, p.bytes, d->chat_template, d->tokenizer, &draft, err);
     else
         mn_draft_put(&draft, MN_ROLE_TEXT, p.text, p.bytes);
-    if (status == MN_OK)
+    if (status == MN_OK) {
         status = mn_draft_tokenize(d->tokenizer, &draft, true, p.is_jsonl, &out->ids, &out->roles, &out->n, err);
-    else
-        mn_fail_in(err, status, corpus->files[p.file].path);
+    } else {
+        char place[4200];
+        place_of(corpus, &p, place, sizeof place);
+        mn_fail_in(err, status, place);
+    }
     mn_draft_release(&draft);
     return status;
 }

@@ -148,6 +148,60 @@ static void test_merged_by_the_training(void **state) {
     assert_same_tensors(out, merged);
 }
 
+/* The model that ships with its matrices in a type, or what these stand for in f32. */
+static const char *convert(const char *from, const char *name, mn_tensor_types types, mn_dtype type, char out[600]) {
+    mn_gguf *in;
+    mn_key_changes none = {0};
+    mn_error err;
+    snprintf(out, 600, "%s", temp_path(name));
+    assert_ok(mn_gguf_open(from, &in, &err), err);
+    assert_ok(mn_model_file_write(in, out, &none, types, type, NULL, &err), err);
+    mn_gguf_close(in);
+    return out;
+}
+
+static void assert_close_tensors(const char *a, const char *b) {
+    mn_gguf *x, *y;
+    mn_error err;
+    assert_ok(mn_gguf_open(a, &x, &err), err);
+    assert_ok(mn_gguf_open(b, &y, &err), err);
+    assert_int_equal(mn_gguf_n_tensors(x), mn_gguf_n_tensors(y));
+    for (int64_t i = 0; i < mn_gguf_n_tensors(x); i++) {
+        const mn_tensor *t = mn_gguf_tensor_at(x, i);
+        assert_close(t->data, mn_gguf_tensor(y, t->name)->data, (size_t)(t->ne[0] * t->ne[1]), 2e-4, 1e-3, t->name);
+    }
+    mn_gguf_close(x);
+    mn_gguf_close(y);
+}
+
+/* Adapters of a quantised model: those of the f32 model that it stands for, and no bit of it is changed. */
+static void check_quantised(mn_dtype type, mn_dtype held) {
+    char quantised[600], plain[600], of_quantised[600], of_plain[600], from[700], start[700];
+    const char *const more[] = {from, "exact=true", "steps=4", NULL};
+    mn_gguf *g;
+    mn_error err;
+    convert(base, "quantised.gguf", MN_TYPES_PICKED, type, quantised);
+    convert(quantised, "plain.gguf", MN_TYPES_ALL_F32, MN_F32, plain);
+    assert_ok(mn_gguf_open(quantised, &g, &err), err);
+    assert_int_equal(mn_gguf_tensor(g, "blk.0.ffn_down.weight")->type, held);
+    mn_gguf_close(g);
+    snprintf(of_quantised, sizeof of_quantised, "%s", temp_path("of-quantised.gguf"));
+    snprintf(of_plain, sizeof of_plain, "%s", temp_path("of-plain.gguf"));
+    snprintf(from, sizeof from, "model.from=%s", quantised);
+    train(of_quantised, more, 0);
+    snprintf(start, sizeof start, "%s.run/start.gguf", of_quantised);
+    assert_same_tensors(quantised, start);
+    snprintf(from, sizeof from, "model.from=%s", plain);
+    train(of_plain, more, 0);
+    assert_close_tensors(of_quantised, of_plain);
+}
+
+static void test_adapters_of_quantised_models(void **state) {
+    (void)state;
+    check_quantised(MN_Q8_0, MN_Q8_0);
+    check_quantised(MN_Q4_K, MN_Q4_K);
+}
+
 static mn_status try_lora(const char *path, const char *lora, mn_error *err) {
     mn_engine *e = NULL;
     const mn_engine_params params = {.n_threads = 1, .lora = lora};
@@ -171,11 +225,9 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zero_equals_the_model),
-        cmocka_unit_test(test_merged_equals_beside),
-        cmocka_unit_test(test_resumed_equals_never_stopped),
-        cmocka_unit_test(test_merged_by_the_training),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_zero_equals_the_model),        cmocka_unit_test(test_merged_equals_beside),
+        cmocka_unit_test(test_resumed_equals_never_stopped), cmocka_unit_test(test_merged_by_the_training),
+        cmocka_unit_test(test_adapters_of_quantised_models), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
