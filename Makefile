@@ -6,7 +6,8 @@ WERROR ?= OFF
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all deps demo demo-train test test-slow test-emulated test-clang test-asan test-asan-quick test-tsan check ci bench clean
+.PHONY: all deps demo demo-train bench check ci clean
+.PHONY: test test-slow test-emulated test-clang test-asan test-asan-quick test-tsan
 
 all:
 	@tools/install-deps.sh $(PACKAGES)
