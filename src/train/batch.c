@@ -6,6 +6,7 @@
 #include "model/forward.h"
 #include "train/lanes.h"
 #include "train/memory_training.h"
+#include "train/teacher.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +185,7 @@ static void set_target(const mn_train_batch *b, mn_tape *t) {
     t->target.labels = b->row_labels;
     t->target.weights = b->row_weights;
     t->target.scale = (float)(1 / b->sum_weights);
+    t->target.teacher = NULL;
     t->target_weights = 0;
     for (int64_t i = 0; i < b->n_rows; i++) t->target_weights += b->row_weights[i];
     mn_tape_clear(t);
@@ -306,11 +308,20 @@ static mn_status differentiate_again(const mn_train_batch *b, mn_tape *t, mn_err
     return mn_tape_backward(t, &pass.step, 0, err);
 }
 
+static mn_status ask_teacher(const mn_train_batch *b, mn_tape *t, mn_error *err) {
+    t->target.teacher = mn_teacher_logits;
+    t->target.teacher_arg = b->teacher;
+    t->target.temperature = b->temperature;
+    t->target.share = b->teacher_share;
+    return mn_teacher_read(b->teacher, t->compute, b, err);
+}
+
 mn_status mn_train_batch_run(mn_train_batch *b, int first, int n, mn_tape *t, bool recompute, mn_error *err) {
     mn_arena_mark mark = mn_arena_get_mark(t->compute->scratch);
     MN_TRY(gather_rows(b, first, n, err));
     if (b->lessons) MN_TRY(mn_memory_lessons_give(b->lessons, b, first, n, t, err));
     set_target(b, t);
+    if (b->teacher) MN_TRY(ask_teacher(b, t, err));
     mn_status status = recompute ? differentiate_again(b, t, err) : differentiate(b, t, err);
     mn_arena_rewind(t->compute->scratch, mark);
     return status;

@@ -26,6 +26,8 @@ typedef struct mn_train_batch {
     float *row_weights;
     uint8_t *row_roles;
     int64_t n_rows;
+    struct mn_teacher *teacher; /* or NULL; borrowed, as the lessons are */
+    float teacher_share, temperature;
     struct mn_memory_lessons *lessons; /* what compressive memories learn beside, or NULL; borrowed */
 } mn_train_batch;
 

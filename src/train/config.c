@@ -129,6 +129,11 @@ static const key keys[] = {
      "of a conversation's turns that are not the model's"},
     {"loss", "balance", KEY_NUMBER, CONFIG(balance), "0.01", 0, 100, NULL, "of the auxiliary loss of experts"},
     {"loss", "balance-bias", KEY_BOOL, CONFIG(balance_bias), "false", 0, 0, NULL, "DeepSeek-V3's rule instead of it"},
+    {"loss", "teacher", KEY_TEXT, CONFIG(teacher), "", 0, 0, NULL,
+     "a model of the same vocabulary to learn from beside the texts (GGUF)"},
+    {"loss", "teacher-share", KEY_NUMBER, CONFIG(teacher_share), "0.5", 0, 1, NULL,
+     "share of the loss that is its: divergence of the distributions"},
+    {"loss", "temperature", KEY_NUMBER, CONFIG(temperature), "1", 0.01, 100, NULL, "at which they are compared"},
 
     {"memory", "segment", KEY_INT, MEMORY(segment), "0", 0, 1 << 24, NULL,
      "give the model a compressive memory behind segments of so many tokens (0: it has one, or none)"},
@@ -174,7 +179,7 @@ static const key keys[] = {
     {"gate-fit", "weight", KEY_NUMBER, FIT(weight), "2", 0, 1e6, NULL, "of a positive; a negative weighs 1"},
     {"gate-fit", "l2", KEY_NUMBER, FIT(l2), "0.3", 1e-6, 1e6, NULL, "penalty of the weights' squares"},
     {"gate-fit", "sharpen", KEY_NUMBER, FIT(sharpen), "4", 0.01, 1000, NULL,
-     "factor of the fitted gate, so that a write is all or nothing"},
+     "factor of the gate fitted at the end, so that a write is all or nothing"},
     {"gate-fit", "recall", KEY_NUMBER, FIT(recall), "0.998", 0, 1, NULL,
      "share of the values that the gate, shifted, still writes"},
 

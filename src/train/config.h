@@ -102,6 +102,8 @@ typedef struct mn_train_config {
     double role_weights[MN_ROLE_COUNT];
     double balance;
     bool balance_bias; /* DeepSeek-V3's rule instead of a loss */
+    const char *teacher;
+    double teacher_share, temperature;
     mn_memory_config memory;
     mn_gate_fit_config gate_fit;
     /* [group ...], [source ...] */

@@ -68,9 +68,13 @@ void mn_memory_training_close(mn_memory_training *t) {
     *t = (mn_memory_training){0};
 }
 
-static mn_status fit(mn_memory_training *t, mn_error *err) {
+/* A gate that goes on to learn is not sharpened: errors would come out many times as large, and clipping would leave
+ * little of all other gradients. */
+static mn_status fit(mn_memory_training *t, bool sharpens, mn_error *err) {
     int n = 0;
-    mn_status status = mn_gate_fit(&t->config->gate_fit, t->data, &t->prose, t->batch, (int)t->config->batch, t->tape,
+    mn_gate_fit_config config = t->config->gate_fit;
+    if (!sharpens) config.sharpen = 1;
+    mn_status status = mn_gate_fit(&config, t->data, &t->prose, t->batch, (int)t->config->batch, t->tape,
                                    t->reports + t->n_reports, &n, err);
     t->n_reports += n;
     return status;
@@ -78,7 +82,7 @@ static mn_status fit(mn_memory_training *t, mn_error *err) {
 
 mn_status mn_memory_training_before(mn_memory_training *t, int64_t step, mn_error *err) {
     bool at_start = t->config->gate_fit.when == MN_GATE_FIT_START || t->config->gate_fit.when == MN_GATE_FIT_BOTH;
-    if (t->fits && at_start && step == 0 && t->n_reports == 0) MN_TRY(fit(t, err));
+    if (t->fits && at_start && step == 0 && t->n_reports == 0) MN_TRY(fit(t, false, err));
     if (!t->teaches) return MN_OK;
     t->batch->lessons = &t->lessons;
     t->lessons.step = step;
@@ -89,5 +93,5 @@ mn_status mn_memory_training_before(mn_memory_training *t, int64_t step, mn_erro
 
 mn_status mn_memory_training_finish(mn_memory_training *t, mn_error *err) {
     bool at_end = t->config->gate_fit.when == MN_GATE_FIT_END || t->config->gate_fit.when == MN_GATE_FIT_BOTH;
-    return t->fits && (at_end || t->config->steps == 0) ? fit(t, err) : MN_OK;
+    return t->fits && (at_end || t->config->steps == 0) ? fit(t, true, err) : MN_OK;
 }

@@ -13,6 +13,7 @@
 #include "train/run_card.h"
 #include "train/schedule.h"
 #include "train/tape.h"
+#include "train/teacher.h"
 
 #include <errno.h>
 #include <math.h>
@@ -42,6 +43,7 @@ struct mn_trainer {
     mn_tape tape;
     mn_lanes lanes;
     mn_memory_training memory;
+    mn_teacher teacher;
     mn_train_plan plan;
     mn_train_state state;
     mn_run_log log;
@@ -163,6 +165,16 @@ static int64_t n_visits(const mn_trainer *t) {
     return (int64_t)c->n_layers * c->moe.router.n_experts;
 }
 
+static mn_status open_teacher(mn_trainer *t, mn_error *err) {
+    const mn_train_config *c = &t->config;
+    if (!c->teacher) return MN_OK;
+    MN_TRY(mn_teacher_open(c->teacher, &t->parameters.model, c->window, &t->teacher, err));
+    t->batch.teacher = &t->teacher;
+    t->batch.teacher_share = (float)c->teacher_share;
+    t->batch.temperature = (float)c->temperature;
+    return MN_OK;
+}
+
 static mn_status open_all(mn_trainer *t, mn_error *err) {
     MN_TRY(mn_train_config_check(&t->config, err));
     MN_TRY(open_folder(t, err));
@@ -183,6 +195,7 @@ static mn_status open_all(mn_trainer *t, mn_error *err) {
     if (t->config.balance_bias && n_visits(t) &&
         !(t->tape.visits = calloc((size_t)n_visits(t), sizeof *t->tape.visits)))
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the visits of experts.");
+    MN_TRY(open_teacher(t, err));
     t->tape.memory.detach_segments = t->plan.detach_segments;
     MN_TRY(mn_memory_training_open(&t->config, &t->data, t->tokenizer, t->chat_template, &t->batch, &t->tape,
                                    &t->memory, err));
@@ -209,6 +222,7 @@ void mn_trainer_close(mn_trainer *t) {
     free(t->tape.visits);
     mn_memory_training_close(&t->memory);
     mn_lanes_close(&t->lanes);
+    mn_teacher_close(&t->teacher);
     mn_tape_close(&t->tape);
     mn_train_batch_close(&t->batch);
     mn_dataset_close(&t->data);
