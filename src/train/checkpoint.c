@@ -45,8 +45,8 @@ static void put_floats(mn_gguf_writer *w, const mn_parameter *p, const char *suf
 static void put_set(mn_gguf_writer *w, const mn_parameters *all) {
     for (int64_t i = 0; i < all->n_items; i++) {
         const mn_parameter *p = &all->items[i];
+        if (!p->frozen || p->moves) put_floats(w, p, "", p->weights);
         if (p->frozen) continue;
-        put_floats(w, p, "", p->weights);
         put_floats(w, p, moment_suffix[0], p->moments[0]);
         if (p->optimiser == MN_OPTIMISER_ADAMW) put_floats(w, p, moment_suffix[1], p->moments[1]);
     }
@@ -118,8 +118,8 @@ static mn_status get_floats(const mn_gguf *g, const mn_parameter *p, const char 
 static mn_status get_set(const mn_gguf *g, const mn_parameters *all, mn_error *err) {
     for (int64_t i = 0; i < all->n_items; i++) {
         const mn_parameter *p = &all->items[i];
+        if (!p->frozen || p->moves) MN_TRY(get_floats(g, p, "", p->weights, err));
         if (p->frozen) continue;
-        MN_TRY(get_floats(g, p, "", p->weights, err));
         MN_TRY(get_floats(g, p, moment_suffix[0], p->moments[0], err));
         if (p->optimiser == MN_OPTIMISER_ADAMW) MN_TRY(get_floats(g, p, moment_suffix[1], p->moments[1], err));
     }

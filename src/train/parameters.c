@@ -12,6 +12,11 @@ static bool has_no_gradient(const char *name) {
     return !strcmp(name, "rope_freqs.weight") || !strncmp(name, "rope_factors_", 13) || strstr(name, "exp_probs_b");
 }
 
+/* DeepSeek-V3's rule moves the biases of a choice of experts. */
+static bool moves_by_rule(const mn_train_config *c, const char *name) {
+    return c->balance_bias && c->lora_rank == 0 && strstr(name, "exp_probs_b");
+}
+
 /* Vectors, and the small matrices that act as such. */
 static bool takes_decay(const mn_parameter *p) {
     static const char *const plain[] = {"_norm.", ".bias", "_conv.", "gate_inp", "infini_", "_gate.bias"};
@@ -44,6 +49,7 @@ static void decide(const mn_train_config *c, mn_parameter *p, uint32_t *groups_u
     p->optimiser = c->optimiser == MN_OPTIMISER_MUON && takes_muon(p) ? MN_OPTIMISER_MUON : MN_OPTIMISER_ADAMW;
     p->decay = takes_decay(p) ? c->decay : 0;
     p->frozen = has_no_gradient(p->name) || c->lora_rank > 0;
+    p->moves = moves_by_rule(c, p->name);
     double rate = -1;
     for (int i = 0; i < c->n_groups; i++) {
         const mn_train_group *g = &c->groups[i];

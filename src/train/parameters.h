@@ -17,6 +17,7 @@ typedef struct mn_parameter {
     float *weights, *gradients; /* [n_out][n_in] */
     float *moments[2];          /* AdamW's two, Muon's one; NULL where frozen */
     bool frozen;
+    bool moves; /* frozen, but changed by a rule of its own: a checkpoint keeps it */
     mn_optimiser optimiser;
     double rate, decay; /* before the schedule */
 } mn_parameter;

@@ -165,6 +165,21 @@ static int64_t n_visits(const mn_trainer *t) {
     return (int64_t)c->n_layers * c->moe.router.n_experts;
 }
 
+/* DeepSeek-V3's rule needs biases to move; without any it would switch the balance loss off and do nothing. */
+static mn_status open_visits(mn_trainer *t, mn_error *err) {
+    const mn_model *m = &t->parameters.model;
+    bool found = false;
+    for (int layer = 0; layer < m->config.n_layers; layer++) found |= m->weights.layers[layer].router_bias != NULL;
+    if (!found || t->config.lora_rank)
+        return mn_fail(
+            err, MN_ERR_ARGUMENT,
+            "loss.balance-bias moves the biases of a choice of experts (exp_probs_b), and %s; loss.balance is "
+            "for the others.",
+            found ? "adapters leave them alone" : "this model has none");
+    t->tape.visits = calloc((size_t)n_visits(t), sizeof *t->tape.visits);
+    return t->tape.visits ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for the visits of experts.");
+}
+
 static mn_status open_teacher(mn_trainer *t, mn_error *err) {
     const mn_train_config *c = &t->config;
     if (!c->teacher) return MN_OK;
@@ -192,9 +207,7 @@ static mn_status open_all(mn_trainer *t, mn_error *err) {
     t->tape.adapters = adapters;
     MN_TRY(mn_lanes_open(&t->config, t->plan.n_lanes, &t->parameters, adapters, &t->compute, t->alone,
                          t->plan.activation_bytes, &t->lanes, err));
-    if (t->config.balance_bias && n_visits(t) &&
-        !(t->tape.visits = calloc((size_t)n_visits(t), sizeof *t->tape.visits)))
-        return mn_fail(err, MN_ERR_MEMORY, "no memory for the visits of experts.");
+    if (t->config.balance_bias) MN_TRY(open_visits(t, err));
     MN_TRY(open_teacher(t, err));
     t->tape.memory.detach_segments = t->plan.detach_segments;
     MN_TRY(mn_memory_training_open(&t->config, &t->data, t->tokenizer, t->chat_template, &t->batch, &t->tape,

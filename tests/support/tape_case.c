@@ -135,3 +135,34 @@ void tape_check_set(tape_case *f, const mn_parameters *set, const char *name, do
                      noise);
     }
 }
+
+/* Frozen tensors, and those that nothing reaches, are passed over. */
+static void check_total(tape_case *f, const mn_parameter *p, tape_total_fn *total, const char *name, double step,
+                        double limit) {
+    int64_t n = p->n_in * p->n_out;
+    double square = 0, size = 0, at[2], first = total(f);
+    float *kept = malloc((size_t)n * sizeof *kept), *along = malloc((size_t)n * sizeof *along);
+    memcpy(kept, p->weights, (size_t)n * sizeof *kept);
+    memcpy(along, p->gradients, (size_t)n * sizeof *along);
+    for (int64_t k = 0; k < n; k++) {
+        square += (double)along[k] * along[k];
+        size += (double)kept[k] * kept[k];
+    }
+    double length = step * sqrt((size + 1e-3) / square);
+    for (int side = 0; side < 2 && square > 0; side++) {
+        for (int64_t k = 0; k < n; k++) p->weights[k] = kept[k] + (float)((side ? length : -length) * along[k]);
+        at[side] = total(f);
+    }
+    memcpy(p->weights, kept, (size_t)n * sizeof *kept);
+    double wanted = square > 0 ? (at[1] - at[0]) / (2 * length) : 0, noise = 3e-7 * fabs(first) / length;
+    if (fabs(square - wanted) > limit * fabs(wanted) + (square > 0 ? noise : 0))
+        fail_msg("%s, %s: %.6g along its gradient, %.6g by differences (noise %.2g)", name, p->name, square, wanted,
+                 noise);
+    free(kept);
+    free(along);
+}
+
+void tape_check_total(tape_case *f, tape_total_fn *total, const char *name, double step, double limit) {
+    for (int64_t i = 0; i < f->parameters.n_items; i++)
+        if (!f->parameters.items[i].frozen) check_total(f, &f->parameters.items[i], total, name, step, limit);
+}

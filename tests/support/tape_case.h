@@ -35,4 +35,9 @@ double tape_score(tape_case *f);
  * difference. width: of the steps, as a share of the tensor's deviation. */
 void tape_check_set(tape_case *f, const mn_parameters *set, const char *name, double width);
 
+/* The same of any total that a differentiation adds up (labels, a teacher, a balance): every tensor's gradient along
+ * itself. step: relative to the tensor; limit: relative error. */
+typedef double tape_total_fn(tape_case *f);
+void tape_check_total(tape_case *f, tape_total_fn *total, const char *name, double step, double limit);
+
 #endif

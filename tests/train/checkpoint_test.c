@@ -1,4 +1,5 @@
 #include "support/support.h"
+#include "support/tape_case.h"
 #include "support/training.h"
 
 #include "train/checkpoint.h"
@@ -99,13 +100,40 @@ static void test_restored_equals_saved(void **state) {
     mn_train_config_release(&c);
 }
 
+/* Biases of a choice of experts have no gradient, and the rule that moves them is part of the training. */
+static void test_balance_biases_are_kept(void **state) {
+    (void)state;
+    mn_train_config c;
+    mn_parameters a, b;
+    mn_error err;
+    mn_train_state s = {.cursor.source = -1}, t = {0};
+    char path[512], model[600];
+    mn_train_config_init(&c);
+    c.balance_bias = true;
+    snprintf(path, sizeof path, "%s", temp_path("biases.gguf"));
+    snprintf(model, sizeof model, "%s", tape_in_f32(data_path("golden/tiny-deepseek3.gguf")));
+    assert_ok(mn_parameters_open(model, &c, &a, &err), err);
+    assert_ok(mn_parameters_open(model, &c, &b, &err), err);
+    int layer = a.model.config.n_layers - 1; /* the first may be dense */
+    float *bias = (float *)(uintptr_t)a.model.weights.layers[layer].router_bias;
+    const float *restored = b.model.weights.layers[layer].router_bias;
+    assert_non_null(bias);
+    for (int i = 0; i < a.model.config.moe.router.n_experts; i++) bias[i] = (float)i - 2.5f;
+    assert_ok(mn_checkpoint_save(path, (mn_parameters *[]){&a}, 1, &s, "", &err), err);
+    assert_ok(mn_checkpoint_load(path, (mn_parameters *[]){&b}, 1, &t, &err), err);
+    assert_memory_equal(bias, restored, (size_t)a.model.config.moe.router.n_experts * sizeof *bias);
+    mn_parameters_close(&a);
+    mn_parameters_close(&b);
+    mn_train_config_release(&c);
+}
+
 /* Cut at any place, or of another model: an error, and no crash. A save that fails leaves the last one. */
 static void test_bad_checkpoints(void **state) {
     (void)state;
     mn_train_config c;
     mn_parameters p;
     mn_error err;
-    mn_train_state s = {.cursor.source = -1}, t;
+    mn_train_state s = {.cursor.source = -1}, t = {0};
     char path[512], cut[512];
     size_t bytes;
     mn_train_config_init(&c);
@@ -135,6 +163,7 @@ int main(void) {
         cmocka_unit_test(test_how_each_tensor_is_trained),
         cmocka_unit_test(test_the_model_is_the_weights),
         cmocka_unit_test(test_restored_equals_saved),
+        cmocka_unit_test(test_balance_biases_are_kept),
         cmocka_unit_test(test_bad_checkpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

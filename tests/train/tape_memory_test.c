@@ -144,30 +144,7 @@ static void labels(void **state) {
     open_memory(&f, "*", MN_INFINI_DELTA_EXACT, 0.5f, 1);
     give_lesson(&f, &l);
     f.tape.memory.prefixes = NULL;
-    for (int64_t i = 0; i < f.parameters.n_items; i++) {
-        const mn_parameter *p = &f.parameters.items[i];
-        int64_t n = p->n_in * p->n_out;
-        double size = 0, along = 0;
-        float *kept = malloc((size_t)n * sizeof *kept), *direction = malloc((size_t)n * sizeof *direction);
-        memcpy(kept, p->weights, (size_t)n * sizeof *kept);
-        fill_normal(direction, (size_t)n, 5 + (uint64_t)i);
-        both_losses(&f);
-        for (int64_t k = 0; k < n; k++) {
-            size += (double)kept[k] * kept[k];
-            along += (double)direction[k] * p->gradients[k];
-        }
-        double step = 1e-4 * sqrt(size / (double)n + 1e-3), at[2];
-        for (int side = 0; side < 2; side++) {
-            for (int64_t k = 0; k < n; k++) p->weights[k] = kept[k] + (float)((side ? step : -step) * direction[k]);
-            at[side] = both_losses(&f);
-        }
-        memcpy(p->weights, kept, (size_t)n * sizeof *kept);
-        double wanted = (at[1] - at[0]) / (2 * step), noise = 1e-6 / step;
-        if (fabs(along - wanted) > 1e-2 * fabs(wanted) + noise)
-            fail_msg("%s: %.6g along a direction, %.6g by differences (noise %.2g)", p->name, along, wanted, noise);
-        free(kept);
-        free(direction);
-    }
+    tape_check_total(&f, both_losses, "labels", 1e-4, 1e-2);
     tape_close(&f);
 }
 

@@ -99,6 +99,23 @@ static void test_shifted_sparse(void **state) {
     check_gradients("golden/tiny-llama-yarn.gguf", "shifted-sparse:32");
 }
 
+/* The mean loss and the balance loss of all layers. */
+static double balanced_loss(tape_case *f) {
+    f->tape.balance_loss = 0;
+    double loss = tape_differentiate(f, false);
+    assert_true(f->tape.balance_loss > 0.5 * f->tape.balance);
+    return loss + f->tape.balance_loss;
+}
+
+static void test_balance(void **state) {
+    (void)state;
+    tape_case f;
+    tape_open(&f, tape_in_f32(data_path("golden/tiny-mixtral.gguf")), NULL, 1);
+    f.tape.balance = 2;
+    tape_check_total(&f, balanced_loss, "balance", 3e-6, 1e-2);
+    tape_close(&f);
+}
+
 /* Adapters on all matrices of a model that is trained too, or frozen. B is drawn, since at zero A has no gradient. */
 static void check_adapters(bool trains_model) {
     tape_case f;
@@ -187,6 +204,7 @@ int main(void) {
         cmocka_unit_test(test_deepseek3),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_balance),
         cmocka_unit_test(test_lora),
         cmocka_unit_test(test_bigbird),
         cmocka_unit_test(test_shifted_sparse),

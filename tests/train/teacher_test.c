@@ -78,6 +78,8 @@ static void same_mind(void **state) {
     close_pair(&f, &t);
 }
 
+static double distilled_loss(tape_case *f) { return tape_differentiate(f, false); }
+
 /* The loss that the backward pass adds up, along the gradient of every tensor. */
 static void gradients(void **state) {
     (void)state;
@@ -87,31 +89,7 @@ static void gradients(void **state) {
     snprintf(other, sizeof other, "%s", temp_path("teacher.gguf"));
     small_mnemo_write(other, 1);
     open_pair(&f, &t, tape_make_mnemo(2, 2), other, 0.6f);
-    double first = tape_differentiate(&f, false);
-    for (int64_t i = 0; i < f.parameters.n_items; i++) {
-        const mn_parameter *p = &f.parameters.items[i];
-        int64_t n = p->n_in * p->n_out;
-        double square = 0, size = 0, at[2];
-        float *kept = malloc((size_t)n * sizeof *kept), *along = malloc((size_t)n * sizeof *along);
-        memcpy(kept, p->weights, (size_t)n * sizeof *kept);
-        assert_true(tape_differentiate(&f, false) == first);
-        memcpy(along, p->gradients, (size_t)n * sizeof *along);
-        for (int64_t k = 0; k < n; k++) {
-            square += (double)along[k] * along[k];
-            size += (double)kept[k] * kept[k];
-        }
-        double step = 2e-3 * sqrt((size + 1e-3) / square);
-        for (int side = 0; side < 2; side++) {
-            for (int64_t k = 0; k < n; k++) p->weights[k] = kept[k] + (float)((side ? step : -step) * along[k]);
-            at[side] = tape_differentiate(&f, false);
-        }
-        memcpy(p->weights, kept, (size_t)n * sizeof *kept);
-        double wanted = (at[1] - at[0]) / (2 * step), noise = 2e-7 * first / step;
-        if (fabs(square - wanted) > 1e-2 * fabs(wanted) + noise)
-            fail_msg("%s: %.6g along its gradient, %.6g by differences (noise %.2g)", p->name, square, wanted, noise);
-        free(kept);
-        free(along);
-    }
+    tape_check_total(&f, distilled_loss, "distilled", 2e-3, 1e-2);
     close_pair(&f, &t);
 }
 

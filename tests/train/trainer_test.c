@@ -125,6 +125,9 @@ static void test_refusals(void **state) {
         assert_int_equal(try_open(more, &err), MN_ERR_UNSUPPORTED);
         assert_non_null(strstr(err.text, "fixed by their places"));
     }
+    const char *const biases[] = {"loss.balance-bias=true", "model.experts=4", NULL};
+    assert_int_equal(try_open(biases, &err), MN_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "exp_probs_b"));
     const char *const heads[] = {"model.heads=3", NULL};
     assert_int_equal(try_open(heads, &err), MN_ERR_ARGUMENT);
 }
