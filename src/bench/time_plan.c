@@ -44,7 +44,7 @@ static double listed(const mn_pattern *p, int64_t n) {
 static double seen(const mn_config *c, const mn_attn_spec *r, int layer, int64_t n) {
     int64_t segment = r->infini.shape.segment, limit = segment ? segment : mn_config_sight(c, layer);
     const mn_pattern *p = r->patterns ? &r->patterns[layer] : NULL;
-    if (mn_attn_is_linear(r, layer)) return 0;
+    if (!mn_attn_caches(r, c, layer)) return 0;
     if (!segment && p && p->kind) return listed(p, n);
     return (double)(limit ? MN_MIN(n, limit) : n);
 }
@@ -74,6 +74,19 @@ static double saved_by_materialising(const mn_engine *e, const mn_attn_spec *r, 
     return 2.0 * e->model.config.n_heads * (n * n / 2 * pair - n * fmax(steps - 1, 0) / 2 * made);
 }
 
+/* Of the matrices that most products are with: the first layer's output, of whatever mixes its tokens. */
+static mn_dtype weights_type(const mn_model *m) {
+    const mn_layer *l = &m->weights.layers[0];
+    return l->o.w.data ? l->o.w.type : l->mixer.out.w.type;
+}
+
+/* A layer's recurrent state of the model's own: read and written once a token, about three products for each number. */
+static void add_mixer(mn_time_plan *p, const mn_config *c, int layer, int64_t n_ctx) {
+    double n = c->layers[layer].has_mixer ? (double)c->mixer.n_heads * c->mixer.k_dim * c->mixer.v_dim : 0;
+    p->attention_flops += 3 * 2 * n * (double)n_ctx;
+    p->read_bytes += 2 * n * sizeof(float);
+}
+
 mn_time_plan mn_time_plan_make(const mn_engine *e, const mn_window *w, const mn_peaks *peaks) {
     const mn_config *c = &e->model.config;
     mn_attn_spec attn = w->attn ? *w->attn : mn_attn_of_model(c);
@@ -86,13 +99,14 @@ mn_time_plan mn_time_plan_make(const mn_engine *e, const mn_window *w, const mn_
         double pair_flops = 2.0 * (shape.layers[layer].k_dim + shape.layers[layer].v_dim) * l->n_heads;
         p.attention_flops += pair_flops * pairs(c, &attn, layer, w->n_ctx) - saved_by_materialising(e, &attn, w);
         p.read_bytes += row_bytes * seen(c, &attn, layer, w->n_ctx);
-        if (!attn.infini.shape.segment && !mn_attn_is_linear(&attn, layer)) continue;
+        add_mixer(&p, c, layer, w->n_ctx);
+        if (!mn_attn_has_state(&attn, c, layer)) continue;
         double products = (double)l->n_heads * l->head_dim_k * l->head_dim_v; /* of a read, as many of a write */
         p.attention_flops += 2 * 2 * products * (double)w->n_ctx;
         p.read_bytes += (double)sizeof(float) * l->n_kv_heads * l->head_dim_k * l->head_dim_v;
     }
     double attention_peak = MN_MAX(peaks->bf16_flops_per_s, peaks->f32_flops_per_s);
-    p.prefill_s = p.prefill_flops / product_rate(e->model.weights.layers[0].o.w.type, peaks) +
+    p.prefill_s = p.prefill_flops / product_rate(weights_type(&e->model), peaks) +
                   p.attention_flops / (ATTENTION_SHARE * attention_peak);
     p.per_token_s = p.read_bytes / (READ_SHARE * peaks->read_bytes_per_s);
     return p;

@@ -13,6 +13,7 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
     mn_matmul_init_generic(&table->matmul);
     mn_attend_init_generic(&table->attend);
     mn_attend_back_init_generic(&table->attend);
+    mn_recurrent_init_generic(&table->recurrent);
 #if defined(__x86_64__)
     if (level >= MN_CPU_AVX2) {
         mn_vec_init_avx2(&table->vec);
@@ -20,6 +21,7 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
         mn_matmul_init_avx2(&table->matmul);
         mn_attend_init_avx2(&table->attend);
         mn_attend_back_init_avx2(&table->attend);
+        mn_recurrent_init_avx2(&table->recurrent);
     }
     if (level == MN_CPU_AVXVNNI) mn_matmul_init_avxvnni(&table->matmul);
     if (level >= MN_CPU_AVX512) {
@@ -28,6 +30,7 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
         mn_matmul_init_avx512(&table->matmul);
         mn_attend_init_avx512(&table->attend);
         mn_attend_back_init_avx512(&table->attend);
+        mn_recurrent_init_avx512(&table->recurrent);
     }
     if (level >= MN_CPU_AVX512BF16) {
         mn_matmul_init_avx512bf16(&table->matmul);
@@ -44,6 +47,7 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
         mn_vec_backward_init_neon(&table->vec_backward);
         mn_attend_init_neon(&table->attend);
         mn_attend_back_init_neon(&table->attend);
+        mn_recurrent_init_neon(&table->recurrent);
     }
 #endif
 }

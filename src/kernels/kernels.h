@@ -2,8 +2,8 @@
  *
  * Portable C fills the whole table; each higher level overrides what it does better (mn_kernels_get). A kernel takes
  * no locks, allocates nothing and keeps no state. The tables of the rooms' own kernels stand in vec.h (vectors and
- * rows), vec_backward.h (their backward), matmul.h (weights times activations) and attend.h (attention tiles); the
- * drivers that split work over threads are mn_matmul (matmul.h) and attention/.
+ * rows), vec_backward.h (their backward), matmul.h (weights times activations), attend.h (attention tiles) and
+ * recurrent.h (recurrent mixers); the drivers that split work over threads are mn_matmul (matmul.h) and attention/.
  */
 #ifndef MN_KERNELS_KERNELS_H
 #define MN_KERNELS_KERNELS_H
@@ -12,6 +12,7 @@
 #include "kernels/compute.h"
 #include "kernels/cpu.h"
 #include "kernels/matmul.h"
+#include "kernels/recurrent.h"
 #include "kernels/vec.h"
 #include "kernels/vec_backward.h"
 
@@ -21,6 +22,7 @@ struct mn_kernels {
     mn_vec_backward vec_backward;
     mn_matmul_kernels matmul;
     mn_attend_kernels attend;
+    mn_recurrent_kernels recurrent;
 };
 
 /* The table of one level; constant, shared by all threads. The level must be supported here (mn_cpu_supports). */

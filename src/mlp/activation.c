@@ -41,6 +41,11 @@ void mn_activate(const mn_vec_kernels *vec, mn_mlp_act a, float *out, const floa
         vec->gelu_mul(out, gate ? gate : up, gate ? up : NULL, n);
         return;
     }
+    if (a.kind == MN_ACT_RELU2) {
+        vec->clamp(out, up, 0, INFINITY, n);
+        vec->mul(out, out, out, n);
+        return;
+    }
     if (a.kind == MN_ACT_SILU || (a.kind != MN_ACT_SWIGLU_OAI && a.limit == 0)) {
         vec->silu_mul(out, gate, up, n);
         return;

@@ -42,9 +42,10 @@ static void activate(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     for (int64_t i = begin; i < end; i++) {
         float *gate = p->gate + i * p->n_ff, *up = p->up + i * p->n_ff;
-        add_bias(p, gate, p->experts->gate_b, p->n_ff);
+        bool gated = p->experts->gate->data != NULL;
+        if (gated) add_bias(p, gate, p->experts->gate_b, p->n_ff);
         add_bias(p, up, p->experts->up_b, p->n_ff);
-        mn_activate(p->vec, p->experts->activation, gate, gate, up, p->n_ff);
+        mn_activate(p->vec, p->experts->activation, gate, gated ? gate : NULL, up, p->n_ff);
     }
 }
 
@@ -62,11 +63,11 @@ static void scatter(void *arg, int64_t begin, int64_t end, int thread_index) {
 
 static mn_status run_expert(const mn_compute *c, const mn_experts *experts, int64_t expert, passage *p, int64_t n,
                             mn_error *err) {
-    mn_tensor gate = mn_tensor_matrix(experts->gate, expert), up = mn_tensor_matrix(experts->up, expert);
-    mn_tensor down = mn_tensor_matrix(experts->down, expert);
+    mn_tensor up = mn_tensor_matrix(experts->up, expert), down = mn_tensor_matrix(experts->down, expert);
+    mn_tensor gate = experts->gate->data ? mn_tensor_matrix(experts->gate, expert) : (mn_tensor){0};
     mn_pool_run(c->pool, n, ROWS_GRAIN, gather, p);
-    MN_TRY(mn_matmul_many(c, (float *const[]){p->gate, p->up}, (const int64_t[]){p->n_ff, p->n_ff}, p->in, p->n_embd, n,
-                          (const mn_tensor *const[]){&gate, &up}, 2, err));
+    MN_TRY(mn_matmul_many(c, (float *const[]){p->up, p->gate}, (const int64_t[]){p->n_ff, p->n_ff}, p->in, p->n_embd, n,
+                          (const mn_tensor *const[]){&up, &gate}, gate.data ? 2 : 1, err));
     mn_pool_run(c->pool, n, ROWS_GRAIN, activate, p);
     MN_TRY(mn_matmul(c, p->down, p->n_embd, p->gate, p->n_ff, n, &down, err));
     mn_pool_run(c->pool, n, ROWS_GRAIN, scatter, p);
@@ -75,7 +76,7 @@ static mn_status run_expert(const mn_compute *c, const mn_experts *experts, int6
 
 static mn_status run_experts(const mn_compute *c, const mn_experts *experts, float *out, const float *x,
                              const int32_t *ids, const float *weights, int n_used, int64_t n_rows, mn_error *err) {
-    int64_t n_embd = experts->gate->ne[0], n_ff = experts->gate->ne[1], n_experts = experts->gate->ne[2];
+    int64_t n_embd = experts->up->ne[0], n_ff = experts->up->ne[1], n_experts = experts->up->ne[2];
     mn_visits v = {0};
     MN_TRY(mn_visits_sort(c, &v, ids, weights, n_used, n_rows, n_experts, err));
     passage p = {.vec = &c->kernels->vec, .experts = experts, .out = out, .x = x, .n_embd = n_embd, .n_ff = n_ff};

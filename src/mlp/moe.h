@@ -16,7 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Three-dimensional weights: gate and up [n_experts][n_ff][n_embd], down [n_experts][n_embd][n_ff]. */
+/* Three-dimensional weights, gate without data where experts have none: gate and up [n_experts][n_ff][n_embd], down
+ * [n_experts][n_embd][n_ff]. */
 typedef struct mn_experts {
     const mn_tensor *gate, *up, *down;
     const float *gate_b, *up_b, *down_b; /* [n_experts][n_ff] twice, [n_experts][n_embd]; NULL: none */

@@ -22,10 +22,9 @@ int mn_attn_kv_layer(const mn_attn_spec *r, const mn_config *c, int layer) {
 
 int mn_attn_n_kv_layers(const mn_attn_spec *r, const mn_config *c) { return count_kv(r, c, c->n_layers); }
 
-int mn_attn_state_layer(const mn_attn_spec *r, int layer) {
+int mn_attn_state_layer(const mn_attn_spec *r, const mn_config *c, int layer) {
     int n = 0;
-    if (r->infini.shape.segment) return layer;
-    for (int i = 0; i < layer; i++) n += mn_attn_is_linear(r, i);
+    for (int i = 0; i < layer; i++) n += mn_attn_has_state(r, c, i);
     return n;
 }
 
@@ -39,7 +38,7 @@ static mn_kept_keys layer_keeps(const mn_attn_spec *r, const mn_config *c, int l
 mn_kept_keys mn_attn_kept_keys(const mn_attn_spec *r, const mn_config *c) {
     mn_kept_keys all = {0, 0};
     for (int layer = 0; layer < c->n_layers; layer++) {
-        if (mn_attn_is_linear(r, layer) || c->layers[layer].n_heads == 0) continue;
+        if (mn_attn_is_linear(r, layer) || !mn_config_attends(c, layer)) continue;
         mn_kept_keys k = layer_keeps(r, c, layer);
         if (k.last == 0) return k;
         all = (mn_kept_keys){MN_MAX(all.first, k.first), MN_MAX(all.last, k.last)};
@@ -74,8 +73,9 @@ mn_status mn_attn_state_bytes(const mn_attn_spec *r, const mn_config *c, size_t 
     size_t most = 0;
     bool fits = true;
     *out = 0;
-    if (mn_attn_state_layer(r, c->n_layers) == 0) return MN_OK;
+    if (mn_attn_state_layer(r, c, c->n_layers) == 0) return MN_OK;
     for (int layer = 0; layer < c->n_layers; layer++) {
+        if (!mn_attn_has_state(r, c, layer)) continue;
         size_t bytes = layer_state_bytes(r, c, layer);
         fits = fits && bytes > 0;
         most = MN_MAX(most, bytes);
@@ -111,7 +111,7 @@ static bool shares_kv(const mn_config *c) {
 }
 
 mn_status mn_attn_check(const mn_attn_spec *r, const mn_config *c, mn_error *err) {
-    bool recurrent = r->infini.shape.segment || mn_attn_state_layer(r, c->n_layers) > 0;
+    bool recurrent = mn_attn_state_layer(r, c, c->n_layers) > 0;
     if (recurrent && shares_kv(c))
         return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_ATTN, 0}),
                             "a recurrent state needs the keys and values of its own layer, and some layers of this %s "
@@ -125,6 +125,7 @@ mn_status mn_attn_check(const mn_attn_spec *r, const mn_config *c, mn_error *err
             "none; leave the pattern %s out.",
             c->arch, r->infini.shape.segment ? "infini" : "linear");
     for (int layer = 0; r->infini.shape.segment && layer < c->n_layers; layer++) {
+        if (!mn_config_attends(c, layer)) continue;
         mn_infini shape = mn_attn_infini_shape(r, c, layer);
         MN_TRY(mn_infini_check(&shape, err));
     }

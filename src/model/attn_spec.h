@@ -37,9 +37,9 @@ static inline bool mn_attn_is_linear(const mn_attn_spec *r, int layer) {
     return kind && kind->traits & MN_PATTERN_RECURRENT;
 }
 
-/* Whether a layer carries a recurrent state, beside the histories of convolutions. */
-static inline bool mn_attn_has_state(const mn_attn_spec *r, int layer) {
-    return r->infini.shape.segment || mn_attn_is_linear(r, layer);
+/* Whether a layer's attention carries a recurrent state, beside the histories of convolutions. */
+static inline bool mn_attn_has_state(const mn_attn_spec *r, const mn_config *config, int layer) {
+    return mn_config_attends(config, layer) && (r->infini.shape.segment || mn_attn_is_linear(r, layer));
 }
 /* The position map under which a layer sees its keys; NULL: by distance. Distances within a window were all trained, so
  * that no map changes them. */
@@ -77,6 +77,6 @@ mn_linear mn_attn_linear_shape(const mn_config *config, int layer);
  * many as the layer with the most heads needs, for each that has one. MN_ERR_LIMIT when it overflows. */
 mn_status mn_attn_state_bytes(const mn_attn_spec *r, const mn_config *config, size_t *out, mn_error *err);
 /* Layers that carry such state, before this one. */
-int mn_attn_state_layer(const mn_attn_spec *r, int layer);
+int mn_attn_state_layer(const mn_attn_spec *r, const mn_config *config, int layer);
 
 #endif

@@ -56,6 +56,15 @@ typedef enum mn_place {
     MN_PLACE_KEY          /* where a key is cached in the index-th plane (mn_posmap_key) */
 } mn_place;
 
+/* What goes into the state of a recurrent mixer. Gated delta: q and k normalised, decay and beta as they were
+ * projected. Mamba-2: C, B, x, and dt in the place of decay. RWKV-7: r, k, v, w and a as they were projected, in the
+ * order of the members, and what v takes of the first layer's. */
+typedef struct mn_mixer_inputs {
+    mn_rows q, k, v;
+    mn_rows decay, beta;    /* [.., n_heads], or decay [.., n_heads * k_dim] */
+    mn_rows v_mix, v_first; /* none in the first layer */
+} mn_mixer_inputs;
+
 /* Operations return MN_OK, or an error that ends the step: MN_ERR_MEMORY when buffers or scratch end, whatever a device
  * reports, MN_ERR_UNSUPPORTED for what a backend cannot do. `out` has the shape that is stated and lies in a buffer of
  * its own, or is the input that the comment names. Weights are borrowed from the model, and known by their address. */
@@ -122,6 +131,15 @@ struct mn_backend {
      * sequences without such a state get softmax's. out may be softmax. */
     mn_status (*mix_recurrent)(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
                                mn_rows k, mn_rows v, mn_error *err);
+    /* The causal convolution of the layer's mixer, through each sequence's history. */
+    mn_status (*convolve_mixer)(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err);
+    /* Mixtures of each row with the row before, through each sequence's history: out [.., n, n_embd], head j of it
+     * x + (before - x) * mixes[j]; those before the layer's state, or before its MLP. */
+    mn_status (*mix_shifted)(const mn_step *s, int layer, bool before_mlp, mn_rows out, mn_rows x, mn_error *err);
+    /* The recurrent state of the layer's mixer, each sequence's advanced by its slice. out [.., n_heads, v_dim]. */
+    mn_status (*mix_state)(const mn_step *s, int layer, mn_rows out, const mn_mixer_inputs *in, mn_error *err);
+    /* f(g) * x, of the same shape, f as `gate` says; x none: f(g). out may be x or g. */
+    mn_status (*gate)(const mn_step *s, mn_gate gate, mn_rows out, mn_rows x, mn_rows g, mn_error *err);
     /* activation(gate) * up; gate none: activation(up). out may be up. */
     mn_status (*activate)(const mn_step *s, mn_mlp_act activation, mn_rows out, mn_rows gate, mn_rows up,
                           mn_error *err);
@@ -162,7 +180,7 @@ static inline mn_status mn_no_scratch(mn_error *err) {
 /* Whether a sequence of the step has a recurrent state in this layer, beside convolution histories. */
 static inline bool mn_step_has_recurrent(const mn_step *s, int layer) {
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++)
-        if (mn_attn_has_state(&slice->sequence->attn, layer)) return true;
+        if (mn_attn_has_state(&slice->sequence->attn, &s->model->config, layer)) return true;
     return false;
 }
 

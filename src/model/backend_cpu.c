@@ -44,6 +44,7 @@ typedef struct rows_job {
         const int64_t *rows;
         float limit;
         int64_t first;
+        mn_gate gate;
         struct {
             mn_place place;
             int index;
@@ -160,12 +161,14 @@ static void norm_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     const mn_config *c = &job->s->model->config;
     for (int64_t r = begin; r < end; r++)
         for (int h = 0; h < job->x.n_heads; h++) {
-            float *out = vector_at(job->out, r, h);
-            const float *x = vector_at(job->x, r, h);
+            const mn_norm *norm = job->norm;
+            int64_t n = job->x.n, at = norm->by_head ? h * n : 0;
+            float *out = vector_at(job->out, r, h), eps = norm->eps > 0 ? norm->eps : c->norm_eps;
+            const float *x = vector_at(job->x, r, h), *w = norm->w ? norm->w + at : NULL;
             if (c->norm == MN_NORM_RMS)
-                job->vec->rms_norm(out, x, job->norm->w, c->norm_eps, job->x.n);
+                job->vec->rms_norm(out, x, w, eps, n);
             else
-                job->vec->layer_norm(out, x, job->norm->w, job->norm->b, c->norm_eps, job->x.n);
+                job->vec->layer_norm(out, x, w, norm->b ? norm->b + at : NULL, eps, n);
         }
 }
 
@@ -326,6 +329,32 @@ static mn_status add(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_err
     return run_rows((rows_job){.s = s, .out = out, .x = x, .y = y}, add_rows);
 }
 
+static void apply_gate(const mn_kernels *k, mn_gate gate, float *out, const float *g, const float *x, int64_t n) {
+    switch (gate) {
+    case MN_GATE_SILU: k->vec.silu_mul(out, g, x, n); break; /* never alone */
+    case MN_GATE_SIGMOID: k->recurrent.sigmoid_mul(out, g, x, n); break;
+    case MN_GATE_PLAIN: k->vec.mul(out, g, x, n); break; /* never alone */
+    case MN_GATE_TANH:
+        for (int64_t i = 0; i < n; i++) out[i] = tanhf(g[i]) * (x ? x[i] : 1);
+        break;
+    }
+}
+
+static void gate_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    const mn_kernels *k = mn_cpu_compute(job->s)->kernels;
+    for (int64_t r = begin; r < end; r++)
+        for (int h = 0; h < job->out.n_heads; h++)
+            apply_gate(k, job->gate, vector_at(job->out, r, h), vector_at(job->y, r, h),
+                       job->x.buffer ? vector_at(job->x, r, h) : NULL, job->out.n);
+}
+
+static mn_status gate(const mn_step *s, mn_gate gate, mn_rows out, mn_rows x, mn_rows g, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = out, .x = x, .y = g, .gate = gate}, gate_rows);
+}
+
 static void scale_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const rows_job *job = arg;
@@ -412,6 +441,10 @@ mn_backend mn_backend_cpu(const mn_compute *compute) {
                         .choose = mn_cpu_choose_keys,
                         .merge = mn_cpu_merge,
                         .mix_recurrent = mn_cpu_mix_recurrent,
+                        .convolve_mixer = mn_cpu_convolve_mixer,
+                        .mix_shifted = mn_cpu_mix_shifted,
+                        .mix_state = mn_cpu_mix_state,
+                        .gate = gate,
                         .activate = activate,
                         .experts = experts,
                         .add = add,

@@ -31,6 +31,10 @@ mn_status mn_cpu_mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows
 mn_experts mn_cpu_experts(const mn_model *m, int layer);
 /* What the queries of a row of the step are multiplied with. */
 float mn_cpu_temperature(const mn_step *s, int64_t row);
+/* backend_cpu_mixer.c */
+mn_status mn_cpu_convolve_mixer(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err);
+mn_status mn_cpu_mix_shifted(const mn_step *s, int layer, bool before_mlp, mn_rows out, mn_rows x, mn_error *err);
+mn_status mn_cpu_mix_state(const mn_step *s, int layer, mn_rows out, const mn_mixer_inputs *in, mn_error *err);
 
 /* out += scale B (A x), for each adapter: two thin products. */
 mn_status mn_cpu_add_adapters(const mn_step *s, mn_rows out, const mn_lora *lora, mn_rows x, mn_error *err);

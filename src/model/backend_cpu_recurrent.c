@@ -79,8 +79,8 @@ static mn_status mix_infini(const mn_step *s, const mixing *m, int layer, mn_err
     float *gates = mn_cpu_floats(s, n_rows, shape.n_kv_heads);
     if (!recalled || !gates) return mn_no_scratch(err);
     MN_TRY(make_write_gates(s, m, layer, gates, err));
-    MN_TRY(mn_infini_step(c, &shape, mn_sequence_recurrent_state(t, layer), recalled, m->q, m->k, m->v, gates, n_rows,
-                          t->n_tokens, err));
+    MN_TRY(mn_infini_step(c, &shape, mn_sequence_recurrent_state(t, &s->model->config, layer), recalled, m->q, m->k,
+                          m->v, gates, n_rows, t->n_tokens, err));
     const float *mixing_gate = spec->model_mixes ? s->model->weights.layers[layer].infini_gate : NULL;
     mn_infini_mix(c, &shape, m->out, m->softmax, recalled, mixing_gate, spec->share, n_rows);
     return MN_OK;
@@ -90,8 +90,8 @@ static mn_status mix_slice(const mn_step *s, const mixing *m, int layer, mn_erro
     const mn_sequence *t = m->slice->sequence;
     mn_linear shape = mn_attn_linear_shape(&s->model->config, layer);
     if (mn_attn_is_linear(&t->attn, layer)) {
-        return mn_linear_step(mn_cpu_compute(s), &shape, mn_sequence_recurrent_state(t, layer), m->out, m->q, m->k,
-                              m->v, m->slice->n_rows, err);
+        return mn_linear_step(mn_cpu_compute(s), &shape, mn_sequence_recurrent_state(t, &s->model->config, layer),
+                              m->out, m->q, m->k, m->v, m->slice->n_rows, err);
     }
     if (t->attn.infini.shape.segment) return mix_infini(s, m, layer, err);
     size_t bytes = (size_t)m->slice->n_rows * (size_t)(shape.n_heads * shape.v_dim) * sizeof *m->out;

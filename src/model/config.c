@@ -9,10 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The largest of every layer, for those who need room for any. */
+/* The largest of every layer, for those who need room for any; mixers are counted. */
 static void find_most(mn_config *c) {
     c->n_heads = c->n_kv_heads = c->head_dim_k = c->head_dim_v = c->n_ff = 0;
-    for (const mn_layer_shape *l = c->layers; l < c->layers + c->n_layers; l++) {
+    for (mn_layer_shape *l = c->layers; l < c->layers + c->n_layers; l++) {
+        l->mixer = l == c->layers ? 0 : l[-1].mixer + l[-1].has_mixer;
         c->n_heads = MN_MAX(c->n_heads, l->n_heads);
         c->n_kv_heads = MN_MAX(c->n_kv_heads, l->n_kv_heads);
         c->head_dim_k = MN_MAX(c->head_dim_k, l->head_dim_k);

@@ -26,6 +26,7 @@ typedef enum mn_layer_rope { MN_LAYER_ROPE, MN_LAYER_ROPE_LOCAL, MN_LAYER_NOPE }
 typedef struct mn_moe_config {
     mn_router router;  /* its selection_bias is the layer's, see mn_layer */
     int n_ff;          /* of one expert */
+    int n_latent;      /* experts work on so many numbers, made of the layer's input and projected back; 0 = on it */
     int n_ff_shared;   /* of the expert that always runs, 0 = there is none */
     bool weighs_input; /* an expert's weight multiplies its input instead of its output (Llama 4) */
     bool beside_dense; /* the dense MLP runs too, each with norms of its own (Gemma 4) */
@@ -60,6 +61,34 @@ typedef struct mn_infini_config {
     float write_threshold;
 } mn_infini_config;
 
+/* What layers that keep a recurrent state do with it (src/recurrent/), in the place of attention or beside it. */
+typedef enum mn_mixer_kind {
+    MN_MIXER_NONE,
+    MN_MIXER_GATED_DELTA, /* gated delta rule, one decay for each head or for each of its channels (KDA) */
+    MN_MIXER_MAMBA2,
+    MN_MIXER_SHORT_CONV, /* a gated convolution alone (LFM2) */
+    MN_MIXER_RWKV7
+} mn_mixer_kind;
+
+/* Mixtures with the token before that RWKV-7 makes of a layer's input: for r, w, k, v, a, g. */
+enum { MN_RWKV7_MIXES = 6 };
+
+/* What a gate is put through before it multiplies; nothing. */
+typedef enum mn_gate { MN_GATE_SILU, MN_GATE_SIGMOID, MN_GATE_TANH, MN_GATE_PLAIN } mn_gate;
+
+/* One shape for all layers of a model that have a mixer. Each head's state is a matrix [k_dim, v_dim]. */
+typedef struct mn_mixer_config {
+    mn_mixer_kind kind;
+    int n_taps, n_channels; /* of the causal convolution before the state; rwkv7: 2 and n_embd, its token shifts */
+    int n_heads;            /* states; 0: the convolution is all */
+    int n_k_heads;          /* heads of q and k (delta), groups of B and C (mamba2) */
+    int k_dim, v_dim;
+    bool tiled;            /* head h goes with key head h % n_k_heads; else neighbours share one */
+    bool decays_channels;  /* each key channel has a decay of its own */
+    mn_gate gate;          /* of the gate on the output */
+    bool gates_after_norm; /* the gate multiplies what was normalised; else what is to be */
+} mn_mixer_config;
+
 /* What may differ from layer to layer: the file has a list for it, or one value for all. */
 typedef struct mn_layer_shape {
     int n_heads, n_kv_heads, head_dim_k, head_dim_v;
@@ -73,6 +102,8 @@ typedef struct mn_layer_shape {
     bool norms_rotated;               /* q and k of each head are normalised, without weights, after the rotation */
     int kv_layer;                     /* whose KV cache it attends to; another's: it has no keys and values (Gemma 4) */
     float limit_dense, limit_experts; /* of the activation in the dense or shared MLP, in experts; 0 = none */
+    bool has_mixer;                   /* config->mixer; n_heads 0: in the place of attention */
+    int mixer;                        /* such layers before this one */
 } mn_layer_shape;
 
 typedef struct mn_config {
@@ -80,6 +111,7 @@ typedef struct mn_config {
     int n_layers, n_embd, n_vocab;
     int n_heads, n_kv_heads, head_dim_k, head_dim_v, n_ff; /* the most that any layer has */
     mn_layer_shape layers[MN_MAX_LAYERS];                  /* [n_layers] */
+    bool ends_in_embd_norm;                                /* the last norm is the tensor token_embd_norm (LFM2) */
     bool has_empty_layers; /* layers may have no heads or no MLP; else the reader refuses them */
     int64_t n_ctx_train;
     mn_norm_kind norm;
@@ -109,6 +141,7 @@ typedef struct mn_config {
     bool temperature_in_scores; /* YaRN's temperature multiplies scores, not cos and sin (DeepSeek V2, V3) */
     mn_indexer_config indexer;
     mn_infini_config infini;
+    mn_mixer_config mixer;
 } mn_config;
 
 /* The most keys that a token of a layer can see, 0 = all. */
@@ -132,6 +165,15 @@ mn_status mn_config_read(const mn_gguf *gguf, mn_config *out, mn_error *err);
 
 /* Sliding window of a layer, 0 = it sees all. */
 static inline int64_t mn_config_window(const mn_config *config, int layer) { return config->layers[layer].window; }
+
+/* Whether a layer attends to keys of earlier tokens. */
+static inline bool mn_config_attends(const mn_config *config, int layer) { return config->layers[layer].n_heads > 0; }
+
+/* Layers that keep a recurrent state of the model's own. */
+static inline int mn_config_n_mixers(const mn_config *config) {
+    const mn_layer_shape *last = &config->layers[config->n_layers - 1];
+    return last->mixer + last->has_mixer;
+}
 
 static inline bool mn_config_is_moe(const mn_config *config, int layer) { return config->layers[layer].is_moe; }
 
@@ -176,6 +218,16 @@ mn_status mn_config_shared_expert(const mn_gguf *gguf, mn_config *config, int co
 /* expert_count and its kin; all layers but leading_dense_block_count have experts. The key expert_gating_func, where
  * the file has it, counts more than `gating`. */
 mn_status mn_config_moe(const mn_gguf *gguf, mn_config *config, mn_gating gating, mn_error *err);
+/* Latent attention: config->mla and the heads of layers that attend, from attention.kv_lora_rank and its kin
+ * (deepseek2.c). */
+mn_status mn_config_mla(const mn_gguf *gguf, mn_config *config, mn_error *err);
+/* config->mixer from ssm.conv_kernel, .state_size, .group_count, .time_step_rank and .inner_size (config_mixer.c):
+ * heads, groups and taps; n_channels is left to the kind. */
+mn_status mn_config_ssm(const mn_gguf *gguf, mn_config *config, mn_error *err);
+/* The same for Mamba-2, with its channels. */
+mn_status mn_config_mamba2(const mn_gguf *gguf, mn_config *config, mn_error *err);
+/* Layers without key heads have the mixer in the place of attention (attention.head_count_kv). */
+void mn_config_mix_headless(mn_config *config);
 /* The windowed layers get frequencies of their own: those of base, or of rope.freq_base_swa where the file has it,
  * without scaling; 0 and no key: they have none. */
 mn_status mn_config_local_rope(const mn_gguf *gguf, mn_config *config, double base, mn_error *err);

@@ -3,10 +3,28 @@
 #include "model/family.h"
 
 #include <math.h>
+#include <stdio.h>
 
-static mn_status configure_mla(const mn_gguf *g, mn_config *c, mn_error *err) {
+/* Files of before April 2025 hold W_UK and W_UV as one matrix, which absorption cannot use as it is. */
+static mn_status check_split(const mn_gguf *gguf, const mn_config *c, mn_error *err) {
+    for (int layer = 0; layer < c->n_layers; layer++) {
+        char whole[48], part[48];
+        snprintf(whole, sizeof whole, "blk.%d.attn_kv_b.weight", layer);
+        snprintf(part, sizeof part, "blk.%d.attn_k_b.weight", layer);
+        if (mn_gguf_tensor(gguf, part) || !mn_gguf_tensor(gguf, whole)) continue;
+        return mn_fail(
+            err, MN_ERR_UNSUPPORTED,
+            "%s: holds attn_kv_b where attn_k_b and attn_v_b are needed; convert the model again with a newer "
+            "converter.",
+            mn_gguf_path(gguf));
+    }
+    return MN_OK;
+}
+
+mn_status mn_config_mla(const mn_gguf *g, mn_config *c, mn_error *err) {
     mn_mla_config *m = &c->mla;
     int key_length = c->head_dim_k, value_length = c->head_dim_v;
+    MN_TRY(check_split(g, c, err));
     MN_TRY(mn_config_int(g, c->arch, "attention.q_lora_rank", false, 1, 1 << 16, &m->q_rank, err));
     MN_TRY(mn_config_int(g, c->arch, "attention.kv_lora_rank", true, 1, 1 << 13, &m->kv_rank, err));
     MN_TRY(mn_config_int(g, c->arch, "attention.key_length_mla", true, 1, 1 << 13, &key_length, err));
@@ -45,27 +63,16 @@ static mn_status configure_experts(const mn_gguf *g, mn_config *c, mn_error *err
     return mn_config_int(g, c->arch, "expert_group_used_count", false, 0, r->n_groups, &r->n_groups_used, err);
 }
 
-/* Files of before April 2025 hold W_UK and W_UV as one matrix, which absorption cannot use as it lies. */
-static mn_status check_split(const mn_gguf *gguf, mn_error *err) {
-    if (mn_gguf_tensor(gguf, "blk.0.attn_k_b.weight") || !mn_gguf_tensor(gguf, "blk.0.attn_kv_b.weight")) return MN_OK;
-    return mn_fail(err, MN_ERR_UNSUPPORTED,
-                   "%s: holds attn_kv_b where attn_k_b and attn_v_b are needed; convert the model again with a newer "
-                   "converter.",
-                   mn_gguf_path(gguf));
-}
-
 static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
-    MN_TRY(check_split(gguf, err));
-    MN_TRY(configure_mla(gguf, c, err));
+    MN_TRY(mn_config_mla(gguf, c, err));
     MN_TRY(configure_temperature(gguf, c, err));
     return configure_experts(gguf, c, err);
 }
 
-static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
+void mn_bind_mla(mn_binder *b, const mn_config *c, mn_layer *l) {
     const mn_mla_config *m = &c->mla;
-    int n_heads = c->layers[layer].n_heads;
-    int64_t q_dim = (int64_t)n_heads * c->layers[layer].head_dim_k;
-    mn_bind_norms(b, c, l);
+    int n_heads = c->layers[b->layer].n_heads;
+    int64_t q_dim = (int64_t)n_heads * c->layers[b->layer].head_dim_k;
     if (m->q_rank) {
         mn_bind_projection(b, "attn_q_a", c->n_embd, m->q_rank, &l->q_a);
         mn_bind_norm(b, "attn_q_a_norm", m->q_rank, &l->q_a_norm);
@@ -78,6 +85,12 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     mn_bind_stack(b, "attn_k_b", m->n_nope, m->kv_rank, n_heads, &l->k_b);
     mn_bind_stack(b, "attn_v_b", m->kv_rank, m->v_dim, n_heads, &l->v_b);
     mn_bind_projection(b, "attn_output", (int64_t)n_heads * m->v_dim, c->n_embd, &l->o);
+}
+
+static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
+    (void)layer;
+    mn_bind_norms(b, c, l);
+    mn_bind_mla(b, c, l);
     mn_bind_mlp(b, c, l);
 }
 

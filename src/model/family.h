@@ -25,6 +25,10 @@ extern const mn_family mn_family_llama, mn_family_qwen2, mn_family_qwen3, mn_fam
 /* Granite's multipliers and experts, for the families that share them. */
 mn_status mn_granite_configure(const mn_gguf *gguf, mn_config *config, mn_error *err);
 
+extern const mn_family mn_family_qwen3next, mn_family_qwen35, mn_family_qwen35moe, mn_family_mamba2,
+    mn_family_falcon_h1, mn_family_nemotron_h, mn_family_nemotron_h_moe, mn_family_granitehybrid, mn_family_lfm2,
+    mn_family_lfm2moe, mn_family_kimi_linear, mn_family_rwkv7;
+
 /* NULL when unknown. */
 const mn_family *mn_family_find(const char *arch);
 /* All of them in order, ended by NULL. */

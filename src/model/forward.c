@@ -1,32 +1,10 @@
-#include "model/forward.h"
+#include "model/forward_layer.h"
 
 #include "base/checked.h"
 
 #include <math.h>
 
 static const mn_norm no_weights;
-
-/* One layer's work. */
-typedef struct layer_run {
-    const mn_backend *b;
-    const mn_step *s;
-    const mn_config *config;
-    const mn_layer *w;
-    int layer;
-    const mn_rotations *turns;
-    mn_rows chosen; /* keys, by the last layer that had an indexer; none: every key */
-} layer_run;
-
-/* Rows as many as those of x. */
-static mn_status take(const layer_run *r, mn_rows x, int n_heads, int64_t n, mn_rows *out, mn_error *err) {
-    return r->b->take(r->s, x.n_rows, n_heads, n, out, err);
-}
-
-/* Room for a result that takes the place of x, which is not needed any more. */
-static mn_status take_over(const layer_run *r, mn_rows x, mn_rows *out, mn_error *err) {
-    *out = x;
-    return r->b->keeps_inputs ? take(r, x, x.n_heads, x.n, out, err) : MN_OK;
-}
 
 /* Room for a result of x: in its place where that is free. */
 static mn_status take_for(const layer_run *r, mn_rows x, bool free, mn_rows *out, mn_error *err) {
@@ -35,25 +13,12 @@ static mn_status take_for(const layer_run *r, mn_rows x, bool free, mn_rows *out
 
 static const mn_layer_shape *shape_of(const layer_run *r) { return &r->config->layers[r->layer]; }
 
-static mn_status project(const layer_run *r, mn_rows out, const mn_projection *w, mn_rows x, mn_error *err) {
-    return r->b->project(r->s, &out, &w, 1, x, err);
-}
-
 /* y = norm(x), or x where the layer has no such norm */
 static mn_status norm(const layer_run *r, mn_rows x, const mn_norm *w, mn_rows *y, mn_error *err) {
     *y = x;
     if (!w->w) return MN_OK;
     MN_TRY(take(r, x, x.n_heads, x.n, y, err));
     return r->b->norm(r->s, *y, x, w, err);
-}
-
-/* x = norm(x) */
-static mn_status norm_over(const layer_run *r, mn_rows *x, const mn_norm *w, mn_error *err) {
-    mn_rows y;
-    MN_TRY(take_over(r, *x, &y, err));
-    MN_TRY(r->b->norm(r->s, y, *x, w, err));
-    *x = y;
-    return MN_OK;
 }
 
 /* *x = factor *x */
@@ -121,7 +86,7 @@ static mn_status finish_v(const layer_run *r, mn_rows k, mn_rows *v, mn_error *e
 static mn_status project_qkv(const layer_run *r, mn_rows y, mn_rows *q, mn_rows *k, mn_rows *v, mn_error *err) {
     const mn_layer_shape *l = shape_of(r);
     const mn_projection *const ws[] = {&r->w->q, &r->w->k, &r->w->v};
-    MN_TRY(take(r, y, l->n_heads, l->head_dim_k, q, err));
+    MN_TRY(take(r, y, l->n_heads, r->w->gates_attention ? 2 * l->head_dim_k : l->head_dim_k, q, err));
     *k = *v = (mn_rows){0};
     if (!mn_config_has_kv(r->config, r->layer)) return project(r, *q, &r->w->q, y, err);
     MN_TRY(take(r, y, l->n_kv_heads, l->head_dim_k, k, err));
@@ -129,9 +94,19 @@ static mn_status project_qkv(const layer_run *r, mn_rows y, mn_rows *q, mn_rows 
     return r->b->project(r->s, (const mn_rows[]){*q, *k, *v}, ws, r->w->v.w.data ? 3 : 2, y, err);
 }
 
+/* The norm of q; where a head's query is followed by the gate of its output, both apart. */
+static mn_status norm_queries(const layer_run *r, mn_rows *q, mn_rows *gate, mn_error *err) {
+    int64_t n = shape_of(r)->head_dim_k;
+    *gate = (mn_rows){0};
+    if (!r->w->gates_attention) return norm_heads(r, q, &r->w->q_norm, err);
+    *gate = mn_rows_part(*q, n, n);
+    return norm(r, mn_rows_part(*q, 0, n), &r->w->q_norm, q, err);
+}
+
 /* q, k, v for attention with one key and value head per n_heads / n_kv_heads query heads; k and v none in a layer that
  * attends to another's. */
-static mn_status make_qkv(const layer_run *r, mn_rows y, mn_rows *q, mn_rows *k, mn_rows *v, mn_error *err) {
+static mn_status make_qkv(const layer_run *r, mn_rows y, mn_rows *q, mn_rows *k, mn_rows *v, mn_rows *gate,
+                          mn_error *err) {
     const mn_config *c = r->config;
     MN_TRY(project_qkv(r, y, q, k, v, err));
     if (c->clamp_qkv > 0) {
@@ -139,7 +114,7 @@ static mn_status make_qkv(const layer_run *r, mn_rows y, mn_rows *q, mn_rows *k,
         MN_TRY(clamp_over(r, k, c->clamp_qkv, err));
         MN_TRY(clamp_over(r, v, c->clamp_qkv, err));
     }
-    MN_TRY(norm_heads(r, q, &r->w->q_norm, err));
+    MN_TRY(norm_queries(r, q, gate, err));
     if (!k->buffer) return MN_OK;
     MN_TRY(finish_v(r, *k, v, err));
     MN_TRY(norm_heads(r, k, &r->w->k_norm, err));
@@ -217,15 +192,20 @@ static mn_status attend(const layer_run *r, mn_rows q, bool last, mn_rows *out, 
 
 /* MHA, GQA, MQA: one function, they differ in n_kv_heads. *out: [n_rows, n_heads, head_dim_v]. */
 static mn_status attention_heads(const layer_run *r, mn_rows y, mn_rows *out, mn_error *err) {
-    mn_rows q, k, v, softmax;
+    mn_rows q, k, v, gate, softmax;
     bool recurrent = mn_step_has_recurrent(r->s, r->layer); /* recurrent states want q and k without positions */
-    MN_TRY(make_qkv(r, y, &q, &k, &v, err));
+    MN_TRY(make_qkv(r, y, &q, &k, &v, &gate, err));
     MN_TRY(append(r, k, v, !recurrent, err));
     MN_TRY(attend(r, q, !recurrent, &softmax, err));
     *out = softmax;
-    if (!recurrent) return MN_OK;
-    MN_TRY(take_over(r, softmax, out, err));
-    return r->b->mix_recurrent(r->s, r->layer, *out, softmax, y, q, k, v, err);
+    if (recurrent) {
+        MN_TRY(take_over(r, softmax, out, err));
+        MN_TRY(r->b->mix_recurrent(r->s, r->layer, *out, softmax, y, q, k, v, err));
+    }
+    if (!gate.buffer) return MN_OK;
+    mn_rows open = *out;
+    MN_TRY(take_over(r, open, out, err));
+    return r->b->gate(r->s, MN_GATE_SIGMOID, *out, open, gate, err);
 }
 
 /* Lets the layer's indexer choose keys, by the latent of its queries and its input (DeepSeek-V3.2, arXiv:2512.02556).
@@ -301,10 +281,22 @@ static mn_status add_over(const layer_run *r, mn_rows *x, mn_rows y, mn_error *e
     return MN_OK;
 }
 
+/* The routed experts of x, or of what is projected from it and back. */
+static mn_status route(const layer_run *r, mn_rows out, mn_rows x, mn_error *err) {
+    mn_rows latent, found;
+    int n = r->config->moe.n_latent;
+    if (n == 0) return r->b->experts(r->s, r->layer, out, x, x, err);
+    MN_TRY(take(r, x, 1, n, &latent, err));
+    MN_TRY(take(r, x, 1, n, &found, err));
+    MN_TRY(project(r, latent, &r->w->latent_down, x, err));
+    MN_TRY(r->b->experts(r->s, r->layer, found, latent, x, err));
+    return project(r, out, &r->w->latent_up, found, err);
+}
+
 static mn_status feed_forward(const layer_run *r, mn_rows x, mn_rows *out, mn_error *err) {
     const mn_layer *w = r->w;
     if (!mn_config_is_moe(r->config, r->layer)) return mlp(r, *out, x, &w->gate, &w->up, &w->down, err);
-    MN_TRY(r->b->experts(r->s, r->layer, *out, x, x, err));
+    MN_TRY(route(r, *out, x, err));
     if (!w->shared_down.w.data) return MN_OK;
     mn_rows shared;
     MN_TRY(take(r, x, 1, x.n, &shared, err));
@@ -347,15 +339,42 @@ static mn_status add_layer_embedding(const layer_run *r, mn_rows *x, mn_rows e, 
     return add_over(r, x, y, err);
 }
 
-/* *x += project(mixed); *x += mlp(norm(*x)), or in parallel mlp(y), y the input of attention */
-static mn_status finish_layer(const layer_run *r, mn_rows *x, mn_rows y, mn_rows mixed, mn_error *err) {
-    mn_rows attended, out;
-    MN_TRY(take(r, *x, 1, x->n, &attended, err));
-    MN_TRY(project(r, attended, &r->w->o, mixed, err));
-    MN_TRY(scale_over(r, &attended, r->config->attention_out_scale, err));
-    MN_TRY(add_residual(r, x, attended, &r->w->post_attn_norm, err));
+/* What mixes the tokens of a layer: its result, and what projects that. */
+typedef struct mixed_rows {
+    mn_rows rows;
+    const mn_projection *out;
+    float scale;
+} mixed_rows;
+
+/* *x += the sum of what was mixed, projected */
+static mn_status add_mixed(const layer_run *r, mn_rows *x, const mixed_rows *mixed, int n, mn_error *err) {
+    mn_rows sum, part;
+    for (int i = 0; i < n; i++) {
+        MN_TRY(take(r, *x, 1, x->n, &part, err));
+        MN_TRY(project(r, part, mixed[i].out, mixed[i].rows, err));
+        MN_TRY(scale_over(r, &part, mixed[i].scale, err));
+        if (i > 0) MN_TRY(add_over(r, &sum, part, err));
+        if (i == 0) sum = part;
+    }
+    return n ? add_residual(r, x, sum, &r->w->post_attn_norm, err) : MN_OK;
+}
+
+/* Whether a layer's MLP looks at the token before. */
+static bool looks_back(const mn_layer *w) { return w->mixer.mixes[1] != NULL; }
+
+/* *x += what was mixed; *x += mlp(norm(*x)), or in parallel mlp(y), y the input of attention */
+static mn_status finish_layer(const layer_run *r, mn_rows *x, mn_rows y, const mixed_rows *mixed, int n,
+                              mn_error *err) {
+    mn_rows out;
+    MN_TRY(add_mixed(r, x, mixed, n, err));
+    if (!mn_layer_has_mlp(r->w)) return MN_OK;
     if (!r->config->parallel) MN_TRY(norm(r, *x, &r->w->ffn_norm, &y, err));
-    MN_TRY(take_over(r, attended, &out, err));
+    if (looks_back(r->w)) {
+        mn_rows now = y;
+        MN_TRY(take(r, now, 1, now.n, &y, err));
+        MN_TRY(r->b->mix_shifted(r->s, r->layer, true, y, now, err));
+    }
+    MN_TRY(take(r, *x, 1, x->n, &out, err));
     if (mn_config_is_moe(r->config, r->layer) && r->config->moe.beside_dense)
         MN_TRY(feed_forward_twice(r, *x, y, &out, err));
     else
@@ -437,6 +456,8 @@ mn_status mn_forward_begin(mn_forward_pass *p, mn_error *err) {
     if (r.config->rope_local.freq_base > 0) MN_TRY(rotations_of_tokens(s, MN_PLACE_TOKEN_LOCAL, &p->local, err));
     MN_TRY(rotations_of_maps(s, &p->maps, err));
     p->none = (mn_rotations){.n_ranges = 1, .n_planes = 1};
+    if (r.config->mixer.kind == MN_MIXER_RWKV7)
+        MN_TRY(r.b->take(s, s->n_rows, r.config->mixer.n_heads, r.config->mixer.v_dim, &p->v_first, err));
     p->layers = r.b->mark(s);
     return MN_OK;
 }
@@ -449,36 +470,59 @@ static const mn_rotations *rotations_of(const mn_forward_pass *p, const mn_confi
     return rope == MN_LAYER_ROPE_LOCAL ? &p->local : &p->plain;
 }
 
-/* x += attention(norm(x)); x += mlp(norm(x)). The last layer goes on with the wanted rows alone: of the others only
- * keys and values are needed, by later tokens. */
+static layer_run run_of(const mn_forward_pass *p, int layer, const mn_rotations *turns) {
+    const mn_model *m = p->step.model;
+    return (layer_run){p->step.backend, &p->step, &m->config, &m->weights.layers[layer],
+                       layer,           turns,    p->chosen,  p->v_first};
+}
+
+/* What the layer mixes tokens by: attention, a recurrent mixer, both or neither. */
+static mn_status mix_tokens(const layer_run *r, mn_rows y, mixed_rows *mixed, int *n, mn_error *err) {
+    if (mn_config_attends(r->config, r->layer)) {
+        mixed_rows *attended = &mixed[(*n)++];
+        *attended = (mixed_rows){.out = &r->w->o, .scale = r->config->attention_out_scale};
+        MN_TRY((r->config->mla.kv_rank ? attention_mla : attention_heads)(r, y, &attended->rows, err));
+        MN_TRY(gate_over(r, &attended->rows, &r->w->attn_gate, y, err));
+    }
+    if (shape_of(r)->has_mixer) {
+        mixed[*n] = (mixed_rows){.out = &r->w->mixer.out, .scale = 1};
+        MN_TRY(mn_forward_mixer(r, y, &mixed[(*n)++].rows, err));
+    }
+    return MN_OK;
+}
+
+/* x += mixed(norm(x)); x += mlp(norm(x)). The last layer goes on with the wanted rows alone: of the others only
+ * keys, values and recurrent states are needed, by later tokens. */
 mn_status mn_forward_layer(mn_forward_pass *p, int layer, mn_error *err) {
     const mn_model *m = p->step.model;
-    layer_run r = {
-        p->step.backend, &p->step, &m->config, &m->weights.layers[layer], layer, rotations_of(p, &m->config, layer),
-        p->chosen};
-    mn_rows y, mixed, own = layer_embedding(p, &m->config, layer);
+    layer_run r = run_of(p, layer, rotations_of(p, &m->config, layer));
+    mn_rows y = p->x, own = layer_embedding(p, &m->config, layer);
+    mixed_rows mixed[2];
+    int n = 0;
     r.b->rewind(r.s, p->layers);
-    MN_TRY(norm(&r, p->x, &r.w->attn_norm, &y, err));
-    MN_TRY((m->config.mla.kv_rank ? attention_mla : attention_heads)(&r, y, &mixed, err));
-    MN_TRY(gate_over(&r, &mixed, &r.w->attn_gate, y, err));
-    if (layer == m->config.n_layers - 1) {
+    if (mn_config_attends(r.config, layer) || shape_of(&r)->has_mixer) {
+        MN_TRY(norm(&r, p->x, &r.w->attn_norm, &y, err));
+        MN_TRY(mix_tokens(&r, y, mixed, &n, err));
+    }
+    bool last = layer == m->config.n_layers - 1;
+    if (last && !looks_back(r.w)) {
         if (p->batch->n_wanted == 0) return MN_OK;
         MN_TRY(keep_wanted(&r, p->batch, &p->x, err));
-        MN_TRY(keep_wanted(&r, p->batch, &mixed, err));
+        for (int i = 0; i < n; i++) MN_TRY(keep_wanted(&r, p->batch, &mixed[i].rows, err));
         if (m->config.parallel) MN_TRY(keep_wanted(&r, p->batch, &y, err));
         if (own.buffer) MN_TRY(keep_wanted(&r, p->batch, &own, err));
     }
-    MN_TRY(finish_layer(&r, &p->x, y, mixed, err));
+    MN_TRY(finish_layer(&r, &p->x, y, mixed, n, err));
+    if (last && looks_back(r.w)) return p->batch->n_wanted ? keep_wanted(&r, p->batch, &p->x, err) : MN_OK;
     if (own.buffer) MN_TRY(add_layer_embedding(&r, &p->x, own, err));
     return scale_over(&r, &p->x, r.w->output_scale, err);
 }
 
 mn_status mn_forward_keys(mn_forward_pass *p, int layer, mn_rows *y, mn_rows *k, mn_error *err) {
-    const mn_model *m = p->step.model;
-    layer_run r = {p->step.backend, &p->step, &m->config, &m->weights.layers[layer], layer, &p->plain, p->chosen};
-    mn_rows q, v;
+    layer_run r = run_of(p, layer, &p->plain);
+    mn_rows q, v, gate;
     MN_TRY(norm(&r, p->x, &r.w->attn_norm, y, err));
-    return make_qkv(&r, *y, &q, k, &v, err);
+    return make_qkv(&r, *y, &q, k, &v, &gate, err);
 }
 
 mn_status mn_forward_end(mn_forward_pass *p, mn_error *err) {

@@ -35,6 +35,7 @@ typedef struct mn_forward_pass {
     mn_rows chosen;       /* keys, by the last layer that had an indexer; or none */
     mn_rows layer_embd;   /* [n_rows, n_layers, n_embd_layer], or none */
     mn_rows x;            /* [n_rows, n_embd], what the next layer begins with; the wanted rows after the last */
+    mn_rows v_first;      /* [n_rows, n_embd]: the first layer's values, of models whose later layers take of them */
     mn_arena_mark layers; /* buffers taken since are a layer's */
 } mn_forward_pass;
 

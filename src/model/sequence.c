@@ -1,6 +1,7 @@
 #include "model/sequence.h"
 
 #include "base/checked.h"
+#include "tensor/blocks.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ mn_kv_shape mn_sequence_kv_shape(const mn_config *c, const mn_attn_spec *attn, m
     int n = 0;
     for (int i = 0; i < c->n_layers; i++)
         if (mn_attn_caches(attn, c, i)) shape.layers[n++] = shape.layers[i];
+    if (n == 0) shape.layers[0] = (mn_kv_layer){1, MN_BLOCK, MN_BLOCK};
     shape.n_layers = MN_MAX(n, 1);
     return shape;
 }
@@ -68,18 +70,29 @@ static mn_status init_positions(mn_sequence *t, const mn_config *c, const mn_rop
     return c->rope_local.freq_base > 0 ? mn_rope_init(&c->rope_local, n_ctx, &t->rope_local, err) : MN_OK;
 }
 
+/* The states and history of a layer with a mixer. False when a size overflows. */
+static bool lay_out_mixer(mn_sequence *t, const mn_mixer_config *m, size_t *bytes) {
+    size_t states, history;
+    return mn_mul_size((size_t)m->n_heads * sizeof(float), (size_t)m->k_dim, &states) &&
+           mn_mul_size(states, (size_t)m->v_dim, &states) && mn_align_size(states, STATE_ALIGN, &t->mixer_history_at) &&
+           mn_mul_size((size_t)MN_MAX(m->n_taps - 1, 0) * sizeof(float), (size_t)m->n_channels, &history) &&
+           mn_add_size(t->mixer_history_at, history, &history) && mn_align_size(history, STATE_ALIGN, bytes);
+}
+
 /* q and k histories of every layer, then the other states. MN_ERR_LIMIT when a size overflows. */
 static mn_status lay_out_state(mn_sequence *t, const mn_config *c, mn_error *err) {
     size_t history = c->n_conv_taps ? (size_t)(c->n_conv_taps - 1) * sizeof(float) : 0;
-    size_t q = 0, k = 0, others;
+    size_t q = 0, k = 0, others, mixers;
     mn_align_size(history * (size_t)c->n_heads * (size_t)c->head_dim_k, STATE_ALIGN, &q);
     mn_align_size(history * (size_t)c->n_kv_heads * (size_t)c->head_dim_k, STATE_ALIGN, &k);
     MN_TRY(mn_attn_state_bytes(&t->attn, c, &t->layer_bytes, err));
     t->k_history_at = q;
     t->history_bytes = q + k;
     if (!mn_mul_size(t->history_bytes, (size_t)c->n_layers, &t->layers_at) ||
-        !mn_mul_size(t->layer_bytes, (size_t)mn_attn_state_layer(&t->attn, c->n_layers), &others) ||
-        !mn_add_size(t->layers_at, others, &t->state_bytes))
+        !mn_mul_size(t->layer_bytes, (size_t)mn_attn_state_layer(&t->attn, c, c->n_layers), &others) ||
+        !mn_add_size(t->layers_at, others, &t->mixers_at) || !lay_out_mixer(t, &c->mixer, &t->mixer_bytes) ||
+        !mn_mul_size(t->mixer_bytes, (size_t)mn_config_n_mixers(c), &mixers) ||
+        !mn_add_size(t->mixers_at, mixers, &t->state_bytes))
         return mn_fail(err, MN_ERR_LIMIT, "the state of %d layers overflows.", c->n_layers);
     return MN_OK;
 }

@@ -22,6 +22,8 @@ typedef struct mn_sequence {
     size_t state_bytes;
     size_t history_bytes, k_history_at; /* convolutions of a layer, q at 0; those of all layers come first */
     size_t layers_at, layer_bytes;      /* then the layers that have linear attention or a compressive memory */
+    size_t mixers_at, mixer_bytes;      /* then those that have a mixer: its matrices, */
+    size_t mixer_history_at;            /* and in each, the rows that its convolution looks back to */
 } mn_sequence;
 
 /* What a sequence is to be. */
@@ -69,8 +71,16 @@ static inline float *mn_sequence_k_history(const mn_sequence *t, int layer) {
     return (float *)(void *)(t->state + (size_t)layer * t->history_bytes + t->k_history_at);
 }
 /* Of a layer that has one (mn_attn_has_state): what linear.h or infini.h call its state. */
-static inline void *mn_sequence_recurrent_state(const mn_sequence *t, int layer) {
-    return t->state + t->layers_at + (size_t)mn_attn_state_layer(&t->attn, layer) * t->layer_bytes;
+static inline void *mn_sequence_recurrent_state(const mn_sequence *t, const mn_config *config, int layer) {
+    return t->state + t->layers_at + (size_t)mn_attn_state_layer(&t->attn, config, layer) * t->layer_bytes;
+}
+/* Of a layer that has a mixer: its states [n_heads, k_dim, v_dim], and the rows [n_taps - 1, n_channels] before the
+ * next token that its convolution looks back to, oldest first. */
+static inline float *mn_sequence_mixer_state(const mn_sequence *t, const mn_config *config, int layer) {
+    return (float *)(void *)(t->state + t->mixers_at + (size_t)config->layers[layer].mixer * t->mixer_bytes);
+}
+static inline float *mn_sequence_mixer_history(const mn_sequence *t, const mn_config *config, int layer) {
+    return mn_sequence_mixer_state(t, config, layer) + t->mixer_history_at / sizeof(float);
 }
 
 #endif

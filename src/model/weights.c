@@ -54,11 +54,37 @@ static const mn_tensor *find(mn_binder *b, const char *name, int64_t ne0, int64_
     return NULL;
 }
 
-/* n0 * n1 floats of a tensor of any type: those of the file where they can be used as they are, else a copy. */
+/* Whether the dimensions are these two, but for dimensions of 1, which converters add and leave out. */
+static bool squeezes_to(const mn_tensor *t, int64_t ne0, int64_t ne1) {
+    const int64_t want[2] = {ne0, ne1};
+    int at = 0;
+    for (int i = 0; i < MN_MAX_DIMS; i++) {
+        if (t->ne[i] == 1) continue;
+        while (at < 2 && want[at] == 1) at++;
+        if (at == 2 || want[at++] != t->ne[i]) return false;
+    }
+    while (at < 2 && want[at] == 1) at++;
+    return at == 2;
+}
+
+static const mn_tensor *find_squeezed(mn_binder *b, const char *name, int64_t ne0, int64_t ne1, bool need) {
+    if (b->status != MN_OK) return NULL;
+    if (b->list) return ne0 == 1 ? find(b, name, ne1, 1, 1, need) : find(b, name, ne0, ne1, 1, need);
+    const mn_tensor *t = mn_gguf_tensor(b->gguf, name);
+    const int64_t want[3] = {ne0, ne1, 1};
+    if (!t && need) fail_missing(b, name);
+    if (!t) return NULL;
+    b->is_bound[t - mn_gguf_tensor_at(b->gguf, 0)] = true;
+    if (squeezes_to(t, ne0, ne1)) return t;
+    fail_shape(b, t, want);
+    return NULL;
+}
+
+/* The floats of a tensor of any type: those of the file where they can be used as they are, else a copy. */
 static const float *floats_of(mn_binder *b, const mn_tensor *t) {
     if (!t || !t->data) return NULL;
     if (t->type == MN_F32 && (uintptr_t)t->data % sizeof(float) == 0) return t->data;
-    int64_t n = t->ne[0] * t->ne[1];
+    int64_t n = t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
     float *copy = mn_arena_alloc(b->arena, (size_t)n, sizeof *copy);
     if (!copy) {
         b->status = mn_fail(b->err, MN_ERR_MEMORY, "no memory for %lld values of tensor %s.", (long long)n, t->name);
@@ -84,6 +110,10 @@ const float *mn_bind_scaled(mn_binder *b, const char *name, int64_t n, float sca
     return scaled;
 }
 
+const float *mn_bind_values(mn_binder *b, const char *name, int64_t n0, int64_t n1, bool need) {
+    return floats_of(b, find_squeezed(b, name_of(b, name, "").text, n0, n1, need));
+}
+
 const float *mn_bind_matrix(mn_binder *b, const char *name, int64_t n_in, int64_t n_out) {
     return floats_of(b, find(b, name_of(b, name, ".weight").text, n_in, n_out, 1, true));
 }
@@ -103,6 +133,12 @@ void mn_bind_projection(mn_binder *b, const char *name, int64_t n_in, int64_t n_
 
 void mn_bind_projection_if(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, mn_projection *out) {
     bind_projection(b, name, n_in, n_out, false, out);
+}
+
+int64_t mn_bind_n_out(const mn_binder *b, const char *name) {
+    enum { LISTED = 32 };
+    const mn_tensor *t = mn_gguf_tensor(b->gguf, name_of(b, name, ".weight").text);
+    return t ? t->ne[1] : b->list ? LISTED : 0;
 }
 
 void mn_bind_stack(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, int64_t n, mn_tensor *out) {
@@ -220,25 +256,34 @@ static void bind_expert_vectors(mn_binder *b, const mn_config *c, mn_layer *l) {
 static void bind_shared_expert(mn_binder *b, const mn_config *c, mn_layer *l) {
     int64_t n_ff = c->moe.n_ff_shared;
     if (n_ff == 0) return;
-    mn_bind_projection(b, "ffn_gate_shexp", c->n_embd, n_ff, &l->shared_gate);
+    if (c->activation != MN_ACT_RELU2) mn_bind_projection(b, "ffn_gate_shexp", c->n_embd, n_ff, &l->shared_gate);
     mn_bind_projection(b, "ffn_up_shexp", c->n_embd, n_ff, &l->shared_up);
     mn_bind_projection(b, "ffn_down_shexp", n_ff, c->n_embd, &l->shared_down);
     mn_bind_projection_if(b, "ffn_gate_inp_shexp", c->n_embd, 1, &l->shared_router);
 }
 
-void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l) {
+static void bind_expert_stacks(mn_binder *b, const mn_config *c, int64_t n_in, mn_layer *l) {
     int64_t n = c->moe.router.n_experts, n_ff = c->moe.n_ff;
-    mn_bind_projection(b, "ffn_gate_inp", c->n_embd, n, &l->router);
     if (has(b, "ffn_gate_up_exps")) {
         mn_tensor both;
-        mn_bind_stack(b, "ffn_gate_up_exps", c->n_embd, 2 * n_ff, n, &both);
+        mn_bind_stack(b, "ffn_gate_up_exps", n_in, 2 * n_ff, n, &both);
         l->expert_gate = stack_rows(&both, 0, n_ff);
         l->expert_up = stack_rows(&both, n_ff, n_ff);
     } else {
-        mn_bind_stack(b, "ffn_gate_exps", c->n_embd, n_ff, n, &l->expert_gate);
-        mn_bind_stack(b, "ffn_up_exps", c->n_embd, n_ff, n, &l->expert_up);
+        if (c->activation != MN_ACT_RELU2) mn_bind_stack(b, "ffn_gate_exps", n_in, n_ff, n, &l->expert_gate);
+        mn_bind_stack(b, "ffn_up_exps", n_in, n_ff, n, &l->expert_up);
     }
-    mn_bind_stack(b, "ffn_down_exps", n_ff, c->n_embd, n, &l->expert_down);
+    mn_bind_stack(b, "ffn_down_exps", n_ff, n_in, n, &l->expert_down);
+}
+
+void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l) {
+    int64_t n = c->moe.router.n_experts, n_in = c->moe.n_latent ? c->moe.n_latent : c->n_embd;
+    mn_bind_projection(b, "ffn_gate_inp", c->n_embd, n, &l->router);
+    if (c->moe.n_latent) {
+        mn_bind_projection(b, "ffn_latent_down", c->n_embd, n_in, &l->latent_down);
+        mn_bind_projection(b, "ffn_latent_up", n_in, c->n_embd, &l->latent_up);
+    }
+    bind_expert_stacks(b, c, n_in, l);
     l->router_bias = mn_bind_vector(b, "exp_probs_b.bias", n, false);
     bind_expert_vectors(b, c, l);
     bind_shared_expert(b, c, l);
@@ -250,8 +295,8 @@ static void bind_globals(mn_binder *b, mn_config *c, mn_weights *w) {
     mn_bind_projection_if(b, "position_embd", c->n_embd, c->n_ctx_train, &position);
     w->token_embd = embedding.w;
     w->position_embd = position.w;
-    mn_bind_norm_if(b, "token_embd_norm", c->n_embd, &w->token_embd_norm);
-    mn_bind_norm(b, "output_norm", c->n_embd, &w->output_norm);
+    if (!c->ends_in_embd_norm) mn_bind_norm_if(b, "token_embd_norm", c->n_embd, &w->token_embd_norm);
+    mn_bind_norm(b, c->ends_in_embd_norm ? "token_embd_norm" : "output_norm", c->n_embd, &w->output_norm);
     mn_bind_projection_if(b, "output", c->n_embd, c->n_vocab, &w->output);
     if (!w->output.w.data) w->output.w = w->token_embd;
     if (c->n_embd_layer) {

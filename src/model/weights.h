@@ -9,6 +9,8 @@
 /* A normalisation: weights and, for LayerNorm, shifts; w NULL = there is none. */
 typedef struct mn_norm {
     const float *w, *b;
+    float eps;    /* 0: the model's */
+    bool by_head; /* weights of its own for each head, one after another; else all share them */
 } mn_norm;
 
 /* A low-rank addition to a matrix (Hu et al. 2021, arXiv:2106.09685): W + scale B A. */
@@ -26,6 +28,20 @@ typedef struct mn_projection {
     const mn_lora *lora; /* attached by mn_adapter_open; NULL: none */
 } mn_projection;
 
+/* What makes a recurrent mixer's inputs and outputs (config->mixer). */
+typedef struct mn_mixer_weights {
+    mn_projection in[3];            /* that make the channels of the convolution, one part after another */
+    mn_projection gate, gate_out;   /* of the output: gate, or gate_out after a narrow gate */
+    mn_projection decay, decay_out; /* the same, of d_t */
+    mn_projection beta, beta_out, out;
+    mn_projection v_mix, v_mix_out;   /* rwkv7: the first layer's share in v */
+    const float *mixes[2];            /* shares of the token before, [n][n_embd]: before the state; before the MLP */
+    const float *k_k, *k_a, *r_k;     /* see recurrent/rwkv7.h */
+    const float *taps, *taps_bias;    /* [n_taps][n_channels], tap 0 = the row itself */
+    const float *a, *dt_bias, *d;     /* see recurrent/gated_delta.h, mamba2.h */
+    mn_norm q_norm, k_norm, out_norm; /* out_norm by head or group */
+} mn_mixer_weights;
+
 typedef struct mn_layer {
     mn_norm attn_norm, post_attn_norm, ffn_norm, post_ffn_norm; /* missing: there is none at that place */
     mn_projection q, k, v, o;
@@ -38,10 +54,11 @@ typedef struct mn_layer {
     const float *sinks;      /* [n_heads]: a score that takes part in each head's softmax and has no value; or NULL */
     mn_projection attn_gate; /* [n_heads, n_embd]: its sigmoid multiplies each head's output */
 
-    mn_projection gate, up, down;                                            /* gate missing: an MLP without gate */
-    mn_projection router;                                                    /* [n_experts, n_embd] */
-    mn_tensor expert_gate, expert_up, expert_down;                           /* [n_experts][n_out][n_in] */
-    const float *router_bias;                                                /* [n_experts], for the choice only */
+    mn_projection gate, up, down;                  /* gate missing: an MLP without gate */
+    mn_projection router;                          /* [n_experts, n_embd] */
+    mn_projection latent_down, latent_up;          /* before and after experts that work on latents */
+    mn_tensor expert_gate, expert_up, expert_down; /* [n_experts][n_out][n_in] */
+    const float *router_bias;                      /* [n_experts], for the choice only */
     const float *expert_gate_b, *expert_up_b, *expert_down_b, *expert_scale; /* see mn_experts */
     mn_projection shared_gate, shared_up, shared_down;                       /* experts that always run, as one MLP */
     mn_projection shared_router; /* [1, n_embd]: its output times the sigmoid of this */
@@ -52,11 +69,16 @@ typedef struct mn_layer {
     mn_norm indexer_k_norm;                        /* a layer norm */
     mn_tensor k_b, v_b;                            /* MLA: [n_heads][kv_rank][n_nope], [n_heads][v_dim][kv_rank] */
 
+    bool gates_attention; /* q makes for each head a query and behind it a gate, whose sigmoid multiplies the output */
+    mn_mixer_weights mixer;
+
     const float *q_conv, *k_conv; /* [channels][n_conv_taps] */
     const float *infini_gate;     /* [n_heads] */
     mn_projection infini_write;   /* [n_kv_heads, n_embd] */
     const float *infini_write_k;  /* [n_kv_heads][head_dim_k] */
 } mn_layer;
+
+static inline bool mn_layer_has_mlp(const mn_layer *l) { return l->up.w.data || l->expert_up.data; }
 
 /* The up-projections of a layer with MLA. */
 static inline mn_mla mn_layer_mla(const mn_config *c, const mn_layer *l) {
@@ -101,6 +123,8 @@ void mn_bind_norm_if(mn_binder *b, const char *name, int64_t n, mn_norm *out);
 const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need);
 /* The same, needed, each times `scale`: a copy. */
 const float *mn_bind_scaled(mn_binder *b, const char *name, int64_t n, float scale);
+/* The same of n1 rows of n0 floats, whatever dimensions of 1 the file adds or leaves out. */
+const float *mn_bind_values(mn_binder *b, const char *name, int64_t n0, int64_t n1, bool need);
 /* A matrix "NAME.weight" [n_out][n_in] small enough to be used as f32, needed. */
 const float *mn_bind_matrix(mn_binder *b, const char *name, int64_t n_in, int64_t n_out);
 /* Cuts rows [first, first + n) out of a bound matrix and its bias: fused q, k, v, and fused gate and up. */
@@ -116,12 +140,30 @@ void mn_bind_mlp(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_attention(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_fused_attention(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_swiglu(mn_binder *b, const mn_config *c, mn_layer *l);
+void mn_bind_mla(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l);
 
 /* Names and shapes of all tensors that a model of this configuration has or may have (`needed` false), without any
  * being there; scratch memory from the arena. */
 mn_status mn_weights_list(const mn_gguf *gguf, mn_config *config, mn_arena *arena,
                           void (*list)(void *arg, const mn_tensor *shape, bool needed), void *arg, mn_error *err);
+/* Rows of the matrix "NAME.weight", where its width is nowhere else; 0 when it is missing. Where tensors are
+ * listed, 32. */
+int64_t mn_bind_n_out(const mn_binder *b, const char *name);
+/* Recurrent mixers (weights_mixer.c). n floats in the model's arena; NULL with b->status set when memory ends. */
+float *mn_bind_floats(mn_binder *b, int64_t n);
+/* The filters of a causal convolution "NAME.weight", n_taps of each channel, the last tap the row itself, into columns
+ * [first, first + n_channels) of the layer's taps, which the first call makes. */
+void mn_bind_taps(mn_binder *b, const mn_config *c, const char *name, int64_t first, int64_t n_channels, mn_layer *l);
+/* The norm that makes a vector of n numbers x length / sqrt(sum x^2 + eps), the model's eps. */
+void mn_bind_unit_norm(mn_binder *b, const mn_config *c, int64_t n, float length, mn_norm *out);
+/* Rows [first, first + n) of every `period` rows, copied. */
+void mn_bind_picked_rows(mn_binder *b, const mn_projection *whole, int64_t first, int64_t n, int64_t period,
+                         mn_projection *out);
+/* A Mamba-2 mixer: "ssm_in", "ssm_conv1d", "ssm_dt", "ssm_a", "ssm_d", "ssm_norm" where the layer has one, "ssm_out".
+ */
+void mn_bind_mamba2(mn_binder *b, const mn_config *c, mn_layer *l);
+
 /* Binds everything. config->rope gets its factor arrays. Arena owns the copies; tensors point into the mapping. */
 mn_status mn_weights_bind(const mn_gguf *gguf, mn_config *config, mn_arena *arena, mn_weights *out, mn_error *err);
 

@@ -1,6 +1,7 @@
 /* The ways back of a session: KV entries can be dropped; recurrent state goes back to a copy of it. */
 #include "session/session.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,16 +16,24 @@ void mn_session_clear(mn_session *s) {
     mn_session_tell_ledger(s);
 }
 
-/* Keeps every other checkpoint: any length is covered by a fixed number of them. */
+/* Drops the checkpoint that is missed least: whose neighbours are nearest to each other, for how far from the end they
+ * are. What is left lies densely near the end, and in front of it ever more thinly: the way back to any place is not
+ * much longer than from there to the end, and to one near the end an interval. */
 static void thin_checkpoints(mn_session *s) {
-    s->checkpoint_interval *= 2;
-    int kept = 0;
-    for (int i = 1; i < s->n_checkpoints; i += 2) {
-        mn_checkpoint swap = s->checkpoints[kept];
-        s->checkpoints[kept++] = s->checkpoints[i];
-        s->checkpoints[i] = swap;
+    mn_checkpoint *c = s->checkpoints;
+    int drop = 1;
+    double least = INFINITY;
+    for (int i = 1; i + 1 < s->n_checkpoints; i++) {
+        double gap =
+            (double)(c[i + 1].n_tokens - c[i - 1].n_tokens) / (double)(s->sequence.n_tokens - c[i - 1].n_tokens);
+        if (gap < least) {
+            least = gap;
+            drop = i;
+        }
     }
-    s->n_checkpoints = kept;
+    mn_checkpoint dropped = c[drop];
+    memmove(c + drop, c + drop + 1, (size_t)(--s->n_checkpoints - drop) * sizeof *c);
+    c[s->n_checkpoints] = dropped; /* its memory serves the next one */
 }
 
 /* Behind a compressive memory only segment starts will do: the KV entries of older segments are gone. */

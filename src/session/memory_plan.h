@@ -25,7 +25,7 @@ typedef struct mn_memory_plan {
     size_t total_bytes;
 } mn_memory_plan;
 
-/* The state is copied every so many tokens, and twice as far apart each time that this many copies are held. */
+/* The state is copied every so many tokens, or every step of more; of this many copies those near the end stay. */
 enum { MN_MAX_CHECKPOINTS = 16, MN_FIRST_CHECKPOINT_TOKENS = 512 };
 
 /* Asking for the logits of many rows at once takes up to 64 MiB more. MN_ERR_ARGUMENT for types that cannot be cached,

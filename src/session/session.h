@@ -27,7 +27,7 @@ struct mn_session {
         prompt_end; /* tokens held when KV entries were evicted: before it there is no way back but from the start */
     mn_checkpoint checkpoints[MN_MAX_CHECKPOINTS];
     int n_checkpoints;
-    int64_t checkpoint_interval; /* tokens; doubles when the list is full */
+    int64_t checkpoint_interval; /* tokens, at least, between the last checkpoint and the next */
     mn_pattern *patterns;        /* [n_layers] when any was asked for; attn and the sequence borrow them */
     mn_notes notes;
     mn_account account; /* in the engine's ledger */

@@ -30,6 +30,14 @@
     "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" ENDING "|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" ENDING           \
     "|" DIGITS "| ?[^" S "\\p{L}\\p{N}]+[\\r\\n/]*|" LINE_ENDS "|" SPACES
 
+/* Kimi: Chinese apart from other letters, whose words change from capitals to small ones once. */
+#define KIMI_UPPER "(?:(?!\\p{Han})[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}])"
+#define KIMI_LOWER "(?:(?!\\p{Han})[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}])"
+#define KIMI                                                                                                           \
+    "\\p{Han}+|[^\\r\\n\\p{L}\\p{N}]?" KIMI_UPPER "*" KIMI_LOWER "+(?:" CONTRACTIONS                                   \
+    ")?|[^\\r\\n\\p{L}\\p{N}]?" KIMI_UPPER "+" KIMI_LOWER "*(?:" CONTRACTIONS ")?|\\p{N}{1,3}| ?[^" S                  \
+    "\\p{L}\\p{N}]+[\\r\\n]*|" LINE_ENDS "|" SPACES
+
 #define BLOOM " ?[^(|.,!?)\\x{2026}\\x{3002}\\x{FF0C}\\x{3001}\\x{964}\\x{6D4}\\x{60C}" S "]+"
 
 /* Chinese characters, and what else DeepSeek keeps in one run with them. */
@@ -69,9 +77,13 @@ static const scheme schemes[] = {
     {"gpt-2 phi-2 mpt olmo jais jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code gigachat roberta-bpe "
      "exaone4 a.x-4.0 mellum trillion granite-docling",
      .regexes = {GPT2}},
-    {"llama-bpe llama3 llama-v3 falcon3", .regexes = {LLAMA3("\\p{N}{1,3}")}, .whole_words = true, .adds_bos = true},
+    {"llama-bpe llama3 llama-v3 falcon3 falcon-h1 lfm2 pixtral midm-2.0", .regexes = {LLAMA3("\\p{N}{1,3}")},
+     .whole_words = true, .adds_bos = true},
     {"dbrx smaug-bpe chatglm-bpe glm4", .regexes = {LLAMA3("\\p{N}{1,3}")}},
     {"qwen2 stablelm2 deepseek-r1-qwen megrez hunyuan solar-open grok-2", .regexes = {LLAMA3("\\p{N}")}},
+    {"qwen35", .regexes = {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^" S
+                                        "\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" LINE_ENDS "|" SPACES}},
+    {"kimi-k2", .regexes = {KIMI}},
     {"falcon", .regexes = {"[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"}},
     {"starcoder refact command-r smollm codeshell exaone minerva-7b", .regexes = {"\\p{N}", GPT2}},
     {"bloom poro-chat gpt3-finnish", .regexes = {BLOOM}},
@@ -111,13 +123,16 @@ static bool has_name(const char *names, const char *name, size_t bytes) {
     return false;
 }
 
+/* The first name of each: all of them are more than an error holds. */
 static mn_status unknown_name(const char *name, size_t bytes, mn_error *err) {
-    char known[1024] = "";
+    char known[512] = "";
     for (int i = 0; i < N_SCHEMES; i++) {
         size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", used ? " " : "", schemes[i].names);
+        snprintf(known + used, sizeof known - used, "%s%.*s", used ? " " : "", (int)strcspn(schemes[i].names, " "),
+                 schemes[i].names);
     }
-    return mn_fail(err, MN_ERR_UNSUPPORTED, "tokenizer.ggml.pre \"%.*s\" is not known here; known are: %s.",
+    return mn_fail(err, MN_ERR_UNSUPPORTED,
+                   "tokenizer.ggml.pre \"%.*s\" is not known here; known are: %s. Some of these have other names too.",
                    (int)(bytes < 80 ? bytes : 80), name, known);
 }
 

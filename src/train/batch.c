@@ -255,8 +255,8 @@ static void reset_layer(const mn_train_batch *b, int layer) {
         mn_sequence *s = b->slices[i].sequence;
         if (!s->state) continue;
         if (s->history_bytes) memset(s->state + (size_t)layer * s->history_bytes, 0, s->history_bytes);
-        if (s->layer_bytes && mn_attn_has_state(&s->attn, layer))
-            memset(mn_sequence_recurrent_state(s, layer), 0, s->layer_bytes);
+        if (s->layer_bytes && mn_attn_has_state(&s->attn, &b->model->config, layer))
+            memset(mn_sequence_recurrent_state(s, &b->model->config, layer), 0, s->layer_bytes);
     }
 }
 

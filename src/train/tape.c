@@ -279,6 +279,26 @@ static mn_status logits(const mn_step *s, float *out, mn_rows x, mn_error *err) 
     return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_LOSS, .in = {x}}, err);
 }
 
+static mn_status convolve_mixer(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err) {
+    (void)s, (void)layer, (void)out, (void)x;
+    return refuse("a recurrent mixer", err);
+}
+
+static mn_status mix_shifted(const mn_step *s, int layer, bool before_mlp, mn_rows out, mn_rows x, mn_error *err) {
+    (void)s, (void)layer, (void)before_mlp, (void)out, (void)x;
+    return refuse("a recurrent mixer", err);
+}
+
+static mn_status mix_state(const mn_step *s, int layer, mn_rows out, const mn_mixer_inputs *in, mn_error *err) {
+    (void)s, (void)layer, (void)out, (void)in;
+    return refuse("a recurrent mixer", err);
+}
+
+static mn_status gate(const mn_step *s, mn_gate kind, mn_rows out, mn_rows x, mn_rows g, mn_error *err) {
+    (void)s, (void)kind, (void)out, (void)x, (void)g;
+    return refuse("a recurrent mixer", err);
+}
+
 static mn_backend recorder(mn_tape *t) {
     return (mn_backend){.context = t,
                         .keeps_inputs = true,
@@ -301,6 +321,10 @@ static mn_backend recorder(mn_tape *t) {
                         .choose = choose,
                         .merge = merge,
                         .mix_recurrent = mn_tape_mix_recurrent,
+                        .convolve_mixer = convolve_mixer,
+                        .mix_shifted = mix_shifted,
+                        .mix_state = mix_state,
+                        .gate = gate,
                         .activate = activate,
                         .experts = experts,
                         .add = add,

@@ -140,7 +140,7 @@ static mn_status run_memories(const mn_tape *t, const mn_step *s, const mn_infin
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
         int64_t r = slice->first_row;
         const mn_memory_prefix *p = prefix_of(t, s, slice);
-        void *state = mn_sequence_recurrent_state(slice->sequence, layer);
+        void *state = mn_sequence_recurrent_state(slice->sequence, &s->model->config, layer);
         mn_arena_mark mark = mn_arena_get_mark(c->scratch);
         document d = {.n_rows = slice->n_rows,
                       .q = mn_cpu_row(in[0], r),

@@ -208,6 +208,28 @@ static mn_status mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows
         s, mock.cpu.mix_recurrent(&in, layer, real(out), real(softmax), real(y), real(q), real(k), real(v), err), out);
 }
 
+static mn_status convolve_mixer(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.convolve_mixer(&in, layer, real(out), real(x), err), out);
+}
+
+static mn_status mix_shifted(const mn_step *s, int layer, bool before_mlp, mn_rows out, mn_rows x, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.mix_shifted(&in, layer, before_mlp, real(out), real(x), err), out);
+}
+
+static mn_status mix_state(const mn_step *s, int layer, mn_rows out, const mn_mixer_inputs *x, mn_error *err) {
+    mn_step in = enter(s);
+    mn_mixer_inputs inputs = {real(x->q),    real(x->k),     real(x->v),      real(x->decay),
+                              real(x->beta), real(x->v_mix), real(x->v_first)};
+    return leave(s, mock.cpu.mix_state(&in, layer, real(out), &inputs, err), out);
+}
+
+static mn_status gate(const mn_step *s, mn_gate kind, mn_rows out, mn_rows x, mn_rows g, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.gate(&in, kind, real(out), real(x), real(g), err), out);
+}
+
 static mn_status activate(const mn_step *s, mn_mlp_act activation, mn_rows out, mn_rows gate, mn_rows up,
                           mn_error *err) {
     mn_step in = enter(s);
@@ -264,6 +286,10 @@ static const mn_backend mock_backend = {
     .choose = choose,
     .merge = merge,
     .mix_recurrent = mix_recurrent,
+    .convolve_mixer = convolve_mixer,
+    .mix_shifted = mix_shifted,
+    .mix_state = mix_state,
+    .gate = gate,
     .activate = activate,
     .experts = experts,
     .add = add,

@@ -33,6 +33,8 @@ void golden_each(const char *const *names, int n, const char *(*find)(const char
 golden_check golden_check_exact;
 /* Not close, the same bits: at once, in steps of several sizes, with several threads. */
 golden_check golden_check_chunks;
+/* A session that was saved half-way and restored goes on with the same bits. */
+golden_check golden_check_restored;
 /* The arithmetic that users run, of a prompt and (short texts) token by token, with weights of f32, f16, q8_0 and q4_k:
  * within the bounds for the level (golden_fast.c). */
 golden_check golden_check_fast;

@@ -75,6 +75,15 @@ static void unicode_spaces(void **state) {
            "a|\xc2\x85|b");
 }
 
+/* Qwen 3.5 keeps marks with their letters; Kimi keeps Chinese apart, and capitals with the small letters behind them.
+ */
+static void hybrids_cut_words(void **state) {
+    (void)state;
+    expect("qwen35", "I'LL pay 123 e\u0301te\u0301!\n\n x", "I|'LL| pay| |1|2|3| e\u0301te\u0301|!\n\n| x");
+    expect("kimi-k2", "iPhoneX's \u4e2d\u6587abc 1234 ok?", "i|Phone|X's| |\u4e2d\u6587|abc| |123|4| ok|?");
+    expect("lfm2", "Don't 12345", "Don|'t| |123|45");
+}
+
 static void unknown_names(void **state) {
     (void)state;
     mn_pretokenizer *pre = NULL;
@@ -89,7 +98,8 @@ static void unknown_names(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpt2_family),     cmocka_unit_test(llama3_family),  cmocka_unit_test(cased_family),
-        cmocka_unit_test(deepseek_family), cmocka_unit_test(unicode_spaces), cmocka_unit_test(unknown_names),
+        cmocka_unit_test(deepseek_family), cmocka_unit_test(unicode_spaces), cmocka_unit_test(hybrids_cut_words),
+        cmocka_unit_test(unknown_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,45 @@
+/* Inside the forward pass: a layer's work, and what its parts have in common. */
+#ifndef MN_MODEL_FORWARD_LAYER_H
+#define MN_MODEL_FORWARD_LAYER_H
+
+#include "model/forward.h"
+
+typedef struct layer_run {
+    const mn_backend *b;
+    const mn_step *s;
+    const mn_config *config;
+    const mn_layer *w;
+    int layer;
+    const mn_rotations *turns;
+    mn_rows chosen;  /* keys, by the last layer that had an indexer; none: every key */
+    mn_rows v_first; /* the first layer's values, where later ones take a share of them (RWKV-7) */
+} layer_run;
+
+/* Rows as many as those of x. */
+static inline mn_status take(const layer_run *r, mn_rows x, int n_heads, int64_t n, mn_rows *out, mn_error *err) {
+    return r->b->take(r->s, x.n_rows, n_heads, n, out, err);
+}
+
+/* Room for a result that takes the place of x, which is not needed any more. */
+static inline mn_status take_over(const layer_run *r, mn_rows x, mn_rows *out, mn_error *err) {
+    *out = x;
+    return r->b->keeps_inputs ? take(r, x, x.n_heads, x.n, out, err) : MN_OK;
+}
+
+static inline mn_status project(const layer_run *r, mn_rows out, const mn_projection *w, mn_rows x, mn_error *err) {
+    return r->b->project(r->s, &out, &w, 1, x, err);
+}
+
+/* x = norm(x) */
+static inline mn_status norm_over(const layer_run *r, mn_rows *x, const mn_norm *w, mn_error *err) {
+    mn_rows y;
+    MN_TRY(take_over(r, *x, &y, err));
+    MN_TRY(r->b->norm(r->s, y, *x, w, err));
+    *x = y;
+    return MN_OK;
+}
+
+/* The layer's recurrent mixer over y, its normalised input; *out is what its output projection takes. */
+mn_status mn_forward_mixer(const layer_run *r, mn_rows y, mn_rows *out, mn_error *err);
+
+#endif
