@@ -14,7 +14,7 @@
 
 static const char *depth_list, *session_list;
 static mn_bench_options given;
-static bool kernels_only;
+static bool kernels_only, trains;
 
 static const mn_option options[] = {
     MN_OPTION_TEXT("d depth", &depth_list, "D,...", NULL,
@@ -28,6 +28,7 @@ static const mn_option options[] = {
                    "measure so many sessions that decode together instead, as 1,2,4,8"),
     MN_OPTION_FLAG("kernels", &kernels_only,
                    "measure the table of kernels instead, at every level or at that of MNEMO_CPU"),
+    MN_OPTION_FLAG("train", &trains, "measure steps of training on a window of -p tokens instead"),
     MN_OPTION_FLAG("json", &given.as_json, "one JSON object"),
     MN_OPTION_TEXT("svg", &given.svg_path, "OUT", NULL, "draw speed by depth"),
     MN_OPTION_GROUP(mn_model_option_rows),
@@ -121,6 +122,7 @@ void mn_bench_print_json(json_t *object) {
 
 static mn_status run(mn_error *err) {
     if (kernels_only) return mn_bench_kernels(&given, err);
+    if (trains) return mn_bench_train(&given, err);
     if (!depth_list) depth_list = session_list ? "1024" : "0,4096,16384,65536";
     MN_TRY(read_list("-d", depth_list, 0, &given.depths, err));
     if (!session_list) return mn_bench_depths(&given, err);

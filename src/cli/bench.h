@@ -1,4 +1,4 @@
-/* What the three measurements of `mnemo bench` share. */
+/* What the measurements of `mnemo bench` share. */
 #ifndef MN_CLI_BENCH_H
 #define MN_CLI_BENCH_H
 
@@ -23,10 +23,11 @@ typedef struct mn_bench_options {
     const char *svg_path;
 } mn_bench_options;
 
-/* One verb each: by depth of context, many sessions together, kernels. All print. */
+/* One verb each: by depth of context, many sessions together, kernels, training. All print. */
 mn_status mn_bench_depths(const mn_bench_options *options, mn_error *err);
 mn_status mn_bench_sessions(const mn_bench_options *options, mn_error *err);
 mn_status mn_bench_kernels(const mn_bench_options *options, mn_error *err);
+mn_status mn_bench_train(const mn_bench_options *options, mn_error *err);
 
 int64_t mn_bench_largest(const mn_bench_list *list);
 /* The engine of the options of a model; peaks of its level and threads. The caller closes the engine, NULL after a

@@ -1,6 +1,7 @@
 #include "train/tape.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul_backward.h"
 #include "model/backend_cpu_ops.h"
@@ -50,6 +51,9 @@ static void keep(const mn_step *s, mn_arena_mark mark_) { (void)s, (void)mark_; 
 
 mn_status mn_tape_record(mn_tape *t, mn_tape_entry entry, mn_error *err) {
     if (!t->records) return MN_OK;
+    double now = mn_clock_seconds();
+    t->seconds[0][entry.kind] += now - t->since;
+    t->since = now;
     if (t->n_entries == t->entries_capacity) {
         int64_t capacity = t->entries_capacity ? 2 * t->entries_capacity : 256;
         mn_tape_entry *grown = reallocarray(t->entries, (size_t)capacity, sizeof *grown);
@@ -365,6 +369,29 @@ void mn_tape_close(mn_tape *t) {
     *t = (mn_tape){0};
 }
 
+const char *mn_tape_kind_name(mn_tape_kind kind) {
+    static const char *const names[MN_TAPE_KIND_COUNT] = {
+        [MN_TAPE_EMBED] = "embedding",
+        [MN_TAPE_NORM] = "norms",
+        [MN_TAPE_PROJECT] = "products",
+        [MN_TAPE_CLAMP] = "clamps",
+        [MN_TAPE_ROTATE] = "rotations",
+        [MN_TAPE_CONVOLVE] = "short convolutions",
+        [MN_TAPE_ATTEND] = "attention",
+        [MN_TAPE_ATTEND_LATENT] = "latent attention",
+        [MN_TAPE_MIX_RECURRENT] = "recurrent states",
+        [MN_TAPE_ACTIVATE] = "activations",
+        [MN_TAPE_EXPERTS] = "experts",
+        [MN_TAPE_ADD] = "residual sums",
+        [MN_TAPE_SCALE] = "scales",
+        [MN_TAPE_GATE_HEADS] = "gates of heads",
+        [MN_TAPE_TEMPER] = "temperatures",
+        [MN_TAPE_GATHER] = "gathered rows",
+        [MN_TAPE_LOSS] = "output and loss",
+    };
+    return names[kind];
+}
+
 float *mn_tape_weight_gradient(const mn_tape *t, const void *weight) {
     const mn_parameters *sets[2] = {t->parameters, t->adapters};
     for (int i = 0; i < 2 && sets[i]; i++) {
@@ -381,6 +408,7 @@ void mn_tape_rewind(mn_tape *t, size_t used) { t->used = used; }
 void mn_tape_clear(mn_tape *t) {
     t->used = 0;
     t->n_entries = 0;
+    t->since = mn_clock_seconds();
 }
 
 bool mn_tape_has_gradient(const mn_tape *t, mn_rows x) { return x.buffer && (is_dry(t) || header_of(x)->has_gradient); }

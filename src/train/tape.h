@@ -92,7 +92,13 @@ typedef struct mn_tape {
     double balance_loss;     /* added to */
     int64_t *visits;         /* [n_layers, n_experts] added to, or NULL */
     mn_tape_memory memory;
+    double seconds[2][MN_TAPE_KIND_COUNT]; /* spent forward and backward on each kind, added to; what the forward does
+                                            * between two entries counts to the second; the loss is all in backward */
+    double since;                          /* clock of the last entry */
 } mn_tape;
+
+/* The operation in words. */
+const char *mn_tape_kind_name(mn_tape_kind kind);
 
 /* A tape with room for `bytes` of activations, and as much for their gradients; memory is taken as it is used. With a
  * dry pool in compute nothing is touched: tape->most then is what a step needs. The caller closes it. */

@@ -4,6 +4,7 @@
 #include "attention/flash_backward.h"
 #include "attention/mla_backward.h"
 #include "base/checked.h"
+#include "base/clock.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul_backward.h"
 #include "kernels/norm_backward.h"
@@ -477,8 +478,11 @@ mn_status mn_tape_backward(mn_tape *t, const mn_step *s, int64_t first, mn_error
         const mn_tape_entry *e = &t->entries[--t->n_entries];
         if (!matters(t, e)) continue;
         mn_arena_mark mark = mn_arena_get_mark(scratch);
+        double begin = mn_clock_seconds();
         MN_TRY(backwards[e->kind](t, s, e, err));
+        t->seconds[1][e->kind] += mn_clock_seconds() - begin;
         mn_arena_rewind(scratch, mark);
     }
+    t->since = mn_clock_seconds();
     return MN_OK;
 }

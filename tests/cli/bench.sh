@@ -26,3 +26,12 @@ expect 2 'mnemo bench: --sessions does not take "1,x" (wanted: at most 64 number
     "$mnemo" bench -m "$model" --sessions 1,x
 expect 2 'mnemo bench: --sessions decodes: it wants -n from 1 up, and less than 2^31 sessions.' \
     "$mnemo" bench -m "$model" --sessions 2 -n 0
+
+"$mnemo" bench -m "$model" --train -p 32 -r 1 >"$temp/train"
+grep -Eq '^[0-9]+ tokens/s, [0-9.]+ % of [0-9]+ GFLOP/s' "$temp/train" || fail 'no speed of training' "$(cat "$temp/train")"
+grep -Eq '^products +[0-9.]+ +[0-9.]+ +[0-9.]+%$' "$temp/train" || fail 'no row of products' "$(cat "$temp/train")"
+"$mnemo" bench -m "$model" --train -p 32 -r 1 --json >"$temp/json"
+for key in '"tokens_per_s"' '"peak_share"' '"planned_bytes"' '"kind": "attention"'; do
+    grep -q "$key" "$temp/json" || fail "no $key in the JSON of training"
+done
+expect 2 'mnemo bench: --train trains on -p tokens: 1 or more.' "$mnemo" bench -m "$model" --train -p 0
