@@ -228,6 +228,8 @@ mn_status mn_config_ssm(const mn_gguf *gguf, mn_config *config, mn_error *err);
 mn_status mn_config_mamba2(const mn_gguf *gguf, mn_config *config, mn_error *err);
 /* Layers without key heads have the mixer in the place of attention (attention.head_count_kv). */
 void mn_config_mix_headless(mn_config *config);
+/* All layers have it, and none attends, whatever heads the file names. */
+void mn_config_mix_only(mn_config *config);
 /* The windowed layers get frequencies of their own: those of base, or of rope.freq_base_swa where the file has it,
  * without scaling; 0 and no key: they have none. */
 mn_status mn_config_local_rope(const mn_gguf *gguf, mn_config *config, double base, mn_error *err);

@@ -34,6 +34,11 @@ mn_status mn_config_mamba2(const mn_gguf *g, mn_config *c, mn_error *err) {
     return MN_OK;
 }
 
+void mn_config_mix_only(mn_config *c) {
+    for (mn_layer_shape *l = c->layers; l < c->layers + c->n_layers; l++) l->n_kv_heads = 0;
+    mn_config_mix_headless(c);
+}
+
 void mn_config_mix_headless(mn_config *c) {
     c->has_empty_layers = true;
     for (mn_layer_shape *l = c->layers; l < c->layers + c->n_layers; l++) {

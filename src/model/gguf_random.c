@@ -283,6 +283,7 @@ static void make_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     size_t row_bytes = mn_tensor_row_bytes(job->t);
     for (int64_t r = begin; r < end; r++) {
         float constant = strstr(job->t->name, ".bias") || strstr(job->t->name, "attn_sinks") ? 0 : 1;
+        if (strstr(job->t->name, ".ssm_a")) constant = -1; /* states fade */
         if (job->deviation > 0)
             draw(job->seed, (uint64_t)r, job->deviation, row, n);
         else if (strstr(job->t->name, "_conv."))

@@ -3,7 +3,7 @@
 
 static mn_status configure(const mn_gguf *g, mn_config *c, mn_error *err) {
     c->rope_style = MN_ROPE_STYLE_NONE;
-    mn_config_mix_headless(c);
+    mn_config_mix_only(c);
     return mn_config_mamba2(g, c, err);
 }
 

@@ -8,6 +8,10 @@
 
 #define QKV_BIASES "attn_q.bias attn_k.bias attn_v.bias"
 
+/* A state of head_dim x head_dim for each head. */
+#define SSM                                                                                                            \
+    "ssm.conv_kernel=4 ssm.state_size=head ssm.group_count=heads ssm.time_step_rank=heads ssm.inner_size=heads*head"
+
 static const mn_random_family families[] = {
     {"qwen2moe", "expert_shared_feed_forward_length=ff", QKV_BIASES " ffn_gate_inp_shexp.weight", .routed = true},
     {"qwen3moe", "", "", .routed = true},
@@ -55,6 +59,10 @@ static const mn_random_family families[] = {
      "leading_dense_block_count=1 expert_shared_count=1 expert_weights_norm=true expert_gating_func=2 "
      "attention.indexer.head_count=heads attention.indexer.key_length=64 attention.indexer.top_k=2048",
      "exp_probs_b.bias indexer.k_norm.bias", .routed = true, .latent = true},
+    {"qwen35", "full_attention_interval=4 " SSM, "", .routed = false},
+    {"mamba2", SSM, "ssm_norm.weight ssm_conv1d.bias", .routed = false},
+    {"falcon-h1", SSM, "ssm_norm.weight ssm_conv1d.bias", .routed = false},
+    {"rwkv7", "wkv.head_size=head token_shift_count=2", "", .layer_norm = true},
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
@@ -68,7 +76,7 @@ const char *mn_random_archs(void) {
     return "llama mnemo qwen2 qwen3 qwen2moe qwen3moe gemma2 gemma3 gemma4 phi3 gpt-oss glm4 glm4moe mistral3 smollm3 "
            "olmo2 exaone4 cohere2 llama4 granite granitemoe minimax-m2 mimo2 step35 starcoder2 gpt2 bloom mpt "
            "deepseek2 "
-           "deepseek32 glm-dsa";
+           "deepseek32 glm-dsa qwen35 mamba2 falcon-h1 rwkv7";
 }
 
 /* Every window's list: windowed but for the last of each `period` layers. */
@@ -92,6 +100,10 @@ static void put_key(const mn_random_model *m, mn_gguf_writer *writer, const char
         mn_gguf_put_bool(writer, key, true);
     else if (!strcmp(value, "ff"))
         mn_gguf_put_u32(writer, key, (uint32_t)m->n_ff);
+    else if (!strcmp(value, "head"))
+        mn_gguf_put_u32(writer, key, (uint32_t)m->head_dim);
+    else if (!strcmp(value, "heads*head"))
+        mn_gguf_put_u32(writer, key, (uint32_t)(m->n_heads * m->head_dim));
     else if (!strcmp(value, "heads"))
         mn_gguf_put_u32(writer, key, (uint32_t)m->n_heads);
     else if (!strcmp(value, "head/2"))

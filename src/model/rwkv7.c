@@ -19,7 +19,7 @@ static mn_status configure(const mn_gguf *g, mn_config *c, mn_error *err) {
                        mn_gguf_path(g), c->n_embd, m->k_dim);
     m->v_dim = m->k_dim;
     m->n_heads = m->n_k_heads = c->n_embd / m->k_dim;
-    mn_config_mix_headless(c);
+    mn_config_mix_only(c);
     return MN_OK;
 }
 

@@ -59,7 +59,7 @@ static void take_row(const step *s, const vectors *t, float *m, int64_t row, int
     make_v(s, t->v, row, at);
     make_keys(s, t, row, at);
     s->kernels->recurrent.token(&(mn_state_token){m, l->dim, l->dim, t->decay, t->k, r, t->kk, t->back, t->v, 1, out});
-    s->kernels->vec.layer_norm(out, out, l->norm_w + at, l->norm_b + at, l->norm_eps, n);
+    s->kernels->vec.layer_norm(out, out, l->norm_w + at, l->norm_b ? l->norm_b + at : NULL, l->norm_eps, n);
     for (int64_t i = 0; i < n; i++) bonus += t->k[i] * r[i] * l->r_k[at + i];
     s->kernels->vec.axpy(out, t->v, bonus, n);
 }

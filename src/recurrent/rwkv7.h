@@ -18,7 +18,7 @@
 typedef struct mn_rwkv7 {
     int n_heads, dim;
     const float *k_k, *k_a, *r_k;
-    const float *norm_w, *norm_b;
+    const float *norm_w, *norm_b; /* norm_b may be NULL */
     float norm_eps;
 } mn_rwkv7;
 
