@@ -145,22 +145,30 @@ mn_status mn_speed_together(mn_session *const *sessions, const int *counts, int 
     return status;
 }
 
+/* The last layer that caches KV entries; -1: none does. */
+static int last_caching(const mn_session *s) {
+    int layer = s->engine->model.config.n_layers - 1;
+    while (layer >= 0 && !mn_attn_caches(&s->attn, &s->engine->model.config, layer)) layer--;
+    return layer;
+}
+
 static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, mn_speed *out, mn_error *err) {
     const mn_kv_shape *kv = mn_kvcache_shape(s->sequence.cache);
+    int layer = last_caching(s);
+    if (layer < 0) return MN_OK;                             /* there is none */
     const mn_kv_layer *last = &kv->layers[kv->n_layers - 1]; /* of those that cache entries */
     mn_attend_shape a = {.k_type = kv->k_type,
                          .v_type = kv->v_type,
-                         .n_heads = s->engine->model.config.layers[s->engine->model.config.n_layers - 1].n_heads,
+                         .n_heads = s->engine->model.config.layers[layer].n_heads,
                          .n_kv_heads = last->n_kv_heads,
                          .k_dim = last->k_dim,
                          .v_dim = last->v_dim,
                          .depth = shape->depth};
-    const mn_pattern *pattern = s->patterns ? &s->patterns[s->engine->model.config.n_layers - 1] : NULL;
+    const mn_pattern *pattern = s->patterns ? &s->patterns[layer] : NULL;
     mn_attend_speed speed;
-    if (pattern && pattern->kind && pattern->kind->traits & MN_PATTERN_RECURRENT) return MN_OK; /* there is none */
     if (pattern && pattern->kind) {
         a.pattern = pattern;
-        a.layer = s->engine->model.config.n_layers - 1;
+        a.layer = layer;
     }
     if (shape->n_prompt > 0) {
         a.n_rows = shape->n_prompt;

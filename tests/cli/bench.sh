@@ -35,3 +35,10 @@ for key in '"tokens_per_s"' '"peak_share"' '"planned_bytes"' '"kind": "attention
     grep -q "$key" "$temp/json" || fail "no $key in the JSON of training"
 done
 expect 2 'mnemo bench: --train trains on -p tokens: 1 or more.' "$mnemo" bench -m "$model" --train -p 0
+
+# Models whose layers, or whose last one, attend to nothing.
+for tiny in mamba2 lfm2moe; do
+    "$mnemo" bench -m "$MNEMO_SOURCE_DIR/tests/data/golden/tiny-$tiny.gguf" -d 0,64 -p 16 -n 4 -r 1 >"$temp/depths" ||
+        fail "bench of $tiny failed"
+    grep -Eq '^ +64 ' "$temp/depths" || fail "no row of depth 64 of $tiny"
+done
