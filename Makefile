@@ -6,7 +6,7 @@ WERROR ?= OFF
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all deps demo demo-train bench check ci clean
+.PHONY: all deps demo demo-train bench check ci clean models models-check
 .PHONY: test test-slow test-emulated test-clang test-asan test-asan-quick test-tsan
 
 all:
@@ -90,6 +90,13 @@ check:
 # What continuous integration runs, each stage with its time.
 ci:
 	@.ci/run
+
+# The models that ship, from nothing: hours. Then whether those in models/ do what their card states: minutes.
+models: all
+	@tools/make-models.sh $(BUILD)/mnemo $(BUILD)/models
+
+models-check: all
+	@tools/measure-models.sh $(BUILD)/mnemo
 
 bench: all
 	@tools/bench.sh $(BUILD)/mnemo

@@ -5,7 +5,7 @@
 #include "cli/model_options.h"
 #include "eval/results.h"
 
-enum { MN_MAX_LENGTHS = 32, MN_MAX_CELLS_TASKS = 32 };
+enum { MN_MAX_LENGTHS = 32, MN_MAX_CELLS_TASKS = 32, MN_MAX_SETTINGS = 16 };
 
 /* One kind of question that mnemo eval answers. */
 typedef struct mn_eval_verb {
@@ -21,7 +21,7 @@ int mn_eval_report(const mn_eval_verb *verb, int argc, char **argv); /* eval_rep
 typedef struct mn_eval_grid {
     const mn_task *tasks[MN_MAX_CELLS_TASKS];
     int64_t lengths[MN_MAX_LENGTHS];
-    const char *settings[16];                     /* "" alone: as the options say */
+    const char *settings[MN_MAX_SETTINGS];        /* "" alone: as the options say */
     int n_tasks, n_lengths, n_settings, n_depths; /* depths 0: drawn */
     int64_t n_samples, seed;
     const char *model; /* for captions */
@@ -30,6 +30,10 @@ typedef struct mn_eval_grid {
 static inline double mn_eval_depth(const mn_eval_grid *g, int i) {
     return g->n_depths == 0 ? -1 : g->n_depths == 1 ? 0.5 : (double)i / (g->n_depths - 1);
 }
+
+/* Makes room for a sample in the grid, which begins empty: its task, its length, in order, and so many depths that its
+ * own is one of them. False when there are too many. */
+bool mn_eval_grid_add(mn_eval_grid *g, const mn_task *task, int64_t length, double depth, int64_t sample);
 
 /* Changes options as "attn=quest:16,512,ctk=q8_0" says: every flag that changes a session, without dashes. A comma
  * separates where a NAME= follows. text is borrowed. */
@@ -41,6 +45,8 @@ void mn_eval_print_json(const mn_eval_grid *g, const mn_results *r);
 /* The heat map of one task and setting, depth down, length across. */
 mn_status mn_eval_draw(const mn_eval_grid *g, const mn_results *r, const char *task, const char *setting,
                        const char *path, mn_error *err);
+/* Score by length, the mean over the tasks, a line for each setting. */
+mn_status mn_eval_draw_curves(const mn_eval_grid *g, const mn_results *r, const char *path, mn_error *err);
 /* One self-contained page with the maps and tables of a grid. */
 mn_status mn_eval_page(const mn_eval_grid *g, const mn_results *r, const char *path, mn_error *err);
 

@@ -7,73 +7,75 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *html_path;
+static const char *html_path, *svg_path;
 
 static const mn_option options[] = {
     MN_OPTION_TEXT("html", &html_path, "FILE", NULL, "the page to write"),
+    MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw score by length, a line for each file and setting"),
     MN_OPTIONS_END,
 };
 
 static const mn_usage usage = {
     .verb = "eval report",
-    .synopsis = "RESULTS.jsonl... --html FILE",
-    .about = "Makes one self-contained page with the tables and maps of the results that mnemo eval -o wrote.",
+    .synopsis = "RESULTS.jsonl... [--html FILE] [--svg FILE]",
+    .about =
+        "Prints and draws the results that mnemo eval -o wrote; of several files the names go in front of settings.",
     .example = "mnemo eval report needle.jsonl ruler.jsonl --html report.html",
     .options = options,
     .min_positional = 1,
     .max_positional = 64,
 };
 
-static void add_task(mn_eval_grid *g, const char *name) {
-    const mn_task *task = mn_task_find(name);
-    for (int i = 0; i < g->n_tasks; i++)
-        if (g->tasks[i] == task) return;
-    if (task && g->n_tasks < MN_MAX_CELLS_TASKS) g->tasks[g->n_tasks++] = task;
-}
-
-static void add_setting(mn_eval_grid *g, const char *setting) {
+static bool add_setting(mn_eval_grid *g, const char *setting) {
     for (int i = 0; i < g->n_settings; i++)
-        if (!strcmp(g->settings[i], setting)) return;
-    if (g->n_settings < 16) g->settings[g->n_settings++] = setting;
-}
-
-static void add_length(mn_eval_grid *g, int64_t length) {
-    int at = 0;
-    while (at < g->n_lengths && g->lengths[at] < length) at++;
-    if ((at < g->n_lengths && g->lengths[at] == length) || g->n_lengths == MN_MAX_LENGTHS) return;
-    memmove(g->lengths + at + 1, g->lengths + at, (size_t)(g->n_lengths - at) * sizeof *g->lengths);
-    g->lengths[at] = length;
-    g->n_lengths++;
+        if (!strcmp(g->settings[i], setting)) return true;
+    if (g->n_settings == MN_MAX_SETTINGS) return false;
+    g->settings[g->n_settings++] = setting;
+    return true;
 }
 
 /* The grid that the results were made by, as far as they tell. */
-static void find_grid(mn_eval_grid *g, const mn_results *r) {
-    double step = 1;
+static mn_status find_grid(mn_eval_grid *g, const mn_results *r, mn_error *err) {
     for (int64_t i = 0; i < r->n; i++) {
         const mn_result *x = &r->items[i];
-        add_task(g, x->task);
-        add_setting(g, x->setting);
-        add_length(g, x->length);
-        g->n_samples = MN_MAX(g->n_samples, x->sample + 1);
-        if (x->depth > 0 && x->depth < step) step = x->depth;
-        if (x->depth >= 0) g->n_depths = (int)(1 / step + 0.5) + 1;
+        const mn_task *task = mn_task_find(x->task);
+        if (task && !mn_eval_grid_add(g, task, x->length, x->depth, x->sample))
+            return mn_fail(err, MN_ERR_LIMIT, "the results are of more than %d lengths or %d tasks.", MN_MAX_LENGTHS,
+                           MN_MAX_CELLS_TASKS);
+        if (task && !add_setting(g, x->setting))
+            return mn_fail(err, MN_ERR_LIMIT, "the results are of more than %d settings and files.", MN_MAX_SETTINGS);
     }
+    return MN_OK;
+}
+
+/* "nothing: attn=..." of the file nothing.jsonl, so that results of several models stay apart. */
+static void name_file(mn_result *x, const char *path) {
+    char setting[sizeof x->setting];
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    snprintf(setting, sizeof setting, "%s", x->setting);
+    snprintf(x->setting, sizeof x->setting, "%.*s%s%.140s", (int)MN_MIN(strcspn(name, "."), 40), name,
+             *setting ? ": " : "", setting);
+}
+
+static mn_status add_file(const char *path, bool named, mn_results *all, mn_error *err) {
+    mn_results one;
+    MN_TRY(mn_results_open(path, &one, err));
+    mn_status status = MN_OK;
+    for (int64_t k = 0; k < one.n && status == MN_OK; k++) {
+        if (named) name_file(&one.items[k], path);
+        status = mn_results_add(all, &one.items[k], NULL, NULL, err);
+    }
+    mn_results_close(&one);
+    return status;
 }
 
 static mn_status run(const mn_text_list *files, mn_results *all, mn_error *err) {
     mn_eval_grid g = {.model = files->items[0], .seed = 0};
-    for (int i = 0; i < files->n; i++) {
-        mn_results one;
-        MN_TRY(mn_results_open(files->items[i], &one, err));
-        mn_status status = MN_OK;
-        for (int64_t k = 0; k < one.n && status == MN_OK; k++)
-            status = mn_results_add(all, &one.items[k], NULL, NULL, err);
-        mn_results_close(&one);
-        MN_TRY(status);
-    }
+    for (int i = 0; i < files->n; i++) MN_TRY(add_file(files->items[i], files->n > 1, all, err));
     if (all->n == 0) return mn_fail(err, MN_ERR_FORMAT, "there is no result in %s.", files->items[0]);
-    find_grid(&g, all);
+    MN_TRY(find_grid(&g, all, err));
     mn_eval_print(&g, all);
+    if (svg_path) MN_TRY(mn_eval_draw_curves(&g, all, svg_path, err));
     return html_path ? mn_eval_page(&g, all, html_path, err) : MN_OK;
 }
 

@@ -38,7 +38,8 @@ static const mn_option options[] = {
     MN_OPTION_TEXT("templates", &templates_path, "FILE", NULL,
                    "other words for tasks, as JSON: task, prompt with {context} and {query}, answer_prefix"),
     MN_OPTION_FLAG("json", &as_json, "one JSON object"),
-    MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw the heat map of the first task and setting"),
+    MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL,
+                   "draw the heat map of the first task; of several settings score by length"),
     MN_OPTION_TEXT("html", &html_path, "FILE", NULL, "one page with all maps and tables"),
     MN_OPTION_GROUP(mn_model_option_rows),
     MN_OPTION_GROUP(mn_position_option_rows),
@@ -249,37 +250,12 @@ static mn_status dump_grid(job *j, mn_error *err) {
     return fflush(j->dump) ? mn_fail(err, MN_ERR_IO, "%s: cannot write: %s.", dump_path, strerror(errno)) : MN_OK;
 }
 
-/* Adds x where it is not yet; false when there is no room. */
-static bool add_length(mn_eval_grid *g, int64_t x) {
-    for (int i = 0; i < g->n_lengths; i++)
-        if (g->lengths[i] == x) return true;
-    if (g->n_lengths == MN_MAX_LENGTHS) return false;
-    g->lengths[g->n_lengths++] = x;
-    return true;
-}
-
-static bool add_task(mn_eval_grid *g, const mn_task *x) {
-    for (int i = 0; i < g->n_tasks; i++)
-        if (g->tasks[i] == x) return true;
-    if (g->n_tasks == MN_MAX_CELLS_TASKS) return false;
-    g->tasks[g->n_tasks++] = x;
-    return true;
-}
-
-/* The cells that saved samples lie in; depths when all were made at even ones. */
+/* The cells that saved samples lie in. */
 static mn_status grid_of_saved(job *j, mn_error *err) {
-    mn_eval_grid *g = &j->grid;
-    double step = 1;
-    bool drawn = false;
-    for (const mn_saved_sample *x = j->saved; x < j->saved + j->n_saved; x++) {
-        if (!add_length(g, x->length) || !add_task(g, x->task))
+    for (const mn_saved_sample *x = j->saved; x < j->saved + j->n_saved; x++)
+        if (!mn_eval_grid_add(&j->grid, x->task, x->length, x->depth, x->sample))
             return mn_fail(err, MN_ERR_LIMIT, "%s: holds more than %d lengths or %d tasks.", from_path, MN_MAX_LENGTHS,
                            MN_MAX_CELLS_TASKS);
-        g->n_samples = MN_MAX(g->n_samples, x->sample + 1);
-        drawn |= x->depth < 0;
-        if (x->depth > 0) step = fmin(step, x->depth);
-    }
-    g->n_depths = drawn ? 0 : (int)lround(1 / fmax(step, 0.01)) + 1;
     return MN_OK;
 }
 
@@ -287,10 +263,13 @@ static mn_status open_grid(job *j, const mn_eval_verb *verb, mn_error *err) {
     mn_eval_grid *g = &j->grid;
     const char *names = tasks_text ? tasks_text : verb->tasks;
     *g = (mn_eval_grid){.n_samples = n_samples, .seed = seed, .n_depths = (int)n_depths};
-    for (int i = 0; i < settings.n && i < 16; i++) g->settings[g->n_settings++] = settings.items[i];
+    if (settings.n > MN_MAX_SETTINGS)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%d settings are compared; at most %d can be.", settings.n,
+                       MN_MAX_SETTINGS);
+    for (int i = 0; i < settings.n; i++) g->settings[g->n_settings++] = settings.items[i];
     if (g->n_settings == 0) g->settings[g->n_settings++] = "";
     if (from_path) {
-        g->n_samples = 0;
+        g->n_samples = g->n_depths = 0;
         MN_TRY(mn_samples_read(from_path, &j->saved, &j->n_saved, err));
         return grid_of_saved(j, err);
     }
@@ -308,7 +287,10 @@ static mn_status show(job *j, mn_error *err) {
         mn_eval_print_json(g, &j->results);
     else
         mn_eval_print(g, &j->results);
-    if (svg_path) MN_TRY(mn_eval_draw(g, &j->results, g->tasks[0]->name, g->settings[0], svg_path, err));
+    if (svg_path && g->n_settings > 1)
+        MN_TRY(mn_eval_draw_curves(g, &j->results, svg_path, err));
+    else if (svg_path)
+        MN_TRY(mn_eval_draw(g, &j->results, g->tasks[0]->name, g->settings[0], svg_path, err));
     return html_path ? mn_eval_page(g, &j->results, html_path, err) : MN_OK;
 }
 

@@ -31,6 +31,15 @@ has "$temp/compare" 'n = 4'
 "$mnemo" eval report "$temp/a.jsonl" --html "$temp/report.html" >"$temp/report"
 diff <(sed 1,1d "$temp/report" | grep '%') <(grep '%' "$temp/whole")
 
+# Of several files each stays apart, under its name; of several settings a curve is drawn for each.
+"$mnemo" eval kv -m "$model" --lengths 512,1k -n 1 -o "$temp/full.jsonl" >"$temp/out" 2>"$temp/err"
+"$mnemo" eval kv -m "$model" --lengths 512,1k -n 1 --attn sinks:4,60 -o "$temp/sinks.jsonl" >"$temp/out" 2>"$temp/err"
+"$mnemo" eval report "$temp/full.jsonl" "$temp/sinks.jsonl" --svg "$temp/curves.svg" >"$temp/report"
+[ "$(grep -cE '^(setting )?(full|sinks)' "$temp/report")" -ge 2 ] ||
+    fail "the files are not told apart" "$(cat "$temp/report")"
+has "$temp/curves.svg" '>sinks<'
+has "$temp/curves.svg" '>full<'
+
 "$mnemo" eval ppl -m "$model" -f "$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt" --windows 128,256 \
     --max-windows 2 --svg "$temp/loss.svg" >"$temp/ppl" 2>"$temp/err"
 has "$temp/ppl" 'bits/byte'

@@ -10,6 +10,7 @@ static const char *const models[] = {
     "golden/tiny-qwen3", "golden/tiny-qwen3moe",   "golden/tiny-gemma2",    "golden/tiny-gemma3",
     "golden/tiny-phi3",  "golden/tiny-deepseek2",  "golden/tiny-deepseek3", "golden/tiny-bloom",
     "golden/tiny-mpt",   "models/default",         "models/infini",         "golden/tiny-gpt2",
+    "models/base",       "models/llama",
 };
 enum { N_MODELS = sizeof models / sizeof *models };
 

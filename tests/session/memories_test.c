@@ -331,7 +331,7 @@ static void refuses(void **state) {
                {"models/default.gguf", "infini:64", "0=causal", "is for all layers at once", MN_ERR_ARGUMENT},
                {"models/default.gguf", "infini:64,gamma", NULL, "one of linear delta delta-exact", MN_ERR_ARGUMENT},
                {"models/default.gguf", "infini:64,delta,1.5", NULL, "a share from 0 to 1", MN_ERR_ARGUMENT},
-               {"models/infini.gguf", "infini:2048", NULL, "use segments of 1024", MN_ERR_LIMIT}};
+               {"models/infini.gguf", "infini:2048", NULL, "use segments of 512", MN_ERR_LIMIT}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mn_engine *engine = rows_engine(bad[i].model);
         mn_session *s;
