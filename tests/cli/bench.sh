@@ -28,7 +28,8 @@ expect 2 'mnemo bench: --sessions decodes: it wants -n from 1 up, and less than 
     "$mnemo" bench -m "$model" --sessions 2 -n 0
 
 "$mnemo" bench -m "$model" --train -p 32 -r 1 >"$temp/train"
-grep -Eq '^[0-9]+ tokens/s, [0-9.]+ % of [0-9]+ GFLOP/s' "$temp/train" || fail 'no speed of training' "$(cat "$temp/train")"
+grep -Eq '^[0-9]+ tokens/s, [0-9.]+ % of [0-9]+ GFLOP/s' "$temp/train" ||
+    fail 'no speed of training' "$(cat "$temp/train")"
 grep -Eq '^products +[0-9.]+ +[0-9.]+ +[0-9.]+%$' "$temp/train" || fail 'no row of products' "$(cat "$temp/train")"
 "$mnemo" bench -m "$model" --train -p 32 -r 1 --json >"$temp/json"
 for key in '"tokens_per_s"' '"peak_share"' '"planned_bytes"' '"kind": "attention"'; do
