@@ -90,7 +90,7 @@ static void unknown_names(void **state) {
     mn_error err;
     assert_int_equal(mn_pretokenizer_create("gpt-", 4, &pre, &err), MN_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.text, "\"gpt-\" is not known here; known are: default gpt-2"));
-    assert_non_null(strstr(err.text, "joyai-llm."));
+    assert_non_null(strstr(err.text, " deepseek-v3. Some of these have other names too.")); /* whole: none is cut off */
     assert_int_equal(mn_pretokenizer_create("", 0, &pre, &err), MN_ERR_UNSUPPORTED);
     assert_null(pre);
 }
