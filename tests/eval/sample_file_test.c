@@ -118,9 +118,9 @@ static void other_words(void **state) {
     assert_string_equal(s.question.data, "");
     mn_task_sample_release(&s);
     mn_wordings_release(&w);
-    static const char *const bad[] = {"", "{}", "[", "{\"task\": \"vt\", \"prompt\": \"none\"}",
-                                      "[{\"task\": \"vt\", \"prompt\": \"{context}\"}, {\"task\": \"vt\", \"prompt\": "
-                                      "\"{context}\"}]"};
+    static const char twice[] = "[{\"task\": \"vt\", \"prompt\": \"{context}\"}, "
+                                "{\"task\": \"vt\", \"prompt\": \"{context}\"}]";
+    static const char *const bad[] = {"", "{}", "[", "{\"task\": \"vt\", \"prompt\": \"none\"}", twice};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(mn_wordings_read(write_text("words.json", bad[i]), &w, &err), MN_ERR_FORMAT);
     unlink(temp_path("words.json"));
