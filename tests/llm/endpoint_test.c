@@ -17,7 +17,8 @@ static mn_error err;
 /* Answers the connections in turn with these texts; NULL: closes without one. */
 typedef struct server {
     const char *const *answers;
-    int n_answers, n_served, listener, port;
+    int n_answers, listener, port;
+    _Atomic int n_served; /* read by the test while the thread waits for the next connection */
     pthread_t thread;
     char last[65536]; /* request */
 } server;
