@@ -96,7 +96,7 @@ models: all
 	@tools/make-models.sh $(BUILD)/mnemo $(BUILD)/models
 
 models-check: all
-	@tools/measure-models.sh $(BUILD)/mnemo
+	@tools/measure-models.sh $(BUILD)/mnemo || [ $$? -eq 77 ]
 
 bench: all
 	@tools/bench.sh $(BUILD)/mnemo

@@ -65,3 +65,16 @@ char *mn_strbuf_detach(mn_strbuf *buf, size_t *bytes) {
     mn_strbuf_release(buf);
     return data;
 }
+
+void mn_strbuf_fill(mn_strbuf *buf, const char *template, const mn_mark *marks, size_t n_marks) {
+    for (const char *p = template; *p;) {
+        size_t i = 0;
+        while (i < n_marks && strncmp(p, marks[i].mark, strlen(marks[i].mark))) i++;
+        if (i < n_marks) {
+            mn_strbuf_put(buf, marks[i].text, marks[i].bytes);
+            p += strlen(marks[i].mark);
+        } else {
+            mn_strbuf_putc(buf, *p++);
+        }
+    }
+}

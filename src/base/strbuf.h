@@ -24,6 +24,13 @@ void mn_strbuf_put(mn_strbuf *buf, const void *data, size_t bytes);
 void mn_strbuf_puts(mn_strbuf *buf, const char *text);
 void mn_strbuf_putc(mn_strbuf *buf, char c);
 void mn_strbuf_printf(mn_strbuf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Appends a template in which each mark ("{prompt}") is replaced where it stands; what is put in is not searched again.
+ */
+typedef struct mn_mark {
+    const char *mark, *text;
+    size_t bytes; /* of text */
+} mn_mark;
+void mn_strbuf_fill(mn_strbuf *buf, const char *template, const mn_mark *marks, size_t n_marks);
 /* Empties it, keeping the memory. */
 void mn_strbuf_reset(mn_strbuf *buf);
 void mn_strbuf_release(mn_strbuf *buf);

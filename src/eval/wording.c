@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char context_mark[] = "{context}", query_mark[] = "{query}";
+static const char context_mark[] = "{context}";
 
 /* Adds one object; NULL when it is good, else what is wrong. */
 static const char *add(mn_wordings *w, const json_t *o) {
@@ -71,27 +71,16 @@ void mn_wordings_release(mn_wordings *w) {
     *w = (mn_wordings){0};
 }
 
-/* Each mark is replaced where it stands; what is put in is not searched again. */
-static void fill(const char *template, const char *context, const char *query, mn_strbuf *out) {
-    for (const char *p = template; *p;) {
-        if (!strncmp(p, context_mark, sizeof context_mark - 1)) {
-            mn_strbuf_puts(out, context);
-            p += sizeof context_mark - 1;
-        } else if (!strncmp(p, query_mark, sizeof query_mark - 1)) {
-            mn_strbuf_puts(out, query);
-            p += sizeof query_mark - 1;
-        } else {
-            mn_strbuf_putc(out, *p++);
-        }
-    }
-}
-
 void mn_task_reword(const mn_task_wording *wording, mn_task_sample *s) {
     mn_strbuf prompt = MN_STRBUF_INIT;
     const char *query = s->query.bytes ? s->query.data : s->question.data;
-    fill(wording->prompt, s->document.data + s->context_begin, query, &prompt);
-    mn_strbuf_reset(&s->prefix);
-    fill(wording->answer_prefix, "", query, &s->prefix);
+    const mn_mark marks[] = {{"{query}", query, strlen(query)},
+                             {context_mark, s->document.data + s->context_begin, s->document.bytes - s->context_begin}};
+    mn_strbuf answer = MN_STRBUF_INIT;
+    mn_strbuf_fill(&prompt, wording->prompt, marks, 2);
+    mn_strbuf_fill(&answer, wording->answer_prefix, marks, 1);
+    mn_strbuf_release(&s->prefix);
+    s->prefix = answer;
     mn_strbuf_reset(&s->question);
     mn_strbuf document = s->document;
     s->document = prompt;

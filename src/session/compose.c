@@ -29,22 +29,6 @@ static size_t without_blanks_at_end(const char *document) {
     return n;
 }
 
-/* Replaces {document} and {prompt} in the ask template, each where it stands: what they hold is not searched again. */
-static void fill_template(mn_strbuf *text, const char *template, const char *document, const char *prompt) {
-    static const char document_mark[] = "{document}", prompt_mark[] = "{prompt}";
-    for (const char *p = template; *p;) {
-        if (!strncmp(p, document_mark, sizeof document_mark - 1)) {
-            mn_strbuf_put(text, document, without_blanks_at_end(document));
-            p += sizeof document_mark - 1;
-        } else if (!strncmp(p, prompt_mark, sizeof prompt_mark - 1)) {
-            mn_strbuf_puts(text, prompt);
-            p += sizeof prompt_mark - 1;
-        } else {
-            mn_strbuf_putc(text, *p++);
-        }
-    }
-}
-
 static void join(mn_strbuf *text, const char *document, const char *separator, const char *prompt) {
     mn_strbuf_puts(text, document ? document : "");
     if (document && prompt) mn_strbuf_puts(text, separator);
@@ -79,7 +63,10 @@ mn_status mn_compose_ask(const mn_engine *e, const char *system, const char *doc
                             "a system prompt needs a chat template, and %s.",
                             raw ? "raw text is joined without one" : "this model has none; put it into the prompt");
     if (document && prompt && mn_answers_in_one_line(e, document, raw))
-        fill_template(&text, e->ask_template, document, prompt);
+        mn_strbuf_fill(&text, e->ask_template,
+                       (mn_mark[]){{"{document}", document, without_blanks_at_end(document)},
+                                   {"{prompt}", prompt, strlen(prompt)}},
+                       2);
     else
         join(&text, document, raw ? "" : chat ? "\n\n" : "\n", prompt);
     mn_status status = chat ? compose_messages(e, system, &text, out, err) : tokenize_plain(e, &text, out, err);

@@ -23,9 +23,10 @@ static const struct {
      "{{ bos_token }}" EACH("<|START_OF_TURN_TOKEN|><|{{ {'system': 'SYSTEM', 'user': 'USER'}.get(m.role, 'CHATBOT') }}"
                             "_TOKEN|>{{ m.content | trim }}<|END_OF_TURN_TOKEN|>")
          ASK("<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>")},
-    {"deepseek", SPLIT_SYSTEM
-     "{{ bos_token }}{{ system }}{% for m in messages %}{% if m.role == 'user' %}<｜User｜>{{ m.content }}"
-     "{% else %}<｜Assistant｜>{{ m.content }}<｜end▁of▁sentence｜>{% endif %}{% endfor %}" ASK("<｜Assistant｜>")},
+    {"deepseek", SPLIT_SYSTEM "{{ bos_token }}{{ system }}{% for m in messages %}"
+                              "{% if m.role == 'user' %}<｜User｜>{{ m.content }}"
+                              "{% else %}<｜Assistant｜>{{ m.content }}"
+                              "<｜end▁of▁sentence｜>{% endif %}{% endfor %}" ASK("<｜Assistant｜>")},
     {"deepseek2",
      SPLIT_SYSTEM "{{ bos_token }}{% if system %}{{ system }}\n\n{% endif %}"
                   "{% for m in messages %}{% if m.role == 'user' %}User: {{ m.content }}\n\n"

@@ -28,7 +28,6 @@ typedef struct mn_parameters {
     mn_mapfile map;  /* of the model, private and writable */
     char *gradients; /* as many bytes as the model's tensors take */
     float *moments;
-    char *halves;               /* the weights in bf16 at half their distances, or NULL */
     mn_parameter *items;        /* by ascending address */
     int64_t n_items, n_trained; /* tensors; numbers that are trained */
 } mn_parameters;

@@ -107,7 +107,9 @@ for i in range(8000):
     print('{"id": "%d", "title": "Town %d", "text": "Town %d lies at river %d."}' % (i, i, i, i % 97))
 EOF
 for delay in 0.05 0.1 0.2; do
-    timeout -s KILL $delay "$mnemo" read index many.jsonl --store many.db >out 2>&1 || true
+    code=0
+    timeout -s KILL $delay "$mnemo" read index many.jsonl --store many.db >out 2>&1 || code=$?
+    [ $code -eq 0 ] || [ $code -eq 137 ] || fail "indexing ends with $code:" "$(cat out)"
 done
 has 'the store holds 8000 documents' "$mnemo" read index many.jsonl --store many.db
 has '"file": "4711"' "$mnemo" read search --store many.db -q 'Where does Town 4711 lie?' -k 1 --json

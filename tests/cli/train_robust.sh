@@ -20,7 +20,7 @@ RANDOM=$seed
 for i in 1 2 3 4 5 6 7 8 9 10; do
     "${train[@]}" out=killed.gguf 2>/dev/null &
     sleep "0.$(printf %03d $((RANDOM % 300)))"
-    kill -9 $! 2>/dev/null || true
+    kill -9 $! 2>/dev/null || true # it may have come to its end; wait tells
     wait $! 2>/dev/null && break
 done
 "${train[@]}" out=killed.gguf 2>said || fail "seed $seed: it does not go on:" "$(cat said)"

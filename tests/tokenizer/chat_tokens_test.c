@@ -40,7 +40,8 @@ static const struct {
      "<s><|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>Be brief.<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|USER_"
      "TOKEN|>Hello<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>Hi!<|END_OF_TURN_TOKEN|>"
      "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>Bye<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>"},
-    {"deepseek", "<s>Be brief.<｜User｜>Hello<｜Assistant｜>Hi!<｜end▁of▁sentence｜><｜User｜>Bye<｜Assistant｜>"},
+    {"deepseek", "<s>Be brief.<｜User｜>Hello<｜Assistant｜>Hi!"
+                 "<｜end▁of▁sentence｜><｜User｜>Bye<｜Assistant｜>"},
     {"deepseek2", "<s>Be brief.\n\nUser: Hello\n\nAssistant: Hi!</s>User: Bye\n\nAssistant:"},
     {"gemma", "<s><start_of_turn>user\nBe brief.\n\nHello<end_of_turn>\n<start_of_turn>model\nHi!<end_of_turn>\n"
               "<start_of_turn>user\nBye<end_of_turn>\n<start_of_turn>model\n"},
