@@ -83,7 +83,8 @@ static mn_matmul_part part_of(const group *g, int64_t step) {
 }
 
 /* Sums of the last inputs leave for out; the others wait one row after the other, where the rows of out may lie a power
- * of two apart and fall into few sets of the caches. */
+ * of two apart and fall into few sets of the caches. Tiles load old sums under an empty mask where there are none: from
+ * memory that is near, as even such a load waits for its line. */
 static mn_matmul_sums sums_of(const group *g, const mn_matmul_part *part, int64_t step) {
     const product *p = g->p;
     float *out = p->task.out + g->first_row * p->task.out_stride + part->first_output;
@@ -96,8 +97,8 @@ static mn_matmul_sums sums_of(const group *g, const mn_matmul_part *part, int64_
         sums.out_stride = p->task.out_stride;
     }
     if (part->first_input == 0) {
-        sums.old = out;
-        sums.old_stride = p->task.out_stride;
+        sums.old = p->task.add ? out : sums.out;
+        sums.old_stride = p->task.add ? p->task.out_stride : sums.out_stride;
     }
     return sums;
 }
