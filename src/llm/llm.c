@@ -104,19 +104,6 @@ static char *request_text(const mn_llm_request *request) {
     return text;
 }
 
-static bool read_calls(const char *text, mn_llm_reply *reply) {
-    json_t *list = json_loads(text, 0, NULL);
-    bool ok = true;
-    for (size_t i = 0; ok && i < json_array_size(list); i++) {
-        const json_t *call = json_array_get(list, i), *function = json_object_get(call, "function");
-        ok = mn_llm_reply_add_call(reply, json_string_value(json_object_get(call, "id")),
-                                   json_string_value(json_object_get(function, "name")),
-                                   json_string_value(json_object_get(function, "arguments")));
-    }
-    json_decref(list);
-    return ok;
-}
-
 static mn_status look_up(mn_llm *llm, const char *id, mn_llm_reply *reply, mn_error *err) {
     mn_rows *rows;
     MN_TRY(mn_store_query(llm->journal, &rows, err,
@@ -129,7 +116,7 @@ static mn_status look_up(mn_llm *llm, const char *id, mn_llm_reply *reply, mn_er
         reply->prompt_tokens = mn_rows_int(rows, 3);
         reply->completion_tokens = mn_rows_int(rows, 4);
         reply->is_cached = true;
-        if (!reply->content || !read_calls(mn_rows_text(rows, 1, NULL), reply))
+        if (!reply->content || !mn_llm_calls_parse(mn_rows_text(rows, 1, NULL), reply))
             status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for an answer of %s.", llm->name);
     }
     mn_rows_done(rows);

@@ -73,6 +73,19 @@ bool mn_llm_reply_add_call(mn_llm_reply *reply, const char *id, const char *name
     return call->id && call->name && call->arguments;
 }
 
+bool mn_llm_calls_parse(const char *text, mn_llm_reply *reply) {
+    json_t *list = json_loads(text, 0, NULL);
+    bool ok = true;
+    for (size_t i = 0; ok && i < json_array_size(list); i++) {
+        const json_t *call = json_array_get(list, i), *function = json_object_get(call, "function");
+        ok = mn_llm_reply_add_call(reply, json_string_value(json_object_get(call, "id")),
+                                   json_string_value(json_object_get(function, "name")),
+                                   json_string_value(json_object_get(function, "arguments")));
+    }
+    json_decref(list);
+    return ok;
+}
+
 static const char *const finish_names[] = {"stop", "length", "tool_calls", "cancelled"};
 
 const char *mn_llm_finish_name(mn_llm_finish finish) { return finish_names[finish]; }

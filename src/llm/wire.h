@@ -13,6 +13,8 @@ json_t *mn_llm_request_json(const mn_llm_request *request);
 json_t *mn_llm_message_json(const mn_llm_message *message);
 /* A list of calls. */
 json_t *mn_llm_calls_json(const mn_llm_call *calls, size_t n_calls);
+/* Appends the calls of such a list to the reply. False when there is no memory, or more than 64 calls. */
+bool mn_llm_calls_parse(const char *text, mn_llm_reply *reply);
 /* Appends a call to the reply, copied; NULL is "". False when there is no memory, or 64 calls. */
 bool mn_llm_reply_add_call(mn_llm_reply *reply, const char *id, const char *name, const char *arguments);
 const char *mn_llm_finish_name(mn_llm_finish finish);

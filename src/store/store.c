@@ -346,6 +346,15 @@ mn_status mn_store_end(mn_store *store, mn_status status, mn_error *err) {
     return status;
 }
 
+mn_status mn_store_join(mn_store *store, bool *own, mn_error *err) {
+    *own = !store->in_transaction;
+    return *own ? mn_store_begin(store, err) : MN_OK;
+}
+
+mn_status mn_store_leave(mn_store *store, bool own, mn_status status, mn_error *err) {
+    return own ? mn_store_end(store, status, err) : status;
+}
+
 /* ---- schemas ---- */
 
 static mn_status migrate_one(mn_store *store, const char *room, const mn_migration *step, int version, mn_error *err) {

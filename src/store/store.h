@@ -82,6 +82,10 @@ mn_status mn_store_exec(mn_store *store, const char *sql, mn_error *err);
 mn_status mn_store_begin(mn_store *store, mn_error *err);
 mn_status mn_store_commit(mn_store *store, mn_error *err);
 void mn_store_rollback(mn_store *store);
+/* A part of a transaction: joins the one that is open, or begins one of its own; leaving ends it where it is its own,
+ * and hands status on. */
+mn_status mn_store_join(mn_store *store, bool *own, mn_error *err);
+mn_status mn_store_leave(mn_store *store, bool own, mn_status status, mn_error *err);
 /* Commits, or rolls back where status is a failure, which it returns. */
 mn_status mn_store_end(mn_store *store, mn_status status, mn_error *err);
 

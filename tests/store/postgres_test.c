@@ -1,5 +1,5 @@
-/* The same tests on a real PostgreSQL, started for them on a socket in a temporary folder; and a graph in it. As root
- * it runs as the service user postgres. Skipped, and said so, where there is none. */
+/* The same tests on a real PostgreSQL, started for them on a socket in a temporary folder; and a graph and a memory in
+ * it. As root it runs as the service user postgres. Skipped, and said so, where there is none. */
 #include "store/store_cases.h"
 
 #ifdef MNEMO_HAVE_POSTGRES
@@ -8,6 +8,7 @@
 
 #ifdef MNEMO_HAVE_GRAPH
 #include "graph/collections.h"
+#include "memory/tiers_cases.h"
 #endif
 
 static char folder[64], programs[256], as_user[64];
@@ -89,6 +90,7 @@ int main(void) {
         cmocka_unit_test(a_server_that_is_away_is_a_sentence),
 #ifdef MNEMO_HAVE_GRAPH
         cmocka_unit_test(a_graph_lives_there_too),
+        TIERS_CASES,
 #endif
     };
     if (!find_server() || !start_server()) {
