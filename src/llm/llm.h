@@ -6,6 +6,19 @@
  *     ... reply.content, reply.calls ...
  *     mn_llm_reply_release(&reply);
  *
+ * A call of a function is asked for with tools, and made under a grammar where the engine answers:
+ *
+ *     static const char tools[] = "[{\"type\": \"function\", \"function\": {\"name\": \"find\", \"parameters\": "
+ *                                 "{\"type\": \"object\", \"properties\": {\"q\": {\"type\": \"string\"}}, "
+ *                                 "\"required\": [\"q\"]}}}]";
+ *     request.tools_json = tools;
+ *     request.tool_choice = MN_LLM_TOOLS_REQUIRED;
+ *     MN_TRY(mn_llm_ask(llm, &request, &reply, err));
+ *     ... reply.calls[0].name is "find", reply.calls[0].arguments is {"q":"..."} by its schema
+ *
+ * The call goes back into the conversation as an assistant's message with calls, its result as a message of role "tool"
+ * with the call's id; the model's chat template writes both as the model was trained.
+ *
  * Every call passes through a cache and journal in a store (mn_llm_set_journal) and through a budget
  * (mn_llm_set_budget) when they are set. What a model answers is hostile: it is text, no more.
  *
@@ -36,14 +49,21 @@ typedef struct mn_llm_message {
     const char *call_id; /* of a tool: the call that this is the result of */
 } mn_llm_message;
 
+typedef enum mn_llm_tool_choice {
+    MN_LLM_TOOLS_FREE,    /* text, or calls, as the model likes */
+    MN_LLM_TOOLS_REQUIRED /* nothing but one call, of one of the tools */
+} mn_llm_tool_choice;
+
 /* Everything is borrowed for the call. */
 typedef struct mn_llm_request {
     const mn_llm_message *messages;
     size_t n_messages;
-    const char *purpose;     /* a word for the journal: "plan", "facts"; NULL = none */
-    const char *tools_json;  /* JSON array of functions as OpenAI writes it; NULL = none */
-    const char *schema_json; /* JSON schema that the answer should follow; endpoints are told (response_format), other
-                              * models are asked by the prompt alone; NULL = none */
+    const char *purpose;    /* a word for the journal: "plan", "facts"; NULL = none */
+    const char *tools_json; /* JSON array of functions as OpenAI writes it; NULL = none */
+    mn_llm_tool_choice tool_choice;
+    const char *schema_json; /* JSON schema of the answer; NULL = none.
+                              * This engine draws nothing else, endpoints are told (response_format), and a script does
+                              * what it likes. Not together with tools. */
     double temperature;
     int64_t max_tokens; /* of the answer; 0 = 1024 */
     uint64_t seed;

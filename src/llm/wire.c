@@ -51,6 +51,8 @@ json_t *mn_llm_request_json(const mn_llm_request *r) {
     json_object_set_new(object, "max_tokens", json_integer(r->max_tokens > 0 ? r->max_tokens : 1024));
     if (r->seed) json_object_set_new(object, "seed", json_integer((json_int_t)(r->seed & INT64_MAX)));
     if (ok && r->tools_json) ok = set_parsed(object, "tools", r->tools_json);
+    if (ok && r->tools_json && r->tool_choice == MN_LLM_TOOLS_REQUIRED)
+        json_object_set_new(object, "tool_choice", json_string("required"));
     if (ok && r->schema_json) {
         json_t *format = json_pack("{s:s, s:{s:s}}", "type", "json_schema", "json_schema", "name", "answer");
         ok = set_parsed(json_object_get(format, "json_schema"), "schema", r->schema_json) &&

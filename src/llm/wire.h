@@ -6,8 +6,8 @@
 
 #include <jansson.h>
 
-/* {"messages": [...], "temperature", "max_tokens", "seed", "tools", "response_format"}; NULL where a text is no UTF-8
- * or tools and schema are no JSON. The caller drops it. */
+/* {"messages": [...], "temperature", "max_tokens", "seed", "tools", "tool_choice", "response_format"}; NULL where a
+ * text is no UTF-8 or tools and schema are no JSON. The caller drops it. */
 json_t *mn_llm_request_json(const mn_llm_request *request);
 /* {"role", "content", "tool_calls", "tool_call_id"} */
 json_t *mn_llm_message_json(const mn_llm_message *message);

@@ -147,6 +147,51 @@ static void calls_are_read_in_every_format(void **state) {
     }
 }
 
+static void calls_come_back_as_they_were_written(void **state) {
+    (void)state;
+    const mn_llm_call calls[] = {{"", "find", "{\"q\": \"a \\\"b\\\" </tool_call> \\u00e9\", \"n\": [1, {}]}"},
+                                 {"", "send_message", "{}"},
+                                 {"", "broken", "{\"q\": "}};
+    static const char *const arguments[] = {"{\"q\":\"a \\\"b\\\" </tool_call> \xc3\xa9\",\"n\":[1,{}]}", "{}", "{}"};
+    for (mn_tool_format f = MN_TOOLS_JSON; f <= MN_TOOLS_MISTRAL_ARGS; f++)
+        for (size_t n = 1; n <= 3; n++) {
+            mn_strbuf text = MN_STRBUF_INIT;
+            mn_tool_calls_write(f, calls, n, &text);
+            mn_llm_reply reply = {.content = mn_strbuf_detach(&text, NULL)};
+            assert_true(mn_tool_calls_take(&reply));
+            if (reply.n_calls != n) fail_msg("%s: %zu of %zu calls", mn_tool_format_name(f), reply.n_calls, n);
+            for (size_t i = 0; i < n; i++) {
+                assert_string_equal(reply.calls[i].name, calls[i].name);
+                assert_string_equal(reply.calls[i].arguments, arguments[i]);
+            }
+            mn_llm_reply_release(&reply);
+        }
+}
+
+static void formats_are_told_by_their_templates(void **state) {
+    (void)state;
+    assert_int_equal(mn_tool_format_of(NULL), MN_TOOLS_JSON);
+    assert_int_equal(mn_tool_format_of("{{ messages }}"), MN_TOOLS_JSON);
+    assert_int_equal(mn_tool_format_of("... <tool_call>\n{"), MN_TOOLS_HERMES);
+    assert_int_equal(mn_tool_format_of("[TOOL_CALLS] [{"), MN_TOOLS_MISTRAL);
+    assert_int_equal(mn_tool_format_of("[TOOL_CALLS]f[ARGS]{}"), MN_TOOLS_MISTRAL_ARGS);
+    assert_int_equal(mn_tool_format_of("<|start_header_id|> '{\"name\": ..., \"parameters\": ...'"), MN_TOOLS_LLAMA3);
+}
+
+static void tools_become_a_schema(void **state) {
+    (void)state;
+    char *schema;
+    assert_ok(mn_tool_calls_schema(MN_TOOLS_JSON, "[{\"type\": \"function\", \"function\": {\"name\": \"f\"}}]",
+                                   &schema, &err),
+              err);
+    assert_non_null(strstr(schema, "\"const\":\"f\""));
+    free(schema);
+    static const char *const broken[] = {
+        "[]", "{", "{}", "[1]", "[{\"function\": {\"name\": 3}}]", "[{\"name\": \"\"}]"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
+        assert_int_equal(mn_tool_calls_schema(MN_TOOLS_JSON, broken[i], &schema, &err), MN_ERR_FORMAT);
+}
+
 static mn_llm *open_model(const char *path, mn_engine **engine) {
     mn_llm *llm;
     const mn_session_params params = {.n_ctx = 256};
@@ -202,6 +247,9 @@ int main(void) {
         cmocka_unit_test(failures_are_not_kept),
         cmocka_unit_test(budgets_and_windows_are_kept),
         cmocka_unit_test(calls_are_read_in_every_format),
+        cmocka_unit_test(calls_come_back_as_they_were_written),
+        cmocka_unit_test(formats_are_told_by_their_templates),
+        cmocka_unit_test(tools_become_a_schema),
         cmocka_unit_test(this_engine_answers),
         cmocka_unit_test(prompts_share_their_beginning),
     };
