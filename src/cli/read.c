@@ -150,6 +150,7 @@ static mn_status with_graph(mn_store *store, const mn_text_list *words, mn_error
     bool shows = !strcmp(what, "show");
     if (!shows && words->n > 1) MN_TRY(read_paths(store, words, 1, &figures, err));
     MN_TRY(mn_graph_open(store, &graph, err));
+    if (!strcmp(read_given.rank, "pagerank")) mn_graph_rank_by(graph, MN_RANK_PAGERANK);
     mn_status status;
     if (!strcmp(what, "search"))
         status = do_search(graph, err);
@@ -197,6 +198,8 @@ static const char *wrong_words(const mn_text_list *words) {
     if (i == 0 && words->n < 2) return "index wants files or folders.";
     if ((i == 1 || i == 2) && !read_given.question) return "search and ask want a question: -q QUESTION.";
     if (i == 3 && words->n > 2) return "show takes one key.";
+    if (strcmp(read_given.rank, "hop") != 0 && strcmp(read_given.rank, "pagerank") != 0)
+        return "--rank is hop or pagerank.";
     if (read_given.endpoint && mn_given_model.model) return "-m and --endpoint exclude each other.";
     return i > 3 && words->n > 1 ? "export writes to standard output and import reads standard input." : NULL;
 }
@@ -207,6 +210,8 @@ int cmd_read(int argc, char **argv) {
         MN_OPTION_TEXT("store", &read_given.store, "FILE", "graph.db", "where texts and graph are kept"),
         MN_OPTION_TEXT("q question", &read_given.question, "QUESTION", NULL, "what to search or ask"),
         MN_OPTION_INT("k", &read_given.k, "K", "10", 1, 10000, "results of a search; facts that an answer may use"),
+        MN_OPTION_TEXT("rank", &read_given.rank, "HOW", "hop",
+                       "passages beyond the question's words: hop (one along links), pagerank (personalised)"),
         MN_OPTION_INT("chunk-bytes", &read_given.chunk_bytes, "N", "2400", 1200, 1 << 20,
                       "how much of a text is one passage"),
         MN_OPTION_FLAG("json", &read_given.json, "print one JSON object"),

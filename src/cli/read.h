@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 typedef struct read_settings {
-    const char *store, *question, *endpoint, *endpoint_model, *svg, *html;
+    const char *store, *question, *rank, *endpoint, *endpoint_model, *svg, *html;
     int64_t k, chunk_bytes, n_paths, path_calls, window, max_calls, max_tokens;
     bool json, shows_walk;
 } read_settings;

@@ -9,6 +9,7 @@ mn_verb_fn cmd_bench;
 mn_verb_fn cmd_chat;
 mn_verb_fn cmd_convert;
 mn_verb_fn cmd_detokenize;
+mn_verb_fn cmd_embed;
 mn_verb_fn cmd_eval;
 mn_verb_fn cmd_finetune;
 mn_verb_fn cmd_info;

@@ -30,6 +30,16 @@ mn_status mn_graph_count(mn_graph *graph, mn_graph_figures *out, mn_error *err);
 
 /* ---- search (search.c) ---- */
 
+/* How passages beyond those that hold the question's words are found. */
+typedef enum mn_graph_ranking {
+    MN_RANK_HOP,     /* one hop along links, by what it adds to the question's words */
+    MN_RANK_PAGERANK /* personalised PageRank over passages and keys (pagerank.h), from the question's keys and the
+                      * passages that hold its words; worse on the sets measured (docs/graphreader.md) */
+} mn_graph_ranking;
+
+/* For all searches from now on; a new graph ranks by MN_RANK_HOP. */
+void mn_graph_rank_by(mn_graph *graph, mn_graph_ranking ranking);
+
 typedef struct mn_hit {
     uint32_t number; /* of the passage, or fact */
     float score;

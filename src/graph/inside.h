@@ -5,6 +5,7 @@
 #include "graph/build.h"
 #include "graph/graph.h"
 #include "graph/keys.h"
+#include "graph/pagerank.h"
 #include "graph/turns.h"
 
 struct mn_graph {
@@ -20,6 +21,8 @@ struct mn_graph {
     mn_turns *turns;         /* NULL until they are asked for; the store may hold none */
     uint32_t *turn_passages; /* by turn */
     bool has_turns, has_documents;
+    mn_graph_ranking ranking;
+    mn_link_matrix links; /* n 0 until a search ranks by them */
 };
 
 /* Whether a passage is a turn of a conversation is the same for all passages of a document. */

@@ -104,6 +104,7 @@ void mn_graph_close(mn_graph *g) {
     free(g->passage_of);
     free(g->turn_passages);
     mn_turns_destroy(g->turns);
+    mn_link_matrix_release(&g->links);
     mn_lexicon_release(&g->lexicon);
     mn_word_list_release(&g->words);
     mn_strbuf_release(&g->form);

@@ -34,6 +34,8 @@ static mn_status no_memory(const mn_graph *g, mn_error *err) {
     return mn_fail(err, MN_ERR_MEMORY, "There is no memory to search %u passages.", g->n_passages);
 }
 
+void mn_graph_rank_by(mn_graph *g, mn_graph_ranking ranking) { g->ranking = ranking; }
+
 static void release(query *q) {
     for (int i = 0; i < q->n_terms; i++) mn_postings_release(&q->terms[i]);
     for (int i = 0; i < q->n_keys; i++) mn_key_release(&q->keys[i].key);
@@ -149,6 +151,11 @@ static mn_status seed_titles(query *q, mn_error *err) {
     return MN_OK;
 }
 
+/* ln(1 + F / df): rare keys say more. */
+static float rarity(const mn_graph *g, uint32_t n_facts) {
+    return logf(1.0F + (float)(g->n_units - g->n_passages) / (float)MN_MAX(n_facts, 1U));
+}
+
 /* ---- one hop ---- */
 
 /* What passage `to` adds to the question's words beyond `from`. */
@@ -206,6 +213,38 @@ static mn_status hop_once(query *q, mn_error *err) {
     return status;
 }
 
+/* ---- personalised PageRank ---- */
+
+/* Where walks begin: at the best passages by words, and at the question's keys, rare ones first. */
+static void put_starts(const query *q, float *start) {
+    mn_hit best[HOP_FROM];
+    uint32_t n_best = 0, n = q->graph->n_passages;
+    for (uint32_t p = 0; p < n; p++)
+        if (q->score[p] > 0.0F) mn_hits_insert(best, &n_best, HOP_FROM, (mn_hit){p, q->score[p]});
+    for (uint32_t i = 0; i < n_best; i++) start[best[i].number] = best[i].score;
+    for (int i = 0; i < q->n_keys; i++) {
+        uint32_t key = n + q->keys[i].key.number;
+        if (key < q->graph->links.n) start[key] = rarity(q->graph, q->keys[i].key.n_facts) / 10;
+    }
+}
+
+static mn_status spread(query *q, mn_error *err) {
+    mn_graph *g = q->graph;
+    float most = 0.0F;
+    if (!g->links.n) MN_TRY(mn_graph_links(g, &g->links, err));
+    float *start = calloc(g->links.n, sizeof *start), *ranks = calloc(g->links.n, sizeof *ranks);
+    mn_status status = start && ranks ? MN_OK : no_memory(g, err);
+    if (status == MN_OK) {
+        put_starts(q, start);
+        status = mn_pagerank(&g->links, start, 0.5F, 1e-6F, ranks, err);
+    }
+    for (uint32_t p = 0; status == MN_OK && p < g->n_passages; p++) most = fmaxf(most, ranks[p]);
+    for (uint32_t p = 0; status == MN_OK && p < g->n_passages; p++) q->score[p] = ranks[p] / most;
+    free(start);
+    free(ranks);
+    return status;
+}
+
 /* Everything up to the passages' scores; *found false where no word of the question is there. */
 static mn_status run(mn_graph *g, const char *question, query *q, bool *found, mn_error *err) {
     *q = (query){.graph = g};
@@ -220,7 +259,7 @@ static mn_status run(mn_graph *g, const char *question, query *q, bool *found, m
     *found = score_words(q);
     if (!*found) return MN_OK;
     MN_TRY(seed_titles(q, err));
-    return hop_once(q, err);
+    return g->ranking == MN_RANK_PAGERANK ? spread(q, err) : hop_once(q, err);
 }
 
 static void best_passages(const query *q, uint32_t k, mn_hit *hits, uint32_t *n_hits) {
@@ -381,11 +420,6 @@ mn_status mn_graph_score_facts(mn_graph *g, const char *question, float **out, m
 }
 
 /* ---- keys ---- */
-
-/* ln(1 + F / df): rare keys say more. */
-static float rarity(const mn_graph *g, uint32_t n_facts) {
-    return logf(1.0F + (float)(g->n_units - g->n_passages) / (float)MN_MAX(n_facts, 1U));
-}
 
 static mn_status score_key(const query *q, uint32_t key, float fact_score, mn_hit *out, mn_error *err) {
     int64_t n_facts;

@@ -36,9 +36,17 @@ static void cap_then_silu(const mn_vec_kernels *vec, float limit, float *out, co
     vec->silu_mul(out, g, u, n);
 }
 
+static void gelu_erf(float *out, const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = 0.5f * x[i] * (1 + erff(x[i] * (float)M_SQRT1_2));
+}
+
 void mn_activate(const mn_vec_kernels *vec, mn_mlp_act a, float *out, const float *gate, const float *up, int64_t n) {
     if (a.kind == MN_ACT_GELU) {
         vec->gelu_mul(out, gate ? gate : up, gate ? up : NULL, n);
+        return;
+    }
+    if (a.kind == MN_ACT_GELU_ERF) {
+        gelu_erf(out, up, n);
         return;
     }
     if (a.kind == MN_ACT_RELU2) {

@@ -2,6 +2,7 @@
  *
  *   silu           gate sigmoid(gate) up
  *   gelu           gelu(gate) up, the tanh form
+ *   gelu, exact    up/2 (1 + erf(up / sqrt 2)), without gate     (Hendrycks and Gimpel 2016, arXiv:1606.08415)
  *   swiglu-oai     g sigmoid(1.702 g) (u + 1),  g = min(gate, 7), u = clamp(up, -7, 7)   (gpt-oss, arXiv:2508.10925)
  *   silu, capped   min(silu(gate), limit) clamp(up, -limit, limit)                      (Step 3.5)
  *   capped silu    silu(min(gate, limit)) clamp(up, -limit, limit)                      (DeepSeek V4)
@@ -16,6 +17,7 @@
 typedef enum mn_activation {
     MN_ACT_SILU,
     MN_ACT_GELU,
+    MN_ACT_GELU_ERF, /* never gated */
     MN_ACT_SWIGLU_OAI,
     MN_ACT_SILU_THEN_CAP, /* with limit 0: silu */
     MN_ACT_CAP_THEN_SILU, /* the same */

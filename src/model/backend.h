@@ -90,7 +90,7 @@ struct mn_backend {
     /* out[r] = x[rows[r]], rows ascending. */
     mn_status (*gather)(const mn_step *s, mn_rows out, mn_rows x, const int64_t *rows, mn_error *err);
 
-    /* out[r] = embedding_scale * token_embd[tokens[r]] (+ position_embd[position of r]) */
+    /* out[r] = embedding_scale * token_embd[tokens[r]] (+ position_embd[position of r]) (+ token_type) */
     mn_status (*embed)(const mn_step *s, mn_rows out, mn_error *err);
     /* out[r] [n_layers, n_embd_layer] = sqrt(n_embd_layer) * layer_embd[tokens[r]] */
     mn_status (*embed_layers)(const mn_step *s, mn_rows out, mn_error *err);
@@ -107,10 +107,10 @@ struct mn_backend {
     /* The layer's short convolutions of q and k, through each sequence's history. */
     mn_status (*convolve)(const mn_step *s, int layer, mn_rows q_out, mn_rows k_out, mn_rows q, mn_rows k,
                           mn_error *err);
-    /* Causal attention of q over what is cached, in one range of each query's keys. Sequences without a position map
-     * in this layer see all that they see in range 0, and nothing in others. lse [n_rows, n_heads], or none: as in
-     * mn_attend, -INFINITY for rows that saw nothing. out is undefined for rows of sequences that cache nothing in this
-     * layer, and for those that have no such range. */
+    /* Causal attention, in encoders attention in both directions, of q over what is cached, in one range of each
+     * query's keys. Sequences without a position map in this layer see all that they see in range 0, and nothing in
+     * others. lse [n_rows, n_heads], or none: as in mn_attend, -INFINITY for rows that saw nothing. out is undefined
+     * for rows of sequences that cache nothing in this layer, and for those that have no such range. */
     mn_status (*attend)(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err);
     /* The same by MLA over cached latents, for which there are no maps: q [.., n_nope + n_rot], rotated, out [..,
      * v_dim]. Absorbed or over materialised keys, whichever takes fewer products (mn_mla_deepest); always absorbed
@@ -155,6 +155,8 @@ struct mn_backend {
     mn_status (*temper)(const mn_step *s, mn_rows out, mn_rows x, mn_error *err);
     /* The end of the step: logits [x.n_rows, n_vocab] of x, soft-capped, in the caller's memory. */
     mn_status (*logits)(const mn_step *s, float *logits, mn_rows x, mn_error *err);
+    /* In their place where states are wanted: x itself, [x.n_rows, n_embd] in the caller's memory. */
+    mn_status (*states)(const mn_step *s, float *states, mn_rows x, mn_error *err);
 };
 
 /* The slice that a row of the step belongs to. */

@@ -90,6 +90,12 @@ static mn_status angles(const mn_step *s, mn_rows out, mn_place place, int index
     return run_rows((rows_job){.s = s, .out = out, .place = place, .index = index}, angle_rows);
 }
 
+static void copy_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const rows_job *job = arg;
+    for (int64_t r = begin; r < end; r++) copy_vector(vector_at(job->out, r, 0), vector_at(job->x, r, 0), job->x.n);
+}
+
 static void gather_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const rows_job *job = arg;
@@ -125,6 +131,7 @@ static void embed_rows(void *arg, int64_t begin, int64_t end, int thread_index) 
         const char *row = (const char *)table->data + (size_t)job->s->tokens[r] * mn_tensor_row_bytes(table);
         job->vec->to_f32(table->type, row, x, n);
         if (m->config.embedding_scale != 1) job->vec->scale(x, x, m->config.embedding_scale, n);
+        if (m->weights.token_type) job->vec->add(x, x, m->weights.token_type, n);
         if (!m->weights.position_embd.data) continue;
         const mn_slice *slice = mn_step_slice(job->s, r);
         int64_t token = slice->sequence->n_tokens + r - slice->first_row;
@@ -420,6 +427,11 @@ static mn_status logits(const mn_step *s, float *logits, mn_rows x, mn_error *er
     return run_rows((rows_job){.s = s, .out = out, .limit = c->final_softcap}, cap_rows);
 }
 
+static mn_status states(const mn_step *s, float *states, mn_rows x, mn_error *err) {
+    (void)err;
+    return run_rows((rows_job){.s = s, .out = mn_cpu_rows(states, x.n_rows, x.n), .x = x}, copy_rows);
+}
+
 mn_backend mn_backend_cpu(const mn_compute *compute) {
     return (mn_backend){.context = (void *)compute,
                         .take = take,
@@ -451,5 +463,6 @@ mn_backend mn_backend_cpu(const mn_compute *compute) {
                         .scale = scale,
                         .gate_heads = gate_heads,
                         .temper = temper,
-                        .logits = logits};
+                        .logits = logits,
+                        .states = states};
 }

@@ -34,12 +34,14 @@ static mn_attend call_of(const mn_step *s, const mn_slice *slice, int layer, int
                          mn_rows q) {
     const mn_config *c = &s->model->config;
     const mn_sequence *t = slice->sequence;
+    /* Where the first row stands as if it were the last, all rows see all keys. */
+    int64_t ahead = c->is_encoder ? slice->n_rows - 1 : 0;
     return (mn_attend){.q = mn_cpu_row(q, slice->first_row),
                        .out = mn_cpu_row(out, slice->first_row),
                        .q_stride = q.row_stride,
                        .out_stride = out.row_stride,
                        .n_rows = slice->n_rows,
-                       .first_token = mn_sequence_n_kv(t),
+                       .first_token = mn_sequence_n_kv(t) + ahead,
                        .n_heads = q.n_heads,
                        .scale = t->score_scale,
                        .softcap = c->attention_softcap,

@@ -199,6 +199,9 @@ mn_status mn_config_read(const mn_gguf *gguf, mn_config *out, mn_error *err) {
     MN_TRY(read_rope(gguf, c, err));
     MN_TRY(mn_config_float(gguf, c->arch, "attention.layer_norm_rms_epsilon", false, &c->norm_eps, err));
     MN_TRY(family->configure(gguf, c, err));
+    int pooling = c->pooling;
+    MN_TRY(mn_config_int(gguf, c->arch, "pooling_type", false, 0, MN_STATES_RANK, &pooling, err));
+    c->pooling = (mn_state_pooling)pooling;
     MN_TRY(mn_config_float(gguf, c->arch, "attention.scale", false, &scale, err));
     if (scale > 0) c->attention_scale = scale;
     find_most(c);

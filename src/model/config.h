@@ -89,6 +89,15 @@ typedef struct mn_mixer_config {
     bool gates_after_norm; /* the gate multiplies what was normalised; else what is to be */
 } mn_mixer_config;
 
+/* How the states of a text's tokens become one vector: as the file's pooling_type numbers them. */
+typedef enum mn_state_pooling {
+    MN_STATES_NONE,
+    MN_STATES_MEAN,
+    MN_STATES_FIRST,
+    MN_STATES_LAST,
+    MN_STATES_RANK
+} mn_state_pooling;
+
 /* What may differ from layer to layer: the file has a list for it, or one value for all. */
 typedef struct mn_layer_shape {
     int n_heads, n_kv_heads, head_dim_k, head_dim_v;
@@ -117,15 +126,18 @@ typedef struct mn_config {
     mn_norm_kind norm;
     float norm_eps;
     mn_activation activation;
-    bool parallel;             /* x += attention(h) + mlp(h), h = norm(x), in the place of one by one */
-    bool norms_whole_qk;       /* q_norm and k_norm are over all heads together */
-    bool norms_v;              /* v of each head is normalised, without weights */
-    int n_embd_layer;          /* width of the embedding that each layer has of a token, 0 = none (Gemma 3n) */
-    float embedding_scale;     /* multiplies token embeddings */
-    float residual_scale;      /* multiplies what attention and MLP add */
-    float attention_out_scale; /* multiplies what attention adds */
-    float logit_scale;         /* multiplies logits */
-    float attention_scale;     /* multiplies q.k */
+    bool parallel;            /* x += attention(h) + mlp(h), h = norm(x), in the place of one by one */
+    bool is_encoder;          /* a token sees those behind it too: a text is one slice, and its states are the result */
+    bool norms_sums;          /* post norms are of the residual stream after the sum, not of what is added */
+    mn_state_pooling pooling; /* what vectors of texts were trained with; NONE = the file does not say */
+    bool norms_whole_qk;      /* q_norm and k_norm are over all heads together */
+    bool norms_v;             /* v of each head is normalised, without weights */
+    int n_embd_layer;         /* width of the embedding that each layer has of a token, 0 = none (Gemma 3n) */
+    float embedding_scale;    /* multiplies token embeddings */
+    float residual_scale;     /* multiplies what attention and MLP add */
+    float attention_out_scale;              /* multiplies what attention adds */
+    float logit_scale;                      /* multiplies logits */
+    float attention_scale;                  /* multiplies q.k */
     float attention_softcap, final_softcap; /* 0 = none */
     float clamp_qkv;                        /* 0 = none; values beyond are cut (MPT) */
     mn_rope_style rope_style;

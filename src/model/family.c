@@ -46,6 +46,8 @@ static const mn_family *const families[] = {
     &mn_family_kimi_linear,
     &mn_family_rwkv7,
     &mn_family_mnemo,
+    &mn_family_bert,
+    &mn_family_nomic_bert,
     NULL,
 };
 

@@ -27,7 +27,11 @@ mn_status mn_granite_configure(const mn_gguf *gguf, mn_config *config, mn_error 
 
 extern const mn_family mn_family_qwen3next, mn_family_qwen35, mn_family_qwen35moe, mn_family_mamba2,
     mn_family_falcon_h1, mn_family_nemotron_h, mn_family_nemotron_h_moe, mn_family_granitehybrid, mn_family_lfm2,
-    mn_family_lfm2moe, mn_family_kimi_linear, mn_family_rwkv7;
+    mn_family_lfm2moe, mn_family_kimi_linear, mn_family_rwkv7, mn_family_bert, mn_family_nomic_bert;
+
+/* What encoders have in common (bert.c): LayerNorm after each sum, attention in both directions. */
+mn_status mn_encoder_configure(const mn_gguf *gguf, mn_config *config, mn_error *err);
+void mn_bind_encoder_norms(mn_binder *b, const mn_config *c, mn_layer *l);
 
 /* NULL when unknown. */
 const mn_family *mn_family_find(const char *arch);

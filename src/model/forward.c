@@ -305,11 +305,13 @@ static mn_status feed_forward(const layer_run *r, mn_rows x, mn_rows *out, mn_er
     return add_over(r, out, shared, err);
 }
 
-/* *x += residual_scale post_norm(y) */
+/* *x += residual_scale post_norm(y), or *x = post_norm(*x + residual_scale y) */
 static mn_status add_residual(const layer_run *r, mn_rows *x, mn_rows y, const mn_norm *post_norm, mn_error *err) {
-    if (post_norm->w) MN_TRY(norm_over(r, &y, post_norm, err));
+    bool of_sum = r->config->norms_sums;
+    if (post_norm->w && !of_sum) MN_TRY(norm_over(r, &y, post_norm, err));
     MN_TRY(scale_over(r, &y, r->config->residual_scale, err));
-    return add_over(r, x, y, err);
+    MN_TRY(add_over(r, x, y, err));
+    return of_sum ? norm_over(r, x, post_norm, err) : MN_OK;
 }
 
 /* A dense MLP of y and experts of x, with norms of their own on both sides (Gemma 4). */
@@ -529,7 +531,8 @@ mn_status mn_forward_end(mn_forward_pass *p, mn_error *err) {
     const mn_model *m = p->step.model;
     layer_run r = {.b = p->step.backend, .s = &p->step, .config = &m->config};
     if (p->batch->n_wanted == 0) return MN_OK;
-    MN_TRY(norm_over(&r, &p->x, &m->weights.output_norm, err));
+    if (m->weights.output_norm.w) MN_TRY(norm_over(&r, &p->x, &m->weights.output_norm, err));
+    if (p->batch->states) return r.b->states(r.s, p->batch->states, p->x, err);
     MN_TRY(scale_over(&r, &p->x, m->config.logit_scale, err));
     return r.b->logits(r.s, p->batch->logits, p->x, err);
 }

@@ -13,6 +13,7 @@ typedef struct mn_batch {
     const int64_t *wanted; /* rows whose logits are wanted, ascending */
     int64_t n_wanted;
     float *logits; /* [n_wanted, n_vocab] */
+    float *states; /* [n_wanted, n_embd]: in the place of logits what they would be made of; NULL = logits */
 } mn_batch;
 
 /* Runs the batch on a backend, and extends the sequences by it. Cost: 2 * parameters FLOP per row, and attention. On

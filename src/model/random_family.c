@@ -62,6 +62,12 @@ static const mn_random_family families[] = {
     {"qwen35", "full_attention_interval=4 " SSM, "", .routed = false},
     {"mamba2", SSM, "ssm_norm.weight ssm_conv1d.bias", .routed = false},
     {"falcon-h1", SSM, "ssm_norm.weight ssm_conv1d.bias", .routed = false},
+    {"bert", "pooling_type=1", "*.bias position_embd.weight token_embd_norm.weight token_types.weight",
+     .layer_norm = true},
+    {"nomic-bert", "pooling_type=1",
+     "token_embd_norm.weight token_embd_norm.bias attn_output_norm.bias "
+     "layer_output_norm.bias token_types.weight",
+     .layer_norm = true},
     {"rwkv7", "wkv.head_size=head token_shift_count=2", "", .layer_norm = true},
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
@@ -76,7 +82,7 @@ const char *mn_random_archs(void) {
     return "llama mnemo qwen2 qwen3 qwen2moe qwen3moe gemma2 gemma3 gemma4 phi3 gpt-oss glm4 glm4moe mistral3 smollm3 "
            "olmo2 exaone4 cohere2 llama4 granite granitemoe minimax-m2 mimo2 step35 starcoder2 gpt2 bloom mpt "
            "deepseek2 "
-           "deepseek32 glm-dsa qwen35 mamba2 falcon-h1 rwkv7";
+           "deepseek32 glm-dsa qwen35 mamba2 falcon-h1 rwkv7 bert nomic-bert";
 }
 
 /* Every window's list: windowed but for the last of each `period` layers. */

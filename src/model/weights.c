@@ -289,6 +289,20 @@ void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l) {
     bind_shared_expert(b, c, l);
 }
 
+/* Of the token types the first: one text has no second part. */
+static const float *bind_token_type(mn_binder *b, const mn_config *c) {
+    enum { LISTED = 2 };
+    const mn_tensor *t = mn_gguf_tensor(b->gguf, "token_types.weight");
+    if (!c->is_encoder) return NULL;
+    return floats_of(b, find(b, "token_types.weight", c->n_embd, t ? t->ne[1] : LISTED, 1, false));
+}
+
+static void bind_output(mn_binder *b, const mn_config *c, mn_weights *w) {
+    if (c->is_encoder) return;
+    mn_bind_norm(b, c->ends_in_embd_norm ? "token_embd_norm" : "output_norm", c->n_embd, &w->output_norm);
+    mn_bind_projection_if(b, "output", c->n_embd, c->n_vocab, &w->output);
+}
+
 static void bind_globals(mn_binder *b, mn_config *c, mn_weights *w) {
     mn_projection embedding, position;
     mn_bind_projection(b, "token_embd", c->n_embd, c->n_vocab, &embedding);
@@ -296,8 +310,8 @@ static void bind_globals(mn_binder *b, mn_config *c, mn_weights *w) {
     w->token_embd = embedding.w;
     w->position_embd = position.w;
     if (!c->ends_in_embd_norm) mn_bind_norm_if(b, "token_embd_norm", c->n_embd, &w->token_embd_norm);
-    mn_bind_norm(b, c->ends_in_embd_norm ? "token_embd_norm" : "output_norm", c->n_embd, &w->output_norm);
-    mn_bind_projection_if(b, "output", c->n_embd, c->n_vocab, &w->output);
+    w->token_type = bind_token_type(b, c);
+    bind_output(b, c, w);
     if (!w->output.w.data) w->output.w = w->token_embd;
     if (c->n_embd_layer) {
         int64_t n = (int64_t)c->n_layers * c->n_embd_layer;

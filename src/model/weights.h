@@ -89,11 +89,12 @@ typedef struct mn_weights {
     mn_tensor token_embd;     /* [n_vocab, n_embd] */
     mn_norm token_embd_norm;  /* Bloom */
     mn_tensor position_embd;  /* [n_ctx_train, n_embd], GPT-2 */
+    const float *token_type;  /* [n_embd], added to every token's embedding, or NULL; BERT */
     mn_tensor layer_embd;     /* [n_vocab, n_layers * n_embd_layer]; Gemma 3n and 4 */
     mn_projection layer_proj; /* [n_layers * n_embd_layer, n_embd] */
     mn_norm layer_proj_norm;  /* over n_embd_layer */
-    mn_norm output_norm;
-    mn_projection output; /* [n_vocab, n_embd]; the token table when the file has none */
+    mn_norm output_norm;      /* encoders have none */
+    mn_projection output;     /* [n_vocab, n_embd]; the token table when the file has none */
     mn_layer *layers;
     bool *is_bound; /* [the file's tensors]: whether it stands anywhere here */
 } mn_weights;

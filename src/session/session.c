@@ -157,6 +157,10 @@ mn_status mn_session_resolve(mn_session *s, const mn_session_params *p, mn_windo
 static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error *err) {
     const mn_config *c = &s->engine->model.config;
     mn_window w;
+    if (c->is_encoder)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "%s: %s models are encoders: they make vectors of texts and cannot continue one.",
+                       mn_gguf_path(s->engine->model.gguf), c->arch);
     MN_TRY(mn_session_resolve(s, p, &w, err));
     MN_TRY(find_room(s, p, &w, err));
     mn_sequence_params sequence = {&s->rope, s->attn, s->n_ctx, w.k_type, w.v_type};

@@ -36,7 +36,8 @@ typedef struct mn_driver {
     /* Lets ids that count up by themselves go on behind what was inserted with its id; NULL = they do. */
     mn_status (*after_import)(void *self, const char *table, mn_error *err);
     const char *begin, *blob, *serial, *id; /* SQL: a transaction that writes; the types {blob}, {serial} and {id} */
-    const char *tables, *columns;           /* SQL: names of all tables; of the columns of table $1, in order */
+    bool is_postgres;
+    const char *tables, *columns; /* SQL: names of all tables; of the columns of table $1, in order */
 } mn_driver;
 
 extern const mn_driver mn_driver_sqlite;

@@ -272,6 +272,7 @@ const mn_driver mn_driver_postgres = {
     .index_text = index_text,
     .match_sql = match_sql,
     .match_words = match_words,
+    .is_postgres = true,
     .begin = "BEGIN",
     .blob = "BYTEA",
     .serial = "BIGSERIAL PRIMARY KEY",

@@ -127,7 +127,11 @@ static mn_status map_file(const char *path, mn_parameters *out, mn_gguf **gguf, 
 static mn_status open_model(const char *path, mn_parameters *out, mn_error *err) {
     mn_gguf *gguf;
     MN_TRY(map_file(path, out, &gguf, err));
-    return mn_model_bind(gguf, &out->model, err);
+    MN_TRY(mn_model_bind(gguf, &out->model, err));
+    if (out->model.config.is_encoder)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: %s models are encoders, which are not trained here.", path,
+                       out->model.config.arch);
+    return MN_OK;
 }
 
 static int by_address(const void *a, const void *b) {

@@ -220,6 +220,7 @@ static mn_status activate(const mn_step *s, mn_mlp_act activation, mn_rows out, 
     bool plain = activation.kind == MN_ACT_SILU || activation.kind == MN_ACT_GELU;
     if (!plain && (activation.kind == MN_ACT_SWIGLU_OAI || activation.limit > 0))
         return refuse("a capped activation", err);
+    if (activation.kind == MN_ACT_GELU_ERF) return refuse("the exact gelu", err);
     MN_TRY(in.backend->activate(&in, activation, out, gate, up, err));
     return mn_tape_record(
         mn_tape_of(s),

@@ -56,7 +56,17 @@ for arch in $archs; do
         ! grep -q 'nothing here reads\|have no use here' "$temp/notes" || fail "$arch: $(cat "$temp/notes")"
     done
 done
-rm "$temp/f.gguf" "$temp/f8.gguf" "$temp/logits" "$temp/notes"
+encoders="bert nomic-bert"
+for arch in $encoders; do
+    "$mnemo" init --arch "$arch" --layers 2 --embd 64 --heads 4 --ff 64 --vocab-from "$corpus/vocab" \
+        -o "$temp/f.gguf" 2> /dev/null
+    "$mnemo" convert "$temp/f.gguf" "$temp/f8.gguf" --type q8_0 2> /dev/null
+    for model in "$temp/f.gguf" "$temp/f8.gguf"; do
+        "$mnemo" embed -m "$model" ab > "$temp/vector" 2> "$temp/notes" || fail "$arch: $(cat "$temp/notes")"
+        ! grep -q 'nothing here reads\|have no use here' "$temp/notes" || fail "$arch: $(cat "$temp/notes")"
+    done
+done
+rm "$temp/f.gguf" "$temp/f8.gguf" "$temp/logits" "$temp/notes" "$temp/vector"
 
 usage='usage: mnemo init --layers N --embd N --heads N --ff N --vocab-from MODEL -o OUT [options]
 try: mnemo init --help'
@@ -68,7 +78,7 @@ expect 2 "mnemo init: there is no type \"q9\"; can be written: f32 f16 q4_0 q4_1
 $usage" "$mnemo" init "${small[@]}" --type q9 -o "$temp/x.gguf"
 expect 2 "mnemo init: --layers does not take \"0\" (wanted: 1 to 10000).
 $usage" "$mnemo" init --layers 0 -o "$temp/x.gguf"
-expect 2 "mnemo init: no random model of architecture \"foo\" is made; known: $(echo $archs)." \
+expect 2 "mnemo init: no random model of architecture \"foo\" is made; known: $(echo $archs $encoders)." \
     "$mnemo" init "${small[@]}" --arch foo -o "$temp/x.gguf"
 expect 2 'mnemo init: 4 heads cannot share 3 key-value heads evenly.' \
     "$mnemo" init "${small[@]}" --kv-heads 3 -o "$temp/x.gguf"

@@ -53,6 +53,8 @@ for c in facts['citations']:
     assert open(c['file'], 'rb').read()[c['begin']:c['end']].decode() == c['text'], c
 assert any('1395 m' in c['text'] for c in facts['citations'])
 EOF
+has '^1\. .*(tolkien|city)' "$mnemo" read search --store s.db -q 'Where was Tolkien born?' --rank pagerank
+refuses 2 '--rank is hop or pagerank' "$mnemo" read search --store s.db -q x --rank none
 has '^1\. .*tolkien|^1\. .*city' "$mnemo" read search --store s.db -q Bloemfontein
 has 'Nothing in the store' "$mnemo" read search --store s.db -q 'xyzzy plugh'
 has '"results": \[\]' "$mnemo" read search --store s.db -q '?!' --json

@@ -266,6 +266,11 @@ static mn_status logits(const mn_step *s, float *to, mn_rows x, mn_error *err) {
     return leave(s, mock.cpu.logits(&in, to, real(x), err), none);
 }
 
+static mn_status states(const mn_step *s, float *to, mn_rows x, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.states(&in, to, real(x), err), none);
+}
+
 static const mn_backend mock_backend = {
     .take = take,
     .mark = mark,
@@ -297,6 +302,7 @@ static const mn_backend mock_backend = {
     .gate_heads = gate_heads,
     .temper = temper,
     .logits = logits,
+    .states = states,
 };
 
 static void guard_weights(const mn_model *m) {
@@ -390,7 +396,7 @@ static void run_step(const mn_backend *backend, const mn_model *m, mn_session *c
         tokens[i] = (int32_t)((i * 7919L + step * 31L) % m->config.n_vocab);
         if (i % 2 == 0 || i == n_rows - 1) wanted[n_wanted++] = i;
     }
-    mn_batch batch = {tokens, n_rows, slices, N_SEQUENCES, wanted, n_wanted, out};
+    mn_batch batch = {tokens, n_rows, slices, N_SEQUENCES, wanted, n_wanted, out, NULL};
     assert_ok(mn_forward(backend, m, &batch, &err), err);
 }
 
@@ -510,7 +516,7 @@ static void make_step(lone_step *l, const mn_engine *engine, mn_sequence *t, int
         l->wanted[i] = i;
     }
     l->slice = (mn_slice){t, 0, n_rows};
-    l->batch = (mn_batch){l->tokens, n_rows, &l->slice, 1, l->wanted, n_rows, out};
+    l->batch = (mn_batch){l->tokens, n_rows, &l->slice, 1, l->wanted, n_rows, out, NULL};
 }
 
 static void keep_buffers(const mn_step *s, mn_arena_mark to) { (void)s, (void)to; }

@@ -101,7 +101,7 @@ static void run_step(mn_engine *engine, runner *const *runners, int n, int step)
         n_rows += slices[i].n_rows;
     }
     for (int64_t i = 0; i < n_rows; i++) wanted[i] = i;
-    mn_batch batch = {tokens, n_rows, slices, n, wanted, n_rows, logits};
+    mn_batch batch = {tokens, n_rows, slices, n, wanted, n_rows, logits, NULL};
     assert_ok(mn_forward(&engine->backend, &engine->model, &batch, &err), err);
     for (int i = 0; i < n; i++) {
         mn_sequence *t = slices[i].sequence;

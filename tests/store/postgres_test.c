@@ -1,6 +1,7 @@
 /* The same tests on a real PostgreSQL, started for them on a socket in a temporary folder; and a graph and a memory in
  * it. As root it runs as the service user postgres. Skipped, and said so, where there is none. */
 #include "store/store_cases.h"
+#include "store/vector_cases.h"
 
 #ifdef MNEMO_HAVE_POSTGRES
 #include <glob.h>
@@ -87,6 +88,7 @@ static void a_graph_lives_there_too(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         STORE_CASES,
+        VECTOR_CASES,
         cmocka_unit_test(a_server_that_is_away_is_a_sentence),
 #ifdef MNEMO_HAVE_GRAPH
         cmocka_unit_test(a_graph_lives_there_too),

@@ -191,7 +191,7 @@ static void dead_heads(void **state) {
     float *logits = malloc((size_t)(TAPE_N_CTX * n_vocab) * sizeof *logits);
     for (int i = 0; i < TAPE_N_CTX; i++) wanted[i] = i;
     mn_slice slice = {&sequence, 0, TAPE_N_CTX};
-    mn_batch batch = {w->tokens, TAPE_N_CTX, &slice, 1, wanted, TAPE_N_CTX, logits};
+    mn_batch batch = {w->tokens, TAPE_N_CTX, &slice, 1, wanted, TAPE_N_CTX, logits, NULL};
     assert_ok(mn_forward(&cpu, m, &batch, &err), err);
     double sum = 0, weights = 0;
     for (int i = 0; i < TAPE_N_CTX; i++) {

@@ -55,7 +55,7 @@ static void logits_are_the_models(void **state) {
     mn_sequence_params params = {&t.model.config.rope, mn_attn_of_model(&t.model.config), N, MN_F32, MN_F32};
     assert_ok(mn_sequence_init(&s, &t.model.config, &params, &err), err);
     mn_slice alone = {&s, 0, n};
-    mn_batch batch = {f.batch.row_tokens + slice->first_row, n, &alone, 1, wanted, n, want};
+    mn_batch batch = {f.batch.row_tokens + slice->first_row, n, &alone, 1, wanted, n, want, NULL};
     assert_ok(mn_forward(&cpu, &t.model, &batch, &err), err);
     assert_memory_equal(got, want, (size_t)(n * n_vocab) * sizeof *got);
     mn_sequence_release(&s);
