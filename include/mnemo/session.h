@@ -80,6 +80,13 @@ const float *mn_session_logits(const mn_session *session);
 /* Memory taken by KV entries and state. */
 size_t mn_session_kv_bytes(const mn_session *session);
 
+/* (query, key) pairs so far, of all layers that attend and the mean over their heads: those that were computed, and
+ * those that full causal attention would have computed. */
+typedef struct mn_key_figures {
+    double read, all;
+} mn_key_figures;
+mn_key_figures mn_session_keys(const mn_session *session);
+
 /* What kv_disk holds now, and what went through it since the session was opened; zeros without it. */
 typedef struct mn_disk_figures {
     uint64_t held_bytes, read_bytes, written_bytes;

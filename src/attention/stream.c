@@ -4,6 +4,7 @@
 #include "attention/mla.h"
 #include "attention/tile.h"
 #include "base/checked.h"
+#include "kernels/profile.h"
 #include "kvcache/cache.h"
 
 enum { RANGE_PAGES = MN_RANGE_KEYS / MN_PAGE_TOKENS };
@@ -80,7 +81,10 @@ static mn_status run_waves(const mn_compute *c, stream *s, mn_error *err) {
     begin_wave(s, &s->waves[0], 0);
     for (int i = 0; status == MN_OK; i = !i) {
         wave *w = &s->waves[i];
-        MN_TRY(mn_disk_wait(s->cache->disk, err));
+        mn_op_kind before = mn_profile_enter(c->profile, MN_OP_CACHE);
+        status = mn_disk_wait(s->cache->disk, err);
+        mn_profile_enter(c->profile, before);
+        MN_TRY(status);
         if (w->first_page == w->end_page) return MN_OK;
         begin_wave(s, &s->waves[!i], w->end_page);
         status = attend_wave(c, s, w, err);

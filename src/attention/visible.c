@@ -193,3 +193,37 @@ void mn_visible_pages(const mn_attend *a, uint8_t *seen) {
         if (before || first_key >= end) seen[page] = 0;
     }
 }
+
+/* Keys before `end` in the blocks of a token's lists, the mean over the heads. Only the last block of a list may reach
+ * past it. */
+static double count_listed(const mn_attend *a, int64_t token, int64_t end) {
+    const mn_block_list *lists = a->blocks;
+    int64_t n = 0;
+    for (int list = 0; list < lists->n_lists; list++) {
+        block_range blocks = find_list(a, list * (a->n_heads / lists->n_lists), token / mn_query_block_tokens(lists));
+        if (blocks.begin == blocks.end) continue;
+        int64_t last_end = (blocks.end[-1] + INT64_C(1)) * lists->block_tokens;
+        n += (blocks.end - blocks.begin) * lists->block_tokens - MN_MAX(0, last_end - end);
+    }
+    return (double)n / lists->n_lists;
+}
+
+static double count_chosen(const mn_attend *a, int64_t token, int64_t end) {
+    int n = 0;
+    for (int64_t begin = 0; begin < end; begin += MN_TILE_KEYS)
+        n += __builtin_popcountll(chosen_keys(a, token, begin) & first_bits(within_tile(end, begin)));
+    return n;
+}
+
+static double count_row(const mn_attend *a, int64_t token) {
+    mn_key_range keys = mn_visible_range(a, token);
+    if (a->blocks) return count_listed(a, token, keys.end);
+    if (a->chosen) return count_chosen(a, token, keys.end);
+    return (double)(MN_MAX(0, keys.end - keys.begin) + MN_MIN(a->n_sinks, MN_MAX(0, keys.begin)));
+}
+
+mn_pair_count mn_visible_pairs(const mn_attend *a) {
+    mn_pair_count count = {0, 0};
+    for (int64_t r = 0; r < a->n_rows; r++) count.all += count.last_row = count_row(a, a->first_token + r);
+    return count;
+}

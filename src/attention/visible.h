@@ -38,6 +38,14 @@ mn_sight mn_look(const mn_attend *a, int h, int64_t first_token, int64_t last_to
 void mn_visible_blocks(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int block_tokens,
                        int64_t n_blocks, uint64_t *bits);
 
+/* (query, key) pairs that a call computes, the mean over its query heads: keys in the blocks that are listed, or in the
+ * range that is visible, each row's causal end considered. */
+typedef struct mn_pair_count {
+    double all, last_row;
+} mn_pair_count;
+/* Cost: O(rows, lists). */
+mn_pair_count mn_visible_pairs(const mn_attend *a);
+
 /* seen[p] = 1 for the pages of the kv.n_tokens rows of which any row of the call may see a key, 0 for the others, which
  * are then never read. */
 void mn_visible_pages(const mn_attend *a, uint8_t *seen);

@@ -64,31 +64,13 @@ static mn_status time_calls(const mn_compute *c, const mn_attend *a, int n_calls
     return MN_OK;
 }
 
-/* Keys up to a token in the blocks that its lists name, the mean over the heads. */
-static double count_keys(const mn_attend *a, int64_t token) {
-    const mn_block_list *lists = a->blocks;
-    int64_t end = MN_MIN(token + 1, a->kv.n_tokens), n = 0;
-    if (!lists) return (double)end;
-    int64_t query_block = token / mn_query_block_tokens(lists) - lists->first_query_block;
-    for (int list = 0; list < lists->n_lists; list++) {
-        const int64_t *range = lists->offsets + list * lists->n_query_blocks + query_block;
-        for (int64_t i = range[0]; i < range[1]; i++) {
-            int64_t begin = lists->blocks[i] * (int64_t)lists->block_tokens;
-            n += MN_MAX(0, MN_MIN(begin + lists->block_tokens, end) - begin);
-        }
-    }
-    return (double)n / lists->n_lists;
-}
-
 static mn_status measure_call(const mn_compute *c, const mn_attend_shape *s, mn_attend *a, int n_calls,
                               mn_attend_speed *out, mn_error *err) {
     if (s->pattern) MN_TRY(mn_pattern_apply(s->pattern, c, s->layer, a, err));
     MN_TRY(time_calls(c, a, n_calls, &out->seconds, err));
-    double n_pairs = 0;
-    for (int64_t r = 0; r < s->n_rows; r++) n_pairs += count_keys(a, s->depth + r);
-    out->flops = 2.0 * (s->k_dim + s->v_dim) * s->n_heads * n_pairs;
-    out->bytes =
-        (double)(a->kv.k_row_bytes + a->kv.v_row_bytes) * s->n_kv_heads * count_keys(a, s->depth + s->n_rows - 1);
+    mn_pair_count pairs = mn_visible_pairs(a);
+    out->flops = 2.0 * (s->k_dim + s->v_dim) * s->n_heads * pairs.all;
+    out->bytes = (double)(a->kv.k_row_bytes + a->kv.v_row_bytes) * s->n_kv_heads * pairs.last_row;
     return MN_OK;
 }
 

@@ -76,19 +76,24 @@ static mn_rate rate_of(double *tokens_per_s, int n) {
 }
 
 /* n_calls extends of n_tokens each, n_repeats times after one that warms up. */
-static mn_status measure_rate(mn_session *s, int64_t depth, int n_tokens, int n_calls, int n_repeats, mn_rate *out,
-                              mn_error *err) {
+static mn_status measure_rate(mn_session *s, int64_t depth, int n_tokens, int n_calls, int n_repeats,
+                              mn_profile *profile, mn_rate *out, double *keys, mn_error *err) {
     double rates[MAX_REPEATS];
+    mn_key_figures before = mn_session_keys(s), after;
     int32_t *tokens = malloc((size_t)n_tokens * sizeof *tokens);
     mn_status status = tokens ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for %d tokens.", n_tokens);
     if (tokens) fill_tokens(s, tokens, n_tokens);
     for (int r = -1; r < n_repeats && status == MN_OK; r++) {
         back_to(s, depth);
+        if (r == 0) mn_engine_profile(s->engine, profile);
         double started = mn_clock_seconds();
         for (int i = 0; i < n_calls && status == MN_OK; i++)
             status = mn_session_extend(s, tokens, n_tokens, NULL, NULL, NULL, NULL, err);
         if (r >= 0) rates[r] = (double)n_tokens * n_calls / (mn_clock_seconds() - started);
     }
+    mn_engine_profile(s->engine, NULL);
+    after = mn_session_keys(s);
+    *keys = after.all > before.all ? (after.read - before.read) / (after.all - before.all) : 1;
     free(tokens);
     back_to(s, depth);
     if (status == MN_OK) *out = rate_of(rates, n_repeats);
@@ -191,9 +196,11 @@ mn_status mn_speed_measure(mn_session *s, const mn_speed_shape *shape, mn_speed 
     MN_TRY(mn_session_tile(s, shape->depth, err));
     mn_disk_figures before = mn_session_disk(s);
     if (shape->n_prompt > 0)
-        MN_TRY(measure_rate(s, shape->depth, shape->n_prompt, 1, shape->n_repeats, &out->prefill, err));
+        MN_TRY(measure_rate(s, shape->depth, shape->n_prompt, 1, shape->n_repeats, shape->prefill_profile,
+                            &out->prefill, &out->prefill_keys, err));
     if (shape->n_generated > 0)
-        MN_TRY(measure_rate(s, shape->depth, 1, shape->n_generated, shape->n_repeats, &out->decode, err));
+        MN_TRY(measure_rate(s, shape->depth, 1, shape->n_generated, shape->n_repeats, shape->decode_profile,
+                            &out->decode, &out->decode_keys, err));
     out->kv_bytes = mn_session_kv_bytes(s);
     out->disk = mn_session_disk(s);
     out->disk.read_bytes -= before.read_bytes;

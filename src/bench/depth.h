@@ -2,6 +2,8 @@
 #ifndef MN_BENCH_DEPTH_H
 #define MN_BENCH_DEPTH_H
 
+#include "kernels/profile.h"
+
 #include <mnemo/session.h>
 
 /* Tokens per second. */
@@ -14,10 +16,12 @@ typedef struct mn_speed_shape {
     int n_prompt;    /* tokens read together; 0 = not measured */
     int n_generated; /* tokens fed one by one; 0 = not measured */
     int n_repeats;
+    mn_profile *prefill_profile, *decode_profile; /* filled by all repeats, or NULL */
 } mn_speed_shape;
 
 typedef struct mn_speed {
     mn_rate prefill, decode;
+    double prefill_keys, decode_keys; /* (query, key) pairs computed, of those that full attention would compute */
     /* One layer's attention alone at this depth, under the pattern of the last layer: seconds of a call, and what it
      * achieves of its floor's operations and bytes. */
     double attention_prefill_s, attention_flops_per_s; /* n_prompt rows */

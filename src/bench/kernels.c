@@ -18,21 +18,6 @@ typedef struct bench {
     const mn_kernel_report *report;
 } bench;
 
-/* The peak of the instructions that a weight type's products of many rows use at this level. */
-static double product_peak(const bench *b, mn_dtype type, const char **name) {
-    bool halves = type == MN_F16 || type == MN_BF16 || b->c.kernels->matmul.many[type];
-    if (halves && b->peaks.bf16_flops_per_s > 0) {
-        *name = "bf16 peak";
-        return b->peaks.bf16_flops_per_s;
-    }
-    if (mn_dtype_get(type)->quantised && b->peaks.int8_ops_per_s > 0) {
-        *name = "int8 peak";
-        return b->peaks.int8_ops_per_s;
-    }
-    *name = "f32 peak";
-    return b->peaks.f32_flops_per_s;
-}
-
 static mn_status bench_matmul(bench *b, mn_dtype type, int64_t n_rows, mn_error *err) {
     enum { N_COPIES = 8 };
     mn_arena_mark mark = mn_arena_get_mark(b->c.scratch);
@@ -62,7 +47,8 @@ static mn_status bench_matmul(bench *b, mn_dtype type, int64_t n_rows, mn_error 
         if (call >= 0) best = MN_MIN(best, mn_clock_seconds() - started);
     }
     const char *floor = "bandwidth";
-    double flops = 2.0 * N_IN * N_OUT * (double)n_rows / best, peak = n_rows > 1 ? product_peak(b, type, &floor) : 0;
+    double flops = 2.0 * N_IN * N_OUT * (double)n_rows / best,
+           peak = n_rows > 1 ? mn_product_peak(b->c.kernels, &b->peaks, type, &floor) : 0;
     mn_kernel_result r = {"matmul",
                           mn_dtype_get(type)->name,
                           mn_cpu_level_name(b->c.kernels->level),

@@ -7,19 +7,10 @@
 
 #include "base/pool.h"
 #include "kernels/cpu.h"
+#include "kernels/peaks.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-/* Rates of all the pool's threads together; a product and its sum are two operations. 0 where the level lacks the
- * instruction. */
-typedef struct mn_peaks {
-    double f32_flops_per_s;  /* fused multiply-add (portable C: product and sum) */
-    double bf16_flops_per_s; /* vdpbf16ps, or tdpbf16ps where there are tiles */
-    double int8_ops_per_s;   /* vpdpbusd, or tdpbssd */
-    double read_bytes_per_s; /* memory, read once: a buffer of four times the last cache, 256 MiB to 1 GiB, or a smaller
-                              * one that is put out of the caches first */
-} mn_peaks;
 
 /* Measures for about `seconds`, the best of several short bursts of each. MN_ERR_MEMORY when there is no room for the
  * buffer. */

@@ -73,7 +73,7 @@ static mn_status open_bench(bench *b, const char *path, int64_t n_tokens, int n_
     MN_TRY(mn_pool_create(n_threads, &b->pool, err));
     b->alone = calloc((size_t)mn_pool_threads(b->pool), sizeof *b->alone); /* zeros are empty arenas */
     if (!b->alone) return mn_fail(err, MN_ERR_MEMORY, "no memory for the scratch of threads.");
-    b->compute = (mn_compute){mn_kernels_get(level), b->pool, &b->scratch, false};
+    b->compute = (mn_compute){mn_kernels_get(level), b->pool, &b->scratch, false, NULL};
     MN_TRY(open_parameters(b, err));
     MN_TRY(mn_train_batch_open(&b->config, &b->parameters.model, &b->batch, err));
     MN_TRY(mn_train_plan_make(&b->config, &b->parameters, &none, &b->compute, &b->plan, err));

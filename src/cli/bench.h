@@ -19,7 +19,7 @@ typedef struct mn_bench_list {
 typedef struct mn_bench_options {
     mn_bench_list depths, sessions;
     int64_t n_prompt, n_generated, n_repeats;
-    bool as_json;
+    bool as_json, profiles;
     const char *svg_path;
 } mn_bench_options;
 

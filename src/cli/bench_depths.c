@@ -3,6 +3,7 @@
 #include "base/human.h"
 #include "base/svg.h"
 #include "cli/bench.h"
+#include "cli/profile.h"
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
@@ -15,8 +16,25 @@ typedef struct job {
     mn_engine *engine;
     mn_session *session;
     mn_speed speeds[MN_BENCH_MAX_NUMBERS];
+    mn_profile *profiles[MN_BENCH_MAX_NUMBERS][2]; /* prefill, decode */
     mn_peaks peaks;
 } job;
+
+static mn_status create_profiles(job *j, int i, mn_error *err) {
+    if (j->o->profiles && j->o->n_prompt) MN_TRY(mn_cli_profile_create(j->engine, &j->peaks, &j->profiles[i][0], err));
+    if (j->o->profiles && j->o->n_generated)
+        MN_TRY(mn_cli_profile_create(j->engine, &j->peaks, &j->profiles[i][1], err));
+    return MN_OK;
+}
+
+/* What was profiled at a depth. Returns how many parts. */
+static int profiled_parts(const job *j, int i, mn_profiled parts[2]) {
+    const mn_bench_options *o = j->o;
+    int n = 0;
+    if (j->profiles[i][0]) parts[n++] = (mn_profiled){"prefill", j->profiles[i][0], o->n_prompt * o->n_repeats};
+    if (j->profiles[i][1]) parts[n++] = (mn_profiled){"decode", j->profiles[i][1], o->n_generated * o->n_repeats};
+    return n;
+}
 
 static mn_status measure(job *j, mn_error *err) {
     const mn_bench_options *o = j->o;
@@ -29,8 +47,10 @@ static mn_status measure(job *j, mn_error *err) {
     mn_progress_begin(&progress, "measuring", "depths", o->depths.n);
     mn_status status = MN_OK;
     for (int i = 0; i < o->depths.n && status == MN_OK; i++) {
-        mn_speed_shape shape = {o->depths.at[i], (int)o->n_prompt, (int)o->n_generated, (int)o->n_repeats};
-        status = mn_speed_measure(j->session, &shape, &j->speeds[i], err);
+        status = create_profiles(j, i, err);
+        mn_speed_shape shape = {o->depths.at[i],   (int)o->n_prompt,  (int)o->n_generated,
+                                (int)o->n_repeats, j->profiles[i][0], j->profiles[i][1]};
+        if (status == MN_OK) status = mn_speed_measure(j->session, &shape, &j->speeds[i], err);
         mn_progress_at(&progress, i + 1);
     }
     mn_progress_end(&progress);
@@ -59,8 +79,14 @@ static json_t *rows_json(const job *j) {
         const mn_speed *s = &j->speeds[i];
         json_t *row =
             json_pack("{s:I, s:I}", "depth", (json_int_t)j->o->depths.at[i], "kv_bytes", (json_int_t)s->kv_bytes);
-        if (j->o->n_prompt) mn_bench_rate_json(row, "prefill_tps", s->prefill);
-        if (j->o->n_generated) mn_bench_rate_json(row, "decode_tps", s->decode);
+        if (j->o->n_prompt) {
+            mn_bench_rate_json(row, "prefill_tps", s->prefill);
+            json_object_set_new(row, "prefill_keys_read", json_real(s->prefill_keys));
+        }
+        if (j->o->n_generated) {
+            mn_bench_rate_json(row, "decode_tps", s->decode);
+            json_object_set_new(row, "decode_keys_read", json_real(s->decode_keys));
+        }
         json_object_set_new(row, "attention_prefill_ms", json_real(s->attention_prefill_s * 1e3));
         json_object_set_new(row, "attention_prefill_flops_per_s", json_real(s->attention_flops_per_s));
         json_object_set_new(row, "attention_prefill_percent_of_peak",
@@ -70,6 +96,13 @@ static json_t *rows_json(const job *j) {
         json_object_set_new(row, "attention_decode_percent_of_bandwidth",
                             json_real(percent(s->attention_bytes_per_s, j->peaks.read_bytes_per_s)));
         if (mn_given_model.kv_disk) disk_json(row, &s->disk);
+        mn_profiled parts[2];
+        int n_parts = profiled_parts(j, i, parts);
+        for (int k = 0; k < n_parts; k++) {
+            char name[32];
+            snprintf(name, sizeof name, "%s_profile", parts[k].title);
+            json_object_set_new(row, name, mn_profile_json(&parts[k]));
+        }
         json_array_append_new(rows, row);
     }
     return rows;
@@ -100,10 +133,31 @@ static void add_share(mn_table *table, double rate, const char *unit, double who
     *above |= share > 100;
 }
 
+static void print_profiles(const job *j) {
+    mn_profiled parts[2];
+    for (int i = 0; i < j->o->depths.n; i++) {
+        int n = profiled_parts(j, i, parts);
+        if (n) printf("\ndepth %lld\n", (long long)j->o->depths.at[i]);
+        for (int k = 0; k < n; k++) mn_profile_print(stdout, &parts[k]);
+    }
+}
+
+/* "100%, 3.2%": of prefill and decode. */
+static void add_keys(const job *j, mn_table *table, const mn_speed *s) {
+    char prefill[16] = "-", decode[16] = "-";
+    if (j->o->n_prompt) snprintf(prefill, sizeof prefill, "%.3g%%", 100 * s->prefill_keys);
+    if (j->o->n_generated) snprintf(decode, sizeof decode, "%.3g%%", 100 * s->decode_keys);
+    mn_table_add(table, "%s, %s", prefill, decode);
+}
+
 static void print_table(const job *j) {
-    static const char *const titles[] = {
-        "depth", "prefill tokens/s (range)", "decode tokens/s (range)", "attention, prefill", "attention, decode",
-        NULL};
+    static const char *const titles[] = {"depth",
+                                         "prefill tokens/s (range)",
+                                         "decode tokens/s (range)",
+                                         "attention, prefill",
+                                         "attention, decode",
+                                         "keys read",
+                                         NULL};
     bool above = false;
     mn_table table;
     mn_bench_print_machine(j->engine, &j->peaks);
@@ -115,6 +169,7 @@ static void print_table(const job *j) {
         add_rate(&table, &s->decode, j->o->n_generated > 0);
         add_share(&table, s->attention_flops_per_s, "GFLOP/s", best_flops(&j->peaks), j->o->n_prompt > 0, &above);
         add_share(&table, s->attention_bytes_per_s, "GB/s", j->peaks.read_bytes_per_s, j->o->n_generated > 0, &above);
+        add_keys(j, &table, s);
     }
     mn_table_end(&table, stdout);
     if (above) mn_bench_explain_shares();
@@ -125,6 +180,7 @@ static void print_table(const job *j) {
                       mn_human_bytes(held, (size_t)d->held_bytes), mn_human_bytes(read, (size_t)d->read_bytes),
                       disk_rate(d) / 1e9);
     }
+    print_profiles(j);
     printf("\npeak memory %.0f MiB\n", mn_bench_peak_rss_bytes() / 0x1p20);
 }
 
@@ -156,12 +212,17 @@ static mn_status run(job *j, mn_error *err) {
         print_json(j);
     else
         print_table(j);
-    return j->o->svg_path ? draw(j, err) : MN_OK;
+    if (!j->o->svg_path) return MN_OK;
+    mn_profiled parts[2];
+    int n = profiled_parts(j, j->o->depths.n - 1, parts);
+    return n ? mn_profile_draw(parts, n, j->o->svg_path, err) : draw(j, err);
 }
 
 mn_status mn_bench_depths(const mn_bench_options *options, mn_error *err) {
     job j = {.o = options};
     mn_status status = run(&j, err);
+    for (int i = 0; i < MN_BENCH_MAX_NUMBERS; i++)
+        for (int k = 0; k < 2; k++) mn_profile_destroy(j.profiles[i][k]);
     mn_session_close(j.session);
     mn_engine_close(j.engine);
     return status;

@@ -40,7 +40,8 @@ static mn_status measure(job *j, mn_error *err) {
     mn_progress_begin(&progress, "measuring", "depths", o->depths.n);
     mn_status status = MN_OK;
     for (int i = 0; i < o->depths.n && status == MN_OK; i++) {
-        mn_speed_shape shape = {o->depths.at[i], 0, (int)o->n_generated, (int)o->n_repeats};
+        mn_speed_shape shape = {
+            .depth = o->depths.at[i], .n_generated = (int)o->n_generated, .n_repeats = (int)o->n_repeats};
         status = mn_speed_together(j->sessions, j->counts, o->sessions.n, &shape, j->rates[i], err);
         mn_progress_at(&progress, i + 1);
     }

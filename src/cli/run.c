@@ -21,7 +21,8 @@
 static mn_text_list files;
 static const char *prompt, *system_prompt;
 static mn_saved_session saved;
-static bool raw, quiet, verbose, as_json, escape, no_escape;
+static bool raw, quiet, verbose, as_json, escape, no_escape, profiles;
+static const char *svg_path;
 
 static const mn_option options[] = {
     MN_OPTION_TEXTS("f file", &files, "FILE", "a text to read; may be repeated; - is standard input"),
@@ -35,6 +36,8 @@ static const mn_option options[] = {
                    "start from this saved session if it is there, and save to it"),
     MN_OPTION_FLAG("session-replace", &saved.replace, "save to it also where it holds another text"),
     MN_OPTION_FLAG("json", &as_json, "print one JSON object: answer, why it ended, figures, ids"),
+    MN_OPTION_FLAG("profile", &profiles, "say where the time went: by operation and layers"),
+    MN_OPTION_TEXT("svg", &svg_path, "OUT", NULL, "draw what --profile says"),
     MN_OPTION_FLAG("q quiet", &quiet, "no line of figures"),
     MN_OPTION_FLAG("v verbose", &verbose, "say what was chosen: the seed"),
     MN_OPTION_GROUP(mn_prompt_option_rows),
@@ -106,7 +109,10 @@ static mn_status prefill(job *j, mn_error *err) {
     if (saved.path) mn_signals_catch_interrupt();
     j->started = mn_clock_seconds();
     mn_progress_begin(&j->progress, "prefill", "tokens", f->n_prompt);
+    mn_engine_profile(j->engine, f->profiles[0]);
     mn_status status = mn_session_sync(j->session, j->tokens.data, f->n_prompt, show_progress, j, &f->n_reused, err);
+    mn_engine_profile(j->engine, NULL);
+    f->keys[0] = mn_session_keys(j->session);
     mn_progress_end(&j->progress);
     f->prefill_s = mn_clock_seconds() - j->started;
     mn_signals_release_interrupt();
@@ -135,11 +141,21 @@ static mn_status answer(job *j, mn_error *err) {
                                  .seed = f->seed};
     double started = mn_clock_seconds();
     errno = 0;
+    mn_engine_profile(j->engine, f->profiles[1]);
     mn_status status = mn_answer(&request, &mn_given_sampling, take_text, j, &f->answer, err);
+    mn_engine_profile(j->engine, NULL);
+    f->keys[1] = mn_session_keys(j->session);
     f->decode_s = mn_clock_seconds() - started;
     MN_TRY(status);
     if (as_json) return mn_run_print_json(f, j->session, mn_given_model.model, j->answer.data, j->answer.bytes, err);
     if (ferror(stdout) || putchar('\n') == EOF || fflush(stdout)) return mn_streams_failed(err);
+    return MN_OK;
+}
+
+static mn_status create_profiles(job *j, mn_error *err) {
+    mn_peaks peaks;
+    MN_TRY(mn_cli_profile_peaks(j->engine, &peaks, err));
+    for (int i = 0; i < 2; i++) MN_TRY(mn_cli_profile_create(j->engine, &peaks, &j->figures.profiles[i], err));
     return MN_OK;
 }
 
@@ -156,6 +172,7 @@ static mn_status set_up(job *j, mn_error *err) {
     MN_TRY(mn_sample_options_check(&mn_given_sampling, err));
     MN_TRY(mn_model_options_engine(&mn_given_model, false, &j->engine, err));
     MN_TRY(compose(j, err));
+    if (profiles) MN_TRY(create_profiles(j, err));
     return mn_model_options_session(&mn_given_model, j->engine, &j->session, err);
 }
 
@@ -168,6 +185,8 @@ static mn_status work(job *j, mn_error *err) {
     MN_TRY(prefill(j, err));
     MN_TRY(answer(j, err));
     if (!quiet) mn_run_print_figures(&j->figures, j->session);
+    if (!as_json) mn_run_print_profiles(&j->figures);
+    if (svg_path) MN_TRY(mn_run_draw_profiles(&j->figures, svg_path, err));
     if (saved.failure.status != MN_OK && err) *err = saved.failure;
     return saved.failure.status;
 }
@@ -177,10 +196,12 @@ int cmd_run(int argc, char **argv) {
     int code = mn_options_parse(&usage, argc, argv, &none);
     if (code >= 0) return code;
     if (escape && no_escape) return mn_cli_wrong(&usage, "-e and --no-escape exclude each other.");
+    if (svg_path && !profiles) return mn_cli_wrong(&usage, "--svg draws what --profile says: give both.");
     job j = {.document = MN_STRBUF_INIT, .answer = MN_STRBUF_INIT};
     mn_error err;
     mn_status status = set_up(&j, &err);
     if (status == MN_OK) status = mn_cli_past_usage(work(&j, &err), &err);
+    for (int i = 0; i < 2; i++) mn_profile_destroy(j.figures.profiles[i]);
     mn_session_close(j.session);
     mn_engine_close(j.engine);
     mn_strbuf_release(&j.document);

@@ -40,17 +40,44 @@ static void print_disk(const mn_session *session) {
     say(line);
 }
 
+/* ", 6.2 % of the keys" where attention left some out. */
+static void add_share(char *text, size_t bytes, mn_key_figures now, mn_key_figures before) {
+    double share = rate(now.read - before.read, now.all - before.all);
+    *text = 0;
+    if (now.all > before.all && share < 0.9995) snprintf(text, bytes, ", %.3g %% of the keys", 100 * share);
+}
+
+static int profiled_parts(const mn_run_figures *f, mn_profiled parts[2]) {
+    if (!f->profiles[0]) return 0;
+    parts[0] = (mn_profiled){"prefill", f->profiles[0], n_prefilled(f)};
+    parts[1] = (mn_profiled){"decode", f->profiles[1], f->answer.n_tokens};
+    return 2;
+}
+
+void mn_run_print_profiles(const mn_run_figures *f) {
+    mn_profiled parts[2];
+    int n = profiled_parts(f, parts);
+    for (int i = 0; i < n; i++) mn_profile_print(stderr, &parts[i]);
+}
+
+mn_status mn_run_draw_profiles(const mn_run_figures *f, const char *path, mn_error *err) {
+    mn_profiled parts[2];
+    return mn_profile_draw(parts, profiled_parts(f, parts), path, err);
+}
+
 void mn_run_print_figures(const mn_run_figures *f, const mn_session *session) {
-    char line[320], speed[48] = "";
+    char line[400], speed[48] = "", prompt_keys[48], answer_keys[48];
     mn_ending_text buf;
     mn_human kv;
     if (n_prefilled(f) > 0)
         snprintf(speed, sizeof speed, ", %.1f tokens/s", rate((double)n_prefilled(f), f->prefill_s));
+    add_share(prompt_keys, sizeof prompt_keys, f->keys[0], (mn_key_figures){0});
+    add_share(answer_keys, sizeof answer_keys, f->keys[1], f->keys[0]);
     snprintf(line, sizeof line,
-             "prompt %lld tokens (%lld reused)%s; answer %lld tokens, %.1f tokens/s; KV %s; window %lld",
-             (long long)f->n_prompt, (long long)f->n_reused, speed, (long long)f->answer.n_tokens,
-             rate((double)f->answer.n_tokens, f->decode_s), mn_human_bytes(kv, mn_session_kv_bytes(session)),
-             (long long)mn_session_n_ctx(session));
+             "prompt %lld tokens (%lld reused)%s%s; answer %lld tokens, %.1f tokens/s%s; KV %s; window %lld",
+             (long long)f->n_prompt, (long long)f->n_reused, speed, prompt_keys, (long long)f->answer.n_tokens,
+             rate((double)f->answer.n_tokens, f->decode_s), answer_keys,
+             mn_human_bytes(kv, mn_session_kv_bytes(session)), (long long)mn_session_n_ctx(session));
     say(line);
     print_ends(f);
     if (f->has_disk) print_disk(session);
@@ -90,6 +117,16 @@ mn_status mn_run_print_json(const mn_run_figures *f, const mn_session *session, 
         rate((double)n_prefilled(f), f->prefill_s), "decode_tokens_per_s",
         rate((double)f->answer.n_tokens, f->decode_s), "kv_bytes", (json_int_t)mn_session_kv_bytes(session));
     if (!root) return mn_fail(err, MN_ERR_FORMAT, "the answer cannot be written as JSON; %s may be no UTF-8.", model);
+    json_object_set_new(root, "prompt_keys_read", json_real(rate(f->keys[0].read, f->keys[0].all)));
+    json_object_set_new(root, "answer_keys_read",
+                        json_real(rate(f->keys[1].read - f->keys[0].read, f->keys[1].all - f->keys[0].all)));
+    mn_profiled parts[2];
+    int n_parts = profiled_parts(f, parts);
+    for (int i = 0; i < n_parts; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%s_profile", parts[i].title);
+        json_object_set_new(root, name, mn_profile_json(&parts[i]));
+    }
     int failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(root);

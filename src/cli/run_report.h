@@ -2,6 +2,7 @@
 #ifndef MN_CLI_RUN_REPORT_H
 #define MN_CLI_RUN_REPORT_H
 
+#include "cli/profile.h"
 #include "session/generate.h"
 
 typedef struct mn_run_figures {
@@ -13,10 +14,15 @@ typedef struct mn_run_figures {
     mn_generated answer;
     uint64_t seed;
     bool has_disk;
+    mn_key_figures keys[2];  /* of the session, after the prefill and after the answer */
+    mn_profile *profiles[2]; /* prefill, decode; NULL: not asked for */
 } mn_run_figures;
 
 /* Lines on standard error. */
 void mn_run_print_figures(const mn_run_figures *f, const mn_session *session);
+/* The profiles, as tables on standard error; nothing without them. */
+void mn_run_print_profiles(const mn_run_figures *f);
+mn_status mn_run_draw_profiles(const mn_run_figures *f, const char *path, mn_error *err);
 /* One JSON object on standard output: answer (bytes that are no UTF-8 as U+FFFD), finish, figures, ids of the answer.
  */
 mn_status mn_run_print_json(const mn_run_figures *f, const mn_session *session, const char *model, const char *answer,

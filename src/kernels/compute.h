@@ -8,12 +8,14 @@
 #include <stdbool.h>
 
 typedef struct mn_kernels mn_kernels;
+typedef struct mn_profile mn_profile;
 
 typedef struct mn_compute {
     const struct mn_kernels *kernels;
-    mn_pool *pool;     /* NULL = this thread only */
-    mn_arena *scratch; /* step lifetime; operations mark and rewind it */
-    bool exact;        /* f32 arithmetic throughout: weights expanded to f32, activations never quantised */
+    mn_pool *pool;       /* NULL = this thread only */
+    mn_arena *scratch;   /* step lifetime; operations mark and rewind it */
+    bool exact;          /* f32 arithmetic throughout: weights expanded to f32, activations never quantised */
+    mn_profile *profile; /* where the time goes (profile.h); NULL: nobody asks */
 } mn_compute;
 
 #endif

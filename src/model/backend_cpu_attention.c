@@ -4,8 +4,11 @@
 #include "attention/mla.h"
 #include "attention/patterns/snapkv.h"
 #include "attention/stream.h"
+#include "attention/visible.h"
 #include "base/checked.h"
 #include "base/pool.h"
+#include "kernels/kernels.h"
+#include "kernels/profile.h"
 #include "model/backend_cpu_ops.h"
 
 #include <math.h>
@@ -119,6 +122,25 @@ typedef struct slice_call {
     mn_attend queries; /* MLA, absorbed: the call as it came, between whose q and out a stands; mla NULL: a is it */
 } slice_call;
 
+/* The work of a call as it stands, for the sequence's share of keys and for a profile. all: whether full attention of
+ * the same rows counts with it. */
+static void count_call(const mn_step *s, const mn_slice *slice, const mn_attend *a, bool all) {
+    const mn_compute *c = mn_cpu_compute(s);
+    mn_key_share *keys = &slice->sequence->keys;
+    if (mn_pool_is_dry(c->pool)) return;
+    mn_pair_count pairs = mn_visible_pairs(a);
+    double n_rows = (double)slice->n_rows;
+    keys->read += pairs.all;
+    if (all) keys->all += n_rows * (double)mn_sequence_n_kv(slice->sequence) + n_rows * (n_rows + 1) / 2;
+    if (!c->profile) return;
+    int k_dim = a->mla ? a->mla->n_nope + a->mla->n_rot : a->kv.k_dim, v_dim = a->mla ? a->mla->v_dim : a->kv.v_dim;
+    const mn_peaks *peaks = &c->profile->peaks;
+    mn_profile_count(c->profile, MN_OP_ATTENTION, 2.0 * (k_dim + v_dim) * a->n_heads * pairs.all,
+                     (double)(a->kv.k_row_bytes + (a->kv.v_pages == a->kv.k_pages ? 0 : a->kv.v_row_bytes)) *
+                         a->kv.n_kv_heads * pairs.last_row,
+                     MN_MAX(peaks->f32_flops_per_s, n_rows > 1 && !c->exact ? peaks->bf16_flops_per_s : 0));
+}
+
 /* The rows of a prompt's end vote on what stays. */
 static mn_status evict(const mn_step *s, const slice_call *call, int layer, mn_error *err) {
     const mn_compute *c = mn_cpu_compute(s);
@@ -127,7 +149,10 @@ static mn_status evict(const mn_step *s, const slice_call *call, int layer, mn_e
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
     int32_t *kept = mn_arena_alloc(c->scratch, (size_t)call->a.kv.n_kv_heads * (size_t)t->evict_to, sizeof *kept);
     if (!kept) return mn_no_scratch(err);
-    MN_TRY(mn_snapkv_choose(c, &call->a, t->evict_to, kept, err));
+    mn_op_kind before = mn_profile_enter(c->profile, MN_OP_CHOICE);
+    mn_status status = mn_snapkv_choose(c, &call->a, t->evict_to, kept, err);
+    mn_profile_enter(c->profile, before);
+    MN_TRY(status);
     mn_kvcache_gather(t->cache, c, kv_layer(s, t, layer), kept, t->evict_to);
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;
@@ -172,10 +197,11 @@ mn_status mn_cpu_attend(const mn_step *s, int layer, int range, mn_rows out, mn_
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
         calls[n] = (slice_call){.slice = slice};
         MN_TRY(mn_cpu_attend_call(s, slice, layer, range, out, lse, q, &calls[n].a, err));
-        if (calls[n].a.n_rows > 0)
-            n++;
-        else
+        if (calls[n].a.n_rows == 0) {
             clear_lse(slice, lse);
+            continue;
+        }
+        count_call(s, slice, &calls[n++].a, range == 0);
     }
     MN_TRY(run_calls(s, calls, n, layer, err));
     mn_arena_rewind(scratch, mark);
@@ -238,10 +264,12 @@ mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows
         else
             a->mla = &mla;
         MN_TRY(restrict_keys(s, s->slices[i].sequence, layer, 0, a, err));
-        if (!chosen.buffer) continue;
-        a->chosen = mn_cpu_chosen(chosen, s->slices[i].first_row);
-        a->chosen_words = chosen.row_stride / 2;
-        if (!mn_kvcache_has_cold(s->slices[i].sequence->cache)) MN_TRY(gather_chosen(s, a, err));
+        if (chosen.buffer) {
+            a->chosen = mn_cpu_chosen(chosen, s->slices[i].first_row);
+            a->chosen_words = chosen.row_stride / 2;
+            if (!mn_kvcache_has_cold(s->slices[i].sequence->cache)) MN_TRY(gather_chosen(s, a, err));
+        }
+        count_call(s, &s->slices[i], a, true);
     }
     MN_TRY(run_calls(s, calls, s->n_slices, layer, err));
     for (int i = 0; i < s->n_slices; i++)

@@ -7,6 +7,12 @@
 #include "kvcache/kvcache.h"
 #include "model/attn_spec.h"
 
+/* (query, key) pairs of all layers, the mean over their query heads: those that were computed, and those that full
+ * causal attention would have computed. */
+typedef struct mn_key_share {
+    double read, all;
+} mn_key_share;
+
 typedef struct mn_sequence {
     mn_kvcache *cache;
     mn_rope_table rope, rope_local;
@@ -16,6 +22,7 @@ typedef struct mn_sequence {
     mn_kvcache *second; /* keys alone: of a position map's second plane, or of indexers; NULL without */
     int64_t n_tokens;
     int64_t n_evicted; /* of these tokens, KV entries that each head has dropped; the others moved to the front */
+    mn_key_share keys; /* so far, whatever was taken back */
     int64_t evict_to;  /* > 0: with the step that runs now each head drops all but so many entries (SnapKV) */
     /* Recurrent state of all layers in one block, plain memory: zeros at token 0; copied away and back at will. */
     char *state;

@@ -1,5 +1,6 @@
 #include "session/engine.h"
 
+#include "model/backend_profiled.h"
 #include "tokenizer/chat_tokens.h"
 
 #include "model/unread.h"
@@ -44,7 +45,7 @@ static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_para
     for (int i = 0; mn_tokenizer_note(e->tokenizer, i); i++)
         mn_notes_add(&e->notes, "%s", mn_tokenizer_note(e->tokenizer, i));
     MN_TRY(mn_pool_create(params->n_threads, &e->pool, err));
-    e->compute = (mn_compute){mn_kernels_get(level), e->pool, &e->scratch, params->exact};
+    e->compute = (mn_compute){mn_kernels_get(level), e->pool, &e->scratch, params->exact, NULL};
     e->backend = mn_backend_cpu(&e->compute);
     return MN_OK;
 }
@@ -76,6 +77,13 @@ void mn_engine_close(mn_engine *e) {
     free(e->chat_template);
     free(e->ask_template);
     free(e);
+}
+
+void mn_engine_profile(mn_engine *e, mn_profile *profile) {
+    if (e->compute.profile) mn_profile_stop(e->compute.profile);
+    e->compute.profile = profile;
+    e->backend = profile ? mn_backend_profiled(&e->compute) : mn_backend_cpu(&e->compute);
+    if (profile) mn_profile_start(profile);
 }
 
 mn_status mn_engine_identity(mn_engine *e, mn_identity *out, mn_error *err) {

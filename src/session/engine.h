@@ -5,6 +5,7 @@
 #include "base/notes.h"
 #include "base/turn.h"
 #include "kernels/kernels.h"
+#include "kernels/profile.h"
 #include "model/backend_cpu.h"
 #include "model/forward.h"
 #include "model/identity.h"
@@ -30,6 +31,9 @@ struct mn_engine {
     char *name, *chat_template, *ask_template; /* NULL where the file has none */
 };
 
+/* Charges the time of the steps that follow, and of what happens between them, to this profile (of the model's
+ * n_layers; borrowed), until another takes its place; NULL: nobody asks any more. While nobody else uses the engine. */
+void mn_engine_profile(mn_engine *engine, mn_profile *profile);
 /* The identity of the engine's model, computed when somebody asks for it first (see mn_identity_of). */
 mn_status mn_engine_identity(mn_engine *engine, mn_identity *out, mn_error *err);
 

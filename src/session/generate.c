@@ -1,5 +1,8 @@
 #include "session/generate.h"
 
+#include "session/engine.h"
+#include "session/session.h"
+
 #include <string.h>
 
 /* Bytes at the end of text that are the start of an unfinished UTF-8 character. */
@@ -68,7 +71,12 @@ static mn_status draw(mn_generation *g, const float *logits, mn_error *err) {
     if (!logits)
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "there is nothing to continue: the prompt is empty and this model has no start token.");
-    MN_TRY(mn_sampler_draw(g->sampler, logits, &token, err));
+    mn_profile *profile = g->session->engine->compute.profile;
+    if (profile) mn_profile_move(profile, 1 + profile->n_layers);
+    mn_op_kind before = mn_profile_enter(profile, MN_OP_SAMPLING);
+    mn_status status = mn_sampler_draw(g->sampler, logits, &token, err);
+    mn_profile_enter(profile, before);
+    MN_TRY(status);
     if (token >= n_vocab)
         return mn_fail(err, MN_ERR_ARGUMENT, "the sampler drew token %d, but the vocabulary has the tokens 0 to %d.",
                        token, n_vocab - 1);

@@ -265,6 +265,9 @@ int64_t mn_session_n_tokens(const mn_session *s) { return s->sequence.n_tokens; 
 const int32_t *mn_session_tokens(const mn_session *s) { return s->tokens; }
 int64_t mn_session_n_ctx(const mn_session *s) { return s->n_ctx; }
 const float *mn_session_logits(const mn_session *s) { return s->has_logits ? s->logits : NULL; }
+mn_key_figures mn_session_keys(const mn_session *s) {
+    return (mn_key_figures){s->sequence.keys.read, s->sequence.keys.all};
+}
 size_t mn_session_kv_bytes(const mn_session *s) { return mn_sequence_bytes(&s->sequence); }
 
 const char *mn_session_note(const mn_session *s, int index) { return mn_notes_at(&s->notes, index); }

@@ -29,7 +29,7 @@ static mn_status open_worker(mn_lanes *l, mn_lane_worker *w, const mn_train_conf
                              mn_parameters *adapters, mn_arena *scratch, size_t activation_bytes, mn_error *err) {
     mn_train_config one = *config;
     one.batch = one.accumulate = 1;
-    w->compute = (mn_compute){l->shared->kernels, NULL, scratch, l->shared->exact};
+    w->compute = (mn_compute){l->shared->kernels, NULL, scratch, l->shared->exact, NULL};
     MN_TRY(mn_train_batch_open(&one, &parameters->model, &w->batch, err));
     w->batch.n_windows = 1;
     MN_TRY(mn_tape_open(&w->compute, parameters, activation_bytes, &w->tape, err));

@@ -103,7 +103,7 @@ static mn_status open_compute(mn_trainer *t, mn_error *err) {
     int n_threads = mn_pool_threads(t->pool);
     t->alone = calloc((size_t)n_threads, sizeof *t->alone); /* zeros are empty arenas */
     if (!t->alone) return mn_fail(err, MN_ERR_MEMORY, "no memory for the scratch of %d threads.", n_threads);
-    t->compute = (mn_compute){mn_kernels_get(level), t->pool, &t->scratch, t->config.exact};
+    t->compute = (mn_compute){mn_kernels_get(level), t->pool, &t->scratch, t->config.exact, NULL};
     return MN_OK;
 }
 

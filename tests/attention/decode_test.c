@@ -116,7 +116,7 @@ static void batches_and_threads_change_nothing(void **state) {
             mn_pool *pool;
             mn_arena scratch = MN_ARENA_INIT;
             assert_ok(mn_pool_create(threads, &pool, &err), err);
-            mn_compute compute = {mn_kernels_get((mn_cpu_level)level), pool, &scratch, exact};
+            mn_compute compute = {mn_kernels_get((mn_cpu_level)level), pool, &scratch, exact, NULL};
             assert_ok(mn_decode(&compute, batch, N, &err), err);
             size_t held = scratch.held_bytes;
             assert_ok(mn_decode(&compute, batch, N, &err), err);

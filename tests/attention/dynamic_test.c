@@ -171,7 +171,7 @@ static void attend(attend_case *c, const char *text, int n_threads) {
     mn_pool *pool;
     mn_arena arena = MN_ARENA_INIT;
     assert_ok(mn_pool_create(n_threads, &pool, &err), err);
-    mn_compute compute = {mn_kernels_get(MN_CPU_GENERIC), pool, &arena, true};
+    mn_compute compute = {mn_kernels_get(MN_CPU_GENERIC), pool, &arena, true, NULL};
     mn_pattern p = pattern_of(text);
     c->call.blocks = NULL;
     assert_ok(mn_pattern_apply(&p, &compute, LAYER, &c->call, &err), err);

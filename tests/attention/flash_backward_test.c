@@ -67,7 +67,7 @@ static void run(back_case *b, int level, int n_threads, bool exact) {
     mn_pool *pool;
     mn_arena scratch = MN_ARENA_INIT;
     assert_ok(mn_pool_create(n_threads, &pool, &err), err);
-    mn_compute c = {mn_kernels_get((mn_cpu_level)level), pool, &scratch, exact};
+    mn_compute c = {mn_kernels_get((mn_cpu_level)level), pool, &scratch, exact, NULL};
     memset(b->grads, 0, grads_bytes(b));
     assert_ok(mn_flash(&c, &b->c.call, &err), err);
     assert_ok(mn_flash_backward(&c, &b->c.call, &b->g, &err), err);
@@ -356,7 +356,7 @@ static void adds_to_what_is_there(void **state) {
     back_case b = create(&spec, 1);
     mn_error err;
     mn_arena scratch = MN_ARENA_INIT;
-    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true};
+    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true, NULL};
     run(&b, MN_CPU_GENERIC, 1, true);
     float *once = malloc(grads_bytes(&b));
     memcpy(once, b.grads, grads_bytes(&b));
@@ -389,7 +389,7 @@ static void refuses(void **state) {
     back_case b = create(&spec, 1);
     mn_error err;
     mn_arena scratch = MN_ARENA_INIT;
-    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true};
+    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true, NULL};
     mn_attend bad = b.c.call;
     bad.lse = NULL;
     assert_int_equal(mn_flash_backward(&c, &bad, &b.g, &err), MN_ERR_ARGUMENT);

@@ -142,7 +142,7 @@ static void groups_of_heads(void **state) {
     fill_normal(v_up, ALL * V * R, 4);
     mn_arena scratch = MN_ARENA_INIT;
     mn_error err;
-    mn_compute c = {mn_kernels_get(mn_cpu_detect()), NULL, &scratch, true};
+    mn_compute c = {mn_kernels_get(mn_cpu_detect()), NULL, &scratch, true, NULL};
     const void *pages[3];
     mn_mla mla = mla_of(k_up, v_up, ALL, R, D, 16, V);
     mn_attend a = call_of(&mla, q, latents, out, lse, ALL, N, pages);

@@ -26,7 +26,7 @@ static prompt *create(bool equal_keys, int n_threads) {
     prompt *p = calloc(1, sizeof *p);
     mn_error err;
     mn_kv_shape shape = mn_kv_shape_alike(1, (mn_kv_layer){N_KV_HEADS, DIM, DIM}, false, MN_F32, MN_F32);
-    p->compute = (mn_compute){mn_kernels_get(MN_CPU_GENERIC), NULL, &p->scratch, true};
+    p->compute = (mn_compute){mn_kernels_get(MN_CPU_GENERIC), NULL, &p->scratch, true, NULL};
     assert_ok(mn_pool_create(n_threads, &p->compute.pool, &err), err);
     fill_normal(&p->k[0][0][0], sizeof p->k / sizeof(float), 1);
     fill_normal(&p->v[0][0][0], sizeof p->v / sizeof(float), 2);

@@ -37,6 +37,19 @@ for key in '"tokens_per_s"' '"peak_share"' '"planned_bytes"' '"kind": "attention
 done
 expect 2 'mnemo bench: --train trains on -p tokens: 1 or more.' "$mnemo" bench -m "$model" --train -p 0
 
+# Where the time goes: all kinds that a plain model has, in text, JSON and a picture; Quest's first two layers apart.
+"$mnemo" bench -m "$model" -d 600 -p 16 -n 4 -r 1 --attn quest:16,64 --profile --svg "$temp/profile.svg" \
+    >"$temp/profile"
+for wanted in '^prefill: 16 tokens in' '^decode: 4 tokens in' '^0-1 +attention ' '^2-3 +choice of keys ' \
+    '^output +products ' '^all +all .* 100\.0%' '  100%, [0-9.]+%$'; do
+    grep -Eq "$wanted" "$temp/profile" || fail "no line like $wanted" "$(cat "$temp/profile")"
+done
+grep -q 'Where the time goes' "$temp/profile.svg" || fail 'no picture of a profile'
+"$mnemo" bench -m "$model" -d 64 -p 16 -n 4 -r 1 --profile --json >"$temp/json"
+for key in '"prefill_profile"' '"decode_profile"' '"floor_ms"' '"decode_keys_read": 1.0'; do
+    grep -q "$key" "$temp/json" || fail "no $key in the JSON" "$(cat "$temp/json")"
+done
+
 # Models whose layers, or whose last one, attend to nothing.
 for tiny in mamba2 lfm2moe; do
     "$mnemo" bench -m "$MNEMO_SOURCE_DIR/tests/data/golden/tiny-$tiny.gguf" -d 0,64 -p 16 -n 4 -r 1 >"$temp/depths" ||

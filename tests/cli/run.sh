@@ -28,6 +28,18 @@ grep -Eq '^prompt 36[0-9]{2} tokens \(0 reused\), .* tokens/s; answer 16 tokens,
 grep -Eq '^prompt (36[0-9]{2}) tokens \(\1 reused\)' "$temp/second" || fail 'figures:' "$(cat "$temp/second")"
 [ "$(cat "$temp/out")" = "$answer" ] || fail 'the restored session answers otherwise'
 
+# Where the time went, and the share of keys.
+"$mnemo" run -m "$model" -f "$temp/hay.txt" -p "$question" --attn quest:16,64 --profile --svg "$temp/profile.svg" \
+    >"$temp/out" 2>"$temp/profile"
+for wanted in '^prefill: 36[0-9]{2} tokens in' '^decode: 16 tokens in' '^2-3 +choice of keys ' '^output +sampling ' \
+    '^all +all .* 100\.0%' '; answer 16 tokens, .* tokens/s, [0-9.]+ % of the keys; KV'; do
+    grep -Eq "$wanted" "$temp/profile" || fail "no line like $wanted" "$(cat "$temp/profile")"
+done
+[ "$(cat "$temp/out")" = "$answer" ] || fail 'a profiled run answers otherwise'
+[ -s "$temp/profile.svg" ] || fail 'no picture of a profile'
+! "$mnemo" run -p x --svg "$temp/y.svg" 2>"$temp/error" || fail '--svg alone was taken'
+grep -q '^mnemo run: --svg draws what --profile says: give both.$' "$temp/error" || fail 'error:' "$(cat "$temp/error")"
+
 # Same seed, same text, at any number of threads; another seed, another text.
 tell() { "$mnemo" run -m "$model" -p 'Once upon a time' -n 30 -q --temp 1 "$@"; }
 [ "$(tell -s 7 -t 1)" = "$(tell -s 7 -t 2)" ] || fail 'the number of threads changed the text'

@@ -101,7 +101,7 @@ static void for_computes(const operands *o, void (*fn)(const mn_compute *c, cons
     mn_arena scratch = MN_ARENA_INIT;
     EACH_LEVEL(level) {
         for (int exact = 0; exact < 2; exact++)
-            fn(&(mn_compute){mn_kernels_get((mn_cpu_level)level), NULL, &scratch, exact}, o);
+            fn(&(mn_compute){mn_kernels_get((mn_cpu_level)level), NULL, &scratch, exact, NULL}, o);
     }
     assert_int_equal(scratch.used_bytes, 0);
     mn_arena_release(&scratch);
@@ -231,7 +231,7 @@ static void no_tokens_change_nothing(void **state) {
     (void)state;
     float dw[6] = {1, 2, 3, 4, 5, 6}, x = 0;
     mn_arena scratch = MN_ARENA_INIT;
-    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true};
+    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true, NULL};
     mn_error err;
     assert_ok(mn_matmul_dw(&c, dw, &x, 2, 2, &x, 3, 3, 0, &err), err);
     for (int i = 0; i < 6; i++) assert_true(dw[i] == (float)(i + 1));

@@ -61,7 +61,7 @@ static void multiply(const mn_kernels *kernels, int n_threads, bool exact, const
     mn_error err;
     mn_arena scratch = MN_ARENA_INIT;
     if (n_threads > 1 && !pools[n_threads]) assert_ok(mn_pool_create(n_threads, &pools[n_threads], &err), err);
-    mn_compute c = {kernels, pools[n_threads], &scratch, exact};
+    mn_compute c = {kernels, pools[n_threads], &scratch, exact, NULL};
     assert_ok(mn_matmul(&c, out, out_stride, x, x_stride, n_rows, w, &err), err);
     assert_int_equal(scratch.used_bytes, 0);
     mn_arena_release(&scratch);
@@ -287,7 +287,7 @@ static void several_weights_share_one_input(void **state) {
     mn_pool *pool;
     mn_arena scratch = MN_ARENA_INIT;
     assert_ok(mn_pool_create(2, &pool, &err), err);
-    mn_compute c = {kernels, pool, &scratch, false};
+    mn_compute c = {kernels, pool, &scratch, false, NULL};
     assert_ok(mn_matmul_many(&c, outs, strides, x, N_IN, N_ROWS, ws, N_WS, &err), err);
     for (int i = 0; i < N_WS; i++) {
         assert_memory_equal(outs[i], want[i], (size_t)(n_outs[i] * N_ROWS) * sizeof(float));

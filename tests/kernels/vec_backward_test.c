@@ -147,7 +147,7 @@ static void norms_work_in_place(void **state) {
     mn_arena scratch = MN_ARENA_INIT;
     mn_error err;
     EACH_LEVEL(level) {
-        mn_compute c = {mn_kernels_get((mn_cpu_level)level), NULL, &scratch, true};
+        mn_compute c = {mn_kernels_get((mn_cpu_level)level), NULL, &scratch, true, NULL};
         for (int layer = 0; layer < 2; layer++) {
             o.layer_norm = layer;
             o.eps = 1e-5;
@@ -345,7 +345,7 @@ static void bias_and_embedding(void **state) {
     for (int r = 0; r < ROWS; r++)
         for (int i = 0; i < N; i++) want[ids[r] * N + i] += 0.5 * dy.d[r * N + i];
     assert_ok(mn_pool_create(2, &pool, &err), err);
-    mn_compute one = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true}, two = one;
+    mn_compute one = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true, NULL}, two = one;
     two.pool = pool;
     memset(db, 0, sizeof db);
     assert_ok(mn_bias_backward(&one, db, dy.f, N, ROWS, &err), err);

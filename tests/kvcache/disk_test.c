@@ -112,7 +112,7 @@ static mn_compute compute_of(bool exact, mn_arena *scratch) {
     mn_cpu_level level;
     mn_error err;
     assert_ok(mn_cpu_choose(&level, &err), err);
-    return (mn_compute){mn_kernels_get(level), NULL, scratch, exact};
+    return (mn_compute){mn_kernels_get(level), NULL, scratch, exact, NULL};
 }
 
 static void append_rows(mn_kvcache *cache, const mn_compute *c, int64_t first, int64_t n) {

@@ -162,7 +162,7 @@ static void frozen_experts(void **state) {
     mn_experts experts = {.gate = &gate, .up = &gate, .down = &down};
     mn_arena scratch = MN_ARENA_INIT;
     mn_error err;
-    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true};
+    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true, NULL};
     mn_moe_grad g = {x.f, d_x[0], d_weights[0], d_w, d_w, d_w};
     assert_ok(mn_moe_backward(&c, &experts, &g, x.f, ids, weights, USED, ROWS, &err), err);
     g = (mn_moe_grad){x.f, d_x[1], d_weights[1], NULL, NULL, NULL};
@@ -183,7 +183,7 @@ static void balanced_experts_cost_the_coefficient(void **state) {
     double loss = 0;
     mn_arena scratch = MN_ARENA_INIT;
     mn_error err;
-    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true};
+    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true, NULL};
     for (int i = 0; i < N * USED; i++) ids[i] = i % EXPERTS;
     for (int gating = 1; gating <= 2; gating++) {
         mn_router r = {.gating = (mn_gating)gating, .n_experts = EXPERTS, .n_used = USED, .scale = 1};

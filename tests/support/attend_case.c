@@ -259,7 +259,7 @@ void attend_run(const mn_attend *a, attend_fn *fn, int level, int n_threads, boo
     mn_pool *pool;
     mn_arena scratch = MN_ARENA_INIT;
     assert_ok(mn_pool_create(n_threads, &pool, &err), err);
-    mn_compute compute = {mn_kernels_get((mn_cpu_level)level), pool, &scratch, exact};
+    mn_compute compute = {mn_kernels_get((mn_cpu_level)level), pool, &scratch, exact, NULL};
     assert_ok(fn(&compute, a, &err), err);
     assert_int_equal(scratch.used_bytes, 0);
     mn_pool_destroy(pool);

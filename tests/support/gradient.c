@@ -65,7 +65,7 @@ void gradient_for_levels(gradient_run_fn *fn, void *arg, const void *out, size_t
     assert_ok(mn_pool_create(2, &pool, &err), err);
     EACH_LEVEL(level) {
         for (int exact = fast_too ? 0 : 1; exact < 2; exact++) {
-            mn_compute c = {mn_kernels_get((mn_cpu_level)level), NULL, &scratch, exact};
+            mn_compute c = {mn_kernels_get((mn_cpu_level)level), NULL, &scratch, exact, NULL};
             fn(&c, arg);
             memcpy(one, out, bytes);
             if (check) check(&c, arg);

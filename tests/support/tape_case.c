@@ -57,7 +57,7 @@ void tape_open(tape_case *f, const char *path, const char *attn, int n_threads) 
     f->config.batch = TAPE_N_WINDOWS;
     f->config.attn = attn;
     assert_ok(mn_pool_create(n_threads, &f->pool, &err), err);
-    f->compute = (mn_compute){mn_kernels_get(mn_cpu_detect()), f->pool, &f->scratch, true};
+    f->compute = (mn_compute){mn_kernels_get(mn_cpu_detect()), f->pool, &f->scratch, true, NULL};
     assert_ok(mn_parameters_open(path, &f->config, &f->parameters, &err), err);
     assert_ok(mn_train_batch_open(&f->config, &f->parameters.model, &f->batch, &err), err);
     assert_ok(mn_tape_open(&f->compute, &f->parameters, (size_t)1 << 28, &f->tape, &err), err);

@@ -154,7 +154,7 @@ static void a_teacher_of_the_same_mind(void **state) {
     k.share = 1;
     k.temperature = 2;
     mn_arena scratch = MN_ARENA_INIT;
-    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true};
+    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true, NULL};
     run(&c, &k);
     assert_true(fabs(k.loss.loss) <= 1e-5 && k.loss.label == 0);
     for (size_t i = 0; i < k.x.n + k.w.n; i++) assert_true(fabsf(k.out[i]) <= 1e-5f);
@@ -173,7 +173,7 @@ static void tiles_change_nothing(void **state) {
     for (int r = 0; r < ROWS; r++) labels[r] = r % 7 ? r * 61 % VOCAB : MN_NO_LABEL;
     mn_arena scratch = MN_ARENA_INIT;
     mn_error err;
-    mn_compute c = {mn_kernels_get(mn_cpu_detect()), NULL, &scratch, true};
+    mn_compute c = {mn_kernels_get(mn_cpu_detect()), NULL, &scratch, true, NULL};
     mn_tensor weights = {.type = MN_F32, .n_dims = 2, .ne = {EMBD, VOCAB, 1, 1}, .data = w.f};
     mn_cross_entropy e = {.x = x.f,
                           .n_rows = ROWS,
@@ -211,7 +211,7 @@ static void odd_calls(void **state) {
     loss_case k = create(4, 10, 8);
     mn_arena scratch = MN_ARENA_INIT;
     mn_error err;
-    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true};
+    mn_compute c = {mn_kernels_get(MN_CPU_GENERIC), NULL, &scratch, true, NULL};
     mn_tensor w = {.type = MN_F32, .n_dims = 2, .ne = {8, 10, 1, 1}, .data = k.w.f};
     mn_cross_entropy e = call_of(&k, &w);
     mn_loss loss = {0}, again = {0};

@@ -29,7 +29,7 @@ static void open_fixture(fixture *f) {
     const char *path = small_mnemo_write(temp_path("lanes.gguf"), 1);
     assert_ok(mn_parameters_open(path, &f->config, &f->parameters, &err), err);
     assert_ok(mn_pool_create(N_THREADS, &f->pool, &err), err);
-    f->compute = (mn_compute){mn_kernels_get(mn_cpu_detect()), f->pool, &f->scratch, true};
+    f->compute = (mn_compute){mn_kernels_get(mn_cpu_detect()), f->pool, &f->scratch, true, NULL};
     assert_ok(mn_train_batch_open(&f->config, &f->parameters.model, &f->batch, &err), err);
     assert_ok(mn_tape_open(&f->compute, &f->parameters, 64 << 20, &f->tape, &err), err);
 }

@@ -14,7 +14,7 @@ enum { ROWS = 5000, N = 23 };
 static float x[ROWS * N], targets[ROWS], weights[ROWS];
 
 static mn_compute compute_of(mn_pool *pool, mn_arena *scratch) {
-    return (mn_compute){mn_kernels_get(mn_cpu_detect()), pool, scratch, false};
+    return (mn_compute){mn_kernels_get(mn_cpu_detect()), pool, scratch, false, NULL};
 }
 
 /* Rows of correlated features, classes that overlap; separable where `gap` is large. */

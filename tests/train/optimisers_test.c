@@ -183,7 +183,7 @@ static void newton_schulz_makes_orthogonal_rows(void **state) {
     float x[ROWS * COLUMNS];
     mn_arena scratch = MN_ARENA_INIT;
     mn_error err;
-    mn_compute c = {mn_kernels_get(mn_cpu_detect()), NULL, &scratch, true};
+    mn_compute c = {mn_kernels_get(mn_cpu_detect()), NULL, &scratch, true, NULL};
     fill_normal(x, ROWS * COLUMNS, 4);
     assert_ok(mn_newton_schulz(&c, x, ROWS, COLUMNS, &err), err);
     for (int i = 0; i < ROWS; i++)
@@ -211,7 +211,7 @@ static void norms_and_clipping(void **state) {
     fill_normal(x, MAX_N, 3);
     double want = 0, first = 0, second = 0;
     for (int i = 0; i < MAX_N; i++) want += (double)x[i] * (double)x[i];
-    mn_compute c = {mn_kernels_get(mn_cpu_detect()), NULL, &scratch, true};
+    mn_compute c = {mn_kernels_get(mn_cpu_detect()), NULL, &scratch, true, NULL};
     assert_ok(mn_sum_squares(&c, x, MAX_N, &first, &err), err);
     c.pool = pool;
     assert_ok(mn_sum_squares(&c, x, MAX_N, &second, &err), err);

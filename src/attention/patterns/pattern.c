@@ -2,6 +2,7 @@
 #include "attention/patterns/pattern.h"
 
 #include "base/checked.h"
+#include "kernels/profile.h"
 
 static void list_block(const mn_pattern *p, int64_t query_block, int64_t n_blocks, mn_block_runs *runs) {
     if (!p->bidirectional) n_blocks = MN_MIN(n_blocks, query_block + 1);
@@ -94,10 +95,11 @@ mn_status mn_pattern_apply(const mn_pattern *p, const mn_compute *c, int layer, 
     if (p->kind->traits & (MN_PATTERN_EXACT | MN_PATTERN_EVICTS) || a->n_rows == 0) return MN_OK;
     mn_block_list *list = mn_arena_zalloc(c->scratch, 1, sizeof *list);
     if (!list) return mn_fail(err, MN_ERR_MEMORY, "memory has ended before the block lists of %s.", p->kind->name);
-    if (p->kind->choose)
-        MN_TRY(choose(p, c, layer, a, list, err));
-    else
-        MN_TRY(make_lists(p, count_lists(p, a), a->first_token, a->n_rows, a->kv.n_tokens, c->scratch, list, err));
-    if (list->offsets) a->blocks = list;
-    return MN_OK;
+    mn_op_kind before = mn_profile_enter(c->profile, MN_OP_CHOICE);
+    mn_status status = p->kind->choose ? choose(p, c, layer, a, list, err)
+                                       : make_lists(p, count_lists(p, a), a->first_token, a->n_rows, a->kv.n_tokens,
+                                                    c->scratch, list, err);
+    mn_profile_enter(c->profile, before);
+    if (status == MN_OK && list->offsets) a->blocks = list;
+    return status;
 }
