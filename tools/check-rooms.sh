@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rooms='base tensor kernels position kvcache attention recurrent mlp model jinja tokenizer sample session train scaling
-    document eval store llm graph memory server bench cli'
+    convert document eval store llm graph memory server bench cli'
 files=$(git ls-files 'src/*.[ch]' 2>/dev/null) || { echo 'skipped: this is no checkout that git can list'; exit 77; }
 xargs grep -H '^#include "' <<<"$files" | awk -v rooms="$rooms" '
     BEGIN { n = split(rooms, list); for (i = 1; i <= n; i++) rank[list[i]] = i }

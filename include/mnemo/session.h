@@ -38,6 +38,9 @@ typedef struct mn_session_params {
     const char *attn;        /* attention pattern of the layers without a window of their own, "window:4096" (of all
                               * layers, "infini:2048"); NULL = the model's own: causal, or with the memory it brings */
     const char *attn_layers; /* patterns of single layers, over both: "0-3=causal,4-=window:4096"; NULL = none */
+    /* Of a model with small MLPs: tokens that their routers give more than this share of 1 take them. 0: all, 1: none;
+     * NULL = the model's. */
+    const double *router_threshold;
 } mn_session_params;
 
 /* Called between steps of a long evaluation, by the thread that called; return false to stop (MN_ERR_CANCELLED, what
@@ -93,6 +96,14 @@ typedef struct mn_disk_figures {
     double read_seconds; /* in the calls that read */
 } mn_disk_figures;
 mn_disk_figures mn_session_disk(const mn_session *session);
+
+/* What a layer's two MLPs did since the session was opened, in steps of many rows of it or of one. */
+typedef struct mn_router_figures {
+    int64_t n_big, n_small; /* rows that took each */
+    double big_s, small_s;  /* seconds that they took there */
+} mn_router_figures;
+/* False, and zeros, for a layer that has no small MLP. */
+bool mn_session_router(const mn_session *session, int layer, bool decode, mn_router_figures *out);
 
 /* The whole state, in one file (docs/formats/session.md). A restored session continues as one never stopped; a file
  * of another model, type or position scheme is refused with the difference named. */

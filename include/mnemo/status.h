@@ -44,13 +44,14 @@ typedef enum mn_remedy_kind {
     MN_REMEDY_KV_RAM,        /* kv_ram_bytes: more, or a value at all */
     MN_REMEDY_KV_DISK,       /* kv_disk: a directory, another one */
     MN_REMEDY_NO_KV_DISK,
-    MN_REMEDY_ATTN,    /* attn in the place of attn_layers */
-    MN_REMEDY_NO_ATTN, /* neither */
-    MN_REMEDY_SEGMENT, /* attn = "infini:VALUE" */
-    MN_REMEDY_NO_MAP,  /* position.map = NULL */
-    MN_REMEDY_PROMPT,  /* put it into the prompt */
-    MN_REMEDY_NOT_RAW, /* mn_compose_ask: raw = false */
-    MN_REMEDY_ASK,     /* ask about a text instead of talking */
+    MN_REMEDY_ATTN,       /* attn in the place of attn_layers */
+    MN_REMEDY_NO_ATTN,    /* neither */
+    MN_REMEDY_SEGMENT,    /* attn = "infini:VALUE" */
+    MN_REMEDY_NO_MAP,     /* position.map = NULL */
+    MN_REMEDY_SMALL_MLPS, /* a model converted to have them */
+    MN_REMEDY_PROMPT,     /* put it into the prompt */
+    MN_REMEDY_NOT_RAW,    /* mn_compose_ask: raw = false */
+    MN_REMEDY_ASK,        /* ask about a text instead of talking */
     MN_REMEDY_SMALLER_WEIGHTS,
     MN_REMEDY_REPLACE,  /* write over the file */
     MN_REMEDY_TEMPLATE, /* another chat_template */

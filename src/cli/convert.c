@@ -1,6 +1,7 @@
 /* mnemo convert: the same model with its weights in another type, or with adapters merged into them. */
 #include "base/human.h"
 #include "base/strbuf.h"
+#include "cli/convert.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -69,6 +70,7 @@ static mn_status merge(const char *in_path, const char *out_path, const char *lo
 
 int cmd_convert(int argc, char **argv) {
     const char *type_name = NULL, *lora = NULL;
+    mn_small_options small = {0};
     int64_t n_threads = 0;
     mn_dtype type = MN_DTYPE_COUNT;
     mn_error err;
@@ -79,25 +81,40 @@ int cmd_convert(int argc, char **argv) {
                        "q3_k q2_k iq4_nl iq4_xs mxfp4"),
         MN_OPTION_TEXT("merge-lora", &lora, "FILES", NULL, "adapters to add to the weights: FILE or FILE=SCALE,..."),
         MN_OPTION_INT("t threads", &n_threads, "N", "0", 0, 1024, "threads; 0: one per core"),
+        MN_OPTION_HEADING("small MLPs for easy tokens"),
+        MN_OPTION_TEXT("mlp-router", &small.wish, "N", NULL,
+                       "beside each MLP one of 1/N of its units, and a router; for some layers N,2-5"),
+        MN_OPTION_TEXT("calibrate", &small.text, "FILE", NULL, "a text by which units are picked and routers fitted"),
+        MN_OPTION_INT("calibrate-tokens", &small.n_tokens, "N", "4096", 2, 1e9, "of it at most"),
+        MN_OPTION_NUMBER("router-share", &small.share, "S", "0.5", 0.01, 0.99, "of its tokens that are to be easy"),
         MN_OPTIONS_END,
     };
     const mn_usage usage = {
         .verb = "convert",
-        .synopsis = "IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...]",
+        .synopsis = "IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N]",
         .about =
             "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they "
             "are; the token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks "
             "take one that fits. With --merge-lora, adapters are added to the matrices that they adapt (each is "
             "computed in "
-            "f32); without --type all weights keep their types.",
+            "f32); without --type all weights keep their types. With --mlp-router the model gets small MLPs that easy "
+            "tokens take instead of the large ones (docs/techniques/routing.md).",
         .example = "mnemo convert model-f16.gguf model-q8.gguf --type q8_0",
         .options = options,
         .min_positional = 2,
         .max_positional = 2};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
-    if (!type_name && !lora) return mn_cli_wrong(&usage, "needs --type TYPE, or adapters to merge (--merge-lora).");
+    if (!type_name && !lora && !small.wish)
+        return mn_cli_wrong(&usage, "needs --type TYPE, adapters to merge (--merge-lora), or --mlp-router N.");
+    if (small.wish && (type_name || lora))
+        return mn_cli_wrong(&usage, "makes one change at a time; convert the file that --mlp-router made once more.");
     if (type_name && mn_precision_find(type_name, &type, &err)) return mn_cli_wrong(&usage, err.text);
+    if (small.wish) {
+        mn_status status = mn_convert_small(paths.items[0], paths.items[1], &small, (int)n_threads, &err);
+        if (status == MN_ERR_ARGUMENT) return mn_cli_wrong(&usage, err.text);
+        return status ? mn_cli_fail("convert", &err) : MN_EXIT_DONE;
+    }
     if (lora ? merge(paths.items[0], paths.items[1], lora, type, (int)n_threads, &err)
              : convert(paths.items[0], paths.items[1], type, (int)n_threads, &err))
         return mn_cli_fail("convert", &err);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-mn_model_options mn_given_model;
+mn_model_options mn_given_model = {.router_threshold = -1};
 
 #define o mn_given_model
 const mn_option mn_model_option_rows[] = {
@@ -28,6 +28,8 @@ const mn_option mn_model_option_rows[] = {
                    "a file here takes the KV entries that --kv-ram has no room for"),
     MN_OPTION_INT("kv-ram", &o.kv_ram, "BYTES", NULL, 1, 1e18,
                   "memory for KV entries (k, m, g); the rest goes to --kv-disk"),
+    MN_OPTION_NUMBER("router-threshold", &o.router_threshold, "T", "-1", -1, 1,
+                     "tokens easier than this take small MLPs: 0 all, 1 none (-1: the model's)"),
     MN_OPTIONS_END,
 };
 
@@ -80,6 +82,7 @@ mn_session_params mn_model_options_params(const mn_model_options *o) {
         .attn_layers = o->attn_layers,
         .kv_disk = o->kv_disk,
         .kv_ram_bytes = o->kv_ram,
+        .router_threshold = o->router_threshold < 0 ? NULL : &o->router_threshold,
         .position = {.rope_scaling = o->rope_scaling,
                      .rope_scale = o->rope_scale > 0        ? o->rope_scale
                                    : o->rope_freq_scale > 0 ? 1 / o->rope_freq_scale

@@ -25,6 +25,9 @@ static const struct {
     {"ffn_gate_shexp", offsetof(mn_layer, shared_gate)},
     {"ffn_up_shexp", offsetof(mn_layer, shared_up)},
     {"ffn_down_shexp", offsetof(mn_layer, shared_down)},
+    {"ffn_small_gate", offsetof(mn_layer, small_gate)},
+    {"ffn_small_up", offsetof(mn_layer, small_up)},
+    {"ffn_small_down", offsetof(mn_layer, small_down)},
 };
 
 mn_projection *mn_model_projection(mn_model *model, const char *name) {

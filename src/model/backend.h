@@ -65,6 +65,15 @@ typedef struct mn_mixer_inputs {
     mn_rows v_mix, v_first; /* none in the first layer */
 } mn_mixer_inputs;
 
+/* A layer's rows on their way to its two MLPs. */
+typedef struct mn_split {
+    mn_rows parts[2];       /* of MN_BIG and MN_SMALL; n_rows 0: none goes there */
+    const int64_t *rows[2]; /* which rows of x these are, NULL where the part is all of x; the backend's own: */
+    const int64_t *of_step; /* the step's row that each row of x is, NULL: the same */
+    double since;
+    mn_rows scores, held;
+} mn_split;
+
 /* Operations return MN_OK, or an error that ends the step: MN_ERR_MEMORY when buffers or scratch end, whatever a device
  * reports, MN_ERR_UNSUPPORTED for what a backend cannot do. `out` has the shape that is stated and lies in a buffer of
  * its own, or is the input that the comment names. Weights are borrowed from the model, and known by their address. */
@@ -145,6 +154,13 @@ struct mn_backend {
                           mn_error *err);
     /* The layer's routed experts of x, chosen by the router's product with routed. */
     mn_status (*experts)(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err);
+    /* Which rows of x, the input of a layer's MLPs, take its small one (mlp/easy.h): for both what goes there,
+     * gathered, or x itself. rows: which of the step's rows x has, ascending, NULL: all. A backend that keeps inputs
+     * may send all of x both ways and mix what comes back. */
+    mn_status (*split)(const mn_step *s, int layer, mn_split *out, mn_rows x, const int64_t *rows, mn_error *err);
+    /* Puts y, what an MLP made of its part, into its rows of out; MN_BIG before MN_SMALL, parts without rows left out.
+     */
+    mn_status (*join)(const mn_step *s, int layer, mn_split *split, int part, mn_rows out, mn_rows y, mn_error *err);
     /* x + y; out may be x. */
     mn_status (*add)(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err);
     /* factor * x; out may be x. */

@@ -459,6 +459,8 @@ mn_backend mn_backend_cpu(const mn_compute *compute) {
                         .gate = gate,
                         .activate = activate,
                         .experts = experts,
+                        .split = mn_cpu_split,
+                        .join = mn_cpu_join,
                         .add = add,
                         .scale = scale,
                         .gate_heads = gate_heads,

@@ -27,6 +27,10 @@ mn_status mn_cpu_convolve(const mn_step *s, int layer, mn_rows q_out, mn_rows k_
 mn_status mn_cpu_mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
                                mn_rows k, mn_rows v, mn_error *err);
 
+/* backend_cpu_easy.c */
+mn_status mn_cpu_split(const mn_step *s, int layer, mn_split *out, mn_rows x, const int64_t *rows, mn_error *err);
+mn_status mn_cpu_join(const mn_step *s, int layer, mn_split *split, int part, mn_rows out, mn_rows y, mn_error *err);
+
 /* A layer's experts. */
 mn_experts mn_cpu_experts(const mn_model *m, int layer);
 /* What the queries of a row of the step are multiplied with. */

@@ -169,6 +169,26 @@ static mn_status check_layer(const mn_gguf *g, const mn_config *c, int layer, mn
     return MN_OK;
 }
 
+/* Small MLPs for easy tokens, which any dense layer may have: docs/formats/gguf.md. */
+static mn_status read_small_mlps(const mn_gguf *g, mn_config *c, mn_error *err) {
+    int n_ff[MN_MAX_LAYERS] = {0};
+    double threshold = 0.5;
+    bool found;
+    MN_TRY(mn_config_ints(g, c, "small_mlp.feed_forward_length", false, 0, 1 << 22, n_ff, err));
+    MN_TRY(mn_config_number(g, c->arch, "small_mlp.threshold", 0, 1, &threshold, &found, err));
+    c->easy_threshold = (float)threshold;
+    for (int i = 0; i < c->n_layers; i++) {
+        mn_layer_shape *l = &c->layers[i];
+        l->n_ff_small = n_ff[i];
+        if (n_ff[i] && (l->is_moe || n_ff[i] > l->n_ff))
+            return mn_fail(err, MN_ERR_FORMAT,
+                           "%s: layer %d has a small MLP of %d units beside %s; it goes beside a dense one of as many "
+                           "units at least.",
+                           mn_gguf_path(g), i, n_ff[i], l->is_moe ? "experts" : "one of fewer");
+    }
+    return MN_OK;
+}
+
 /* What every family promises to the forward pass, whatever the file said. */
 static mn_status check(const mn_gguf *g, const mn_config *c, mn_error *err) {
     for (int layer = 0; layer < c->n_layers; layer++) MN_TRY(check_layer(g, c, layer, err));
@@ -204,6 +224,7 @@ mn_status mn_config_read(const mn_gguf *gguf, mn_config *out, mn_error *err) {
     c->pooling = (mn_state_pooling)pooling;
     MN_TRY(mn_config_float(gguf, c->arch, "attention.scale", false, &scale, err));
     if (scale > 0) c->attention_scale = scale;
+    MN_TRY(read_small_mlps(gguf, c, err));
     find_most(c);
     return check(gguf, c, err);
 }

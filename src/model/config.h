@@ -102,6 +102,7 @@ typedef enum mn_state_pooling {
 typedef struct mn_layer_shape {
     int n_heads, n_kv_heads, head_dim_k, head_dim_v;
     int n_ff;       /* of the dense MLP */
+    int n_ff_small; /* of the one beside it for easy tokens (mlp/easy.h), 0 = there is none */
     int64_t window; /* sliding window, 0 = the layer sees all */
     int64_t chunk;  /* tokens see only their chunk of so many, 0 = all */
     mn_layer_rope rope;
@@ -149,6 +150,7 @@ typedef struct mn_config {
     int64_t window;             /* sliding window of the windowed layers, 0 = none; `layers` tells which these are */
     int n_conv_taps;            /* 0 = no convolution on q and k */
     mn_moe_config moe;
+    float easy_threshold; /* of the routers to small MLPs, unless a session asks for another */
     mn_mla_config mla;
     bool temperature_in_scores; /* YaRN's temperature multiplies scores, not cos and sin (DeepSeek V2, V3) */
     mn_indexer_config indexer;
@@ -188,6 +190,13 @@ static inline int mn_config_n_mixers(const mn_config *config) {
 }
 
 static inline bool mn_config_is_moe(const mn_config *config, int layer) { return config->layers[layer].is_moe; }
+
+/* Whether any layer has a small MLP for easy tokens. */
+static inline bool mn_config_has_easy(const mn_config *config) {
+    for (int i = 0; i < config->n_layers; i++)
+        if (config->layers[i].n_ff_small) return true;
+    return false;
+}
 
 /* Typed reads of "ARCH.SUFFIX" for the families (config_get.c). Spellings of several converters stand side by side,
  * "rope.freq_base|rope.global.freq_base", and the first that is there counts. A missing key leaves *out as it is;

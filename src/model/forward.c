@@ -272,6 +272,25 @@ static mn_status mlp(const layer_run *r, mn_rows out, mn_rows x, const mn_projec
     return project(r, out, down, activated, err);
 }
 
+/* Easy tokens take the layer's small MLP. */
+static mn_status mlp_by_difficulty(const layer_run *r, mn_rows out, mn_rows x, mn_error *err) {
+    const mn_layer *w = r->w;
+    const mn_projection *const mlps[2][3] = {{&w->gate, &w->up, &w->down},
+                                             {&w->small_gate, &w->small_up, &w->small_down}};
+    mn_split split;
+    MN_TRY(r->b->split(r->s, r->layer, &split, x, r->rows, err));
+    for (int i = 0; i < 2; i++) {
+        mn_rows y;
+        if (split.parts[i].n_rows == 0) continue;
+        mn_arena_mark mark = r->b->mark(r->s);
+        MN_TRY(take(r, split.parts[i], 1, x.n, &y, err));
+        MN_TRY(mlp(r, y, split.parts[i], mlps[i][0], mlps[i][1], mlps[i][2], err));
+        MN_TRY(r->b->join(r->s, r->layer, &split, i, out, y, err));
+        r->b->rewind(r->s, mark);
+    }
+    return MN_OK;
+}
+
 /* *x += y */
 static mn_status add_over(const layer_run *r, mn_rows *x, mn_rows y, mn_error *err) {
     mn_rows sum;
@@ -295,6 +314,7 @@ static mn_status route(const layer_run *r, mn_rows out, mn_rows x, mn_error *err
 
 static mn_status feed_forward(const layer_run *r, mn_rows x, mn_rows *out, mn_error *err) {
     const mn_layer *w = r->w;
+    if (w->easy) return mlp_by_difficulty(r, *out, x, err);
     if (!mn_config_is_moe(r->config, r->layer)) return mlp(r, *out, x, &w->gate, &w->up, &w->down, err);
     MN_TRY(route(r, *out, x, err));
     if (!w->shared_down.w.data) return MN_OK;
@@ -474,8 +494,14 @@ static const mn_rotations *rotations_of(const mn_forward_pass *p, const mn_confi
 
 static layer_run run_of(const mn_forward_pass *p, int layer, const mn_rotations *turns) {
     const mn_model *m = p->step.model;
-    return (layer_run){p->step.backend, &p->step, &m->config, &m->weights.layers[layer],
-                       layer,           turns,    p->chosen,  p->v_first};
+    return (layer_run){.b = p->step.backend,
+                       .s = &p->step,
+                       .config = &m->config,
+                       .w = &m->weights.layers[layer],
+                       .layer = layer,
+                       .turns = turns,
+                       .chosen = p->chosen,
+                       .v_first = p->v_first};
 }
 
 /* What the layer mixes tokens by: attention, a recurrent mixer, both or neither. */
@@ -513,6 +539,7 @@ mn_status mn_forward_layer(mn_forward_pass *p, int layer, mn_error *err) {
         for (int i = 0; i < n; i++) MN_TRY(keep_wanted(&r, p->batch, &mixed[i].rows, err));
         if (m->config.parallel) MN_TRY(keep_wanted(&r, p->batch, &y, err));
         if (own.buffer) MN_TRY(keep_wanted(&r, p->batch, &own, err));
+        if (p->batch->n_wanted < p->batch->n_rows) r.rows = p->batch->wanted;
     }
     MN_TRY(finish_layer(&r, &p->x, y, mixed, n, err));
     if (last && looks_back(r.w)) return p->batch->n_wanted ? keep_wanted(&r, p->batch, &p->x, err) : MN_OK;

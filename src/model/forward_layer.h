@@ -11,8 +11,9 @@ typedef struct layer_run {
     const mn_layer *w;
     int layer;
     const mn_rotations *turns;
-    mn_rows chosen;  /* keys, by the last layer that had an indexer; none: every key */
-    mn_rows v_first; /* the first layer's values, where later ones take a share of them (RWKV-7) */
+    mn_rows chosen;      /* keys, by the last layer that had an indexer; none: every key */
+    const int64_t *rows; /* of the step, that are left; NULL: all */
+    mn_rows v_first;     /* the first layer's values, where later ones take a share of them (RWKV-7) */
 } layer_run;
 
 /* Rows as many as those of x. */

@@ -121,11 +121,20 @@ static mn_status init_caches(mn_sequence *t, const mn_config *c, int64_t n_ctx, 
     return keys.n_layers > 0 ? mn_kvcache_create(&keys, n_ctx, &t->second, err) : MN_OK;
 }
 
+/* Routers are not counted where there are none. */
+static mn_status init_easy(mn_sequence *t, const mn_config *c, mn_error *err) {
+    t->easy.threshold = c->easy_threshold;
+    if (!mn_config_has_easy(c)) return MN_OK;
+    t->easy.counts = calloc((size_t)c->n_layers, sizeof *t->easy.counts);
+    return t->easy.counts ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory to count the tokens of small MLPs.");
+}
+
 mn_status mn_sequence_init(mn_sequence *t, const mn_config *config, const mn_sequence_params *p, mn_error *err) {
     *t = (mn_sequence){.attn = p->attn, .kept = mn_attn_kept_keys(&p->attn, config)};
     mn_status status = mn_attn_check(&p->attn, config, err);
     if (status == MN_OK) status = init_positions(t, config, p->rope, mn_attn_n_positions(&p->attn, p->n_ctx), err);
     if (status == MN_OK) status = init_state(t, config, err);
+    if (status == MN_OK) status = init_easy(t, config, err);
     if (status == MN_OK) status = init_caches(t, config, p->n_ctx, p->k_type, p->v_type, err);
     if (status != MN_OK) mn_sequence_release(t);
     return status;
@@ -173,5 +182,6 @@ void mn_sequence_release(mn_sequence *t) {
     mn_kvcache_destroy(t->cache);
     mn_kvcache_destroy(t->second);
     free(t->state);
+    free(t->easy.counts);
     *t = (mn_sequence){0};
 }

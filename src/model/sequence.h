@@ -5,6 +5,7 @@
 #define MN_MODEL_SEQUENCE_H
 
 #include "kvcache/kvcache.h"
+#include "mlp/easy.h"
 #include "model/attn_spec.h"
 
 /* (query, key) pairs of all layers, the mean over their query heads: those that were computed, and those that full
@@ -20,6 +21,7 @@ typedef struct mn_sequence {
     mn_attn_spec attn;
     mn_kept_keys kept;  /* KV entries that mn_sequence_drop_unseen leaves; last 0: all */
     mn_kvcache *second; /* keys alone: of a position map's second plane, or of indexers; NULL without */
+    mn_easy easy;       /* which tokens take a small MLP */
     int64_t n_tokens;
     int64_t n_evicted; /* of these tokens, KV entries that each head has dropped; the others moved to the front */
     mn_key_share keys; /* so far, whatever was taken back */

@@ -303,6 +303,17 @@ static void bind_output(mn_binder *b, const mn_config *c, mn_weights *w) {
     mn_bind_projection_if(b, "output", c->n_embd, c->n_vocab, &w->output);
 }
 
+/* The small MLP for easy tokens, with a gate where the layer's own has one. */
+static void bind_small_mlp(mn_binder *b, const mn_config *c, mn_layer *l) {
+    int64_t n_ff = c->layers[b->layer].n_ff_small;
+    if (n_ff == 0 || b->status != MN_OK) return;
+    if (l->gate.w.data) mn_bind_projection(b, "ffn_small_gate", c->n_embd, n_ff, &l->small_gate);
+    mn_bind_projection(b, "ffn_small_up", c->n_embd, n_ff, &l->small_up);
+    mn_bind_projection(b, "ffn_small_down", n_ff, c->n_embd, &l->small_down);
+    l->easy = mn_bind_vector(b, "ffn_small_router.weight", c->n_embd, true);
+    l->easy_b = mn_bind_vector(b, "ffn_small_router.bias", 1, true);
+}
+
 static void bind_globals(mn_binder *b, mn_config *c, mn_weights *w) {
     mn_projection embedding, position;
     mn_bind_projection(b, "token_embd", c->n_embd, c->n_vocab, &embedding);
@@ -336,6 +347,7 @@ static mn_status bind_all(mn_binder *b, mn_config *config, mn_weights *out) {
     for (b->layer = 0; b->layer < config->n_layers && b->status == MN_OK; b->layer++) {
         out->layers[b->layer].output_scale = 1;
         family->bind_layer(b, config, b->layer, &out->layers[b->layer]);
+        bind_small_mlp(b, config, &out->layers[b->layer]);
     }
     return b->status;
 }

@@ -54,11 +54,13 @@ typedef struct mn_layer {
     const float *sinks;      /* [n_heads]: a score that takes part in each head's softmax and has no value; or NULL */
     mn_projection attn_gate; /* [n_heads, n_embd]: its sigmoid multiplies each head's output */
 
-    mn_projection gate, up, down;                  /* gate missing: an MLP without gate */
-    mn_projection router;                          /* [n_experts, n_embd] */
-    mn_projection latent_down, latent_up;          /* before and after experts that work on latents */
-    mn_tensor expert_gate, expert_up, expert_down; /* [n_experts][n_out][n_in] */
-    const float *router_bias;                      /* [n_experts], for the choice only */
+    mn_projection gate, up, down;                   /* gate missing: an MLP without gate */
+    mn_projection small_gate, small_up, small_down; /* the one for easy tokens */
+    const float *easy, *easy_b;                     /* its router: [n_embd], [1] */
+    mn_projection router;                           /* [n_experts, n_embd] */
+    mn_projection latent_down, latent_up;           /* before and after experts that work on latents */
+    mn_tensor expert_gate, expert_up, expert_down;  /* [n_experts][n_out][n_in] */
+    const float *router_bias;                       /* [n_experts], for the choice only */
     const float *expert_gate_b, *expert_up_b, *expert_down_b, *expert_scale; /* see mn_experts */
     mn_projection shared_gate, shared_up, shared_down;                       /* experts that always run, as one MLP */
     mn_projection shared_router; /* [1, n_embd]: its output times the sigmoid of this */

@@ -134,6 +134,16 @@ static mn_status use_disk(mn_session *s, const mn_session_params *p, mn_error *e
     return mn_kvcache_spill(s->sequence.cache, p->kv_disk, (size_t)p->kv_ram_bytes, MN_MIN(s->n_batch, s->n_ctx), err);
 }
 
+static mn_status check_router(const mn_session *s, const mn_session_params *p, mn_error *err) {
+    if (!p->router_threshold) return MN_OK;
+    if (!(*p->router_threshold >= 0 && *p->router_threshold <= 1))
+        return mn_fail(err, MN_ERR_ARGUMENT, "a threshold of %g for easy tokens is outside 0 (all) to 1 (none).",
+                       *p->router_threshold);
+    if (mn_config_has_easy(&s->engine->model.config)) return MN_OK;
+    return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_SMALL_MLPS, 0}),
+                        "this model has no small MLPs that easy tokens could take; give it some first.");
+}
+
 mn_status mn_session_resolve(mn_session *s, const mn_session_params *p, mn_window *out, mn_error *err) {
     const mn_model *m = &s->engine->model;
     mn_window w = {.kv_ram_bytes = (size_t)p->kv_ram_bytes, .attn = &s->attn};
@@ -149,6 +159,7 @@ mn_status mn_session_resolve(mn_session *s, const mn_session_params *p, mn_windo
     MN_TRY(mn_attn_check(&s->attn, &m->config, err));
     MN_TRY(mn_session_positions(m, &p->position, &s->attn, &s->n_ctx, &s->rope, &s->notes, err));
     mn_session_note_unseen(s);
+    MN_TRY(check_router(s, p, err));
     w.n_ctx = s->n_ctx;
     *out = w;
     return check_disk(s, p, err);
@@ -165,6 +176,7 @@ static mn_status open_parts(mn_session *s, const mn_session_params *p, mn_error 
     MN_TRY(find_room(s, p, &w, err));
     mn_sequence_params sequence = {&s->rope, s->attn, s->n_ctx, w.k_type, w.v_type};
     MN_TRY(mn_sequence_init(&s->sequence, c, &sequence, err));
+    if (p->router_threshold) s->sequence.easy.threshold = (float)*p->router_threshold;
     if (p->kv_disk) MN_TRY(use_disk(s, p, err));
     s->tokens = calloc((size_t)s->n_ctx, sizeof *s->tokens);
     s->logits = calloc((size_t)c->n_vocab, sizeof *s->logits);
@@ -271,6 +283,15 @@ mn_key_figures mn_session_keys(const mn_session *s) {
 size_t mn_session_kv_bytes(const mn_session *s) { return mn_sequence_bytes(&s->sequence); }
 
 const char *mn_session_note(const mn_session *s, int index) { return mn_notes_at(&s->notes, index); }
+
+bool mn_session_router(const mn_session *s, int layer, bool decode, mn_router_figures *out) {
+    const mn_config *c = &s->engine->model.config;
+    *out = (mn_router_figures){0};
+    if (layer < 0 || layer >= c->n_layers || !c->layers[layer].n_ff_small) return false;
+    const mn_easy_count *n = &s->sequence.easy.counts[layer][decode ? MN_EASY_DECODE : MN_EASY_PREFILL];
+    *out = (mn_router_figures){n->n_rows[MN_BIG], n->n_rows[MN_SMALL], n->seconds[MN_BIG], n->seconds[MN_SMALL]};
+    return true;
+}
 
 mn_disk_figures mn_session_disk(const mn_session *s) {
     mn_kv_traffic t = mn_kvcache_traffic(s->sequence.cache);

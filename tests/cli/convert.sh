@@ -32,13 +32,13 @@ grep -q '^tokenizer.ggml.tokens (string array) = ' "$temp/keys"
 "$mnemo" convert "$corpus/valid-v1" "$temp/out.gguf" --type f16 2> /dev/null
 diff <("$mnemo" info "$corpus/valid-v1" --keys) <("$mnemo" info "$temp/out.gguf" --keys | grep -v '^general.file_type')
 
-usage='usage: mnemo convert IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...]
+usage='usage: mnemo convert IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N]
 try: mnemo convert --help'
-expect 2 "mnemo convert: needs --type TYPE, or adapters to merge (--merge-lora).
+expect 2 "mnemo convert: needs --type TYPE, adapters to merge (--merge-lora), or --mlp-router N.
 $usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf"
 expect 2 "mnemo convert: q5_k is read but not written here; can be written: f32 f16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q6_k iq4_nl iq4_xs bf16 mxfp4.
 $usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --type q5_k
-expect 2 "mnemo convert: needs more: IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...].
+expect 2 "mnemo convert: needs more: IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N].
 $usage" "$mnemo" convert "$temp/in.gguf" --type q8_0
 ln "$temp/in.gguf" "$temp/link.gguf"
 expect 2 "mnemo convert: $temp/link.gguf: is the file being read; name another one for the result." \
@@ -58,3 +58,29 @@ printf '\x00\x00\xc0\x7f' |
 expect 1 'mnemo convert: tensor blk.0.ffn_down.weight holds values that are not finite, which q8_0 cannot represent.' \
     "$mnemo" convert "$temp/nan.gguf" "$temp/x.gguf" --type q8_0
 [ ! -e "$temp/x.gguf" ] && ! ls "$temp" | grep -q tmp || fail "left behind: $(ls "$temp")"
+
+# Small MLPs: a line on what was made, which the keys and tensors bear out; all and none of the tokens.
+for i in $(seq 40); do
+    echo "A ship sails at $i in the morning, and its mate looks for $((i * 7)) birds."
+done > "$temp/text"
+easy() { "$mnemo" run -m "$1" -p 'A ship' -n 8 -s 1 --json "${@:2}" 2> /dev/null | grep -A 20 '"ids"' | head -10; }
+"$mnemo" convert "$temp/in.gguf" "$temp/easy.gguf" --mlp-router 8 --calibrate "$temp/text" --router-share 0.4 \
+    2> "$temp/says"
+grep -q 'small MLPs of 32 units in 1 layers; over [0-9]* tokens they are off by [0-9.]* % of the large' "$temp/says" ||
+    fail "$(cat "$temp/says")"
+"$mnemo" info "$temp/easy.gguf" --keys | grep -q '^mnemo.small_mlp.feed_forward_length (u32 array) = 32$' ||
+    fail "$("$mnemo" info "$temp/easy.gguf" --keys | grep small)"
+"$mnemo" info "$temp/easy.gguf" --tensors | grep -q '^blk.0.ffn_small_down.weight  f[0-9]* \[64, 32\]'
+[ "$(easy "$temp/easy.gguf" --router-threshold 1)" = "$(easy "$temp/in.gguf")" ] ||
+    fail 'none is easy, and the answer differs'
+"$mnemo" convert "$temp/easy.gguf" "$temp/easy8.gguf" --type q8_0 2> /dev/null
+"$mnemo" info "$temp/easy8.gguf" --tensors | grep -q '^blk.0.ffn_small_router.weight  f32 \[64\]'
+expect 1 "mnemo convert: $temp/easy.gguf: has small MLPs already; convert the model that it was made of." \
+    "$mnemo" convert "$temp/easy.gguf" "$temp/x.gguf" --mlp-router 4
+expect 2 'mnemo convert: "8,3" is no small MLP; give how many times smaller it is, and layers of 0 to 0 if it is not for all, as 8 or 8,2-5.
+'"$usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --mlp-router 8,3
+expect 2 "mnemo convert: makes one change at a time; convert the file that --mlp-router made once more.
+$usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --mlp-router 8 --type f16
+expect 2 "mnemo run: this model has no small MLPs that easy tokens could take; give it some first. Use mnemo convert IN OUT --mlp-router 8 --calibrate TEXT." \
+    "$mnemo" run -m "$temp/in.gguf" -p x --router-threshold 0.5
+[ ! -e "$temp/x.gguf" ] || fail 'left behind'

@@ -1,4 +1,5 @@
 /* Decoding allocates nothing: every call into malloc is counted while tokens are fed one by one. */
+#include "support/easy_model.h"
 #include "support/support.h"
 
 #include <dlfcn.h>
@@ -56,6 +57,7 @@ static void decoding_allocates_nothing(void **state) {
     static const char *const types[] = {"f16", "q8_0", "f32"};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++)
         for (size_t t = 0; t < sizeof types / sizeof *types; t++) decode(data_path(models[m]), types[t]);
+    decode(easy_model(data_path("models/default.gguf"), 4, true), "f16");
     assert_true(atomic_load(&n_calls) > 0); /* the counter does count */
 }
 
