@@ -20,6 +20,7 @@ static const verb verbs[] = {
     {"run", "answer about a text", cmd_run},
     {"chat", "talk", cmd_chat},
     {"read", "texts as a graph of facts, and questions to it", cmd_read},
+    {"agent", "a memory of conversations: import, search", cmd_agent},
     {"embed", "vectors of texts", cmd_embed},
     {"mcp", "offer the graph to other programs as tools", cmd_mcp},
     {"plan", "what a window costs in memory and time, and what would save it", cmd_plan},

@@ -4,6 +4,7 @@
 
 typedef int mn_verb_fn(int argc, char **argv);
 
+mn_verb_fn cmd_agent;
 mn_verb_fn cmd_attn;
 mn_verb_fn cmd_bench;
 mn_verb_fn cmd_chat;

@@ -48,6 +48,12 @@ int64_t mn_turn_time(const char *text) {
     char half[3], name[16];
     if (sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second) >= 3)
         return seconds_of(year, month, day, hour, minute, second);
+    if (sscanf(text, "%4d/%2d/%2d%n", &year, &month, &day, &used) == 3) {
+        const char *clock = strchr(text + used, ':');
+        while (clock && clock > text + used && clock[-1] >= '0' && clock[-1] <= '9') clock--;
+        if (clock) sscanf(clock, "%2d:%2d:%2d", &hour, &minute, &second);
+        return seconds_of(year, month, day, hour, minute, second);
+    }
     if (sscanf(text, "%2d:%2d %2[apm] on %2d %15[A-Za-z], %4d", &hour, &minute, half, &day, name, &year) == 6) {
         for (char *p = name; *p; p++) *p |= 32;
         return seconds_of(year, mn_month_of(name), day, hour % 12 + (half[0] == 'p' ? 12 : 0), minute, 0);

@@ -48,8 +48,8 @@ uint32_t mn_turns_n(const mn_turns *turns);
 mn_status mn_turns_search(mn_turns *turns, const char *question, uint32_t k, mn_turn_hit *hits, uint32_t *n_hits,
                           mn_error *err);
 
-/* "2023-05-08T13:56:00", "2023-05-08", "1:56 pm on 8 May, 2023", or seconds since 1970: the time, MN_NO_TIME where it
- * is none of these. UTC. */
+/* "2023-05-08T13:56:00", "2023-05-08", "2023/05/08 (Mon) 13:56", "1:56 pm on 8 May, 2023", or seconds since 1970: the
+ * time, MN_NO_TIME where it is none of these. UTC. */
 int64_t mn_turn_time(const char *text);
 
 #endif

@@ -153,16 +153,18 @@ mn_status mn_vectors_put(mn_vectors *v, const char *const *items, int64_t n, con
     void *row = calloc(1, v->row_bytes);
     mn_status status =
         padded && row ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "There is no memory for a vector of %d.", v->n_dims);
-    if (status == MN_OK) status = mn_store_begin(v->store, err);
-    if (status == MN_OK) status = mn_store_end(v->store, write_all(v, items, n, numbers, padded, row, err), err);
+    bool own;
+    if (status == MN_OK) status = mn_store_join(v->store, &own, err);
+    if (status == MN_OK) status = mn_store_leave(v->store, own, write_all(v, items, n, numbers, padded, row, err), err);
     free(padded);
     free(row);
     return status;
 }
 
 mn_status mn_vectors_remove(mn_vectors *v, const char *item, mn_error *err) {
-    MN_TRY(mn_store_begin(v->store, err));
-    return mn_store_end(v->store, write_row(v, item, NULL, err), err);
+    bool own;
+    MN_TRY(mn_store_join(v->store, &own, err));
+    return mn_store_leave(v->store, own, write_row(v, item, NULL, err), err);
 }
 
 mn_status mn_vectors_has(mn_vectors *v, const char *item, bool *has, mn_error *err) {

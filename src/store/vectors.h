@@ -38,8 +38,8 @@ void mn_vectors_close(mn_vectors *vectors);
 /* The tables, for who imports them (mn_store_import). */
 mn_status mn_vectors_migrate(mn_store *store, mn_error *err);
 
-/* Puts n vectors [n, n_dims] in the place of their items' old ones, in one transaction of its own. Numbers that are not
- * finite are MN_ERR_ARGUMENT. */
+/* Puts n vectors [n, n_dims] in the place of their items' old ones, in the open transaction or one of its own. Numbers
+ * that are not finite are MN_ERR_ARGUMENT. */
 mn_status mn_vectors_put(mn_vectors *vectors, const char *const *items, int64_t n, const float *numbers, mn_error *err);
 /* Takes an item's vector away, if it has one. */
 mn_status mn_vectors_remove(mn_vectors *vectors, const char *item, mn_error *err);

@@ -183,6 +183,8 @@ static void times_are_read(void **state) {
     assert_int_equal(mn_turn_time("1970-01-02"), 86400);
     assert_int_equal(mn_turn_time("2023-05-08T13:56:00"), 1683554160);
     assert_int_equal(mn_turn_time("1:56 pm on 8 May, 2023"), 1683554160);
+    assert_int_equal(mn_turn_time("2023/05/08 (Mon) 13:56"), 1683554160);
+    assert_int_equal(mn_turn_time("2023/05/08"), 1683504000);
     assert_int_equal(mn_turn_time("12:48 am on 1 February, 2023"), 1675212480);
     assert_int_equal(mn_turn_time("1683554160"), 1683554160);
     assert_int_equal(mn_turn_time("yesterday"), MN_NO_TIME);

@@ -9,6 +9,7 @@
 
 #ifdef MNEMO_HAVE_GRAPH
 #include "graph/collections.h"
+#include "memory/import_cases.h"
 #include "memory/tiers_cases.h"
 #endif
 
@@ -93,6 +94,7 @@ int main(void) {
 #ifdef MNEMO_HAVE_GRAPH
         cmocka_unit_test(a_graph_lives_there_too),
         TIERS_CASES,
+        IMPORT_CASES,
 #endif
     };
     if (!find_server() || !start_server()) {

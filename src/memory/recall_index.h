@@ -1,0 +1,22 @@
+/* Recall searched as a conversation: by windows of turns, speakers and dates (graph/turns.h), over all messages of an
+ * agent but those of the system and of tools. A session is a conversation of its own; who takes part in it counts.
+ *
+ * The index is in memory, made when it is opened and brought up to date by each search: 30 bytes for each word.
+ *
+ * Threads: as the store.
+ */
+#ifndef MN_MEMORY_RECALL_INDEX_H
+#define MN_MEMORY_RECALL_INDEX_H
+
+#include "memory/recall.h"
+
+typedef struct mn_recall_index mn_recall_index;
+
+/* Store and agent are borrowed until mn_recall_index_close. */
+mn_status mn_recall_index_open(mn_store *store, int64_t agent, mn_recall_index **out, mn_error *err);
+void mn_recall_index_close(mn_recall_index *index);
+/* The k best messages, best first, of equal ones the earlier; none where no word of the question is known. hits [k]. */
+mn_status mn_recall_index_search(mn_recall_index *index, const char *question, uint32_t k, mn_recall_hit *hits,
+                                 uint32_t *n_hits, mn_error *err);
+
+#endif
