@@ -6,6 +6,7 @@
 #include "cli/model_options.h"
 #include "cli/options.h"
 #include "cli/plan_table.h"
+#include "cli/plan_train.h"
 #include "cli/plan_text.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -258,7 +259,8 @@ static const mn_usage usage = {
     .about =
         "Says what a window costs in memory, to the byte, and about how long it takes; what other heads, types "
         "of the KV cache and attention would cost; and the largest window that fits this machine. "
-        "Exit code 1 when the window, or the text in it, does not fit.\n\n"
+        "Exit code 1 when the window, or the text in it, does not fit. With --train CONFIG: what a training takes "
+        "(mnemo plan --train --help).\n\n"
         "Time to prefill N tokens: (2 N weights) / rate of products + (2 (k_dim + v_dim) heads N^2 / 2 per "
         "layer, or what the pattern lists) / rate of attention; of one more token: (bytes of weights + bytes "
         "of KV entries) / rate of reading. The rates are the shares of this machine's peaks, measured now, "
@@ -271,6 +273,7 @@ static const mn_usage usage = {
 int cmd_plan(int argc, char **argv) {
     mn_error err;
     mn_text_list none;
+    if (mn_plan_is_of_training(argc, argv)) return mn_plan_training(argc, argv);
     int code = mn_options_parse(&usage, argc, argv, &none);
     if (code >= 0) return code;
     bool does_fit = false;

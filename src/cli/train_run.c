@@ -4,11 +4,9 @@
 #include "bench/peak.h"
 #include "base/human.h"
 #include "train/gate_fit.h"
-#include "train/trainer.h"
 
 #include <math.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,18 +24,17 @@ void mn_train_show(const mn_train_config *config) {
     mn_strbuf_release(&text);
 }
 
-static void print_plan(const mn_trainer *t, const mn_train_config *c) {
-    const mn_train_plan *p = mn_trainer_plan(t);
+void mn_train_print_plan(const mn_train_plan *p, const mn_train_config *c, FILE *to) {
     mn_human params, trained, weights, moments, activations, total;
-    fprintf(stderr, "%s parameters, %s trained; windows of %lld tokens, %lld at once\n",
+    fprintf(to, "%s parameters, %s trained; windows of %lld tokens, %lld at once\n",
             mn_human_count(params, p->n_params), mn_human_count(trained, p->n_trained), (long long)c->window,
             (long long)(c->batch * c->accumulate));
-    fprintf(stderr, "memory: %s weights and gradients, %s moments, %s activations%s, %s in all\n",
+    fprintf(to, "memory: %s weights and gradients, %s moments, %s activations%s, %s in all\n",
             mn_human_bytes(weights, p->weights_bytes), mn_human_bytes(moments, p->optimiser_bytes),
             mn_human_bytes(activations, (size_t)p->n_tapes * 2 * p->activation_bytes),
             p->recomputes ? " (made again in the backward pass)" : "", mn_human_bytes(total, p->total_bytes));
     if (p->detach_segments)
-        fprintf(stderr, "gradients pass %lld segments of the compressive memory, then they are cut\n",
+        fprintf(to, "gradients pass %lld segments of the compressive memory, then they are cut\n",
                 (long long)p->detach_segments);
 }
 
@@ -101,8 +98,7 @@ static mn_status run(mn_trainer *t, const mn_train_config *c, mn_error *err) {
     return MN_OK;
 }
 
-/* Products of training run in bf16 where the level has them, else, and in exact arithmetic, in f32. */
-static mn_status measure_peak(mn_trainer *t, const mn_train_config *c, mn_error *err) {
+mn_status mn_train_peak(const mn_train_config *c, double *flops_per_s, mn_error *err) {
     mn_cpu_level level;
     mn_pool *pool;
     mn_peaks peaks;
@@ -112,17 +108,19 @@ static mn_status measure_peak(mn_trainer *t, const mn_train_config *c, mn_error 
     mn_pool_destroy(pool);
     if (status != MN_OK) return status;
     bool bf16 = !c->exact && peaks.bf16_flops_per_s > 0;
-    mn_trainer_set_peak(t, bf16 ? peaks.bf16_flops_per_s : peaks.f32_flops_per_s);
+    *flops_per_s = bf16 ? peaks.bf16_flops_per_s : peaks.f32_flops_per_s;
     return MN_OK;
 }
 
 mn_status mn_train_run(const mn_train_config *c, mn_error *err) {
     mn_trainer *t;
     MN_TRY(mn_trainer_open(c, &t, err));
-    print_plan(t, c);
+    mn_train_print_plan(mn_trainer_plan(t), c, stderr);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
-    mn_status status = measure_peak(t, c, err);
+    double peak = 0;
+    mn_status status = mn_train_peak(c, &peak, err);
+    mn_trainer_set_peak(t, peak);
     if (status == MN_OK) status = run(t, c, err);
     mn_trainer_close(t);
     return status;

@@ -252,6 +252,33 @@ void mn_trainer_close(mn_trainer *t) {
     free(t);
 }
 
+static mn_status plan_only(mn_trainer *t, mn_error *err) {
+    MN_TRY(mn_train_config_check(&t->config, err));
+    MN_TRY(open_folder(t, err));
+    MN_TRY(open_compute(t, err));
+    MN_TRY(open_model(t, err));
+    return mn_train_plan_make(&t->config, &t->parameters, &t->adapters, &t->compute, &t->plan, err);
+}
+
+mn_status mn_trainer_plan_only(const mn_train_config *config, mn_train_plan *out, mn_error *err) {
+    static const char *const files[] = {"start.gguf", "start.gguf.vocab", "adapters.gguf"};
+    char folder[PATH_BYTES - 64], path[PATH_BYTES];
+    const char *temporary = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%.4000s/mnemo-plan-XXXXXX", temporary ? temporary : "/tmp");
+    if (!mkdtemp(folder)) return mn_fail(err, MN_ERR_IO, "%s: cannot be made: %s.", folder, strerror(errno));
+    mn_trainer *t = calloc(1, sizeof *t);
+    if (!t) return mn_fail(err, MN_ERR_MEMORY, "no memory for a trainer.");
+    t->config = *config;
+    t->config.run = folder;
+    t->config_text = (mn_strbuf)MN_STRBUF_INIT;
+    mn_status status = plan_only(t, err);
+    *out = t->plan;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) unlink(path_in(t, files[i], path));
+    rmdir(folder);
+    mn_trainer_close(t);
+    return status;
+}
+
 const mn_train_plan *mn_trainer_plan(const mn_trainer *t) { return &t->plan; }
 const mn_train_state *mn_trainer_state(const mn_trainer *t) { return &t->state; }
 const mn_run_log *mn_trainer_log(const mn_trainer *t) { return &t->log; }

@@ -25,6 +25,10 @@ typedef struct mn_train_plan {
     double flops_per_token;  /* of forward and backward: 6 for each parameter that a token uses, and attention */
 } mn_train_plan;
 const mn_train_plan *mn_trainer_plan(const mn_trainer *trainer);
+/* The plan of a training that is not begun; data is not looked at. The model it starts from is written to a folder of
+ * $TMPDIR (/tmp) for as long as the call takes. MN_ERR_MEMORY where the training does not fit, with what it takes and
+ * what is free. */
+mn_status mn_trainer_plan_only(const mn_train_config *config, mn_train_plan *out, mn_error *err);
 const mn_train_state *mn_trainer_state(const mn_trainer *trainer);
 const mn_run_log *mn_trainer_log(const mn_trainer *trainer);
 /* What fits of write gates came to so far, *n of them. */

@@ -5,6 +5,11 @@ cd "$MNEMO_SOURCE_DIR"
 few=(steps=4 warmup=1 validate-steps=2 validation-windows=2)
 
 "$mnemo" train models/recipes/toy.ini "${few[@]}" out="$temp/toy.gguf" 2>"$temp/said"
+planned=$("$mnemo" plan --train models/recipes/toy.ini "${few[@]}")
+taken=$(grep '^memory: ' "$temp/said")
+[[ $planned == *"$taken"* && $planned == *"a step: "*GFLOP* ]] || fail 'planned:' "$planned" "taken: $taken"
+"$mnemo" plan --train models/recipes/toy.ini window=1000000000 2>"$temp/refused" && fail 'such a window fits'
+grep -q 'training takes .* are free; use a smaller batch' "$temp/refused" || fail 'no reason:' "$(cat "$temp/refused")"
 grep -q 'step 4/4, loss [0-9.]*, validation' "$temp/said" || fail 'no last step:' "$(cat "$temp/said")"
 "$mnemo" train models/recipes/toy.ini "${few[@]}" steps=6 out="$temp/toy.gguf" 2>"$temp/said"
 grep -q 'going on after step 4' "$temp/said" && grep -q 'step 6/6' "$temp/said" ||
