@@ -1,6 +1,7 @@
 #include "bench/kernels.h"
 
 #include "bench/attention_case.h"
+#include "bench/mixer_case.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/random.h"
@@ -100,6 +101,34 @@ static mn_status bench_attention(bench *b, mn_dtype type, heads h, int64_t n_row
     return MN_OK;
 }
 
+/* Recurrent states, in f32 at every level. */
+static mn_status bench_mixer(bench *b, const char *name, mn_mixer_rule rule, heads h, int64_t n_rows, mn_error *err) {
+    mn_mixer_speed s;
+    MN_TRY(mn_mixer_measure(&b->c, rule, h.n_heads, h.k_dim, h.v_dim, n_rows, n_rows > 1 ? 5 : 200, &s, err));
+    double flops = s.flops / s.seconds, bytes = s.bytes / s.seconds;
+    double percent = n_rows > 1 ? 100 * flops / b->peaks.f32_flops_per_s : 100 * bytes / b->peaks.read_bytes_per_s;
+    mn_kernel_result r = {name,  "f32",   mn_cpu_level_name(b->c.kernels->level), n_rows, flops,
+                          bytes, percent, n_rows == 1 ? "bandwidth" : "f32 peak"};
+    b->report->result(b->report->arg, &r);
+    return MN_OK;
+}
+
+static mn_status bench_mixers(bench *b, int64_t many, mn_error *err) {
+    static const struct {
+        const char *name;
+        mn_mixer_rule rule;
+        heads h;
+    } mixers[] = {{"gated delta 128", MN_RULE_GATED_DELTA, {16, 16, 128, 128}},
+                  {"KDA 128", MN_RULE_KDA, {16, 16, 128, 128}},
+                  {"mamba2 128/64", MN_RULE_MAMBA2, {32, 1, 128, 64}},
+                  {"rwkv7 64", MN_RULE_RWKV7, {32, 32, 64, 64}}};
+    for (size_t i = 0; i < sizeof mixers / sizeof *mixers; i++) {
+        MN_TRY(bench_mixer(b, mixers[i].name, mixers[i].rule, mixers[i].h, 1, err));
+        MN_TRY(bench_mixer(b, mixers[i].name, mixers[i].rule, mixers[i].h, 4 * many, err));
+    }
+    return MN_OK;
+}
+
 static mn_status bench_level(bench *b, mn_error *err) {
     static const mn_dtype weights[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0, MN_Q4_0, MN_Q4_K, MN_Q6_K};
     static const mn_dtype caches[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0, MN_Q4_0};
@@ -120,7 +149,7 @@ static mn_status bench_level(bench *b, mn_error *err) {
         MN_TRY(bench_attention(b, MN_F16, others[h], 1, err));
         MN_TRY(bench_attention(b, MN_F16, others[h], many, err));
     }
-    return MN_OK;
+    return bench_mixers(b, many, err);
 }
 
 static mn_status bench_all(bench *b, mn_error *err) {

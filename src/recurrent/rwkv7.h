@@ -14,6 +14,8 @@
 
 #include <stdint.h>
 
+enum { MN_RWKV7_CHUNK = 16, MN_RWKV7_MAX_CHUNK = 128 };
+
 /* What one layer has learned; all [n_heads * dim]. */
 typedef struct mn_rwkv7 {
     int n_heads, dim;
@@ -32,11 +34,22 @@ typedef struct mn_rwkv7_rows {
     int64_t out_stride, n_rows;
 } mn_rwkv7_rows;
 
-/* Takes n_rows more tokens into the states [n_heads, dim, dim], zeros at the start of a text, one after the other: any
- * split of a text into calls gives the same bits. About 4 dim^2 products per token and head. MN_ERR_MEMORY when scratch
- * ends. */
+/* What a row of one head brings to the state, [dim] each: w, a, kk, k, v, and kk a. */
+typedef struct mn_rwkv7_vectors {
+    float *decay, *a, *kk, *k, *v, *back;
+} mn_rwkv7_vectors;
+
+void mn_rwkv7_make_vectors(const mn_kernels *kernels, const mn_rwkv7 *layer, const mn_rwkv7_rows *rows, int64_t row,
+                           int head, const mn_rwkv7_vectors *out);
+
+/* Takes n_rows more tokens into the states [n_heads, dim, dim], zeros at the start of a text: by the recurrence in
+ * exact arithmetic and for few rows, where any split of a text into calls gives the same bits, else in chunks
+ * (rwkv7_chunk.h). About 4 dim^2 products per token and head. MN_ERR_MEMORY when scratch ends. */
 mn_status mn_rwkv7_step(const mn_compute *c, const mn_rwkv7 *layer, float *states, const mn_rwkv7_rows *rows,
                         mn_error *err);
+/* The same in chunks of so many rows, 1 (the recurrence) to MN_RWKV7_MAX_CHUNK. */
+mn_status mn_rwkv7_chunks(const mn_compute *c, const mn_rwkv7 *layer, float *states, const mn_rwkv7_rows *rows,
+                          int chunk, mn_error *err);
 extern const mn_technique mn_rwkv7_about;
 
 #endif
