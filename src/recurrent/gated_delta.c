@@ -34,18 +34,24 @@ static void make_gates(void *arg, int64_t begin, int64_t end, int thread_index) 
     }
 }
 
+void mn_delta_make_gates(const mn_compute *c, const mn_gated_delta *layer, const mn_delta_gates *gates, int64_t n_rows,
+                         float *decay, float *beta) {
+    gating g = {c->kernels, layer, gates, decay, beta};
+    mn_pool_run(c->pool, n_rows, ROWS_GRAIN, make_gates, &g);
+}
+
 mn_status mn_gated_delta_step(const mn_compute *c, const mn_gated_delta *layer, float *states,
                               const mn_matrix_rows *rows, const mn_delta_gates *gates, mn_error *err) {
     const mn_matrix_state *s = &layer->shape;
     size_t per_row = (size_t)s->n_heads * (s->decays_channels ? (size_t)s->k_dim : 1), n = (size_t)rows->n_rows;
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
-    gating g = {c->kernels, layer, gates, mn_arena_alloc(c->scratch, n, per_row * sizeof(float)),
-                mn_arena_alloc(c->scratch, n, (size_t)s->n_heads * sizeof(float))};
-    if (!g.decay || !g.beta) return mn_fail(err, MN_ERR_MEMORY, "no memory for the gates of %zu rows.", n);
-    mn_pool_run(c->pool, rows->n_rows, ROWS_GRAIN, make_gates, &g);
+    float *decay = mn_arena_alloc(c->scratch, n, per_row * sizeof *decay);
+    float *beta = mn_arena_alloc(c->scratch, n, (size_t)s->n_heads * sizeof *beta);
+    if (!decay || !beta) return mn_fail(err, MN_ERR_MEMORY, "no memory for the gates of %zu rows.", n);
+    mn_delta_make_gates(c, layer, gates, rows->n_rows, decay, beta);
     mn_matrix_rows gated = *rows;
-    gated.decay = g.decay;
-    gated.beta = g.beta;
+    gated.decay = decay;
+    gated.beta = beta;
     MN_TRY(mn_matrix_state_step(c, s, states, &gated, err));
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;

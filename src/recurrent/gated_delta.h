@@ -29,6 +29,9 @@ typedef struct mn_delta_gates {
  * ends. */
 mn_status mn_gated_delta_step(const mn_compute *c, const mn_gated_delta *layer, float *states,
                               const mn_matrix_rows *rows, const mn_delta_gates *gates, mn_error *err);
+/* What the gates come to: decay e^g [n_rows, n_heads (, k_dim)] and beta [n_rows, n_heads], without gaps. */
+void mn_delta_make_gates(const mn_compute *c, const mn_gated_delta *layer, const mn_delta_gates *gates, int64_t n_rows,
+                         float *decay, float *beta);
 extern const mn_technique mn_gated_delta_about, mn_kda_about;
 
 #endif

@@ -36,18 +36,23 @@ static void skip_state(void *arg, int64_t begin, int64_t end, int thread_index) 
                                  j->rows->v + r * j->rows->v_stride + head * dim, j->layer->d[head], dim);
 }
 
+void mn_mamba2_make_gates(const mn_compute *c, const mn_mamba2 *layer, const float *dt, int64_t dt_stride,
+                          int64_t n_rows, float *decay, float *step) {
+    job j = {.kernels = c->kernels, .layer = layer, .dt = dt, .dt_stride = dt_stride, .decay = decay, .beta = step};
+    mn_pool_run(c->pool, n_rows, ROWS_GRAIN, make_gates, &j);
+}
+
 mn_status mn_mamba2_step(const mn_compute *c, const mn_mamba2 *layer, float *states, const mn_matrix_rows *rows,
                          const float *dt, int64_t dt_stride, mn_error *err) {
     size_t n = (size_t)rows->n_rows * (size_t)layer->shape.n_heads;
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
-    job j = {.kernels = c->kernels, .layer = layer, .rows = rows, .dt = dt, .dt_stride = dt_stride};
-    j.decay = mn_arena_alloc(c->scratch, n, 2 * sizeof *j.decay);
-    if (!j.decay) return mn_fail(err, MN_ERR_MEMORY, "no memory for the gates of %zu rows.", (size_t)rows->n_rows);
-    j.beta = j.decay + n;
-    mn_pool_run(c->pool, rows->n_rows, ROWS_GRAIN, make_gates, &j);
+    job j = {.kernels = c->kernels, .layer = layer, .rows = rows};
+    float *decay = mn_arena_alloc(c->scratch, n, 2 * sizeof *decay);
+    if (!decay) return mn_fail(err, MN_ERR_MEMORY, "no memory for the gates of %zu rows.", (size_t)rows->n_rows);
+    mn_mamba2_make_gates(c, layer, dt, dt_stride, rows->n_rows, decay, decay + n);
     mn_matrix_rows gated = *rows;
-    gated.decay = j.decay;
-    gated.beta = j.beta;
+    gated.decay = decay;
+    gated.beta = decay + n;
     MN_TRY(mn_matrix_state_step(c, &layer->shape, states, &gated, err));
     mn_pool_run(c->pool, rows->n_rows, ROWS_GRAIN, skip_state, &j);
     mn_arena_rewind(c->scratch, mark);

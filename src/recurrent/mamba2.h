@@ -20,6 +20,9 @@ typedef struct mn_mamba2 {
  * and rows->beta are not looked at. MN_ERR_MEMORY when scratch ends. */
 mn_status mn_mamba2_step(const mn_compute *c, const mn_mamba2 *layer, float *states, const mn_matrix_rows *rows,
                          const float *dt, int64_t dt_stride, mn_error *err);
+/* What the gates come to: decay e^(dt a) and step dt, [n_rows, n_heads] without gaps. */
+void mn_mamba2_make_gates(const mn_compute *c, const mn_mamba2 *layer, const float *dt, int64_t dt_stride,
+                          int64_t n_rows, float *decay, float *step);
 extern const mn_technique mn_mamba2_about;
 
 #endif
