@@ -33,6 +33,10 @@ demo: all
 demo-read: all
 	@tools/demo-read.sh $(BUILD)/mnemo
 
+.PHONY: demo-agent
+demo-agent: all
+	@tools/demo-agent.sh $(BUILD)/mnemo
+
 demo-train: all
 	@tools/demo-train.sh $(BUILD)/mnemo
 

@@ -1,7 +1,9 @@
-# Makes a C file of src/graph/prompts/NAME.txt, as const char mn_prompt_NAME[], and adds it to a list of sources.
+# Makes a C file of src/graph/prompts/NAME.txt and src/memory/prompts/NAME.txt, as const char mn_prompt_NAME[], and adds
+# it to a list of sources.
 function(mnemo_prompts list)
-  file(GLOB prompts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/graph/prompts/*.txt)
-  set(code "/* Made by cmake/prompts.cmake. */\n#include \"graph/prompts.h\"\n")
+  file(GLOB prompts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/graph/prompts/*.txt
+       ${PROJECT_SOURCE_DIR}/src/memory/prompts/*.txt)
+  set(code "/* Made by cmake/prompts.cmake. */\n#include \"graph/prompts.h\"\n#include \"memory/prompts.h\"\n")
   foreach(prompt ${prompts})
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${prompt})
     get_filename_component(name ${prompt} NAME_WE)

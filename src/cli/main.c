@@ -22,6 +22,7 @@ static const verb verbs[] = {
     {"read", "texts as a graph of facts, and questions to it", cmd_read},
     {"agent", "a memory of conversations: import, search", cmd_agent},
     {"embed", "vectors of texts", cmd_embed},
+    {"agent", "a conversation that never runs out", cmd_agent},
     {"mcp", "offer the graph to other programs as tools", cmd_mcp},
     {"plan", "what a window costs in memory and time, and what would save it", cmd_plan},
     {"info", "what a model file holds, and what this processor offers", cmd_info},

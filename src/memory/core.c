@@ -128,13 +128,26 @@ mn_status mn_core_share(mn_store *store, int64_t agent, int64_t block, mn_error 
     return give(store, agent, block, err);
 }
 
-static mn_status set(mn_store *store, int64_t agent, const mn_block *block, const char *value, const char *actor,
-                     mn_error *err) {
-    int64_t version;
+static mn_status check_value(const mn_block *block, const char *value, mn_error *err) {
     if (block->read_only)
         return mn_fail(err, MN_ERR_ARGUMENT, "The block \"%.60s\" may only be read. Nothing was changed.",
                        block->label);
-    MN_TRY(check_limit(block, value, err));
+    return check_limit(block, value, err);
+}
+
+mn_status mn_block_rehearse(mn_block *block, const char *value, mn_error *err) {
+    MN_TRY(check_value(block, value, err));
+    char *copy = strdup(value);
+    if (!copy) return mn_fail(err, MN_ERR_MEMORY, "There is no memory for a block of %zu bytes.", strlen(value));
+    free(block->value);
+    block->value = copy;
+    return MN_OK;
+}
+
+static mn_status set(mn_store *store, int64_t agent, const mn_block *block, const char *value, const char *actor,
+                     mn_error *err) {
+    int64_t version;
+    MN_TRY(check_value(block, value, err));
     MN_TRY(mn_store_number(store, 0, &version, err,
                            "UPDATE block SET value = $1, version = version + 1 WHERE id = $2 AND version = $3 "
                            "RETURNING version",
@@ -148,19 +161,11 @@ static mn_status set(mn_store *store, int64_t agent, const mn_block *block, cons
 
 mn_status mn_core_set(mn_store *store, int64_t agent, mn_block *block, const char *value, const char *actor,
                       mn_error *err) {
-    char *copy = strdup(value);
-    if (!copy) return mn_fail(err, MN_ERR_MEMORY, "There is no memory for a block of %zu bytes.", strlen(value));
     bool own;
-    mn_status status = mn_store_join(store, &own, err);
-    if (status == MN_OK) status = mn_store_leave(store, own, set(store, agent, block, value, actor, err), err);
-    if (status != MN_OK) {
-        free(copy);
-        return status;
-    }
-    free(block->value);
-    block->value = copy;
+    MN_TRY(mn_store_join(store, &own, err));
+    MN_TRY(mn_store_leave(store, own, set(store, agent, block, value, actor, err), err));
     block->version++;
-    return MN_OK;
+    return block->value == value ? MN_OK : mn_block_rehearse(block, value, err);
 }
 
 mn_status mn_core_undo(mn_store *store, int64_t agent, mn_block *block, mn_error *err) {

@@ -39,6 +39,8 @@ mn_status mn_core_share(mn_store *store, int64_t agent, int64_t block, mn_error 
  * written. actor: who does it, for the history. On success block has the new value. */
 mn_status mn_core_set(mn_store *store, int64_t agent, mn_block *block, const char *value, const char *actor,
                       mn_error *err);
+/* The same checks, and the value in block alone: for edits that are to be committed together later. */
+mn_status mn_block_rehearse(mn_block *block, const char *value, mn_error *err);
 /* Writes the value that the block had before its last change; MN_ERR_ARGUMENT where there is none. */
 mn_status mn_core_undo(mn_store *store, int64_t agent, mn_block *block, mn_error *err);
 

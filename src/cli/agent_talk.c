@@ -1,0 +1,150 @@
+/* mnemo agent: talking, looking at what is kept, and taking an edit back. */
+#include "cli/agent.h"
+
+#ifdef MNEMO_HAVE_GRAPH
+#include "cli/remedy.h"
+#include "cli/signals.h"
+#include "cli/terminal.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- talking ---- */
+
+static mn_status take(mn_agent *agent, const char *text, mn_error *err) {
+    if (!text[strspn(text, " \t")]) return MN_OK;
+    MN_TRY(mn_agent_say(agent, text, NULL, err));
+    return mn_agent_run(agent, err);
+}
+
+/* The next line without its end; false at the end of input. */
+static bool next_line(bool terminal, char **line, size_t *capacity) {
+    if (terminal) fputs("> ", stdout);
+    fflush(stdout);
+    ssize_t n = getline(line, capacity, stdin);
+    if (n < 0) return false;
+    while (n > 0 && ((*line)[n - 1] == '\n' || (*line)[n - 1] == '\r')) (*line)[--n] = '\0';
+    return true;
+}
+
+/* A line that fails is told of, and the next one is taken; in a pipe the first failure is the exit code in the end. */
+static mn_status talk(mn_agent *agent, mn_error *err) {
+    bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    char *line = NULL;
+    size_t capacity = 0;
+    mn_status first = MN_OK;
+    while (!mn_signals_interrupted() && next_line(terminal, &line, &capacity)) {
+        mn_error why;
+        mn_sentence sentence;
+        mn_status status = take(agent, line, &why);
+        if (status == MN_OK) continue;
+        if (terminal) mn_say("mnemo agent: %s", mn_cli_sentence(sentence, &why));
+        if (first == MN_OK) {
+            first = status;
+            *err = why;
+        }
+        if (!terminal && status != MN_ERR_FORMAT) break;
+    }
+    free(line);
+    return terminal ? MN_OK : first;
+}
+
+mn_status agent_talk(mn_store *store, const mn_text_list *words, mn_error *err) {
+    (void)words;
+    opened_agent o;
+    MN_TRY(agent_open(store, &o, err));
+    mn_signals_catch_interrupt();
+    mn_status status = mn_agent_run(o.agent, err); /* what was left */
+    for (int i = 0; status == MN_OK && i < agent_given.messages.n; i++)
+        status = take(o.agent, agent_given.messages.items[i], err);
+    if (status == MN_OK && !agent_given.messages.n) status = talk(o.agent, err);
+    mn_signals_release_interrupt();
+    agent_close(&o);
+    return status;
+}
+
+/* ---- looking ---- */
+
+static json_t *blocks_json(const mn_block_list *blocks) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < blocks->n; i++) {
+        const mn_block *b = &blocks->items[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:I, s:b}", "label", b->label, "description",
+                                              b->description, "value", b->value, "characters_limit",
+                                              (json_int_t)b->limit_chars, "version", (json_int_t)b->version,
+                                              "read_only", b->read_only));
+    }
+    return list;
+}
+
+static json_t *tokens_json(const mn_agent_context *c) {
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "instructions", (json_int_t)c->instructions,
+                     "functions", (json_int_t)c->functions, "blocks", (json_int_t)c->blocks, "metadata",
+                     (json_int_t)c->metadata, "summary", (json_int_t)c->summary, "messages", (json_int_t)c->messages,
+                     "template", (json_int_t)c->template_, "all", (json_int_t)c->all, "window", (json_int_t)c->window,
+                     "reserve", (json_int_t)c->reserve);
+}
+
+static void print_json(mn_agent *agent, const mn_agent_context *c) {
+    json_t *object = json_pack("{s:s, s:o, s:s, s:o, s:I, s:I, s:I}", "name", agent_given.name, "blocks",
+                               blocks_json(mn_agent_blocks(agent)), "summary", mn_agent_summary(agent), "tokens",
+                               tokens_json(c), "messages", (json_int_t)c->n_messages, "messages_in_sight",
+                               (json_int_t)c->n_queue, "archival", (json_int_t)c->n_archival);
+    json_dumpf(object, stdout, 0);
+    putchar('\n');
+    json_decref(object);
+}
+
+static void print_text(mn_agent *agent, const mn_agent_context *c) {
+    const mn_block_list *blocks = mn_agent_blocks(agent);
+    for (size_t i = 0; i < blocks->n; i++)
+        mn_print_line(stdout, 2, "%s (%lld of %lld characters, version %lld): %s", blocks->items[i].label,
+                      (long long)mn_text_chars(blocks->items[i].value), (long long)blocks->items[i].limit_chars,
+                      (long long)blocks->items[i].version, blocks->items[i].value);
+    mn_print_line(stdout, 2, "%lld messages, %lld of them in sight; %lld texts in archival memory",
+                  (long long)c->n_messages, (long long)c->n_queue, (long long)c->n_archival);
+    if (*mn_agent_summary(agent)) mn_print_line(stdout, 2, "summary of the others:\n%s", mn_agent_summary(agent));
+    mn_print_line(stdout, 2,
+                  "tokens: instructions %lld, functions %lld, blocks %lld, metadata %lld, summary %lld, messages %lld, "
+                  "template %lld: %lld of %lld, %lld kept for the answer",
+                  (long long)c->instructions, (long long)c->functions, (long long)c->blocks, (long long)c->metadata,
+                  (long long)c->summary, (long long)c->messages, (long long)c->template_, (long long)c->all,
+                  (long long)c->window, (long long)c->reserve);
+}
+
+mn_status agent_show(mn_store *store, const mn_text_list *words, mn_error *err) {
+    (void)words;
+    opened_agent o;
+    mn_agent_context context;
+    MN_TRY(agent_open(store, &o, err));
+    mn_status status = mn_agent_look(o.agent, &context, err);
+    if (status == MN_OK && agent_given.json)
+        print_json(o.agent, &context);
+    else if (status == MN_OK)
+        print_text(o.agent, &context);
+    agent_close(&o);
+    return status;
+}
+
+/* ---- taking back ---- */
+
+mn_status agent_undo(mn_store *store, const mn_text_list *words, mn_error *err) {
+    mn_agent_row row;
+    mn_block_list blocks = {0};
+    bool found;
+    MN_TRY(mn_agent_find(store, agent_given.name, &row, &found, err));
+    if (!found) return mn_fail(err, MN_ERR_ARGUMENT, "There is no agent \"%.100s\" in the store.", agent_given.name);
+    mn_status status = mn_core_list(store, row.id, &blocks, err);
+    mn_block *block = status == MN_OK ? mn_block_find(&blocks, words->items[1]) : NULL;
+    if (status == MN_OK && !block)
+        status = mn_fail(err, MN_ERR_ARGUMENT, "The agent has no block \"%.60s\".", words->items[1]);
+    if (status == MN_OK) status = mn_core_undo(store, row.id, block, err);
+    if (status == MN_OK) mn_print_line(stdout, 2, "%s: %s", block->label, block->value);
+    mn_block_list_release(&blocks);
+    mn_agent_row_release(&row);
+    return status;
+}
+#endif

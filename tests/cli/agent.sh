@@ -1,0 +1,58 @@
+# mnemo agent: what was said is found again, by words alone and by the shipped model; a turn goes on; wrong use.
+source "$(dirname "$0")/support.bash"
+cd "$temp"
+model=$MNEMO_SOURCE_DIR/models/default.gguf
+
+# has PATTERN COMMAND...: exit code 0, and an extended regular expression in what is printed.
+has() {
+    local pattern=$1 got
+    shift
+    got=$("$@" 2>&1 </dev/null) || fail "from: $*" "$got"
+    grep -Eq -- "$pattern" <<<"$got" || fail "from: $*" "wanted: $pattern" 'got:' "$got"
+}
+# refuses CODE PATTERN COMMAND...
+refuses() {
+    local code=$1 pattern=$2 got got_code=0
+    shift 2
+    got=$("$@" 2>&1 </dev/null) || got_code=$?
+    [ "$got_code" = "$code" ] || fail "from: $*" "wanted exit code $code, got $got_code: $got"
+    grep -Eq -- "$pattern" <<<"$got" || fail "from: $*" "wanted: $pattern" 'got:' "$got"
+}
+if "$mnemo" agent 2>&1 </dev/null | grep -q 'has no memory'; then
+    echo 'skipped: this build has no memory'
+    exit 77
+fi
+
+printf 'My dog is called Rex.\nThe secret number of Boston is 48213.\n' | "$mnemo" agent --store a.db >out
+[ "$(cat out)" = $'Noted.\nNoted.' ] || fail "$(cat out)"
+has 'user: My dog is called Rex\.$' "$mnemo" agent --store a.db -p 'What is my dog called?'
+boston='What is the secret number of Boston?'
+has '^The secret number of Boston is 48213' "$mnemo" agent --store a.db -m "$model" -p "$boston"
+has 'remembered: .*48213' "$mnemo" agent --store a.db --facts -p "$boston"
+has '"text":"[0-9-]*, user: My dog is called Rex."' "$mnemo" agent --store a.db --json -p 'What is my dog called?'
+has '^12 messages, 12 of them in sight' "$mnemo" agent show --store a.db
+"$mnemo" agent show --store a.db --json >show.json
+python3 - <<'PY' || fail "$(cat show.json)"
+import json
+t = json.load(open('show.json'))['tokens']
+assert t['all'] == sum(t[k] for k in t if k not in ('all', 'window', 'reserve')) and t['all'] > 0
+PY
+
+# Another agent of the store knows nothing of it.
+has 'Nothing that was said' "$mnemo" agent --store a.db --name other -p 'What is my dog called?'
+
+refuses 2 'wanted: nothing, to talk' "$mnemo" agent --store a.db nonsense
+refuses 2 'agent undo LABEL' "$mnemo" agent --store a.db undo
+refuses 2 'style is auto' "$mnemo" agent --store a.db --style x
+refuses 2 'exclude each other' "$mnemo" agent --store a.db -m "$model" --endpoint http://127.0.0.1:1
+refuses 1 'no store' "$mnemo" agent show --store none.db
+refuses 1 'no earlier value' "$mnemo" agent undo human --store a.db
+refuses 1 'needs a model whose chat template' "$mnemo" agent --store a.db --style memgpt -p x
+refuses 1 '127.0.0.1' "$mnemo" agent --store b.db --endpoint http://127.0.0.1:1/v1 --window 16000 -p 'Hello?'
+# What the endpoint did not answer waits, and is answered by whoever runs the agent next.
+has '^Nothing that was said' "$mnemo" agent --store b.db -p ' '
+head -c 40000 /dev/urandom >broken.db
+refuses 1 'no SQLite file' "$mnemo" agent --store broken.db -p x
+printf 'ok\n\xff\nok\n' | "$mnemo" agent --store c.db >out 2>err && fail 'bytes that are no UTF-8 are taken'
+grep -q 'no UTF-8' err || fail "$(cat err)"
+[ "$(grep -c Noted out)" = 2 ] || fail "$(cat out)"
