@@ -3,6 +3,7 @@
 # mnemo; to run its tests as well; or to run all that continuous integration runs (the default).
 set -euo pipefail
 build=(gcc make cmake pkg-config libpcre2-dev libutf8proc-dev libjansson-dev libxxhash-dev libnlopt-dev libinih-dev
+       liblapack-dev libblas-dev
        libedit-dev libxml2-dev libarchive-dev poppler-utils libsqlite3-dev libpq-dev libcurl4-openssl-dev libstemmer-dev
        libcmocka-dev)
 test=(postgresql qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)

@@ -206,7 +206,7 @@ static mn_status run(making *w, mn_error *err) {
         w->call.end_key = w->first_key + MN_MLA_KEYS;
         MN_TRY(mn_flash(w->c, &w->call, err));
         w->first_key += MN_MLA_KEYS;
-    } while (w->first_key < keys.end);
+    } while (w->first_key < keys.end && !mn_pool_is_dry(w->c->pool)); /* each takes the scratch that the first took */
     return MN_OK;
 }
 

@@ -13,6 +13,7 @@
 #include "recurrent/mamba2.h"
 #include "recurrent/rwkv7.h"
 #include "recurrent/short_conv.h"
+#include "convert/heads.h"
 #include "kvcache/kvcache.h"
 #include "mlp/easy.h"
 #include "mlp/moe.h"
@@ -69,6 +70,7 @@ static void each_pattern(row_fn *row, json_t *rows) {
 
 static void each_technique(row_fn *row, json_t *rows) {
     for (const mn_technique *t = mn_head_techniques; t->name; t++) row(rows, t);
+    for (const mn_technique *t = mn_heads_techniques; t->name; t++) row(rows, t);
     each(computing, row, rows);
     each_position(row, rows);
     each_pattern(row, rows);

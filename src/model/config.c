@@ -253,12 +253,13 @@ mn_status mn_config_moe(const mn_gguf *g, mn_config *c, mn_gating gating, mn_err
     mn_router *r = &c->moe.router;
     int n_dense = 0;
     MN_TRY(mn_config_int(g, c->arch, "expert_count", false, 0, MN_MAX_EXPERTS, &r->n_experts, err));
-    if (r->n_experts == 0) return MN_OK;
+    MN_TRY(mn_config_int(g, c->arch, "leading_dense_block_count", false, 0, MN_MAX_LAYERS, &n_dense, err));
+    if (r->n_experts == 0) /* files of dense layers alone may say how wide their experts would be */
+        return mn_config_int(g, c->arch, "expert_feed_forward_length", false, 0, 1 << 22, &c->moe.n_ff, err);
     MN_TRY(mn_config_int(g, c->arch, "expert_used_count", true, 1, r->n_experts, &r->n_used, err));
     MN_TRY(mn_config_float(g, c->arch, "expert_weights_scale", false, &r->scale, err));
     if (r->scale == 0) r->scale = 1;
     MN_TRY(read_gating(g, c, gating, err));
-    MN_TRY(mn_config_int(g, c->arch, "leading_dense_block_count", false, 0, MN_MAX_LAYERS, &n_dense, err));
     for (int i = n_dense; i < c->n_layers; i++) c->layers[i].is_moe = true;
     c->moe.n_ff = c->n_ff;
     return mn_config_int(g, c->arch, "expert_feed_forward_length", false, 1, 1 << 22, &c->moe.n_ff, err);

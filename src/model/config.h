@@ -44,6 +44,7 @@ typedef struct mn_mla_config {
     int q_rank;               /* 0 = queries are not compressed */
     int kv_rank;              /* width of the cached latent */
     int n_nope, n_rot, v_dim; /* per head: unrotated and rotated part of a key, value */
+    float norm_eps;           /* of the latent's norm, 0 = the model's */
 } mn_mla_config;
 
 /* Learned sparse attention (attention/indexer.h); top_k 0 = the model has none. */

@@ -25,10 +25,11 @@ mn_status mn_config_mla(const mn_gguf *g, mn_config *c, mn_error *err) {
     mn_mla_config *m = &c->mla;
     int key_length = c->head_dim_k, value_length = c->head_dim_v;
     MN_TRY(check_split(g, c, err));
-    MN_TRY(mn_config_int(g, c->arch, "attention.q_lora_rank", false, 1, 1 << 16, &m->q_rank, err));
+    MN_TRY(mn_config_int(g, c->arch, "attention.q_lora_rank", false, 0, 1 << 16, &m->q_rank, err));
     MN_TRY(mn_config_int(g, c->arch, "attention.kv_lora_rank", true, 1, 1 << 13, &m->kv_rank, err));
     MN_TRY(mn_config_int(g, c->arch, "attention.key_length_mla", true, 1, 1 << 13, &key_length, err));
     MN_TRY(mn_config_int(g, c->arch, "attention.value_length_mla", true, 1, 1 << 13, &value_length, err));
+    MN_TRY(mn_config_float(g, c->arch, "attention.kv_a_norm_epsilon", false, &m->norm_eps, err));
     m->n_rot = c->rope.n_rot;
     m->n_nope = key_length - m->n_rot;
     m->v_dim = value_length;
@@ -82,6 +83,7 @@ void mn_bind_mla(mn_binder *b, const mn_config *c, mn_layer *l) {
     }
     mn_bind_projection(b, "attn_kv_a_mqa", c->n_embd, m->kv_rank + m->n_rot, &l->kv_a);
     mn_bind_norm(b, "attn_kv_a_norm", m->kv_rank, &l->kv_a_norm);
+    l->kv_a_norm.eps = m->norm_eps;
     mn_bind_stack(b, "attn_k_b", m->n_nope, m->kv_rank, n_heads, &l->k_b);
     mn_bind_stack(b, "attn_v_b", m->kv_rank, m->v_dim, n_heads, &l->v_b);
     mn_bind_projection(b, "attn_output", (int64_t)n_heads * m->v_dim, c->n_embd, &l->o);

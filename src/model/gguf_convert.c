@@ -98,7 +98,7 @@ static mn_status write_converted(conversion *c, mn_gguf_writer *writer, const ch
     return status;
 }
 
-static mn_status refuse_same_file(const mn_gguf *in, const char *path, mn_error *err) {
+mn_status mn_gguf_refuse_same_file(const mn_gguf *in, const char *path, mn_error *err) {
     struct stat from, to;
     if (stat(path, &to)) return MN_OK;
     for (const mn_gguf *part = in; part; part = part->next)
@@ -112,7 +112,7 @@ mn_status mn_gguf_convert(const mn_gguf *in, const char *path, const mn_make_par
     conversion c = {.in = in, .params = params};
     mn_gguf_writer *writer = NULL;
     *summary = (mn_convert_summary){0};
-    MN_TRY(refuse_same_file(in, path, err));
+    MN_TRY(mn_gguf_refuse_same_file(in, path, err));
     MN_TRY(mn_gguf_writer_create(&writer, err));
     mn_status status = write_converted(&c, writer, path, summary, err);
     mn_gguf_writer_destroy(writer);

@@ -18,4 +18,7 @@ typedef struct mn_convert_summary {
 mn_status mn_gguf_convert(const mn_gguf *in, const char *path, const mn_make_params *params,
                           mn_convert_summary *summary, mn_error *err);
 
+/* MN_ERR_ARGUMENT when `path` is a file that `in` is mapped from. */
+mn_status mn_gguf_refuse_same_file(const mn_gguf *in, const char *path, mn_error *err);
+
 #endif

@@ -94,7 +94,7 @@ static mn_status norm_backward(mn_tape *t, const mn_step *s, const mn_tape_entry
                       .dx = vectors_of(x, mn_tape_gradient(t, x)),
                       .add = mn_tape_claim(t, x),
                       .w = e->norm->w,
-                      .eps = c->norm_eps,
+                      .eps = e->norm->eps > 0 ? e->norm->eps : c->norm_eps,
                       .dw = mn_tape_weight_gradient(t, e->norm->w),
                       .db = mn_tape_weight_gradient(t, e->norm->b)};
     return mn_norm_backward(t->compute, &g, err);

@@ -32,13 +32,13 @@ grep -q '^tokenizer.ggml.tokens (string array) = ' "$temp/keys"
 "$mnemo" convert "$corpus/valid-v1" "$temp/out.gguf" --type f16 2> /dev/null
 diff <("$mnemo" info "$corpus/valid-v1" --keys) <("$mnemo" info "$temp/out.gguf" --keys | grep -v '^general.file_type')
 
-usage='usage: mnemo convert IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N]
+usage='usage: mnemo convert IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N] [--heads HEADS]
 try: mnemo convert --help'
-expect 2 "mnemo convert: needs --type TYPE, adapters to merge (--merge-lora), or --mlp-router N.
+expect 2 "mnemo convert: needs --type TYPE, adapters to merge (--merge-lora), --mlp-router N, or other heads (--heads).
 $usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf"
 expect 2 "mnemo convert: q5_k is read but not written here; can be written: f32 f16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q6_k iq4_nl iq4_xs bf16 mxfp4.
 $usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --type q5_k
-expect 2 "mnemo convert: needs more: IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N].
+expect 2 "mnemo convert: needs more: IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N] [--heads HEADS].
 $usage" "$mnemo" convert "$temp/in.gguf" --type q8_0
 ln "$temp/in.gguf" "$temp/link.gguf"
 expect 2 "mnemo convert: $temp/link.gguf: is the file being read; name another one for the result." \
