@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-static mn_kernels tables[MN_CPU_LEVEL_COUNT];
+static mn_kernels tables[MN_CPU_LEVEL_COUNT], f32_attention[MN_CPU_LEVEL_COUNT];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* From portable C upward: a level keeps what it does not do better. Not all that have AVX-512 have AVX-VNNI. */
@@ -54,11 +54,20 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
 
 /* The initialisers of a level are compiled with its instructions: they run only where the processor has them. */
 static void fill_supported(void) {
-    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++)
-        if (mn_cpu_supports((mn_cpu_level)level)) fill(&tables[level], (mn_cpu_level)level);
+    for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++) {
+        if (!mn_cpu_supports((mn_cpu_level)level)) continue;
+        fill(&tables[level], (mn_cpu_level)level);
+        f32_attention[level] = tables[level];
+        f32_attention[level].attend.fast = tables[level].attend.f32;
+    }
 }
 
 const mn_kernels *mn_kernels_get(mn_cpu_level level) {
     pthread_once(&once, fill_supported);
     return &tables[level];
+}
+
+const mn_kernels *mn_kernels_for(mn_cpu_level level, mn_dtype weights) {
+    const mn_kernels *kernels = mn_kernels_get(level);
+    return mn_matmul_keeps_f32(&kernels->matmul, weights) ? &f32_attention[level] : kernels;
 }

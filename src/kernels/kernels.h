@@ -28,4 +28,8 @@ struct mn_kernels {
 /* The table of one level; constant, shared by all threads. The level must be supported here (mn_cpu_supports). */
 const mn_kernels *mn_kernels_get(mn_cpu_level level);
 
+/* That table for a model whose layers' weights have this type: attention computes in f32, at levels that have bf16 for
+ * it, where the level's products of many such weights do. */
+const mn_kernels *mn_kernels_for(mn_cpu_level level, mn_dtype weights);
+
 #endif

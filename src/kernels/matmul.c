@@ -275,6 +275,11 @@ const mn_matmul_path *mn_matmul_choose_path(const mn_compute *c, mn_dtype type, 
     return n_rows >= kernels->many_rows[type] && kernels->many[type] ? kernels->many[type] : kernels->fast[type];
 }
 
+bool mn_matmul_keeps_f32(const mn_matmul_kernels *kernels, mn_dtype type) {
+    const mn_matmul_path *path = kernels->many[type] ? kernels->many[type] : kernels->fast[type];
+    return path->x_element_bytes == (int)sizeof(float);
+}
+
 static mn_status multiply(const mn_compute *c, mn_matmul_path_fn *choose, float *const *outs,
                           const int64_t *out_strides, const float *x, int64_t x_stride, int64_t n_rows,
                           const mn_tensor *const *ws, int n_ws, mn_error *err) {

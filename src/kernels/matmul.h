@@ -5,8 +5,8 @@
  * Exact (mn_compute.exact): the weights' values in f32, products and sums in f32, within n_in 2^-24 sum_i |x_i W_i| of
  * the true value. Fast, where the level has such instructions: activations are quantised to 8 bits per 32 for
  * quantised weights (an error of at most max|x_block| / 254 in each x_i), or rounded to bf16 for many_rows rows or more
- * and f16 and bf16 weights (f16 weights too: 2^-8 relative in each factor); the other levels, fewer rows of f16 and
- * bf16 weights, and f32 weights are computed as in exact mode.
+ * and bf16 weights (2^-8 relative in each x_i); the other levels, fewer rows of bf16 weights, and f32 and f16 weights
+ * are computed as in exact mode.
  *
  * Levels with SIMD but no dot products of bytes (avx2, avx512) quantise activations when there are fewer rows than
  * many_rows (48 on avx2, 16 on avx512), which wait for memory; more rows wait for products, f32 multiplies them no
@@ -113,6 +113,9 @@ void mn_matmul_init_amx(mn_matmul_kernels *table);
  * Returns MN_ERR_MEMORY when there is none left; shapes are the caller's promise. */
 mn_status mn_matmul(const mn_compute *c, float *out, int64_t out_stride, const float *x, int64_t x_stride,
                     int64_t n_rows, const mn_tensor *w, mn_error *err);
+
+/* Whether the products of many rows with weights of that type round neither factor below f32. */
+bool mn_matmul_keeps_f32(const mn_matmul_kernels *kernels, mn_dtype type);
 
 /* Several weights for the same x in one go (q, k, v; gate and up): x is quantised once. outs[i] has stride
  * out_strides[i]. */

@@ -167,9 +167,10 @@ static const mn_matmul_path path = {
 };
 
 void mn_matmul_init_avx512bf16(mn_matmul_kernels *table) {
-    for (int type = 0; type < MN_DTYPE_COUNT; type++) table->many[type] = NULL;
+    for (int type = 0; type < MN_DTYPE_COUNT; type++)
+        if (type != MN_F16) table->many[type] = NULL; /* f16 weights have more bits than bf16: avx512's f32 stays */
     /* Few rows wait for memory, and f32 multiplies them no slower (matmul_few_halves_avx2.c). */
-    table->many[MN_F16] = table->many[MN_BF16] = &path;
-    table->many_rows[MN_F16] = table->many_rows[MN_BF16] = MN_MANY_ROWS;
+    table->many[MN_BF16] = &path;
+    table->many_rows[MN_BF16] = MN_MANY_ROWS;
     mn_matmul_init_quant_avx512bf16(table);
 }

@@ -31,6 +31,19 @@ static mn_status choose_template(mn_engine *e, const char *given, mn_error *err)
     return e->chat_template ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for a chat template.");
 }
 
+/* The type that holds most bytes of the layers' weights. */
+static mn_dtype layers_type(const mn_model *m) {
+    size_t bytes[MN_DTYPE_COUNT] = {0};
+    mn_dtype most = MN_F32;
+    for (int64_t i = 0; i < mn_gguf_n_tensors(m->gguf); i++) {
+        const mn_tensor *t = mn_gguf_tensor_at(m->gguf, i);
+        if (strncmp(t->name, "blk.", 4) != 0) continue;
+        bytes[t->type] += t->bytes;
+        if (bytes[t->type] > bytes[most]) most = t->type;
+    }
+    return most;
+}
+
 static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_params *params, mn_error *err) {
     mn_cpu_level level;
     MN_TRY(mn_cpu_choose(&level, err));
@@ -45,7 +58,7 @@ static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_para
     for (int i = 0; mn_tokenizer_note(e->tokenizer, i); i++)
         mn_notes_add(&e->notes, "%s", mn_tokenizer_note(e->tokenizer, i));
     MN_TRY(mn_pool_create(params->n_threads, &e->pool, err));
-    e->compute = (mn_compute){mn_kernels_get(level), e->pool, &e->scratch, params->exact, NULL};
+    e->compute = (mn_compute){mn_kernels_for(level, layers_type(&e->model)), e->pool, &e->scratch, params->exact, NULL};
     e->backend = mn_backend_cpu(&e->compute);
     return MN_OK;
 }
