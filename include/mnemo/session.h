@@ -101,6 +101,7 @@ mn_disk_figures mn_session_disk(const mn_session *session);
 typedef struct mn_router_figures {
     int64_t n_big, n_small; /* rows that took each */
     double big_s, small_s;  /* seconds that they took there */
+    double router_s;        /* of the router, and of gathering rows */
 } mn_router_figures;
 /* False, and zeros, for a layer that has no small MLP. */
 bool mn_session_router(const mn_session *session, int layer, bool decode, mn_router_figures *out);

@@ -5,6 +5,7 @@
 #include "cli/bench.h"
 #include "cli/profile.h"
 #include "cli/progress.h"
+#include "cli/router_report.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "session/session.h"
@@ -16,7 +17,8 @@ typedef struct job {
     mn_engine *engine;
     mn_session *session;
     mn_speed speeds[MN_BENCH_MAX_NUMBERS];
-    mn_profile *profiles[MN_BENCH_MAX_NUMBERS][2]; /* prefill, decode */
+    mn_profile *profiles[MN_BENCH_MAX_NUMBERS][2];     /* prefill, decode */
+    mn_router_tally routers[MN_BENCH_MAX_NUMBERS + 1]; /* before each depth, and behind the last */
     mn_peaks peaks;
 } job;
 
@@ -45,12 +47,14 @@ static mn_status measure(job *j, mn_error *err) {
     MN_TRY(mn_model_options_session(&mn_given_model, j->engine, &j->session, err));
     mn_progress progress;
     mn_progress_begin(&progress, "measuring", "depths", o->depths.n);
+    j->routers[0] = mn_router_tally_of(j->session);
     mn_status status = MN_OK;
     for (int i = 0; i < o->depths.n && status == MN_OK; i++) {
         status = create_profiles(j, i, err);
         mn_speed_shape shape = {o->depths.at[i],   (int)o->n_prompt,  (int)o->n_generated,
                                 (int)o->n_repeats, j->profiles[i][0], j->profiles[i][1]};
         if (status == MN_OK) status = mn_speed_measure(j->session, &shape, &j->speeds[i], err);
+        j->routers[i + 1] = mn_router_tally_of(j->session);
         mn_progress_at(&progress, i + 1);
     }
     mn_progress_end(&progress);
@@ -103,6 +107,9 @@ static json_t *rows_json(const job *j) {
             snprintf(name, sizeof name, "%s_profile", parts[k].title);
             json_object_set_new(row, name, mn_profile_json(&parts[k]));
         }
+        for (int decode = 0; decode < 2 && j->routers[0].n_layers; decode++)
+            json_object_set_new(row, decode ? "router_decode" : "router_prefill",
+                                mn_router_json(&j->routers[i], &j->routers[i + 1], decode));
         json_array_append_new(rows, row);
     }
     return rows;
@@ -150,6 +157,20 @@ static void add_keys(const job *j, mn_table *table, const mn_speed *s) {
     mn_table_add(table, "%s, %s", prefill, decode);
 }
 
+/* Warming up and all repeats together. */
+static void print_routers(const job *j) {
+    for (int i = 0; j->routers[0].n_layers && i < j->o->depths.n; i++) {
+        mn_strbuf line = MN_STRBUF_INIT;
+        for (int decode = 0; decode < 2; decode++) {
+            line.bytes = 0;
+            mn_router_put(&line, &j->routers[i], &j->routers[i + 1], decode);
+            if (line.bytes && !line.failed)
+                mn_print_line(stdout, 2, "%8lld  small MLPs: %s", (long long)j->o->depths.at[i], line.data);
+        }
+        mn_strbuf_release(&line);
+    }
+}
+
 static void print_table(const job *j) {
     static const char *const titles[] = {"depth",
                                          "prefill tokens/s (range)",
@@ -181,6 +202,7 @@ static void print_table(const job *j) {
                       disk_rate(d) / 1e9);
     }
     print_profiles(j);
+    print_routers(j);
     printf("\npeak memory %.0f MiB\n", mn_bench_peak_rss_bytes() / 0x1p20);
 }
 
@@ -223,6 +245,7 @@ mn_status mn_bench_depths(const mn_bench_options *options, mn_error *err) {
     mn_status status = run(&j, err);
     for (int i = 0; i < MN_BENCH_MAX_NUMBERS; i++)
         for (int k = 0; k < 2; k++) mn_profile_destroy(j.profiles[i][k]);
+    for (int i = 0; i <= MN_BENCH_MAX_NUMBERS; i++) mn_router_tally_release(&j.routers[i]);
     mn_session_close(j.session);
     mn_engine_close(j.engine);
     return status;

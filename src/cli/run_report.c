@@ -2,11 +2,13 @@
 
 #include "base/strbuf.h"
 #include "cli/answer.h"
+#include "cli/router_report.h"
 #include "base/human.h"
 #include "cli/terminal.h"
 
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 #include <utf8proc.h>
 
 enum { MIN_TOKENS_FOR_ENDS = 1 << 15 };
@@ -65,6 +67,19 @@ mn_status mn_run_draw_profiles(const mn_run_figures *f, const char *path, mn_err
     return mn_profile_draw(parts, profiled_parts(f, parts), path, err);
 }
 
+/* Which share of the tokens took small MLPs. */
+static void print_router(const mn_session *session) {
+    mn_strbuf line = MN_STRBUF_INIT;
+    mn_router_tally none = {0}, now = mn_router_tally_of(session);
+    mn_strbuf_puts(&line, "small MLPs: ");
+    mn_router_put(&line, &none, &now, false);
+    if (line.bytes > strlen("small MLPs: ")) mn_strbuf_puts(&line, "; ");
+    mn_router_put(&line, &none, &now, true);
+    if (now.n_layers && !line.failed) say(line.data);
+    mn_strbuf_release(&line);
+    mn_router_tally_release(&now);
+}
+
 void mn_run_print_figures(const mn_run_figures *f, const mn_session *session) {
     char line[400], speed[48] = "", prompt_keys[48], answer_keys[48];
     mn_ending_text buf;
@@ -81,6 +96,7 @@ void mn_run_print_figures(const mn_run_figures *f, const mn_session *session) {
     say(line);
     print_ends(f);
     if (f->has_disk) print_disk(session);
+    print_router(session);
     const char *ending = mn_answer_ending(&f->answer, mn_session_n_ctx(session), buf);
     if (ending) say(ending);
 }
@@ -127,6 +143,12 @@ mn_status mn_run_print_json(const mn_run_figures *f, const mn_session *session, 
         snprintf(name, sizeof name, "%s_profile", parts[i].title);
         json_object_set_new(root, name, mn_profile_json(&parts[i]));
     }
+    mn_router_tally none = {0}, now = mn_router_tally_of(session);
+    if (now.n_layers)
+        json_object_set_new(root, "router",
+                            json_pack("{s:o, s:o}", "prefill", mn_router_json(&none, &now, false), "decode",
+                                      mn_router_json(&none, &now, true)));
+    mn_router_tally_release(&now);
     int failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(root);

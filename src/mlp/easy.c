@@ -33,7 +33,7 @@ double mn_easy_saved(const mn_easy_count *c, double *all) {
     if (c->n_rows[MN_BIG] == 0) return NAN;
     double each = c->seconds[MN_BIG] / (double)c->n_rows[MN_BIG];
     *all = each * (double)(c->n_rows[MN_BIG] + c->n_rows[MN_SMALL]);
-    return each * (double)c->n_rows[MN_SMALL] - c->seconds[MN_SMALL];
+    return each * (double)c->n_rows[MN_SMALL] - c->seconds[MN_SMALL] - c->router_seconds;
 }
 
 const mn_technique mn_easy_about = {

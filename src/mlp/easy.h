@@ -29,10 +29,11 @@ static inline bool mn_is_easy(float z, float threshold) {
 void mn_easy_scores(const mn_compute *c, float *z, const float *x, int64_t x_stride, int64_t n_rows, const float *w,
                     float b, int64_t n_embd);
 
-/* Rows that went through each MLP of a layer, and the time that they took there, their gathering included. */
+/* Rows that went through each MLP of a layer, the time that they took there, and that of the router and of gathering.
+ */
 typedef struct mn_easy_count {
     int64_t n_rows[2]; /* MN_BIG, MN_SMALL */
-    double seconds[2];
+    double seconds[2], router_seconds;
 } mn_easy_count;
 
 enum { MN_EASY_PREFILL, MN_EASY_DECODE };
@@ -49,8 +50,8 @@ typedef struct mn_easy {
 
 /* The share of rows that took the small MLP; NAN without rows. */
 double mn_easy_share(const mn_easy_count *count);
-/* What the small MLP saved of the time that all rows would have taken in the big one, at the big one's mean of these
- * counts; *all gets that time. NAN when no row took the big one. */
+/* What small MLP and router saved of the time that all rows would have taken in the big one, at the big one's mean of
+ * these counts; *all gets that time. NAN when no row took the big one. */
 double mn_easy_saved(const mn_easy_count *count, double *all);
 
 extern const mn_technique mn_easy_about;

@@ -41,7 +41,8 @@ mn_status mn_cpu_split(const mn_step *s, int layer, mn_split *out, mn_rows x, co
     const mn_compute *c = mn_cpu_compute(s);
     const mn_layer *w = &s->model->weights.layers[layer];
     bool dry = mn_pool_is_dry(c->pool);
-    *out = (mn_split){.of_step = of_step, .since = mn_clock_seconds()};
+    double began = mn_clock_seconds();
+    *out = (mn_split){.of_step = of_step, .n_rows = x.n_rows};
     float *z = mn_cpu_floats(s, x.n_rows, 1);
     int64_t *rows = mn_arena_alloc(c->scratch, (size_t)x.n_rows, 2 * sizeof *rows);
     float *gathered = mn_cpu_floats(s, x.n_rows, x.n); /* of both parts together, unless one is all */
@@ -58,6 +59,8 @@ mn_status mn_cpu_split(const mn_step *s, int layer, mn_split *out, mn_rows x, co
         gathered += n * x.n;
         MN_TRY(s->backend->gather(s, out->parts[i], x, out->rows[i], err));
     }
+    out->since = mn_clock_seconds();
+    out->router_seconds = out->since - began;
     return MN_OK;
 }
 
@@ -72,6 +75,7 @@ static void count(const mn_step *s, int layer, mn_split *split, int part) {
         mn_easy_count *to = &slice->sequence->easy.counts[layer][slice->n_rows > 1 ? MN_EASY_PREFILL : MN_EASY_DECODE];
         to->n_rows[part]++;
         to->seconds[part] += each;
+        to->router_seconds += split->router_seconds / (double)split->n_rows;
     }
     split->since = now;
 }

@@ -289,7 +289,8 @@ bool mn_session_router(const mn_session *s, int layer, bool decode, mn_router_fi
     *out = (mn_router_figures){0};
     if (layer < 0 || layer >= c->n_layers || !c->layers[layer].n_ff_small) return false;
     const mn_easy_count *n = &s->sequence.easy.counts[layer][decode ? MN_EASY_DECODE : MN_EASY_PREFILL];
-    *out = (mn_router_figures){n->n_rows[MN_BIG], n->n_rows[MN_SMALL], n->seconds[MN_BIG], n->seconds[MN_SMALL]};
+    *out = (mn_router_figures){n->n_rows[MN_BIG], n->n_rows[MN_SMALL], n->seconds[MN_BIG], n->seconds[MN_SMALL],
+                               n->router_seconds};
     return true;
 }
 
