@@ -70,7 +70,7 @@ typedef struct mn_split {
     mn_rows parts[2];       /* of MN_BIG and MN_SMALL; n_rows 0: none goes there */
     const int64_t *rows[2]; /* which rows of x these are, NULL where the part is all of x; the backend's own: */
     const int64_t *of_step; /* the step's row that each row of x is, NULL: the same */
-    int64_t n_rows; /* of x */
+    int64_t n_rows;         /* of x */
     double since, router_seconds;
     mn_rows scores, held;
 } mn_split;

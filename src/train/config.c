@@ -36,6 +36,7 @@ typedef struct key {
 #define GROUP(field) offsetof(mn_train_group, field)
 #define SOURCE(field) offsetof(mn_source_config, field)
 #define MEMORY(field) offsetof(mn_train_config, memory.field)
+#define ROUTER(field) offsetof(mn_train_config, router.field)
 #define FIT(field) offsetof(mn_train_config, gate_fit.field)
 #define ROLE(base, role) ((base) + (role) * sizeof(double))
 
@@ -134,6 +135,13 @@ static const key keys[] = {
     {"loss", "teacher-share", KEY_NUMBER, CONFIG(teacher_share), "0.5", 0, 1, NULL,
      "share of the loss that is its: divergence of the distributions"},
     {"loss", "temperature", KEY_NUMBER, CONFIG(temperature), "1", 0.01, 100, NULL, "at which they are compared"},
+
+    {"router", "gate", KEY_CHOICE, ROUTER(gate), "straight", 0, 0, "straight soft",
+     "of small MLPs for easy tokens while they learn: one MLP for a token, as the model runs; or a mixture of both"},
+    {"router", "share", KEY_NUMBER, ROUTER(share), "0.5", 0, 1, NULL, "of the tokens that are to be easy"},
+    {"router", "budget", KEY_NUMBER, ROUTER(budget), "4", 0, 1e6, NULL,
+     "weight of the loss that holds it: the square of what each layer is off by"},
+    {"router", "only", KEY_BOOL, ROUTER(only), "false", 0, 0, NULL, "train routers and small MLPs alone"},
 
     {"memory", "segment", KEY_INT, MEMORY(segment), "0", 0, 1 << 24, NULL,
      "give the model a compressive memory behind segments of so many tokens (0: it has one, or none)"},
@@ -328,7 +336,8 @@ static void set_standard(mn_train_config *c, const char *section, void *base) {
 }
 
 void mn_train_config_init(mn_train_config *c) {
-    static const char *const sections[] = {"model", "positions", "train", "lora", "loss", "memory", "gate-fit"};
+    static const char *const sections[] = {"model", "positions", "train",  "lora",
+                                           "loss",  "router",    "memory", "gate-fit"};
     *c = (mn_train_config){.arena = MN_ARENA_INIT};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) set_standard(c, sections[i], c);
 }
@@ -374,7 +383,7 @@ static mn_status no_such_key(const char *section, const char *name, mn_error *er
 static mn_status no_such_section(const char *section, mn_error *err) {
     return mn_fail(err, MN_ERR_ARGUMENT,
                    "there is no section [%s]; known: [model] [positions] [train] [lora] [loss] "
-                   "[memory] [gate-fit] "
+                   "[router] [memory] [gate-fit] "
                    "[group NAME] [source NAME].",
                    section);
 }
@@ -681,7 +690,8 @@ mn_status mn_train_config_same(const mn_train_config *c, const char *text, mn_er
 }
 
 void mn_train_config_write(const mn_train_config *c, mn_strbuf *out) {
-    static const char *const sections[] = {"model", "positions", "train", "lora", "loss", "memory", "gate-fit"};
+    static const char *const sections[] = {"model", "positions", "train",  "lora",
+                                           "loss",  "router",    "memory", "gate-fit"};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) write_section(sections[i], NULL, c, out);
     for (int i = 0; i < c->n_groups; i++) write_section("group", c->groups[i].name, &c->groups[i], out);
     for (int i = 0; i < c->n_sources; i++) write_section("source", c->sources[i].name, &c->sources[i], out);

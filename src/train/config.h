@@ -5,6 +5,7 @@
  *     [train]                 window, batch, steps, optimiser, rates, checkpoints
  *     [lora]                  rank > 0: only adapters are trained
  *     [loss]                  what a token weighs, by what it is for; balance of experts
+ *     [router]                small MLPs for easy tokens: how they and their routers learn
  *     [memory]                compressive memories: given to a model, and how they learn what to write
  *     [gate-fit]              write gates fitted by themselves, before the first step or behind the last
  *     [group NAME]            tensors that match a pattern get a rate, a decay, an optimiser of their own
@@ -45,6 +46,14 @@ typedef struct mn_source_config {
     double filler;
     double role_weights[MN_ROLE_COUNT]; /* < 0: the [loss] section's */
 } mn_source_config;
+
+/* [router], see mlp/easy_backward.h. */
+typedef enum mn_router_gate { MN_ROUTER_STRAIGHT, MN_ROUTER_SOFT } mn_router_gate;
+typedef struct mn_router_config {
+    int gate; /* mn_router_gate */
+    double share, budget;
+    bool only; /* all but routers and small MLPs is frozen */
+} mn_router_config;
 
 /* [memory]: shape of a new one, and lessons (memory_lessons.h). */
 typedef struct mn_memory_config {
@@ -104,6 +113,7 @@ typedef struct mn_train_config {
     bool balance_bias; /* DeepSeek-V3's rule instead of a loss */
     const char *teacher;
     double teacher_share, temperature;
+    mn_router_config router;
     mn_memory_config memory;
     mn_gate_fit_config gate_fit;
     /* [group ...], [source ...] */

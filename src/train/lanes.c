@@ -20,7 +20,9 @@ struct mn_lane_worker {
 
 int mn_lanes_count(const mn_train_config *config, const mn_model *model, size_t gradient_bytes) {
     int64_t n = MN_MIN(config->batch * config->accumulate, (int64_t)MAX_LANES);
-    if (model->config.moe.router.n_experts || mn_memory_takes_lessons(config, model) || config->teacher) return 1;
+    if (model->config.moe.router.n_experts || mn_config_has_easy(&model->config) ||
+        mn_memory_takes_lessons(config, model) || config->teacher)
+        return 1;
     while (n > 1 && (size_t)n * gradient_bytes > MAX_BLOCKS_BYTES) n--;
     return (int)MN_MAX(n, INT64_C(1));
 }

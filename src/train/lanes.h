@@ -6,8 +6,8 @@
  * threads, where it has hundreds if they share each operation, and activations of one window for each thread.
  *
  * Where there is one window, where blocks would be large (256 MiB in all), and where windows of a step look at each
- * other (lessons of memories, the balance of experts) or at a teacher, there is one lane, and threads share every
- * operation.
+ * other (lessons of memories, the balance of experts, the budget of small MLPs) or at a teacher, there is one lane, and
+ * threads share every operation.
  */
 #ifndef MN_TRAIN_LANES_H
 #define MN_TRAIN_LANES_H

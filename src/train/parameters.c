@@ -48,7 +48,7 @@ static bool matches(const char *patterns, const char *name) {
 static void decide(const mn_train_config *c, mn_parameter *p, uint32_t *groups_used) {
     p->optimiser = c->optimiser == MN_OPTIMISER_MUON && takes_muon(p) ? MN_OPTIMISER_MUON : MN_OPTIMISER_ADAMW;
     p->decay = takes_decay(p) ? c->decay : 0;
-    p->frozen = has_no_gradient(p->name) || c->lora_rank > 0;
+    p->frozen = has_no_gradient(p->name) || c->lora_rank > 0 || (c->router.only && !strstr(p->name, ".ffn_small_"));
     p->moves = moves_by_rule(c, p->name);
     double rate = -1;
     for (int i = 0; i < c->n_groups; i++) {

@@ -23,6 +23,7 @@ static const struct {
     {"tokens", offsetof(mn_run_line, n_tokens), true},
     {"loss", offsetof(mn_run_line, loss), false},
     {"gates", offsetof(mn_run_line, gates), false},
+    {"easy", offsetof(mn_run_line, easy), false},
     {"validation", offsetof(mn_run_line, validation), false},
     {"rate", offsetof(mn_run_line, rate), false},
     {"gradient_norm", offsetof(mn_run_line, norm), false},

@@ -12,6 +12,7 @@
 #ifndef MN_TRAIN_TAPE_H
 #define MN_TRAIN_TAPE_H
 
+#include "mlp/easy_backward.h"
 #include "model/backend_cpu.h"
 #include "train/cross_entropy.h"
 #include "train/parameters.h"
@@ -28,6 +29,7 @@ typedef enum mn_tape_kind {
     MN_TAPE_MIX_RECURRENT,
     MN_TAPE_ACTIVATE,
     MN_TAPE_EXPERTS,
+    MN_TAPE_EASY,
     MN_TAPE_ADD,
     MN_TAPE_SCALE,
     MN_TAPE_GATE_HEADS,
@@ -91,6 +93,7 @@ typedef struct mn_tape {
     double target_weights;   /* of the step's rows: the balance loss counts as much as the mean loss */
     double balance_loss;     /* added to */
     int64_t *visits;         /* [n_layers, n_experts] added to, or NULL */
+    mn_easy_mixing easy;     /* how small MLPs for easy tokens learn */
     mn_tape_memory memory;
     double seconds[2][MN_TAPE_KIND_COUNT]; /* spent forward and backward on each kind, added to; what the forward does
                                             * between two entries counts to the second; the loss is all in backward */

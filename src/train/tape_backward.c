@@ -456,6 +456,7 @@ static backward_fn *const backwards[MN_TAPE_KIND_COUNT] = {
     [MN_TAPE_GATHER] = gather_backward,
     [MN_TAPE_LOSS] = loss_backward,
     [MN_TAPE_EXPERTS] = experts_backward,
+    [MN_TAPE_EASY] = mn_tape_easy_backward,
     [MN_TAPE_CONVOLVE] = convolve_backward,
     [MN_TAPE_ATTEND_LATENT] = attend_latent_backward,
     [MN_TAPE_MIX_RECURRENT] = mn_tape_mix_recurrent_backward,

@@ -37,6 +37,11 @@ static inline float *mn_tape_ready(mn_tape *t, mn_rows x) {
 /* to = from, or to += from; without gaps. */
 void mn_tape_give(const mn_tape *t, float *to, const float *from, int64_t n, bool add);
 
+/* tape_easy.c */
+mn_status mn_tape_split(const mn_step *s, int layer, mn_split *out, mn_rows x, const int64_t *rows, mn_error *err);
+mn_status mn_tape_join(const mn_step *s, int layer, mn_split *split, int part, mn_rows out, mn_rows y, mn_error *err);
+mn_status mn_tape_easy_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+
 /* tape_recurrent.c */
 mn_status mn_tape_mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
                                 mn_rows k, mn_rows v, mn_error *err);

@@ -190,6 +190,12 @@ static mn_status open_teacher(mn_trainer *t, mn_error *err) {
     return MN_OK;
 }
 
+/* How small MLPs learn. */
+static mn_easy_mixing easy_of(const mn_train_config *c) {
+    return (mn_easy_mixing){
+        .soft = c->router.gate == MN_ROUTER_SOFT, .coefficient = c->router.budget, .share = c->router.share};
+}
+
 static mn_status open_all(mn_trainer *t, mn_error *err) {
     MN_TRY(mn_train_config_check(&t->config, err));
     MN_TRY(open_folder(t, err));
@@ -207,6 +213,10 @@ static mn_status open_all(mn_trainer *t, mn_error *err) {
     t->tape.adapters = adapters;
     MN_TRY(mn_lanes_open(&t->config, t->plan.n_lanes, &t->parameters, adapters, &t->compute, t->alone,
                          t->plan.activation_bytes, &t->lanes, err));
+    t->tape.easy = easy_of(&t->config);
+    if (t->config.router.only && !mn_config_has_easy(&t->parameters.model.config))
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "router.only trains small MLPs for easy tokens and their routers, and this model has none.");
     if (t->config.balance_bias) MN_TRY(open_visits(t, err));
     MN_TRY(open_teacher(t, err));
     t->tape.memory.detach_segments = t->plan.detach_segments;
@@ -319,6 +329,7 @@ static mn_status differentiate(mn_trainer *t, double *loss, mn_error *err) {
     t->tape.loss = (mn_loss){0};
     t->tape.memory.loss = 0;
     t->tape.balance = t->config.balance_bias ? 0 : t->config.balance;
+    t->tape.easy = easy_of(&t->config);
     if (t->tape.visits) memset(t->tape.visits, 0, (size_t)n_visits(t) * sizeof *t->tape.visits);
     if (t->lanes.n > 1)
         MN_TRY(mn_lanes_run(&t->lanes, b, &t->tape, t->plan.recomputes, err));
@@ -386,7 +397,8 @@ mn_status mn_trainer_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
     const mn_train_config *c = &t->config;
     mn_schedule schedule = {(mn_decay_kind)c->schedule, c->steps, c->warmup, c->decay_share, c->min_rate};
     double started = mn_clock_seconds(), factor = mn_schedule_factor(&schedule, t->state.step);
-    *line = (mn_run_line){.loss = NAN, .gates = NAN, .validation = NAN, .rate = factor, .norm = NAN, .peak_share = NAN};
+    *line = (mn_run_line){
+        .loss = NAN, .gates = NAN, .easy = NAN, .validation = NAN, .rate = factor, .norm = NAN, .peak_share = NAN};
     mn_dataset_cursor before = t->state.cursor;
     MN_TRY(mn_memory_training_before(&t->memory, t->state.step, err));
     mn_status status = differentiate(t, &line->loss, err);
@@ -403,6 +415,7 @@ mn_status mn_trainer_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
     t->state.n_tokens += t->batch.n_tokens;
     line->step = t->state.step;
     if (t->memory.teaches) line->gates = t->tape.memory.loss;
+    if (t->tape.easy.n_rows > 0) line->easy = t->tape.easy.n_easy / t->tape.easy.n_rows;
     line->n_tokens = t->state.n_tokens;
     line->tokens_per_s = (double)t->batch.n_tokens / seconds;
     if (t->peak_flops > 0) line->peak_share = line->tokens_per_s * t->plan.flops_per_token / t->peak_flops;
