@@ -9,27 +9,13 @@
 
 enum { PAGE = 50, MAX_RESULTS = 100, MAX_CHUNKS = 20 };
 
-static const char *text_of(const json_t *arguments, const char *name) {
-    return json_string_value(json_object_get(arguments, name));
-}
-
-/* A whole number within [min, max], `otherwise` where there is none. */
-static uint32_t number_of(const json_t *arguments, const char *name, uint32_t min, uint32_t max, uint32_t otherwise) {
-    const json_t *value = json_object_get(arguments, name);
-    json_int_t n = json_is_integer(value) ? json_integer_value(value) : (json_int_t)otherwise;
-    return n < (json_int_t)min ? min : n > (json_int_t)max ? max : (uint32_t)n;
-}
-
-static mn_status wants(const char *name, mn_error *err) {
-    return mn_fail(err, MN_ERR_ARGUMENT, "This tool wants \"%s\", a text.", name);
-}
-
-static mn_status search(mn_graph *graph, const json_t *arguments, json_t **result, mn_error *err) {
-    const char *query = text_of(arguments, "query");
+static mn_status search(mcp_context *context, const json_t *arguments, json_t **result, mn_error *err) {
+    mn_graph *graph = context->graph;
+    const char *query = mcp_text(arguments, "query");
     mn_hit hits[MAX_RESULTS];
     uint32_t n;
-    if (!query) return wants("query", err);
-    MN_TRY(mn_graph_search(graph, query, number_of(arguments, "k", 1, MAX_RESULTS, 10), hits, &n, err));
+    if (!query) return mcp_wants("query", err);
+    MN_TRY(mn_graph_search(graph, query, mcp_number(arguments, "k", 1, MAX_RESULTS, 10), hits, &n, err));
     json_t *rows = json_array();
     *result = json_pack("{s:o}", "results", rows);
     for (uint32_t i = 0; i < n; i++) {
@@ -43,12 +29,13 @@ static mn_status search(mn_graph *graph, const json_t *arguments, json_t **resul
     return MN_OK;
 }
 
-static mn_status search_nodes(mn_graph *graph, const json_t *arguments, json_t **result, mn_error *err) {
-    const char *query = text_of(arguments, "query");
+static mn_status search_nodes(mcp_context *context, const json_t *arguments, json_t **result, mn_error *err) {
+    mn_graph *graph = context->graph;
+    const char *query = mcp_text(arguments, "query");
     mn_hit hits[MAX_RESULTS];
     uint32_t n;
-    if (!query) return wants("query", err);
-    MN_TRY(mn_graph_search_keys(graph, query, number_of(arguments, "limit", 1, MAX_RESULTS, PAGE), hits, &n, err));
+    if (!query) return mcp_wants("query", err);
+    MN_TRY(mn_graph_search_keys(graph, query, mcp_number(arguments, "limit", 1, MAX_RESULTS, PAGE), hits, &n, err));
     json_t *rows = json_array();
     *result = json_pack("{s:o}", "nodes", rows);
     for (uint32_t i = 0; i < n; i++) {
@@ -61,18 +48,19 @@ static mn_status search_nodes(mn_graph *graph, const json_t *arguments, json_t *
 }
 
 static mn_status find_key(mn_graph *graph, const json_t *arguments, mn_key *key, mn_error *err) {
-    const char *text = text_of(arguments, "key");
+    const char *text = mcp_text(arguments, "key");
     bool found;
-    if (!text) return wants("key", err);
+    if (!text) return mcp_wants("key", err);
     MN_TRY(mn_graph_find_key(graph, text, key, &found, err));
     return found ? MN_OK
                  : mn_fail(err, MN_ERR_ARGUMENT, "There is no key \"%.100s\"; graph_search_nodes finds keys.", text);
 }
 
-static mn_status read_facts(mn_graph *graph, const json_t *arguments, json_t **result, mn_error *err) {
+static mn_status read_facts(mcp_context *context, const json_t *arguments, json_t **result, mn_error *err) {
+    mn_graph *graph = context->graph;
     mn_key key;
     MN_TRY(find_key(graph, arguments, &key, err));
-    uint32_t page = number_of(arguments, "page", 0, 1U << 20, 0);
+    uint32_t page = mcp_number(arguments, "page", 0, 1U << 20, 0);
     json_t *rows = json_array();
     *result = json_pack("{s:s, s:i, s:o}", "key", key.text, "facts_in_all", (int)key.n_facts, "facts", rows);
     mn_status status = MN_OK;
@@ -87,9 +75,10 @@ static mn_status read_facts(mn_graph *graph, const json_t *arguments, json_t **r
     return status;
 }
 
-static mn_status neighbours(mn_graph *graph, const json_t *arguments, json_t **result, mn_error *err) {
+static mn_status neighbours(mcp_context *context, const json_t *arguments, json_t **result, mn_error *err) {
+    mn_graph *graph = context->graph;
     mn_key key;
-    uint32_t n = 0, n_all = 0, page = number_of(arguments, "page", 0, 1000, 0), max = (page + 1) * PAGE;
+    uint32_t n = 0, n_all = 0, page = mcp_number(arguments, "page", 0, 1000, 0), max = (page + 1) * PAGE;
     MN_TRY(find_key(graph, arguments, &key, err));
     mn_neighbour *all = malloc(max * sizeof *all);
     mn_status status = all ? mn_graph_neighbours(graph, &key, max, all, &n, &n_all, err)
@@ -123,7 +112,8 @@ static mn_status add_chunk(mn_graph *graph, uint32_t number, json_t *rows, mn_er
     return MN_OK;
 }
 
-static mn_status read_chunks(mn_graph *graph, const json_t *arguments, json_t **result, mn_error *err) {
+static mn_status read_chunks(mcp_context *context, const json_t *arguments, json_t **result, mn_error *err) {
+    mn_graph *graph = context->graph;
     const json_t *ids = json_object_get(arguments, "ids");
     size_t n = json_array_size(ids);
     if (n == 0 || n > MAX_CHUNKS)
@@ -141,18 +131,17 @@ static mn_status read_chunks(mn_graph *graph, const json_t *arguments, json_t **
     return MN_OK;
 }
 
-#define TEXT(name, about) "\"" name "\": {\"type\": \"string\", \"description\": \"" about "\"}"
-#define NUMBER(name, about) "\"" name "\": {\"type\": \"integer\", \"description\": \"" about "\"}"
-
 const mcp_tool mcp_graph_tools[] = {
     {"graph_search", "Finds the passages that answer a question, over several texts at once, with their places.",
-     "{" TEXT("query", "a question or words") ", " NUMBER("k", "results, 10 by default") "}", "[\"query\"]", search},
+     "{" MCP_TEXT("query", "a question or words") ", " MCP_NUMBER("k", "results, 10 by default") "}", "[\"query\"]",
+     search},
     {"graph_search_nodes", "Finds the keys (names, terms) to begin at for a question.",
-     "{" TEXT("query", "a question") ", " NUMBER("limit", "keys, 50 by default") "}", "[\"query\"]", search_nodes},
+     "{" MCP_TEXT("query", "a question") ", " MCP_NUMBER("limit", "keys, 50 by default") "}", "[\"query\"]",
+     search_nodes},
     {"graph_read_facts", "Lists facts of the texts that mention a key, each with the number of its chunk; 50 a page.",
-     "{" TEXT("key", "the key as it is written") ", " NUMBER("page", "from 0") "}", "[\"key\"]", read_facts},
+     "{" MCP_TEXT("key", "the key as it is written") ", " MCP_NUMBER("page", "from 0") "}", "[\"key\"]", read_facts},
     {"graph_neighbors", "Lists keys that share facts with a key, most shared first; 50 a page.",
-     "{" TEXT("key", "the key as it is written") ", " NUMBER("page", "from 0") "}", "[\"key\"]", neighbours},
+     "{" MCP_TEXT("key", "the key as it is written") ", " MCP_NUMBER("page", "from 0") "}", "[\"key\"]", neighbours},
     {"graph_read_chunk", "Reads chunks of the texts in full, with the numbers of the chunks before and behind.",
      "{\"ids\": {\"type\": \"array\", \"items\": {\"type\": \"integer\"}, \"description\": \"numbers of chunks\"}}",
      "[\"ids\"]", read_chunks},

@@ -2,6 +2,7 @@
 #include "graph/index.h"
 
 #include "base/checked.h"
+#include "base/intern.h"
 #include "base/strbuf.h"
 #include "graph/schema.h"
 #include "graph/turns.h"
@@ -24,6 +25,8 @@ typedef struct indexing {
     mn_index_figures *figures;
     const char *source; /* the path that was given */
     json_t *old;        /* id -> hash of the source's documents that were not met yet */
+    mn_intern met;      /* ids of this run's documents */
+    int64_t n_twice;
     int64_t seq;
     int n_uncommitted;
 } indexing;
@@ -95,9 +98,21 @@ static void identify(const indexing *in, entry *e, bool *known, bool *is_new) {
     *is_new = !hash;
 }
 
+/* Whether a document of this name came before in this run. */
+static mn_status meet(indexing *in, const entry *e, bool *is_met, mn_error *err) {
+    uint32_t n = in->met.n, at = mn_intern_put(&in->met, e->id, strlen(e->id));
+    *is_met = at < n;
+    return at != MN_INTERN_NONE ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "There is no memory for %u documents.", n + 1);
+}
+
 static mn_status take(indexing *in, entry *e, mn_error *err) {
-    bool known, is_new;
+    bool known, is_new, is_met;
     identify(in, e, &known, &is_new);
+    MN_TRY(meet(in, e, &is_met, err));
+    if (is_met) {
+        if (in->n_twice++ < 3) note(in, "Left out: a second text with the id %.200s; the first stays.", e->name);
+        return MN_OK;
+    }
     json_object_del(in->old, e->id);
     if (known) {
         in->figures->n_same++;
@@ -339,6 +354,8 @@ mn_status mn_index_path(mn_store *store, const char *path, const mn_index_option
     if (status == MN_OK) status = kept;
     if (status != MN_OK) mn_store_rollback(store);
     if (status == MN_OK) status = remove_gone(&in, n_failed, err);
+    if (in.n_twice > 3) note(&in, "Left out: %lld more texts whose id came before.", (long long)in.n_twice - 3);
     json_decref(in.old);
+    mn_intern_release(&in.met);
     return status;
 }

@@ -78,6 +78,12 @@ has 'courts sit' "$mnemo" read search --store s.db -q 'Bloemfontein courts'
 refuses 1 'cannot be read' "$mnemo" read index nowhere --store s.db
 has '1 documents' "$mnemo" read show --store s.db
 
+# An id that comes twice: the first text stays, also when it is indexed again.
+printf '{"id":"a","text":"The first swallow."}\n{"id":"a","text":"The second swallow."}\n' >twice.jsonl
+has 'second text with the id a' "$mnemo" read index twice.jsonl --store twice.db
+has '0 new, 0 changed, 1 as before' "$mnemo" read index twice.jsonl --store twice.db
+has 'The first swallow' "$mnemo" read search --store twice.db -q swallow
+
 # A collection, and a conversation.
 cat >c.jsonl <<'EOF'
 {"id": "alu", "title": "Al\u00fb", "text": "In Akkadian mythology Al\u00fb is a spirit. Gallu is one too."}
