@@ -258,14 +258,19 @@ static mn_status let_leave(mn_agent *a, int64_t target, mn_error *err) {
     return status == MN_OK ? mn_agent_make_system(a, err) : status;
 }
 
-static mn_status flush(mn_agent *a, int64_t n_tokens, mn_error *err) {
-    int64_t target = (int64_t)(a->params.keep * (double)mn_agent_queue_room(a)), budget = mn_agent_budget(a);
-    for (int round = 0; round < MAX_ROUNDS && target > 0; round++) {
-        MN_TRY(let_leave(a, target, err));
+/* Each round makes the first message anew, which may take some tokens more than before; the next lets more leave. */
+static mn_status flush(mn_agent *a, mn_error *err) {
+    int64_t n_tokens = 0, budget = mn_agent_budget(a), less = 0;
+    MN_TRY(mn_agent_make_system(a, err));
+    for (int round = 0; round < MAX_ROUNDS; round++) {
+        int64_t target = (int64_t)(a->params.keep * (double)mn_agent_queue_room(a)) - less;
+        if (target > 0) MN_TRY(let_leave(a, target, err));
         MN_TRY(mn_agent_count(a, &n_tokens, err));
-        if (n_tokens < budget) return MN_OK;
-        target -= n_tokens - budget + 1;
+        int64_t over = a->queue.tokens - (int64_t)(a->params.keep * (double)mn_agent_queue_room(a));
+        if (n_tokens < budget && over <= 0) return MN_OK;
+        less += MN_MAX(over, n_tokens - budget + 1);
     }
+    if (n_tokens <= budget) return MN_OK;
     return mn_fail(err, MN_ERR_LIMIT,
                    "A window of %lld tokens with %lld for the answer is too small for this agent: what must be seen "
                    "takes %lld.",
@@ -302,5 +307,5 @@ mn_status mn_agent_make_room(mn_agent *a, mn_error *err) {
         MN_TRY(warn(a, err));
         MN_TRY(mn_agent_count(a, &n_tokens, err));
     }
-    return (double)n_tokens >= a->params.flush * budget ? flush(a, n_tokens, err) : MN_OK;
+    return (double)n_tokens >= a->params.flush * budget ? flush(a, err) : MN_OK;
 }
