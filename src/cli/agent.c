@@ -147,6 +147,7 @@ void agent_close(opened_agent *o) {
 static const agent_word talk = {"talk", "", 0, 0, true, agent_talk};
 static const agent_word agent_words[] = {
     {"show", "", 0, 0, false, agent_show},
+    {"sleep", "", 0, 0, false, agent_sleep},
     {"undo", " LABEL", 1, 1, false, agent_undo},
 };
 
@@ -209,6 +210,8 @@ int cmd_agent(int argc, char **argv) {
         MN_OPTION_INT("window", &agent_given.window, "N", "0", 0, 1 << 24,
                       "tokens of a prompt and its answer; 0 = all"),
         MN_OPTION_INT("max-steps", &agent_given.max_steps, "N", "50", 1, 10000, "of the model for one message"),
+        MN_OPTION_INT("sleep-every", &agent_given.sleep_every, "N", "0", 0, 1 << 24,
+                      "consolidate core memory after each N messages; 0 = only by agent sleep"),
         MN_OPTION_INT("max-calls", &agent_given.max_calls, "N", "0", 0, 1 << 24, "of the model in all; 0 = no limit"),
         MN_OPTION_INT("max-tokens", &agent_given.max_tokens, "N", "0", 0, 1LL << 50, "tokens in all; 0 = no limit"),
         MN_OPTION_GROUP(mn_model_option_rows),
@@ -216,13 +219,16 @@ int cmd_agent(int argc, char **argv) {
     };
     const mn_usage usage = {
         .verb = "agent",
-        .synopsis = "[-m MODEL | --endpoint URL] [-p TEXT]... | import | search | show | undo LABEL [--store FILE]",
+        .synopsis =
+            "[-m MODEL | --endpoint URL] [-p TEXT]... | import | search | show | sleep | undo LABEL [--store FILE]",
         .about =
             "Talks, and remembers everything that was said (MemGPT): what the window no longer holds is found "
             "again.\n\n"
             "Messages are lines of standard input, or -p. A turn that was cut off at any point goes on when the agent "
             "is started again. import takes messages from files, search finds those that answer a question (mnemo "
-            "agent import --help). show prints what the agent keeps in sight, and what fills its window; undo gives a "
+            "agent import --help). show prints what the agent keeps in sight, and what fills its window; sleep lets "
+            "the model put "
+            "core memory in order by what was said since the last time; undo gives a "
             "block of core memory the value it had before.",
         .example = "mnemo agent --store me.db -m models/default.gguf -p \"My dog is called Rex.\"",
         .options = options,

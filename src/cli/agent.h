@@ -12,7 +12,7 @@
 typedef struct agent_settings {
     const char *store, *name, *endpoint, *endpoint_model, *style;
     mn_text_list messages;
-    int64_t window, max_steps, max_calls, max_tokens;
+    int64_t window, max_steps, max_calls, max_tokens, sleep_every;
     bool json, shows_facts;
 } agent_settings;
 extern agent_settings agent_given;
@@ -36,6 +36,7 @@ void agent_close(opened_agent *opened);
 
 mn_status agent_talk(mn_store *store, const mn_text_list *words, mn_error *err);
 mn_status agent_show(mn_store *store, const mn_text_list *words, mn_error *err);
+mn_status agent_sleep(mn_store *store, const mn_text_list *words, mn_error *err);
 mn_status agent_undo(mn_store *store, const mn_text_list *words, mn_error *err);
 #endif
 

@@ -14,10 +14,19 @@
 
 /* ---- talking ---- */
 
+static mn_status consolidate(mn_agent *agent, mn_error *err) {
+    int n_edits;
+    MN_TRY(mn_agent_sleep(agent, (int)agent_given.max_steps, &n_edits, err));
+    mn_say("mnemo agent: %d edits of core memory", n_edits);
+    return MN_OK;
+}
+
 static mn_status take(mn_agent *agent, const char *text, mn_error *err) {
+    static int64_t n_taken;
     if (!text[strspn(text, " \t")]) return MN_OK;
     MN_TRY(mn_agent_say(agent, text, NULL, err));
-    return mn_agent_run(agent, err);
+    MN_TRY(mn_agent_run(agent, err));
+    return agent_given.sleep_every && ++n_taken % agent_given.sleep_every == 0 ? consolidate(agent, err) : MN_OK;
 }
 
 /* The next line without its end; false at the end of input. */
@@ -62,6 +71,15 @@ mn_status agent_talk(mn_store *store, const mn_text_list *words, mn_error *err) 
         status = take(o.agent, agent_given.messages.items[i], err);
     if (status == MN_OK && !agent_given.messages.n) status = talk(o.agent, err);
     mn_signals_release_interrupt();
+    agent_close(&o);
+    return status;
+}
+
+mn_status agent_sleep(mn_store *store, const mn_text_list *words, mn_error *err) {
+    (void)words;
+    opened_agent o;
+    MN_TRY(agent_open(store, &o, err));
+    mn_status status = consolidate(o.agent, err);
     agent_close(&o);
     return status;
 }

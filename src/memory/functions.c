@@ -115,6 +115,7 @@ static mn_status undo(mn_agent *a, mn_function_result *out, mn_error *err) {
     free(out->said);
     out->said = NULL;
     out->edits_blocks = out->is_finished = false;
+    if (a->is_rehearsal) return MN_OK; /* it has written nothing */
     mn_store_rollback(a->store);
     MN_TRY(mn_store_begin(a->store, err));
     MN_TRY(mn_core_list(a->store, a->row.id, &blocks, err));
