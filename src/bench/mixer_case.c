@@ -86,7 +86,9 @@ static mn_status call(const mixer_case *m, float *states, mn_error *err) {
         return mn_mamba2_step(m->c, &layer, states, &rows, m->x[3], w, err);
     }
     mn_gated_delta layer = {shape, m->vector, m->vector};
-    return mn_gated_delta_step(m->c, &layer, states, &rows, &(mn_delta_gates){m->x[3], m->x[4], w, w}, err);
+    return mn_gated_delta_step(
+        m->c, &layer, states, &rows,
+        &(mn_delta_gates){.decay = m->x[3], .beta = m->x[4], .decay_stride = w, .beta_stride = w}, err);
 }
 
 static mn_status measure(mixer_case *m, int n_calls, mn_mixer_speed *out, mn_error *err) {

@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum mn_gated { MN_GATED_SILU, MN_GATED_GELU } mn_gated;
+typedef enum mn_gated { MN_GATED_SILU, MN_GATED_GELU, MN_RELU_SQUARE } mn_gated; /* the last never gated */
 
 /* y = act(gate) up, n values, from gate and up as they were: d_gate and d_up, which may be gate and up themselves.
- * up NULL: y = gelu(gate), no d_up. */
+ * up NULL: y = gelu(gate) or max(gate, 0)^2, no d_up. */
 void mn_activate_backward(const mn_compute *c, mn_gated act, float *d_gate, float *d_up, const float *gate,
                           const float *up, const float *dy, int64_t n);
 /* y = min(max(x, -limit), limit): dx = dy where |y| < limit, else 0. dx may be dy. */

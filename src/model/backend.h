@@ -61,7 +61,7 @@ typedef enum mn_place {
  * order of the members, and what v takes of the first layer's. */
 typedef struct mn_mixer_inputs {
     mn_rows q, k, v;
-    mn_rows decay, beta;    /* [.., n_heads], or decay [.., n_heads * k_dim] */
+    mn_rows decay, beta;    /* [.., n_heads], in groups (gated delta); or decay [.., n_heads * k_dim] */
     mn_rows v_mix, v_first; /* none in the first layer */
 } mn_mixer_inputs;
 

@@ -1,25 +1,30 @@
 /* Recurrent mixers of a step on the CPU: each slice advances the state of its own sequence. */
 #include "model/backend_cpu_ops.h"
-#include "recurrent/causal_conv.h"
-#include "recurrent/gated_delta.h"
-#include "recurrent/mamba2.h"
-#include "recurrent/rwkv7.h"
 
 #include <string.h>
 
-mn_status mn_cpu_convolve_mixer(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err) {
-    (void)err;
+mn_causal_conv mn_cpu_mixer_conv(const mn_model *m, int layer) {
+    const mn_mixer_config *c = &m->config.mixer;
+    const mn_mixer_weights *w = &m->weights.layers[layer].mixer;
+    return (mn_causal_conv){c->n_taps, c->n_channels, w->taps, w->taps_bias, c->n_heads > 0};
+}
+
+void mn_cpu_convolve_by(const mn_step *s, const mn_causal_conv *conv, int layer, mn_rows out, mn_rows x) {
     const mn_config *c = &s->model->config;
-    const mn_mixer_weights *w = &s->model->weights.layers[layer].mixer;
-    mn_causal_conv conv = {c->mixer.n_taps, c->mixer.n_channels, w->taps, w->taps_bias, c->mixer.n_heads > 0};
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++)
-        mn_causal_conv_step(mn_cpu_compute(s), &conv, mn_cpu_row(out, slice->first_row), out.row_stride,
+        mn_causal_conv_step(mn_cpu_compute(s), conv, mn_cpu_row(out, slice->first_row), out.row_stride,
                             mn_cpu_row(x, slice->first_row), x.row_stride,
                             mn_sequence_mixer_history(slice->sequence, c, layer), slice->n_rows);
+}
+
+mn_status mn_cpu_convolve_mixer(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err) {
+    (void)err;
+    mn_causal_conv conv = mn_cpu_mixer_conv(s->model, layer);
+    mn_cpu_convolve_by(s, &conv, layer, out, x);
     return MN_OK;
 }
 
-static mn_matrix_rows rows_of(const mn_slice *slice, mn_rows out, const mn_mixer_inputs *in) {
+mn_matrix_rows mn_cpu_mixer_rows(const mn_slice *slice, mn_rows out, const mn_mixer_inputs *in) {
     int64_t r = slice->first_row;
     return (mn_matrix_rows){.q = mn_cpu_row(in->q, r),
                             .k = mn_cpu_row(in->k, r),
@@ -32,28 +37,43 @@ static mn_matrix_rows rows_of(const mn_slice *slice, mn_rows out, const mn_mixer
                             .n_rows = slice->n_rows};
 }
 
+mn_gated_delta mn_cpu_gated_delta(const mn_model *model, int layer) {
+    const mn_mixer_config *m = &model->config.mixer;
+    const mn_mixer_weights *w = &model->weights.layers[layer].mixer;
+    return (mn_gated_delta){
+        {m->n_heads, m->n_k_heads, m->k_dim, m->v_dim, m->tiled, m->decays_channels, true}, w->a, w->dt_bias};
+}
+
+mn_delta_gates mn_cpu_delta_gates(const mn_slice *slice, const mn_mixer_inputs *in) {
+    return (mn_delta_gates){mn_cpu_row(in->decay, slice->first_row),
+                            mn_cpu_row(in->beta, slice->first_row),
+                            in->decay.row_stride,
+                            in->beta.row_stride,
+                            in->beta.n,
+                            in->beta.head_stride};
+}
+
 static mn_status step_delta(const mn_step *s, const mn_slice *slice, int layer, mn_rows out, const mn_mixer_inputs *in,
                             mn_error *err) {
-    const mn_config *c = &s->model->config;
-    const mn_mixer_config *m = &c->mixer;
-    const mn_mixer_weights *w = &s->model->weights.layers[layer].mixer;
-    mn_gated_delta delta = {
-        {m->n_heads, m->n_k_heads, m->k_dim, m->v_dim, m->tiled, m->decays_channels, true}, w->a, w->dt_bias};
-    mn_matrix_rows rows = rows_of(slice, out, in);
-    mn_delta_gates gates = {mn_cpu_row(in->decay, slice->first_row), mn_cpu_row(in->beta, slice->first_row),
-                            in->decay.row_stride, in->beta.row_stride};
-    return mn_gated_delta_step(mn_cpu_compute(s), &delta, mn_sequence_mixer_state(slice->sequence, c, layer), &rows,
-                               &gates, err);
+    mn_gated_delta delta = mn_cpu_gated_delta(s->model, layer);
+    mn_matrix_rows rows = mn_cpu_mixer_rows(slice, out, in);
+    mn_delta_gates gates = mn_cpu_delta_gates(slice, in);
+    return mn_gated_delta_step(mn_cpu_compute(s), &delta,
+                               mn_sequence_mixer_state(slice->sequence, &s->model->config, layer), &rows, &gates, err);
+}
+
+mn_mamba2 mn_cpu_mamba2(const mn_model *model, int layer) {
+    const mn_mixer_config *m = &model->config.mixer;
+    const mn_mixer_weights *w = &model->weights.layers[layer].mixer;
+    return (mn_mamba2){{m->n_heads, m->n_k_heads, m->k_dim, m->v_dim, false, false, false}, w->a, w->dt_bias, w->d};
 }
 
 static mn_status step_mamba2(const mn_step *s, const mn_slice *slice, int layer, mn_rows out, const mn_mixer_inputs *in,
                              mn_error *err) {
-    const mn_config *c = &s->model->config;
-    const mn_mixer_config *m = &c->mixer;
-    const mn_mixer_weights *w = &s->model->weights.layers[layer].mixer;
-    mn_mamba2 mamba2 = {{m->n_heads, m->n_k_heads, m->k_dim, m->v_dim, false, false, false}, w->a, w->dt_bias, w->d};
-    mn_matrix_rows rows = rows_of(slice, out, in);
-    return mn_mamba2_step(mn_cpu_compute(s), &mamba2, mn_sequence_mixer_state(slice->sequence, c, layer), &rows,
+    mn_mamba2 mamba2 = mn_cpu_mamba2(s->model, layer);
+    mn_matrix_rows rows = mn_cpu_mixer_rows(slice, out, in);
+    return mn_mamba2_step(mn_cpu_compute(s), &mamba2,
+                          mn_sequence_mixer_state(slice->sequence, &s->model->config, layer), &rows,
                           mn_cpu_row(in->decay, slice->first_row), in->decay.row_stride, err);
 }
 
@@ -96,32 +116,40 @@ mn_status mn_cpu_mix_shifted(const mn_step *s, int layer, bool before_mlp, mn_ro
     return MN_OK;
 }
 
-static mn_status step_rwkv7(const mn_step *s, const mn_slice *slice, int layer, mn_rows out, const mn_mixer_inputs *in,
-                            mn_error *err) {
-    const mn_config *c = &s->model->config;
-    const mn_mixer_weights *w = &s->model->weights.layers[layer].mixer;
+mn_rwkv7 mn_cpu_rwkv7(const mn_model *model, int layer) {
+    const mn_mixer_config *m = &model->config.mixer;
+    const mn_mixer_weights *w = &model->weights.layers[layer].mixer;
+    return (mn_rwkv7){m->n_heads, m->k_dim, w->k_k, w->k_a, w->r_k, w->out_norm.w, w->out_norm.b, w->out_norm.eps};
+}
+
+mn_rwkv7_rows mn_cpu_rwkv7_rows(const mn_slice *slice, mn_rows out, const mn_mixer_inputs *in) {
     int64_t r = slice->first_row;
     bool mixes = in->v_mix.buffer != NULL;
-    mn_rwkv7 rwkv7 = {c->mixer.n_heads, c->mixer.k_dim, w->k_k,        w->k_a,
-                      w->r_k,           w->out_norm.w,  w->out_norm.b, w->out_norm.eps};
-    mn_rwkv7_rows rows = {.r = mn_cpu_row(in->q, r),
-                          .decay = mn_cpu_row(in->decay, r),
-                          .k = mn_cpu_row(in->k, r),
-                          .v = mn_cpu_row(in->v, r),
-                          .a = mn_cpu_row(in->beta, r),
-                          .r_stride = in->q.row_stride,
-                          .decay_stride = in->decay.row_stride,
-                          .k_stride = in->k.row_stride,
-                          .v_stride = in->v.row_stride,
-                          .a_stride = in->beta.row_stride,
-                          .v_mix = mixes ? mn_cpu_row(in->v_mix, r) : NULL,
-                          .v_first = mixes ? mn_cpu_row(in->v_first, r) : NULL,
-                          .v_mix_stride = in->v_mix.row_stride,
-                          .v_first_stride = in->v_first.row_stride,
-                          .out = mn_cpu_row(out, r),
-                          .out_stride = out.row_stride,
-                          .n_rows = slice->n_rows};
-    return mn_rwkv7_step(mn_cpu_compute(s), &rwkv7, mn_sequence_mixer_state(slice->sequence, c, layer), &rows, err);
+    return (mn_rwkv7_rows){.r = mn_cpu_row(in->q, r),
+                           .decay = mn_cpu_row(in->decay, r),
+                           .k = mn_cpu_row(in->k, r),
+                           .v = mn_cpu_row(in->v, r),
+                           .a = mn_cpu_row(in->beta, r),
+                           .r_stride = in->q.row_stride,
+                           .decay_stride = in->decay.row_stride,
+                           .k_stride = in->k.row_stride,
+                           .v_stride = in->v.row_stride,
+                           .a_stride = in->beta.row_stride,
+                           .v_mix = mixes ? mn_cpu_row(in->v_mix, r) : NULL,
+                           .v_first = mixes ? mn_cpu_row(in->v_first, r) : NULL,
+                           .v_mix_stride = in->v_mix.row_stride,
+                           .v_first_stride = in->v_first.row_stride,
+                           .out = mn_cpu_row(out, r),
+                           .out_stride = out.row_stride,
+                           .n_rows = slice->n_rows};
+}
+
+static mn_status step_rwkv7(const mn_step *s, const mn_slice *slice, int layer, mn_rows out, const mn_mixer_inputs *in,
+                            mn_error *err) {
+    mn_rwkv7 rwkv7 = mn_cpu_rwkv7(s->model, layer);
+    mn_rwkv7_rows rows = mn_cpu_rwkv7_rows(slice, out, in);
+    return mn_rwkv7_step(mn_cpu_compute(s), &rwkv7, mn_sequence_mixer_state(slice->sequence, &s->model->config, layer),
+                         &rows, err);
 }
 
 typedef mn_status step_fn(const mn_step *s, const mn_slice *slice, int layer, mn_rows out, const mn_mixer_inputs *in,

@@ -4,6 +4,10 @@
 
 #include "mlp/moe.h"
 #include "model/backend_cpu.h"
+#include "recurrent/causal_conv.h"
+#include "recurrent/gated_delta.h"
+#include "recurrent/mamba2.h"
+#include "recurrent/rwkv7.h"
 
 /* backend_cpu_attention.c */
 mn_status mn_cpu_append(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err);
@@ -39,6 +43,15 @@ float mn_cpu_temperature(const mn_step *s, int64_t row);
 mn_status mn_cpu_convolve_mixer(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err);
 mn_status mn_cpu_mix_shifted(const mn_step *s, int layer, bool before_mlp, mn_rows out, mn_rows x, mn_error *err);
 mn_status mn_cpu_mix_state(const mn_step *s, int layer, mn_rows out, const mn_mixer_inputs *in, mn_error *err);
+/* A layer's mixer as the files of recurrent/ take it, and a slice's rows for it. */
+mn_causal_conv mn_cpu_mixer_conv(const mn_model *model, int layer);
+void mn_cpu_convolve_by(const mn_step *s, const mn_causal_conv *conv, int layer, mn_rows out, mn_rows x);
+mn_gated_delta mn_cpu_gated_delta(const mn_model *model, int layer);
+mn_mamba2 mn_cpu_mamba2(const mn_model *model, int layer);
+mn_rwkv7 mn_cpu_rwkv7(const mn_model *model, int layer);
+mn_matrix_rows mn_cpu_mixer_rows(const mn_slice *slice, mn_rows out, const mn_mixer_inputs *in);
+mn_delta_gates mn_cpu_delta_gates(const mn_slice *slice, const mn_mixer_inputs *in);
+mn_rwkv7_rows mn_cpu_rwkv7_rows(const mn_slice *slice, mn_rows out, const mn_mixer_inputs *in);
 
 /* out += scale B (A x), for each adapter: two thin products. */
 mn_status mn_cpu_add_adapters(const mn_step *s, mn_rows out, const mn_lora *lora, mn_rows x, mn_error *err);

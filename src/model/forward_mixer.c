@@ -37,6 +37,17 @@ static mn_rows heads_of(mn_rows x, int64_t first, int n_heads, int64_t n) {
     return x;
 }
 
+/* One product makes for each key head the betas of its heads, then their decays. */
+static mn_status make_gates_together(const layer_run *r, mn_rows y, mn_mixer_inputs *in, mn_error *err) {
+    const mn_mixer_config *m = &r->config->mixer;
+    int64_t group = m->n_heads / m->n_k_heads;
+    mn_rows both;
+    MN_TRY(take(r, y, m->n_k_heads, 2 * group, &both, err));
+    in->beta = mn_rows_part(both, 0, group);
+    in->decay = mn_rows_part(both, group, group);
+    return project(r, both, &r->w->mixer.beta_decay, y, err);
+}
+
 /* Channels are q, k and v, of which q and k are made as long as their norms say. */
 static mn_status make_delta_inputs(const layer_run *r, mn_rows y, mn_rows channels, mn_mixer_inputs *in,
                                    mn_error *err) {
@@ -48,6 +59,7 @@ static mn_status make_delta_inputs(const layer_run *r, mn_rows y, mn_rows channe
     in->v = heads_of(channels, 2 * n_k, m->n_heads, m->v_dim);
     MN_TRY(norm_over(r, &in->q, &w->q_norm, err));
     MN_TRY(norm_over(r, &in->k, &w->k_norm, err));
+    if (w->beta_decay.w.data) return make_gates_together(r, y, in, err);
     MN_TRY(take(r, y, m->n_heads, n_decay, &in->decay, err));
     MN_TRY(take(r, y, m->n_heads, 1, &in->beta, err));
     MN_TRY(project_narrow(r, in->decay, &w->decay, &w->decay_out, y, err));

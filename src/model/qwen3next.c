@@ -87,14 +87,8 @@ static void bind_inputs(mn_binder *b, const mn_config *c, mn_layer *l) {
 /* beta and decay: apart, or for each key head those of its value heads. */
 static void bind_gates(mn_binder *b, const mn_config *c, mn_layer *l) {
     const mn_mixer_config *m = &c->mixer;
-    int64_t group = m->n_heads / m->n_k_heads;
-    mn_projection both = {0};
-    mn_bind_projection_if(b, "ssm_ba", c->n_embd, 2 * m->n_heads, &both);
-    if (both.w.data) {
-        mn_bind_picked_rows(b, &both, 0, group, 2 * group, &l->mixer.beta);
-        mn_bind_picked_rows(b, &both, group, group, 2 * group, &l->mixer.decay);
-        return;
-    }
+    mn_bind_projection_if(b, "ssm_ba", c->n_embd, 2 * m->n_heads, &l->mixer.beta_decay);
+    if (l->mixer.beta_decay.w.data) return;
     mn_bind_projection(b, "ssm_beta", c->n_embd, m->n_heads, &l->mixer.beta);
     mn_bind_projection(b, "ssm_alpha", c->n_embd, m->n_heads, &l->mixer.decay);
 }

@@ -28,16 +28,26 @@ typedef struct mn_projection {
     const mn_lora *lora; /* attached by mn_adapter_open; NULL: none */
 } mn_projection;
 
+/* Filters as the file holds them, [n_channels][n_taps], the last tap the row itself: columns [first, first +
+ * n_channels) of a mixer's taps. */
+typedef struct mn_taps_part {
+    const float *w;
+    int64_t first, n_channels;
+} mn_taps_part;
+
 /* What makes a recurrent mixer's inputs and outputs (config->mixer). */
 typedef struct mn_mixer_weights {
     mn_projection in[3];            /* that make the channels of the convolution, one part after another */
     mn_projection gate, gate_out;   /* of the output: gate, or gate_out after a narrow gate */
     mn_projection decay, decay_out; /* the same, of d_t */
     mn_projection beta, beta_out, out;
-    mn_projection v_mix, v_mix_out;   /* rwkv7: the first layer's share in v */
-    const float *mixes[2];            /* shares of the token before, [n][n_embd]: before the state; before the MLP */
-    const float *k_k, *k_a, *r_k;     /* see recurrent/rwkv7.h */
-    const float *taps, *taps_bias;    /* [n_taps][n_channels], tap 0 = the row itself */
+    mn_projection beta_decay;       /* of each group of heads betas, then decays, in the place of the two */
+    mn_projection v_mix, v_mix_out; /* rwkv7: the first layer's share in v */
+    const float *mixes[2];          /* shares of the token before, [n][n_embd]: before the state; before the MLP */
+    const float *k_k, *k_a, *r_k;   /* see recurrent/rwkv7.h */
+    const float *taps, *taps_bias;  /* [n_taps][n_channels], tap 0 = the row itself: a copy of taps_parts */
+    mn_taps_part taps_parts[3];
+    int n_taps_parts;
     const float *a, *dt_bias, *d;     /* see recurrent/gated_delta.h, mamba2.h */
     mn_norm q_norm, k_norm, out_norm; /* out_norm by head or group */
 } mn_mixer_weights;
@@ -158,6 +168,8 @@ float *mn_bind_floats(mn_binder *b, int64_t n);
 /* The filters of a causal convolution "NAME.weight", n_taps of each channel, the last tap the row itself, into columns
  * [first, first + n_channels) of the layer's taps, which the first call makes. */
 void mn_bind_taps(mn_binder *b, const mn_config *c, const char *name, int64_t first, int64_t n_channels, mn_layer *l);
+/* taps [n_taps, n_channels] as the file's filters are now, which a training moves. */
+void mn_mixer_copy_taps(const mn_config *c, const mn_mixer_weights *w, float *taps);
 /* The norm that makes a vector of n numbers x length / sqrt(sum x^2 + eps), the model's eps. */
 void mn_bind_unit_norm(mn_binder *b, const mn_config *c, int64_t n, float length, mn_norm *out);
 /* Rows [first, first + n) of every `period` rows, copied. */

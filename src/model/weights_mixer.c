@@ -20,10 +20,18 @@ void mn_bind_taps(mn_binder *b, const mn_config *c, const char *name, int64_t fi
     const float *w = mn_bind_values(b, full, n_taps, n_channels, true);
     float *taps = l->mixer.taps ? (float *)l->mixer.taps : mn_bind_floats(b, n_taps * all);
     if (!w || !taps) return;
-    for (int64_t channel = 0; channel < n_channels; channel++)
-        for (int tap = 0; tap < n_taps; tap++)
-            taps[tap * all + first + channel] = w[channel * n_taps + n_taps - 1 - tap];
     l->mixer.taps = taps;
+    l->mixer.taps_parts[l->mixer.n_taps_parts++] = (mn_taps_part){w, first, n_channels};
+    mn_mixer_copy_taps(c, &l->mixer, taps);
+}
+
+void mn_mixer_copy_taps(const mn_config *c, const mn_mixer_weights *w, float *taps) {
+    int n_taps = c->mixer.n_taps;
+    int64_t all = c->mixer.n_channels;
+    for (const mn_taps_part *p = w->taps_parts; p < w->taps_parts + w->n_taps_parts; p++)
+        for (int64_t channel = 0; channel < p->n_channels; channel++)
+            for (int tap = 0; tap < n_taps; tap++)
+                taps[tap * all + p->first + channel] = p->w[channel * n_taps + n_taps - 1 - tap];
 }
 
 /* x / sqrt(sum x^2 + eps) = x / (sqrt(n) sqrt(mean x^2 + eps / n)) */

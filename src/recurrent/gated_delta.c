@@ -11,11 +11,18 @@ typedef struct gating {
     float *decay, *beta;
 } gating;
 
+/* The numbers of all heads of a row, side by side. */
+static const float *gather(const gating *g, float *out, const float *x) {
+    if (g->gates->group == 0) return x;
+    for (int head = 0; head < g->layer->shape.n_heads; head++) out[head] = x[mn_delta_gate_at(g->gates, head)];
+    return out;
+}
+
 /* Factors e^g of a row; n for each head. */
 static void make_decay(const gating *g, float *out, const float *x) {
     const mn_matrix_state *s = &g->layer->shape;
     int64_t n = s->decays_channels ? s->k_dim : 1, all = s->n_heads * n;
-    g->kernels->recurrent.softplus(out, x, g->layer->dt_bias, all);
+    g->kernels->recurrent.softplus(out, n == 1 ? gather(g, out, x) : x, g->layer->dt_bias, all);
     if (n == 1) g->kernels->vec.mul(out, out, g->layer->a, all);
     for (int head = 0; n > 1 && head < s->n_heads; head++)
         g->kernels->vec.scale(out + head * n, out + head * n, g->layer->a[head], n);
@@ -29,7 +36,8 @@ static void make_gates(void *arg, int64_t begin, int64_t end, int thread_index) 
     int64_t n = (int64_t)s->n_heads * (s->decays_channels ? s->k_dim : 1);
     for (int64_t r = begin; r < end; r++) {
         make_decay(g, g->decay + r * n, g->gates->decay + r * g->gates->decay_stride);
-        g->kernels->recurrent.sigmoid_mul(g->beta + r * s->n_heads, g->gates->beta + r * g->gates->beta_stride, NULL,
+        float *beta = g->beta + r * s->n_heads;
+        g->kernels->recurrent.sigmoid_mul(beta, gather(g, beta, g->gates->beta + r * g->gates->beta_stride), NULL,
                                           s->n_heads);
     }
 }

@@ -19,11 +19,17 @@ typedef struct mn_gated_delta {
     const float *dt_bias;  /* [n_heads], or [n_heads, k_dim] where channels decay apart */
 } mn_gated_delta;
 
-/* Gates as they were projected: decay [n_rows, n_heads (, k_dim)], beta [n_rows, n_heads]; strides are of rows. */
+/* Gates as they were projected: decay [n_rows, n_heads (, k_dim)], beta [n_rows, n_heads]; strides are of rows. Those
+ * of heads may stand in groups of `group`, group_stride floats apart; group 0: side by side. */
 typedef struct mn_delta_gates {
     const float *decay, *beta;
-    int64_t decay_stride, beta_stride;
+    int64_t decay_stride, beta_stride, group, group_stride;
 } mn_delta_gates;
+
+/* Where the number of a head stands in a row of beta, and of decay where a head has one. */
+static inline int64_t mn_delta_gate_at(const mn_delta_gates *g, int64_t head) {
+    return g->group ? head / g->group * g->group_stride + head % g->group : head;
+}
 
 /* Takes n_rows more tokens of one sequence; rows->decay and rows->beta are not looked at. MN_ERR_MEMORY when scratch
  * ends. */

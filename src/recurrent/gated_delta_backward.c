@@ -19,7 +19,8 @@ static void back_betas(const job *j, int64_t row) {
     const float *beta = j->beta + row * j->layer->shape.n_heads;
     const float *d_beta = j->d_beta + row * j->layer->shape.n_heads;
     float *to = j->g->d_gate_beta + row * j->gates->beta_stride;
-    for (int h = 0; h < j->layer->shape.n_heads; h++) to[h] += d_beta[h] * beta[h] * (1 - beta[h]);
+    for (int h = 0; h < j->layer->shape.n_heads; h++)
+        to[mn_delta_gate_at(j->gates, h)] += d_beta[h] * beta[h] * (1 - beta[h]);
 }
 
 /* sums: those of dt_bias, then those of a. */
@@ -30,9 +31,10 @@ static void back_gates(const void *arg, int64_t begin, int64_t end, float *sums)
         const float *x = j->gates->decay + row * j->gates->decay_stride;
         float *to = j->g->d_gate_decay + row * j->gates->decay_stride;
         for (int64_t i = 0; i < n; i++) {
-            float z = x[i] + j->layer->dt_bias[i], a = j->layer->a[i / per_head];
+            int64_t at = per_head == 1 ? mn_delta_gate_at(j->gates, i) : i;
+            float z = x[at] + j->layer->dt_bias[i], a = j->layer->a[i / per_head];
             float d_g = j->d_decay[row * n + i] * j->decay[row * n + i], d_x = d_g * a / (1 + expf(-z));
-            to[i] += d_x;
+            to[at] += d_x;
             sums[i] += d_x;
             sums[n + i / per_head] += d_g * (z > 30 ? z : log1pf(expf(z)));
         }

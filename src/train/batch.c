@@ -257,6 +257,8 @@ static void reset_layer(const mn_train_batch *b, int layer) {
         if (s->history_bytes) memset(s->state + (size_t)layer * s->history_bytes, 0, s->history_bytes);
         if (s->layer_bytes && mn_attn_has_state(&s->attn, &b->model->config, layer))
             memset(mn_sequence_recurrent_state(s, &b->model->config, layer), 0, s->layer_bytes);
+        if (b->model->config.layers[layer].has_mixer)
+            memset(mn_sequence_mixer_state(s, &b->model->config, layer), 0, s->mixer_bytes);
     }
 }
 

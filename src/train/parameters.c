@@ -17,9 +17,13 @@ static bool moves_by_rule(const mn_train_config *c, const char *name) {
     return c->balance_bias && c->lora_rank == 0 && strstr(name, "exp_probs_b");
 }
 
-/* Vectors, and the small matrices that act as such. */
+/* Vectors, and the small matrices that act as such: filters, shares of the token before, numbers of each head. */
 static bool takes_decay(const mn_parameter *p) {
-    static const char *const plain[] = {"_norm.", ".bias", "_conv.", "gate_inp", "infini_", "_gate.bias"};
+    static const char *const plain[] = {"_norm.",      ".bias",       "_conv.",         "gate_inp",    "infini_",
+                                        "_gate.bias",  "conv1d",      "shortconv.conv", "mix_lerp",    "time_mix_w0",
+                                        "time_mix_a0", "time_mix_v0", "time_mix_k_",    "time_mix_r_", "time_mix_ln"};
+    const char *last = strrchr(p->name, '.');
+    if (last && (!strcmp(last, ".ssm_a") || !strcmp(last, ".ssm_d"))) return false;
     if (!p->is_matrix) return false;
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (strstr(p->name, plain[i])) return false;

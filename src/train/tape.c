@@ -65,7 +65,7 @@ mn_status mn_tape_record(mn_tape *t, mn_tape_entry entry, mn_error *err) {
     return MN_OK;
 }
 
-static mn_status refuse(const char *what, mn_error *err) {
+mn_status mn_tape_refuse(const char *what, mn_error *err) {
     return mn_fail(err, MN_ERR_UNSUPPORTED, "%s cannot be trained through: it has no backward.", what);
 }
 
@@ -77,7 +77,7 @@ static mn_status prepare(const mn_step *s, mn_error *err) {
 static mn_status append(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err) {
     mn_tape *t = mn_tape_of(s);
     mn_step in = mn_tape_inner(s);
-    if (plane > 0) return refuse("a position map", err);
+    if (plane > 0) return mn_tape_refuse("a position map", err);
     t->appended[layer].k = k;
     t->appended[layer].v = v;
     return in.backend->append(&in, layer, plane, k, v, err);
@@ -103,7 +103,7 @@ static mn_status embed(const mn_step *s, mn_rows out, mn_error *err) {
 
 static mn_status embed_layers(const mn_step *s, mn_rows out, mn_error *err) {
     (void)s, (void)out;
-    return refuse("an embedding of each layer", err);
+    return mn_tape_refuse("an embedding of each layer", err);
 }
 
 static mn_status norm(const mn_step *s, mn_rows out, mn_rows x, const mn_norm *w, mn_error *err) {
@@ -136,6 +136,8 @@ static mn_status project(const mn_step *s, const mn_rows *outs, const mn_project
     int64_t strides[4] = {0};
     const mn_tensor *tensors[4] = {0};
     for (int i = 0; i < n_ws; i++) {
+        if (t->parameters->map.data && !mn_gradient_of(t->parameters, ws[i]->w.data))
+            return mn_tape_refuse("a matrix that is cut out of another (ssm_in)", err);
         data[i] = mn_cpu_data(outs[i]);
         strides[i] = outs[i].row_stride;
         tensors[i] = &ws[i]->w;
@@ -177,8 +179,9 @@ static mn_status convolve(const mn_step *s, int layer, mn_rows q_out, mn_rows k_
 static mn_status attend(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
     mn_tape *t = mn_tape_of(s);
     mn_step in = mn_tape_inner(s);
-    if (range > 0 || lse.buffer) return refuse("a position map", err);
-    if (s->model->config.layers[layer].kv_layer != layer) return refuse("a layer that attends to another's keys", err);
+    if (range > 0 || lse.buffer) return mn_tape_refuse("a position map", err);
+    if (s->model->config.layers[layer].kv_layer != layer)
+        return mn_tape_refuse("a layer that attends to another's keys", err);
     MN_TRY(mn_tape_take(s, q.n_rows, q.n_heads, 1, &lse, err));
     MN_TRY(in.backend->attend(&in, layer, range, out, lse, q, err));
     return mn_tape_record(t,
@@ -192,7 +195,7 @@ static mn_status attend(const mn_step *s, int layer, int range, mn_rows out, mn_
 static mn_status choose(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
                         mn_rows turn, mn_error *err) {
     (void)s, (void)layer, (void)chosen, (void)q, (void)k, (void)weights, (void)turn;
-    return refuse("the choice of an indexer", err);
+    return mn_tape_refuse("the choice of an indexer", err);
 }
 
 static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
@@ -211,16 +214,15 @@ static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows
 static mn_status merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
                        mn_error *err) {
     (void)s, (void)out, (void)lse, (void)x, (void)x_lse, (void)y, (void)y_lse;
-    return refuse("a position map", err);
+    return mn_tape_refuse("a position map", err);
 }
 
 static mn_status activate(const mn_step *s, mn_mlp_act activation, mn_rows out, mn_rows gate, mn_rows up,
                           mn_error *err) {
     mn_step in = mn_tape_inner(s);
-    bool plain = activation.kind == MN_ACT_SILU || activation.kind == MN_ACT_GELU;
-    if (!plain && (activation.kind == MN_ACT_SWIGLU_OAI || activation.limit > 0))
-        return refuse("a capped activation", err);
-    if (activation.kind == MN_ACT_GELU_ERF) return refuse("the exact gelu", err);
+    if (activation.kind == MN_ACT_SWIGLU_OAI || activation.limit > 0) return mn_tape_refuse("a capped activation", err);
+    if (activation.kind == MN_ACT_GELU_ERF) return mn_tape_refuse("the exact GELU", err);
+    if (activation.kind == MN_ACT_GELU_ERF) return mn_tape_refuse("the exact gelu", err);
     MN_TRY(in.backend->activate(&in, activation, out, gate, up, err));
     return mn_tape_record(
         mn_tape_of(s),
@@ -232,7 +234,7 @@ static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn
     mn_experts e = mn_cpu_experts(s->model, layer);
     const mn_layer *w = &s->model->weights.layers[layer];
     if (!mn_experts_are_plain(&e) || routed.buffer != x.buffer || w->router.b)
-        return refuse("an expert with biases, scales, a capped activation or a router of its own input", err);
+        return mn_tape_refuse("an expert with biases, scales, a capped activation or a router of its own input", err);
     MN_TRY(in.backend->experts(&in, layer, out, x, routed, err));
     return mn_tape_record(mn_tape_of(s),
                           (mn_tape_entry){.kind = MN_TAPE_EXPERTS, .layer = layer, .out = {out}, .in = {x}}, err);
@@ -284,26 +286,6 @@ static mn_status logits(const mn_step *s, float *out, mn_rows x, mn_error *err) 
     return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_LOSS, .in = {x}}, err);
 }
 
-static mn_status convolve_mixer(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err) {
-    (void)s, (void)layer, (void)out, (void)x;
-    return refuse("a recurrent mixer", err);
-}
-
-static mn_status mix_shifted(const mn_step *s, int layer, bool before_mlp, mn_rows out, mn_rows x, mn_error *err) {
-    (void)s, (void)layer, (void)before_mlp, (void)out, (void)x;
-    return refuse("a recurrent mixer", err);
-}
-
-static mn_status mix_state(const mn_step *s, int layer, mn_rows out, const mn_mixer_inputs *in, mn_error *err) {
-    (void)s, (void)layer, (void)out, (void)in;
-    return refuse("a recurrent mixer", err);
-}
-
-static mn_status gate(const mn_step *s, mn_gate kind, mn_rows out, mn_rows x, mn_rows g, mn_error *err) {
-    (void)s, (void)kind, (void)out, (void)x, (void)g;
-    return refuse("a recurrent mixer", err);
-}
-
 static mn_backend recorder(mn_tape *t) {
     return (mn_backend){.context = t,
                         .keeps_inputs = true,
@@ -326,10 +308,10 @@ static mn_backend recorder(mn_tape *t) {
                         .choose = choose,
                         .merge = merge,
                         .mix_recurrent = mn_tape_mix_recurrent,
-                        .convolve_mixer = convolve_mixer,
-                        .mix_shifted = mix_shifted,
-                        .mix_state = mix_state,
-                        .gate = gate,
+                        .convolve_mixer = mn_tape_convolve_mixer,
+                        .mix_shifted = mn_tape_mix_shifted,
+                        .mix_state = mn_tape_mix_state,
+                        .gate = mn_tape_gate,
                         .activate = activate,
                         .experts = experts,
                         .split = mn_tape_split,
@@ -383,6 +365,10 @@ const char *mn_tape_kind_name(mn_tape_kind kind) {
         [MN_TAPE_ATTEND] = "attention",
         [MN_TAPE_ATTEND_LATENT] = "latent attention",
         [MN_TAPE_MIX_RECURRENT] = "recurrent states",
+        [MN_TAPE_CONVOLVE_MIXER] = "convolutions of mixers",
+        [MN_TAPE_MIX_SHIFTED] = "token shifts",
+        [MN_TAPE_MIX_STATE] = "states of mixers",
+        [MN_TAPE_GATE] = "gates",
         [MN_TAPE_ACTIVATE] = "activations",
         [MN_TAPE_EXPERTS] = "experts",
         [MN_TAPE_EASY] = "small MLPs mixed in",

@@ -27,6 +27,10 @@ typedef enum mn_tape_kind {
     MN_TAPE_ATTEND,
     MN_TAPE_ATTEND_LATENT,
     MN_TAPE_MIX_RECURRENT,
+    MN_TAPE_CONVOLVE_MIXER,
+    MN_TAPE_MIX_SHIFTED,
+    MN_TAPE_MIX_STATE,
+    MN_TAPE_GATE,
     MN_TAPE_ACTIVATE,
     MN_TAPE_EXPERTS,
     MN_TAPE_EASY,
@@ -43,13 +47,15 @@ typedef enum mn_tape_kind {
 typedef struct mn_tape_entry {
     mn_tape_kind kind;
     int layer, n_out;
-    mn_rows out[4], in[5];
+    mn_rows out[4], in[7];
     const mn_projection *projections[4];
     const mn_norm *norm;
     const int64_t *rows;
     int64_t first;
     float limit; /* of clamp; the factor of scale */
     mn_mlp_act activation;
+    mn_gate gate;
+    bool before_mlp;
 } mn_tape_entry;
 
 /* Writes that stand for a long text between two tokens of a slice: the keys and values of other rows of the step are

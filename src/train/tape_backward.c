@@ -86,6 +86,7 @@ static mn_status embed_backward(mn_tape *t, const mn_step *s, const mn_tape_entr
 
 static mn_status norm_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     const mn_config *c = &s->model->config;
+    const mn_norm *w = e->norm;
     mn_rows x = e->in[0], y = e->out[0];
     mn_norm_grad g = {.layer_norm = c->norm != MN_NORM_RMS,
                       .n_rows = x.n_rows,
@@ -93,11 +94,24 @@ static mn_status norm_backward(mn_tape *t, const mn_step *s, const mn_tape_entry
                       .dy = vectors_of(y, mn_tape_gradient(t, y)),
                       .dx = vectors_of(x, mn_tape_gradient(t, x)),
                       .add = mn_tape_claim(t, x),
-                      .w = e->norm->w,
-                      .eps = e->norm->eps > 0 ? e->norm->eps : c->norm_eps,
-                      .dw = mn_tape_weight_gradient(t, e->norm->w),
-                      .db = mn_tape_weight_gradient(t, e->norm->b)};
-    return mn_norm_backward(t->compute, &g, err);
+                      .w = w->w,
+                      .eps = w->eps > 0 ? w->eps : c->norm_eps,
+                      .dw = mn_tape_weight_gradient(t, w->w),
+                      .db = mn_tape_weight_gradient(t, w->b)};
+    if (!w->by_head) return mn_norm_backward(t->compute, &g, err);
+    for (int h = 0; h < x.n_heads; h++) {
+        mn_norm_grad one = g;
+        mn_vectors *const parts[] = {&one.x, &one.dy, &one.dx};
+        for (int i = 0; i < 3; i++) {
+            parts[i]->data += h * parts[i]->head_stride;
+            parts[i]->n_heads = 1;
+        }
+        one.w = g.w + h * x.n;
+        one.dw = g.dw ? g.dw + h * x.n : NULL;
+        one.db = g.db ? g.db + h * x.n : NULL;
+        MN_TRY(mn_norm_backward(t->compute, &one, err));
+    }
+    return MN_OK;
 }
 
 /* y += scale B (A x): with h = A x made again and dh = scale dY B, dB += scale dY^T h, dA += dh^T x, dX += dh A. */
@@ -289,7 +303,9 @@ static mn_status activate_backward(mn_tape *t, const mn_step *s, const mn_tape_e
     mn_rows gate = e->in[0], up = e->in[1];
     bool gated = gate.buffer != NULL;
     (void)s;
-    mn_gated act = e->activation.kind == MN_ACT_GELU ? MN_GATED_GELU : MN_GATED_SILU;
+    mn_gated act = e->activation.kind == MN_ACT_GELU    ? MN_GATED_GELU
+                   : e->activation.kind == MN_ACT_RELU2 ? MN_RELU_SQUARE
+                                                        : MN_GATED_SILU;
     landing d_gate = {0}, d_up;
     MN_TRY(land(t, up, &d_up, err));
     if (gated) MN_TRY(land(t, gate, &d_gate, err));
@@ -460,6 +476,10 @@ static backward_fn *const backwards[MN_TAPE_KIND_COUNT] = {
     [MN_TAPE_CONVOLVE] = convolve_backward,
     [MN_TAPE_ATTEND_LATENT] = attend_latent_backward,
     [MN_TAPE_MIX_RECURRENT] = mn_tape_mix_recurrent_backward,
+    [MN_TAPE_CONVOLVE_MIXER] = mn_tape_convolve_mixer_backward,
+    [MN_TAPE_MIX_SHIFTED] = mn_tape_mix_shifted_backward,
+    [MN_TAPE_MIX_STATE] = mn_tape_mix_state_backward,
+    [MN_TAPE_GATE] = mn_tape_gate_backward,
     [MN_TAPE_SCALE] = factor_backward,
     [MN_TAPE_GATE_HEADS] = gate_backward,
     [MN_TAPE_TEMPER] = factor_backward,

@@ -42,6 +42,19 @@ mn_status mn_tape_split(const mn_step *s, int layer, mn_split *out, mn_rows x, c
 mn_status mn_tape_join(const mn_step *s, int layer, mn_split *split, int part, mn_rows out, mn_rows y, mn_error *err);
 mn_status mn_tape_easy_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
 
+/* What cannot be trained through. */
+mn_status mn_tape_refuse(const char *what, mn_error *err);
+
+/* tape_mixer.c */
+mn_status mn_tape_convolve_mixer(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err);
+mn_status mn_tape_mix_shifted(const mn_step *s, int layer, bool before_mlp, mn_rows out, mn_rows x, mn_error *err);
+mn_status mn_tape_mix_state(const mn_step *s, int layer, mn_rows out, const mn_mixer_inputs *in, mn_error *err);
+mn_status mn_tape_gate(const mn_step *s, mn_gate gate, mn_rows out, mn_rows x, mn_rows g, mn_error *err);
+mn_status mn_tape_convolve_mixer_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+mn_status mn_tape_mix_shifted_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+mn_status mn_tape_mix_state_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+mn_status mn_tape_gate_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+
 /* tape_recurrent.c */
 mn_status mn_tape_mix_recurrent(const mn_step *s, int layer, mn_rows out, mn_rows softmax, mn_rows y, mn_rows q,
                                 mn_rows k, mn_rows v, mn_error *err);

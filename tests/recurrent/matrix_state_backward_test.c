@@ -82,7 +82,8 @@ static void differentiate(const mn_compute *c, state_case *k, int chunk) {
     memset(k->out, 0, sizeof k->out);
     if (s->corrects) {
         mn_gated_delta layer = {*s, k->x[A].f, k->x[DT].f};
-        mn_delta_gates gates = {k->x[DECAY].f, k->x[BETA].f, n_decay, HEADS};
+        mn_delta_gates gates = {
+            .decay = k->x[DECAY].f, .beta = k->x[BETA].f, .decay_stride = n_decay, .beta_stride = HEADS};
         mn_delta_grad g = {k->x[D_OUT].f, n_v, out[Q], out[K], out[V], out[DECAY], out[BETA], out[A], out[DT]};
         assert_ok(mn_gated_delta_backward(c, &layer, &rows, &gates, &g, chunk, &err), err);
         return;
