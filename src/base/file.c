@@ -2,13 +2,50 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LARGE_FILE_BYTES = 1 << 24 };
+enum { LARGE_FILE_BYTES = 1 << 24, MAX_LIVE = 64 };
+
+/* Mappings that exist now. A handler reads it at any moment: a slot counts only while `bytes` is not 0. */
+static struct {
+    char path[PATH_MAX];
+    const unsigned char *data;
+    atomic_size_t bytes;
+} live[MAX_LIVE];
+static pthread_mutex_t live_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void remember(const char *path, const mn_mapfile *map) {
+    pthread_mutex_lock(&live_mutex);
+    for (int i = 0; i < MAX_LIVE && strlen(path) < PATH_MAX; i++)
+        if (live[i].bytes == 0) {
+            strcpy(live[i].path, path);
+            live[i].data = map->data;
+            live[i].bytes = map->bytes;
+            break;
+        }
+    pthread_mutex_unlock(&live_mutex);
+}
+
+static void forget(const mn_mapfile *map) {
+    pthread_mutex_lock(&live_mutex);
+    for (int i = 0; i < MAX_LIVE; i++)
+        if (live[i].bytes && live[i].data == map->data) live[i].bytes = 0;
+    pthread_mutex_unlock(&live_mutex);
+}
+
+const char *mn_mapfile_path_at(const void *address) {
+    const unsigned char *at = address;
+    for (int i = 0; i < MAX_LIVE; i++)
+        if (at >= live[i].data && at < live[i].data + live[i].bytes) return live[i].path;
+    return NULL;
+}
 
 static mn_status map_descriptor(int fd, const char *path, mn_mapfile *out, mn_error *err) {
     struct stat st;
@@ -26,6 +63,7 @@ static mn_status map_descriptor(int fd, const char *path, mn_mapfile *out, mn_er
      * refused. */
     if (out->bytes >= LARGE_FILE_BYTES) madvise(data, out->bytes, MADV_HUGEPAGE);
     out->data = data;
+    remember(path, out);
     return MN_OK;
 }
 
@@ -38,7 +76,10 @@ mn_status mn_mapfile_open(const char *path, mn_mapfile *out, mn_error *err) {
 }
 
 void mn_mapfile_close(mn_mapfile *map) {
-    if (map->data) munmap((void *)map->data, map->bytes);
+    if (map->data) {
+        forget(map);
+        munmap((void *)map->data, map->bytes);
+    }
     *map = (mn_mapfile){0};
 }
 

@@ -14,9 +14,13 @@ typedef struct mn_mapfile {
     size_t bytes;
 } mn_mapfile;
 
-/* Errors name the path. A file cut after the mapping raises SIGBUS on access: sizes are checked once, at open. */
+/* Errors name the path. Sizes are checked once, at open: a file that is cut later raises SIGBUS on access, whose
+ * handler asks mn_mapfile_path_at. */
 mn_status mn_mapfile_open(const char *path, mn_mapfile *out, mn_error *err);
 void mn_mapfile_close(mn_mapfile *map);
+/* The path of the file that is mapped at an address; NULL: none, or more are mapped than are kept track of (64).
+ * Async-signal-safe. */
+const char *mn_mapfile_path_at(const void *address);
 
 /* Bytes from the beginning of the mapping that lie in memory, at most max_bytes; to touch them waits for no disk. */
 size_t mn_mapfile_resident_bytes(const mn_mapfile *map, size_t max_bytes);

@@ -1,9 +1,12 @@
 #include "cli/signals.h"
 
 #include "base/file.h"
+#include "cli/options.h"
 
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
 
@@ -24,7 +27,32 @@ static void handle_end(int signal_number) {
     if (!ignored) handle(signal_number, end, (int)SA_RESETHAND);
 }
 
+static void say(const char *text) {
+    ssize_t written = write(STDERR_FILENO, text, strlen(text));
+    (void)written; /* nobody is left to be told */
+}
+
+/* Only of files: a fault elsewhere ends the program as it would. */
+static void end_by_file(int signal_number, siginfo_t *info, void *context) {
+    (void)context;
+    const char *path = mn_mapfile_path_at(info->si_addr);
+    if (!path) {
+        handle(signal_number, SIG_DFL, 0);
+        raise(signal_number);
+        return;
+    }
+    mn_writer_remove_all();
+    say("\nmnemo: ");
+    say(path);
+    say(": was cut short while it was in use, or its disk cannot read it; put the file back and run the command "
+        "again.\n");
+    _exit(MN_EXIT_FAILED);
+}
+
 void mn_signals_start(void) {
+    struct sigaction on_bus_error = {.sa_sigaction = end_by_file, .sa_flags = SA_SIGINFO};
+    sigaction(SIGBUS, &on_bus_error, NULL);
+
     static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
     for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) handle_end(ending[i]);
     handle(SIGXFSZ, SIG_IGN, 0);

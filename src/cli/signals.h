@@ -5,7 +5,8 @@
 #include <stdbool.h>
 
 /* Called first. SIGINT, SIGTERM and SIGHUP remove temporary files and end the program as they would; a file that grows
- * beyond the limit of its size fails to be written instead of ending the program (SIGXFSZ). */
+ * beyond the limit of its size fails to be written instead of ending the program (SIGXFSZ); a mapped file that is cut
+ * while it is in use ends it with a sentence that names the file (SIGBUS). */
 void mn_signals_start(void);
 
 /* From now on the first SIGINT (Ctrl-C) only makes mn_signals_interrupted true; the next one ends the program. */

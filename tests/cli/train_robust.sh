@@ -61,3 +61,17 @@ code=0
 "$mnemo" finetune -m nan.gguf --data "$book" --steps 3 -o x.gguf 2>said || code=$?
 words='step 1: the loss is -?nan, and tensor [a-z0-9._]+ has a (weight|gradient) that is no number'
 [ $code = 1 ] && grep -qE "$words" said || fail "exit code $code:" "$(cat said)"
+
+# A text that is cut while it is read: the file is named, and with it back the same command goes on.
+cp "$book" novel.txt
+"${train[@]}" source.novel.paths=novel.txt source.keys.paths=novel.txt out=cut.gguf steps=100000 2>said &
+while [ ! -e cut.gguf.run/checkpoint.gguf ]; do sleep 0.05; done
+: >novel.txt
+code=0
+wait $! || code=$?
+[ $code = 1 ] || fail "exit code $code:" "$(cat said)"
+grep -q 'novel.txt: was cut short while it was in use' said || fail 'not told:' "$(cat said)"
+cp "$book" novel.txt
+"${train[@]}" source.novel.paths=novel.txt source.keys.paths=novel.txt out=cut.gguf steps=100000 \
+    max-minutes=0.001 2>said
+grep -q 'going on after step' said || fail 'not on:' "$(cat said)"
