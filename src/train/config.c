@@ -107,6 +107,8 @@ static const key keys[] = {
     {"train", "validation-windows", KEY_INT, CONFIG(validation_windows), "16", 0, 1 << 20, NULL, "windows of one"},
     {"train", "validation-share", KEY_NUMBER, CONFIG(validation_share), "0.01", 0, 0.5, NULL,
      "share of the texts that is never trained on"},
+    {"train", "validation-split", KEY_CHOICE, CONFIG(validation_split), "pieces", 0, 0, "pieces files",
+     "what that share is of: pieces of all files, or whole files"},
 
     {"lora", "rank", KEY_INT, CONFIG(lora_rank), "0", 0, 4096, NULL, "of the adapters (0: all weights are trained)"},
     {"lora", "alpha", KEY_NUMBER, CONFIG(lora_alpha), "0", 0, 1e6, NULL, "0: twice the rank"},

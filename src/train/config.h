@@ -24,6 +24,8 @@ enum { MN_MAX_GROUPS = 16, MN_MAX_PATHS = 32, MN_NAME_BYTES = 64, MN_PATH_BYTES 
 
 typedef enum mn_optimiser { MN_OPTIMISER_ADAMW, MN_OPTIMISER_MUON } mn_optimiser;
 typedef enum mn_decay_kind { MN_DECAY_LINEAR, MN_DECAY_COSINE, MN_DECAY_WSD } mn_decay_kind;
+/* What validation-share is of. */
+typedef enum mn_validation_split { MN_SPLIT_PIECES, MN_SPLIT_FILES } mn_validation_split;
 typedef enum mn_recompute { MN_RECOMPUTE_AUTO, MN_RECOMPUTE_ON, MN_RECOMPUTE_OFF } mn_recompute;
 
 /* Tensors whose name matches `match` (shell wildcards, several with blanks between). The first group that matches
@@ -100,7 +102,7 @@ typedef struct mn_train_config {
         validation_windows;
     double rate, muon_rate, min_rate, decay, beta1, beta2, epsilon, momentum, clip, decay_share, validation_share;
     double max_minutes;
-    int optimiser, schedule, recompute;
+    int optimiser, schedule, recompute, validation_split;
     bool exact; /* f32 products throughout */
     /* [lora] */
     int64_t lora_rank;

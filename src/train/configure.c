@@ -57,7 +57,8 @@ mn_status mn_dataset_configure(const mn_train_config *c, const mn_tokenizer *tok
                         .chat_template = chat_template,
                         .seed = (uint64_t)c->seed,
                         .n_ctx = c->window,
-                        .validation_share = c->validation_share};
+                        .validation_share = c->validation_share,
+                        .holds_out_files = c->validation_split == MN_SPLIT_FILES};
     for (int i = 0; i < c->n_sources; i++) {
         MN_TRY(open_source(c, &c->sources[i], &out->sources[i], err));
         out->n_sources++;
@@ -73,7 +74,8 @@ mn_status mn_dataset_configure_prose(const mn_train_config *c, const mn_tokenize
                         .chat_template = chat_template,
                         .seed = (uint64_t)c->seed,
                         .n_ctx = c->window,
-                        .validation_share = c->validation_share};
+                        .validation_share = c->validation_share,
+                        .holds_out_files = c->validation_split == MN_SPLIT_FILES};
     MN_TRY(open_source(c, &prose, &out->sources[0], err));
     out->n_sources = 1;
     return mn_dataset_check(out, err);

@@ -102,14 +102,16 @@ uint32_t mn_corpus_draw(int64_t piece) {
     return mn_random_below(&rng, MN_CORPUS_DRAWS);
 }
 
-static int64_t find_least(int64_t n_pieces) {
-    int64_t least = 0;
-    uint32_t lowest = MN_CORPUS_DRAWS;
-    for (int64_t i = 0; i < n_pieces && lowest > 0; i++) {
+static void find_least(mn_corpus *c) {
+    uint32_t lowest = MN_CORPUS_DRAWS, lowest_file = MN_CORPUS_DRAWS;
+    for (int64_t i = 0; i < c->n_pieces && lowest > 0; i++) {
         uint32_t draw = mn_corpus_draw(i);
-        if (draw < lowest) lowest = draw, least = i;
+        if (draw < lowest) lowest = draw, c->least_piece = i;
     }
-    return least;
+    for (int i = 0; i < c->n_files; i++) {
+        uint32_t draw = mn_corpus_draw(c->files[i].first_piece);
+        if (c->files[i].n_pieces && draw < lowest_file) lowest_file = draw, c->least_file = c->files[i].first_piece;
+    }
 }
 
 mn_status mn_corpus_open(const char *const *paths, int n_paths, size_t piece_bytes, mn_corpus *out, mn_error *err) {
@@ -122,7 +124,7 @@ mn_status mn_corpus_open(const char *const *paths, int n_paths, size_t piece_byt
     if (status == MN_OK && out->n_pieces == 0)
         status = mn_fail(err, MN_ERR_ARGUMENT, "there is no text in %s%s.", n_paths ? paths[0] : "no files",
                          n_paths > 1 ? " and the others" : "");
-    if (status == MN_OK) out->least_piece = find_least(out->n_pieces);
+    if (status == MN_OK) find_least(out);
     if (status != MN_OK) mn_corpus_close(out);
     return status;
 }
@@ -179,3 +181,5 @@ mn_corpus_piece mn_corpus_at(const mn_corpus *c, int64_t index) {
                              .is_jsonl = f->is_jsonl,
                              .begins_document = f->is_jsonl || i == 0};
 }
+
+int64_t mn_corpus_first_of_file(const mn_corpus *c, int64_t piece) { return file_of(c, piece)->first_piece; }

@@ -25,12 +25,15 @@ typedef struct mn_corpus {
     int n_files;
     int64_t n_pieces;
     int64_t least_piece; /* of the least mn_corpus_draw: what is held out where nothing else is */
+    int64_t least_file;  /* the same of the files that hold something, each by its first piece, which this is */
     size_t piece_bytes, total_bytes;
 } mn_corpus;
 
 enum { MN_CORPUS_DRAWS = 1 << 20 };
 /* A number from 0 to MN_CORPUS_DRAWS - 1 for a piece, the same for ever: pieces below a share of them are held out. */
 uint32_t mn_corpus_draw(int64_t piece);
+/* The first piece of the file that a piece is of. */
+int64_t mn_corpus_first_of_file(const mn_corpus *corpus, int64_t piece);
 
 /* Where a piece lies. */
 typedef struct mn_corpus_piece {

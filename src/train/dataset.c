@@ -32,11 +32,13 @@ static mn_random stream_of(const mn_dataset *d, uint64_t stream, int64_t index) 
     return rng;
 }
 
-/* The split does not depend on the seed: another training of the same data holds out the same pieces; of two pieces or
- * more at least one. */
+/* The split does not depend on the seed: another training of the same data holds out the same pieces, or files; of two
+ * or more at least one. */
 static bool is_held_out(const mn_dataset *d, int source, int64_t piece) {
     const mn_corpus *c = &d->sources[source].corpus;
-    if (d->validation_share > 0 && c->n_pieces > 1 && piece == c->least_piece) return true;
+    if (d->holds_out_files) piece = mn_corpus_first_of_file(c, piece);
+    int64_t least = d->holds_out_files ? c->least_file : c->least_piece;
+    if (d->validation_share > 0 && c->n_pieces > 1 && piece == least) return true;
     return mn_corpus_draw(piece) < d->validation_share * MN_CORPUS_DRAWS;
 }
 

@@ -38,6 +38,7 @@ typedef struct mn_dataset {
     uint64_t seed;
     int64_t n_ctx;           /* tokens of a window */
     double validation_share; /* of the pieces of texts, by a hash of their number; never drawn for training */
+    bool holds_out_files;    /* of whole files instead */
     bool validation;         /* draws from that share instead, and needles of another seed */
 } mn_dataset;
 

@@ -288,6 +288,53 @@ static void test_short_texts_are_split(void **state) {
     mn_tokenizer_destroy(t);
 }
 
+static void write_words(const char *path, const char *word) {
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 4000; i++) fprintf(f, "%s %d\n", word, i);
+    fclose(f);
+}
+
+/* Whole files are held out: what one side reads of a file the other never does. */
+static void test_files_are_split(void **state) {
+    (void)state;
+    mn_tokenizer *t = open_tokenizer();
+    mn_error err;
+    char folder[4096], path[2][4200];
+    static const char *const words[2] = {"apple", "stone"};
+    snprintf(folder, sizeof folder, "%s", temp_path("files"));
+    assert_int_equal(mkdir(folder, 0777), 0);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path[i], sizeof path[i], "%s/%d.txt", folder, i);
+        write_words(path[i], words[i]);
+    }
+    int seen[2][2] = {{0}}; /* [side][word] */
+    for (int side = 0; side < 2; side++) {
+        mn_dataset d = {.tokenizer = t, .n_ctx = N_CTX, .validation_share = 1e-6, .holds_out_files = true};
+        add_source(&d, "files", 1, NULL, folder);
+        d.validation = side;
+        assert_ok(mn_dataset_check(&d, &err), err);
+        window *x = malloc(sizeof *x);
+        window_init(x);
+        mn_dataset_cursor cursor = {.source = -1};
+        for (int i = 0; i < 40; i++) {
+            char *text;
+            size_t bytes;
+            assert_ok(mn_dataset_next(&d, &cursor, &x->w, &err), err);
+            assert_ok(mn_detokenize(t, x->tokens, (size_t)x->w.n_tokens, false, &text, &bytes, &err), err);
+            for (int word = 0; word < 2; word++) seen[side][word] += strstr(text, words[word]) != NULL;
+            free(text);
+        }
+        free(x);
+        mn_dataset_close(&d);
+    }
+    assert_true((seen[0][0] > 0) != (seen[0][1] > 0));
+    assert_true((seen[0][0] > 0) != (seen[1][0] > 0) && (seen[0][1] > 0) != (seen[1][1] > 0));
+    for (int i = 0; i < 2; i++) unlink(path[i]);
+    rmdir(folder);
+    mn_tokenizer_destroy(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_permutation_is_a_bijection),
@@ -296,6 +343,7 @@ int main(void) {
         cmocka_unit_test(test_answers_are_in_the_text),
         cmocka_unit_test(test_sides_share_no_word),
         cmocka_unit_test(test_short_texts_are_split),
+        cmocka_unit_test(test_files_are_split),
         cmocka_unit_test(test_bad_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
