@@ -5,7 +5,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { AHEAD_KEYS = 2 * MN_TILE_KEYS }; /* tiles of 64 dims are 8 KiB: as far as lone rows of weights look */
+enum {
+    AHEAD_KEYS = 2 * MN_TILE_KEYS, /* tiles of 64 dims are 8 KiB: as far as lone rows of weights look */
+    GRANULE = 16,                  /* keys of the smallest block */
+    READ_PAST_BYTES = 64,          /* that a kernel may read behind the last row */
+    MAX_WALKED = 64,               /* lists that are walked side by side */
+    BLOCKS_AHEAD = 6               /* from where a list's next block is asked for */
+};
 
 static const float LOG2_E = 1.44269504f;
 
@@ -36,6 +42,8 @@ static size_t scores_bytes(mn_arithmetic by, int64_t n_rows) {
     return (size_t)(by.direct_k ? n_rows : by.ops->tile_rows) * MN_TILE_KEYS * sizeof(float);
 }
 
+static bool has_bias(const mn_attend *a) { return a->slopes || a->softcap > 0; }
+
 /* All packed queries. Operations on packed rows may read up to a whole tile of them. */
 static size_t queries_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows) {
     int64_t rows = by.direct_k ? n_rows : (n_rows + by.ops->tile_rows - 1) / by.ops->tile_rows * by.ops->tile_rows;
@@ -56,10 +64,25 @@ static size_t run_bytes(mn_arithmetic by, int64_t n_rows) {
     return align64(MN_RUN_TILES * (size_t)n_rows * sizeof(uint64_t)) + by.ops->run_bytes;
 }
 
+/* Whether the keys of blocks smaller than a tile are put together before they are attended to. */
+static bool gathers(const mn_attend *a, mn_arithmetic by) {
+    return by.direct_k && a->blocks && a->blocks->block_tokens < MN_TILE_KEYS && !has_bias(a);
+}
+
+/* KV entries that are put together. */
+static size_t gathered_bytes(size_t row_bytes) { return align64(MN_TILE_KEYS * row_bytes) + READ_PAST_BYTES; }
+
+/* What gathering takes: entries, and who sees what. */
+static size_t gather_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows) {
+    if (!gathers(a, by)) return 0;
+    return gathered_bytes(a->kv.k_row_bytes) + gathered_bytes(a->kv.v_row_bytes) +
+           align64(2 * (size_t)n_rows * sizeof(uint64_t));
+}
+
 size_t mn_row_tile_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows) {
     size_t tile = packed_bytes(by, padded_k(a, by)) + packed_bytes(by, mn_attend_pad(a->kv.v_dim));
     return queries_bytes(a, by, n_rows) + (size_t)run_tiles(by) * tile + scores_bytes(by, n_rows) +
-           run_bytes(by, n_rows);
+           run_bytes(by, n_rows) + gather_bytes(a, by, n_rows);
 }
 
 static void pack_queries(const mn_row_tile *tile, int64_t first_row) {
@@ -155,8 +178,6 @@ static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int6
     }
 }
 
-static bool has_bias(const mn_attend *a) { return a->slopes || a->softcap > 0; }
-
 static bool must_edit(const mn_row_tile *tile, mn_sight seen) { return seen == MN_SEES_SOME || has_bias(tile->a); }
 
 /* seen: what the row tile as a whole sees of the key tile; k, v: the tile's KV entries. */
@@ -216,6 +237,139 @@ static void add_to_run(const mn_row_tile *tile, mn_softmax_rows rows, mn_attend_
     if (run->n_tiles == MN_RUN_TILES) end_run(tile, rows, run);
 }
 
+/* Keys that wait until they fill a tile. */
+typedef struct gather {
+    char *k, *v;
+    uint64_t *seen, *bits; /* [n_rows]: of what waits, and of what comes */
+    int n_keys;
+} gather;
+
+static gather start_gather(const mn_row_tile *tile) {
+    gather g = {.k = (char *)tile->seen};
+    g.v = g.k + gathered_bytes(tile->a->kv.k_row_bytes);
+    g.seen = (uint64_t *)(void *)(g.v + gathered_bytes(tile->a->kv.v_row_bytes));
+    g.bits = g.seen + tile->n_tokens * tile->group;
+    return g;
+}
+
+static void end_gather(const mn_row_tile *tile, mn_softmax_rows rows, gather *g) {
+    const mn_kv_view *kv = &tile->a->kv;
+    mn_cached_rows k = {kv->k_type, g->k, kv->k_row_bytes, g->n_keys, g->k},
+                   v = {kv->v_type, g->v, kv->v_row_bytes, g->n_keys, g->v};
+    int n_rows = tile->n_tokens * tile->group;
+    if (g->n_keys == 0) return;
+    tile->by.direct_k->scores(tile->s, tile->q, &k, tile->factor, n_rows, tile->k_pad);
+    for (int row = 0; row < n_rows; row++)
+        if (~g->seen[row]) mask_row(tile->s + row * MN_TILE_KEYS, g->seen[row]);
+    tile->by.direct_v->absorb(rows, tile->s, &v, n_rows, tile->v_pad);
+    g->n_keys = 0;
+}
+
+/* n_keys keys from `first` of a tile on join those that wait; bit j of g->bits[row]: the row sees key first + j. */
+static void gather_keys(const mn_row_tile *tile, mn_softmax_rows rows, gather *g, const mn_cached_rows *k,
+                        const mn_cached_rows *v, int first, int n_keys) {
+    size_t at = (size_t)first, to = (size_t)g->n_keys;
+    memcpy(g->k + to * k->row_bytes, k->rows + at * k->row_bytes, (size_t)n_keys * k->row_bytes);
+    memcpy(g->v + to * v->row_bytes, v->rows + at * v->row_bytes, (size_t)n_keys * v->row_bytes);
+    for (int row = 0; row < tile->n_tokens * tile->group; row++)
+        g->seen[row] = (g->n_keys ? g->seen[row] : 0) | g->bits[row] << to;
+    g->n_keys += n_keys;
+    if (g->n_keys == MN_TILE_KEYS) end_gather(tile, rows, g);
+}
+
+/* What a row sees, in granules. */
+static void gather_visible(const mn_row_tile *tile, mn_softmax_rows rows, gather *g, int64_t begin, int64_t end) {
+    int64_t last_token = tile->first_token + tile->n_tokens - 1;
+    int n_rows = tile->n_tokens * tile->group;
+    uint64_t granule = (1u << GRANULE) - 1;
+    while ((begin = mn_next_visible_tile(tile->a, tile->kv_head, tile->first_token, last_token, begin)) < end) {
+        mn_cached_rows k = find_rows(tile, false, begin), v = find_rows(tile, true, begin);
+        for (int i = 0; k.rows && v.rows && i * GRANULE < k.n_keys; i++) {
+            uint64_t any = 0;
+            for (int row = 0; row < n_rows; row++) {
+                uint64_t seen = mn_visible_keys(tile->a, head_of(tile, row), token_of(tile, row), begin);
+                any |= g->bits[row] = seen >> i * GRANULE & granule;
+            }
+            if (any) gather_keys(tile, rows, g, &k, &v, i * GRANULE, MN_MIN(GRANULE, k.n_keys - i * GRANULE));
+        }
+        begin += MN_TILE_KEYS;
+    }
+}
+
+/* The next blocks of the lists of one token, one list for each query head of the group or one for all. */
+typedef struct list_walk {
+    mn_block_span lists[MAX_WALKED];
+    int n_lists;
+} list_walk;
+
+/* The first block of any list; INT64_MAX behind the last. */
+static int64_t next_block(const list_walk *walk) {
+    int64_t block = INT64_MAX;
+    for (int i = 0; i < walk->n_lists; i++)
+        if (walk->lists[i].begin < walk->lists[i].end) block = MN_MIN(block, (int64_t)*walk->lists[i].begin);
+    return block;
+}
+
+static void fetch(const char *rows, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(rows + at, 0, 2);
+}
+
+/* Asks for a block that comes a few blocks later: they lie apart, and no processor guesses where. */
+static void fetch_block(const mn_row_tile *tile, int64_t block) {
+    const mn_kv_view *kv = &tile->a->kv;
+    int64_t key = block * tile->a->blocks->block_tokens, page = key / MN_PAGE_TOKENS;
+    size_t row = (size_t)tile->kv_head * MN_PAGE_TOKENS + (size_t)(key % MN_PAGE_TOKENS),
+           n = (size_t)tile->a->blocks->block_tokens;
+    if (key >= kv->n_tokens || !kv->k_pages[page] || !kv->v_pages[page]) return;
+    fetch((const char *)kv->k_pages[page] + row * kv->k_row_bytes, n * kv->k_row_bytes);
+    fetch((const char *)kv->v_pages[page] + row * kv->v_row_bytes, n * kv->v_row_bytes);
+}
+
+/* The block's bits for each row, and past it in the lists that have it. */
+static void take_block(const mn_row_tile *tile, list_walk *walk, gather *g, int64_t block, int n_keys) {
+    uint64_t all = (UINT64_C(1) << n_keys) - 1;
+    for (int i = 0; i < walk->n_lists; i++) {
+        mn_block_span *list = &walk->lists[i];
+        bool has = list->begin < list->end && *list->begin == block;
+        if (walk->n_lists > 1)
+            g->bits[i] = has ? all : 0;
+        else
+            for (int row = 0; row < tile->group; row++) g->bits[row] = all;
+        if (!has) continue;
+        list->begin++;
+        if (list->end - list->begin > BLOCKS_AHEAD) fetch_block(tile, list->begin[BLOCKS_AHEAD]);
+    }
+}
+
+/* One token that sees all that its lists name: block after block, without a search. */
+static void gather_listed(const mn_row_tile *tile, mn_softmax_rows rows, gather *g, int64_t begin, int64_t end) {
+    const mn_attend *a = tile->a;
+    list_walk walk = {.n_lists = mn_heads_listed(a)};
+    int64_t block, block_tokens = a->blocks->block_tokens, n_tokens = MN_MIN(a->kv.n_tokens, tile->first_token + 1);
+    for (int i = 0; i < walk.n_lists; i++)
+        walk.lists[i] = mn_listed_blocks(a, tile->kv_head * tile->group + i, tile->first_token, begin / block_tokens);
+    while ((block = next_block(&walk)) < INT64_MAX && block * block_tokens < MN_MIN(end, n_tokens)) {
+        int64_t key = block * block_tokens, tile_begin = key / MN_TILE_KEYS * MN_TILE_KEYS;
+        int n_keys = (int)MN_MIN(block_tokens, n_tokens - key);
+        mn_cached_rows k = find_rows(tile, false, tile_begin), v = find_rows(tile, true, tile_begin);
+        take_block(tile, &walk, g, block, n_keys);
+        if (k.rows && v.rows) gather_keys(tile, rows, g, &k, &v, (int)(key - tile_begin), n_keys);
+    }
+}
+
+/* Tiles of those keys alone that some row sees, in their order: what nobody lists is not even read. Where all is
+ * listed, these are the tiles that absorb_tiles takes. */
+static void absorb_gathered(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end) {
+    const mn_attend *a = tile->a;
+    bool masked = a->window || a->segment || a->n_sinks || a->dilation > 1 || a->chosen || a->key_begin;
+    gather g = start_gather(tile);
+    if (tile->n_tokens == 1 && !masked && mn_heads_listed(a) <= MAX_WALKED)
+        gather_listed(tile, rows, &g, begin, end);
+    else
+        gather_visible(tile, rows, &g, begin, end);
+    end_gather(tile, rows, &g);
+}
+
 static void absorb_tiles(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end) {
     int64_t last_token = tile->first_token + tile->n_tokens - 1;
     bool runs = !tile->by.direct_k && tile->by.ops->attend && !has_bias(tile->a) && tile->factor > 0;
@@ -237,7 +391,7 @@ static void absorb_tiles(const mn_row_tile *tile, mn_softmax_rows rows, int64_t 
 
 void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end) {
     if (!tile->by.direct_k && tile->by.ops->enter) tile->by.ops->enter();
-    absorb_tiles(tile, rows, begin, end);
+    (gathers(tile->a, tile->by) ? absorb_gathered : absorb_tiles)(tile, rows, begin, end);
     if (!tile->by.direct_k && tile->by.ops->leave) tile->by.ops->leave();
 }
 

@@ -17,10 +17,8 @@ mn_key_range mn_visible_range(const mn_attend *a, int64_t token) {
     return keys;
 }
 
-/* The list of one query block, as a half-open range of a->blocks->blocks. */
-typedef struct block_range {
-    const int32_t *begin, *end;
-} block_range;
+/* The list of one query block. */
+typedef mn_block_span block_range;
 
 int mn_heads_listed(const mn_attend *a) {
     return a->blocks && a->blocks->n_lists == a->n_heads ? a->n_heads / a->kv.n_kv_heads : 1;
@@ -44,6 +42,12 @@ static const int32_t *lower_bound(block_range range, int64_t block) {
             range.end = middle;
     }
     return range.begin;
+}
+
+mn_block_span mn_listed_blocks(const mn_attend *a, int head, int64_t token, int64_t first) {
+    block_range list = find_list(a, head, token / mn_query_block_tokens(a->blocks));
+    list.begin = lower_bound(list, first);
+    return list;
 }
 
 unsigned mn_visible_granules(const mn_attend *a, int h, int64_t token, int64_t tile_begin) {

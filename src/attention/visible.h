@@ -16,6 +16,13 @@ mn_key_range mn_visible_range(const mn_attend *a, int64_t token);
 /* How many query heads of a KV head's group have a list of their own: its group, or 1 where they are alike. */
 int mn_heads_listed(const mn_attend *a);
 
+/* Blocks of a->blocks->blocks, ascending. */
+typedef struct mn_block_span {
+    const int32_t *begin, *end;
+} mn_block_span;
+/* The list of a query head and a token, from block `first` on. */
+mn_block_span mn_listed_blocks(const mn_attend *a, int head, int64_t token, int64_t first);
+
 /* Bit i: may the token see the keys [tile_begin + 16 i, + 16) by the block list of query head h? All set without lists.
  */
 unsigned mn_visible_granules(const mn_attend *a, int h, int64_t token, int64_t tile_begin);

@@ -24,13 +24,18 @@ typedef struct update {
     int64_t first_block; /* begun anew from here on */
 } update;
 
+/* What is stored of keys of this type. */
+static mn_dtype stored_type(mn_summary_kind kind, mn_dtype k_type) {
+    return kind == MN_SUMMARY_BOUNDS && !mn_dtype_get(k_type)->quantised ? k_type : MN_F32;
+}
+
 static void clear(const mn_key_summary *s, float *block) {
     bool bounds = s->kind == MN_SUMMARY_BOUNDS;
     for (int i = 0; i < s->k_dim; i++) block[i] = bounds ? INFINITY : 0;
     for (int i = 0; bounds && i < s->k_dim; i++) block[s->k_dim + i] = -INFINITY;
 }
 
-static void add_key(const mn_key_summary *s, float *block, const float *key) {
+static void add_key(const mn_key_summary *s, float *restrict block, const float *restrict key) {
     if (s->kind == MN_SUMMARY_SUM) {
         for (int i = 0; i < s->k_dim; i++) block[i] += key[i];
         return;
@@ -47,33 +52,39 @@ static void update_blocks(void *arg, int64_t begin, int64_t end, int thread_inde
     (void)thread_index;
     const update *job = arg;
     const mn_key_summary *s = job->s;
-    float key[MN_ATTEND_MAX_DIM];
+    float key[MN_ATTEND_MAX_DIM], at[2 * MN_ATTEND_MAX_DIM];
+    int64_t width = mn_key_summary_width(s);
     for (int64_t item = begin; item < end; item++) {
         int64_t block = job->first_block + item / s->n_kv_heads, first = block * s->block_tokens;
         int kv_head = (int)(item % s->n_kv_heads);
-        float *at = mn_key_summary_at(s, block, kv_head);
-        if (first >= s->n_tokens) clear(s, at);
+        void *stored = mn_key_summary_at(s, block, kv_head);
+        if (first >= s->n_tokens)
+            clear(s, at);
+        else
+            job->c->kernels->vec.to_f32(s->type, stored, at, width);
         int64_t last = MN_MIN(first + s->block_tokens, job->kv->n_tokens);
         for (int64_t token = MN_MAX(first, s->n_tokens); token < last; token++) {
             mn_cached_key(job->c, job->kv, kv_head, token, key);
             add_key(s, at, key);
         }
+        job->c->kernels->vec.from_f32(s->type, at, stored, width);
     }
 }
 
-size_t mn_key_summary_bytes(mn_summary_kind kind, int block_tokens, int n_kv_heads, int k_dim, int64_t n_tokens) {
-    mn_key_summary s = {.kind = kind, .k_dim = k_dim};
+size_t mn_key_summary_bytes(mn_summary_kind kind, mn_dtype k_type, int block_tokens, int n_kv_heads, int k_dim,
+                            int64_t n_tokens) {
+    mn_key_summary s = {.kind = kind, .type = stored_type(kind, k_type), .k_dim = k_dim};
     size_t n_blocks = (size_t)((n_tokens + block_tokens - 1) / block_tokens), bytes;
-    size_t block = (size_t)n_kv_heads * (size_t)mn_key_summary_width(&s) * sizeof *s.blocks;
-    return mn_mul_size(n_blocks, block, &bytes) ? bytes : 0;
+    n_blocks = (n_blocks + MN_SUMMARY_TILE - 1) / MN_SUMMARY_TILE * MN_SUMMARY_TILE;
+    return mn_mul_size(n_blocks, (size_t)n_kv_heads * mn_key_summary_row_bytes(&s), &bytes) ? bytes : 0;
 }
 
 static mn_status grow(mn_key_summary *s, int64_t n_tokens, mn_error *err) {
-    size_t need = mn_key_summary_bytes(s->kind, s->block_tokens, s->n_kv_heads, s->k_dim, n_tokens);
+    size_t need = mn_key_summary_bytes(s->kind, s->type, s->block_tokens, s->n_kv_heads, s->k_dim, n_tokens);
     if (need <= s->bytes) return MN_OK;
     int64_t max_tokens = MN_MAX(n_tokens, s->max_tokens);
-    size_t bytes = mn_key_summary_bytes(s->kind, s->block_tokens, s->n_kv_heads, s->k_dim, max_tokens);
-    float *blocks = bytes ? realloc(s->blocks, bytes) : NULL;
+    size_t bytes = mn_key_summary_bytes(s->kind, s->type, s->block_tokens, s->n_kv_heads, s->k_dim, max_tokens);
+    char *blocks = bytes ? realloc(s->blocks, bytes) : NULL;
     if (!blocks)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes that summarise cached keys; use larger blocks.",
                        bytes);
@@ -84,9 +95,12 @@ static mn_status grow(mn_key_summary *s, int64_t n_tokens, mn_error *err) {
 
 mn_status mn_key_summary_update(mn_key_summary *s, mn_summary_kind kind, int block_tokens, const mn_compute *c,
                                 const mn_kv_view *kv, mn_error *err) {
-    if (s->kind != kind || s->block_tokens != block_tokens || s->n_kv_heads != kv->n_kv_heads || s->k_dim != kv->k_dim)
+    mn_dtype type = stored_type(kind, kv->k_type);
+    if (s->kind != kind || s->type != type || s->block_tokens != block_tokens || s->n_kv_heads != kv->n_kv_heads ||
+        s->k_dim != kv->k_dim)
         s->n_tokens = 0;
     s->kind = kind;
+    s->type = type;
     s->block_tokens = block_tokens;
     s->n_kv_heads = kv->n_kv_heads;
     s->k_dim = kv->k_dim;

@@ -321,7 +321,7 @@ size_t mn_kvcache_bytes(const mn_kvcache *cache) {
     for (int layer = 0; layer < cache->shape.n_layers; layer++) {
         const mn_key_summary *s = &cache->summaries[layer];
         if (s->n_tokens > 0)
-            bytes += mn_key_summary_bytes(s->kind, s->block_tokens, s->n_kv_heads, s->k_dim, s->n_tokens);
+            bytes += mn_key_summary_bytes(s->kind, s->type, s->block_tokens, s->n_kv_heads, s->k_dim, s->n_tokens);
     }
     return bytes;
 }

@@ -143,7 +143,7 @@ static bool add_summaries(const mn_attn_spec *r, const mn_config *c, const mn_kv
         mn_summary_kind kind;
         if (!p->kind || !mn_pattern_summarises(p, layer, &kind)) continue;
         const mn_kv_layer *l = &rows->layers[mn_attn_kv_layer(r, c, layer)];
-        size_t bytes = mn_key_summary_bytes(kind, p->block_tokens, l->n_kv_heads, l->k_dim, n_ctx);
+        size_t bytes = mn_key_summary_bytes(kind, rows->k_type, p->block_tokens, l->n_kv_heads, l->k_dim, n_ctx);
         if (bytes == 0 || !mn_add_size(*total, bytes, total)) return false;
     }
     return true;

@@ -153,12 +153,70 @@ static void dropped_pages(void **state) {
     attend_case_free(&c);
 }
 
+/* Lists of small blocks, each listed by one chance in `every`, the query's own always; every 1: all of them. */
+static mn_block_list list_blocks(const mn_attend *a, int block_tokens, int n_lists, uint32_t every, int64_t *offsets,
+                                 int32_t *blocks) {
+    int64_t own = (a->kv.n_tokens - 1) / block_tokens, first = a->first_token / block_tokens,
+            n_queries = own - first + 1;
+    uint32_t x = 3;
+    offsets[0] = 0;
+    for (int64_t list = 0; list < n_lists * n_queries; list++) {
+        int64_t n = offsets[list];
+        for (int64_t block = 0; block <= first + list % n_queries; block++) {
+            x = x * 1664525 + 1013904223;
+            if ((x >> 16) % every == 0 || block == first + list % n_queries) blocks[n++] = (int32_t)block;
+        }
+        offsets[list + 1] = n;
+    }
+    return (mn_block_list){.block_tokens = block_tokens,
+                           .first_query_block = first,
+                           .n_query_blocks = n_queries,
+                           .n_lists = n_lists,
+                           .offsets = offsets,
+                           .blocks = blocks};
+}
+
+/* Keys of blocks that are smaller than a tile are put together: as the definition says; and where all are listed, to
+ * the bit what no list gives. */
+static void small_blocks_are_put_together(void **state) {
+    (void)state;
+    static int64_t offsets[64];
+    static int32_t blocks[1 << 14];
+    static float whole[3 * 4 * 64];
+    static const mn_dtype kinds[] = {MN_F16, MN_F32, MN_Q8_0, MN_Q4_0};
+    for (int i = 0; i < 4 * 2 * 2 * 3; i++) {
+        int block_tokens = i / 4 % 2 ? 32 : 16, n_rows = i / 8 % 2 ? 3 : 1;
+        attend_spec spec = {kinds[i % 4], kinds[i % 4], 2, 2, 64, 64, 2205, 2205 - n_rows, n_rows, .window = 0};
+        if (i / 16 == 2) spec.window = 1300;
+        attend_case c = attend_case_create(&spec, (uint64_t)i);
+        double want[3 * 4 * 64];
+        mn_block_list lists;
+        EACH_LEVEL(level) {
+            c.call.blocks = NULL;
+            attend_run(&c.call, attend_decode, level, 1, false);
+            memcpy(whole, c.out, (size_t)(n_rows * 4 * 64) * sizeof *whole);
+            lists = list_blocks(&c.call, block_tokens, 4, 1, offsets, blocks);
+            c.call.blocks = &lists;
+            attend_run(&c.call, attend_decode, level, 2, false);
+            if (!spec.window) assert_memory_equal(whole, c.out, (size_t)(n_rows * 4 * 64) * sizeof *whole);
+            lists = list_blocks(&c.call, block_tokens, i / 16 ? 4 : 1, 9, offsets, blocks);
+            attend_oracle(&c.call, want);
+            attend_run(&c.call, attend_decode, level, 1, false);
+            memcpy(whole, c.out, (size_t)(n_rows * 4 * 64) * sizeof *whole);
+            assert_true(attend_error(&c.call, want) <= (n_rows > 1 ? 1e-2 : i % 4 < 2 ? 2e-6 : 2e-4));
+            attend_run(&c.call, attend_decode, level, 3, false);
+            assert_memory_equal(whole, c.out, (size_t)(n_rows * 4 * 64) * sizeof *whole);
+        }
+        attend_case_free(&c);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type),    cmocka_unit_test(every_group_and_dim),
         cmocka_unit_test(every_length),  cmocka_unit_test(masks_and_biases),
         cmocka_unit_test(many_rows),     cmocka_unit_test(batches_and_threads_change_nothing),
-        cmocka_unit_test(dropped_pages),
+        cmocka_unit_test(dropped_pages), cmocka_unit_test(small_blocks_are_put_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -337,7 +337,7 @@ static void quest_bounds_every_product_of_its_page(void **state) {
         for (int64_t r = 0; r < 33; r++)
             for (int h = 0; h < N_HEADS; h++) {
                 const float *q = query(&c.call, r, h);
-                mn_quest_bounds(&compute, &pages, h / GROUP, q, 333 / 16 + 1, bounds);
+                mn_quest_bounds(&compute, &pages, h / GROUP, q, 1, 0, 333 / 16 + 1, bounds, 333 / 16 + 1);
                 for (int64_t j = 0; j < 333; j++) {
                     mn_cached_key(&compute, &c.call.kv, h / GROUP, j, key);
                     double size = 0; /* float sums 64 products, each rounded once */
@@ -352,11 +352,101 @@ static void quest_bounds_every_product_of_its_page(void **state) {
     mn_arena_release(&arena);
 }
 
+/* The k largest of scores with many equal ones, few, none, and some that are no numbers: by the book. */
+static void the_largest_are_those_of_a_plain_search(void **state) {
+    (void)state;
+    enum { MOST = 20000 };
+    static float scores[MOST];
+    static int32_t chosen[MOST];
+    static bool taken[MOST];
+    static const int counts[] = {1, 2, 100, 129, 500, 2047, MOST};
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
+        for (int kind = 0; kind < 5; kind++) {
+            int n = counts[c];
+            uint32_t x = 7;
+            for (int i = 0; i < n; i++) {
+                x = x * 1664525 + 1013904223;
+                scores[i] = kind == 0   ? (float)(x >> 8) / 0x1p20f - 8
+                            : kind == 1 ? (float)(x >> 29)
+                            : kind == 2 ? 3
+                            : kind == 3 ? (i % 7 ? -1e30f : (float)(x >> 8))
+                                        : (i % 50 ? (float)(x >> 8) : INFINITY);
+            }
+            for (int k = 0; k <= n; k = k < 3 ? k + 1 : k * 4 + n / 300) {
+                int64_t found = mn_choose_largest(scores, n, k, chosen);
+                assert_int_equal(found, k);
+                memset(taken, 0, sizeof taken);
+                for (int i = 0; i < k; i++) {
+                    assert_true(chosen[i] >= 0 && chosen[i] < n && !taken[chosen[i]]);
+                    taken[chosen[i]] = true;
+                }
+                float least = INFINITY;
+                int last = -1; /* of those as small as that, the one behind all others */
+                for (int i = 0; i < n; i++)
+                    if (taken[i] && scores[i] <= least) {
+                        least = scores[i];
+                        last = i;
+                    }
+                for (int i = 0; k > 0 && i < n; i++)
+                    if (!taken[i]) assert_true(scores[i] < least || (scores[i] == least && i > last));
+            }
+        }
+}
+
+/* Tiles of pages for all heads at once: what single products in double precision give, at each level. */
+static void quest_bounds_are_those_of_its_formula(void **state) {
+    (void)state;
+    static const mn_dtype types[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0};
+    mn_arena arena = MN_ARENA_INIT;
+    mn_error err;
+    for (mn_cpu_level level = MN_CPU_GENERIC; level <= mn_cpu_detect(); level++) {
+        mn_compute compute = {.kernels = mn_kernels_get(level), .scratch = &arena};
+        for (int t = 0; t < 4 && mn_cpu_supports(level); t++) {
+            enum { N = 16 * 100 + 3, PAGES = N / 16 };
+            attend_spec spec = {types[t], MN_F16, N_KV_HEADS, GROUP, DIM, DIM, N, N - 1, 1, .outliers = true};
+            attend_case c = attend_case_create(&spec, 6);
+            mn_key_summary pages = {0};
+            float bounds[GROUP][PAGES], key[MN_ATTEND_MAX_DIM];
+            assert_ok(mn_key_summary_update(&pages, MN_SUMMARY_BOUNDS, 16, &compute, &c.call.kv, &err), err);
+            for (int kv_head = 0; kv_head < N_KV_HEADS; kv_head++) {
+                for (int64_t first = 0; first < PAGES; first += MN_SUMMARY_TILE)
+                    mn_quest_bounds(&compute, &pages, kv_head, query(&c.call, 0, kv_head * GROUP), GROUP, first,
+                                    MN_MIN(PAGES - first, MN_SUMMARY_TILE), bounds[0] + first, PAGES);
+                for (int page = 0; page < PAGES; page++) {
+                    double low[DIM], high[DIM];
+                    for (int j = 0; j < 16; j++) {
+                        mn_cached_key(&compute, &c.call.kv, kv_head, page * 16 + j, key);
+                        for (int d = 0; d < DIM; d++) {
+                            low[d] = j ? MN_MIN(low[d], key[d]) : key[d];
+                            high[d] = j ? MN_MAX(high[d], key[d]) : key[d];
+                        }
+                    }
+                    for (int i = 0; i < GROUP; i++) {
+                        const float *q = query(&c.call, 0, kv_head * GROUP + i);
+                        double bound = 0, size = 0;
+                        for (int d = 0; d < DIM; d++) {
+                            double product_d = MN_MAX(q[d] * low[d], q[d] * high[d]);
+                            bound += product_d;
+                            size += fabs(product_d);
+                        }
+                        assert_float_equal(bounds[i][page], bound, 1e-6 * size + 1e-12);
+                    }
+                }
+            }
+            mn_key_summary_release(&pages);
+            attend_case_free(&c);
+        }
+    }
+    mn_arena_release(&arena);
+}
+
 static void assert_same_summary(const mn_key_summary *a, const mn_key_summary *b) {
-    size_t n_blocks = (size_t)((a->n_tokens + a->block_tokens - 1) / a->block_tokens);
+    int64_t n_blocks = (a->n_tokens + a->block_tokens - 1) / a->block_tokens;
     assert_int_equal(a->n_tokens, b->n_tokens);
-    assert_memory_equal(a->blocks, b->blocks,
-                        n_blocks * (size_t)a->n_kv_heads * (size_t)mn_key_summary_width(a) * sizeof(float));
+    for (int64_t block = 0; block < n_blocks; block++)
+        for (int h = 0; h < a->n_kv_heads; h++)
+            assert_memory_equal(mn_key_summary_at(a, block, h), mn_key_summary_at(b, block, h),
+                                mn_key_summary_row_bytes(a));
 }
 
 /* Rows come one by one and in chunks, some are taken back and replaced: the summary is always the one of the rows. */
@@ -398,6 +488,8 @@ int main(void) {
         cmocka_unit_test(quest_leaves_the_first_layers_alone),
         cmocka_unit_test(quest_bounds_every_product_of_its_page),
         cmocka_unit_test(summaries_follow_the_rows),
+        cmocka_unit_test(the_largest_are_those_of_a_plain_search),
+        cmocka_unit_test(quest_bounds_are_those_of_its_formula),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

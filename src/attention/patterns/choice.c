@@ -2,8 +2,12 @@
 
 #include "base/checked.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Scores that are chosen from by bins; more of them by a heap. */
+enum { MAX_BINNED = 1 << 14 };
 
 mn_status mn_choice_init(mn_choice *choice, mn_block_list lists, int64_t capacity, mn_arena *arena, mn_error *err) {
     size_t n = (size_t)(lists.n_lists * lists.n_query_blocks), n_blocks;
@@ -20,7 +24,11 @@ static int by_index(const void *a, const void *b) {
     return (*(const int32_t *)a > *(const int32_t *)b) - (*(const int32_t *)a < *(const int32_t *)b);
 }
 
-void mn_sort_chosen(int32_t *chosen, int64_t n) { qsort(chosen, (size_t)n, sizeof *chosen, by_index); }
+void mn_sort_chosen(int32_t *chosen, int64_t n) {
+    int64_t sorted = 1;
+    while (sorted < n && chosen[sorted - 1] < chosen[sorted]) sorted++;
+    if (sorted < n) qsort(chosen, (size_t)n, sizeof *chosen, by_index);
+}
 
 void mn_choice_close(mn_choice *choice, int64_t list, int64_t n) {
     mn_sort_chosen(mn_choice_at(choice, list), n);
@@ -59,14 +67,107 @@ static void sift_down(const float *scores, int32_t *heap, int64_t n, int64_t i) 
     }
 }
 
+/* Of the n candidates (ascending indices) the k largest, to the front, in no order. */
+static void keep_largest(const float *scores, int32_t *candidates, int64_t n, int64_t k) {
+    for (int64_t i = k / 2 - 1; i >= 0; i--) sift_down(scores, candidates, k, i);
+    for (int64_t i = k; k > 0 && i < n; i++) {
+        if (!is_worse(scores, candidates[0], candidates[i])) continue;
+        candidates[0] = candidates[i];
+        sift_down(scores, candidates, k, 0);
+    }
+}
+
+/* Scores sorted into bins of equal width: a larger score never has a lower bin. */
+typedef struct bins {
+    float least, factor;
+} bins;
+
+enum { N_BINS = 512 };
+
+static int bin_of(const bins *b, float score) {
+    int bin = (int)((score - b->least) * b->factor);
+    return MN_MIN(bin, N_BINS - 1);
+}
+
+/* false: there is nothing between the scores, or something that is no number. */
+static bool bins_of(const float *scores, int64_t n, bins *b) {
+    enum { LANES = 8 };
+    float low[LANES], high[LANES], zero[LANES] = {0}, least = scores[0], most = scores[0], sum = 0;
+    for (int j = 0; j < LANES; j++) low[j] = high[j] = scores[0];
+    for (int64_t i = 0; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            low[j] = MN_MIN(low[j], scores[i + j]);
+            high[j] = MN_MAX(high[j], scores[i + j]);
+            zero[j] += scores[i + j] - scores[i + j]; /* or NaN */
+        }
+    for (int j = 0; j < LANES; j++) {
+        least = MN_MIN(least, low[j]);
+        most = MN_MAX(most, high[j]);
+        sum += zero[j];
+    }
+    for (int64_t i = n - n % LANES; i < n; i++) {
+        least = MN_MIN(least, scores[i]);
+        most = MN_MAX(most, scores[i]);
+        sum += scores[i] - scores[i];
+    }
+    *b = (bins){least, N_BINS / (most - least)};
+    return sum == 0 && most > least && isfinite(b->factor);
+}
+
+/* The highest bin with which k scores or more are counted; *above: how many are in higher ones. */
+static int edge_bin(const float *scores, int64_t n, int64_t k, const bins *b, int64_t *above) {
+    int32_t counts[N_BINS] = {0};
+    int bin = N_BINS - 1;
+    for (int64_t i = 0; i < n; i++) counts[bin_of(b, scores[i])]++;
+    for (*above = 0; *above + counts[bin] < k; bin--) *above += counts[bin];
+    return bin;
+}
+
+/* Adds those of ascending candidates that are no worse than `worst` to n ascending indices: k in all. */
+static void merge_kept(const float *scores, int32_t *chosen, int64_t n, int64_t k, const int32_t *candidates,
+                       int64_t n_candidates, int32_t worst) {
+    for (int64_t at = k, i = n_candidates; at > n;) {
+        while (is_worse(scores, candidates[i - 1], worst)) i--;
+        chosen[--at] = n > 0 && chosen[n - 1] > candidates[i - 1] ? chosen[--n] : candidates[--i];
+    }
+}
+
+/* All above the edge's bin, and of those in it the largest that there is room for; ascending. */
+static void choose_by_bins(const float *scores, int64_t n, int64_t k, const bins *b, int32_t *chosen,
+                           int32_t *candidates) {
+    int64_t above, n_edge = 0, at = 0;
+    int edge = edge_bin(scores, n, k, b, &above);
+    int32_t *heap = candidates + n;
+    for (int64_t i = 0; i < n; i++) {
+        int bin = bin_of(b, scores[i]);
+        if (bin < edge) continue;
+        if (bin > edge)
+            chosen[at++] = (int32_t)i;
+        else
+            candidates[n_edge++] = (int32_t)i;
+    }
+    memcpy(heap, candidates, (size_t)n_edge * sizeof *heap);
+    keep_largest(scores, heap, n_edge, k - above);
+    merge_kept(scores, chosen, above, k, candidates, n_edge, heap[0]); /* k - above >= 1 */
+}
+
 int64_t mn_choose_largest(const float *scores, int64_t n, int64_t k, int32_t *chosen) {
+    enum { FEW = 128 };
+    int32_t candidates[2 * MAX_BINNED];
+    bins b;
     k = MN_MAX(0, MN_MIN(k, n));
+    if (k > 0 && k < n && n > FEW && n <= MAX_BINNED && bins_of(scores, n, &b)) {
+        choose_by_bins(scores, n, k, &b, chosen, candidates);
+        return k;
+    }
     for (int64_t i = 0; i < k; i++) chosen[i] = (int32_t)i;
     for (int64_t i = k / 2 - 1; i >= 0; i--) sift_down(scores, chosen, k, i);
-    for (int64_t i = k; k > 0 && i < n; i++)
-        if (is_worse(scores, chosen[0], (int32_t)i)) {
-            chosen[0] = (int32_t)i;
-            sift_down(scores, chosen, k, 0);
-        }
+    float least = k > 0 ? scores[chosen[0]] : INFINITY;
+    for (int64_t i = k; i < n; i++) { /* of equal scores the one that came first stays */
+        if (!(scores[i] > least)) continue;
+        chosen[0] = (int32_t)i;
+        sift_down(scores, chosen, k, 0);
+        least = scores[chosen[0]];
+    }
     return k;
 }

@@ -26,7 +26,8 @@ void mn_choice_close(mn_choice *choice, int64_t list, int64_t n);
 mn_block_list mn_choice_finish(mn_choice *choice);
 
 /* The k largest of n scores, or all of them: their indices, in no order. Of equal scores the lowest index is taken.
- * Returns how many; O(n log k). */
+ * Returns how many; O(n) for
+ * up to 16384 scores, else O(n log k). */
 int64_t mn_choose_largest(const float *scores, int64_t n, int64_t k, int32_t *chosen);
 /* Brings indices into ascending order. */
 void mn_sort_chosen(int32_t *chosen, int64_t n);

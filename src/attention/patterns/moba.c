@@ -38,8 +38,8 @@ static void choose_rows(void *arg, int64_t begin, int64_t end, int thread_index)
             const float *q = a->q + r * a->q_stride + (int64_t)h * a->kv.k_dim;
             int32_t *chosen = mn_choice_at(job->choice, list);
             for (int64_t block = 0; block < own; block++)
-                scores[block] =
-                    job->c->kernels->vec.dot(q, mn_key_summary_at(job->blocks, block, h / group), a->kv.k_dim);
+                scores[block] = job->c->kernels->vec.dot(
+                    q, (const float *)mn_key_summary_at(job->blocks, block, h / group), a->kv.k_dim);
             int64_t k = mn_choose_largest(scores, own, job->choice->capacity - 1, chosen);
             chosen[k] = (int32_t)own;
             mn_choice_close(job->choice, list, k + 1);

@@ -10,6 +10,9 @@
 #include "attention/patterns/choice.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
+#include "kernels/profile.h"
+
+#include <string.h>
 
 enum { DENSE_LAYERS = 2, MIN_PAGES = 3 };
 
@@ -29,15 +32,73 @@ typedef struct quest {
     int64_t n_pages;
 } quest;
 
-void mn_quest_bounds(const mn_compute *c, const mn_key_summary *pages, int kv_head, const float *q, int64_t n_pages,
-                     float *bounds) {
-    float by_sign[2 * MN_ATTEND_MAX_DIM]; /* what meets the minima, and what meets the maxima */
-    for (int d = 0; d < pages->k_dim; d++) {
-        by_sign[d] = MN_MIN(q[d], 0);
-        by_sign[pages->k_dim + d] = MN_MAX(q[d], 0);
+enum { HEADS_AT_ONCE = 4 };
+
+/* What meets the minima, and what meets the maxima. */
+static void split_by_sign(float *restrict out, const float *restrict q, int k_dim) {
+    for (int d = 0; d < k_dim; d++) {
+        out[d] = MN_MIN(q[d], 0);
+        out[k_dim + d] = MN_MAX(q[d], 0);
     }
-    for (int64_t page = 0; page < n_pages; page++)
-        bounds[page] = c->kernels->vec.dot(by_sign, mn_key_summary_at(pages, page, kv_head), 2 * pages->k_dim);
+}
+
+/* Pages of a tile are to split queries what cached keys are to queries. */
+static void bound_tile(const mn_direct_ops *ops, const mn_cached_rows *pages, const float *q, int n_heads, int k_dim,
+                       float *bounds, int64_t stride) {
+    _Alignas(64) char packed[HEADS_AT_ONCE * MN_ATTEND_MAX_DIM * sizeof(float)];
+    _Alignas(64) float s[HEADS_AT_ONCE * MN_TILE_KEYS], by_sign[MN_ATTEND_MAX_DIM];
+    for (int h = 0; h < n_heads; h += HEADS_AT_ONCE) {
+        int n = MN_MIN(HEADS_AT_ONCE, n_heads - h);
+        for (int i = 0; i < n; i++) {
+            split_by_sign(by_sign, q + (h + i) * k_dim, k_dim);
+            ops->pack_q(packed + (size_t)i * mn_direct_q_bytes(2 * k_dim), by_sign, 2 * k_dim);
+        }
+        ops->scores(s, packed, pages, 1, n, 2 * k_dim);
+        for (int i = 0; i < n; i++)
+            memcpy(bounds + (h + i) * stride, s + i * MN_TILE_KEYS, (size_t)pages->n_keys * sizeof *s);
+    }
+}
+
+/* The same one by one: on levels and for widths that have no such kernels. */
+static void bound_page(const mn_compute *c, const mn_key_summary *pages, const void *page, const float *q, int n_heads,
+                       float *bounds, int64_t stride) {
+    float row[2 * MN_ATTEND_MAX_DIM], by_sign[2 * MN_ATTEND_MAX_DIM];
+    c->kernels->vec.to_f32(pages->type, page, row, 2 * pages->k_dim);
+    for (int h = 0; h < n_heads; h++) {
+        split_by_sign(by_sign, q + h * pages->k_dim, pages->k_dim);
+        bounds[h * stride] = c->kernels->vec.dot(by_sign, row, 2 * pages->k_dim);
+    }
+}
+
+void mn_quest_bounds(const mn_compute *c, const mn_key_summary *pages, int kv_head, const float *q, int n_heads,
+                     int64_t first, int64_t n, float *bounds, int64_t stride) {
+    const mn_direct_ops *ops = &c->kernels->attend.direct[pages->type];
+    int width = 2 * pages->k_dim;
+    mn_cached_rows tile = {pages->type, mn_key_summary_at(pages, first, kv_head), mn_key_summary_row_bytes(pages),
+                           (int)n, NULL};
+    int64_t ahead = first + MN_SUMMARY_TILE, end = (pages->n_tokens - 1) / pages->block_tokens + 1;
+    tile.ahead = ahead < end ? mn_key_summary_at(pages, ahead, kv_head) : tile.rows;
+    if (ops->max_rows > 0 && width % 16 == 0 && width <= MN_ATTEND_MAX_DIM) {
+        bound_tile(ops, &tile, q, n_heads, pages->k_dim, bounds, stride);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        bound_page(c, pages, tile.rows + (size_t)i * tile.row_bytes, q, n_heads, bounds + i, stride);
+}
+
+static int64_t n_tiles(const quest *job) { return (job->n_pages - 1 + MN_SUMMARY_TILE - 1) / MN_SUMMARY_TILE; }
+
+/* Items are tiles of pages of KV heads; a tile is read once for the query heads that share it. */
+static void bound_tiles(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const quest *job = arg;
+    int group = job->a->n_heads / job->a->kv.n_kv_heads;
+    int64_t n = job->n_pages - 1;
+    for (int64_t item = begin; item < end; item++) {
+        int64_t kv_head = item / n_tiles(job), first = item % n_tiles(job) * MN_SUMMARY_TILE;
+        mn_quest_bounds(job->c, job->pages, (int)kv_head, job->a->q + kv_head * group * job->a->kv.k_dim, group, first,
+                        MN_MIN((int64_t)MN_SUMMARY_TILE, n - first), job->scores + kv_head * group * n + first, n);
+    }
 }
 
 static void choose_heads(void *arg, int64_t begin, int64_t end, int thread_index) {
@@ -45,11 +106,8 @@ static void choose_heads(void *arg, int64_t begin, int64_t end, int thread_index
     const quest *job = arg;
     int64_t n = job->n_pages - 1;
     for (int64_t h = begin; h < end; h++) {
-        float *bounds = job->scores + h * n;
         int32_t *chosen = mn_choice_at(job->choice, h);
-        mn_quest_bounds(job->c, job->pages, (int)h / (job->a->n_heads / job->a->kv.n_kv_heads),
-                        job->a->q + h * job->a->kv.k_dim, n, bounds);
-        int64_t k = mn_choose_largest(bounds, n, job->choice->capacity - 1, chosen);
+        int64_t k = mn_choose_largest(job->scores + h * n, n, job->choice->capacity - 1, chosen);
         chosen[k] = (int32_t)n;
         mn_choice_close(job->choice, h, k + 1);
     }
@@ -70,7 +128,12 @@ static mn_status choose(const mn_pattern *p, const mn_compute *c, int layer, con
     float *scores = mn_arena_alloc(c->scratch, (size_t)a->n_heads * (size_t)n_pages, sizeof *scores);
     if (!scores) return mn_fail(err, MN_ERR_MEMORY, "no memory for the scores of %lld pages.", (long long)n_pages);
     quest job = {a, c, keys, &choice, scores, n_pages};
+    int64_t n_items = a->kv.n_kv_heads * n_tiles(&job);
+    mn_pool_run(c->pool, n_items, MN_MAX(1, n_items / (8 * mn_pool_threads(c->pool))), bound_tiles, &job);
     mn_pool_run(c->pool, a->n_heads, 1, choose_heads, &job);
+    mn_profile_count(c->profile, MN_OP_CHOICE, 4.0 * a->kv.k_dim * a->n_heads * (double)n_pages,
+                     (double)n_pages * a->kv.n_kv_heads * (double)mn_key_summary_row_bytes(keys),
+                     c->profile ? c->profile->peaks.f32_flops_per_s : 0);
     *out = mn_choice_finish(&choice);
     return MN_OK;
 }
