@@ -46,6 +46,7 @@ static const mn_eval_verb verbs[] = {
     {"mrcr", "one of several texts asked for in the same words", "mrcr_2 mrcr_4 mrcr_8", mn_eval_tasks},
     {"kv", "the value of a key among many, by depth", "kv", mn_eval_tasks},
     {"qa", "questions among shuffled documents (--qa FILE)", "qa_1", mn_eval_tasks},
+    {"routers", "who chooses the tokens for small MLPs: routers, chance, position, an oracle", NULL, mn_eval_routers},
     {"compare", "the same samples under several settings (--tasks, --settings)", NULL, mn_eval_tasks},
     {"report", "one page of several results", NULL, mn_eval_report},
     {"tasks", "list the tasks", NULL, list_tasks},

@@ -13,9 +13,10 @@ typedef struct mn_eval_verb {
     int (*run)(const struct mn_eval_verb *verb, int argc, char **argv);
 } mn_eval_verb;
 
-int mn_eval_tasks(const mn_eval_verb *verb, int argc, char **argv);  /* eval_tasks.c */
-int mn_eval_ppl(const mn_eval_verb *verb, int argc, char **argv);    /* eval_ppl.c */
-int mn_eval_report(const mn_eval_verb *verb, int argc, char **argv); /* eval_report.c */
+int mn_eval_tasks(const mn_eval_verb *verb, int argc, char **argv);   /* eval_tasks.c */
+int mn_eval_ppl(const mn_eval_verb *verb, int argc, char **argv);     /* eval_ppl.c */
+int mn_eval_routers(const mn_eval_verb *verb, int argc, char **argv); /* eval_routers.c */
+int mn_eval_report(const mn_eval_verb *verb, int argc, char **argv);  /* eval_report.c */
 
 /* What was asked for: the grid of samples. */
 typedef struct mn_eval_grid {
