@@ -166,7 +166,7 @@ static void a_teacher_of_the_same_mind(void **state) {
  * same loss and the same gradients of w but for rounding. */
 static void tiles_change_nothing(void **state) {
     (void)state;
-    enum { ROWS = 300, VOCAB = 20000, EMBD = 8 };
+    enum { ROWS = 300, VOCAB = 10000, EMBD = 4 };
     gradient_operand x = gradient_operand_create(ROWS * EMBD, 1, 1), w = gradient_operand_create(VOCAB * EMBD, 0.3, 2);
     static int32_t labels[ROWS];
     float *d_x = calloc(2 * ROWS * EMBD, sizeof *d_x), *d_w = calloc(2 * VOCAB * EMBD, sizeof *d_w);
