@@ -87,7 +87,7 @@ static const char *arch_key(char buf[96], const mn_random_model *m, const char *
 static void put_shape_keys(mn_gguf_writer *writer, const creation *c) {
     const mn_random_model *m = c->model;
     const mn_random_family *family = mn_random_family_find(m->arch);
-    bool latent = family && family->latent, own_rot = family && strstr(family->keys, "rope.dimension_count=");
+    bool latent = family && family->latent;
     const struct {
         const char *suffix;
         int64_t value;
@@ -101,7 +101,7 @@ static void put_shape_keys(mn_gguf_writer *writer, const creation *c) {
         {"attention.head_count_kv", m->n_kv_heads, !latent},
         {"attention.key_length", m->head_dim, !latent},
         {"attention.value_length", m->head_dim, !latent},
-        {"rope.dimension_count", m->head_dim, !latent && !own_rot},
+        {"rope.dimension_count", m->head_dim, !latent},
         {"vocab_size", c->n_vocab, true},
         {"expert_count", m->n_experts, m->n_experts > 0},
         {"expert_used_count", m->n_experts_used, m->n_experts > 0},
@@ -109,7 +109,8 @@ static void put_shape_keys(mn_gguf_writer *writer, const creation *c) {
     };
     char key[96];
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (keys[i].wanted) mn_gguf_put_u32(writer, arch_key(key, m, keys[i].suffix), (uint32_t)keys[i].value);
+        if (keys[i].wanted && !(family && mn_random_family_has(family, keys[i].suffix)))
+            mn_gguf_put_u32(writer, arch_key(key, m, keys[i].suffix), (uint32_t)keys[i].value);
     float epsilon = is(m, "qwen2") || is(m, "qwen3") ? 1e-6f : 1e-5f;
     mn_gguf_put_f32(writer, arch_key(key, m, "attention.layer_norm_rms_epsilon"), epsilon);
     if (family && family->layer_norm)

@@ -60,6 +60,25 @@ static const mn_random_family families[] = {
      "attention.indexer.head_count=heads attention.indexer.key_length=64 attention.indexer.top_k=2048",
      "exp_probs_b.bias indexer.k_norm.bias", .routed = true, .latent = true},
     {"qwen35", "full_attention_interval=4 " SSM, "", .routed = false},
+    {"qwen35moe", "full_attention_interval=4 expert_shared_feed_forward_length=ff " SSM, "", .routed = true},
+    {"qwen3next", "full_attention_interval=4 expert_shared_feed_forward_length=ff " SSM, "", .routed = true},
+    {"kimi-linear",
+     "attention.head_count_kv=@4+3:1 kda.head_dim=head ssm.conv_kernel=4 leading_dense_block_count=1 "
+     "expert_shared_count=1 expert_weights_norm=true expert_gating_func=2 expert_weights_scale=1f",
+     "exp_probs_b.bias", .routed = true, .latent = true},
+    {"nemotron_h", "attention.head_count_kv=@4+3:kv feed_forward_length=@4+1:ff " SSM,
+     "ssm_norm.weight ssm_conv1d.bias", .routed = false},
+    {"nemotron_h_moe",
+     "attention.head_count_kv=@4+3:kv feed_forward_length=@4+1:ff expert_shared_feed_forward_length=ff "
+     "expert_shared_count=1 expert_weights_norm=true expert_weights_scale=1f " SSM,
+     "ssm_norm.weight ssm_conv1d.bias exp_probs_b.bias", .routed = true},
+    {"granitehybrid",
+     "attention.head_count_kv=@4+3:kv embedding_scale=12f residual_scale=0.22f logit_scale=6f "
+     "expert_shared_feed_forward_length=ff " SSM,
+     "ssm_norm.weight ssm_conv1d.bias", .routed = true},
+    {"lfm2", "attention.head_count_kv=@4+3:kv shortconv.l_cache=3", "", .routed = false},
+    {"lfm2moe", "attention.head_count_kv=@4+3:kv shortconv.l_cache=3 leading_dense_block_count=1 expert_gating_func=2",
+     "exp_probs_b.bias", .routed = true},
     {"mamba2", SSM, "ssm_norm.weight ssm_conv1d.bias", .routed = false},
     {"falcon-h1", SSM, "ssm_norm.weight ssm_conv1d.bias", .routed = false},
     {"bert", "pooling_type=1", "*.bias position_embd.weight token_embd_norm.weight token_types.weight",
@@ -81,8 +100,8 @@ const mn_random_family *mn_random_family_find(const char *arch) {
 const char *mn_random_archs(void) {
     return "llama mnemo qwen2 qwen3 qwen2moe qwen3moe gemma2 gemma3 gemma4 phi3 gpt-oss glm4 glm4moe mistral3 smollm3 "
            "olmo2 exaone4 cohere2 llama4 granite granitemoe minimax-m2 mimo2 step35 starcoder2 gpt2 bloom mpt "
-           "deepseek2 "
-           "deepseek32 glm-dsa qwen35 mamba2 falcon-h1 rwkv7 bert nomic-bert";
+           "deepseek2 deepseek32 glm-dsa qwen35 qwen35moe qwen3next kimi-linear mamba2 falcon-h1 nemotron_h "
+           "nemotron_h_moe granitehybrid lfm2 lfm2moe rwkv7 bert nomic-bert";
 }
 
 /* Every window's list: windowed but for the last of each `period` layers. */
@@ -98,32 +117,55 @@ static void put_periods(mn_gguf_writer *writer, const char *key, int period, int
                                          .length_bytes = sizeof(uint64_t)});
 }
 
+static int64_t whole_number(const mn_random_model *m, const char *value) {
+    if (!strcmp(value, "ff")) return m->n_ff;
+    if (!strcmp(value, "kv")) return m->n_kv_heads;
+    if (!strcmp(value, "head")) return m->head_dim;
+    if (!strcmp(value, "heads")) return m->n_heads;
+    if (!strcmp(value, "heads*head")) return m->n_heads * m->head_dim;
+    if (!strcmp(value, "head/2")) return m->head_dim / 4 * 2;
+    return strtoll(value, NULL, 10);
+}
+
+/* "@4+3:kv": a number for layer 3 of every four, 0 for the others. */
+static void put_some_layers(const mn_random_model *m, mn_gguf_writer *writer, const char *key, const char *value) {
+    int32_t items[MN_RANDOM_MAX_LAYERS];
+    int64_t period = value[1] - '0', which = value[3] - '0', number = whole_number(m, value + 5);
+    for (int64_t i = 0; i < m->n_layers; i++) items[i] = i % period == which ? (int32_t)number : 0;
+    mn_gguf_put_kv(writer, &(mn_gguf_kv){.key = {key, strlen(key)},
+                                         .type = MN_GGUF_ARRAY,
+                                         .item_type = MN_GGUF_I32,
+                                         .n_items = (uint64_t)m->n_layers,
+                                         .data = (const unsigned char *)items,
+                                         .bytes = (size_t)m->n_layers * sizeof *items,
+                                         .length_bytes = sizeof(uint64_t)});
+}
+
 static void put_key(const mn_random_model *m, mn_gguf_writer *writer, const char *suffix, const char *value) {
     char key[128], *end;
     snprintf(key, sizeof key, "%s.%s", m->arch, suffix);
     double number = strtod(value, &end);
     if (!strcmp(value, "true"))
         mn_gguf_put_bool(writer, key, true);
-    else if (!strcmp(value, "ff"))
-        mn_gguf_put_u32(writer, key, (uint32_t)m->n_ff);
-    else if (!strcmp(value, "head"))
-        mn_gguf_put_u32(writer, key, (uint32_t)m->head_dim);
-    else if (!strcmp(value, "heads*head"))
-        mn_gguf_put_u32(writer, key, (uint32_t)(m->n_heads * m->head_dim));
-    else if (!strcmp(value, "heads"))
-        mn_gguf_put_u32(writer, key, (uint32_t)m->n_heads);
-    else if (!strcmp(value, "head/2"))
-        mn_gguf_put_u32(writer, key, (uint32_t)(m->head_dim / 4 * 2));
+    else if (value[0] == '@')
+        put_some_layers(m, writer, key, value);
     else if (value[0] == ':')
         put_periods(writer, key, atoi(value + 1), m->n_layers);
-    else if (*end == 'f')
+    else if (end > value && *end == 'f')
         mn_gguf_put_f32(writer, key, (float)number);
     else
-        mn_gguf_put_u32(writer, key, (uint32_t)number);
+        mn_gguf_put_u32(writer, key, (uint32_t)whole_number(m, value));
+}
+
+bool mn_random_family_has(const mn_random_family *family, const char *suffix) {
+    size_t length = strlen(suffix);
+    for (const char *at = family->keys; (at = strstr(at, suffix)); at += length)
+        if ((at == family->keys || at[-1] == ' ') && at[length] == '=') return true;
+    return false;
 }
 
 /* Half of a head is rotated; ranks are an eighth and a quarter of the width. */
-static void put_latent(const mn_random_model *m, mn_gguf_writer *writer) {
+static void put_latent(const mn_random_family *family, const mn_random_model *m, mn_gguf_writer *writer) {
     uint32_t n_rot = (uint32_t)(m->head_dim / 4 * 2), rank = (uint32_t)MN_MAX(m->n_embd / 8, 16);
     const struct {
         const char *suffix;
@@ -138,6 +180,7 @@ static void put_latent(const mn_random_model *m, mn_gguf_writer *writer) {
                 {"rope.dimension_count", n_rot}};
     char key[96];
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (mn_random_family_has(family, keys[i].suffix)) continue;
         snprintf(key, sizeof key, "%s.%s", m->arch, keys[i].suffix);
         mn_gguf_put_u32(writer, key, keys[i].value);
     }
@@ -145,7 +188,7 @@ static void put_latent(const mn_random_model *m, mn_gguf_writer *writer) {
 
 void mn_random_family_put(const mn_random_family *family, const mn_random_model *m, mn_gguf_writer *writer) {
     char pair[128];
-    if (family->latent) put_latent(m, writer);
+    if (family->latent) put_latent(family, m, writer);
     for (const char *at = family->keys; *at; at += strspn(at, " ")) {
         size_t bytes = strcspn(at, " ");
         snprintf(pair, sizeof pair, "%.*s", (int)bytes, at);

@@ -7,9 +7,9 @@
 
 typedef struct mn_random_family {
     const char *arch;
-    const char
-        *keys; /* "suffix=value ...": 3 a u32, 0.5f an f32, true a bool, :4 a list with a window in all layers but
-                  every fourth; names of the shape's numbers (ff, head) stand for them, head/2 for half of one */
+    const char *keys; /* "suffix=value ...": 3 a u32, 0.5f an f32, true a bool, :4 a list with a window in all layers
+                         but every fourth, @4+3:kv a list with a number for layer 3 of every four and else 0; names of
+                         the shape's numbers (ff, head, heads, kv) stand for them, head/2 for half of one */
     const char
         *tensors;    /* suffixes of optional tensors that are made, separated by spaces; *.bias: of layers and norms */
     bool routed;     /* it has experts, 8 of which 2 are used unless said otherwise */
@@ -21,6 +21,8 @@ typedef struct mn_random_family {
 const mn_random_family *mn_random_family_find(const char *arch);
 /* All that init makes: "llama mnemo ...". */
 const char *mn_random_archs(void);
+/* Whether the family has a key of this suffix of its own. */
+bool mn_random_family_has(const mn_random_family *family, const char *suffix);
 /* Puts the keys of the family; n_layers for lists. */
 void mn_random_family_put(const mn_random_family *family, const mn_random_model *model, mn_gguf_writer *writer);
 /* Whether an optional tensor, "blk.3.attn_q.bias", is made. */
