@@ -292,8 +292,12 @@ static const char *joined(mn_train_config *c, const char *first, const char *sec
     return out;
 }
 
+/* KEY= on the command line takes back what a file says. */
 static bool store_text(mn_train_config *c, const key *k, const char **at, const char *text, bool adds) {
-    if (!*text) return true;
+    if (!*text) {
+        if (!adds) *at = NULL;
+        return true;
+    }
     if (!fits_a_line(text)) return false;
     if (k->type == KEY_ESCAPED)
         *at = unescaped(c, text);

@@ -74,3 +74,12 @@ refused 2 'lora.rank is "many"' "${finetune[@]}" -o x.gguf --lora many
 refused 2 'holds a training with "window = 512"' "${finetune[@]}" -c 256 -o long.gguf
 refused 1 'GiB' "$mnemo" finetune -m toy.gguf --data 'my book.txt' -c 1g -o x.gguf validation-share=0 \
     validation-windows=0
+teacher=$MNEMO_SOURCE_DIR/tests/data/golden/tiny-llama.gguf
+refused 2 'a teacher needs the vocabulary of its student, token for token; it has 512 tokens, the student 2048' \
+    "${finetune[@]}" -o taught.gguf loss.teacher="$teacher"
+toy=("$mnemo" train "$MNEMO_SOURCE_DIR/models/recipes/toy.ini" source.novel.paths="$book" source.keys.paths="$book"
+    steps=1 warmup=0 validation-windows=0)
+refused 1 'my book.txt' "${toy[@]}" model.vocab-from='my book.txt' out=x.gguf
+# An empty value takes back what was said before.
+"${toy[@]}" model.vocab-from="$MNEMO_SOURCE_DIR/models/default.gguf" loss.teacher="$teacher" loss.teacher= \
+    out=untaught.gguf 2>/dev/null
