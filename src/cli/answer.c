@@ -1,5 +1,6 @@
 #include "cli/answer.h"
 
+#include "cli/answer_grammar.h"
 #include "cli/window.h"
 
 #include <stdio.h>
@@ -21,15 +22,18 @@ static mn_status draw(const mn_answer_request *r, const mn_sample_options *o, mn
                       void *arg, mn_generated *out, mn_error *err) {
     const char *stops[MN_MAX_TEXTS + 2] = {0};
     const mn_tokenizer *tokenizer = mn_engine_tokenizer(r->engine);
+    mn_constraint *constraint;
     int n_stops = 0;
-    if (r->one_line) stops[n_stops++] = "\n";
+    MN_TRY(mn_answer_grammar_begin(tokenizer, &constraint, err));
+    if (r->one_line && !constraint) stops[n_stops++] = "\n";
     for (int i = 0; i < o->stops.n; i++) stops[n_stops++] = o->stops.items[i];
     for (int32_t id = 0; o->ignore_eos && id < mn_tokenizer_n_vocab(tokenizer); id++)
         if (mn_tokenizer_is_end(tokenizer, id)) MN_TRY(mn_sampler_exclude(sampler, id, err));
     for (size_t i = 0; i < r->prompt->n; i++) mn_sampler_accept(sampler, r->prompt->data[i]);
     mn_generate_params params = {.n_predict = limit_of(r, o),
                                  .stops = stops,
-                                 .stop_circles = o->n_predict == MN_NO_LIMIT_GIVEN && !o->ignore_eos};
+                                 .stop_circles = o->n_predict == MN_NO_LIMIT_GIVEN && !o->ignore_eos,
+                                 .constraint = constraint};
     return mn_generate(r->session, sampler, &params, text, arg, out, err);
 }
 
@@ -44,6 +48,11 @@ mn_status mn_answer(const mn_answer_request *r, const mn_sample_options *o, mn_t
 }
 
 const char *mn_answer_ending(const mn_generated *answer, int64_t n_ctx, mn_ending_text buf) {
+    if (answer->is_complete && (answer->finish == MN_FINISH_LENGTH || answer->finish == MN_FINISH_WINDOW)) {
+        snprintf(buf, sizeof(mn_ending_text), "the answer was completed within %lld tokens; a larger %s gives it more",
+                 (long long)answer->n_tokens, answer->finish == MN_FINISH_LENGTH ? "-n" : "-c");
+        return buf;
+    }
     switch (answer->finish) {
     case MN_FINISH_LENGTH:
         snprintf(buf, sizeof(mn_ending_text), "the answer was cut after %lld tokens; a larger -n lets it go on",

@@ -7,6 +7,7 @@
 #include "cli/answer_text.h"
 #include "cli/remedy.h"
 #include "cli/streams.h"
+#include "cli/answer_grammar.h"
 #include "cli/verbs.h"
 
 #include <errno.h>
@@ -215,6 +216,7 @@ int cmd_chat(int argc, char **argv) {
     mn_conversation_release(&c.talk);
     mn_strbuf_release(&c.answer);
     free(c.kept_in);
+    mn_answer_grammar_release();
     mn_session_close(c.session);
     mn_engine_close(c.engine);
     return code;

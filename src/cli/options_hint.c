@@ -28,7 +28,8 @@ static const struct foreign {
     {"max-tokens n-tokens max-new-tokens num-predict", "the length of an answer is -n"},
     {"kv-cache-dtype quantkv", "types of the KV cache are -ctk and -ctv"},
     {"ropeconfig rope hf-overrides", "positions are scaled by --rope-scaling and --rope-scale"},
-    {"grammar grammar-file j json-schema jf json-schema-file", "answers cannot be bound to a grammar"},
+    {"grammar-file", "a grammar is named by --grammar FILE"},
+    {"j jf json-schema-file", "a schema is named by --json-schema FILE"},
     {"lora lora-scaled control-vector mm mmproj image audio md model-draft draft", "nothing here takes it"},
     {"typical mirostat mirostat-lr mirostat-ent dry-multiplier xtc-probability dynatemp-range top-n-sigma samplers "
      "sampling-seq",

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "cli/terminal.h"
 #include "cli/answer.h"
+#include "cli/answer_grammar.h"
 #include "cli/answer_text.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"
@@ -201,6 +202,7 @@ int cmd_run(int argc, char **argv) {
     mn_error err;
     mn_status status = set_up(&j, &err);
     if (status == MN_OK) status = mn_cli_past_usage(work(&j, &err), &err);
+    mn_answer_grammar_release();
     for (int i = 0; i < 2; i++) mn_profile_destroy(j.figures.profiles[i]);
     mn_session_close(j.session);
     mn_engine_close(j.engine);

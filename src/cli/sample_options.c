@@ -1,6 +1,7 @@
 #include "cli/sample_options.h"
 
 #include "base/clock.h"
+#include "cli/answer_grammar.h"
 
 #include <sys/random.h>
 
@@ -23,6 +24,8 @@ const mn_option mn_sample_option_rows[] = {
     MN_OPTION_INT("repeat-last-n", &o.repeat_last_n, "N", "64", -1, 1e9, "tokens the penalties look back at; -1: all"),
     MN_OPTION_INT("s seed", &o.seed, "N", "-1", -1, 9e18, "same seed, same text; -1: from the system"),
     MN_OPTION_TEXTS("r reverse-prompt", &o.stops, "TEXT", "end the answer before this text; may be repeated"),
+    MN_OPTION_TEXT("json-schema", &o.schema_path, "FILE", NULL, "answer with JSON that this schema accepts"),
+    MN_OPTION_TEXT("grammar", &o.grammar_path, "FILE", NULL, "answer with a text of this GBNF grammar"),
     MN_OPTION_FLAG("ignore-eos", &o.ignore_eos, "never end the text by a token that ends texts"),
     MN_OPTIONS_END,
 };
@@ -43,7 +46,7 @@ mn_status mn_sample_options_check(const mn_sample_options *o, mn_error *err) {
     mn_sampler *sampler;
     MN_TRY(mn_sample_options_create(o, 0, 0, 1, &sampler, err));
     mn_sampler_destroy(sampler);
-    return MN_OK;
+    return mn_answer_grammar_read(o, err);
 }
 
 mn_status mn_sample_options_create(const mn_sample_options *o, double temperature, uint64_t seed, int32_t n_vocab,

@@ -11,7 +11,8 @@ typedef struct mn_sample_options {
     double temperature; /* below 0: the verb's */
     double top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
     mn_text_list stops;
-    bool ignore_eos; /* never draw a token that ends the text */
+    bool ignore_eos;                        /* never draw a token that ends the text */
+    const char *schema_path, *grammar_path; /* what the answer has to follow; NULL = nothing */
 } mn_sample_options;
 
 enum { MN_NO_LIMIT_GIVEN = -2 };

@@ -1,9 +1,11 @@
 /* This engine as a model that answers: one session, which keeps what prompts have in common. */
 #include "llm/kind.h"
 #include "llm/tool_calls.h"
+#include "llm/tool_grammar.h"
 #include "llm/wire.h"
 
 #include "session/compose.h"
+#include "sample/json_schema.h"
 #include "session/generate.h"
 #include "tokenizer/chat_tokens.h"
 
@@ -13,6 +15,7 @@
 typedef struct in_process {
     mn_engine *engine;
     mn_session *session;
+    mn_token_trie *tokens; /* for constrained answers; NULL before the first */
 } in_process;
 
 /* ---- prompts ---- */
@@ -35,6 +38,12 @@ static char *fields_of(const mn_llm_message *m) {
     char *text = json_dumps(fields, JSON_COMPACT);
     json_decref(fields);
     return text;
+}
+
+/* Whether the model's prompts hold tools and calls by themselves. */
+static bool knows_tools(const mn_engine *engine) {
+    const char *source = mn_engine_chat_template(engine);
+    return source && strstr(source, "tools");
 }
 
 static mn_status compose_chat(const mn_engine *engine, const mn_llm_request *r, mn_tokens *out, mn_error *err) {
@@ -65,8 +74,53 @@ static mn_status compose_plain(const mn_engine *engine, const mn_llm_request *r,
     return status;
 }
 
+/* What a message becomes in text: with its calls, or as the result of one. */
+static char *plain_text(const mn_llm_message *m, const char *before) {
+    mn_strbuf text = MN_STRBUF_INIT;
+    mn_strbuf_puts(&text, before);
+    mn_strbuf_puts(&text, m->call_id ? "Result of the call: " : "");
+    mn_strbuf_puts(&text, m->content ? m->content : "");
+    if (m->content && *m->content && m->n_calls) mn_strbuf_puts(&text, "\n");
+    mn_tool_calls_write(MN_TOOLS_JSON, m->calls, m->n_calls, &text);
+    return mn_strbuf_detach(&text, NULL);
+}
+
+/* The request for a model whose prompts have no tools: they are described in the first message, calls and results are
+ * text. */
+static mn_status compose_described(const mn_engine *engine, const mn_llm_request *r, mn_tokens *out, mn_error *err) {
+    mn_llm_message *messages = calloc(r->n_messages + 2, sizeof *messages);
+    mn_strbuf tools = MN_STRBUF_INIT;
+    bool has_system = r->n_messages && !strcmp(r->messages[0].role, "system"), complete = messages != NULL;
+    mn_llm_request plain = *r;
+    if (r->tools_json) mn_tool_calls_prompt(r->tools_json, &tools);
+    if (has_system && tools.bytes) mn_strbuf_puts(&tools, "\n\n");
+    size_t n = 0;
+    if (complete && !has_system && tools.bytes)
+        messages[n++] = (mn_llm_message){.role = "system", .content = strdup(tools.data)};
+    for (size_t i = 0; complete && i < r->n_messages; i++) {
+        const char *role = r->messages[i].role;
+        messages[n++] = (mn_llm_message){.role = strcmp(role, "tool") ? role : "user",
+                                         .content = plain_text(&r->messages[i], i || !has_system ? "" : tools.data)};
+    }
+    for (size_t i = 0; i < n; i++) complete = complete && messages[i].content;
+    plain.messages = messages;
+    plain.n_messages = n;
+    plain.tools_json = NULL;
+    mn_status status = !complete ? mn_fail(err, MN_ERR_MEMORY, "There is no memory for the prompt.")
+                       : mn_engine_chat_template(engine) ? compose_chat(engine, &plain, out, err)
+                                                         : compose_plain(engine, &plain, out, err);
+    for (size_t i = 0; i < n; i++) free((char *)messages[i].content);
+    free(messages);
+    mn_strbuf_release(&tools);
+    return status;
+}
+
 static mn_status compose(const mn_engine *engine, const mn_llm_request *r, mn_tokens *out, mn_error *err) {
+    bool has_calls = r->tools_json != NULL;
     *out = (mn_tokens){0};
+    for (size_t i = 0; i < r->n_messages; i++)
+        has_calls = has_calls || r->messages[i].n_calls || r->messages[i].call_id;
+    if (has_calls && !knows_tools(engine)) return compose_described(engine, r, out, err);
     return mn_engine_chat_template(engine) ? compose_chat(engine, r, out, err) : compose_plain(engine, r, out, err);
 }
 
@@ -106,8 +160,31 @@ static mn_llm_finish finish_of(mn_finish finish) {
     return finish == MN_FINISH_LENGTH || finish == MN_FINISH_WINDOW ? MN_LLM_LENGTH : MN_LLM_END;
 }
 
-static mn_status generate(in_process *p, const mn_llm_request *r, const mn_tokens *prompt, receiver *to,
-                          mn_llm_reply *reply, mn_error *err) {
+/* The grammar of the answer; NULL = it is free. */
+static mn_status grammar_of(const in_process *p, const mn_llm_request *r, mn_grammar **out, mn_error *err) {
+    *out = NULL;
+    if (r->tools_json && r->tool_choice == MN_LLM_TOOLS_REQUIRED) {
+        const char *source = knows_tools(p->engine) ? mn_engine_chat_template(p->engine) : NULL;
+        return mn_tool_calls_grammar(mn_tool_format_of(source), mn_engine_tokenizer(p->engine), r->tools_json, out,
+                                     err);
+    }
+    return r->schema_json && !r->tools_json ? mn_json_schema_parse(r->schema_json, strlen(r->schema_json), out, err)
+                                            : MN_OK;
+}
+
+static mn_status constraint_of(in_process *p, const mn_llm_request *r, mn_constraint **out, mn_error *err) {
+    mn_grammar *grammar;
+    *out = NULL;
+    MN_TRY(grammar_of(p, r, &grammar, err));
+    if (!grammar) return MN_OK;
+    mn_status status = p->tokens ? MN_OK : mn_token_trie_of(mn_engine_tokenizer(p->engine), &p->tokens, err);
+    if (status == MN_OK) status = mn_constraint_create(grammar, p->tokens, 0, out, err);
+    mn_grammar_destroy(grammar);
+    return status;
+}
+
+static mn_status generate(in_process *p, const mn_llm_request *r, mn_constraint *constraint, const mn_tokens *prompt,
+                          receiver *to, mn_llm_reply *reply, mn_error *err) {
     static const char *const line_end[] = {"\n", NULL};
     mn_sampler_params params = mn_sampler_defaults();
     mn_sampler *sampler;
@@ -118,9 +195,10 @@ static mn_status generate(in_process *p, const mn_llm_request *r, const mn_token
     MN_TRY(mn_sampler_create(&params, mn_tokenizer_n_vocab(mn_engine_tokenizer(p->engine)), &sampler, err));
     bool one_line = mn_answers_in_one_line(p->engine, r->n_messages > 1 ? "" : NULL, false);
     const mn_generate_params how = {.n_predict = r->max_tokens > 0 ? r->max_tokens : 1024,
-                                    .stops = one_line ? line_end : NULL,
+                                    .stops = one_line && !constraint ? line_end : NULL,
                                     .special = r->tools_json != NULL,
-                                    .stop_circles = true};
+                                    .stop_circles = true,
+                                    .constraint = constraint};
     mn_status status = mn_generate(p->session, sampler, &how, receive, to, &generated, err);
     mn_sampler_destroy(sampler);
     reply->prompt_tokens = (int64_t)prompt->n;
@@ -131,10 +209,13 @@ static mn_status generate(in_process *p, const mn_llm_request *r, const mn_token
 
 static mn_status ask(void *self, const mn_llm_request *request, mn_llm_reply *reply, mn_error *err) {
     in_process *p = self;
-    mn_tokens prompt;
+    mn_tokens prompt = {0};
+    mn_constraint *constraint;
     receiver to = {.text = MN_STRBUF_INIT, .request = request};
-    MN_TRY(compose(p->engine, request, &prompt, err));
-    mn_status status = generate(p, request, &prompt, &to, reply, err);
+    MN_TRY(constraint_of(p, request, &constraint, err));
+    mn_status status = compose(p->engine, request, &prompt, err);
+    if (status == MN_OK) status = generate(p, request, constraint, &prompt, &to, reply, err);
+    mn_constraint_destroy(constraint);
     free(prompt.data);
     if (status == MN_OK && !(reply->content = mn_strbuf_detach(&to.text, NULL)))
         status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for the answer.");
@@ -147,6 +228,7 @@ static mn_status ask(void *self, const mn_llm_request *request, mn_llm_reply *re
 static void close_engine(void *self) {
     in_process *p = self;
     mn_session_close(p->session);
+    mn_token_trie_destroy(p->tokens);
     free(p);
 }
 

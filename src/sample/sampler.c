@@ -145,22 +145,34 @@ static void heapify(candidate *heap, int32_t n, bool best_first) {
     for (int32_t at = n / 2 - 1; at >= 0; at--) sift_down(heap, n, at, best_first);
 }
 
-static mn_status gather(mn_sampler *s, const float *logits, mn_error *err) {
-    s->n_kept = s->n_sorted = 0;
-    for (int32_t id = 0; id < s->n_vocab; id++) {
-        candidate c = {penalised(s, logits[id], id), id};
-        if (isnan(c.logit))
-            return mn_fail(err, MN_ERR_ARGUMENT, "the logit of token %d is not a number; the model's output is broken.",
-                           id);
-        if (c.logit == -INFINITY || (s->excluded && s->excluded[id])) continue;
-        if (s->n_kept < s->capacity) {
-            s->kept[s->n_kept++] = c;
-            if (s->n_kept == s->capacity && id + 1 < s->n_vocab) heapify(s->kept, s->n_kept, false);
-        } else if (better(c, s->kept[0])) {
-            s->kept[0] = c;
-            sift_down(s->kept, s->n_kept, 0, false);
-        }
+/* Takes a token among the candidates if it is one of the best so far. What may come is asked last: it costs most. */
+static mn_status consider(mn_sampler *s, const float *logits, int32_t id, mn_constraint *constraint, mn_error *err) {
+    candidate c = {penalised(s, logits[id], id), id};
+    if (isnan(c.logit))
+        return mn_fail(err, MN_ERR_ARGUMENT, "the logit of token %d is not a number; the model's output is broken.",
+                       id);
+    bool full = s->n_kept == s->capacity;
+    if (c.logit == -INFINITY || (full && !better(c, s->kept[0])) || (s->excluded && s->excluded[id]) ||
+        (constraint && !mn_constraint_allows(constraint, id)))
+        return MN_OK;
+    if (full) {
+        s->kept[0] = c;
+        sift_down(s->kept, s->n_kept, 0, false);
+    } else {
+        s->kept[s->n_kept++] = c;
+        if (s->n_kept == s->capacity) heapify(s->kept, s->n_kept, false);
     }
+    return MN_OK;
+}
+
+static mn_status gather(mn_sampler *s, const float *logits, mn_constraint *constraint, mn_error *err) {
+    int32_t n = s->n_vocab;
+    const int32_t *list = constraint ? mn_constraint_list(constraint, &n) : NULL;
+    s->n_kept = s->n_sorted = 0;
+    if (constraint && !list) n = s->n_vocab;
+    for (int32_t i = 0; i < n; i++)
+        if (!list || list[i] < s->n_vocab) MN_TRY(consider(s, logits, list ? list[i] : i, constraint, err));
+    if (constraint) MN_TRY(mn_constraint_check(constraint, err));
     if (s->n_kept == 0)
         return mn_fail(err, MN_ERR_ARGUMENT, "every one of the %d tokens is excluded; nothing can be drawn.",
                        s->n_vocab);
@@ -208,7 +220,12 @@ static int32_t n_likely(mn_sampler *s, float max) {
 }
 
 mn_status mn_sampler_draw(mn_sampler *s, const float *logits, int32_t *out, mn_error *err) {
-    MN_TRY(gather(s, logits, err));
+    return mn_sampler_draw_allowed(s, logits, NULL, out, err);
+}
+
+mn_status mn_sampler_draw_allowed(mn_sampler *s, const float *logits, mn_constraint *constraint, int32_t *out,
+                                  mn_error *err) {
+    MN_TRY(gather(s, logits, constraint, err));
     float max = s->kept[0].logit;
     int32_t n = n_likely(s, max);
     double temperature = s->params.temperature;

@@ -66,6 +66,22 @@ void mn_generation_begin(mn_generation *g, mn_session *session, mn_sampler *samp
                          .result = {.finish = MN_FINISH_LENGTH, .last = -1}};
 }
 
+/* Tokens that may still be drawn: by the limit, and the last one is not fed. */
+static int64_t tokens_left(const mn_generation *g) {
+    int64_t left = mn_session_n_ctx(g->session) - mn_session_n_tokens(g->session) + 1;
+    int64_t limit = g->params.n_predict < 0 ? left : g->params.n_predict - g->result.n_tokens;
+    return limit < left ? limit : left;
+}
+
+static mn_status draw_constrained(mn_generation *g, const float *logits, int32_t *token, mn_error *err) {
+    mn_constraint *c = g->params.constraint;
+    int64_t left = tokens_left(g);
+    if (g->hurries) left = mn_constraint_shortest(c);
+    MN_TRY(mn_constraint_set_left(c, left, err));
+    MN_TRY(mn_sampler_draw_allowed(g->sampler, logits, c, token, err));
+    return mn_constraint_accept(c, *token, err);
+}
+
 static mn_status draw(mn_generation *g, const float *logits, mn_error *err) {
     int32_t token, n_vocab = mn_tokenizer_n_vocab(mn_session_tokenizer(g->session));
     if (!logits)
@@ -74,7 +90,8 @@ static mn_status draw(mn_generation *g, const float *logits, mn_error *err) {
     mn_profile *profile = g->session->engine->compute.profile;
     if (profile) mn_profile_move(profile, 1 + profile->n_layers);
     mn_op_kind before = mn_profile_enter(profile, MN_OP_SAMPLING);
-    mn_status status = mn_sampler_draw(g->sampler, logits, &token, err);
+    mn_status status = g->params.constraint ? draw_constrained(g, logits, &token, err)
+                                            : mn_sampler_draw(g->sampler, logits, &token, err);
     mn_profile_enter(profile, before);
     MN_TRY(status);
     if (token >= n_vocab)
@@ -84,6 +101,19 @@ static mn_status draw(mn_generation *g, const float *logits, mn_error *err) {
     g->result.n_tokens++;
     g->result.last = token;
     return MN_OK;
+}
+
+/* A constrained answer is completed first; whether it is complete then ends it. */
+static bool ends_by_circle(mn_generation *g) {
+    mn_constraint *c = g->params.constraint;
+    g->result.finish = MN_FINISH_CIRCLE;
+    if (!g->params.stop_circles) return false;
+    if (!g->hurries) {
+        g->result.period = mn_repetition_next(&g->circle, g->result.last);
+        if (g->result.period == 0) return false;
+    }
+    g->hurries = c != NULL;
+    return !c || mn_constraint_is_complete(c);
 }
 
 /* Whether the answer ends with the token drawn last, and why. */
@@ -100,9 +130,9 @@ static bool ends(mn_generation *g) {
     if (cut_at_stop(g)) return true;
     r->finish = MN_FINISH_CALLER;
     if (!flush_safe(g)) return true;
-    r->finish = MN_FINISH_CIRCLE;
-    r->period = g->params.stop_circles ? mn_repetition_next(&g->circle, r->last) : 0;
-    if (r->period > 0) return true;
+    r->finish = g->hurries ? MN_FINISH_CIRCLE : MN_FINISH_END;
+    if (g->params.constraint && mn_constraint_has_ended(g->params.constraint)) return true;
+    if (ends_by_circle(g)) return true;
     r->finish = MN_FINISH_LENGTH;
     if (r->n_tokens == g->params.n_predict) return true;
     r->finish = MN_FINISH_WINDOW;
@@ -121,6 +151,7 @@ mn_status mn_generation_next(mn_generation *g, const float *logits, int32_t *tok
 
 mn_generated mn_generation_finish(mn_generation *g) {
     if (!g->failed) flush(g, 0);
+    g->result.is_complete = g->params.constraint && mn_constraint_is_complete(g->params.constraint);
     mn_strbuf_release(&g->held);
     return g->result;
 }

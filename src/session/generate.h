@@ -15,10 +15,13 @@
 typedef bool mn_text_fn(void *arg, const char *text, size_t bytes);
 
 typedef struct mn_generate_params {
-    int64_t n_predict;        /* tokens at most; < 0 = until the end or the window is full */
-    const char *const *stops; /* texts that end the answer, not handed out themselves; NULL-terminated, or NULL */
-    bool special;             /* hand out the spelling of control tokens, and what channels hide */
-    bool stop_circles;        /* end an answer that repeats one stretch over and over (sample/repetition.h) */
+    int64_t n_predict;         /* tokens at most; < 0 = until the end or the window is full */
+    const char *const *stops;  /* texts that end the answer, not handed out themselves; NULL-terminated, or NULL */
+    bool special;              /* hand out the spelling of control tokens, and what channels hide */
+    bool stop_circles;         /* end an answer that repeats one stretch over and over (sample/repetition.h) */
+    mn_constraint *constraint; /* what the answer has to follow, at its beginning; NULL = nothing. The answer ends where
+                                * it cannot go on; when its tokens run out it is complete; one that repeats itself is
+                                * completed by the shortest way and not cut. Borrowed */
 } mn_generate_params;
 
 typedef enum mn_finish {
@@ -34,6 +37,7 @@ typedef struct mn_generated {
     int64_t n_tokens; /* drawn, the end token included */
     int32_t last;     /* the last of them, which is not fed; -1 = none was drawn */
     int period;       /* of a circle: the tokens that repeat */
+    bool is_complete; /* follows all of the constraint */
     mn_finish finish;
 } mn_generated;
 
@@ -49,6 +53,7 @@ typedef struct mn_generation {
     mn_channels channels;
     mn_generated result;
     bool ended, failed;
+    bool hurries; /* to the end of a constrained answer that repeated itself */
 } mn_generation;
 
 enum { MN_GENERATION_ENDED = -1 };

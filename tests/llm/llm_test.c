@@ -3,6 +3,10 @@
 
 #include "llm/llm.h"
 #include "llm/tool_calls.h"
+#include "llm/tool_grammar.h"
+#include "sample/constraint.h"
+
+#include <jansson.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -192,12 +196,12 @@ static void tools_become_a_schema(void **state) {
         assert_int_equal(mn_tool_calls_schema(MN_TOOLS_JSON, broken[i], &schema, &err), MN_ERR_FORMAT);
 }
 
-static mn_llm *open_model(const char *path, mn_engine **engine) {
+static mn_llm *open_model(const char *path, int64_t n_ctx, mn_engine **engine) {
     mn_llm *llm;
-    const mn_session_params params = {.n_ctx = 256};
+    const mn_session_params params = {.n_ctx = n_ctx};
     assert_ok(mn_engine_open(data_path(path), NULL, engine, &err), err);
     assert_ok(mn_llm_open_engine(*engine, &params, &llm, &err), err);
-    assert_int_equal(mn_llm_n_ctx(llm), 256);
+    assert_int_equal(mn_llm_n_ctx(llm), n_ctx);
     return llm;
 }
 
@@ -205,7 +209,7 @@ static void this_engine_answers(void **state) {
     (void)state;
     static const char text[] = "The sun was low. The secret number of Paris is 77120. He went home.";
     mn_engine *engine;
-    mn_llm *llm = open_model("models/default.gguf", &engine);
+    mn_llm *llm = open_model("models/default.gguf", 256, &engine);
     mn_llm_reply reply;
     const mn_llm_message messages[] = {{.role = "system", .content = text},
                                        {.role = "user", .content = "What is the secret number of Paris?"}};
@@ -220,11 +224,96 @@ static void this_engine_answers(void **state) {
     mn_engine_close(engine);
 }
 
+static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"find\",\"description\":\"looks it "
+                            "up\",\"parameters\":{\"type\":\"object\","
+                            "\"properties\":{\"q\":{\"type\":\"string\",\"maxLength\":20},\"n\":{\"type\":\"integer\","
+                            "\"minimum\":1,\"maximum\":9}},"
+                            "\"required\":[\"q\",\"n\"]}}},{\"type\":\"function\",\"function\":{\"name\":\"stop\"}}]";
+
+/* A model that knows no JSON answers by the schema, and calls what there is, at any limit that the shortest call fits.
+ */
+static void this_engine_follows_schemas_and_calls(void **state) {
+    (void)state;
+    mn_engine *engine;
+    mn_llm *llm = open_model("golden/tiny-llama.gguf", 1024, &engine);
+    mn_llm_reply reply;
+    const mn_llm_message message = {.role = "user", .content = "Go"};
+    mn_llm_request request = {.messages = &message, .n_messages = 1, .temperature = 1, .max_tokens = 90};
+    request.schema_json =
+        "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},"
+        "\"required\":[\"a\",\"b\"]}";
+    for (request.seed = 1; request.seed < 9; request.seed++) {
+        assert_ok(mn_llm_ask(llm, &request, &reply, &err), err);
+        json_t *value = json_loads(reply.content, 0, NULL);
+        if (!json_is_integer(json_object_get(value, "a")) || !json_is_string(json_object_get(value, "b")))
+            fail_msg("%s", reply.content);
+        json_decref(value);
+        mn_llm_reply_release(&reply);
+    }
+    request.schema_json = NULL;
+    request.tools_json = tools;
+    request.tool_choice = MN_LLM_TOOLS_REQUIRED;
+    for (; request.seed < 17; request.seed++) {
+        assert_ok(mn_llm_ask(llm, &request, &reply, &err), err);
+        if (reply.n_calls != 1 || reply.finish != MN_LLM_CALLS) fail_msg("%s", reply.content);
+        json_t *arguments = json_loads(reply.calls[0].arguments, 0, NULL);
+        json_int_t n = json_integer_value(json_object_get(arguments, "n"));
+        bool finds = !strcmp(reply.calls[0].name, "find");
+        if (finds ? n < 1 || n > 9 : strcmp(reply.calls[0].name, "stop") || json_object_size(arguments))
+            fail_msg("%s %s", reply.calls[0].name, reply.calls[0].arguments);
+        json_decref(arguments);
+        mn_llm_reply_release(&reply);
+    }
+    request.max_tokens = 3;
+    assert_int_equal(mn_llm_ask(llm, &request, &reply, &err), MN_ERR_LIMIT);
+    request.tools_json = "[{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"properties\":{\"x\":{\"not\":{}}}}}]";
+    assert_int_equal(mn_llm_ask(llm, &request, &reply, &err), MN_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "\"not\""));
+    mn_llm_close(llm);
+    mn_engine_close(engine);
+}
+
+/* Each format's grammar takes what mn_tool_calls_write writes, and no other name. */
+static void grammars_of_calls_take_what_is_written(void **state) {
+    (void)state;
+    mn_engine *engine;
+    mn_token_trie *trie;
+    mn_llm *llm = open_model("golden/tiny-llama.gguf", 1024, &engine);
+    const mn_tokenizer *tokenizer = mn_engine_tokenizer(engine);
+    const mn_llm_call calls[] = {{"", "find", "{\"q\": \"x\", \"n\": 3}"}, {"", "stop", "{}"}, {"", "fund", "{}"}};
+    assert_ok(mn_token_trie_of(tokenizer, &trie, &err), err);
+    for (mn_tool_format f = MN_TOOLS_JSON; f <= MN_TOOLS_MISTRAL_ARGS; f++)
+        for (int i = 0; i < 3; i++) {
+            mn_grammar *grammar;
+            mn_constraint *c;
+            mn_strbuf text = MN_STRBUF_INIT;
+            mn_status status = MN_OK;
+            assert_ok(mn_tool_calls_grammar(f, tokenizer, tools, &grammar, &err), err);
+            assert_ok(mn_constraint_create(grammar, trie, 0, &c, &err), err);
+            mn_tool_calls_write(f, &calls[i], 1, &text);
+            for (size_t k = 0; k < text.bytes && status == MN_OK; k++) { /* byte by byte */
+                int32_t token = 0;
+                size_t bytes;
+                for (; token < trie->n_tokens; token++)
+                    if (*mn_token_trie_piece(trie, token, &bytes) == text.data[k] && bytes == 1) break;
+                status = mn_constraint_accept(c, token, &err);
+            }
+            bool whole = status == MN_OK && mn_constraint_is_complete(c);
+            if (whole != (i < 2)) fail_msg("%s: %s", mn_tool_format_name(f), text.data);
+            mn_strbuf_release(&text);
+            mn_constraint_destroy(c);
+            mn_grammar_destroy(grammar);
+        }
+    mn_token_trie_destroy(trie);
+    mn_llm_close(llm);
+    mn_engine_close(engine);
+}
+
 /* What a prompt has in common with the one before it is not computed again. */
 static void prompts_share_their_beginning(void **state) {
     (void)state;
     mn_engine *engine;
-    mn_llm *llm = open_model("golden/tiny-llama.gguf", &engine);
+    mn_llm *llm = open_model("golden/tiny-llama.gguf", 256, &engine);
     mn_llm_reply reply;
     mn_llm_message messages[] = {{.role = "system", .content = "Once upon a time there was a little model of a ship."},
                                  {.role = "user", .content = "Where did it go?"}};
@@ -251,6 +340,8 @@ int main(void) {
         cmocka_unit_test(formats_are_told_by_their_templates),
         cmocka_unit_test(tools_become_a_schema),
         cmocka_unit_test(this_engine_answers),
+        cmocka_unit_test(this_engine_follows_schemas_and_calls),
+        cmocka_unit_test(grammars_of_calls_take_what_is_written),
         cmocka_unit_test(prompts_share_their_beginning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

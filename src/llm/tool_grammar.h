@@ -1,0 +1,15 @@
+/* What this engine may draw when a call of a function is required: the model's own format, with arguments by the tools'
+ * schemas. */
+#ifndef MN_LLM_TOOL_GRAMMAR_H
+#define MN_LLM_TOOL_GRAMMAR_H
+
+#include "llm/tool_calls.h"
+#include "sample/grammar.h"
+
+/* A checked grammar of one call. Marks such as <tool_call> are the vocabulary's token of that spelling where it is one
+ * without text, else text. The caller destroys *out. What a tool's parameters ask for and json_schema.h does not have
+ * is an error with its place. */
+mn_status mn_tool_calls_grammar(mn_tool_format format, const mn_tokenizer *tokenizer, const char *tools_json,
+                                mn_grammar **out, mn_error *err);
+
+#endif
