@@ -149,6 +149,10 @@ static const agent_word agent_words[] = {
     {"show", "", 0, 0, false, agent_show},
     {"sleep", "", 0, 0, false, agent_sleep},
     {"undo", " LABEL", 1, 1, false, agent_undo},
+    {"save", " FILE.af", 1, 1, false, agent_save},
+    {"load", " FILE.af [NAME]", 1, 2, true, agent_load},
+    {"export", "", 0, 0, false, agent_export},
+    {"restore", "", 0, 0, true, agent_restore},
 };
 
 static const agent_word *find_word(const mn_text_list *words) {
@@ -219,8 +223,9 @@ int cmd_agent(int argc, char **argv) {
     };
     const mn_usage usage = {
         .verb = "agent",
-        .synopsis =
-            "[-m MODEL | --endpoint URL] [-p TEXT]... | import | search | show | sleep | undo LABEL [--store FILE]",
+        .synopsis = "[-m MODEL | --endpoint URL] [-p TEXT]... | import | search | show | sleep | undo LABEL | save "
+                    "FILE.af | load FILE.af [NAME] | export "
+                    "| restore [--store FILE]",
         .about =
             "Talks, and remembers everything that was said (MemGPT): what the window no longer holds is found "
             "again.\n\n"
@@ -229,7 +234,8 @@ int cmd_agent(int argc, char **argv) {
             "agent import --help). show prints what the agent keeps in sight, and what fills its window; sleep lets "
             "the model put "
             "core memory in order by what was said since the last time; undo gives a "
-            "block of core memory the value it had before.",
+            "block of core memory the value it had before. save and load write and read agents as Letta's "
+            "agent files; export writes the whole store as JSON lines, and restore reads them into a new one.",
         .example = "mnemo agent --store me.db -m models/default.gguf -p \"My dog is called Rex.\"",
         .options = options,
         .max_positional = MN_MAX_TEXTS,

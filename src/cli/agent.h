@@ -37,6 +37,10 @@ void agent_close(opened_agent *opened);
 mn_status agent_talk(mn_store *store, const mn_text_list *words, mn_error *err);
 mn_status agent_show(mn_store *store, const mn_text_list *words, mn_error *err);
 mn_status agent_sleep(mn_store *store, const mn_text_list *words, mn_error *err);
+mn_status agent_save(mn_store *store, const mn_text_list *words, mn_error *err);
+mn_status agent_load(mn_store *store, const mn_text_list *words, mn_error *err);
+mn_status agent_export(mn_store *store, const mn_text_list *words, mn_error *err);
+mn_status agent_restore(mn_store *store, const mn_text_list *words, mn_error *err);
 mn_status agent_undo(mn_store *store, const mn_text_list *words, mn_error *err);
 #endif
 

@@ -38,6 +38,10 @@ static const mn_migration steps[] = {
             "CREATE INDEX step_agent ON step (agent, id)"},
     /* What was said to the user and may not have been handed over yet. */
     {.sql = "CREATE TABLE outbox (id {serial}, agent BIGINT, message BIGINT, text TEXT)"},
+    /* What an agent file (.af) said beyond what has a column here, to be written into the next one. */
+    {.sql = "CREATE TABLE af_agent (agent BIGINT PRIMARY KEY, hash TEXT, extra TEXT);"
+            "CREATE TABLE af_block (block BIGINT PRIMARY KEY, extra TEXT);"
+            "CREATE TABLE af_message (message BIGINT PRIMARY KEY, in_context BIGINT, extra TEXT)"},
 };
 
 mn_status mn_memory_migrate(mn_store *store, mn_error *err) {

@@ -41,6 +41,20 @@ PY
 # Another agent of the store knows nothing of it.
 has 'Nothing that was said' "$mnemo" agent --store a.db --name other -p 'What is my dog called?'
 
+# As a file, and as lines.
+"$mnemo" agent save --store a.db one.af
+has '^1 agents, 2 blocks, 12 messages' "$mnemo" agent load --store d.db one.af
+has '^0 agents' "$mnemo" agent load --store d.db one.af
+"$mnemo" agent save --store d.db two.af
+cmp one.af two.af
+has 'My dog is called Rex' "$mnemo" agent --store d.db -p 'What is my dog called?'
+"$mnemo" agent export --store a.db >all.jsonl
+"$mnemo" agent restore --store e.db <all.jsonl >out
+cmp all.jsonl <("$mnemo" agent export --store e.db)
+! "$mnemo" agent restore --store e.db <all.jsonl 2>err >out || fail 'a store with agents is restored into'
+refuses 1 'no agent file' "$mnemo" agent load --store d.db all.jsonl
+refuses 1 'not from this file' "$mnemo" agent load --store a.db one.af
+
 refuses 2 'wanted: nothing, to talk' "$mnemo" agent --store a.db nonsense
 refuses 2 'agent undo LABEL' "$mnemo" agent --store a.db undo
 refuses 2 'style is auto' "$mnemo" agent --store a.db --style x
