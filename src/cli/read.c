@@ -18,6 +18,8 @@
 #include "graph/build.h"
 #include "graph/index.h"
 #include "graph/schema.h"
+#include "memory/memory.h"
+#include "store/vectors.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -87,6 +89,7 @@ static mn_status do_index(mn_store *store, const mn_text_list *words, mn_error *
     mn_graph *graph;
     double start = mn_clock_seconds();
     MN_TRY(read_paths(store, words, 1, &figures, err));
+    if (read_given.extracts) MN_TRY(read_extract(store, err));
     MN_TRY(mn_graph_open(store, &graph, err));
     mn_status status = mn_graph_count(graph, &counted, err);
     mn_graph_close(graph);
@@ -165,6 +168,8 @@ static mn_status with_graph(mn_store *store, const mn_text_list *words, mn_error
 static mn_status do_import(mn_store *store, mn_error *err) {
     int64_t n;
     MN_TRY(mn_graph_migrate(store, err));
+    MN_TRY(mn_memory_migrate(store, err));
+    MN_TRY(mn_vectors_migrate(store, err));
     MN_TRY(mn_store_import(store, stdin, &n, err));
     if (n) MN_TRY(mn_graph_touch(store, err));
     printf("%lld rows imported\n", (long long)n);
@@ -200,6 +205,8 @@ static const char *wrong_words(const mn_text_list *words) {
     if (i == 3 && words->n > 2) return "show takes one key.";
     if (strcmp(read_given.rank, "hop") != 0 && strcmp(read_given.rank, "pagerank") != 0)
         return "--rank is hop or pagerank.";
+    if (read_given.extracts && (i != 0 || (!read_given.endpoint && !mn_given_model.model)))
+        return "--extract is for index, with a model: -m MODEL or --endpoint URL.";
     if (read_given.endpoint && mn_given_model.model) return "-m and --endpoint exclude each other.";
     return i > 3 && words->n > 1 ? "export writes to standard output and import reads standard input." : NULL;
 }
@@ -214,6 +221,8 @@ int cmd_read(int argc, char **argv) {
                        "passages beyond the question's words: hop (one along links), pagerank (personalised)"),
         MN_OPTION_INT("chunk-bytes", &read_given.chunk_bytes, "N", "2400", 1200, 1 << 20,
                       "how much of a text is one passage"),
+        MN_OPTION_FLAG("extract", &read_given.extracts,
+                       "index: let the model of -m or --endpoint take facts out of each passage"),
         MN_OPTION_FLAG("json", &read_given.json, "print one JSON object"),
         MN_OPTION_TEXT("svg", &read_given.svg, "FILE", NULL, "show: draw a key with its neighbours, or the walk of -q"),
         MN_OPTION_TEXT("html", &read_given.html, "FILE", NULL, "show: the same as a page, with facts"),

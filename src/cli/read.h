@@ -7,13 +7,14 @@
 
 #ifdef MNEMO_HAVE_GRAPH
 #include "graph/graph.h"
+#include "llm/llm.h"
 
 #include <jansson.h>
 
 typedef struct read_settings {
     const char *store, *question, *rank, *endpoint, *endpoint_model, *svg, *html;
     int64_t k, chunk_bytes, n_paths, path_calls, window, max_calls, max_tokens;
-    bool json, shows_walk;
+    bool json, shows_walk, extracts;
 } read_settings;
 extern read_settings read_given;
 
@@ -21,6 +22,16 @@ extern read_settings read_given;
 json_t *read_passage_json(const mn_passage *passage, double score);
 /* mnemo read show; key NULL = all of it, or the walk of the question. */
 mn_status read_show(mn_graph *graph, const char *key, mn_error *err);
+/* The model that -m or --endpoint name. */
+typedef struct read_model {
+    mn_engine *engine; /* NULL: an endpoint, or none */
+    mn_llm *llm;       /* NULL: none */
+} read_model;
+/* *reads_only: it has no chat template, and follows no instructions. */
+mn_status read_open_model(read_model *m, bool *reads_only, mn_error *err);
+void read_close_model(read_model *m);
+/* mnemo read index --extract. */
+mn_status read_extract(mn_store *store, mn_error *err);
 /* mnemo read ask. */
 mn_status read_ask(mn_graph *graph, mn_store *store, mn_error *err);
 #endif

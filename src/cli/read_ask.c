@@ -14,13 +14,8 @@
 
 /* ---- the model ---- */
 
-typedef struct model {
-    mn_engine *engine; /* NULL: an endpoint, or none */
-    mn_llm *llm;       /* NULL: none */
-} model;
-
-static mn_status open_model(model *m, mn_walk_params *params, mn_error *err) {
-    *m = (model){0};
+mn_status read_open_model(read_model *m, bool *reads_only, mn_error *err) {
+    *m = (read_model){0};
     if (read_given.endpoint) {
         const mn_endpoint_params endpoint = {
             .url = read_given.endpoint, .model = read_given.endpoint_model, .n_ctx = read_given.window};
@@ -28,18 +23,18 @@ static mn_status open_model(model *m, mn_walk_params *params, mn_error *err) {
     }
     if (!mn_given_model.model) return MN_OK;
     MN_TRY(mn_model_options_engine(&mn_given_model, false, &m->engine, err));
-    params->reads_only = mn_engine_chat_template(m->engine) == NULL;
+    *reads_only = mn_engine_chat_template(m->engine) == NULL;
     mn_session_params session = mn_model_options_params(&mn_given_model);
     return mn_llm_open_engine(m->engine, &session, &m->llm, err);
 }
 
-static void close_model(model *m) {
+void read_close_model(read_model *m) {
     mn_llm_close(m->llm);
     if (m->engine) mn_engine_close(m->engine);
 }
 
 /* Says what a question may cost, and sets it as the limit. */
-static void set_budget(const model *m, const mn_walk_params *p) {
+static void set_budget(const read_model *m, const mn_walk_params *p) {
     int64_t calls = p->reads_only ? 1 : 4 + 2 * (int64_t)p->n_paths * p->max_calls;
     if (read_given.max_calls > 0 && read_given.max_calls < calls) calls = read_given.max_calls;
     int64_t window = p->window_tokens < mn_llm_n_ctx(m->llm) ? p->window_tokens : mn_llm_n_ctx(m->llm);
@@ -50,10 +45,12 @@ static void set_budget(const model *m, const mn_walk_params *p) {
 
 /* ---- what is printed ---- */
 
-/* A fact with its place: bytes of the document's text. */
+/* A fact with its place, bytes of the document's text, and what stands there; its own words where a model made it. */
 static json_t *fact_json(const mn_fact *f, const mn_passage *p, double score) {
-    return json_pack("{s:s, s:I, s:I, s:f, s:s}", "file", p->file, "begin", (json_int_t)(p->begin + f->begin), "end",
-                     (json_int_t)(p->begin + f->end), "score", score, "text", f->text);
+    json_t *row = json_pack("{s:s, s:I, s:I, s:f, s:s}", "file", p->file, "begin", (json_int_t)(p->begin + f->begin),
+                            "end", (json_int_t)(p->begin + f->end), "score", score, "text", f->quote);
+    if (row && strcmp(f->text, f->quote) != 0) json_object_set_new(row, "fact", json_string(f->text));
+    return row;
 }
 
 static mn_status take_fact(mn_graph *graph, const mn_hit *hit, json_t *rows, mn_error *err) {
@@ -118,7 +115,7 @@ static bool go_on(void *arg, int path, mn_walk_stage stage, const char *about) {
 
 /* ---- asking ---- */
 
-static mn_status ask(mn_graph *graph, mn_store *store, const model *m, const mn_walk_params *params, mn_walk *walk,
+static mn_status ask(mn_graph *graph, mn_store *store, const read_model *m, const mn_walk_params *params, mn_walk *walk,
                      mn_error *err) {
     if (m->llm) {
         set_budget(m, params);
@@ -145,14 +142,14 @@ static mn_status print_answer(mn_graph *graph, const mn_walk *walk, mn_error *er
 
 mn_status read_ask(mn_graph *graph, mn_store *store, mn_error *err) {
     mn_walk walk = {0};
-    model m;
+    read_model m;
     mn_walk_params params = {.n_paths = (int)read_given.n_paths,
                              .max_calls = (int)read_given.path_calls,
                              .window_tokens = read_given.window,
                              .temperature = 0.2,
                              .max_facts = (uint32_t)read_given.k,
                              .progress = go_on};
-    mn_status status = open_model(&m, &params, err);
+    mn_status status = read_open_model(&m, &params.reads_only, err);
     if (status == MN_OK) status = ask(graph, store, &m, &params, &walk, err);
     if (read_given.shows_walk && !read_given.json) print_steps(&walk);
     if (status == MN_OK) status = print_answer(graph, &walk, err);
@@ -164,7 +161,7 @@ mn_status read_ask(mn_graph *graph, mn_store *store, mn_error *err) {
                       (long long)used.completion_tokens);
     }
     mn_walk_release(&walk);
-    close_model(&m);
+    read_close_model(&m);
     return status;
 }
 #endif

@@ -22,12 +22,32 @@ mn_status mn_index_is_stale(mn_store *store, bool *is_stale, mn_error *err) {
 
 /* ---- gathering ---- */
 
+/* Facts that a model took out of the passage added last. */
+static mn_status gather_extracted(mn_store *store, mn_build *b, const char *chunk, size_t bytes, mn_error *err) {
+    mn_rows *rows;
+    MN_TRY(mn_store_query(store, &rows, err,
+                          "SELECT text, keys, first_byte, last_byte FROM extracted_fact WHERE chunk = $1 "
+                          "ORDER BY first_byte, id",
+                          "t", chunk));
+    mn_status status;
+    while ((status = mn_rows_next(rows, err)) == MN_OK && mn_rows_has(rows)) {
+        int64_t begin = mn_rows_int(rows, 2), end = mn_rows_int(rows, 3);
+        if (begin < 0 || end <= begin || end > (int64_t)bytes) continue; /* nothing that stands there */
+        status = mn_build_add_extracted(b, mn_rows_text(rows, 0, NULL), mn_rows_text(rows, 1, NULL), (size_t)begin,
+                                        (size_t)end, err);
+        if (status != MN_OK) break;
+    }
+    mn_rows_done(rows);
+    return status;
+}
+
 static mn_status gather_row(mn_store *store, mn_build *b, mn_rows *rows, mn_error *err) {
     size_t bytes;
     const char *text = mn_rows_text(rows, 2, &bytes);
     MN_TRY(mn_store_run(store, err, "INSERT INTO derived_passage (n, chunk) VALUES ($1, $2)", "it",
                         (int64_t)b->n_passages, mn_rows_text(rows, 0, NULL)));
-    return mn_build_add(b, mn_rows_text(rows, 1, NULL), text, bytes, err);
+    MN_TRY(mn_build_add(b, mn_rows_text(rows, 1, NULL), text, bytes, err));
+    return gather_extracted(store, b, mn_rows_text(rows, 0, NULL), bytes, err);
 }
 
 static mn_status gather(mn_store *store, mn_build *b, progress *p, mn_error *err) {
@@ -97,11 +117,12 @@ static mn_status write_facts(mn_store *store, const mn_build *b, mn_error *err) 
         if (!pack(&keys, &b->fact_keys, k, k_end))
             status = no_memory(err);
         else if (unit->end)
-            status = mn_store_run(store, err,
-                                  "INSERT INTO derived_fact (n, passage, first_byte, last_byte, keys) "
-                                  "VALUES ($1, $2, $3, $4, $5)",
-                                  "iiiib", (int64_t)u, (int64_t)unit->passage, (int64_t)unit->begin, (int64_t)unit->end,
-                                  keys.data, (size_t)keys.bytes);
+            status =
+                mn_store_run(store, err,
+                             "INSERT INTO derived_fact (n, passage, first_byte, last_byte, keys, text) "
+                             "VALUES ($1, $2, $3, $4, $5, $6)",
+                             "iiiibt", (int64_t)u, (int64_t)unit->passage, (int64_t)unit->begin, (int64_t)unit->end,
+                             keys.data, (size_t)keys.bytes, unit->text ? b->fact_texts.data + unit->text - 1 : NULL);
         k = k_end;
     }
     mn_packed_release(&keys);
@@ -156,7 +177,7 @@ static mn_status write_arrays(mn_store *store, const mn_build *b, mn_error *err)
     static const uint32_t none[1] = {0};
     uint32_t *lengths = malloc((b->n_units + 1) * sizeof *lengths);
     if (!lengths) return no_memory(err);
-    for (size_t u = 0; u < b->n_units; u++) lengths[u] = b->units[u].n_words;
+    for (size_t u = 0; u < b->n_units; u++) lengths[u] = b->units[u].text ? 0 : b->units[u].n_words;
     mn_status status = write_array(store, "unit_words", lengths, b->n_units, err);
     if (status == MN_OK)
         status = write_array(store, "first_units", b->first_units ? b->first_units : none, b->n_passages + 1, err);
@@ -203,7 +224,7 @@ static mn_status rebuild(mn_store *store, mn_build *b, progress *p, mn_error *er
 
 mn_status mn_index_rebuild(mn_store *store, bool (*fn)(void *arg, int64_t done, int64_t all), void *arg,
                            mn_error *err) {
-    mn_build build = {.form = MN_STRBUF_INIT};
+    mn_build build = {.form = MN_STRBUF_INIT, .fact_texts = MN_STRBUF_INIT};
     progress p = {.fn = fn, .arg = arg};
     MN_TRY(mn_store_begin(store, err));
     mn_status status = mn_store_end(store, rebuild(store, &build, &p, err), err);

@@ -22,6 +22,7 @@ typedef struct mn_unit {
     uint32_t n_words;
     uint32_t passage;
     size_t first_word; /* in words */
+    size_t text;       /* of a fact that a model made: behind that many bytes of fact_texts, plus 1; 0 = a sentence */
 } mn_unit;
 
 /* A link between passages: weights of definition (L) and of shared rare keys (S), 0 = none. */
@@ -44,13 +45,18 @@ typedef struct mn_build {
     mn_link *links;       /* of all passages, by passage */
     size_t *first_links;  /* [n_passages + 1] */
     size_t n_links;
-    bool failed;        /* memory ended */
-    mn_word_list found; /* scratch */
+    mn_strbuf fact_texts; /* each ended by a zero */
+    bool failed;          /* memory ended */
+    mn_word_list found;   /* scratch */
     mn_strbuf form;
 } mn_build;
 
 /* Takes a chunk in as the next passage. title may be NULL. */
 mn_status mn_build_add(mn_build *build, const char *title, const char *text, size_t bytes, mn_error *err);
+/* Adds a fact that a model made of bytes [begin, end) of the passage added last, with its keys (JSON list of texts).
+ * Its words are not counted a second time: BM25 sees the passage as it was. */
+mn_status mn_build_add_extracted(mn_build *build, const char *text, const char *keys, size_t begin, size_t end,
+                                 mn_error *err);
 /* Keys in facts, and links. Once, after all passages. */
 mn_status mn_build_link(mn_build *build, mn_error *err);
 void mn_build_release(mn_build *build);

@@ -5,6 +5,7 @@
 #include "graph/keys.h"
 #include "graph/sentences.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,6 +184,52 @@ mn_status mn_build_add(mn_build *b, const char *title, const char *text, size_t 
     return MN_OK;
 }
 
+/* ---- facts by a model ---- */
+
+/* Words alone: no postings, no length. */
+static bool add_silent_unit(mn_build *b, size_t begin, size_t end) {
+    bool ok = b->n_units < UINT32_MAX / 2 &&
+              grow((void **)&b->units, sizeof *b->units, b->n_units, &b->units_capacity) &&
+              grow((void **)&b->words, sizeof *b->words, b->n_words + b->found.n, &b->words_capacity);
+    if (!ok) return false;
+    b->units[b->n_units++] = (mn_unit){.begin = (uint32_t)begin,
+                                       .end = (uint32_t)end,
+                                       .n_words = (uint32_t)b->found.n,
+                                       .passage = (uint32_t)b->n_passages - 1,
+                                       .first_word = b->n_words,
+                                       .text = b->fact_texts.bytes + 1};
+    for (size_t i = 0; i < b->found.n; i++)
+        b->words[b->n_words++] = b->found.items[i].id << 1 | ((b->found.items[i].traits & MN_WORD_CAPITAL) ? 1U : 0U);
+    return true;
+}
+
+static mn_status take_given_keys(mn_build *b, const char *keys, uint32_t unit, mn_error *err) {
+    json_t *list = json_loads(keys, 0, NULL);
+    mn_status status = MN_OK;
+    for (size_t i = 0; status == MN_OK && i < json_array_size(list); i++) {
+        const char *key = json_string_value(json_array_get(list, i));
+        finding f = {b, key, unit};
+        if (!key) continue;
+        status = mn_words_find(&b->lexicon, key, strlen(key), &b->found, err);
+        if (status == MN_OK && b->found.n && b->found.n <= MN_KEY_WORDS) take_key(&f, &b->found, 0, b->found.n);
+    }
+    json_decref(list);
+    return status;
+}
+
+mn_status mn_build_add_extracted(mn_build *b, const char *text, const char *keys, size_t begin, size_t end,
+                                 mn_error *err) {
+    uint32_t unit = (uint32_t)b->n_units;
+    MN_TRY(mn_words_find(&b->lexicon, text, strlen(text), &b->found, err));
+    if (!add_silent_unit(b, begin, end))
+        return mn_fail(err, MN_ERR_MEMORY, "There is no memory for an index of %zu facts.", b->n_units);
+    mn_strbuf_put(&b->fact_texts, text, strlen(text) + 1);
+    b->first_units[b->n_passages] = (uint32_t)b->n_units;
+    MN_TRY(take_given_keys(b, keys, unit, err));
+    if (!b->failed && !b->fact_texts.failed) return MN_OK;
+    return mn_fail(err, MN_ERR_MEMORY, "There is no memory for an index of %zu facts.", b->n_units);
+}
+
 void mn_build_release(mn_build *b) {
     for (size_t i = 0; i < b->n_lists; i++) mn_packed_release(&b->postings[i]);
     mn_lexicon_release(&b->lexicon);
@@ -190,6 +237,7 @@ void mn_build_release(mn_build *b) {
     mn_intern_release(&b->key_texts);
     mn_word_list_release(&b->found);
     mn_strbuf_release(&b->form);
+    mn_strbuf_release(&b->fact_texts);
     free(b->units);
     free(b->first_units);
     free(b->words);
@@ -198,5 +246,5 @@ void mn_build_release(mn_build *b) {
     free(b->head_keys.items);
     free(b->links);
     free(b->first_links);
-    *b = (mn_build){.form = MN_STRBUF_INIT};
+    *b = (mn_build){.form = MN_STRBUF_INIT, .fact_texts = MN_STRBUF_INIT};
 }

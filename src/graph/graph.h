@@ -84,8 +84,9 @@ mn_status mn_graph_beside(mn_graph *graph, uint32_t passage, uint32_t *before, u
 typedef struct mn_fact {
     uint32_t number, passage;
     uint32_t begin, end; /* bytes of the passage's text */
-    char *text;
-    uint32_t *keys; /* [n_keys] */
+    char *text;          /* a sentence, or what a model made of it (extract.h) */
+    char *quote;         /* what stands at its place: text itself, but for facts by a model */
+    uint32_t *keys;      /* [n_keys] */
     uint32_t n_keys;
 } mn_fact;
 mn_status mn_graph_fact(mn_graph *graph, uint32_t number, mn_fact *out, mn_error *err);

@@ -209,11 +209,18 @@ static mn_status unpack(const mn_graph *g, const void *data, size_t bytes, uint3
     return walk.at == walk.end ? MN_OK : damaged(g, err);
 }
 
+/* The quote, and the fact in its own words where it has some. */
+static bool take_texts(mn_fact *out, mn_rows *rows, const char *quote, size_t bytes) {
+    out->quote = strndup(quote, bytes);
+    out->text = mn_rows_is_null(rows, 5) ? strndup(quote, bytes) : strdup(mn_rows_text(rows, 5, NULL));
+    return out->quote && out->text;
+}
+
 mn_status mn_graph_fact(mn_graph *g, uint32_t number, mn_fact *out, mn_error *err) {
     mn_rows *rows;
     *out = (mn_fact){.number = number};
     MN_TRY(mn_store_query(g->store, &rows, err,
-                          "SELECT f.passage, f.first_byte, f.last_byte, f.keys, c.text FROM derived_fact f "
+                          "SELECT f.passage, f.first_byte, f.last_byte, f.keys, c.text, f.text FROM derived_fact f "
                           "JOIN derived_passage p ON p.n = f.passage JOIN chunk c ON c.id = p.chunk WHERE f.n = $1",
                           "i", (int64_t)number));
     mn_status status = mn_rows_next(rows, err);
@@ -226,7 +233,7 @@ mn_status mn_graph_fact(mn_graph *g, uint32_t number, mn_fact *out, mn_error *er
         const void *keys = mn_rows_blob(rows, 3, &key_bytes);
         if (begin < 0 || end < begin || end > (int64_t)bytes || out->passage >= g->n_passages)
             status = damaged(g, err);
-        else if (!(out->text = strndup(text + begin, (size_t)(end - begin))))
+        else if (!take_texts(out, rows, text + begin, (size_t)(end - begin)))
             status = no_memory(g, err);
         else
             status = unpack(g, keys, key_bytes, UINT32_MAX, &out->keys, &out->n_keys, err);
@@ -240,6 +247,7 @@ mn_status mn_graph_fact(mn_graph *g, uint32_t number, mn_fact *out, mn_error *er
 
 void mn_fact_release(mn_fact *f) {
     free(f->text);
+    free(f->quote);
     free(f->keys);
     *f = (mn_fact){0};
 }

@@ -4,6 +4,6 @@
 #define MN_GRAPH_PROMPTS_H
 
 extern const char mn_prompt_plan[], mn_prompt_select[], mn_prompt_facts[], mn_prompt_chunk[], mn_prompt_neighbour[],
-    mn_prompt_compact[], mn_prompt_answer[];
+    mn_prompt_compact[], mn_prompt_answer[], mn_prompt_extract[];
 
 #endif

@@ -15,6 +15,14 @@ static const mn_migration steps[] = {
          "CREATE TABLE derived_key (n {id}, form TEXT UNIQUE, text TEXT, n_facts BIGINT, facts {blob}, heads {blob});"
          "CREATE TABLE derived_term (term TEXT PRIMARY KEY, postings {blob});"
          "CREATE TABLE derived_array (name TEXT PRIMARY KEY, data {blob})"},
+    /* Facts that a model took out of chunks, and the ledger of what it was asked (extract.h). */
+    {.sql = "CREATE TABLE extraction (id TEXT PRIMARY KEY, chunk TEXT, recipe TEXT, model TEXT, state TEXT, "
+            "  in_tokens BIGINT, out_tokens BIGINT);"
+            "CREATE INDEX extraction_chunk ON extraction (chunk, recipe);"
+            "CREATE TABLE extracted_fact (id TEXT PRIMARY KEY, chunk TEXT, text TEXT, keys TEXT, first_byte BIGINT, "
+            "  last_byte BIGINT);"
+            "CREATE INDEX extracted_fact_chunk ON extracted_fact (chunk);"
+            "ALTER TABLE derived_fact ADD COLUMN text TEXT"},
 };
 
 mn_status mn_graph_migrate(mn_store *store, mn_error *err) {

@@ -4,55 +4,13 @@
 #include "store/vector_cases.h"
 
 #ifdef MNEMO_HAVE_POSTGRES
-#include <glob.h>
-#include <pwd.h>
+#include "store/server.h"
 
 #ifdef MNEMO_HAVE_GRAPH
 #include "graph/collections.h"
 #include "memory/import_cases.h"
 #include "memory/tiers_cases.h"
 #endif
-
-static char folder[64], programs[256], as_user[64];
-
-static int shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int shell(const char *format, ...) {
-    char command[2048];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    return system(command);
-}
-
-/* The folder of initdb and postgres; false where they are not installed, or root has no user to run them as. */
-static bool find_server(void) {
-    glob_t found;
-    if (glob("/usr/lib/postgresql/*/bin/initdb", 0, NULL, &found)) return false;
-    snprintf(programs, sizeof programs, "%s", found.gl_pathv[found.gl_pathc - 1]);
-    *strrchr(programs, '/') = '\0';
-    globfree(&found);
-    if (geteuid() != 0) return true;
-    snprintf(as_user, sizeof as_user, "runuser -u postgres --");
-    return getpwnam("postgres") && !shell("command -v runuser >/dev/null");
-}
-
-static bool start_server(void) {
-    snprintf(folder, sizeof folder, "/tmp/mnemo-pg-XXXXXX");
-    if (!mkdtemp(folder)) return false;
-    if (*as_user && shell("chown postgres %s", folder)) return false;
-    return !shell("cd %s && %s %s/initdb -D %s/data -A trust -U tester --no-sync >%s/log 2>&1", folder, as_user,
-                  programs, folder, folder) &&
-           !shell(
-               "cd %s && %s %s/pg_ctl -D %s/data -w -o \"-k %s -c listen_addresses='' -c fsync=off\" -l %s/server.log "
-               "start >/dev/null 2>&1",
-               folder, as_user, programs, folder, folder, folder);
-}
-
-static void stop_server(void) {
-    shell("cd %s && %s %s/pg_ctl -D %s/data -m immediate stop >/dev/null 2>&1", folder, as_user, programs, folder);
-    shell("rm -rf %s", folder);
-}
 
 static void a_server_that_is_away_is_a_sentence(void **state) {
     (void)state;
