@@ -80,6 +80,7 @@ static mn_status calibrate(conversion *c, const mn_engine *engine, mn_moments *m
     const mn_special_tokens *specials = mn_tokenizer_specials(mn_engine_tokenizer(engine));
     if (!c->order->calibrate) return mn_moments_of_norms(&engine->model, moments, err);
     MN_TRY(read_tokens(c, engine, err));
+    if (c->wish.n_kv_heads && !c->wish.regroup) return mn_moments_of_norms(&engine->model, moments, err);
     return mn_moments_measure(&engine->compute, &engine->model, c->tokens, c->n_tokens, c->window,
                               specials->add_bos ? specials->bos : -1, moments, err);
 }

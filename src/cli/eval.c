@@ -49,6 +49,7 @@ static const mn_eval_verb verbs[] = {
     {"routers", "who chooses the tokens for small MLPs: routers, chance, position, an oracle", NULL, mn_eval_routers},
     {"compare", "the same samples under several settings (--tasks, --settings)", NULL, mn_eval_tasks},
     {"report", "one page of several results", NULL, mn_eval_report},
+    {"chart", "a picture of a table of figures", NULL, mn_eval_chart},
     {"tasks", "list the tasks", NULL, list_tasks},
     {NULL, NULL, NULL, NULL},
 };

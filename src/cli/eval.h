@@ -17,6 +17,7 @@ int mn_eval_tasks(const mn_eval_verb *verb, int argc, char **argv);   /* eval_ta
 int mn_eval_ppl(const mn_eval_verb *verb, int argc, char **argv);     /* eval_ppl.c */
 int mn_eval_routers(const mn_eval_verb *verb, int argc, char **argv); /* eval_routers.c */
 int mn_eval_report(const mn_eval_verb *verb, int argc, char **argv);  /* eval_report.c */
+int mn_eval_chart(const mn_eval_verb *verb, int argc, char **argv);   /* eval_chart.c */
 
 /* What was asked for: the grid of samples. */
 typedef struct mn_eval_grid {

@@ -5,6 +5,7 @@
 #include "model/backend_cpu.h"
 #include "model/forward.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,8 +80,15 @@ static mn_status run_all(watching *watch, const mn_model *model, mn_sequence *s,
     return status;
 }
 
-static void divide(mn_moments *m) {
-    for (int64_t i = 0; i < m->n_layers * m->n * m->n; i++) m->values[i] /= (double)m->n_tokens;
+static mn_status divide(mn_moments *m, mn_error *err) {
+    int64_t size = m->n * m->n;
+    for (int64_t i = 0; i < m->n_layers * size; i++) {
+        m->values[i] /= (double)m->n_tokens;
+        if (!isfinite(m->values[i]))
+            return mn_fail(err, MN_ERR_FORMAT, "what layer %lld is fed over the calibration text is not finite.",
+                           (long long)(i / size));
+    }
+    return MN_OK;
 }
 
 mn_status mn_moments_measure(const mn_compute *compute, const mn_model *model, const int32_t *tokens, int64_t n_tokens,
@@ -103,7 +111,7 @@ mn_status mn_moments_measure(const mn_compute *compute, const mn_model *model, c
         mn_sequence_release(&sequence);
     }
     free(watch.rows);
-    if (status == MN_OK) divide(out);
+    if (status == MN_OK) status = divide(out, err);
     if (status != MN_OK) mn_moments_release(out);
     return status;
 }

@@ -25,7 +25,7 @@ mn_status mn_moments_of_norms(const mn_model *model, mn_moments *out, mn_error *
 
 /* Runs the tokens through the model, window by window, each from an empty context behind `bos` (< 0: none). Cost: a
  * prefill, and 2 n^2 operations for each token and layer. Memory: 8 n^2 bytes for each layer. One thread at a time on
- * one `compute`. Errors: no tokens. The caller releases *out. */
+ * one `compute`. Errors: no tokens; activations that are not finite. The caller releases *out. */
 mn_status mn_moments_measure(const mn_compute *compute, const mn_model *model, const int32_t *tokens, int64_t n_tokens,
                              int64_t window, int32_t bos, mn_moments *out, mn_error *err);
 void mn_moments_release(mn_moments *m);

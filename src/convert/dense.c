@@ -12,6 +12,14 @@ void dgemm_(const char *trans_a, const char *trans_b, const int *m, const int *n
 void dsyevd_(const char *job, const char *triangle, const int *n, double *a, const int *lda, double *w, double *work,
              const int *lwork, int *iwork, const int *liwork, int *info, size_t job_bytes, size_t triangle_bytes);
 
+/* Where the system's BLAS is OpenBLAS. Threads of its own would spin beside ours, and give other bits with other
+ * numbers of them. */
+void openblas_set_num_threads(int n) __attribute__((weak));
+
+static void keep_to_one_thread(void) {
+    if (openblas_set_num_threads) openblas_set_num_threads(1);
+}
+
 mn_status mn_dense_zeros(int64_t n0, int64_t n1, double **out, mn_error *err) {
     size_t n;
     *out = mn_mul_size((size_t)n0, (size_t)n1, &n) ? calloc(MN_MAX(n, 1), sizeof **out) : NULL;
@@ -24,6 +32,7 @@ static void multiply(char trans_a, char trans_b, int64_t m, int64_t n, int64_t k
                      const double *b, int64_t ldb, double beta, double *c) {
     const int fm = (int)n, fn = (int)m, fk = (int)k, fa = (int)ldb, fb = (int)lda, fc = (int)n;
     const double one = 1;
+    keep_to_one_thread();
     if (m > 0 && n > 0) dgemm_(&trans_b, &trans_a, &fm, &fn, &fk, &one, b, &fa, a, &fb, &beta, c, &fc, 1, 1);
 }
 
@@ -72,6 +81,7 @@ mn_status mn_dense_eigen(double *a, int64_t n, double *values, mn_error *err) {
     const int order = (int)n, ask = -1;
     int info = 0, n_whole = 0;
     double best = 0;
+    keep_to_one_thread();
     dsyevd_("V", "U", &order, a, &order, values, &best, &ask, &n_whole, &ask, &info, 1, 1);
     const int n_work = (int)best, n_iwork = n_whole;
     double *work = malloc(((size_t)n_work + 1) * sizeof *work);

@@ -1,4 +1,5 @@
-/* Dense matrices in double precision, row by row: what conversions of a model compute with (BLAS and LAPACK). */
+/* Dense matrices in double precision, row by row: what conversions of a model compute with (BLAS and LAPACK, on the
+ * calling thread). */
 #ifndef MN_CONVERT_DENSE_H
 #define MN_CONVERT_DENSE_H
 

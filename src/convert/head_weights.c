@@ -2,6 +2,7 @@
 
 #include "convert/dense.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static mn_status load(const mn_projection *p, int64_t n, double **out, mn_error *err) {
@@ -13,6 +14,10 @@ static mn_status load(const mn_projection *p, int64_t n, double **out, mn_error 
         mn_to_f32(p->w.type, (const char *)p->w.data + (size_t)r * mn_tensor_row_bytes(&p->w), row, n_in);
         for (int64_t i = 0; i < n_in; i++) (*out)[r * n + i] = (double)row[i];
         if (p->b) (*out)[r * n + n_in] = (double)p->b[r];
+        for (int64_t i = 0; i < n; i++)
+            if (!isfinite((*out)[r * n + i]))
+                status = mn_fail(err, MN_ERR_FORMAT, "row %lld of tensor %s holds a value that is not finite.",
+                                 (long long)r, p->w.name);
     }
     free(row);
     return status;

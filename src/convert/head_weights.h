@@ -11,7 +11,7 @@ typedef struct mn_head_weights {
     double *q, *k, *v; /* [n_heads d_k][n], [n_kv_heads d_k][n], [n_kv_heads d_v][n] */
 } mn_head_weights;
 
-/* Dequantises the layer's q, k, v. The caller releases *out. */
+/* Dequantises the layer's q, k, v. Errors: values that are not finite. The caller releases *out. */
 mn_status mn_head_weights_load(const mn_model *model, int layer, mn_head_weights *out, mn_error *err);
 void mn_head_weights_release(mn_head_weights *h);
 

@@ -71,8 +71,9 @@ static mn_status fill_sets(const mn_config *c, const mn_head_weights *h, const d
         pair_likeness(h->k, fed_k, h, p, likeness);
         for (int i = 0; i < h->n_heads; i++) {
             const double *q = h->q + (int64_t)i * h->d_k * h->n, *fed = fed_q + (int64_t)i * h->d_k * h->n;
-            queries[i] = MN_MAX(0, mn_dense_dot(q + p.re * h->n, fed + p.re * h->n, h->n) +
-                                       mn_dense_dot(q + p.im * h->n, fed + p.im * h->n, h->n));
+            double energy = mn_dense_dot(q + p.re * h->n, fed + p.re * h->n, h->n) +
+                            mn_dense_dot(q + p.im * h->n, fed + p.im * h->n, h->n);
+            queries[i] = MN_MAX(energy, 0);
         }
         MN_TRY(method->rotate(likeness, n, out[l].u, err));
         weigh(&out[l], likeness, queries, h->n_heads, n);

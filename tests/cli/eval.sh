@@ -45,6 +45,15 @@ has "$temp/curves.svg" '>full<'
 has "$temp/ppl" 'bits/byte'
 has "$temp/loss.svg" 'window 256'
 
+# A table of figures becomes a picture; one that is none is refused by its line.
+printf '# name, x, y\nscore: a\t10\t0.5\nscore: a\t20\t0.7\nb & c\t15\t1\n' >"$temp/table.tsv"
+"$mnemo" eval chart "$temp/table.tsv" --svg "$temp/chart.svg" --title 'Two lines' --x bytes --y share --log-x
+for words in '>score: a<' '>b &amp; c<' '>Two lines<' '>bytes<' '>share<'; do has "$temp/chart.svg" "$words"; done
+printf 'a\t1\nb\n' >"$temp/table.tsv"
+"$mnemo" eval chart "$temp/table.tsv" --svg "$temp/no.svg" 2>"$temp/err" && fail 'drew a table without y'
+has "$temp/err" 'line 1 is no name, x and y'
+[ ! -e "$temp/no.svg" ]
+
 # Samples written to a file and asked from there score as those that are made; the depths of a heat map survive.
 ask() { "$mnemo" eval needle -m "$model" "$@" 2>"$temp/err" | sed 's/prefill.*//'; }
 ask --lengths 300,512 --depths 3 -n 2 --dump "$temp/dump.jsonl"

@@ -182,6 +182,40 @@ static void what_cannot_be(void **state) {
     refused("llama", NULL, 0, "mla:32,rope=66", "not an even number from 2 to 64");
 }
 
+/* A weight that is no number has no mean, and no likeness. */
+static void numbers_that_are_none(void **state) {
+    (void)state;
+    mn_gguf *in;
+    mn_gguf_writer *writer;
+    mn_model model;
+    mn_moments moments;
+    mn_error err;
+    mn_heads_wish wish = wish_of("gqa:2", NULL);
+    static float bad[DRESSED_EMBD * DRESSED_KV_HEADS * DRESSED_HEAD_DIM];
+    bad[77] = NAN;
+    dressed_model_write("llama", from, 0, NULL);
+    assert_ok(mn_gguf_open(from, &in, &err), err);
+    assert_ok(mn_gguf_writer_create(&writer, &err), err);
+    for (int64_t i = 0; i < mn_gguf_n_kv(in); i++) mn_gguf_put_kv(writer, mn_gguf_kv_at(in, i));
+    for (int64_t i = 0; i < mn_gguf_n_tensors(in); i++) {
+        mn_tensor t = *mn_gguf_tensor_at(in, i);
+        if (!strcmp(t.name, "blk.1.attn_k.weight")) t.data = bad;
+        mn_gguf_put_tensor(writer, &t);
+    }
+    assert_ok(mn_gguf_write(writer, to, NULL, NULL, &err), err);
+    mn_gguf_writer_destroy(writer);
+    mn_gguf_close(in);
+    assert_ok(mn_model_open(to, &model, &err), err);
+    assert_ok(mn_moments_of_norms(&model, &moments, &err), err);
+    for (int latent = 0; latent < 2; latent++) {
+        if (latent) wish = wish_of("mla:32", NULL);
+        assert_int_equal(mn_heads_write(&model, &wish, &moments, from, &err), MN_ERR_FORMAT);
+        assert_non_null(strstr(err.text, "row 1 of tensor blk.1.attn_k.weight holds a value that is not finite"));
+    }
+    mn_moments_release(&moments);
+    mn_model_close(&model);
+}
+
 static void words(void **state) {
     (void)state;
     static const char *const bad[] = {"",       "gqa",        "gqa:",      "gqa:0",     "gqa:2x",         "mla",
@@ -208,6 +242,7 @@ int main(void) {
         cmocka_unit_test(quantised_models),
         cmocka_unit_test(order_is_the_best),
         cmocka_unit_test(what_cannot_be),
+        cmocka_unit_test(numbers_that_are_none),
         cmocka_unit_test(words),
     };
     return cmocka_run_group_tests(tests, name_files, remove_files);
