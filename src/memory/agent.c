@@ -173,6 +173,7 @@ mn_status mn_agent_open(mn_store *store, mn_llm *llm, const char *name, const mn
 
 void mn_agent_close(mn_agent *a) {
     if (!a) return;
+    mn_recall_index_close(a->index);
     mn_queue_release(&a->queue);
     mn_block_list_release(&a->blocks);
     mn_agent_row_release(&a->row);
@@ -203,6 +204,43 @@ mn_status mn_agent_keep_step(mn_agent *a, const char *kind, const mn_llm_reply *
                         "VALUES ($1, $2, $3, $4, $5, $6, $7)",
                         "iitiiti", a->row.id, message, kind, reply->prompt_tokens, reply->completion_tokens, outcome,
                         mn_memory_now());
+}
+
+/* ---- looking things up ---- */
+
+static bool has_role(const char *roles, const char *role) {
+    return !roles || !*roles || (*role && strstr(roles, role));
+}
+
+/* Pages of what an index finds, without what is too new or of another role. */
+static mn_status search_index(mn_agent *a, const mn_recall_query *q, mn_recall_hit *hits, uint32_t *n, int64_t *n_all,
+                              mn_error *err) {
+    enum { MOST = 200 };
+    mn_recall_hit found[MOST];
+    uint32_t n_found, first = q->page * q->limit;
+    if (!a->index) MN_TRY(mn_recall_index_open(a->store, a->row.id, &a->index, err));
+    MN_TRY(mn_recall_index_search(a->index, q->words, MOST, found, &n_found, err));
+    *n_all = 0;
+    for (uint32_t i = 0; i < n_found; i++) {
+        mn_message_copy m = {0};
+        bool there = !q->before_id || found[i].message < q->before_id;
+        if (there && q->roles) MN_TRY(mn_recall_get(a->store, a->row.id, found[i].message, &m, &there, err));
+        there = there && (!q->roles || has_role(q->roles, m.at.role));
+        mn_message_release(&m);
+        if (!there) continue;
+        if (*n_all >= first && *n_all < (int64_t)first + q->limit) hits[(*n)++] = found[i];
+        ++*n_all;
+    }
+    return MN_OK;
+}
+
+mn_status mn_agent_find_messages(mn_agent *a, const mn_recall_query *q, mn_recall_hit *hits, uint32_t *n,
+                                 int64_t *n_all, mn_error *err) {
+    enum { MOST_INDEXED = 20000 };
+    *n = 0;
+    bool by_words = q->words && *q->words && !q->since && !q->until;
+    return by_words && a->row.n_messages <= MOST_INDEXED ? search_index(a, q, hits, n, n_all, err)
+                                                         : mn_recall_match(a->store, a->row.id, q, hits, n, n_all, err);
 }
 
 /* ---- from outside ---- */
@@ -322,19 +360,3 @@ mn_status mn_agent_run(mn_agent *a, mn_error *err) {
 }
 
 bool mn_agent_goes_on(const mn_agent *a) { return mn_queue_goes_on(&a->queue); }
-
-mn_status mn_agent_call(mn_agent *a, const char *name, const char *arguments, char **out, mn_error *err) {
-    mn_function_result result;
-    bool failed;
-    *out = NULL;
-    MN_TRY(refresh(a, err));
-    MN_TRY(mn_store_begin(a->store, err));
-    mn_status status = mn_function_call(a, MN_FOR_OTHERS, name, arguments, &result, out, &failed, err);
-    free(result.said);
-    if (result.edits_blocks) a->system_is_old = true;
-    status = watched(a, mn_store_end(a->store, status, err));
-    if (status == MN_OK) return MN_OK;
-    free(*out);
-    *out = NULL;
-    return status;
-}

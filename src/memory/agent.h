@@ -97,8 +97,4 @@ const char *mn_agent_summary(const mn_agent *agent);
 int64_t mn_agent_id(const mn_agent *agent);
 const char *mn_agent_archive(const mn_agent *agent);
 
-/* Executes a function of the agent for someone else (a tool of another program): *out is the result as a model gets it,
- * JSON; freed by the caller. */
-mn_status mn_agent_call(mn_agent *agent, const char *name, const char *arguments, char **out, mn_error *err);
-
 #endif

@@ -4,6 +4,7 @@
 
 #include "memory/agent.h"
 #include "memory/queue.h"
+#include "memory/recall_index.h"
 
 #include <jansson.h>
 
@@ -16,6 +17,7 @@ struct mn_agent {
     mn_agent_row row;
     mn_block_list blocks;
     mn_queue queue;
+    mn_recall_index *index; /* NULL until something is looked up */
     char *summary;
     int64_t summary_id;
     char *tools;              /* JSON of the functions; NULL = none */
@@ -65,13 +67,12 @@ typedef struct mn_function_result {
 
 typedef mn_status mn_function_fn(mn_agent *a, const json_t *arguments, mn_function_result *out, mn_error *err);
 
-/* Who calls: agents of the two styles, consolidation, other programs. */
+/* Who calls: agents of the two styles, consolidation. */
 typedef enum mn_function_set {
     MN_FOR_MEMGPT = 1,
     MN_FOR_PLAIN = 2,
     MN_FOR_TALK = MN_FOR_MEMGPT | MN_FOR_PLAIN,
-    MN_FOR_SLEEP = 4,
-    MN_FOR_OTHERS = 8
+    MN_FOR_SLEEP = 4
 } mn_function_set;
 
 typedef struct mn_function {
@@ -108,6 +109,11 @@ mn_status mn_agent_keep_step(mn_agent *a, const char *kind, const mn_llm_reply *
                              mn_error *err);
 /* Puts a text into the outbox, in the transaction that is open. */
 mn_status mn_agent_post(mn_agent *a, int64_t message, const char *text, mn_error *err);
+
+/* Searches recall: as conversations (recall_index.h) while these fit into memory, else, and between dates, by the
+ * store's full text. limit is given. */
+mn_status mn_agent_find_messages(mn_agent *a, const mn_recall_query *query, mn_recall_hit *hits, uint32_t *n_hits,
+                                 int64_t *n_all, mn_error *err);
 
 /* ---- turn.c ---- */
 

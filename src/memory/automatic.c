@@ -105,8 +105,9 @@ static mn_status take_sentences(search *s, const char *who, int64_t time, int64_
 static mn_status search_recall(search *s, const char *question, int64_t before, mn_error *err) {
     mn_recall_hit hits[MAX_MESSAGES];
     uint32_t n;
+    int64_t n_all;
     const mn_recall_query query = {.words = question, .before_id = before, .limit = MAX_MESSAGES};
-    MN_TRY(mn_recall_match(s->a->store, s->a->row.id, &query, hits, &n, NULL, err));
+    MN_TRY(mn_agent_find_messages(s->a, &query, hits, &n, &n_all, err));
     for (uint32_t i = 0; i < n; i++) {
         mn_message_copy m;
         bool found;

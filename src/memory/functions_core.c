@@ -200,7 +200,7 @@ static mn_status finish_edits(mn_agent *a, const json_t *arguments, mn_function_
 #define TEXT(name) "\"" name "\": {\"type\": \"string\"}"
 #define LABEL TEXT("label")
 
-enum { EVERYONE = MN_FOR_TALK | MN_FOR_SLEEP | MN_FOR_OTHERS };
+enum { EVERYONE = MN_FOR_TALK | MN_FOR_SLEEP };
 
 const mn_function mn_core_functions[] = {
     {"core_memory_append", "Adds a line to a block of core memory.", "{" LABEL ", " TEXT("content") "}",

@@ -59,7 +59,7 @@ static mn_status show_messages(mn_agent *a, const mn_recall_query *query, mn_fun
     mn_recall_hit hits[MAX_RESULTS];
     uint32_t n;
     int64_t n_all;
-    mn_status status = mn_recall_match(a->store, a->row.id, query, hits, &n, &n_all, err);
+    mn_status status = mn_agent_find_messages(a, query, hits, &n, &n_all, err);
     if (status == MN_OK)
         mn_strbuf_printf(&out->text, "%u of %lld results, page %u of %lld:\n", n, (long long)n_all, query->page,
                          (long long)((n_all + query->limit - 1) / query->limit));
@@ -184,7 +184,7 @@ static mn_status archival_search(mn_agent *a, const json_t *arguments, mn_functi
 #define NUMBER(name) "\"" name "\": {\"type\": \"integer\"}"
 #define TEXTS(name) "\"" name "\": {\"type\": \"array\", \"items\": {\"type\": \"string\"}}"
 
-enum { LOOKING = MN_FOR_TALK | MN_FOR_SLEEP | MN_FOR_OTHERS, DOING = MN_FOR_TALK | MN_FOR_OTHERS };
+enum { LOOKING = MN_FOR_TALK | MN_FOR_SLEEP };
 
 const mn_function mn_search_functions[] = {
     {"send_message", "Says something to the user.", "{" TEXT("message") "}", "[\"message\"]", MN_FOR_MEMGPT,
@@ -198,8 +198,8 @@ const mn_function mn_search_functions[] = {
      conversation_search_date},
     {"conversation_read", "Reads a message in full, from a byte on.", "{" NUMBER("message") ", " NUMBER("offset") "}",
      "[\"message\"]", LOOKING, conversation_read},
-    {"archival_memory_insert", "Puts a text away.", "{" TEXT("content") ", " TEXTS("tags") "}", "[\"content\"]", DOING,
-     archival_insert},
+    {"archival_memory_insert", "Puts a text away.", "{" TEXT("content") ", " TEXTS("tags") "}", "[\"content\"]",
+     MN_FOR_TALK, archival_insert},
     {"archival_memory_search", "Searches the texts that were put away, by words and tags.",
      "{" TEXT("query") ", " TEXTS("tags") ", \"tag_match_mode\": {\"type\": \"string\", \"enum\": [\"any\", "
                                           "\"all\"]}, " NUMBER("top_k") ", " TEXT("start_datetime") ", " TEXT(

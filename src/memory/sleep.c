@@ -93,6 +93,7 @@ static mn_status ask(talk *t, mn_llm_reply *reply, mn_error *err) {
                                     .n_messages = n,
                                     .purpose = "sleep",
                                     .tools_json = t->tools,
+                                    .tool_choice = MN_LLM_TOOLS_REQUIRED,
                                     .temperature = t->a->params.temperature,
                                     .max_tokens = t->a->params.reserve_tokens};
     return mn_llm_ask(t->a->llm, &request, reply, err);

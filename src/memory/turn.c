@@ -34,6 +34,8 @@ static mn_status ask_once(mn_agent *a, const char *complaint, int attempt, mn_ll
                               .n_messages = n,
                               .purpose = "agent",
                               .tools_json = a->tools,
+                              .tool_choice =
+                                  a->params.style == MN_AGENT_MEMGPT ? MN_LLM_TOOLS_REQUIRED : MN_LLM_TOOLS_FREE,
                               .temperature = a->params.temperature,
                               .max_tokens = a->params.reserve_tokens,
                               .seed = a->params.seed + (uint64_t)attempt};

@@ -70,3 +70,13 @@ refuses 1 'no SQLite file' "$mnemo" agent --store broken.db -p x
 printf 'ok\n\xff\nok\n' | "$mnemo" agent --store c.db >out 2>err && fail 'bytes that are no UTF-8 are taken'
 grep -q 'no UTF-8' err || fail "$(cat err)"
 [ "$(grep -c Noted out)" = 2 ] || fail "$(cat out)"
+
+# A disk that is full: the sentence says so, and what was answered is there; the rest is taken up afterwards.
+for i in {1..400}; do printf 'Note %d is about %s.\n' "$i" "$(head -c 300 /dev/zero | tr '\0' x)"; done >notes
+code=0
+(ulimit -f 2500 && "$mnemo" agent --store full.db <notes >out 2>err) || code=$?
+[ $code = 1 ] || fail "a full disk ends with $code" "$(cat err)"
+grep -Eq 'full|room|written' err || fail "$(cat err)"
+answered=$(grep -c Noted out)
+[ "$answered" -gt 5 ] && [ "$answered" -lt 400 ] || fail "$answered notes were answered"
+has "user: Note $answered is about" "$mnemo" agent --store full.db -p "What is note $answered about?"
