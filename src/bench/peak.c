@@ -114,6 +114,7 @@ static void measure(mn_cpu_level level, mn_pool *pool, double seconds, burst rea
     burst bursts[N_RATES] = {{.fn = f32_fn(level)}, {.fn = NULL}, {.fn = NULL}, reading, reading};
     bursts[N_RATES - 1].ask_ahead = true;
 #if defined(__x86_64__)
+    if (level == MN_CPU_AVX2) bursts[2].fn = mn_peak_int8_avx2;
     if (level == MN_CPU_AVXVNNI) bursts[2].fn = mn_peak_int8_avxvnni;
     if (level >= MN_CPU_AVX512BF16) {
         bursts[1].fn = mn_peak_bf16_avx512bf16;

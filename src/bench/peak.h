@@ -28,7 +28,7 @@ mn_status mn_peaks_measure_on(mn_cpu_level level, mn_pool *pool, double seconds,
  * the work is not removed. */
 typedef double mn_peak_fn(int64_t n_steps, float *sink);
 
-mn_peak_fn mn_peak_f32_generic, mn_peak_f32_avx2, mn_peak_f32_avx512, mn_peak_int8_avxvnni, mn_peak_bf16_avx512bf16,
-    mn_peak_int8_avx512bf16, mn_peak_bf16_amx, mn_peak_int8_amx;
+mn_peak_fn mn_peak_f32_generic, mn_peak_f32_avx2, mn_peak_f32_avx512, mn_peak_int8_avx2, mn_peak_int8_avxvnni,
+    mn_peak_bf16_avx512bf16, mn_peak_int8_avx512bf16, mn_peak_bf16_amx, mn_peak_int8_amx;
 
 #endif

@@ -23,6 +23,7 @@ static void fill(mn_kernels *table, mn_cpu_level level) {
         mn_attend_back_init_avx2(&table->attend);
         mn_recurrent_init_avx2(&table->recurrent);
     }
+    if (level == MN_CPU_AVX2) mn_matmul_init_quant_avx2(&table->matmul);
     if (level == MN_CPU_AVXVNNI) mn_matmul_init_avxvnni(&table->matmul);
     if (level >= MN_CPU_AVX512) {
         mn_vec_init_avx512(&table->vec);

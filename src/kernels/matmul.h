@@ -8,10 +8,9 @@
  * and bf16 weights (2^-8 relative in each x_i); the other levels, fewer rows of bf16 weights, and f32 and f16 weights
  * are computed as in exact mode.
  *
- * Levels with SIMD but no dot products of bytes (avx2, avx512) quantise activations when there are fewer rows than
- * many_rows (48 on avx2, 16 on avx512), which wait for memory; more rows wait for products, f32 multiplies them no
- * slower, and they are computed as in exact mode. With AVX-VNNI (avxvnni) more rows (16) are quantised as well, and
- * summed in another order.
+ * avx512, with SIMD but no dot products of bytes, quantises activations when there are fewer rows than many_rows (16),
+ * which wait for memory; more rows wait for products, f32 multiplies them no slower, and they are computed as in exact
+ * mode. avx2 and avxvnni quantise activations for any number of rows; from many_rows (16) on they sum in another order.
  *
  * Levels with tiles (amx) round to bf16 in fast mode when there are many_rows rows or more, activations and weights
  * of every type but f32: 2^-8 relative in each factor, less than 8 bits per 32 cost.
@@ -104,6 +103,7 @@ typedef struct mn_matmul_kernels {
 
 void mn_matmul_init_generic(mn_matmul_kernels *table);
 void mn_matmul_init_avx2(mn_matmul_kernels *table);
+void mn_matmul_init_quant_avx2(mn_matmul_kernels *table);
 void mn_matmul_init_avxvnni(mn_matmul_kernels *table);
 void mn_matmul_init_avx512(mn_matmul_kernels *table);
 void mn_matmul_init_avx512bf16(mn_matmul_kernels *table);

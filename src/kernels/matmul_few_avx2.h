@@ -34,17 +34,28 @@ enum {
 
 /* 256 activations: x_j = d[j / 32] q_j, |q_j| <= 127. Vector 2 p + h of q: half h of block 2 p, then half h of block 2
  * p + 1. Blocks of all other members stand in the order 0, 2, 4, 6, 1, 3, 5, 7. minus_sum: -(sum of q) over a block;
- * minus_half: over each half of it. What a row does not fill is zero. */
+ * minus_half: over each half of it; pairs: over the first two, and the last two, of every four inputs alone. What a row
+ * does not fill is zero. */
 typedef struct mn_few_x {
     int8_t q[MN_FEW_INPUTS];
     float d[MN_FEW_BLOCKS];
     int32_t minus_sum[MN_FEW_BLOCKS];
     int16_t minus_half[2 * MN_FEW_BLOCKS];
+    int16_t minus_pairs[MN_FEW_BLOCKS][2];
+    int16_t minus_half_pairs[2 * MN_FEW_BLOCKS][2];
 } mn_few_x;
+
+/* The same activations in words, in the same order, for weights of 8 bits. */
+typedef struct mn_words_x {
+    int16_t q[MN_FEW_INPUTS];
+    float d[MN_FEW_BLOCKS];
+} mn_words_x;
 
 /* One row of x, f32, into mn_few_x, and the bytes of it (mn_matmul_path). */
 void mn_few_prepare(const float *x, int64_t n_in, void *row);
 size_t mn_few_x_row_bytes(int64_t n_in);
+void mn_words_prepare(const float *x, int64_t n_in, void *row);
+size_t mn_words_x_row_bytes(int64_t n_in);
 /* There is no panel: the tile reads W. */
 void mn_few_pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
 

@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-enum { F32_WINS = 48 }; /* rows from which panels of f32 are about as fast, and exact */
-
 size_t mn_few_x_row_bytes(int64_t n_in) {
     return mn_odd_lines((size_t)((n_in + MN_FEW_INPUTS - 1) / MN_FEW_INPUTS) * sizeof(mn_few_x));
 }
@@ -40,13 +38,21 @@ static void prepare_block(const float *x, int8_t q[MN_BLOCK], float *d) {
 
 /* Block b of 256, in its places. */
 static void place_block(const int8_t q[MN_BLOCK], float d, mn_few_x *x, int b) {
-    int sum[2] = {0}, place = b / 2 + b % 2 * 4;
-    for (int h = 0; h < 2; h++) {
-        memcpy(x->q + b / 2 * 2 * MN_BLOCK + h * MN_BLOCK + b % 2 * 16, q + h * 16, 16);
-        for (int j = 0; j < 16; j++) sum[h] += q[h * 16 + j];
-        x->minus_half[2 * place + h] = (int16_t)-sum[h];
-    }
-    x->minus_sum[place] = -(sum[0] + sum[1]);
+    const int place = b / 2 + b % 2 * 4;
+    __m256i bytes = _mm256_loadu_si256((const __m256i *)q);
+    for (int h = 0; h < 2; h++) memcpy(x->q + b / 2 * 2 * MN_BLOCK + h * MN_BLOCK + b % 2 * 16, q + h * 16, 16);
+    /* Words: sums of inputs 0 and 1, and 2 and 3, of four; then of all fours of a half. */
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
+    pairs = _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0x4e));
+    pairs = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0xb1)));
+    __m128i low = _mm256_castsi256_si128(pairs), high = _mm256_extracti128_si256(pairs, 1);
+    __m128i halves = _mm_unpacklo_epi32(low, high), both = _mm_add_epi16(low, high);
+    _mm_storel_epi64((__m128i *)x->minus_half_pairs[2 * place], halves);
+    memcpy(x->minus_pairs[place], &both, sizeof x->minus_pairs[place]);
+    __m128i sums = _mm_madd_epi16(halves, _mm_set1_epi16(1));
+    x->minus_half[2 * place] = (int16_t)_mm_extract_epi32(sums, 0);
+    x->minus_half[2 * place + 1] = (int16_t)_mm_extract_epi32(sums, 1);
+    x->minus_sum[place] = x->minus_half[2 * place] + x->minus_half[2 * place + 1];
     x->d[place] = d;
 }
 
@@ -64,6 +70,23 @@ void mn_few_prepare(const float *x, int64_t n_in, void *row) {
     }
 }
 
+size_t mn_words_x_row_bytes(int64_t n_in) {
+    return mn_odd_lines((size_t)((n_in + MN_FEW_INPUTS - 1) / MN_FEW_INPUTS) * sizeof(mn_words_x));
+}
+
+void mn_words_prepare(const float *x, int64_t n_in, void *row) {
+    mn_words_x *out = row;
+    for (; n_in > 0; n_in -= MN_FEW_INPUTS, x += MN_FEW_INPUTS, out++) {
+        mn_few_x chunk;
+        mn_few_prepare(x, n_in < MN_FEW_INPUTS ? n_in : MN_FEW_INPUTS, &chunk);
+        for (int i = 0; i < MN_FEW_INPUTS; i += 16) {
+            __m256i words = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(chunk.q + i)));
+            _mm256_storeu_si256((__m256i *)(out->q + i), words);
+        }
+        memcpy(out->d, chunk.d, sizeof out->d);
+    }
+}
+
 void mn_few_pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel) {
     (void)part, (void)vec, (void)panel;
 }
@@ -71,6 +94,6 @@ void mn_few_pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *pa
 MN_UNPACK_TYPES(MN_FEW_QUANT_PATH)
 
 void mn_matmul_init_few_quant_avx2(mn_matmul_kernels *table) {
-#define ENTER(type, dtype, ...) table->fast[dtype] = &path_##type, table->many_rows[dtype] = F32_WINS;
+#define ENTER(type, dtype, ...) table->fast[dtype] = &path_##type;
     MN_UNPACK_TYPES(ENTER)
 }

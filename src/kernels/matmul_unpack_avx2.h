@@ -244,17 +244,23 @@ MN_BLOCK_SCALES_OF(q5_1, mn_block_scales_and_minima)
 MN_BLOCK_SCALES_OF(iq4_nl, mn_block_scales)
 
 /* X(type, dtype, members of its form) */
-#define MN_UNPACK_TYPES(X)                                                                                             \
+#define MN_UNPACK_TYPES_OF_8_BITS(X)                                                                                   \
     X(q8_0, MN_Q8_0, .chunk_bytes = 8 * sizeof(mn_q8_0), .u_bits = 8)                                                  \
+    X(iq4_nl, MN_IQ4_NL, .chunk_bytes = 8 * sizeof(mn_iq4_nl), .u_bits = 8)
+
+#define MN_UNPACK_TYPES_BELOW_8_BITS(X)                                                                                \
     X(q4_0, MN_Q4_0, .chunk_bytes = 8 * sizeof(mn_q4_0), .u_bits = 4, .offset_bits = 3)                                \
     X(q4_1, MN_Q4_1, .chunk_bytes = 8 * sizeof(mn_q4_1), .u_bits = 4, .has_min = true)                                 \
     X(q5_0, MN_Q5_0, .chunk_bytes = 8 * sizeof(mn_q5_0), .u_bits = 5, .offset_bits = 4)                                \
     X(q5_1, MN_Q5_1, .chunk_bytes = 8 * sizeof(mn_q5_1), .u_bits = 5, .has_min = true)                                 \
-    X(iq4_nl, MN_IQ4_NL, .chunk_bytes = 8 * sizeof(mn_iq4_nl), .u_bits = 8)                                            \
     X(q2_k, MN_Q2_K, .chunk_bytes = sizeof(mn_q2_k), .u_bits = 2, .has_halves = true, .has_min = true)                 \
     X(q3_k, MN_Q3_K, .chunk_bytes = sizeof(mn_q3_k), .u_bits = 3, .has_halves = true, .offset_bits = 2)                \
     X(q4_k, MN_Q4_K, .chunk_bytes = sizeof(mn_q4_k), .u_bits = 4, .has_min = true)                                     \
     X(q5_k, MN_Q5_K, .chunk_bytes = sizeof(mn_q5_k), .u_bits = 5, .has_min = true)                                     \
     X(q6_k, MN_Q6_K, .chunk_bytes = sizeof(mn_q6_k), .u_bits = 6, .has_halves = true, .offset_bits = 5)
+
+#define MN_UNPACK_TYPES(X)                                                                                             \
+    MN_UNPACK_TYPES_OF_8_BITS(X)                                                                                       \
+    MN_UNPACK_TYPES_BELOW_8_BITS(X)
 
 #endif

@@ -10,7 +10,8 @@
 typedef struct mn_peaks {
     double f32_flops_per_s;  /* fused multiply-add (portable C: product and sum) */
     double bf16_flops_per_s; /* vdpbf16ps, or tdpbf16ps where there are tiles */
-    double int8_ops_per_s;   /* vpdpbusd, or tdpbssd */
+    double int8_ops_per_s;   /* vpdpbusd, or tdpbssd; on avx2 vpmaddubsw, vpmaddwd and vpaddd, which weights of
+                              * fewer bits may pass, as they add pairs before they widen them */
     double read_bytes_per_s; /* memory, read once: a buffer of four times the last cache, 256 MiB to 1 GiB, or a smaller
                               * one that is put out of the caches first */
 } mn_peaks;

@@ -21,16 +21,16 @@ typedef struct bounds {
 static bounds bounds_of(int level) {
     /* Everything is multiplied in f32; what is left is the cache. */
     static const bounds in_f32 = {{1e-4, 1e-4, 1e-4, 1e-4}, {1e-4, 1e-4, 1e-4, 1e-4}};
-    /* Quantised weights are multiplied as bytes, and so activations are rounded to 8 bits: with AVX2 and AVX-512 for
-     * few rows, with AVX-VNNI for all. */
+    /* Quantised weights are multiplied as bytes, and so activations are rounded to 8 bits: with AVX-512 for few rows,
+     * with AVX2 and AVX-VNNI for all. */
     static const bounds bytes_for_few = {{1e-4, 1e-4, 5e-4, 5e-4}, {1e-4, 1e-4, 2e-2, 2e-2}};
     static const bounds bytes = {{1e-4, 1e-4, 2e-2, 2e-2}, {1e-4, 1e-4, 2e-2, 2e-2}};
     /* Beside that, tiles round f16 weights of a prompt and the activations that meet them to bf16, eight bits of
      * significand, and in its attention queries, keys, values and weights of softmax. */
     static const bounds tiles = {{1e-4, 2e-3, 2e-2, 2e-2}, {1e-4, 1e-4, 2e-2, 2e-2}};
     switch ((mn_cpu_level)level) {
-    case MN_CPU_AVX2:
     case MN_CPU_AVX512: return bytes_for_few;
+    case MN_CPU_AVX2:
     case MN_CPU_AVXVNNI:
     case MN_CPU_AVX512BF16: return bytes;
     case MN_CPU_AMX: return tiles;
