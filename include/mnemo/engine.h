@@ -27,6 +27,7 @@ typedef struct mn_engine_params {
      * session is opened. */
     size_t memory_bytes;
     const char *chat_template; /* Jinja in the place of the file's chat template, copied; NULL = the file's */
+    bool experts_on_disk;      /* weights of experts are left to the page cache, and asked for when they are chosen */
     const char *lora; /* adapters to add: "FILE[=SCALE],FILE[=SCALE]" (GGUF as llama.cpp writes it); NULL = none */
 } mn_engine_params;
 

@@ -106,6 +106,10 @@ typedef struct mn_router_figures {
 /* False, and zeros, for a layer that has no small MLP. */
 bool mn_session_router(const mn_session *session, int layer, bool decode, mn_router_figures *out);
 
+/* How often each of a layer's experts was chosen since the session was opened, in steps of this session alone:
+ * [n_experts], borrowed. NULL for a layer without experts. */
+const int64_t *mn_session_expert_visits(const mn_session *session, int layer);
+
 /* The whole state, in one file (docs/formats/session.md). A restored session continues as one never stopped; a file
  * of another model, type or position scheme is refused with the difference named. */
 mn_status mn_session_save(const mn_session *session, const char *path, mn_error *err);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <stdint.h>
 #include <unistd.h>
 
 enum { LARGE_FILE_BYTES = 1 << 24, MAX_LIVE = 64 };
@@ -96,6 +97,15 @@ size_t mn_mapfile_resident_bytes(const mn_mapfile *map, size_t max_bytes) {
     }
     return bytes;
 }
+
+/* Of whole pages, as the system wants them. */
+static void advise(const void *data, size_t bytes, int advice) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data / page * page;
+    if (bytes) madvise((void *)begin, (uintptr_t)data + bytes - begin, advice);
+}
+
+void mn_mapping_will_need(const void *data, size_t bytes) { advise(data, bytes, MADV_WILLNEED); }
+void mn_mapping_random(const void *data, size_t bytes) { advise(data, bytes, MADV_RANDOM); }
 
 /* Reads until end of file; a file that does not tell its size (a pipe) grows the buffer by doubling. */
 static mn_status read_stream(FILE *in, const char *path, size_t max_bytes, char **out, size_t *out_bytes,

@@ -54,6 +54,11 @@ void mn_writer_abort(mn_writer *writer);
 /* Removes the temporary names of all open writers. Async-signal-safe: for handlers of signals that end the program. */
 void mn_writer_remove_all(void);
 
+/* For bytes of a mapped file: that they will be read soon, so that the system fetches them while others are used; that
+ * they will be read in any order, so that it fetches no neighbours. Advice: nothing fails. */
+void mn_mapping_will_need(const void *data, size_t bytes);
+void mn_mapping_random(const void *data, size_t bytes);
+
 /* Whether `bytes` bytes can be written beside PATH: asks the file system (room, quota) and the limits of this process.
  * MN_ERR_IO with a sentence that names what is needed and what there is. Nothing is left behind; others may take the
  * room meanwhile. Special files have room. */

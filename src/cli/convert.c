@@ -95,9 +95,13 @@ static const char *read_words(const mn_text_list *words) {
 }
 
 /* What is wrong with options that stand together, or NULL. */
-static const char *wrong_options(const char *type, const char *lora, const mn_small_options *small, const char *text) {
-    if (!type && !lora && !small->wish && !heads.heads)
-        return "needs --type TYPE, adapters to merge (--merge-lora), --mlp-router N, or other heads (--heads).";
+static const char *wrong_options(const char *type, const char *lora, const mn_small_options *small, const char *experts,
+                                 const char *text) {
+    if (!type && !lora && !small->wish && !experts && !heads.heads)
+        return "needs --type TYPE, adapters to merge (--merge-lora), --mlp-router N, --experts N,K, or other heads "
+               "(--heads).";
+    if (experts && (lora || small->wish || heads.heads))
+        return "makes one change at a time; convert the file that --experts made once more.";
     if (small->wish && (type || lora || heads.heads))
         return "makes one change at a time; convert the file that --mlp-router made once more.";
     if (heads.heads && lora) return "adapters belong to the heads they were trained for: merge them first, alone.";
@@ -110,6 +114,7 @@ static const char *wrong_options(const char *type, const char *lora, const mn_sm
 int cmd_convert(int argc, char **argv) {
     const char *type_name = NULL, *lora = NULL, *text = NULL;
     mn_small_options small = {0};
+    mn_expert_options experts = {0};
     int64_t n_threads = 0;
     mn_dtype type = MN_DTYPE_COUNT;
     mn_error err;
@@ -128,6 +133,11 @@ int cmd_convert(int argc, char **argv) {
                        "beside each MLP one of 1/N of its units, and a router; for some layers N,2-5"),
         MN_OPTION_INT("calibrate-tokens", &small.n_tokens, "N", "4096", 2, 1e9, "of it at most"),
         MN_OPTION_NUMBER("router-share", &small.share, "S", "0.5", 0.01, 0.99, "of its tokens that are to be easy"),
+        MN_OPTION_HEADING("experts"),
+        MN_OPTION_TEXT("experts", &experts.wish, "N", NULL,
+                       "N,K: copy each MLP to N experts, of which a token uses K; N,K,bias: with biases that balance"),
+        MN_OPTION_NUMBER("expert-noise", &experts.noise, "X", "0.01", 0, 10, "noise in each copy, as a share"),
+        MN_OPTION_INT("expert-seed", &experts.seed, "N", "1", 0, 1e12, "of noise and routers"),
         MN_OPTION_HEADING("heads that cache less"),
         MN_OPTION_TEXT("heads", &heads.heads, "HEADS", NULL, "gqa:G mqa mla:RANK[,rope=R]"),
         MN_OPTION_TEXT("method", &heads.method, "NAME", NULL,
@@ -141,14 +151,16 @@ int cmd_convert(int argc, char **argv) {
     };
     const mn_usage usage = {
         .verb = "convert",
-        .synopsis = "IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N] [--heads HEADS]",
+        .synopsis = "IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N] [--experts N,K] "
+                    "[--heads HEADS]",
         .about =
             "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they "
             "are; the token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks "
             "take one that fits. With --merge-lora, adapters are added to the matrices that they adapt (each is "
             "computed in "
             "f32); without --type all weights keep their types. With --mlp-router the model gets small MLPs that easy "
-            "tokens take instead of the large ones (docs/techniques/routing.md).\n\n"
+            "tokens take instead of the large ones, with --experts copies of each MLP of which a router chooses some "
+            "(docs/techniques/routing.md).\n\n"
             "With --heads the model gets heads that leave less in the KV cache: fewer key and value heads (gqa:G, "
             "mqa), or one latent row for all (mla:RANK, of R rotated dimensions besides; a deepseek2 file). What a "
             "token leaves there, and the perplexity of --calibrate, are printed before anything is written, and the "
@@ -159,7 +171,7 @@ int cmd_convert(int argc, char **argv) {
         .max_positional = MN_MAX_TEXTS};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
-    const char *wrong = wrong_options(type_name, lora, &small, text);
+    const char *wrong = wrong_options(type_name, lora, &small, experts.wish, text);
     if (!wrong) wrong = read_words(&paths);
     if (wrong) return mn_cli_wrong(&usage, wrong);
     if (type_name && mn_precision_find(type_name, &type, &err)) return mn_cli_wrong(&usage, err.text);
@@ -168,11 +180,12 @@ int cmd_convert(int argc, char **argv) {
     heads.out = paths.items[1];
     heads.type = type;
     heads.n_threads = (int)n_threads;
-    mn_status status = heads.heads  ? mn_convert_heads(&heads, &err)
-                       : small.wish ? mn_convert_small(heads.in, heads.out, &small, (int)n_threads, &err)
-                       : lora       ? merge(heads.in, heads.out, lora, type, (int)n_threads, &err)
-                                    : convert(heads.in, heads.out, type, (int)n_threads, &err);
+    mn_status status = heads.heads    ? mn_convert_heads(&heads, &err)
+                       : experts.wish ? mn_convert_experts(heads.in, heads.out, &experts, type, &err)
+                       : small.wish   ? mn_convert_small(heads.in, heads.out, &small, (int)n_threads, &err)
+                       : lora         ? merge(heads.in, heads.out, lora, type, (int)n_threads, &err)
+                                      : convert(heads.in, heads.out, type, (int)n_threads, &err);
     if (status == MN_ERR_CANCELLED) return MN_EXIT_DONE;
-    if (status == MN_ERR_ARGUMENT && small.wish) return mn_cli_wrong(&usage, err.text);
+    if (status == MN_ERR_ARGUMENT && (small.wish || experts.wish)) return mn_cli_wrong(&usage, err.text);
     return status == MN_OK ? MN_EXIT_DONE : mn_cli_fail("convert", &err);
 }

@@ -6,6 +6,7 @@
 #include "cli/numbers.h"
 #include "cli/progress.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 #include "cli/texts.h"
 #include "eval/perplexity.h"
 
@@ -51,6 +52,7 @@ typedef struct job {
     mn_engine *engine;
     mn_session *session;
     mn_progress progress;
+    int64_t *visits; /* [n_layers, n_experts] of all windows; NULL without experts */
 } job;
 
 static bool show_progress(void *arg, int64_t done, int64_t total) {
@@ -81,6 +83,16 @@ static mn_status score_file(job *j, int w, const char *path, mn_error *err) {
     return status;
 }
 
+static void add_visits(job *j) {
+    mn_model_info info = mn_engine_info(j->engine);
+    size_t n = (size_t)info.n_layers * (size_t)info.n_experts;
+    if (n && !j->visits) j->visits = calloc(n, sizeof *j->visits);
+    for (int layer = 0; j->visits && layer < info.n_layers; layer++) {
+        const int64_t *visits = mn_session_expert_visits(j->session, layer);
+        for (int e = 0; visits && e < info.n_experts; e++) j->visits[layer * info.n_experts + e] += visits[e];
+    }
+}
+
 static mn_status score_window(job *j, int w, mn_error *err) {
     mn_model_options o = mn_given_model;
     if (o.n_ctx == 0) o.n_ctx = j->windows[w];
@@ -88,6 +100,7 @@ static mn_status score_window(job *j, int w, mn_error *err) {
     MN_TRY(mn_model_options_session(&o, j->engine, &j->session, err));
     mn_status status = MN_OK;
     for (int i = 0; i < files.n && status == MN_OK; i++) status = score_file(j, w, files.items[i], err);
+    add_visits(j);
     mn_session_close(j->session);
     j->session = NULL;
     return status;
@@ -130,9 +143,50 @@ static void print_positions(const job *j, int w) {
     mn_table_end(&table, stdout);
 }
 
+/* The load of each expert, in percent of a layer's visits; of many the busiest and the least busy alone. */
+static void print_experts(const job *j) {
+    enum { MOST = 32 };
+    mn_model_info info = mn_engine_info(j->engine);
+    if (!j->visits) return;
+    printf("\nload of experts by layer, %% (even: %.1f)\n", 100.0 / info.n_experts);
+    for (int layer = 0; layer < info.n_layers; layer++) {
+        const int64_t *visits = j->visits + (int64_t)layer * info.n_experts;
+        int64_t sum = 0, least = INT64_MAX, most = 0;
+        mn_strbuf line = MN_STRBUF_INIT;
+        for (int e = 0; e < info.n_experts; e++) {
+            sum += visits[e];
+            least = MN_MIN(least, visits[e]);
+            most = MN_MAX(most, visits[e]);
+        }
+        if (sum == 0) continue;
+        mn_strbuf_printf(&line, "%3d ", layer);
+        for (int e = 0; e < info.n_experts && info.n_experts <= MOST; e++)
+            mn_strbuf_printf(&line, " %4.1f", 100 * (double)visits[e] / (double)sum);
+        if (info.n_experts > MOST)
+            mn_strbuf_printf(&line, " %.2f to %.2f", 100 * (double)least / (double)sum,
+                             100 * (double)most / (double)sum);
+        if (!line.failed) mn_print_line(stdout, 4, "%s", line.data);
+        mn_strbuf_release(&line);
+    }
+}
+
 static void print(const job *j) {
     print_windows(j);
     for (int w = 0; w < j->n_windows; w++) print_positions(j, w);
+    print_experts(j);
+}
+
+/* [n_layers][n_experts] */
+static json_t *visits_json(const job *j) {
+    mn_model_info info = mn_engine_info(j->engine);
+    json_t *layers = json_array();
+    for (int layer = 0; layer < info.n_layers; layer++) {
+        json_t *layer_visits = json_array();
+        for (int e = 0; e < info.n_experts; e++)
+            json_array_append_new(layer_visits, json_integer(j->visits[(int64_t)layer * info.n_experts + e]));
+        json_array_append_new(layers, layer_visits);
+    }
+    return layers;
 }
 
 static void print_json(const job *j) {
@@ -148,6 +202,7 @@ static void print_json(const job *j) {
                                               mn_text_loss_bits_per_byte(l), "nats_by_position", buckets));
     }
     json_t *whole = json_pack("{s:s, s:o}", "model", mn_engine_info(j->engine).path, "windows", list);
+    if (j->visits) json_object_set_new(whole, "expert_visits", visits_json(j));
     json_dumpf(whole, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(8));
     putchar('\n');
     json_decref(whole);
@@ -199,6 +254,7 @@ int mn_eval_ppl(const mn_eval_verb *verb, int argc, char **argv) {
     if (code >= 0) return code;
     if (files.n == 0) return mn_cli_wrong(&usage, "needs -f TEXT.");
     mn_status status = run(&j, &err);
+    free(j.visits);
     mn_session_close(j.session);
     mn_engine_close(j.engine);
     return status == MN_OK ? MN_EXIT_DONE : mn_cli_fail("eval ppl", &err);

@@ -134,6 +134,7 @@ void info_print_summary(const mn_gguf *gguf, const mn_model_facts *f) {
     print_int("feed-forward", f->n_ff);
     if (f->n_experts > 0)
         info_print_fact("experts", "%lld, %lld used per token", (long long)f->n_experts, (long long)f->n_experts_used);
+    print_string("expert load", f->expert_load);
     print_int("vocabulary", f->n_vocab);
     print_int("context", f->n_ctx);
     print_positions(f);

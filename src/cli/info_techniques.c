@@ -13,6 +13,7 @@
 #include "recurrent/mamba2.h"
 #include "recurrent/rwkv7.h"
 #include "recurrent/short_conv.h"
+#include "convert/upcycle.h"
 #include "convert/heads.h"
 #include "kvcache/kvcache.h"
 #include "mlp/easy.h"
@@ -36,9 +37,9 @@ static const mn_technique *const computing[] = {
     &mn_mla_absorbed_about, &mn_mla_materialised_about, &mn_indexer_about, &mn_flash_about,
     &mn_decode_about,       &mn_flash_backward_about,   &mn_kvcache_about, NULL};
 static const mn_technique *const positions[] = {&mn_sinusoidal_about, &mn_learned_about, &mn_alibi_about, NULL};
-static const mn_technique *const layers[] = {&mn_short_conv_about, &mn_gated_delta_about, &mn_kda_about,
-                                             &mn_mamba2_about,     &mn_rwkv7_about,       &mn_moe_about,
-                                             &mn_easy_about,       &mn_lora_about,        NULL};
+static const mn_technique *const layers[] = {
+    &mn_short_conv_about, &mn_gated_delta_about, &mn_kda_about,     &mn_mamba2_about, &mn_rwkv7_about,
+    &mn_moe_about,        &mn_easy_about,        &mn_upcycle_about, &mn_lora_about,   NULL};
 
 static void each(const mn_technique *const *list, row_fn *row, json_t *rows) {
     for (; *list; list++) row(rows, *list);

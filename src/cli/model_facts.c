@@ -93,6 +93,7 @@ static void read_tokenizer(const mn_gguf *gguf, mn_model_facts *f) {
     f->n_tokens = tokens && tokens->type == MN_GGUF_ARRAY ? (int64_t)tokens->n_items : -1;
     f->chat_template = get_string(gguf, "tokenizer.chat_template").data;
     f->ask_template = get_string(gguf, "mnemo.ask_template").data;
+    f->expert_load = get_string(gguf, "training.expert_load");
 }
 
 static void count_tensors(const mn_gguf *gguf, mn_model_facts *f) {

@@ -11,6 +11,7 @@ typedef struct mn_model_facts {
     int64_t n_ctx_original, n_experts, n_experts_used, rope_dims;
     double rope_base, rope_factor; /* 0 = not stated */
     bool rope_factors;             /* frequency factors as a tensor (Llama 3, LongRoPE) */
+    mn_gguf_string expert_load;    /* of the last step of the training, see train/trainer.c */
     bool learned_positions, alibi, chat_template, ask_template;
     int64_t n_params, n_params_embedding; /* all; token table and output */
     int64_t n_params_active;              /* used for one token: all but the experts not chosen */

@@ -30,6 +30,8 @@ const mn_option mn_model_option_rows[] = {
                   "memory for KV entries (k, m, g); the rest goes to --kv-disk"),
     MN_OPTION_NUMBER("router-threshold", &o.router_threshold, "T", "-1", -1, 1,
                      "tokens easier than this take small MLPs: 0 all, 1 none (-1: the model's)"),
+    MN_OPTION_FLAG("experts-on-disk", &o.experts_on_disk,
+                   "leave the weights of experts on disk, and ask for those chosen ahead"),
     MN_OPTIONS_END,
 };
 
@@ -58,8 +60,11 @@ mn_status mn_model_options_engine(mn_model_options *o, bool exact, mn_engine **e
     MN_TRY(mn_model_file_find(&o->model, err));
     char *template;
     MN_TRY(mn_chat_template_given(o->chat_template, &template, err));
-    mn_engine_params params = {
-        .n_threads = (int)o->n_threads, .exact = exact, .chat_template = template, .lora = o->lora};
+    mn_engine_params params = {.n_threads = (int)o->n_threads,
+                               .exact = exact,
+                               .chat_template = template,
+                               .lora = o->lora,
+                               .experts_on_disk = o->experts_on_disk};
     mn_status status = mn_engine_open(o->model, &params, engine, err);
     free(template);
     MN_TRY(status);

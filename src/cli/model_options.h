@@ -15,6 +15,7 @@ typedef struct mn_model_options {
     const char *kv_disk;
     int64_t kv_ram;
     double router_threshold; /* negative: the model's */
+    bool experts_on_disk;
     const char *rope_scaling;
     double rope_scale, rope_freq_base, rope_freq_scale;
     int64_t yarn_orig_ctx;

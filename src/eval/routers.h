@@ -49,7 +49,7 @@ typedef struct mn_routers_result {
     double wanted, share;             /* of (token, layer) pairs in small MLPs: asked for, reached */
     double threshold;                 /* of the learned way */
     double nats;                      /* mean loss a token */
-    mn_routers_speed prefill, decode; /* medians, measured in turns */
+    mn_routers_speed prefill, decode; /* the fastest of all repeats, measured in turns */
 } mn_routers_result;
 
 /* How many results there are: two, and five for each share. */

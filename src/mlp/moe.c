@@ -1,6 +1,7 @@
 #include "mlp/moe.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "kernels/kernels.h"
 #include "mlp/visits.h"
 
@@ -74,6 +75,17 @@ static mn_status run_expert(const mn_compute *c, const mn_experts *experts, int6
     return MN_OK;
 }
 
+/* Reading one expert's weights goes on while another is multiplied. */
+static void ask_for(const mn_experts *experts, const mn_visits *v, int64_t n_experts) {
+    const mn_tensor *const stacks[] = {experts->gate, experts->up, experts->down};
+    for (int64_t e = 0; e < n_experts; e++)
+        for (int i = 0; v->offsets[e + 1] > v->offsets[e] && i < 3; i++) {
+            if (!stacks[i]->data) continue;
+            mn_tensor m = mn_tensor_matrix(stacks[i], e);
+            mn_mapping_will_need(m.data, m.bytes);
+        }
+}
+
 static mn_status run_experts(const mn_compute *c, const mn_experts *experts, float *out, const float *x,
                              const int32_t *ids, const float *weights, int n_used, int64_t n_rows, mn_error *err) {
     int64_t n_embd = experts->up->ne[0], n_ff = experts->up->ne[1], n_experts = experts->up->ne[2];
@@ -86,6 +98,7 @@ static mn_status run_experts(const mn_compute *c, const mn_experts *experts, flo
     p.up = p.gate + v.most * n_ff;
     p.down = p.up + v.most * n_ff;
     memset(out, 0, (size_t)(n_rows * n_embd) * sizeof *out);
+    if (experts->on_disk && !mn_pool_is_dry(c->pool)) ask_for(experts, &v, n_experts);
     for (int64_t e = 0; e < n_experts; e++) {
         int64_t n = v.offsets[e + 1] - v.offsets[e];
         p.visits = v.visits + v.offsets[e];

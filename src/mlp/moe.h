@@ -24,6 +24,7 @@ typedef struct mn_experts {
     const float *scale;                  /* [n_experts], NULL = 1 */
     mn_mlp_act activation;
     bool weighs_input;
+    bool on_disk; /* the chosen ones' weights are asked for before the first is run */
 } mn_experts;
 
 /* Without biases, scales and weighed inputs, in stacks without gaps, and with silu: what moe_backward.h knows. */

@@ -303,7 +303,8 @@ mn_experts mn_cpu_experts(const mn_model *m, int layer) {
                         .down_b = w->expert_down_b,
                         .scale = w->expert_scale,
                         .activation = {m->config.activation, m->config.layers[layer].limit_experts},
-                        .weighs_input = m->config.moe.weighs_input};
+                        .weighs_input = m->config.moe.weighs_input,
+                        .on_disk = m->experts_on_disk};
 }
 
 static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err) {
@@ -319,6 +320,9 @@ static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn
     router.selection_bias = w->router_bias;
     MN_TRY(project(s, (const mn_rows[]){mn_cpu_rows(logits, x.n_rows, router.n_experts)}, routers, 1, routed, err));
     MN_TRY(mn_route(c, &router, ids, weights, logits, x.n_rows, err));
+    int64_t *visits = s->n_slices == 1 ? s->slices[0].sequence->expert_visits : NULL;
+    for (int64_t i = 0; visits && !mn_pool_is_dry(c->pool) && i < x.n_rows * router.n_used; i++)
+        visits[(int64_t)layer * router.n_experts + ids[i]]++;
     MN_TRY(mn_moe(c, &stacks, mn_cpu_data(out), mn_cpu_data(x), ids, weights, router.n_used, x.n_rows, err));
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;

@@ -1,6 +1,6 @@
-/* mnemo: a Llama block with a short causal convolution on q and k before rotation, and optionally a compressive memory
- * behind a local window (Munkhdalai et al. 2024, arXiv:2404.07143, with a write gate and the exact delta rule).
- * Keys and tensors: docs/formats/gguf.md. */
+/* mnemo: a Llama block, of experts where the file has some, with a short causal convolution on q and k before rotation,
+ * and optionally a compressive memory behind a local window (Munkhdalai et al. 2024, arXiv:2404.07143, with a write
+ * gate and the exact delta rule). Keys and tensors: docs/formats/gguf.md. */
 #include "model/attn_spec.h"
 #include "model/family.h"
 
@@ -36,6 +36,8 @@ static mn_status configure_infini(const mn_gguf *g, mn_config *c, mn_error *err)
 
 static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     MN_TRY(mn_config_int(gguf, c->arch, "attention.short_conv", false, 0, 64, &c->n_conv_taps, err));
+    MN_TRY(mn_config_moe(gguf, c, MN_GATING_SOFTMAX, err));
+    c->moe.router.normalise = true;
     return configure_infini(gguf, c, err);
 }
 
@@ -43,7 +45,7 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
     const mn_layer_shape *s = &c->layers[layer];
     mn_bind_norms(b, c, l);
     mn_bind_attention(b, c, l);
-    mn_bind_swiglu(b, c, l);
+    mn_bind_mlp(b, c, l);
     if (c->n_conv_taps) {
         l->q_conv = mn_bind_matrix(b, "attn_q_conv", c->n_conv_taps, (int64_t)s->n_heads * s->head_dim_k);
         l->k_conv = mn_bind_matrix(b, "attn_k_conv", c->n_conv_taps, (int64_t)s->n_kv_heads * s->head_dim_k);

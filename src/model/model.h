@@ -9,8 +9,9 @@ typedef struct mn_model {
     mn_gguf *gguf;
     mn_config config;
     mn_weights weights;
-    float *alibi_slopes; /* [n_layers][n_heads], or NULL */
-    mn_arena arena;      /* vectors copied as f32 */
+    bool experts_on_disk; /* set by who opened it: mn_experts.on_disk */
+    float *alibi_slopes;  /* [n_layers][n_heads], or NULL */
+    mn_arena arena;       /* vectors copied as f32 */
 } mn_model;
 
 /* The layer's slopes, NULL without ALiBi. */

@@ -121,9 +121,12 @@ static mn_status init_caches(mn_sequence *t, const mn_config *c, int64_t n_ctx, 
     return keys.n_layers > 0 ? mn_kvcache_create(&keys, n_ctx, &t->second, err) : MN_OK;
 }
 
-/* Routers are not counted where there are none. */
+/* Nothing is counted where there is nothing to count. */
 static mn_status init_easy(mn_sequence *t, const mn_config *c, mn_error *err) {
+    size_t n_visits = (size_t)c->n_layers * (size_t)c->moe.router.n_experts;
     t->easy.threshold = c->easy_threshold;
+    if (n_visits) t->expert_visits = calloc(n_visits, sizeof *t->expert_visits);
+    if (n_visits && !t->expert_visits) return mn_fail(err, MN_ERR_MEMORY, "no memory to count %zu experts.", n_visits);
     if (!mn_config_has_easy(c)) return MN_OK;
     t->easy.counts = calloc((size_t)c->n_layers, sizeof *t->easy.counts);
     return t->easy.counts ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory to count the tokens of small MLPs.");
@@ -183,5 +186,6 @@ void mn_sequence_release(mn_sequence *t) {
     mn_kvcache_destroy(t->second);
     free(t->state);
     free(t->easy.counts);
+    free(t->expert_visits);
     *t = (mn_sequence){0};
 }

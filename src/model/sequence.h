@@ -19,9 +19,10 @@ typedef struct mn_sequence {
     mn_rope_table rope, rope_local;
     float score_scale; /* of q.k: the model's, times YaRN's temperature where it belongs into the scores */
     mn_attn_spec attn;
-    mn_kept_keys kept;  /* KV entries that mn_sequence_drop_unseen leaves; last 0: all */
-    mn_kvcache *second; /* keys alone: of a position map's second plane, or of indexers; NULL without */
-    mn_easy easy;       /* which tokens take a small MLP */
+    mn_kept_keys kept;      /* KV entries that mn_sequence_drop_unseen leaves; last 0: all */
+    mn_kvcache *second;     /* keys alone: of a position map's second plane, or of indexers; NULL without */
+    mn_easy easy;           /* which tokens take a small MLP */
+    int64_t *expert_visits; /* [n_layers, n_experts], of steps that it had alone; NULL without experts */
     int64_t n_tokens;
     int64_t n_evicted; /* of these tokens, KV entries that each head has dropped; the others moved to the front */
     mn_key_share keys; /* so far, whatever was taken back */

@@ -3,6 +3,7 @@
 #include "model/backend_profiled.h"
 #include "tokenizer/chat_tokens.h"
 
+#include "base/file.h"
 #include "model/unread.h"
 
 #include <stdlib.h>
@@ -44,10 +45,22 @@ static mn_dtype layers_type(const mn_model *m) {
     return most;
 }
 
+/* Their neighbours in the file are others' weights, which a token does not use. */
+static void leave_experts_on_disk(mn_model *m) {
+    m->experts_on_disk = true;
+    for (int i = 0; i < m->config.n_layers; i++) {
+        const mn_layer *l = &m->weights.layers[i];
+        const mn_tensor *const stacks[] = {&l->expert_gate, &l->expert_up, &l->expert_down};
+        for (int k = 0; k < 3; k++)
+            if (stacks[k]->data) mn_mapping_random(stacks[k]->data, stacks[k]->bytes);
+    }
+}
+
 static mn_status open_parts(mn_engine *e, const char *path, const mn_engine_params *params, mn_error *err) {
     mn_cpu_level level;
     MN_TRY(mn_cpu_choose(&level, err));
     MN_TRY(mn_model_open(path, &e->model, err));
+    if (params->experts_on_disk) leave_experts_on_disk(&e->model);
     MN_TRY(mn_adapters_open(params->lora, &e->model, &e->adapters, err));
     MN_TRY(mn_tokenizer_create(e->model.gguf, &e->tokenizer, err));
     MN_TRY(check_vocabulary(e, err));

@@ -294,6 +294,12 @@ bool mn_session_router(const mn_session *s, int layer, bool decode, mn_router_fi
     return true;
 }
 
+const int64_t *mn_session_expert_visits(const mn_session *s, int layer) {
+    const mn_config *c = &s->engine->model.config;
+    if (layer < 0 || layer >= c->n_layers || !mn_config_is_moe(c, layer)) return NULL;
+    return s->sequence.expert_visits + (int64_t)layer * c->moe.router.n_experts;
+}
+
 mn_disk_figures mn_session_disk(const mn_session *s) {
     mn_kv_traffic t = mn_kvcache_traffic(s->sequence.cache);
     return (mn_disk_figures){t.disk_bytes, t.read_bytes, t.written_bytes, t.read_seconds};

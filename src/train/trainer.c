@@ -166,7 +166,7 @@ static int64_t n_visits(const mn_trainer *t) {
 }
 
 /* DeepSeek-V3's rule needs biases to move; without any it would switch the balance loss off and do nothing. */
-static mn_status open_visits(mn_trainer *t, mn_error *err) {
+static mn_status check_biases(const mn_trainer *t, mn_error *err) {
     const mn_model *m = &t->parameters.model;
     bool found = false;
     for (int layer = 0; layer < m->config.n_layers; layer++) found |= m->weights.layers[layer].router_bias != NULL;
@@ -176,6 +176,11 @@ static mn_status open_visits(mn_trainer *t, mn_error *err) {
             "loss.balance-bias moves the biases of a choice of experts (exp_probs_b), and %s; loss.balance is "
             "for the others.",
             found ? "adapters leave them alone" : "this model has none");
+    return MN_OK;
+}
+
+static mn_status open_visits(mn_trainer *t, mn_error *err) {
+    if (n_visits(t) == 0) return MN_OK;
     t->tape.visits = calloc((size_t)n_visits(t), sizeof *t->tape.visits);
     return t->tape.visits ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for the visits of experts.");
 }
@@ -217,7 +222,8 @@ static mn_status open_all(mn_trainer *t, mn_error *err) {
     if (t->config.router.only && !mn_config_has_easy(&t->parameters.model.config))
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "router.only trains small MLPs for easy tokens and their routers, and this model has none.");
-    if (t->config.balance_bias) MN_TRY(open_visits(t, err));
+    if (t->config.balance_bias) MN_TRY(check_biases(t, err));
+    MN_TRY(open_visits(t, err));
     MN_TRY(open_teacher(t, err));
     t->tape.memory.detach_segments = t->plan.detach_segments;
     MN_TRY(mn_memory_training_open(&t->config, &t->data, t->tokenizer, t->chat_template, &t->batch, &t->tape,
@@ -303,7 +309,7 @@ void mn_trainer_set_peak(mn_trainer *t, double flops_per_s) { t->peak_flops = fl
 /* DeepSeek-V3's rule: after a step, biases of the choice move towards even use. */
 static void balance_experts(mn_trainer *t) {
     const mn_config *c = &t->parameters.model.config;
-    for (int layer = 0; t->tape.visits && layer < c->n_layers; layer++) {
+    for (int layer = 0; t->config.balance_bias && layer < c->n_layers; layer++) {
         float *bias = (float *)(uintptr_t)t->parameters.model.weights.layers[layer].router_bias;
         if (bias) /* a weight of the private mapping, which the optimiser leaves alone */
             mn_balance_bias(bias, t->tape.visits + layer * c->moe.router.n_experts, c->moe.router.n_experts, 1e-3f);
@@ -438,6 +444,29 @@ static mn_status type_of_output(const mn_train_config *c, mn_dtype *out, mn_erro
     return kept ? MN_OK : mn_precision_find(c->type ? c->type : "f16", out, err);
 }
 
+/* How evenly experts were used in the last step: "9-17 11-14" are the percent of a layer's visits that the least and
+ * the most used of them got. Layers that do not fit a key's text are left out. */
+static void put_expert_load(const mn_trainer *t, mn_key_changes *changes) {
+    const mn_config *c = &t->parameters.model.config;
+    int n = c->moe.router.n_experts;
+    mn_strbuf text = MN_STRBUF_INIT;
+    text.max_bytes = MN_KEY_TEXT_BYTES - 1;
+    for (int layer = 0; t->tape.visits && layer < c->n_layers && !text.failed; layer++) {
+        const int64_t *visits = t->tape.visits + (int64_t)layer * n;
+        int64_t least = INT64_MAX, most = 0, sum = 0;
+        for (int e = 0; e < n; e++) {
+            least = MN_MIN(least, visits[e]);
+            most = MN_MAX(most, visits[e]);
+            sum += visits[e];
+        }
+        if (sum)
+            mn_strbuf_printf(&text, "%s%.0f-%.0f", text.bytes ? " " : "", 100 * (double)least / (double)sum,
+                             100 * (double)most / (double)sum);
+    }
+    if (text.bytes) mn_change_string(changes, "training.expert_load", text.data);
+    mn_strbuf_release(&text);
+}
+
 mn_status mn_trainer_finish(mn_trainer *t, mn_error *err) {
     mn_key_changes changes = {0};
     mn_dtype type;
@@ -445,6 +474,7 @@ mn_status mn_trainer_finish(mn_trainer *t, mn_error *err) {
     MN_TRY(mn_memory_training_finish(&t->memory, err));
     MN_TRY(type_of_output(&t->config, &type, err));
     mn_run_card_keys(&t->config, &t->parameters.model, &t->state, &changes);
+    put_expert_load(t, &changes);
     if (!t->config.lora_rank)
         MN_TRY(mn_model_file_write(t->parameters.model.gguf, t->config.out, &changes, MN_TYPES_PICKED, type, t->pool,
                                    err));

@@ -32,13 +32,13 @@ grep -q '^tokenizer.ggml.tokens (string array) = ' "$temp/keys"
 "$mnemo" convert "$corpus/valid-v1" "$temp/out.gguf" --type f16 2> /dev/null
 diff <("$mnemo" info "$corpus/valid-v1" --keys) <("$mnemo" info "$temp/out.gguf" --keys | grep -v '^general.file_type')
 
-usage='usage: mnemo convert IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N] [--heads HEADS]
+usage='usage: mnemo convert IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N] [--experts N,K] [--heads HEADS]
 try: mnemo convert --help'
-expect 2 "mnemo convert: needs --type TYPE, adapters to merge (--merge-lora), --mlp-router N, or other heads (--heads).
+expect 2 "mnemo convert: needs --type TYPE, adapters to merge (--merge-lora), --mlp-router N, --experts N,K, or other heads (--heads).
 $usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf"
 expect 2 "mnemo convert: q5_k is read but not written here; can be written: f32 f16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q6_k iq4_nl iq4_xs bf16 mxfp4.
 $usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --type q5_k
-expect 2 "mnemo convert: needs more: IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N] [--heads HEADS].
+expect 2 "mnemo convert: needs more: IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N] [--experts N,K] [--heads HEADS].
 $usage" "$mnemo" convert "$temp/in.gguf" --type q8_0
 ln "$temp/in.gguf" "$temp/link.gguf"
 expect 2 "mnemo convert: $temp/link.gguf: is the file being read; name another one for the result." \
@@ -84,3 +84,23 @@ $usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --mlp-router 8 --type f1
 expect 2 "mnemo run: this model has no small MLPs that easy tokens could take; give it some first. Use mnemo convert IN OUT --mlp-router 8 --calibrate TEXT." \
     "$mnemo" run -m "$temp/in.gguf" -p x --router-threshold 0.5
 [ ! -e "$temp/x.gguf" ] || fail 'left behind'
+
+# Experts: copies of the MLP, more or less; without noise the answers are the dense model's.
+expect 0 "$temp/experts.gguf: 4 experts in each of 1 layers, of which a token uses 2; the routers begin at random" \
+    "$mnemo" convert "$temp/in.gguf" "$temp/experts.gguf" --experts 4,2 --expert-noise 0
+"$mnemo" info "$temp/experts.gguf" > "$temp/info"
+grep -q '^experts  *4, 2 used per token$' "$temp/info" || fail "$(cat "$temp/info")"
+[ "$(easy "$temp/experts.gguf")" = "$(easy "$temp/in.gguf")" ] || fail 'without noise the answer differs'
+[ "$(easy "$temp/experts.gguf" --experts-on-disk)" = "$(easy "$temp/in.gguf")" ] || fail 'on disk the answer differs'
+"$mnemo" eval ppl -m "$temp/experts.gguf" -f "$temp/text" --windows 64 2> /dev/null > "$temp/load"
+grep -q '^load of experts by layer, % (even: 25.0)$' "$temp/load" || fail "$(cat "$temp/load")"
+tail -n 1 "$temp/load" | grep -q '^  0  *[0-9.]* ' || fail "$(cat "$temp/load")"
+
+# They are trained on, by DeepSeek-V3's rule too, and the file tells how evenly they were used.
+"$mnemo" convert "$temp/in.gguf" "$temp/biased.gguf" --experts 4,2,bias 2> /dev/null
+printf '%s\n' '[model]' "from = $temp/biased.gguf" '[train]' "out = $temp/taught.gguf" 'window = 32' 'batch = 2' \
+    'steps = 2' 'warmup = 0' 'validation-windows = 0' '[loss]' 'balance-bias = true' '[source text]' \
+    "paths = $temp/text" > "$temp/c.ini"
+"$mnemo" train "$temp/c.ini" > "$temp/says" 2>&1 || fail "$(cat "$temp/says")"
+"$mnemo" info "$temp/taught.gguf" > "$temp/info"
+grep -q '^expert load  *[0-9]*-[0-9]*$' "$temp/info" || fail "$(cat "$temp/info")"

@@ -153,8 +153,8 @@ static void equals_the_sum_with_all_that_families_add(void **unused) {
     ups.data = both[0] + FF;
     gates.matrix_bytes = ups.matrix_bytes = sizeof both[0];
     for (int weighs_input = 0; weighs_input < 2; weighs_input++) {
-        mn_experts e = {&gates,    &ups,  &down_tensor,           gate_b[0],   up_b[0],
-                        down_b[0], scale, {MN_ACT_SWIGLU_OAI, 0}, weighs_input};
+        mn_experts e = {&gates,    &ups,  &down_tensor,           gate_b[0],    up_b[0],
+                        down_b[0], scale, {MN_ACT_SWIGLU_OAI, 0}, weighs_input, false};
         assert_ok(mn_moe(&compute, &e, out, x, ids, weights, USED, ROWS, &err), err);
         for (int row = 0; row < ROWS; row++) {
             float want[EMBD] = {0};
