@@ -3,10 +3,12 @@
 
 #ifdef MNEMO_HAVE_GRAPH
 #include "cli/options.h"
+#include "cli/progress.h"
+#include "cli/signals.h"
 #include "cli/terminal.h"
 
 #include "memory/import.h"
-#include "memory/recall_index.h"
+#include "memory/recall_near.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -15,7 +17,7 @@
 #include <time.h>
 
 typedef struct settings {
-    const char *store, *agent, *question;
+    const char *store, *agent, *question, *embed;
     int64_t k;
     bool json;
 } settings;
@@ -76,14 +78,43 @@ static void print_end(const settings *s, json_t *rows, uint32_t n) {
     }
 }
 
+static bool step(void *arg, int64_t done, int64_t all) {
+    (void)all;
+    mn_progress_at(arg, done);
+    return !mn_signals_interrupted();
+}
+
+/* The ranking of words joined with that of vectors, which are made where messages have none. */
+static mn_status search_near(const settings *s, mn_store *store, int64_t agent, mn_recall_index *index,
+                             mn_recall_hit *hits, uint32_t *n, mn_error *err) {
+    mn_engine *engine;
+    mn_recall_near *near = NULL;
+    mn_progress progress;
+    int64_t n_made;
+    MN_TRY(mn_engine_open(s->embed, NULL, &engine, err));
+    mn_status status = mn_recall_near_open(store, agent, engine, &near, err);
+    mn_signals_catch_interrupt();
+    mn_progress_begin(&progress, "embed", "messages", 0);
+    if (status == MN_OK) status = mn_recall_near_fill(near, step, &progress, &n_made, err);
+    mn_progress_end(&progress);
+    mn_signals_release_interrupt();
+    if (status == MN_OK) status = mn_recall_near_search(near, index, s->question, (uint32_t)s->k, hits, n, err);
+    mn_recall_near_close(near);
+    mn_engine_close(engine);
+    return status;
+}
+
 static mn_status search(const settings *s, mn_store *store, int64_t agent, mn_error *err) {
     uint32_t n = 0;
     mn_recall_index *index;
     MN_TRY(mn_recall_index_open(store, agent, &index, err));
     mn_recall_hit *hits = malloc((size_t)s->k * sizeof *hits);
     json_t *rows = json_array();
-    mn_status status = hits ? mn_recall_index_search(index, s->question, (uint32_t)s->k, hits, &n, err)
-                            : mn_fail(err, MN_ERR_MEMORY, "There is no memory for %lld results.", (long long)s->k);
+    mn_status status =
+        hits ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "There is no memory for %lld results.", (long long)s->k);
+    if (status == MN_OK)
+        status = s->embed ? search_near(s, store, agent, index, hits, &n, err)
+                          : mn_recall_index_search(index, s->question, (uint32_t)s->k, hits, &n, err);
     for (uint32_t i = 0; status == MN_OK && i < n; i++)
         status = put_hit(s, store, agent, &hits[i], (int)i + 1, rows, err);
     if (status == MN_OK) print_end(s, rows, n);
@@ -113,12 +144,14 @@ int cmd_agent_search(int argc, char **argv) {
         MN_OPTION_TEXT("name", &s.agent, "NAME", MN_AGENT_DEFAULT_NAME, "whose memory"),
         MN_OPTION_TEXT("q question", &s.question, "QUESTION", NULL, "what to look for"),
         MN_OPTION_INT("k", &s.k, "K", "10", 1, 10000, "messages at most"),
+        MN_OPTION_TEXT("embed", &s.embed, "MODEL", NULL,
+                       "join the ranking of words with that of vectors by this model, an encoder or any other"),
         MN_OPTION_FLAG("json", &s.json, "print one JSON object"),
         MN_OPTIONS_END,
     };
     const mn_usage usage = {
         .verb = "agent search",
-        .synopsis = "--store FILE -q QUESTION [-k K] [--name NAME] [--json]",
+        .synopsis = "--store FILE -q QUESTION [-k K] [--name NAME] [--embed MODEL] [--json]",
         .about = "Prints the messages of an agent's recall that answer a question, best first, without a model: by "
                  "words in windows of messages, who speaks, and dates.",
         .example = "mnemo agent search --store memory.db -q \"When did Ann move to Rome?\" -k 10 --json",

@@ -5,18 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Creating the extension may need rights that this user lacks: then the scan is made here. */
+/* Creating the extension may need rights that this user lacks, and one that stands in a schema out of sight is none:
+ * then the scan is made here. */
 static mn_status has_extension(mn_vectors *v, bool *has, mn_error *err) {
-    static const char installed[] = "SELECT count(*) FROM pg_extension WHERE extname = 'vector'";
     int64_t n;
     mn_error ignored;
     MN_TRY(mn_store_number(v->store, 0, &n, err, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'",
                            ""));
     *has = n > 0;
     if (!*has) return MN_OK;
-    mn_status made = mn_store_exec(v->store, "CREATE EXTENSION IF NOT EXISTS vector", &ignored);
-    MN_TRY(mn_store_number(v->store, 0, &n, err, installed, ""));
-    *has = made == MN_OK || n > 0;
+    mn_store_exec(v->store, "CREATE EXTENSION IF NOT EXISTS vector", &ignored);
+    MN_TRY(mn_store_number(v->store, 0, &n, err,
+                           "SELECT count(*) FROM pg_type WHERE typname = 'vector' AND pg_type_is_visible(oid)", ""));
+    *has = n > 0;
     return MN_OK;
 }
 

@@ -22,10 +22,10 @@ mn_status mn_vectors_migrate(mn_store *store, mn_error *err) {
 }
 
 static mn_status check_spec(const mn_vectors_spec *spec, mn_error *err) {
-    size_t n = strspn(spec->space, "abcdefghijklmnopqrstuvwxyz_");
+    size_t n = strspn(spec->space, "abcdefghijklmnopqrstuvwxyz_0123456789");
     if (n == 0 || n > MAX_SPACE || spec->space[n])
-        return mn_fail(err, MN_ERR_ARGUMENT, "\"%.64s\" cannot name vectors: 1 to %d of a to z and _ can.", spec->space,
-                       MAX_SPACE);
+        return mn_fail(err, MN_ERR_ARGUMENT, "\"%.64s\" cannot name vectors: 1 to %d of a to z, 0 to 9 and _ can.",
+                       spec->space, MAX_SPACE);
     if (spec->n_dims < 1 || spec->n_dims > MAX_DIMS)
         return mn_fail(err, MN_ERR_ARGUMENT, "Vectors of %d numbers cannot be kept: 1 to %d can.", spec->n_dims,
                        MAX_DIMS);

@@ -23,7 +23,7 @@
 typedef struct mn_vectors mn_vectors;
 
 typedef struct mn_vectors_spec {
-    const char *space; /* letters a to z and underscores, at most 31 */
+    const char *space; /* letters a to z, digits and underscores, at most 31 */
     const char *model; /* what makes them; a space of another model is refused */
     int n_dims;        /* 1 to 16384 */
     mn_dtype type;     /* MN_F32 or MN_Q8_0 */

@@ -33,6 +33,9 @@ assert len(dog) == 1 and dog[0]['id'] == 3 and dog[0]['time'] is None, dog
 assert json.load(open('none.json'))['results'] == []
 EOF
 "$mnemo" agent search --store m.db -q 'Where did Ann move to?' | grep -q '^1. Ann, 2023-05-08 13:56' || fail 'search'
+tiny=$MNEMO_SOURCE_DIR/tests/data/golden/tiny-llama.gguf
+"$mnemo" agent search --store m.db -q "Where did Ann move to?" -k 2 --embed "$tiny" --json |
+    grep -q '"results": \[{"id": ' || fail 'search --embed'
 "$mnemo" agent search --store m.db -q 'xyzzy' | grep -q 'No message' || fail 'nothing found'
 
 # A broken line: its number, and what came before it stays. Mended and imported again, it goes on.

@@ -83,6 +83,8 @@ static void the_nearest_are_found(void **state) {
                    *other = open_space(store, n_dims, cases[c].type, true);
         int64_t n;
         bool has;
+        assert_false(mn_vectors_is_remote(other));
+        if (c == 0) print_message("vectors are scanned by %s\n", mn_vectors_is_remote(v) ? "pgvector" : "us");
         fill_normal(x, (size_t)((N_VECTORS + 1) * n_dims), 5);
         put_many(v, x);
         check_nearest(v, x, N_VECTORS, n_dims, -1, cases[c].tolerance);
