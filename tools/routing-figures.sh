@@ -26,7 +26,7 @@ out = $out/healed.gguf
 window = 512
 batch = 8
 steps = $steps
-warmup = 20
+warmup = $((steps / 12))
 validate-steps = 50
 validation-windows = 32
 [router]

@@ -73,6 +73,11 @@ grep -q 'small MLPs of 32 units in 1 layers; over [0-9]* tokens they are off by 
 "$mnemo" info "$temp/easy.gguf" --tensors | grep -q '^blk.0.ffn_small_down.weight  f[0-9]* \[64, 32\]'
 [ "$(easy "$temp/easy.gguf" --router-threshold 1)" = "$(easy "$temp/in.gguf")" ] ||
     fail 'none is easy, and the answer differs'
+"$mnemo" run -m "$temp/easy.gguf" -p 'A ship sails' -n 4 -s 1 --router-threshold 0 > /dev/null 2> "$temp/says"
+grep -q '^small MLPs: prefill 100 % of tokens (100 by layer); decode 100 % of tokens (100 by layer)$' "$temp/says" ||
+    fail "$(cat "$temp/says")"
+"$mnemo" bench -m "$temp/easy.gguf" -d 0 -p 8 -n 4 -r 1 --router-threshold 1 --json > "$temp/says"
+grep -A 1 '"router_decode"' "$temp/says" | grep -q '"share": 0.0' || fail "$(cat "$temp/says")"
 "$mnemo" convert "$temp/easy.gguf" "$temp/easy8.gguf" --type q8_0 2> /dev/null
 "$mnemo" info "$temp/easy8.gguf" --tensors | grep -q '^blk.0.ffn_small_router.weight  f32 \[64\]'
 expect 1 "mnemo convert: $temp/easy.gguf: has small MLPs already; convert the model that it was made of." \
