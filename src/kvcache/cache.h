@@ -11,7 +11,9 @@ enum { MN_STAGED_PAGES = 8 };
 
 /* Where a layer's entries lie. */
 typedef struct mn_kv_place {
-    size_t offset;                   /* of its page in a slab */
+    bool windowed;                   /* in the pages of windowed layers, which are given back by themselves */
+    size_t offset;                   /* of its page in a slab, of all layers or of the windowed ones */
+    size_t slab_offset;              /* of its page in a slab as it is saved */
     size_t k_page_bytes, page_bytes; /* of the keys, which come first; of keys and values */
     size_t k_row_bytes, v_row_bytes; /* of one entry of one head */
 } mn_kv_place;
@@ -22,7 +24,9 @@ struct mn_kvcache {
     size_t most_page_bytes; /* of any layer */
     size_t used_bytes;      /* of a slab */
     size_t slab_bytes;      /* rounded up to a multiple of the system's page */
-    int64_t n_pages;
+    size_t window_bytes;    /* of the windowed layers' part of a page, rounded likewise; 0: there are none */
+    int64_t n_pages, max_tokens;
+    uint8_t *emptied; /* [n_pages]: whether the windowed part was given back; NULL: there are no windowed layers */
     int64_t first_page, end_page; /* written and not dropped */
     int64_t gap_begin, gap_end;   /* but for these, dropped between */
     char *base;
@@ -37,10 +41,16 @@ struct mn_kvcache {
     char *staging;
 };
 
-/* The slab of a page in RAM. */
+/* The slab of a page in RAM, without the windowed layers, whose parts lie behind all slabs. */
 static inline char *mn_kvcache_slab(const mn_kvcache *cache, int64_t page) {
     return cache->base + (size_t)page * cache->slab_bytes;
 }
+static inline char *mn_kvcache_window_part(const mn_kvcache *cache, int64_t page) {
+    return cache->base + (size_t)cache->n_pages * cache->slab_bytes + (size_t)page * cache->window_bytes;
+}
+
+/* Lays out an empty cache anew. windowed [n_layers], or NULL: all layers together. */
+mn_status mn_kvcache_arrange(mn_kvcache *cache, const bool *windowed, mn_error *err);
 
 /* Returns the memory of pages [first_page, end_page) to the system; they read as zeros then. */
 void mn_kvcache_give_back(mn_kvcache *cache, int64_t first_page, int64_t end_page);

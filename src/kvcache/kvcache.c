@@ -37,6 +37,13 @@ static mn_kv_place place_of(const mn_kv_shape *s, int layer, size_t offset) {
 
 size_t mn_kv_page_bytes(const mn_kv_shape *s, int layer) { return place_of(s, layer, 0).page_bytes; }
 
+size_t mn_kv_part_bytes(const mn_kv_shape *s, const bool *windowed, bool of_windows) {
+    size_t total = 0, os_page = (size_t)sysconf(_SC_PAGESIZE);
+    for (int layer = 0; layer < s->n_layers; layer++)
+        if (windowed[layer] == of_windows && !mn_add_size(total, mn_kv_page_bytes(s, layer), &total)) return SIZE_MAX;
+    return mn_align_size(total, os_page, &total) ? total : SIZE_MAX;
+}
+
 size_t mn_kv_slab_bytes(const mn_kv_shape *s) {
     size_t total = 0, os_page = (size_t)sysconf(_SC_PAGESIZE);
     for (int layer = 0; layer < s->n_layers; layer++)
@@ -66,29 +73,48 @@ static void fill_page_lists(mn_kvcache *cache) {
     for (int layer = 0; layer < cache->shape.n_layers; layer++)
         for (int64_t p = 0; p < cache->n_pages; p++) {
             const mn_kv_place *place = &cache->places[layer];
-            char *k = mn_kvcache_slab(cache, p) + place->offset;
+            char *k = (place->windowed ? mn_kvcache_window_part(cache, p) : mn_kvcache_slab(cache, p)) + place->offset;
             lists_of(cache, layer)[p] = k;
             lists_of(cache, layer)[cache->n_pages + p] = cache->shape.v_in_k ? k : k + place->k_page_bytes;
         }
 }
 
-static mn_status place_layers(mn_kvcache *cache, mn_error *err) {
+/* Windowed layers lie together, apart from the others; slabs are saved with all layers in order. */
+static mn_status place_layers(mn_kvcache *cache, const bool *windowed, mn_error *err) {
     const mn_kv_shape *s = &cache->shape;
+    size_t bytes[2] = {0, 0}, os_page = (size_t)sysconf(_SC_PAGESIZE);
+    free(cache->places);
     cache->places = calloc((size_t)s->n_layers, sizeof *cache->places);
     if (!cache->places) return mn_fail(err, MN_ERR_MEMORY, "no memory for %d layers.", s->n_layers);
+    cache->used_bytes = 0;
     for (int layer = 0; layer < s->n_layers; layer++) {
-        cache->places[layer] = place_of(s, layer, cache->used_bytes);
-        cache->used_bytes += cache->places[layer].page_bytes;
-        cache->most_page_bytes = MN_MAX(cache->most_page_bytes, cache->places[layer].page_bytes);
+        bool in_window = windowed && windowed[layer];
+        mn_kv_place *place = &cache->places[layer];
+        *place = place_of(s, layer, bytes[in_window]);
+        place->windowed = in_window;
+        place->slab_offset = cache->used_bytes;
+        bytes[in_window] += place->page_bytes;
+        cache->used_bytes += place->page_bytes;
+        cache->most_page_bytes = MN_MAX(cache->most_page_bytes, place->page_bytes);
     }
-    cache->slab_bytes = mn_kv_slab_bytes(s);
+    if (!mn_align_size(bytes[0], os_page, &cache->slab_bytes) ||
+        !mn_align_size(bytes[1], os_page, &cache->window_bytes) || mn_kv_slab_bytes(s) == 0)
+        cache->slab_bytes = 0;
     return MN_OK;
 }
 
-static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
-    size_t list_bytes = mn_kv_list_bytes(&cache->shape, max_tokens);
+static bool map_bytes(const mn_kvcache *cache, size_t *out) {
+    size_t page;
+    return cache->slab_bytes + cache->window_bytes > 0 && mn_kv_slab_bytes(&cache->shape) > 0 &&
+           mn_add_size(cache->slab_bytes, cache->window_bytes, &page) && mn_mul_size(page, (size_t)cache->n_pages, out);
+}
+
+static mn_status reserve(mn_kvcache *cache, mn_error *err) {
     mn_human reserved;
-    if (cache->slab_bytes == 0 || !mn_mul_size(cache->slab_bytes, (size_t)cache->n_pages, &cache->map_bytes))
+    int64_t max_tokens = cache->max_tokens;
+    if (cache->base) munmap(cache->base, cache->map_bytes);
+    cache->base = NULL;
+    if (!map_bytes(cache, &cache->map_bytes))
         return mn_fail_with(err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_SMALLER_WINDOW, 0}),
                             "%lld tokens of KV cache overflow the address space; use a smaller window.",
                             (long long)max_tokens);
@@ -100,15 +126,36 @@ static mn_status reserve(mn_kvcache *cache, int64_t max_tokens, mn_error *err) {
             "cannot reserve %s for %lld tokens of KV cache; use a smaller window, or keys and values in q8_0.",
             mn_human_bytes(reserved, cache->map_bytes), (long long)max_tokens);
     cache->base = base;
-    /* Decoding streams through all entries: large pages spare most of the address translation. */
-    if (cache->slab_bytes >= (size_t)1 << 20) madvise(base, cache->map_bytes, MADV_HUGEPAGE);
+    /* Decoding streams through all entries: large pages spare most of the address translation. Not through those of
+     * windows, whose gaps would be filled again. */
+    if (cache->slab_bytes >= (size_t)1 << 20) madvise(base, cache->slab_bytes * (size_t)cache->n_pages, MADV_HUGEPAGE);
+    return MN_OK;
+}
+
+/* Once places and lists are there. */
+static mn_status start_lists(mn_kvcache *cache, mn_error *err) {
+    free(cache->emptied);
+    cache->emptied = NULL;
+    fill_page_lists(cache);
+    if (cache->window_bytes == 0) return MN_OK;
+    cache->emptied = calloc((size_t)cache->n_pages, sizeof *cache->emptied);
+    return cache->emptied ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for a list of pages.");
+}
+
+static mn_status make_lists(mn_kvcache *cache, mn_error *err) {
+    size_t list_bytes = mn_kv_list_bytes(&cache->shape, cache->max_tokens);
     if (list_bytes == 0 || !(cache->page_lists = malloc(list_bytes)))
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the list of %lld cache pages.", (long long)cache->n_pages);
-    fill_page_lists(cache);
     cache->summaries = calloc((size_t)cache->shape.n_layers, sizeof *cache->summaries);
     if (!cache->summaries) return mn_fail(err, MN_ERR_MEMORY, "no memory for %d layers.", cache->shape.n_layers);
-    for (int layer = 0; layer < cache->shape.n_layers; layer++) cache->summaries[layer].max_tokens = max_tokens;
-    return MN_OK;
+    for (int layer = 0; layer < cache->shape.n_layers; layer++) cache->summaries[layer].max_tokens = cache->max_tokens;
+    return start_lists(cache, err);
+}
+
+mn_status mn_kvcache_arrange(mn_kvcache *cache, const bool *windowed, mn_error *err) {
+    MN_TRY(place_layers(cache, windowed, err));
+    MN_TRY(reserve(cache, err));
+    return start_lists(cache, err);
 }
 
 /* Of all layers: entries from `token` on are no longer what they were. */
@@ -118,6 +165,11 @@ static void truncate_summaries(mn_kvcache *cache, int64_t token) {
 }
 
 mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvcache **out, mn_error *err) {
+    return mn_kvcache_create_windowed(shape, NULL, max_tokens, out, err);
+}
+
+mn_status mn_kvcache_create_windowed(const mn_kv_shape *shape, const bool *windowed, int64_t max_tokens,
+                                     mn_kvcache **out, mn_error *err) {
     MN_TRY(check_type(shape->k_type, err));
     MN_TRY(check_type(shape->v_type, err));
     if (max_tokens < 1 || max_tokens > INT64_C(1) << 40)
@@ -126,8 +178,10 @@ mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvc
     if (!cache) return mn_fail(err, MN_ERR_MEMORY, "no memory for a cache.");
     cache->shape = *shape;
     cache->n_pages = pages_of(max_tokens);
-    mn_status status = place_layers(cache, err);
-    if (status == MN_OK) status = reserve(cache, max_tokens, err);
+    cache->max_tokens = max_tokens;
+    mn_status status = place_layers(cache, windowed, err);
+    if (status == MN_OK) status = reserve(cache, err);
+    if (status == MN_OK) status = make_lists(cache, err);
     if (status != MN_OK) {
         mn_kvcache_destroy(cache);
         return status;
@@ -144,6 +198,7 @@ void mn_kvcache_destroy(mn_kvcache *cache) {
     for (int layer = 0; cache->summaries && layer < cache->shape.n_layers; layer++)
         mn_key_summary_release(&cache->summaries[layer]);
     free(cache->summaries);
+    free(cache->emptied);
     free(cache->places);
     free(cache->page_lists);
     free(cache);
@@ -254,9 +309,22 @@ void mn_kvcache_gather(mn_kvcache *cache, const mn_compute *c, int layer, const 
 }
 
 void mn_kvcache_give_back(mn_kvcache *cache, int64_t first_page, int64_t end_page) {
-    if (end_page <= first_page) return;
-    madvise(cache->base + (size_t)first_page * cache->slab_bytes, (size_t)(end_page - first_page) * cache->slab_bytes,
-            MADV_DONTNEED);
+    size_t n = (size_t)MN_MAX(end_page - first_page, 0);
+    if (n == 0) return;
+    madvise(mn_kvcache_slab(cache, first_page), n * cache->slab_bytes, MADV_DONTNEED);
+    if (!cache->emptied) return;
+    madvise(mn_kvcache_window_part(cache, first_page), n * cache->window_bytes, MADV_DONTNEED);
+    memset(cache->emptied + first_page, 0, n);
+}
+
+void mn_kvcache_empty_windows(mn_kvcache *cache, int64_t page) {
+    if (!cache->emptied || cache->emptied[page]) return;
+    madvise(mn_kvcache_window_part(cache, page), cache->window_bytes, MADV_DONTNEED);
+    cache->emptied[page] = 1;
+}
+
+bool mn_kvcache_windows_are_empty(const mn_kvcache *cache, int64_t page) {
+    return cache->emptied && cache->emptied[page];
 }
 
 void mn_kvcache_drop_before(mn_kvcache *cache, int64_t token) {
@@ -314,10 +382,18 @@ void mn_kvcache_start_at(mn_kvcache *cache, int64_t page) {
 
 const mn_kv_shape *mn_kvcache_shape(const mn_kvcache *cache) { return &cache->shape; }
 
+/* A cache with windowed layers drops nothing else between its first and its last page. */
+static size_t window_bytes_held(const mn_kvcache *cache) {
+    size_t n = 0;
+    for (int64_t page = cache->first_page; cache->emptied && page < cache->end_page; page++) n += !cache->emptied[page];
+    return n * cache->window_bytes;
+}
+
 size_t mn_kvcache_bytes(const mn_kvcache *cache) {
     int64_t resident = cache->end_page - cache->first_page - (cache->gap_end - cache->gap_begin) -
                        (cache->cold_end - cache->cold_begin);
-    size_t bytes = (size_t)resident * cache->slab_bytes + 2 * (size_t)cache->staging_pages * cache->most_page_bytes;
+    size_t bytes = (size_t)resident * cache->slab_bytes + window_bytes_held(cache) +
+                   2 * (size_t)cache->staging_pages * cache->most_page_bytes;
     for (int layer = 0; layer < cache->shape.n_layers; layer++) {
         const mn_key_summary *s = &cache->summaries[layer];
         if (s->n_tokens > 0)

@@ -39,11 +39,18 @@ size_t mn_kv_page_bytes(const mn_kv_shape *shape, int layer);
  * 0 when the shape's size overflows. The same figure is what plans print. */
 size_t mn_kv_slab_bytes(const mn_kv_shape *shape);
 
+/* Of its windowed layers, or of the others, where they lie apart; SIZE_MAX when that overflows. */
+size_t mn_kv_part_bytes(const mn_kv_shape *shape, const bool *windowed, bool of_windows);
+
 /* Bytes of the lists of page addresses for max_tokens, which are taken when the cache is created. */
 size_t mn_kv_list_bytes(const mn_kv_shape *shape, int64_t max_tokens);
 
 /* Reserves max_tokens. A k_type or v_type that cannot be cached is an error naming those that can. */
 mn_status mn_kvcache_create(const mn_kv_shape *shape, int64_t max_tokens, mn_kvcache **out, mn_error *err);
+/* The same with layers [n_layers] that look back no further than a window: their part of a page can be given back
+ * while the others keep theirs. A cache with a file (mn_kvcache_spill) does not do that. */
+mn_status mn_kvcache_create_windowed(const mn_kv_shape *shape, const bool *windowed, int64_t max_tokens,
+                                     mn_kvcache **out, mn_error *err);
 void mn_kvcache_destroy(mn_kvcache *cache);
 
 /* Writes entries of tokens [first_token, first_token + n_rows) of one layer: k [n_rows, n_kv_heads, k_dim] and v
@@ -62,6 +69,11 @@ void mn_kvcache_drop_after(mn_kvcache *cache, int64_t token);
 /* Gives back all slabs that lie wholly in tokens [begin, end). Called again, begin must be the same: there is one gap.
  */
 void mn_kvcache_drop_between(mn_kvcache *cache, int64_t begin, int64_t end);
+
+/* Gives back the windowed layers' part of a page, and whether that was done. Neither does anything without such layers.
+ * A page that is added with nothing but zeros there counts as given back. */
+void mn_kvcache_empty_windows(mn_kvcache *cache, int64_t page);
+bool mn_kvcache_windows_are_empty(const mn_kvcache *cache, int64_t page);
 
 /* Slabs [first_page, end_page) are written and not dropped, but for a gap. */
 void mn_kvcache_pages(const mn_kvcache *cache, int64_t *first_page, int64_t *end_page);

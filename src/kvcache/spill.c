@@ -21,6 +21,7 @@ mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes,
     size_t staging_bytes = 2 * (size_t)staging_pages * cache->most_page_bytes;
     int64_t tail_pages = (step_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS + 1;
     mn_human given, needed;
+    if (cache->emptied) MN_TRY(mn_kvcache_arrange(cache, NULL, err)); /* what is read from the file is whole slabs */
     size_t least = (size_t)tail_pages * cache->slab_bytes + staging_bytes;
     if (ram_bytes < least)
         return mn_fail_with(
@@ -82,20 +83,49 @@ mn_status mn_kvcache_prepare(mn_kvcache *cache, int64_t first_token, int64_t n_r
     return MN_OK;
 }
 
+/* A layer's part of a page in RAM. */
+static char *part_of(const mn_kvcache *cache, int layer, int64_t page) {
+    const mn_kv_place *p = &cache->places[layer];
+    return (p->windowed ? mn_kvcache_window_part(cache, page) : mn_kvcache_slab(cache, page)) + p->offset;
+}
+
 mn_status mn_kvcache_read_slab(const mn_kvcache *cache, int64_t page, void *slab, mn_error *err) {
-    if (!is_cold(cache, page)) {
-        memcpy(slab, mn_kvcache_slab(cache, page), cache->slab_bytes);
-        return MN_OK;
+    memset((char *)slab + cache->used_bytes, 0, mn_kv_slab_bytes(&cache->shape) - cache->used_bytes);
+    for (int layer = 0; layer < cache->shape.n_layers && !is_cold(cache, page); layer++) {
+        const mn_kv_place *p = &cache->places[layer];
+        if (p->windowed && cache->emptied[page])
+            memset((char *)slab + p->slab_offset, 0, p->page_bytes);
+        else
+            memcpy((char *)slab + p->slab_offset, part_of(cache, layer, page), p->page_bytes);
     }
-    memset((char *)slab + cache->used_bytes, 0, cache->slab_bytes - cache->used_bytes);
+    if (!is_cold(cache, page)) return MN_OK;
     return mn_disk_read(cache->disk, page, slab, err);
+}
+
+static bool is_zero(const char *bytes, size_t n) {
+    return n == 0 || (bytes[0] == 0 && !memcmp(bytes, bytes + 1, n - 1));
+}
+
+/* Whether a slab holds nothing in windowed layers: they had given it back when it was saved. */
+static bool lacks_windows(const mn_kvcache *cache, const char *slab) {
+    for (int layer = 0; layer < cache->shape.n_layers; layer++) {
+        const mn_kv_place *p = &cache->places[layer];
+        if (p->windowed && !is_zero(slab + p->slab_offset, p->page_bytes)) return false;
+    }
+    return cache->emptied != NULL;
 }
 
 mn_status mn_kvcache_add_slab(mn_kvcache *cache, const void *slab, mn_error *err) {
     int64_t page = cache->end_page;
     MN_TRY(mn_kvcache_prepare(cache, page * MN_PAGE_TOKENS, MN_PAGE_TOKENS, err));
-    memcpy(mn_kvcache_slab(cache, page), slab, cache->slab_bytes);
+    bool lacks = lacks_windows(cache, slab);
+    for (int layer = 0; layer < cache->shape.n_layers; layer++) {
+        const mn_kv_place *p = &cache->places[layer];
+        if (!p->windowed || !lacks)
+            memcpy(part_of(cache, layer, page), (const char *)slab + p->slab_offset, p->page_bytes);
+    }
     cache->end_page = page + 1;
+    if (lacks) mn_kvcache_empty_windows(cache, page);
     return MN_OK;
 }
 

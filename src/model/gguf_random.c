@@ -64,6 +64,8 @@ static mn_status check_shape(const mn_random_model *m, mn_error *err) {
                        (long long)m->previous_token_heads, (long long)m->n_heads);
     if (m->previous_token_heads && !is(m, "llama") && !is(m, "mnemo"))
         return mn_fail(err, MN_ERR_ARGUMENT, "previous-token-heads is for llama and mnemo, not for %s.", m->arch);
+    if (m->sinks && !is(m, "mnemo"))
+        return mn_fail(err, MN_ERR_ARGUMENT, "sinks are for mnemo; files of %s have no place for them.", m->arch);
     bool routed = is(m, "llama") || is(m, "mistral3") || is(m, "gemma4") || (family && family->routed);
     if (m->n_experts && !routed) return mn_fail(err, MN_ERR_ARGUMENT, "models of %s have no experts.", m->arch);
     return MN_OK;
@@ -178,6 +180,7 @@ static void put_attention(creation *c, int64_t layer) {
         put_in_layer(c, layer, "attn_q_conv.weight", 2, SHORT_CONV, q, 1);
         put_in_layer(c, layer, "attn_k_conv.weight", 2, SHORT_CONV, kv, 1);
     }
+    if (m->sinks) put_in_layer(c, layer, "attn_sinks.weight", 1, m->n_heads, 1, 1);
 }
 
 static void put_mlp(creation *c, int64_t layer) {

@@ -12,6 +12,7 @@ typedef struct mn_random_model {
     int64_t n_experts, n_experts_used; /* 0 = dense */
     double rope_base;
     int64_t previous_token_heads; /* query heads of layer 0 that start as such (previous_token.h); llama, mnemo */
+    bool sinks;                   /* attention sinks in every layer, which start at 0; mnemo */
     bool untied;                  /* an output matrix of its own; otherwise the token table serves as output too */
     uint64_t seed;
 } mn_random_model;

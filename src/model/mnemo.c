@@ -1,6 +1,7 @@
 /* mnemo: a Llama block, of experts where the file has some, with a short causal convolution on q and k before rotation,
- * and optionally a compressive memory behind a local window (Munkhdalai et al. 2024, arXiv:2404.07143, with a write
- * gate and the exact delta rule). Keys and tensors: docs/formats/gguf.md. */
+ * and optionally a score in each head's softmax that has no value (an attention sink), and a compressive memory behind
+ * a local window (Munkhdalai et al. 2024, arXiv:2404.07143, with a write gate and the exact delta rule). Keys and
+ * tensors: docs/formats/gguf.md. */
 #include "model/attn_spec.h"
 #include "model/family.h"
 
@@ -50,6 +51,7 @@ static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l)
         l->q_conv = mn_bind_matrix(b, "attn_q_conv", c->n_conv_taps, (int64_t)s->n_heads * s->head_dim_k);
         l->k_conv = mn_bind_matrix(b, "attn_k_conv", c->n_conv_taps, (int64_t)s->n_kv_heads * s->head_dim_k);
     }
+    l->sinks = mn_bind_vector(b, "attn_sinks.weight", s->n_heads, false);
     if (c->infini.segment == 0) return;
     l->infini_gate = mn_bind_vector(b, "infini_gate.bias", s->n_heads, true);
     mn_bind_projection(b, "infini_write", c->n_embd, s->n_kv_heads, &l->infini_write);

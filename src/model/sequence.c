@@ -117,7 +117,9 @@ static mn_status init_caches(mn_sequence *t, const mn_config *c, int64_t n_ctx, 
                              mn_error *err) {
     mn_kv_shape shape = mn_sequence_kv_shape(c, &t->attn, k_type, v_type);
     mn_kv_shape keys = mn_sequence_second_shape(c, &t->attn, &shape);
-    MN_TRY(mn_kvcache_create(&shape, n_ctx, &t->cache, err));
+    bool windowed[MN_KV_MAX_LAYERS] = {false};
+    t->window = mn_sequence_windows(c, &t->attn, n_ctx, windowed);
+    MN_TRY(mn_kvcache_create_windowed(&shape, t->window ? windowed : NULL, n_ctx, &t->cache, err));
     return keys.n_layers > 0 ? mn_kvcache_create(&keys, n_ctx, &t->second, err) : MN_OK;
 }
 
@@ -155,17 +157,20 @@ mn_status mn_sequence_init_dry(mn_sequence *t, const mn_config *config, const mn
 void mn_sequence_drop_after(mn_sequence *t, int64_t n) {
     mn_kvcache_drop_after(t->cache, n);
     if (t->second) mn_kvcache_drop_after(t->second, n);
+    t->dropped_to = 0;
 }
 
 void mn_sequence_drop_unseen(mn_sequence *t) {
     int64_t segment = t->attn.infini.shape.segment;
     if (segment) mn_kvcache_drop_before(t->cache, t->n_tokens / segment * segment);
+    if (t->window) mn_sequence_drop_windows(t);
     if (t->kept.last == 0) return;
     mn_kvcache_drop_between(t->cache, t->kept.first, MN_MAX(t->n_tokens + 1 - t->kept.last - MN_SPARE_TOKENS, 0));
 }
 
 int64_t mn_sequence_resumable(const mn_sequence *t, int64_t n) {
     int64_t first, begin, end;
+    if (t->window) return mn_sequence_windows_held(t, n);
     if (t->kept.last == 0) return n;
     mn_kvcache_gap(t->cache, &begin, &end);
     if (begin == end) { /* nothing is missing between, perhaps before */

@@ -20,6 +20,8 @@ typedef struct mn_sequence {
     float score_scale; /* of q.k: the model's, times YaRN's temperature where it belongs into the scores */
     mn_attn_spec attn;
     mn_kept_keys kept;      /* KV entries that mn_sequence_drop_unseen leaves; last 0: all */
+    int64_t window;         /* > 0: windowed layers see no more entries than these, and drop the others (windows.c) */
+    int64_t dropped_to;     /* where windowed layers had dropped entries when they last did */
     mn_kvcache *second;     /* keys alone: of a position map's second plane, or of indexers; NULL without */
     mn_easy easy;           /* which tokens take a small MLP */
     int64_t *expert_visits; /* [n_layers, n_experts], of steps that it had alone; NULL without experts */
@@ -56,6 +58,17 @@ void mn_sequence_drop_after(mn_sequence *t, int64_t n);
 enum { MN_SPARE_TOKENS = 2 * MN_PAGE_TOKENS };
 /* Gives back whole KV pages that no token after the n_tokens held can see, but for MN_SPARE_TOKENS. */
 void mn_sequence_drop_unseen(mn_sequence *t);
+/* Which of the layers that cache KV entries look back no further than a window, beside others that see all, and drop
+ * what they do not see by themselves: flags [n] of a cache's layers; returns the widest window, 0: there are none. Not
+ * under patterns, compressive memories, or windows of less than twice the model's. */
+int64_t mn_sequence_windows(const mn_config *config, const mn_attn_spec *attn, int64_t n_ctx, bool *flags);
+/* Pages that they hold at most at once in a window of n_ctx tokens. */
+int64_t mn_sequence_window_pages(int64_t window, int64_t n_ctx, int64_t n_batch);
+/* Drops what windowed layers do not see after the n_tokens held, but for MN_SPARE_TOKENS and for what the ways back to
+ * places before need: at a distance d from the end, one place every d / 4 to d / 2 tokens, from 512 up. */
+void mn_sequence_drop_windows(mn_sequence *t);
+/* The most tokens, at most n, whose last ones windowed layers still hold. */
+int64_t mn_sequence_windows_held(const mn_sequence *t, int64_t n);
 /* The most tokens, at most n, from which the sequence can go on with the KV entries that it still has. */
 int64_t mn_sequence_resumable(const mn_sequence *t, int64_t n);
 /* Memory in use. */

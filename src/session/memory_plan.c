@@ -7,6 +7,7 @@
 #include "session/step.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Of the address space, which the pages of a whole window are reserved in. */
 static const size_t MAX_RESERVED_BYTES = (size_t)1 << 46;
@@ -135,6 +136,20 @@ static size_t weights_bytes(const mn_model *m) {
     return bytes;
 }
 
+/* Bytes of KV entries of a full window: where windowed layers drop theirs, of those that they hold. */
+static bool count_entries(const mn_attn_spec *r, const mn_config *c, const mn_window *w, const mn_kv_shape *rows,
+                          size_t slab, size_t *bytes) {
+    bool windowed[MN_KV_MAX_LAYERS] = {false};
+    int64_t window = w->kv_ram_bytes ? 0 : mn_sequence_windows(c, r, w->n_ctx, windowed);
+    size_t windows, all = mn_kv_slab_bytes(rows);
+    if (window == 0) return mn_mul_size(slab, (size_t)held_pages(r, c, w), bytes);
+    size_t others = slab - all + mn_kv_part_bytes(rows, windowed, false);
+    return mn_mul_size(others, (size_t)pages_of(w->n_ctx), bytes) &&
+           mn_mul_size(mn_kv_part_bytes(rows, windowed, true),
+                       (size_t)mn_sequence_window_pages(window, w->n_ctx, w->n_batch), &windows) &&
+           mn_add_size(*bytes, windows, bytes);
+}
+
 /* What patterns keep of the keys of a full window beside them. */
 static bool add_summaries(const mn_attn_spec *r, const mn_config *c, const mn_kv_shape *rows, int64_t n_ctx,
                           size_t *total) {
@@ -164,8 +179,7 @@ static bool count_rows(const mn_engine *e, const mn_attn_spec *r, const mn_windo
     if (!fits || w->n_ctx > MN_MAX_CTX_TOKENS || !mn_mul_size(slab, (size_t)pages_of(w->n_ctx), &reserved) ||
         reserved > MAX_RESERVED_BYTES)
         return false;
-    if (!mn_mul_size(slab, (size_t)held_pages(r, c, w), kv_bytes) || !add_summaries(r, c, &rows, w->n_ctx, kv_bytes))
-        return false;
+    if (!count_entries(r, c, w, &rows, slab, kv_bytes) || !add_summaries(r, c, &rows, w->n_ctx, kv_bytes)) return false;
     if (w->kv_ram_bytes) *kv_bytes = MN_MIN(*kv_bytes, w->kv_ram_bytes);
     return true;
 }
@@ -205,7 +219,9 @@ bool mn_memory_plan_is_bounded(const mn_engine *e, const mn_window *w) {
 static size_t page_bytes(const mn_engine *e, const mn_window *w) {
     mn_attn_spec attn = attn_of(e, w);
     mn_kv_shape shape = mn_sequence_kv_shape(&e->model.config, &attn, w->k_type, w->v_type);
-    return (mn_memory_plan_is_bounded(e, w) || w->kv_ram_bytes ? 0 : mn_kv_slab_bytes(&shape)) +
+    bool windowed[MN_KV_MAX_LAYERS] = {false};
+    if (!mn_sequence_windows(&e->model.config, &attn, INT64_MAX, windowed)) memset(windowed, 0, sizeof windowed);
+    return (mn_memory_plan_is_bounded(e, w) || w->kv_ram_bytes ? 0 : mn_kv_part_bytes(&shape, windowed, false)) +
            mn_kv_list_bytes(&shape, MN_PAGE_TOKENS) + MN_PAGE_TOKENS * sizeof(int32_t);
 }
 

@@ -61,6 +61,8 @@ static const key keys[] = {
     {"model", "rope-base", KEY_NUMBER, CONFIG(rope_base), "10000", 1, 1e12, NULL, "base of RoPE"},
     {"model", "previous-token-heads", KEY_INT, CONFIG(previous_token_heads), "0", 0, 65536, NULL,
      "heads of layer 0 that start by looking 1, 2, ... tokens back (llama mnemo)"},
+    {"model", "sinks", KEY_BOOL, CONFIG(sinks), "false", 0, 0, NULL,
+     "a learned score in each head's softmax that has no value (mnemo)"},
     {"model", "untied", KEY_BOOL, CONFIG(untied), "false", 0, 0, NULL, "an output matrix of its own"},
 
     {"positions", "scaling", KEY_TEXT, CONFIG(rope_scaling), "", 0, 0, NULL, "none linear ntk yarn (the model's)"},

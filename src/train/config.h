@@ -90,7 +90,7 @@ typedef struct mn_train_config {
     const char *from, *vocab_from, *arch, *name, *ask_template;
     int64_t layers, embd, heads, kv_heads, head_dim, ff, experts, experts_used, previous_token_heads;
     double rope_base;
-    bool untied;
+    bool sinks, untied;
     /* [positions] */
     const char *rope_scaling;
     double rope_scale, rope_freq_base;

@@ -246,6 +246,7 @@ static mn_status write_new(const mn_train_config *c, const char *path, mn_pool *
                          .n_experts_used = c->experts ? c->experts_used : 0,
                          .rope_base = c->rope_freq_base > 0 ? c->rope_freq_base : c->rope_base,
                          .previous_token_heads = c->previous_token_heads,
+                         .sinks = c->sinks,
                          .untied = c->untied,
                          .seed = (uint64_t)c->seed};
     mn_make_params params = {.type = MN_F32, .pool = pool};

@@ -28,6 +28,12 @@ const char *tape_make_mnemo(int n_heads, int n_kv_heads) {
     return small_mnemo_write_heads(path, n_heads, n_kv_heads);
 }
 
+const char *tape_make_sinks(void) {
+    static char path[600];
+    snprintf(path, sizeof path, "%s", temp_path("sinks.gguf"));
+    return small_mnemo_write_sinks(path);
+}
+
 /* Windows of random tokens, two documents in the first, with weights of all sizes. */
 static void fill_batch(tape_case *f, int n_vocab) {
     mn_train_batch *b = &f->batch;

@@ -23,6 +23,8 @@ const char *tape_in_f32(const char *path);
 /* A random model with short convolutions, whose taps are pure delays: two layers, n_heads query heads, n_kv_heads of
  * keys. */
 const char *tape_make_mnemo(int n_heads, int n_kv_heads);
+/* Such a model with attention sinks, 4 query heads and 2 of keys. */
+const char *tape_make_sinks(void);
 
 /* Opens the f32 model at path; windows of random tokens, two documents in the first, with weights of all sizes. */
 void tape_open(tape_case *f, const char *path, const char *attn, int n_threads);

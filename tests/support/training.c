@@ -68,7 +68,7 @@ void assert_same_tensors(const char *a, const char *b) {
     mn_gguf_close(y);
 }
 
-const char *small_mnemo_write_heads(const char *path, int n_heads, int n_kv_heads) {
+static const char *write_mnemo(const char *path, int n_heads, int n_kv_heads, bool sinks) {
     mn_gguf *vocab;
     mn_error err;
     mn_random_summary summary;
@@ -81,6 +81,7 @@ const char *small_mnemo_write_heads(const char *path, int n_heads, int n_kv_head
                          .n_ff = 48,
                          .n_ctx = 64,
                          .rope_base = 1e4,
+                         .sinks = sinks,
                          .seed = 3};
     mn_make_params params = {.type = MN_F32};
     assert_ok(mn_gguf_open(MNEMO_SOURCE_DIR "/models/default.gguf", &vocab, &err), err);
@@ -88,5 +89,11 @@ const char *small_mnemo_write_heads(const char *path, int n_heads, int n_kv_head
     mn_gguf_close(vocab);
     return path;
 }
+
+const char *small_mnemo_write_heads(const char *path, int n_heads, int n_kv_heads) {
+    return write_mnemo(path, n_heads, n_kv_heads, false);
+}
+
+const char *small_mnemo_write_sinks(const char *path) { return write_mnemo(path, 4, 2, true); }
 
 const char *small_mnemo_write(const char *path, int n_kv_heads) { return small_mnemo_write_heads(path, 2, n_kv_heads); }

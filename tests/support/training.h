@@ -18,5 +18,7 @@ void assert_same_tensors(const char *a, const char *b);
  * Returns `path`. */
 const char *small_mnemo_write(const char *path, int n_kv_heads);
 const char *small_mnemo_write_heads(const char *path, int n_heads, int n_kv_heads);
+/* With attention sinks, which start at 0; 4 query heads, 2 of keys. */
+const char *small_mnemo_write_sinks(const char *path);
 
 #endif

@@ -186,6 +186,26 @@ static void test_documents_are_apart(void **state) {
     tape_close(&f);
 }
 
+/* Attention sinks as numbers that are learnt, under full attention and in a window. */
+static void test_sinks(void **state) {
+    (void)state;
+    const char *path = tape_make_sinks();
+    tape_case f;
+    int n_moved = 0;
+    check_gradients_of(path, "mnemo with sinks", NULL, 2e-3);
+    check_gradients_of(path, "mnemo with sinks", "window:8", 2e-3);
+    tape_open(&f, path, NULL, 1);
+    tape_differentiate(&f, false);
+    for (int64_t i = 0; i < f.parameters.n_items; i++) {
+        const mn_parameter *p = &f.parameters.items[i];
+        if (!strstr(p->name, "attn_sinks")) continue;
+        assert_int_equal(p->n_in, 4);
+        for (int h = 0; h < 4; h++) n_moved += p->gradients[h] != 0;
+    }
+    assert_int_equal(n_moved, 8);
+    tape_close(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_llama),
@@ -200,6 +220,7 @@ int main(void) {
         cmocka_unit_test(test_bloom),
         cmocka_unit_test(test_mpt),
         cmocka_unit_test(test_mnemo),
+        cmocka_unit_test(test_sinks),
         cmocka_unit_test(test_deepseek2),
         cmocka_unit_test(test_deepseek3),
         cmocka_unit_test(test_linear),
