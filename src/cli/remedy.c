@@ -20,7 +20,7 @@ static const char *flag_of(const mn_remedy *r) {
     case MN_REMEDY_ROPE_SCALE: return "use --rope-scale #";
     case MN_REMEDY_ORIGINAL_CTX: return "use --yarn-orig-ctx N";
     case MN_REMEDY_OWN_POSITIONS: return "leave out the --rope and --yarn flags";
-    case MN_REMEDY_SAME_READING: return "use the same -c, --rope, --yarn, --pos and --attn flags";
+    case MN_REMEDY_SAME_READING: return "use the same -c, --rope, --yarn, --pos, --attn and --router flags";
     case MN_REMEDY_Q8_CACHE: return r->value > 0 ? "use -c # -ctk q8_0 -ctv q8_0" : "use -ctk q8_0 -ctv q8_0";
     case MN_REMEDY_F32_CACHE: return "use -ctk f32 -ctv f32";
     case MN_REMEDY_CACHE_TYPES: return "use the same -ctk and -ctv";

@@ -61,8 +61,14 @@ static uint64_t hash_positions(const mn_sequence *t) {
     return XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
 }
 
+/* Which tokens took small MLPs decides what the rows of the next layer are, too. */
+static uint64_t hash_routers(const mn_easy *easy, uint64_t hash) {
+    return easy->counts ? XXH3_64bits_withSeed(&easy->threshold, sizeof easy->threshold, hash) : hash;
+}
+
 static uint64_t hash_reading(const mn_sequence *t, int n_layers, bool exact) {
-    return hash_memory(&t->attn.infini, hash_patterns(&t->attn, n_layers, hash_positions(t) + exact));
+    uint64_t hash = hash_memory(&t->attn.infini, hash_patterns(&t->attn, n_layers, hash_positions(t) + exact));
+    return hash_routers(&t->easy, hash);
 }
 
 static snapshot_header make_header(const mn_session *s, mn_identity model) {
@@ -225,7 +231,9 @@ static mn_status check_header(const mn_session *s, const snapshot_header *h, con
                             mn_dtype_get(h->v_type) ? mn_dtype_get(h->v_type)->name : "?");
     if (h->reading_hash != own.reading_hash)
         return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_SAME_READING, 0}),
-                            "%s: was saved with other positions or patterns; use the same.", path);
+                            "%s: was saved with other positions%s; use the same.", path,
+                            s->sequence.easy.counts ? ", patterns or another threshold for easy tokens"
+                                                    : " or patterns");
     if (h->n_tokens > s->n_ctx)
         return mn_fail_with(err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_WINDOW, (double)h->n_tokens}),
                             "%s: holds %lld tokens; the window is %lld. Use a larger one.", path,

@@ -22,7 +22,7 @@ helps ' Leave out --raw\.' --raw --sys hello
 "$mnemo" run -m "$model" -p 'x y z' -n 1 -q --session "$temp/s" -c 64 >/dev/null
 replace=', or use --session-replace, which writes over the file\.'
 helps " Use the same -ctk and -ctv$replace" --session "$temp/s" -ctk q8_0
-helps " Use the same -c, --rope, --yarn, --pos and --attn flags$replace" --session "$temp/s" --attn window:64
+helps " Use the same -c, --rope, --yarn, --pos, --attn and --router flags$replace" --session "$temp/s" --attn window:64
 
 # Strings of the library that name a flag of ours, but for those that the table of techniques shows.
 flags=$(for verb in run chat plan logits tokenize attn; do "$mnemo" "$verb" --help; done |

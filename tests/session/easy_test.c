@@ -198,6 +198,31 @@ static void plans_hold(void **state) {
         }
 }
 
+static void saved_sessions_keep_their_threshold(void **state) {
+    (void)state;
+    static const double half = 0.5, other = 0.6;
+    int32_t tokens[ROWS_TOKENS];
+    mn_error err;
+    mn_engine *engine = open_engine(easy_model(data_path("models/default.gguf"), 4, true), 2);
+    const char *path = temp_path("easy.session");
+    mn_session *s = open_session(engine, NULL), *same = open_session(engine, &half),
+               *not = open_session(engine, &other);
+    size_t bytes = (size_t)mn_engine_info(engine).n_vocab * sizeof(float);
+    rows_tokens(engine, tokens);
+    assert_ok(mn_session_sync(s, tokens, N_PROMPT, NULL, NULL, NULL, &err), err);
+    assert_ok(mn_session_save(s, path, &err), err);
+    assert_int_equal(mn_session_restore(not, path, &err), MN_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "another threshold for easy tokens"));
+    assert_ok(mn_session_restore(same, path, &err), err);
+    assert_ok(mn_session_extend(s, tokens + N_PROMPT, 9, NULL, NULL, NULL, NULL, &err), err);
+    assert_ok(mn_session_extend(same, tokens + N_PROMPT, 9, NULL, NULL, NULL, NULL, &err), err);
+    assert_memory_equal(mn_session_logits(s), mn_session_logits(same), bytes);
+    mn_session_close(s);
+    mn_session_close(same);
+    mn_session_close(not );
+    mn_engine_close(engine);
+}
+
 static void what_cannot_be_is_refused(void **state) {
     (void)state;
     static const double half = 0.5, beyond = 2;
@@ -231,6 +256,7 @@ int main(void) {
                                        cmocka_unit_test(batched_sessions_equal_lone_ones),
                                        cmocka_unit_test(choices_may_come_from_outside),
                                        cmocka_unit_test(plans_hold),
+                                       cmocka_unit_test(saved_sessions_keep_their_threshold),
                                        cmocka_unit_test(what_cannot_be_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
