@@ -209,9 +209,25 @@ static bool open_node(mn_automaton *a, node n) {
     return waits;
 }
 
-static int by_number(const void *a, const void *b) {
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    return (x > y) - (x < y);
+/* In place and without memory, which qsort of the C library takes. */
+static void sift_down(int32_t *x, int32_t n, int32_t at) {
+    int32_t moving = x[at];
+    for (int32_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && x[child + 1] > x[child]) child++;
+        if (x[child] <= moving) break;
+        x[at] = x[child];
+    }
+    x[at] = moving;
+}
+
+static void sort(int32_t *x, int32_t n) {
+    for (int32_t at = n / 2 - 1; at >= 0; at--) sift_down(x, n, at);
+    for (int32_t last = n - 1; last > 0; last--) {
+        int32_t most = x[0];
+        x[0] = x[last];
+        x[last] = most;
+        sift_down(x, last, 0);
+    }
 }
 
 static size_t config_slot(const mn_automaton *a, const int32_t *items, int32_t n, bool accepts) {
@@ -233,7 +249,7 @@ static bool takes_tokens(const mn_automaton *a, int32_t state) {
 /* The n nodes at the end of a->items as a configuration. */
 static int32_t config_of(mn_automaton *a, int32_t n) {
     int32_t *items = a->items + a->n_items;
-    qsort(items, (size_t)n, sizeof *items, by_number);
+    sort(items, n);
     size_t at = config_slot(a, items, n, a->accepts);
     if (a->config_slots[at]) return a->config_slots[at] - 1;
     if (a->n_configs == a->max_configs) return MN_AUTOMATON_FULL;

@@ -18,6 +18,7 @@ typedef struct knowledge {
     int32_t list_n, list_begin;
     int32_t bits; /* index + 1 of its bits; 0 = none */
     int32_t n_visits;
+    int32_t shortest; /* tokens to the end + 1; 0 = not counted */
 } knowledge;
 
 struct mn_constraint {
@@ -149,24 +150,35 @@ static int32_t walk(mn_constraint *c, int32_t token) {
     return config;
 }
 
-/* The fewest tokens from here to the end, at most `most` + 1: along the shortest completion, each time the longest
- * token that spells its next bytes. MN_AUTOMATON_FULL where memory ends. */
-static int64_t shortest_tokens(mn_constraint *c, int32_t config, int64_t most) {
-    int64_t n = 0;
-    while (n <= most && mn_automaton_distance(c->automaton, config) > 0) {
-        int32_t at = config, node = 0, behind = MN_AUTOMATON_DEAD;
-        for (int32_t symbol; (symbol = mn_automaton_shortest(c->automaton, at)) >= 0;) {
-            if (symbol < MN_SYMBOL_TOKEN && (node = mn_token_trie_child(c->tokens, node, (uint8_t)symbol)) < 0) break;
-            if (symbol >= MN_SYMBOL_TOKEN && at != config) break;
-            at = mn_automaton_step(c->automaton, at, (uint32_t)symbol);
-            if (at < 0) return MN_AUTOMATON_FULL;
-            if (symbol >= MN_SYMBOL_TOKEN || c->tokens->nodes[node].token >= 0) behind = at;
-            if (symbol >= MN_SYMBOL_TOKEN) break;
-        }
-        if (behind == MN_AUTOMATON_DEAD) return most + 1;
-        config = behind;
-        n++;
+/* The configuration behind the longest token that spells the next bytes of the shortest completion. */
+static int32_t step_to_end(mn_constraint *c, int32_t config) {
+    int32_t at = config, node = 0, behind = MN_AUTOMATON_DEAD;
+    for (int32_t symbol; (symbol = mn_automaton_shortest(c->automaton, at)) >= 0;) {
+        bool is_token = symbol >= MN_SYMBOL_TOKEN;
+        if (is_token && at != config) break;
+        if (!is_token && (node = mn_token_trie_child(c->tokens, node, (uint8_t)symbol)) < 0) break;
+        at = mn_automaton_step(c->automaton, at, (uint32_t)symbol);
+        if (at < 0) return MN_AUTOMATON_FULL;
+        if (is_token || c->tokens->nodes[node].token >= 0) behind = at;
+        if (is_token) break;
     }
+    return behind;
+}
+
+/* The fewest tokens from here to the end, along the shortest completion; MN_AUTOMATON_FULL where memory ends. */
+static int64_t shortest_tokens(mn_constraint *c, int32_t config) {
+    int64_t n = 0;
+    for (int32_t at = config; mn_automaton_distance(c->automaton, at) > 0; n++) {
+        int32_t known = known_at(c, at)->shortest;
+        if (known > 0) {
+            n += known - 1;
+            break;
+        }
+        at = step_to_end(c, at);
+        if (at == MN_AUTOMATON_FULL) return MN_AUTOMATON_FULL;
+        if (at == MN_AUTOMATON_DEAD) return INT64_MAX; /* a way longer than can be counted */
+    }
+    known_at(c, config)->shortest = (int32_t)MN_MIN(n, (int64_t)INT32_MAX - 1) + 1;
     return n;
 }
 
@@ -176,7 +188,7 @@ static int fits(mn_constraint *c, int32_t config) {
     c->farthest = MN_MAX(c->farthest, distance);
     if (distance <= left) return 1;
     if (left < 0) return 0;
-    int64_t n = shortest_tokens(c, config, left);
+    int64_t n = shortest_tokens(c, config);
     return n < 0 ? MN_AUTOMATON_FULL : n <= left;
 }
 
@@ -258,10 +270,10 @@ const int32_t *mn_constraint_list(mn_constraint *c, int32_t *n) {
 /* ---- an answer ---- */
 
 int64_t mn_constraint_shortest(mn_constraint *c) {
-    int64_t n = c->ended ? 0 : shortest_tokens(c, c->at, INT64_MAX - 1);
+    int64_t n = c->ended ? 0 : shortest_tokens(c, c->at);
     if (n < 0) {
         forget(c);
-        n = shortest_tokens(c, c->at, INT64_MAX - 1);
+        n = shortest_tokens(c, c->at);
     }
     c->full = c->full || n < 0;
     return MN_MAX(n, 0);

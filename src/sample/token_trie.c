@@ -44,6 +44,8 @@ static void build(mn_token_trie *t, const int32_t *order, int32_t *path) {
     }
     close_path(t, path, depth, 0);
     t->nodes[0].next = t->n_nodes;
+    for (int i = 0; i < 256; i++) t->first[i] = -1;
+    for (int32_t child = 1; child < t->n_nodes; child = t->nodes[child].next) t->first[t->nodes[child].byte] = child;
 }
 
 static bool copy_pieces(mn_token_trie *t, const char *const *pieces, const size_t *bytes, const bool *ends) {
@@ -125,6 +127,7 @@ void mn_token_trie_destroy(mn_token_trie *t) {
 }
 
 int32_t mn_token_trie_child(const mn_token_trie *t, int32_t node, uint8_t byte) {
+    if (node == 0) return t->first[byte];
     int32_t end = t->nodes[node].next;
     for (int32_t child = node + 1; child < end; child = t->nodes[child].next) {
         if (t->nodes[child].byte == byte) return child;

@@ -20,6 +20,7 @@ typedef struct mn_token_trie {
     char *text;                /* all pieces, back to back */
     size_t *offsets;           /* [n_tokens + 1] into text */
     bool *ends;                /* [n_tokens] tokens that end a text */
+    int32_t first[256];        /* the root's child by its byte, -1 = none */
     bool usable[256];          /* bytes that are a token of their own */
 } mn_token_trie;
 

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sample/json_schema.h"
+#include "session/generate.h"
+
 #include <mnemo/session.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -61,8 +64,52 @@ static void decoding_allocates_nothing(void **state) {
     assert_true(atomic_load(&n_calls) > 0); /* the counter does count */
 }
 
+static bool count_text(void *arg, const char *text, size_t bytes) {
+    (void)text;
+    *(size_t *)arg += bytes;
+    return true;
+}
+
+/* An answer under a grammar is drawn without memory too, but for the few bytes of text that are held. */
+static void drawing_under_a_schema_allocates_nothing(void **state) {
+    (void)state;
+    static const char schema[] = "{\"type\":\"array\",\"minItems\":9,\"items\":{\"type\":\"string\",\"maxLength\":30}}";
+    mn_engine *engine;
+    mn_session *session;
+    mn_grammar *grammar;
+    mn_token_trie *tokens;
+    mn_constraint *constraint;
+    mn_sampler *sampler;
+    mn_generated generated;
+    mn_error err;
+    size_t n_bytes = 0;
+    const int32_t prompt[] = {1, 50, 60};
+    const mn_sampler_params draw = mn_sampler_defaults();
+    assert_ok(mn_engine_open(data_path("golden/tiny-llama.gguf"), &(mn_engine_params){.n_threads = 2}, &engine, &err),
+              err);
+    assert_ok(mn_session_open(engine, &(mn_session_params){.n_ctx = 256}, &session, &err), err);
+    const mn_tokenizer *tokenizer = mn_engine_tokenizer(engine);
+    assert_ok(mn_json_schema_parse(schema, strlen(schema), &grammar, &err), err);
+    assert_ok(mn_token_trie_of(tokenizer, &tokens, &err), err);
+    assert_ok(mn_constraint_create(grammar, tokens, 0, &constraint, &err), err);
+    assert_ok(mn_sampler_create(&draw, mn_tokenizer_n_vocab(tokenizer), &sampler, &err), err);
+    assert_ok(mn_session_sync(session, prompt, 3, NULL, NULL, NULL, &err), err);
+    const mn_generate_params params = {.n_predict = 150, .constraint = constraint};
+    long before = atomic_load(&n_calls);
+    assert_ok(mn_generate(session, sampler, &params, count_text, &n_bytes, &generated, &err), err);
+    assert_true(generated.n_tokens > 20 && n_bytes > 20 && generated.is_complete);
+    assert_true(atomic_load(&n_calls) - before <= 2); /* the held text, once or twice larger */
+    mn_sampler_destroy(sampler);
+    mn_constraint_destroy(constraint);
+    mn_token_trie_destroy(tokens);
+    mn_grammar_destroy(grammar);
+    mn_session_close(session);
+    mn_engine_close(engine);
+}
+
 int main(void) {
     if (!COUNTS) return 77; /* skipped */
-    const struct CMUnitTest tests[] = {cmocka_unit_test(decoding_allocates_nothing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(decoding_allocates_nothing),
+                                       cmocka_unit_test(drawing_under_a_schema_allocates_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
