@@ -120,6 +120,7 @@ static bool go_on(void *arg) {
 
 mn_status agent_open(mn_store *store, opened_agent *o, mn_error *err) {
     mn_agent_params params = {.window_tokens = agent_given.window,
+                              .temperature = agent_given.temperature,
                               .max_steps = (int)agent_given.max_steps,
                               .said = print_said,
                               .go_on = go_on,
@@ -218,7 +219,11 @@ int cmd_agent(int argc, char **argv) {
                       "consolidate core memory after each N messages; 0 = only by agent sleep"),
         MN_OPTION_INT("max-calls", &agent_given.max_calls, "N", "0", 0, 1 << 24, "of the model in all; 0 = no limit"),
         MN_OPTION_INT("max-tokens", &agent_given.max_tokens, "N", "0", 0, 1LL << 50, "tokens in all; 0 = no limit"),
+        MN_OPTION_NUMBER("temp temperature", &agent_given.temperature, "X", "0", 0, 10, "of the model's draws"),
+        MN_OPTION_TEXT("chat-template chat-template-file", &mn_given_model.chat_template, "NAME|FILE", NULL,
+                       "in the place of the model's"),
         MN_OPTION_GROUP(mn_model_option_rows),
+        MN_OPTION_GROUP(mn_position_option_rows),
         MN_OPTIONS_END,
     };
     const mn_usage usage = {

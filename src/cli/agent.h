@@ -13,6 +13,7 @@ typedef struct agent_settings {
     const char *store, *name, *endpoint, *endpoint_model, *style;
     mn_text_list messages;
     int64_t window, max_steps, max_calls, max_tokens, sleep_every;
+    double temperature;
     bool json, shows_facts;
 } agent_settings;
 extern agent_settings agent_given;

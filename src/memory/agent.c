@@ -343,6 +343,7 @@ static mn_status step(mn_agent *a, mn_error *err) {
 }
 
 static mn_status run(mn_agent *a, mn_error *err) {
+    bool did_something = mn_queue_goes_on(&a->queue);
     MN_TRY(deliver(a, err));
     while (mn_queue_goes_on(&a->queue)) {
         if (a->params.go_on && !a->params.go_on(a->params.arg))
@@ -351,7 +352,11 @@ static mn_status run(mn_agent *a, mn_error *err) {
         MN_TRY(step(a, err));
         MN_TRY(deliver(a, err));
     }
-    return MN_OK;
+    if (!did_something || mn_agent_was_answered(a)) return MN_OK;
+    return mn_fail(err, MN_ERR_LIMIT,
+                   "The turn ended without an answer: the model called functions in %d steps, in circles or to no end. "
+                   "What was said is kept.",
+                   mn_queue_steps(&a->queue));
 }
 
 mn_status mn_agent_run(mn_agent *a, mn_error *err) {

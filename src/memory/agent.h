@@ -72,7 +72,8 @@ mn_status mn_agent_say(mn_agent *agent, const char *text, const char *name, mn_e
  * are paused is nothing. */
 mn_status mn_agent_event(mn_agent *agent, const char *type, const char *reason, mn_error *err);
 
-/* Steps until the agent waits for the next message. After a failure all is as it was after the last step; call again to
+/* Steps until the agent waits for the next message. A turn that ends without an answer to the user, in circles or after
+ * max_steps, is MN_ERR_LIMIT, and over. After any other failure all is as it was after the last step; call again to
  * go on. */
 mn_status mn_agent_run(mn_agent *agent, mn_error *err);
 /* Whether there is something to do. */

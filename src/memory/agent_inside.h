@@ -119,6 +119,8 @@ mn_status mn_agent_find_messages(mn_agent *a, const mn_recall_query *query, mn_r
 
 /* Asks the model, and keeps what it answers. */
 mn_status mn_agent_answer(mn_agent *a, mn_error *err);
+/* Whether the user, where it was the user who spoke last from outside, has had an answer. */
+bool mn_agent_was_answered(const mn_agent *a);
 /* Executes a call of the assistant's message at `unit` of the queue, and keeps its result with its effects. */
 mn_status mn_agent_execute(mn_agent *a, size_t unit, size_t index, mn_error *err);
 

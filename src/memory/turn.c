@@ -144,11 +144,11 @@ static int times_before(const mn_agent *a, const mn_llm_call *call, size_t unit,
     return n;
 }
 
-/* Whether the user, who spoke last, has had an answer in this turn. */
-static bool was_answered(const mn_agent *a) {
+bool mn_agent_was_answered(const mn_agent *a) {
     for (size_t i = a->queue.n; i--;) {
         const mn_message *m = &a->queue.items[i].message.at;
         if (mn_message_is_outside(m)) return strcmp(m->role, "user") != 0;
+        if (!strcmp(m->role, "assistant") && !*m->calls) return true;
         if (!strcmp(m->role, "tool") && !strcmp(m->name, "send_message") && strstr(m->text, "\"status\":\"OK\""))
             return true;
     }
@@ -165,7 +165,7 @@ static bool wants_step(const mn_agent *a, size_t unit, bool said) {
     for (size_t i = unit + 1; i < a->queue.n; i++)
         if (strstr(a->queue.items[i].message.at.text, "{\"status\":\"Failed\"") == a->queue.items[i].message.at.text)
             return true;
-    return !said && !was_answered(a);
+    return !said && !mn_agent_was_answered(a);
 }
 
 /* Runs the call, or refuses one that goes in circles; *ends: for the last time. */
