@@ -15,11 +15,12 @@ typedef struct flash {
     char *scratch; /* thread_bytes per thread */
 } flash;
 
-/* As many tokens as fit row_tile_bytes, fewer where threads would be left without work. Results do not depend on it. */
-static int64_t choose_tile_tokens(const mn_attend *a, mn_arithmetic by, int n_threads) {
+/* As many tokens as fit row_tile_bytes and half of the second-level cache, fewer where threads would be left without
+ * work. Results do not depend on it. */
+static int64_t choose_tile_tokens(const mn_attend *a, mn_arithmetic by, size_t l2_bytes, int n_threads) {
     int64_t group = a->n_heads / a->kv.n_kv_heads;
     int64_t row_bytes = mn_attend_pad(a->kv.k_dim) * by.ops->operand_bytes + mn_attend_pad(a->kv.v_dim) * 4;
-    int64_t fit = MN_MAX((int64_t)by.ops->row_tile_bytes / row_bytes / group, 1);
+    int64_t fit = MN_MAX((int64_t)MN_MIN(by.ops->row_tile_bytes, l2_bytes / 2) / row_bytes / group, 1);
     int64_t share = a->n_rows * a->kv.n_kv_heads / (MIN_TILES_PER_THREAD * (int64_t)n_threads);
     return MN_MIN(MN_MIN(fit, a->n_rows), MN_MAX(share, MIN_TILE_TOKENS));
 }
@@ -56,7 +57,7 @@ mn_status mn_flash(const mn_compute *c, const mn_attend *a, mn_error *err) {
     if (a->n_rows == 0) return MN_OK;
     int n_threads = mn_pool_threads(c->pool);
     flash f = {.a = a, .by = {.ops = c->exact ? &c->kernels->attend.f32 : &c->kernels->attend.fast}};
-    f.tile_tokens = choose_tile_tokens(a, f.by, n_threads);
+    f.tile_tokens = choose_tile_tokens(a, f.by, c->kernels->l2_bytes, n_threads);
     f.n_row_tiles = (a->n_rows + f.tile_tokens - 1) / f.tile_tokens;
     int64_t n_rows = f.tile_tokens * (a->n_heads / a->kv.n_kv_heads);
     f.tile_bytes = mn_row_tile_bytes(a, f.by, n_rows);

@@ -6,8 +6,8 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 #endif
+#include <unistd.h>
 
 static const char *const names[MN_CPU_LEVEL_COUNT] = {
     [MN_CPU_GENERIC] = "generic", [MN_CPU_NEON] = "neon",     [MN_CPU_AVX2] = "avx2",
@@ -96,4 +96,10 @@ mn_status mn_cpu_choose(mn_cpu_level *out, mn_error *err) {
     char supported[128];
     list_supported(supported, sizeof supported);
     return mn_fail(err, MN_ERR_ARGUMENT, "MNEMO_CPU=%s is no level of this machine; it has %s.", wanted, supported);
+}
+
+size_t mn_cpu_l2_bytes(void) {
+    enum { COMMON = 1 << 20, LEAST = 1 << 18 };
+    long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return bytes >= LEAST ? (size_t)bytes : COMMON;
 }

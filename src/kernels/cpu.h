@@ -4,6 +4,8 @@
 
 #include "base/status.h"
 
+#include <stddef.h>
+
 /* Each level includes those before it in its family, but for AVX-VNNI, which levels after it do without. */
 typedef enum mn_cpu_level {
     MN_CPU_GENERIC,    /* portable C */
@@ -25,5 +27,8 @@ int mn_cpu_supports(mn_cpu_level level);
 /* The level to use: detected, held down by the environment variable MNEMO_CPU. An unknown name, or a level this
  * machine lacks, is an error that lists what it has. */
 mn_status mn_cpu_choose(mn_cpu_level *out, mn_error *err);
+
+/* Bytes of a core's second-level cache; 1 MiB where the system does not know. */
+size_t mn_cpu_l2_bytes(void);
 
 #endif

@@ -8,6 +8,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* From portable C upward: a level keeps what it does not do better. Not all that have AVX-512 have AVX-VNNI. */
 static void fill(mn_kernels *table, mn_cpu_level level) {
     table->level = level;
+    table->l2_bytes = mn_cpu_l2_bytes();
     mn_vec_init_generic(&table->vec);
     mn_vec_backward_init_generic(&table->vec_backward);
     mn_matmul_init_generic(&table->matmul);

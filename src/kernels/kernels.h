@@ -18,6 +18,7 @@
 
 struct mn_kernels {
     mn_cpu_level level;
+    size_t l2_bytes; /* of the second-level cache, which operands are cut to fit; no result depends on it */
     mn_vec_kernels vec;
     mn_vec_backward vec_backward;
     mn_matmul_kernels matmul;

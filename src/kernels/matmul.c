@@ -15,8 +15,7 @@ enum {
     PREPARE_FLOATS = 1 << 12, /* of x, for which waking a thread pays */
     FEW_OUTPUTS = 16,         /* what few takes at once */
     STREAM_BYTES = 1 << 20,   /* results of this size leave the second-level cache before they are read */
-    SUMS_BYTES = 1 << 19,     /* a group's sums, which share the second-level cache with a block of x */
-    X_BYTES = 1 << 19         /* a block of x, which all panels read again */
+    MOST_BYTES = 1 << 19      /* of a block of x, which all panels read again, and of a group's sums: see share_of */
 };
 
 typedef struct product {
@@ -211,30 +210,33 @@ static bool wants_stream(const product *p, int64_t n_rows) {
     return whole_lines && bytes >= STREAM_BYTES && !t->add;
 }
 
+/* A block of x and a group's sums each have half of the second-level cache. */
+static size_t share_of(size_t l2_bytes) { return MN_MIN(l2_bytes / 2, (size_t)MOST_BYTES); }
+
 static size_t sums_bytes(const product *p, int64_t n_panels) {
     bool one_block = p->n_in <= p->task.path->block_inputs;
     return one_block ? 0 : (size_t)(n_panels * p->rows_per_chunk * p->task.path->panel_outputs) * sizeof(float);
 }
 
 /* Rows of which a block of inputs stays in the second-level cache. */
-static int64_t rows_that_stay(const product *p) {
+static int64_t rows_that_stay(const product *p, size_t share_bytes) {
     double row_bytes = (double)p->task.x_row_bytes / (double)p->n_in;
     row_bytes *= (double)MN_MIN(p->n_in, (int64_t)p->task.path->block_inputs);
-    return MN_MAX((int64_t)(X_BYTES / row_bytes), (int64_t)MIN_ROWS_PER_CHUNK);
+    return MN_MAX((int64_t)((double)share_bytes / row_bytes), (int64_t)MIN_ROWS_PER_CHUNK);
 }
 
-static void split(product *p, int64_t n_rows, int64_t n_threads) {
+static void split(product *p, int64_t n_rows, int64_t n_threads, size_t share_bytes) {
     p->n_panels = (p->n_out + p->task.path->panel_outputs - 1) / p->task.path->panel_outputs;
     int64_t wanted = (ITEMS_PER_THREAD * n_threads + p->n_panels - 1) / MN_MAX(p->n_panels, 1);
     int64_t most = MN_MAX(n_rows / MIN_ROWS_PER_CHUNK, 1);
     int64_t n_chunks = n_threads > 1 ? MN_MIN(wanted, most) : 1;
-    n_chunks = MN_MAX(n_chunks, n_rows / rows_that_stay(p));
+    n_chunks = MN_MAX(n_chunks, n_rows / rows_that_stay(p, share_bytes));
     p->rows_per_chunk = (n_rows + n_chunks - 1) / n_chunks;
     if (n_chunks > 1) p->rows_per_chunk = (p->rows_per_chunk + ROWS_STEP - 1) / ROWS_STEP * ROWS_STEP;
     p->n_chunks = (n_rows + p->rows_per_chunk - 1) / p->rows_per_chunk;
     int64_t groups = (n_rows < MIN_ROWS_PER_CHUNK ? RANGES_PER_THREAD : GROUPS_PER_THREAD) * n_threads;
     p->panels_per_group = MN_MAX(p->n_panels / groups, 1);
-    while (p->panels_per_group > 1 && sums_bytes(p, p->panels_per_group) > SUMS_BYTES) p->panels_per_group--;
+    while (p->panels_per_group > 1 && sums_bytes(p, p->panels_per_group) > share_bytes) p->panels_per_group--;
     p->n_groups = (p->n_panels + p->panels_per_group - 1) / p->panels_per_group;
     p->n_items = p->n_groups * p->n_chunks;
 }
@@ -256,7 +258,7 @@ mn_status mn_matmul_run(const mn_compute *c, const mn_matmul_task *tasks, int n_
         bool own = !p->task.transposed && !p->task.add && path == mn_matmul_choose_path(c, p->task.w->type, n_rows);
         p->few_rows = own && path->few && n_rows > 1 && n_rows <= path->few_rows && p->n_out >= FEW_OUTPUTS;
         p->lone_row = own && path->row && n_rows == 1;
-        split(p, n_rows, n_threads);
+        split(p, n_rows, n_threads, share_of(c->kernels->l2_bytes));
         p->first_item = n_items;
         n_items += p->n_items;
         j.panel_bytes = MN_MAX(j.panel_bytes, (p->task.path->panel_bytes + 63) & ~(size_t)63);

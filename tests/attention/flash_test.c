@@ -194,6 +194,27 @@ static void threads_change_nothing(void **state) {
     attend_case_free(&many);
 }
 
+/* How large a cache is decides how many rows share a tile, and no bit. */
+static void caches_change_nothing(void **state) {
+    (void)state;
+    attend_spec spec = {MN_F16, MN_F16, 3, 2, 64, 64, 700, 500, 200, .window = 0};
+    attend_case usual = attend_case_create(&spec, 1), small = attend_case_create(&spec, 1);
+    EACH_LEVEL(level) {
+        mn_kernels kernels = *mn_kernels_get((mn_cpu_level)level);
+        mn_arena scratch = MN_ARENA_INIT;
+        mn_compute c = {.kernels = &kernels, .scratch = &scratch};
+        mn_error err;
+        attend_run(&usual.call, mn_flash, level, 1, false);
+        for (kernels.l2_bytes = 1 << 14; kernels.l2_bytes <= 1 << 22; kernels.l2_bytes *= 4) {
+            assert_ok(mn_flash(&c, &small.call, &err), err);
+            assert_same_rows(&usual.call, &small.call, spec.n_rows);
+        }
+        mn_arena_release(&scratch);
+    }
+    attend_case_free(&usual);
+    attend_case_free(&small);
+}
+
 static void later_keys_change_nothing(void **state) {
     (void)state;
     attend_spec spec = {MN_F32, MN_F32, 1, 2, 64, 64, 200, 0, 200, .window = 0};
@@ -318,6 +339,7 @@ int main(void) {
         cmocka_unit_test(chunks_equal_one_shot),
         cmocka_unit_test(fast_chunks_equal_one_shot),
         cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(caches_change_nothing),
         cmocka_unit_test(later_keys_change_nothing),
         cmocka_unit_test(all_blocks_equal_none),
         cmocka_unit_test(listed_blocks),

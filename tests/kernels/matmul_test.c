@@ -241,6 +241,32 @@ static void bytes_are_the_same_without_a_dot_product(void **state) {
     }
 }
 
+/* How large a cache is decides how work is cut, and no bit. */
+static void caches_change_nothing(void **state) {
+    (void)state;
+    enum { N_IN = 1280, N_OUT = 1040, N_ROWS = 258 };
+    static const mn_dtype some[] = {MN_F32, MN_Q8_0, MN_Q4_K};
+    static const size_t l2_bytes[] = {1 << 20, 1 << 16, 1 << 18, 1 << 19, 1 << 22};
+    EACH_LEVEL(level) {
+        for (size_t t = 0; t < sizeof some / sizeof *some; t++) {
+            if (!takes_case(t, 3)) continue;
+            mn_random rng;
+            mn_random_seed(&rng, 6, (uint64_t)t);
+            mn_kernels kernels = *mn_kernels_get((mn_cpu_level)level);
+            mn_tensor w = make_weights(some[t], N_IN, N_OUT, &rng);
+            float *x = random_floats(N_IN * N_ROWS, &rng), *out[2];
+            for (int i = 0; i < 2; i++) out[i] = malloc(N_ROWS * N_OUT * sizeof **out);
+            for (size_t i = 0; i < sizeof l2_bytes / sizeof *l2_bytes; i++) {
+                kernels.l2_bytes = l2_bytes[i];
+                multiply(&kernels, 2, false, &w, x, N_IN, N_ROWS, out[i > 0], N_OUT);
+                if (i > 0) assert_memory_equal(out[1], out[0], N_ROWS * N_OUT * sizeof **out);
+            }
+            free((void *)(uintptr_t)w.data);
+            free(x), free(out[0]), free(out[1]);
+        }
+    }
+}
+
 /* Few outputs and many rows: the rows are split between threads too. */
 static void rows_are_split_when_outputs_are_few(void **state) {
     (void)state;
@@ -359,6 +385,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_right_and_do_not_depend_on_the_cut),
         cmocka_unit_test(extremes_fit),
+        cmocka_unit_test(caches_change_nothing),
         cmocka_unit_test(bytes_are_the_same_without_a_dot_product),
         cmocka_unit_test(rows_are_split_when_outputs_are_few),
         cmocka_unit_test(large_products_are_those_of_their_pieces),
