@@ -49,7 +49,7 @@ static mn_token_trie *vocabulary(void) {
         pieces[i] = text[i];
         bytes[i] = i < 256 ? 1 : 1 + mn_random_below(&rng, MAX_PIECE - 1);
         for (size_t k = 0; k < bytes[i]; k++)
-            text[i][k] = i < 256 ? (char)i : (char)" abcdefgh0123\"\\{}[]:,\n\xc3\xa4"[mn_random_below(&rng, 26)];
+            text[i][k] = i < 256 ? (char)i : (char)" abcdefgh0123\"\\{}[]:,\n\xc3\xa4"[mn_random_below(&rng, 24)];
         if (i >= 256 && i < 256 + n_fixed) {
             pieces[i] = pieces_of_json[i - 256];
             bytes[i] = strlen(pieces[i]);
