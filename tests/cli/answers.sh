@@ -37,7 +37,8 @@ tr -d '\n' <"$temp/json" | tr -s ' ' >"$temp/line"
 for part in '^\{ "answer": ".*", "finish": "length", "ids": \[( [0-9]+,){8} [0-9]+ \], ' \
     '"model": "[^"]*default.gguf", "n_prompt": [1-9]' '"n_reused": 0, "n_answer": 9, "n_ctx": 4096, "seed": 3,' \
     '"prefill_s": [0-9.e-]+, "decode_s": [0-9.e-]+,' \
-    '"prefill_tokens_per_s": [0-9.]+, "decode_tokens_per_s": [0-9.]+, "kv_bytes": [1-9][0-9]*\}$'; do
+    '"prefill_tokens_per_s": [0-9.]+, "decode_tokens_per_s": [0-9.]+, "kv_bytes": [1-9][0-9]*, ' \
+    '"prompt_keys_read": 1.0, "answer_keys_read": 1.0\}$'; do
     grep -qE "$part" "$temp/line" || fail "no $part in:" "$(cat "$temp/line")"
 done
 sed -E 's/.*"ids": \[([^]]*)\].*/\1/; s/,//g' "$temp/line" >"$temp/ids"

@@ -66,7 +66,7 @@ kv '0 bytes' --attn linear
 kv '48.0 MiB' --attn-layers 2-=linear
 kv '144 MiB' --pos self-extend:8,128 # a second plane of keys
 kv '96.0 MiB' --pos dca:384,64
-kv '102 MiB' --attn quest:16,1024 # two layers of 2048 pages, 3 heads, 2 bounds of 64 floats
+kv '99.0 MiB' --attn quest:16,1024 # two layers of 2048 pages, 3 heads, 2 bounds of 64 halves
 kv '96.0 MiB' --attn bigbird
 "$mnemo" plan "$model" -c 32k --attn sinks:4,508 --json > "$temp/json"
 has "$temp/json" '"attn": "sinks:4,508"'

@@ -2,6 +2,7 @@
 #include "support/levels.h"
 
 #include "base/checked.h"
+#include "model/gguf_convert.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -166,4 +167,16 @@ void golden_check_exact(const golden *g, const char *name, int level) {
     float *rows = golden_compute(g, &(mn_engine_params){.n_threads = 2, .exact = true}, (mn_session_params){0});
     golden_compare(g, rows, 1e-3, name);
     free(rows);
+}
+
+golden golden_convert(const golden *g, mn_dtype type) {
+    golden copy = *g;
+    mn_gguf *in;
+    mn_error err;
+    mn_convert_summary summary;
+    snprintf(copy.model_path, sizeof copy.model_path, "%s", temp_path("golden.gguf"));
+    assert_ok(mn_gguf_open(g->model_path, &in, &err), err);
+    assert_ok(mn_gguf_convert(in, copy.model_path, &(mn_make_params){.type = type}, &summary, &err), err);
+    mn_gguf_close(in);
+    return copy;
 }

@@ -3,6 +3,7 @@
 #define MN_TESTS_GOLDEN_H
 
 #include "support/support.h"
+#include "tensor/dtype.h"
 
 #include <mnemo/session.h>
 
@@ -21,6 +22,10 @@ typedef struct golden {
  * for what is not committed. */
 golden golden_load(const char *name, const char *(*find)(const char *relative));
 void golden_free(golden *g);
+
+/* g with its model's weights in another type, in a file of its own that the caller unlinks; what else g has is shared.
+ */
+golden golden_convert(const golden *g, mn_dtype type);
 
 /* The golden rows [n_rows, n_vocab] as a session computes them, over a window of the tokens; the caller frees them. */
 float *golden_compute(const golden *g, const mn_engine_params *engine_params, mn_session_params params);

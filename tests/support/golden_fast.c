@@ -2,7 +2,7 @@
 #include "support/golden.h"
 #include "support/levels.h"
 
-#include "model/gguf_convert.h"
+#include "model/gguf.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -84,25 +84,20 @@ static void check_rows(const golden *g, bool routed, const float *got, const flo
                  (int)n_beyond, (int)g->n_rows, bound, worst);
 }
 
-/* g with its model's weights in another type, in a file of its own that the caller unlinks. */
-static golden converted(const golden *g, mn_dtype type, bool *routed) {
-    golden copy = *g;
-    mn_gguf *in;
+static bool is_routed(const char *path) {
+    mn_gguf *gguf;
     mn_error err;
-    mn_convert_summary summary;
-    snprintf(copy.model_path, sizeof copy.model_path, "%s", temp_path("golden.gguf"));
-    assert_ok(mn_gguf_open(g->model_path, &in, &err), err);
-    assert_ok(mn_gguf_convert(in, copy.model_path, &(mn_make_params){.type = type}, &summary, &err), err);
-    *routed = mn_gguf_tensor(in, "blk.1.ffn_gate_inp.weight") != NULL;
-    mn_gguf_close(in);
-    return copy;
+    assert_ok(mn_gguf_open(path, &gguf, &err), err);
+    bool routed = mn_gguf_tensor(gguf, "blk.1.ffn_gate_inp.weight") != NULL;
+    mn_gguf_close(gguf);
+    return routed;
 }
 
 void golden_check_fast(const golden *g, const char *name, int level) {
     bounds bound = bounds_of(level);
     for (int i = 0; i < N_TYPES; i++) {
-        bool routed;
-        golden c = converted(g, types[i], &routed);
+        golden c = golden_convert(g, types[i]);
+        bool routed = is_routed(c.model_path);
         float *exact =
             mn_dtype_get(types[i])->quantised
                 ? golden_compute(&c, &(mn_engine_params){.n_threads = 2, .exact = true}, (mn_session_params){0})
