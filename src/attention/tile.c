@@ -85,14 +85,24 @@ size_t mn_row_tile_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows) {
            run_bytes(by, n_rows) + gather_bytes(a, by, n_rows);
 }
 
-static void pack_queries(const mn_row_tile *tile, int64_t first_row) {
+static bool heads_first(const mn_row_tile *tile) { return mn_heads_listed(tile->a) > 1; }
+
+static int64_t token_of(const mn_row_tile *tile, int row) {
+    return tile->first_token + (heads_first(tile) ? row % tile->n_tokens : row / tile->group);
+}
+
+static int head_of(const mn_row_tile *tile, int row) {
+    return tile->kv_head * tile->group + (heads_first(tile) ? row / tile->n_tokens : row % tile->group);
+}
+
+static void pack_queries(const mn_row_tile *tile) {
     const mn_attend *a = tile->a;
     char *packed = tile->q;
-    for (int64_t row = first_row; row < first_row + tile->n_tokens; row++)
-        for (int i = 0; i < tile->group; i++, packed += q_row_bytes(a, tile->by)) {
-            const float *q = a->q + row * a->q_stride + (int64_t)(tile->kv_head * tile->group + i) * a->kv.k_dim;
-            (tile->by.direct_k ? tile->by.direct_k->pack_q : tile->by.ops->pack_q)(packed, q, a->kv.k_dim);
-        }
+    for (int row = 0; row < tile->n_tokens * tile->group; row++, packed += q_row_bytes(a, tile->by)) {
+        const float *q =
+            a->q + (token_of(tile, row) - a->first_token) * a->q_stride + (int64_t)head_of(tile, row) * a->kv.k_dim;
+        (tile->by.direct_k ? tile->by.direct_k->pack_q : tile->by.ops->pack_q)(packed, q, a->kv.k_dim);
+    }
 }
 
 mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, int64_t first_row, int n_tokens,
@@ -111,7 +121,7 @@ mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, 
     tile.v = tile.k + (size_t)run_tiles(by) * packed_bytes(by, tile.k_pad);
     tile.s = (float *)(void *)(tile.v + (size_t)run_tiles(by) * packed_bytes(by, tile.v_pad));
     tile.seen = (uint64_t *)(void *)((char *)tile.s + scores_bytes(by, (int64_t)n_tokens * tile.group));
-    pack_queries(&tile, first_row);
+    pack_queries(&tile);
     return tile;
 }
 
@@ -158,10 +168,6 @@ static mn_sight look(const mn_row_tile *tile, int64_t first, int64_t last, int64
     return mn_look(tile->a, tile->kv_head, tile->first_token + first, tile->first_token + last, tile_begin);
 }
 
-static int64_t token_of(const mn_row_tile *tile, int row) { return tile->first_token + row / tile->group; }
-
-static int head_of(const mn_row_tile *tile, int row) { return tile->kv_head * tile->group + row % tile->group; }
-
 /* What is not a plain product: soft-cap, ALiBi and masks, row by row. */
 static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int64_t tile_begin, mn_sight seen) {
     const mn_attend *a = tile->a;
@@ -180,6 +186,18 @@ static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int6
 
 static bool must_edit(const mn_row_tile *tile, mn_sight seen) { return seen == MN_SEES_SOME || has_bias(tile->a); }
 
+/* Rows from `row` on that one operation takes. */
+static int rows_together(const mn_row_tile *tile, int row) {
+    int n = MN_MIN(tile->by.ops->tile_rows, tile->n_tokens * tile->group - row);
+    return heads_first(tile) ? MN_MIN(n, tile->n_tokens - row % tile->n_tokens) : n;
+}
+
+static mn_sight look_rows(const mn_row_tile *tile, int row, int n, int64_t tile_begin) {
+    int64_t first = token_of(tile, row), last = token_of(tile, row + n - 1);
+    if (heads_first(tile)) return mn_look_head(tile->a, head_of(tile, row), first, last, tile_begin);
+    return mn_look(tile->a, tile->kv_head, first, last, tile_begin);
+}
+
 /* seen: what the row tile as a whole sees of the key tile; k, v: the tile's KV entries. */
 static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const mn_cached_rows *k,
                           const mn_cached_rows *v, int64_t tile_begin, mn_sight tile_sight) {
@@ -187,10 +205,10 @@ static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const m
     ops->pack_k(tile->k, k, tile->a->kv.k_dim);
     ops->pack_v(tile->v, v, tile->a->kv.v_dim);
     int n_rows = tile->n_tokens * tile->group;
-    for (int row = 0; row < n_rows; row += ops->tile_rows) {
-        int n = MN_MIN(ops->tile_rows, n_rows - row);
+    for (int row = 0, n; row < n_rows; row += n) {
+        n = rows_together(tile, row);
         mn_sight seen = tile_sight;
-        if (seen == MN_SEES_SOME) seen = look(tile, row / tile->group, (row + n - 1) / tile->group, tile_begin);
+        if (seen == MN_SEES_SOME) seen = look_rows(tile, row, n, tile_begin);
         if (seen == MN_SEES_NONE) continue;
         ops->scores(tile->s, tile->q + (size_t)row * q_row_bytes(tile->a, tile->by), tile->k, tile->factor, n,
                     tile->k_pad);
@@ -460,9 +478,8 @@ static ending end_row(float m, float l, const float *sink) {
 
 void mn_row_tile_write(const mn_row_tile *tile, mn_softmax_rows total) {
     const mn_attend *a = tile->a;
-    int64_t first_row = tile->first_token - a->first_token;
     for (int r = 0; r < tile->n_tokens * tile->group; r++) {
-        int64_t row = first_row + r / tile->group, head = head_of(tile, r);
+        int64_t row = token_of(tile, r) - a->first_token, head = head_of(tile, r);
         float *out = a->out + row * a->out_stride + head * a->kv.v_dim;
         const float *o = total.o + (size_t)r * (size_t)tile->v_pad;
         ending end = end_row(total.m[r], total.l[r], a->sinks ? a->sinks + head : NULL);

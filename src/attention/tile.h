@@ -21,7 +21,8 @@ typedef struct mn_arithmetic {
 mn_arithmetic mn_choose_arithmetic(const mn_attend_kernels *kernels, bool exact, const mn_attend *a, int64_t n_tokens);
 
 /* The packed operands of some rows of one KV head's group, and room for the keys and values of a tile or a run of them.
- * A row of the tile is a (token, query head) pair, tokens slowest. */
+ * A row of the tile is a (token, query head) pair, tokens slowest; where each head has lists of its own heads slowest,
+ * so that rows that see the same stand together. */
 typedef struct mn_row_tile {
     const mn_attend *a;
     mn_arithmetic by;

@@ -116,11 +116,11 @@ uint64_t mn_visible_keys(const mn_attend *a, int head, int64_t token, int64_t ti
 }
 
 /* Granules that any of the tokens and heads sees, and that all of them see. */
-static void collect_granules(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin,
-                             unsigned *any, unsigned *all) {
-    int query_tokens = mn_query_block_tokens(a->blocks), first_head = h * (a->n_heads / a->kv.n_kv_heads);
+static void collect_granules(const mn_attend *a, int first_head, int n_heads, int64_t first_token, int64_t last_token,
+                             int64_t tile_begin, unsigned *any, unsigned *all) {
+    int query_tokens = mn_query_block_tokens(a->blocks);
     for (int64_t block = first_token / query_tokens; block <= last_token / query_tokens; block++)
-        for (int head = first_head; head < first_head + mn_heads_listed(a); head++) {
+        for (int head = first_head; head < first_head + n_heads; head++) {
             unsigned granules = mn_visible_granules(a, head, block * query_tokens, tile_begin);
             *any |= granules;
             *all &= granules;
@@ -128,7 +128,8 @@ static void collect_granules(const mn_attend *a, int h, int64_t first_token, int
 }
 
 /* Ranges grow with the token, so the ends speak for all. */
-mn_sight mn_look(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin) {
+static mn_sight look(const mn_attend *a, int first_head, int n_heads, int64_t first_token, int64_t last_token,
+                     int64_t tile_begin) {
     int64_t tile_end = tile_begin + MN_TILE_KEYS;
     mn_key_range low = mn_visible_range(a, first_token), high = mn_visible_range(a, last_token);
     if ((tile_end <= low.begin && tile_begin >= a->n_sinks) || tile_begin >= high.end) return MN_SEES_NONE;
@@ -136,8 +137,16 @@ mn_sight mn_look(const mn_attend *a, int h, int64_t first_token, int64_t last_to
     mn_sight seen = undivided && tile_end <= low.end && !a->chosen ? MN_SEES_ALL : MN_SEES_SOME;
     if (!a->blocks) return seen;
     unsigned any = 0, all = ~0u, full = (1u << MN_TILE_KEYS / 16) - 1;
-    collect_granules(a, h, first_token, last_token, tile_begin, &any, &all);
+    collect_granules(a, first_head, n_heads, first_token, last_token, tile_begin, &any, &all);
     return any == 0 ? MN_SEES_NONE : all == full ? seen : MN_SEES_SOME;
+}
+
+mn_sight mn_look(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin) {
+    return look(a, h * (a->n_heads / a->kv.n_kv_heads), mn_heads_listed(a), first_token, last_token, tile_begin);
+}
+
+mn_sight mn_look_head(const mn_attend *a, int head, int64_t first_token, int64_t last_token, int64_t tile_begin) {
+    return look(a, head, 1, first_token, last_token, tile_begin);
 }
 
 static void set_bits(uint64_t *bits, int64_t begin, int64_t end) {

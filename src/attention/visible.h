@@ -39,6 +39,9 @@ uint64_t mn_visible_keys(const mn_attend *a, int head, int64_t token, int64_t ti
 typedef enum mn_sight { MN_SEES_NONE, MN_SEES_SOME, MN_SEES_ALL } mn_sight;
 mn_sight mn_look(const mn_attend *a, int h, int64_t first_token, int64_t last_token, int64_t tile_begin);
 
+/* The same for one query head. */
+mn_sight mn_look_head(const mn_attend *a, int head, int64_t first_token, int64_t last_token, int64_t tile_begin);
+
 /* Sets bit b of bits, b < n_blocks, for every block [b * block_tokens, (b + 1) * block_tokens) of keys of which a token
  * in [first_token, last_token] may see a part by a list of KV head h; without lists, for all. block_tokens >= 16, a
  * power of two. */

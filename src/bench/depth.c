@@ -75,9 +75,9 @@ static mn_rate rate_of(double *tokens_per_s, int n) {
     return (mn_rate){median, tokens_per_s[0], tokens_per_s[n - 1]};
 }
 
-/* n_calls extends of n_tokens each, n_repeats times after one that warms up. */
-static mn_status measure_rate(mn_session *s, int64_t depth, int n_tokens, int n_calls, int n_repeats,
-                              mn_profile *profile, mn_rate *out, double *keys, mn_error *err) {
+/* n_calls extends of n_tokens each, n_repeats times after one that warms up; by the tokens of text, or any. */
+static mn_status measure_rate(mn_session *s, const int32_t *text, int64_t depth, int n_tokens, int n_calls,
+                              int n_repeats, mn_profile *profile, mn_rate *out, double *keys, mn_error *err) {
     double rates[MAX_REPEATS];
     mn_key_figures before = mn_session_keys(s), after;
     int32_t *tokens = malloc((size_t)n_tokens * sizeof *tokens);
@@ -88,7 +88,8 @@ static mn_status measure_rate(mn_session *s, int64_t depth, int n_tokens, int n_
         if (r == 0) mn_engine_profile(s->engine, profile);
         double started = mn_clock_seconds();
         for (int i = 0; i < n_calls && status == MN_OK; i++)
-            status = mn_session_extend(s, tokens, n_tokens, NULL, NULL, NULL, NULL, err);
+            status = mn_session_extend(s, text ? text + depth + (int64_t)i * n_tokens : tokens, n_tokens, NULL, NULL,
+                                       NULL, NULL, err);
         if (r >= 0) rates[r] = (double)n_tokens * n_calls / (mn_clock_seconds() - started);
     }
     mn_engine_profile(s->engine, NULL);
@@ -193,18 +194,21 @@ static mn_status measure_attention(mn_session *s, const mn_speed_shape *shape, m
 mn_status mn_speed_measure(mn_session *s, const mn_speed_shape *shape, mn_speed *out, mn_error *err) {
     *out = (mn_speed){0};
     MN_TRY(check_repeats(shape, err));
-    MN_TRY(mn_session_tile(s, shape->depth, err));
+    if (shape->text)
+        MN_TRY(mn_session_sync(s, shape->text, shape->depth, NULL, NULL, NULL, err));
+    else
+        MN_TRY(mn_session_tile(s, shape->depth, err));
     mn_disk_figures before = mn_session_disk(s);
     if (shape->n_prompt > 0)
-        MN_TRY(measure_rate(s, shape->depth, shape->n_prompt, 1, shape->n_repeats, shape->prefill_profile,
+        MN_TRY(measure_rate(s, shape->text, shape->depth, shape->n_prompt, 1, shape->n_repeats, shape->prefill_profile,
                             &out->prefill, &out->prefill_keys, err));
     if (shape->n_generated > 0)
-        MN_TRY(measure_rate(s, shape->depth, 1, shape->n_generated, shape->n_repeats, shape->decode_profile,
-                            &out->decode, &out->decode_keys, err));
+        MN_TRY(measure_rate(s, shape->text, shape->depth, 1, shape->n_generated, shape->n_repeats,
+                            shape->decode_profile, &out->decode, &out->decode_keys, err));
     out->kv_bytes = mn_session_kv_bytes(s);
     out->disk = mn_session_disk(s);
     out->disk.read_bytes -= before.read_bytes;
     out->disk.written_bytes -= before.written_bytes;
     out->disk.read_seconds -= before.read_seconds;
-    return measure_attention(s, shape, out, err);
+    return shape->text ? MN_OK : measure_attention(s, shape, out, err);
 }

@@ -16,14 +16,16 @@ typedef struct mn_speed_shape {
     int n_prompt;    /* tokens read together; 0 = not measured */
     int n_generated; /* tokens fed one by one; 0 = not measured */
     int n_repeats;
+    const int32_t *text; /* [depth + the larger of n_prompt and n_generated] tokens that are prefilled to the depth and
+                          * go on from there; NULL: the rows of a short text, repeated */
     mn_profile *prefill_profile, *decode_profile; /* filled by all repeats, or NULL */
 } mn_speed_shape;
 
 typedef struct mn_speed {
     mn_rate prefill, decode;
     double prefill_keys, decode_keys; /* (query, key) pairs computed, of those that full attention would compute */
-    /* One layer's attention alone at this depth, under the pattern of the last layer: seconds of a call, and what it
-     * achieves of its floor's operations and bytes. */
+    /* Without a text, one layer's attention alone at this depth, under the pattern of the last layer: seconds of a
+     * call, and what it achieves of its floor's operations and bytes. */
     double attention_prefill_s, attention_flops_per_s; /* n_prompt rows */
     double attention_decode_s, attention_bytes_per_s;  /* one row */
     size_t kv_bytes;

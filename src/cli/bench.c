@@ -19,6 +19,8 @@ static bool kernels_only, trains;
 static const mn_option options[] = {
     MN_OPTION_TEXT("d depth", &depth_list, "D,...", NULL,
                    "tokens already in the cache (0,4096,16384,65536; with --sessions 1024)"),
+    MN_OPTION_TEXTS("f file", &given.files, "FILE",
+                    "a text that is prefilled to each depth: what patterns that look at keys need"),
     MN_OPTION_INT("p n-prompt", &given.n_prompt, "N", "512", 0, 65536,
                   "tokens prefilled together at each depth; 0: skip"),
     MN_OPTION_INT("n n-gen", &given.n_generated, "N", "32", 0, 65536,

@@ -5,6 +5,7 @@
 #include "bench/depth.h"
 #include "bench/peak.h"
 #include "cli/model_options.h"
+#include "cli/options.h"
 
 #include <jansson.h>
 
@@ -21,6 +22,7 @@ typedef struct mn_bench_options {
     int64_t n_prompt, n_generated, n_repeats;
     bool as_json, profiles;
     const char *svg_path;
+    mn_text_list files; /* what depths are made of; none: repeated rows */
 } mn_bench_options;
 
 /* One verb each: by depth of context, many sessions together, kernels, training. All print. */

@@ -8,9 +8,12 @@
 #include "cli/router_report.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
+#include "cli/texts.h"
+#include "session/compose.h"
 #include "session/session.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 typedef struct job {
     const mn_bench_options *o;
@@ -20,6 +23,7 @@ typedef struct job {
     mn_profile *profiles[MN_BENCH_MAX_NUMBERS][2];     /* prefill, decode */
     mn_router_tally routers[MN_BENCH_MAX_NUMBERS + 1]; /* before each depth, and behind the last */
     mn_peaks peaks;
+    mn_tokens text; /* of the files, if any */
 } job;
 
 static mn_status create_profiles(job *j, int i, mn_error *err) {
@@ -38,12 +42,28 @@ static int profiled_parts(const job *j, int i, mn_profiled parts[2]) {
     return n;
 }
 
+/* The tokens of the files: enough for the deepest measurement. */
+static mn_status read_text(job *j, int64_t rows, mn_error *err) {
+    mn_strbuf document = MN_STRBUF_INIT;
+    int n_texts = 0;
+    int64_t wanted = mn_bench_largest(&j->o->depths) + rows;
+    mn_status status = mn_texts_read(&j->o->files, true, NULL, true, &document, &n_texts, err);
+    if (status == MN_OK) status = mn_compose_ask(j->engine, NULL, document.data, NULL, true, &j->text, err);
+    mn_strbuf_release(&document);
+    if (status == MN_OK && (int64_t)j->text.n < wanted)
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "the text has %zu tokens, and the largest depth wants %lld: give a longer one.", j->text.n,
+                       (long long)wanted);
+    return status;
+}
+
 static mn_status measure(job *j, mn_error *err) {
     const mn_bench_options *o = j->o;
     int64_t rows = MN_MAX(MN_MAX(o->n_prompt, o->n_generated), 1);
     if (mn_given_model.n_ctx == 0) mn_given_model.n_ctx = mn_bench_largest(&o->depths) + rows;
     if (mn_given_model.n_batch == 0) mn_given_model.n_batch = MN_MAX(o->n_prompt, 1);
     MN_TRY(mn_bench_open(&j->engine, &j->peaks, err));
+    if (o->files.n) MN_TRY(read_text(j, rows, err));
     MN_TRY(mn_model_options_session(&mn_given_model, j->engine, &j->session, err));
     mn_progress progress;
     mn_progress_begin(&progress, "measuring", "depths", o->depths.n);
@@ -51,8 +71,13 @@ static mn_status measure(job *j, mn_error *err) {
     mn_status status = MN_OK;
     for (int i = 0; i < o->depths.n && status == MN_OK; i++) {
         status = create_profiles(j, i, err);
-        mn_speed_shape shape = {o->depths.at[i],   (int)o->n_prompt,  (int)o->n_generated,
-                                (int)o->n_repeats, j->profiles[i][0], j->profiles[i][1]};
+        mn_speed_shape shape = {.depth = o->depths.at[i],
+                                .n_prompt = (int)o->n_prompt,
+                                .n_generated = (int)o->n_generated,
+                                .n_repeats = (int)o->n_repeats,
+                                .text = j->text.data,
+                                .prefill_profile = j->profiles[i][0],
+                                .decode_profile = j->profiles[i][1]};
         if (status == MN_OK) status = mn_speed_measure(j->session, &shape, &j->speeds[i], err);
         j->routers[i + 1] = mn_router_tally_of(j->session);
         mn_progress_at(&progress, i + 1);
@@ -188,8 +213,10 @@ static void print_table(const job *j) {
         mn_table_add(&table, "%lld", (long long)j->o->depths.at[i]);
         add_rate(&table, &s->prefill, j->o->n_prompt > 0);
         add_rate(&table, &s->decode, j->o->n_generated > 0);
-        add_share(&table, s->attention_flops_per_s, "GFLOP/s", best_flops(&j->peaks), j->o->n_prompt > 0, &above);
-        add_share(&table, s->attention_bytes_per_s, "GB/s", j->peaks.read_bytes_per_s, j->o->n_generated > 0, &above);
+        add_share(&table, s->attention_flops_per_s, "GFLOP/s", best_flops(&j->peaks),
+                  j->o->n_prompt > 0 && !j->text.data, &above);
+        add_share(&table, s->attention_bytes_per_s, "GB/s", j->peaks.read_bytes_per_s,
+                  j->o->n_generated > 0 && !j->text.data, &above);
         add_keys(j, &table, s);
     }
     mn_table_end(&table, stdout);
@@ -248,5 +275,6 @@ mn_status mn_bench_depths(const mn_bench_options *options, mn_error *err) {
     for (int i = 0; i <= MN_BENCH_MAX_NUMBERS; i++) mn_router_tally_release(&j.routers[i]);
     mn_session_close(j.session);
     mn_engine_close(j.engine);
+    free(j.text.data);
     return status;
 }

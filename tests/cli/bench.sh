@@ -50,6 +50,14 @@ for key in '"prefill_profile"' '"decode_profile"' '"floor_ms"' '"decode_keys_rea
     grep -q "$key" "$temp/json" || fail "no $key in the JSON" "$(cat "$temp/json")"
 done
 
+# A text in the place of repeated rows: a pattern that looks at keys leaves some out.
+novel=$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt
+"$mnemo" bench -m "$model" -f "$novel" -d 700,1500 -p 128 -n 4 -r 1 --attn xattention:8,0.5 >"$temp/text"
+grep -Eq '^ +1500 +[0-9.]+ .* - +- +[0-9]{2}(\.[0-9]+)?%, 100%$' "$temp/text" ||
+    fail 'no share of keys' "$(cat "$temp/text")"
+! "$mnemo" bench -m "$model" -f "$MNEMO_SOURCE_DIR/README.md" -d 90000 2>"$temp/error" || fail 'a short text was taken'
+grep -q 'the largest depth wants 90512: give a longer one' "$temp/error" || fail 'error:' "$(cat "$temp/error")"
+
 # Models whose layers, or whose last one, attend to nothing.
 for tiny in mamba2 lfm2moe; do
     "$mnemo" bench -m "$MNEMO_SOURCE_DIR/tests/data/golden/tiny-$tiny.gguf" -d 0,64 -p 16 -n 4 -r 1 >"$temp/depths" ||

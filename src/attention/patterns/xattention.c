@@ -10,11 +10,12 @@
 #include "attention/patterns/choice.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
+#include "kernels/profile.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 128, KEY_GROUPS_AT_ONCE = 4096 };
+enum { BLOCK = 128 };
 
 static const char *check(mn_pattern *p) {
     int64_t stride = p->args[0], mass = p->args[1];
@@ -29,76 +30,135 @@ typedef struct weighed {
     int32_t block;
 } weighed;
 
-/* Queries and keys in groups, for the query heads of one KV head at a time. */
+/* Queries and keys in groups, for the query heads of one KV head at a time. Groups are to attention's tiles what rows
+ * are, in parts of so many tokens as fit the widest row. */
 typedef struct groups {
     const mn_attend *a;
     const mn_compute *c;
+    const mn_attend_ops *ops;
     mn_choice *choice;
     int stride, kv_head, heads; /* heads: query heads per KV head */
     double mass;
     bool keep_all;                    /* the mass is 1: rounding must not drop a block */
     int64_t first, n_queries, n_keys; /* groups: the first of queries, and how many */
-    int64_t width;                    /* of a group: stride * k_dim */
-    float *queries, *keys;            /* [heads, n_queries, width], [KEY_GROUPS_AT_ONCE, width] */
+    int part_tokens, k_pad;           /* tokens of a part, and its dims in packed rows */
+    mn_dtype type;                    /* of a part's keys: as they are cached where they follow each other, else f32 */
+    size_t key_bytes;                 /* of a token in it */
+    char *queries;                    /* [parts, heads * n_queries rounded up to tiles] packed rows */
     float *scores;                    /* [heads, n_queries, n_keys] */
-    int64_t first_key;                /* the group in keys[0] */
-    weighed *blocks;                  /* [n_threads, blocks] */
+    char *rooms;                      /* [n_threads, room_bytes]: keys of a tile, the same packed, scores */
+    size_t room_bytes;
+    weighed *blocks; /* [n_threads, blocks] */
 } groups;
+
+static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+
+static int64_t n_rows_of(const groups *g) { return g->heads * g->n_queries; }
+
+static size_t row_bytes_of(const groups *g) { return (size_t)g->k_pad * (size_t)g->ops->operand_bytes; }
+
+/* Operations on packed rows may read up to a whole tile of them. */
+static size_t part_bytes(const groups *g) {
+    int64_t tile = g->ops->tile_rows;
+    return align64((size_t)((n_rows_of(g) + tile - 1) / tile * tile) * row_bytes_of(g));
+}
+
+static size_t keys_bytes(const groups *g) { return align64(MN_TILE_KEYS * (size_t)g->part_tokens * g->key_bytes) + 64; }
 
 /* Tokens of a group back to front; those that are not of this call are zeros. */
 static void pack_queries(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const groups *g = arg;
     const mn_attend *a = g->a;
-    size_t row_bytes = (size_t)a->kv.k_dim * sizeof(float);
+    size_t token_bytes = (size_t)a->kv.k_dim * sizeof(float);
+    float part[MN_ATTEND_MAX_DIM];
     for (int64_t item = begin; item < end; item++) {
         int64_t head = g->kv_head * g->heads + item / g->n_queries, group = g->first + item % g->n_queries;
         for (int t = 0; t < g->stride; t++) {
             int64_t row = group * g->stride + g->stride - 1 - t - a->first_token;
-            float *to = g->queries + item * g->width + (int64_t)t * a->kv.k_dim;
+            float *to = part + t % g->part_tokens * a->kv.k_dim;
             if (row < 0 || row >= a->n_rows)
-                memset(to, 0, row_bytes);
+                memset(to, 0, token_bytes);
             else
-                memcpy(to, a->q + row * a->q_stride + head * a->kv.k_dim, row_bytes);
+                memcpy(to, a->q + row * a->q_stride + head * a->kv.k_dim, token_bytes);
+            if ((t + 1) % g->part_tokens) continue;
+            g->ops->pack_q(g->queries + (size_t)(t / g->part_tokens) * part_bytes(g) + (size_t)item * row_bytes_of(g),
+                           part, g->part_tokens * a->kv.k_dim);
         }
     }
 }
 
-static void pack_keys(void *arg, int64_t begin, int64_t end, int thread_index) {
-    (void)thread_index;
-    const groups *g = arg;
-    int k_dim = g->a->kv.k_dim;
+/* The keys of n tokens from `token` on, of one group and so of one page. */
+static void copy_keys(const groups *g, int64_t token, int n, char *to) {
+    const mn_kv_view *kv = &g->a->kv;
+    const char *page = token < kv->n_tokens ? kv->k_pages[token / MN_PAGE_TOKENS] : NULL;
+    int n_real = page ? (int)MN_MIN(n, kv->n_tokens - token) : 0;
     float key[MN_ATTEND_MAX_DIM];
-    for (int64_t item = begin; item < end; item++)
-        for (int t = 0; t < g->stride; t++) {
-            int64_t token = (g->first_key + item) * g->stride + t;
-            float *to = g->keys + item * g->width + (int64_t)t * k_dim;
-            if (token < g->a->kv.n_tokens)
-                mn_cached_key(g->c, &g->a->kv, g->kv_head, token, key);
-            else
-                memset(key, 0, sizeof key);
-            memcpy(to, key, (size_t)k_dim * sizeof *to);
-        }
+    size_t first = (size_t)g->kv_head * MN_PAGE_TOKENS + (size_t)(token % MN_PAGE_TOKENS);
+    memset(to + (size_t)n_real * g->key_bytes, 0, (size_t)(n - n_real) * g->key_bytes);
+    if (n_real > 0 && g->type == kv->k_type && g->key_bytes == kv->k_row_bytes) {
+        memcpy(to, page + first * kv->k_row_bytes, (size_t)n_real * g->key_bytes);
+        return;
+    }
+    for (int t = 0; t < n_real; t++) {
+        mn_cached_key(g->c, kv, g->kv_head, token + t, key);
+        memcpy(to + (size_t)t * g->key_bytes, key, g->key_bytes);
+    }
 }
 
-/* All scores of one KV head's queries: matrix products, a range of keys at a time. */
-static mn_status score(groups *g, mn_error *err) {
-    int64_t n_rows = g->heads * g->n_queries;
-    mn_pool_run(g->c->pool, n_rows, 8, pack_queries, g);
-    for (g->first_key = 0; g->first_key < g->n_keys; g->first_key += KEY_GROUPS_AT_ONCE) {
-        int64_t n = MN_MIN((int64_t)KEY_GROUPS_AT_ONCE, g->n_keys - g->first_key);
-        mn_pool_run(g->c->pool, n, 8, pack_keys, g);
-        mn_tensor keys = {.type = MN_F32, .n_dims = 2, .ne = {g->width, n, 1, 1}, .data = g->keys};
-        keys.bytes = (size_t)(g->width * n) * sizeof(float);
-        MN_TRY(mn_matmul(g->c, g->scores + g->first_key, g->n_keys, g->queries, g->width, n_rows, &keys, err));
+/* The scores of all queries with a part of a tile of key groups; later parts are added. */
+static void score_part(const groups *g, int64_t first, int part, char *room) {
+    char *keys = room, *packed = keys + keys_bytes(g);
+    float *s = (float *)(void *)(packed + MN_TILE_KEYS * row_bytes_of(g));
+    int n = (int)MN_MIN((int64_t)MN_TILE_KEYS, g->n_keys - first);
+    mn_cached_rows rows = {g->type, keys, (size_t)g->part_tokens * g->key_bytes, n, keys};
+    for (int j = 0; j < n; j++)
+        copy_keys(g, (first + j) * g->stride + part * g->part_tokens, g->part_tokens,
+                  keys + (size_t)j * rows.row_bytes);
+    g->ops->pack_k(packed, &rows, g->part_tokens * g->a->kv.k_dim);
+    for (int64_t row = 0; row < n_rows_of(g); row += g->ops->tile_rows) {
+        int n_rows = (int)MN_MIN((int64_t)g->ops->tile_rows, n_rows_of(g) - row);
+        const char *q = g->queries + (size_t)part * part_bytes(g) + (size_t)row * row_bytes_of(g);
+        g->ops->scores(s, q, packed, g->a->scale / (float)g->stride, n_rows, g->k_pad);
+        for (int r = 0; r < n_rows; r++) {
+            float *to = g->scores + (row + r) * g->n_keys + first;
+            if (part > 0)
+                g->c->kernels->vec.add(to, to, s + r * MN_TILE_KEYS, n);
+            else
+                memcpy(to, s + r * MN_TILE_KEYS, (size_t)n * sizeof *to);
+        }
     }
-    return MN_OK;
+}
+
+/* Items are tiles of key groups. What no query sees is computed too: less than half of the last rows' tiles. */
+static void score_tiles(void *arg, int64_t begin, int64_t end, int thread_index) {
+    const groups *g = arg;
+    char *room = g->rooms + (size_t)thread_index * g->room_bytes;
+    if (g->ops->enter) g->ops->enter();
+    for (int64_t tile = begin; tile < end; tile++)
+        for (int part = 0; part * g->part_tokens < g->stride; part++) score_part(g, tile * MN_TILE_KEYS, part, room);
+    if (g->ops->leave) g->ops->leave();
+}
+
+/* All scores of one KV head's queries. */
+static void score(groups *g) {
+    mn_pool_run(g->c->pool, n_rows_of(g), 8, pack_queries, g);
+    mn_pool_run(g->c->pool, (g->n_keys + MN_TILE_KEYS - 1) / MN_TILE_KEYS, 1, score_tiles, g);
 }
 
 static int heaviest_first(const void *a, const void *b) {
     const weighed *x = a, *y = b;
     if (x->weight != y->weight) return x->weight < y->weight ? 1 : -1;
     return (x->block > y->block) - (x->block < y->block);
+}
+
+static float sum_of(const float *x, int64_t n) {
+    float sums[4] = {0};
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++) sums[k] += x[i + k];
+    for (; i < n; i++) sums[0] += x[i];
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
 /* Sums the softmax of the rows of one query block into blocks [own + 1], and returns the weight of all. */
@@ -108,9 +168,9 @@ static double weigh(const groups *g, int64_t head, int64_t own, weighed *blocks)
     for (int64_t b = 0; b <= own; b++) blocks[b] = (weighed){0, (int32_t)b};
     for (int64_t group = MN_MAX(own * per_block, g->first); group < end; group++) {
         float *row = g->scores + (head * g->n_queries + group - g->first) * g->n_keys;
-        g->c->kernels->vec.scale(row, row, g->a->scale / (float)g->stride, group + 1);
         g->c->kernels->vec.softmax(row, group + 1);
-        for (int64_t j = 0; j <= group; j++) blocks[j / per_block].weight += (double)row[j];
+        for (int64_t b = 0; b <= own; b++)
+            blocks[b].weight += (double)sum_of(row + b * per_block, MN_MIN(per_block, group + 1 - b * per_block));
         total++;
     }
     return total;
@@ -144,14 +204,44 @@ static void choose_blocks(void *arg, int64_t begin, int64_t end, int thread_inde
 }
 
 static groups groups_of(const mn_pattern *p, const mn_compute *c, const mn_attend *a, mn_choice *choice) {
-    groups g = {.a = a, .c = c, .choice = choice, .stride = (int)p->args[0], .heads = a->n_heads / a->kv.n_kv_heads};
+    const mn_kv_view *kv = &a->kv;
+    groups g = {.a = a, .c = c, .choice = choice, .stride = (int)p->args[0], .heads = a->n_heads / kv->n_kv_heads};
+    bool follows = kv->k_row_bytes == mn_dtype_row_bytes(kv->k_type, kv->k_dim);
+    g.ops = c->exact ? &c->kernels->attend.f32 : &c->kernels->attend.fast;
     g.mass = (double)p->args[1] / MN_PATTERN_WHOLE;
     g.keep_all = p->args[1] == MN_PATTERN_WHOLE;
     g.first = a->first_token / g.stride;
     g.n_keys = (a->first_token + a->n_rows - 1) / g.stride + 1;
     g.n_queries = g.n_keys - g.first;
-    g.width = (int64_t)g.stride * a->kv.k_dim;
+    g.part_tokens = g.stride;
+    while (g.part_tokens * kv->k_dim > MN_ATTEND_MAX_DIM) g.part_tokens /= 2;
+    g.k_pad = (g.part_tokens * kv->k_dim + g.ops->k_dims - 1) / g.ops->k_dims * g.ops->k_dims;
+    g.type = follows ? kv->k_type : MN_F32;
+    g.key_bytes = follows ? kv->k_row_bytes : (size_t)kv->k_dim * sizeof(float);
+    g.room_bytes =
+        keys_bytes(&g) + MN_TILE_KEYS * row_bytes_of(&g) + (size_t)g.ops->tile_rows * MN_TILE_KEYS * sizeof(float);
     return g;
+}
+
+static mn_status take_memory(groups *g, int64_t n_blocks, mn_error *err) {
+    mn_arena *scratch = g->c->scratch;
+    size_t n_threads = (size_t)mn_pool_threads(g->c->pool);
+    g->queries = mn_arena_alloc(scratch, (size_t)(g->stride / g->part_tokens), part_bytes(g));
+    g->scores = mn_arena_alloc(scratch, (size_t)(n_rows_of(g) * g->n_keys), sizeof *g->scores);
+    g->rooms = mn_arena_alloc(scratch, n_threads, g->room_bytes);
+    g->blocks = mn_arena_alloc(scratch, n_threads * (size_t)n_blocks, sizeof *g->blocks);
+    if (g->queries && g->scores && g->rooms && g->blocks) return MN_OK;
+    return mn_fail_with(err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_SMALLER_BATCH, 0}),
+                        "no memory to weigh %lld blocks; use a smaller batch.", (long long)n_blocks);
+}
+
+static void count_work(const groups *g) {
+    mn_profile *p = g->c->profile;
+    double rows = (double)g->n_queries * g->a->n_heads, keys = (double)g->n_keys;
+    if (!p) return;
+    mn_profile_count(p, MN_OP_CHOICE, 2 * rows * keys * g->stride * g->a->kv.k_dim,
+                     keys * g->stride * (double)g->a->kv.k_row_bytes * g->a->kv.n_kv_heads,
+                     MN_MAX(p->peaks.f32_flops_per_s, g->c->exact ? 0 : p->peaks.bf16_flops_per_s));
 }
 
 static mn_status choose(const mn_pattern *p, const mn_compute *c, int layer, const mn_attend *a, mn_key_summary *keys,
@@ -165,18 +255,13 @@ static mn_status choose(const mn_pattern *p, const mn_compute *c, int layer, con
     MN_TRY(mn_choice_init(&choice, lists, end, c->scratch, err));
     groups g = groups_of(p, c, a, &choice);
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
-    g.queries = mn_arena_alloc(c->scratch, (size_t)(g.heads * g.n_queries * g.width), sizeof *g.queries);
-    g.keys = mn_arena_alloc(c->scratch, (size_t)(MN_MIN(g.n_keys, KEY_GROUPS_AT_ONCE) * g.width), sizeof *g.keys);
-    g.scores = mn_arena_alloc(c->scratch, (size_t)(g.heads * g.n_queries * g.n_keys), sizeof *g.scores);
-    g.blocks = mn_arena_alloc(c->scratch, (size_t)(mn_pool_threads(c->pool) * end), sizeof *g.blocks);
-    if (!g.queries || !g.keys || !g.scores || !g.blocks)
-        return mn_fail_with(err, MN_ERR_MEMORY, MN_REMEDIES({MN_REMEDY_SMALLER_BATCH, 0}),
-                            "no memory to weigh %lld blocks; use a smaller batch.", (long long)end);
+    MN_TRY(take_memory(&g, end, err));
     for (g.kv_head = 0; g.kv_head < a->kv.n_kv_heads; g.kv_head++) {
-        MN_TRY(score(&g, err));
+        score(&g);
         mn_pool_run(c->pool, g.heads * lists.n_query_blocks, 1, choose_blocks, &g);
     }
     mn_arena_rewind(c->scratch, mark);
+    count_work(&g);
     *out = mn_choice_finish(&choice);
     return MN_OK;
 }
