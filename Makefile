@@ -66,7 +66,7 @@ test-tsan: SANITIZED = $(BUILD)-tsan
 test-tsan: TARGETS = thread-tests
 
 OTHER_LEVELS = /(generic|avxvnni|avx512|avx512bf16|amx)$$
-LONG_WITH_ASAN = ^(attention/(dynamic|flash|mla|patterns)|session/(attn|batch|dropped|golden|kvdisk|mla|step)|train/)
+LONG_WITH_ASAN = ^(attention/(dynamic|flash|mla|patt)|session/(a|b|drop|easy|golden|kv|mem|mla|pos|step|stream)|train/)
 LONG_WITH_TSAN = ^(attention/(dynamic|flash_b)|session/(attn|batch|drop|kvdisk|mem|mla|pos|snapkv|step|stream)|train/)
 
 .PHONY: sanitized
