@@ -76,7 +76,7 @@ static mn_status import_all(const settings *s, mn_store *store, const mn_text_li
     int64_t agent;
     mn_import_figures figures = {0};
     MN_TRY(mn_memory_migrate(store, err));
-    MN_TRY(mn_agent_for_import(store, s->agent, &agent, err));
+    MN_TRY(mn_agent_find_or_add(store, s->agent, &agent, err));
     mn_signals_catch_interrupt();
     mn_status status = MN_OK;
     for (int i = 0; status == MN_OK && i < paths->n; i++)

@@ -18,7 +18,7 @@ static mn_status need_agent(const mcp_context *c, mn_error *err) {
 
 /* The agent, made where something is to be kept. */
 static mn_status make_agent(mcp_context *c, mn_error *err) {
-    return c->agent ? MN_OK : mn_agent_for_import(c->store, c->agent_name, &c->agent, err);
+    return c->agent ? MN_OK : mn_agent_find_or_add(c->store, c->agent_name, &c->agent, err);
 }
 
 static mn_status put_message(mcp_context *c, const mn_recall_hit *hit, json_t *rows, mn_error *err) {

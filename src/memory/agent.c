@@ -1,6 +1,7 @@
 /* The agent: opening, what comes from outside, the loop, and what is handed over. */
 #include "memory/agent_inside.h"
 
+#include "memory/import.h"
 #include "base/checked.h"
 #include "tokenizer/utf8.h"
 
@@ -86,26 +87,13 @@ static mn_status watched(mn_agent *a, mn_status status) {
 
 static mn_status refresh(mn_agent *a, mn_error *err) { return a->is_stale ? mn_agent_reload(a, err) : MN_OK; }
 
-static mn_status make_agent(mn_agent *a, const char *name, mn_error *err) {
-    static const struct {
-        const char *label, *description;
-    } blocks[] = {{"persona", "Who you are."}, {"human", "What you know about the user."}};
-    int64_t id;
-    MN_TRY(mn_agent_add(a->store, name, "", &id, err));
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
-        mn_block block = {.label = (char *)blocks[i].label, .description = (char *)blocks[i].description, .value = ""};
-        MN_TRY(mn_core_add(a->store, id, &block, err));
-    }
-    return MN_OK;
-}
-
 static mn_status find_or_make(mn_agent *a, const char *name, mn_error *err) {
     bool found;
     MN_TRY(mn_memory_migrate(a->store, err));
     MN_TRY(read_row(a, name, &found, err));
     if (found) return MN_OK;
-    MN_TRY(mn_store_begin(a->store, err));
-    MN_TRY(mn_store_end(a->store, make_agent(a, name, err), err));
+    int64_t id;
+    MN_TRY(mn_agent_find_or_add(a->store, name, &id, err));
     return read_row(a, name, &found, err);
 }
 

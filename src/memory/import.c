@@ -240,7 +240,7 @@ static mn_status make_agent(mn_store *store, const char *name, int64_t *id, mn_e
     return MN_OK;
 }
 
-mn_status mn_agent_for_import(mn_store *store, const char *name, int64_t *id, mn_error *err) {
+mn_status mn_agent_find_or_add(mn_store *store, const char *name, int64_t *id, mn_error *err) {
     mn_agent_row row;
     bool found;
     MN_TRY(mn_agent_find(store, name, &row, &found, err));

@@ -40,7 +40,7 @@ mn_status mn_messages_import(mn_store *store, int64_t agent, FILE *in, const mn_
                              mn_import_figures *figures, mn_error *err);
 
 /* The agent of this name, made with empty core memory where there is none. */
-mn_status mn_agent_for_import(mn_store *store, const char *name, int64_t *id, mn_error *err);
+mn_status mn_agent_find_or_add(mn_store *store, const char *name, int64_t *id, mn_error *err);
 /* What an import knows a message by, as JSON: "\"D1:3\"", "12"; of a message that was said here its uid as a text. The
  * caller frees it; NULL without memory. */
 char *mn_message_external_id(int64_t agent, const char *uid);

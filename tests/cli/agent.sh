@@ -3,21 +3,6 @@ source "$(dirname "$0")/support.bash"
 cd "$temp"
 model=$MNEMO_SOURCE_DIR/models/default.gguf
 
-# has PATTERN COMMAND...: exit code 0, and an extended regular expression in what is printed.
-has() {
-    local pattern=$1 got
-    shift
-    got=$("$@" 2>&1 </dev/null) || fail "from: $*" "$got"
-    grep -Eq -- "$pattern" <<<"$got" || fail "from: $*" "wanted: $pattern" 'got:' "$got"
-}
-# refuses CODE PATTERN COMMAND...
-refuses() {
-    local code=$1 pattern=$2 got got_code=0
-    shift 2
-    got=$("$@" 2>&1 </dev/null) || got_code=$?
-    [ "$got_code" = "$code" ] || fail "from: $*" "wanted exit code $code, got $got_code: $got"
-    grep -Eq -- "$pattern" <<<"$got" || fail "from: $*" "wanted: $pattern" 'got:' "$got"
-}
 if "$mnemo" agent 2>&1 </dev/null | grep -q 'has no memory'; then
     echo 'skipped: this build has no memory'
     exit 77

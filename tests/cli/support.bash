@@ -15,3 +15,19 @@ expect() {
     [ "$got" = "$wanted" ] || fail "from: $*" 'wanted:' "$wanted" 'got:' "$got"
     [ "$got_code" = "$code" ] || fail "from: $*" "wanted exit code $code, got $got_code"
 }
+
+# has PATTERN COMMAND...: exit code 0, and an extended regular expression in what is printed.
+has() {
+    local pattern=$1 got
+    shift
+    got=$("$@" 2>&1 </dev/null) || fail "from: $*" "$got"
+    grep -Eq -- "$pattern" <<<"$got" || fail "from: $*" "wanted: $pattern" 'got:' "$got"
+}
+# refuses CODE PATTERN COMMAND...
+refuses() {
+    local code=$1 pattern=$2 got got_code=0
+    shift 2
+    got=$("$@" 2>&1 </dev/null) || got_code=$?
+    [ "$got_code" = "$code" ] || fail "from: $*" "wanted exit code $code, got $got_code: $got"
+    grep -Eq -- "$pattern" <<<"$got" || fail "from: $*" "wanted: $pattern" 'got:' "$got"
+}

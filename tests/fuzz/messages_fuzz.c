@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     mn_recall_hit hits[3];
     uint32_t n_hits;
     mn_store *store = fuzz_store();
-    if (mn_agent_for_import(store, "a", &agent, &err)) abort();
+    if (mn_agent_find_or_add(store, "a", &agent, &err)) abort();
     mn_status status = import(store, agent, data, bytes, &first);
     if (first.n_new + first.n_known > first.n_lines) abort();
     if (mn_store_number(store, -1, &n, &err, "SELECT count(*) FROM message", "") || n != first.n_new) abort();

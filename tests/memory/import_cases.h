@@ -80,7 +80,7 @@ static void what_is_there_is_not_taken_again(void **state) {
     assert_int_equal(f.changed_line, 1);
     assert_int_equal(n_messages(store, agent), 7);
     /* Another agent's memory is its own; the chain of hashes is whole. */
-    assert_ok(mn_agent_for_import(store, "bob", &other, &import_err), import_err);
+    assert_ok(mn_agent_find_or_add(store, "bob", &other, &import_err), import_err);
     assert_ok(import_text(store, other, talk, sizeof talk - 1, &f), import_err);
     assert_int_equal(f.n_new, 6);
     assert_int_equal(n_messages(store, other), 6);

@@ -12,7 +12,7 @@ static mn_error import_err;
 static inline mn_store *with_importer(const char *file, int64_t *agent) {
     mn_store *store = new_store(file);
     assert_ok(mn_memory_migrate(store, &import_err), import_err);
-    assert_ok(mn_agent_for_import(store, "ann", agent, &import_err), import_err);
+    assert_ok(mn_agent_find_or_add(store, "ann", agent, &import_err), import_err);
     return store;
 }
 
