@@ -12,7 +12,7 @@ typedef struct job {
     const mn_delta_gates *gates;
     const mn_delta_grad *g;
     int64_t n_decays; /* of a row */
-    float *decay, *beta, *d_decay, *d_beta;
+    float *decay, *beta, *d_log_decay, *d_beta;
 } job;
 
 static void back_betas(const job *j, int64_t row) {
@@ -33,7 +33,7 @@ static void back_gates(const void *arg, int64_t begin, int64_t end, float *sums)
         for (int64_t i = 0; i < n; i++) {
             int64_t at = per_head == 1 ? mn_delta_gate_at(j->gates, i) : i;
             float z = x[at] + j->layer->dt_bias[i], a = j->layer->a[i / per_head];
-            float d_g = j->d_decay[row * n + i] * j->decay[row * n + i], d_x = d_g * a / (1 + expf(-z));
+            float d_g = j->d_log_decay[row * n + i], d_x = d_g * a / (1 + expf(-z));
             to[at] += d_x;
             sums[i] += d_x;
             sums[n + i / per_head] += d_g * (z > 30 ? z : log1pf(expf(z)));
@@ -60,16 +60,16 @@ mn_status mn_gated_delta_backward(const mn_compute *c, const mn_gated_delta *lay
     j.n_decays = (int64_t)s->n_heads * (s->decays_channels ? s->k_dim : 1);
     size_t n = (size_t)rows->n_rows, decay_bytes = (size_t)j.n_decays * sizeof(float);
     j.decay = mn_arena_alloc(c->scratch, n, decay_bytes);
-    j.d_decay = mn_arena_alloc(c->scratch, n, decay_bytes);
+    j.d_log_decay = mn_arena_alloc(c->scratch, n, decay_bytes);
     j.beta = mn_arena_alloc(c->scratch, n, (size_t)s->n_heads * sizeof(float));
     j.d_beta = mn_arena_alloc(c->scratch, n, (size_t)s->n_heads * sizeof(float));
-    if (!j.decay || !j.d_decay || !j.beta || !j.d_beta)
+    if (!j.decay || !j.d_log_decay || !j.beta || !j.d_beta)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the gates of %zu rows.", n);
     mn_delta_make_gates(c, layer, gates, rows->n_rows, j.decay, j.beta);
     mn_matrix_rows gated = *rows;
     gated.decay = j.decay;
     gated.beta = j.beta;
-    mn_matrix_grad state = {g->d_out, g->d_q, g->d_k, g->d_v, j.d_decay, j.d_beta, g->d_out_stride};
+    mn_matrix_grad state = {g->d_out, g->d_q, g->d_k, g->d_v, j.d_log_decay, j.d_beta, g->d_out_stride};
     MN_TRY(mn_matrix_state_backward(c, s, &gated, &state, chunk, err));
     MN_TRY(sum_gates(c, &j, rows->n_rows, err));
     mn_arena_rewind(c->scratch, mark);

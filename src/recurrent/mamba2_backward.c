@@ -12,7 +12,7 @@ typedef struct job {
     const float *dt;
     int64_t dt_stride;
     const mn_mamba2_grad *g;
-    float *decay, *step, *d_decay, *d_step; /* [n_rows, n_heads]; step: dt's softplus */
+    float *decay, *step, *d_log_decay, *d_step; /* [n_rows, n_heads]; step: dt's softplus */
 } job;
 
 /* What passes the state by; returns d_out . v. */
@@ -31,7 +31,7 @@ static void back_rows(const void *arg, int64_t begin, int64_t end, float *sums) 
         for (int h = 0; h < n; h++) {
             int64_t at = row * n + h;
             float z = j->dt[row * j->dt_stride + h] + j->layer->dt_bias[h];
-            float d_log = j->d_decay[at] * j->decay[at];
+            float d_log = j->d_log_decay[at];
             float d_x = (j->d_step[at] + d_log * j->layer->a[h]) / (1 + expf(-z));
             j->g->d_dt[row * j->dt_stride + h] += d_x;
             sums[h] += d_x;
@@ -59,13 +59,13 @@ mn_status mn_mamba2_backward(const mn_compute *c, const mn_mamba2 *layer, const 
     j.decay = mn_arena_alloc(c->scratch, n, 4 * sizeof *j.decay);
     if (!j.decay) return mn_fail(err, MN_ERR_MEMORY, "no memory for the gates of %zu rows.", (size_t)rows->n_rows);
     j.step = j.decay + n;
-    j.d_decay = j.step + n;
-    j.d_step = j.d_decay + n;
+    j.d_log_decay = j.step + n;
+    j.d_step = j.d_log_decay + n;
     mn_mamba2_make_gates(c, layer, dt, dt_stride, rows->n_rows, j.decay, j.step);
     mn_matrix_rows gated = *rows;
     gated.decay = j.decay;
     gated.beta = j.step;
-    mn_matrix_grad state = {g->d_out, g->d_q, g->d_k, g->d_v, j.d_decay, j.d_step, g->d_out_stride};
+    mn_matrix_grad state = {g->d_out, g->d_q, g->d_k, g->d_v, j.d_log_decay, j.d_step, g->d_out_stride};
     MN_TRY(mn_matrix_state_backward(c, &layer->shape, &gated, &state, chunk, err));
     MN_TRY(sum_rows(c, &j, err));
     mn_arena_rewind(c->scratch, mark);

@@ -1,7 +1,7 @@
 #include "recurrent/matrix_state_backward.h"
 
 #include "base/checked.h"
-#include "kernels/kernels.h"
+#include "recurrent/matrix_chunk_backward.h"
 #include "recurrent/state_backward.h"
 
 #include <string.h>
@@ -88,14 +88,13 @@ static void back_read(const head_run *r, int64_t row) {
 
 static void give_decay(const head_run *r, int64_t row) {
     const mn_matrix_state *s = r->j->shape;
-    float *to = r->j->g->d_decay, sum = 0;
+    const mn_vec_kernels *vec = &r->j->kernels->vec;
+    float *to = r->j->g->d_log_decay;
     int64_t at = gate_at(r, row);
-    if (s->decays_channels) {
-        memcpy(to + at * s->k_dim, r->d_decay, (size_t)s->k_dim * sizeof *to);
-        return;
-    }
-    for (int i = 0; i < s->k_dim; i++) sum += r->d_decay[i];
-    to[at] = sum;
+    if (s->decays_channels)
+        vec->mul(to + at * s->k_dim, r->d_decay, r->decay, s->k_dim);
+    else
+        to[at] = vec->dot(r->d_decay, r->decay, s->k_dim);
 }
 
 static void back(void *arg, int64_t row, const float *before, const float *after) {
@@ -134,11 +133,12 @@ static void back(void *arg, int64_t row, const float *before, const float *after
     give_decay(r, row);
 }
 
-static size_t vectors_floats(const mn_matrix_state *s) {
-    return (size_t)s->k_dim * (size_t)s->v_dim + 5 * (size_t)s->k_dim + 5 * (size_t)s->v_dim;
+static size_t walk_floats(const mn_matrix_state *s, int64_t n_rows, int chunk) {
+    size_t n_m = (size_t)s->k_dim * (size_t)s->v_dim;
+    return n_m + 5 * (size_t)s->k_dim + 5 * (size_t)s->v_dim + mn_state_walk_floats(n_rows, chunk, n_m);
 }
 
-static void run_heads(void *arg, int64_t begin, int64_t end, int thread_index) {
+static void walk_heads(void *arg, int64_t begin, int64_t end, int thread_index) {
     const job *j = arg;
     const mn_matrix_state *s = j->shape;
     int64_t k = s->k_dim, v = s->v_dim;
@@ -153,6 +153,16 @@ static void run_heads(void *arg, int64_t begin, int64_t end, int thread_index) {
         r.head = (int)head;
         memset(r.g, 0, (size_t)(k * v) * sizeof *r.g);
         mn_state_walk_back(&(mn_state_walk){j->rows->n_rows, j->chunk, (size_t)(k * v), at, &r, forward, back});
+    }
+}
+
+static void take_chunks(void *arg, int64_t begin, int64_t end, int thread_index) {
+    const job *j = arg;
+    const mn_matrix_state *s = j->shape;
+    float *work = j->work + (size_t)thread_index * j->work_floats;
+    for (int64_t head = begin; head < end; head++) {
+        mn_matrix_head_grad g = {j->g, j->d_q, j->d_k};
+        mn_matrix_chunk_backward(j->kernels, s, j->rows, (int)head, j->chunk, &g, work);
     }
 }
 
@@ -176,13 +186,14 @@ mn_status mn_matrix_state_backward(const mn_compute *c, const mn_matrix_state *s
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
     size_t n = (size_t)rows->n_rows * (size_t)s->n_heads;
     job j = {.kernels = c->kernels, .shape = s, .rows = rows, .g = g, .chunk = chunk};
-    j.work_floats = vectors_floats(s) + mn_state_walk_floats(rows->n_rows, chunk, (size_t)s->k_dim * (size_t)s->v_dim);
+    j.work_floats =
+        c->exact ? walk_floats(s, rows->n_rows, chunk) : mn_matrix_chunk_backward_floats(s, rows->n_rows, chunk);
     j.d_q = mn_arena_alloc(c->scratch, n, (size_t)s->k_dim * sizeof *j.d_q);
     j.d_k = mn_arena_alloc(c->scratch, n, (size_t)s->k_dim * sizeof *j.d_k);
     j.work = mn_arena_alloc(c->scratch, (size_t)mn_pool_threads(c->pool), j.work_floats * sizeof *j.work);
     if (!j.d_q || !j.d_k || !j.work)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for the backward of states of %d by %d.", s->k_dim, s->v_dim);
-    mn_pool_run(c->pool, s->n_heads, 1, run_heads, &j);
+    mn_pool_run(c->pool, s->n_heads, 1, c->exact ? walk_heads : take_chunks, &j);
     mn_pool_run(c->pool, rows->n_rows, 16, sum_rows, &j);
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;

@@ -9,16 +9,10 @@ enum {
     CAUSAL = 16 /* rows that see as many columns as the last of them */
 };
 
-/* The scratch of a chunk; rows of pairs are 2 n_rows wide, those of k and v first, then those of -b and u. */
 typedef struct run {
     const mn_kernels *kernels;
     const mn_rwkv7_chunk *c;
-    float *fade;       /* F_n: [dim] */
-    float *reads, *kk; /* F_i r_i, F_{i-1} kk_i: [n, dim] */
-    float *writes;     /* k_j / F_j, then -b_j / F_j: [2 n, dim] */
-    float *columns;    /* the same, transposed: [dim, 2 n] */
-    float *a, *p;      /* pairs of kk, and of r: [n, 2 n] */
-    float *w;          /* v, then u: [2 n, dim] */
+    mn_rwkv7_parts x;
 } run;
 
 size_t mn_rwkv7_chunk_floats(int dim, int n_rows) {
@@ -26,17 +20,17 @@ size_t mn_rwkv7_chunk_floats(int dim, int n_rows) {
     return d + 8 * n * d + 4 * n * n;
 }
 
-static run share_out(const mn_kernels *kernels, const mn_rwkv7_chunk *c, float *scratch) {
+mn_rwkv7_parts mn_rwkv7_parts_of(const mn_rwkv7_chunk *c, float *scratch) {
     int64_t n = c->n_rows, d = c->dim;
-    run r = {.kernels = kernels, .c = c, .fade = scratch};
-    r.reads = r.fade + d;
-    r.kk = r.reads + n * d;
-    r.writes = r.kk + n * d;
-    r.columns = r.writes + 2 * n * d;
-    r.w = r.columns + 2 * n * d;
-    r.a = r.w + 2 * n * d;
-    r.p = r.a + 2 * n * n;
-    return r;
+    mn_rwkv7_parts x = {.fade = scratch};
+    x.reads = x.fade + d;
+    x.kk = x.reads + n * d;
+    x.writes = x.kk + n * d;
+    x.columns = x.writes + 2 * n * d;
+    x.w = x.columns + 2 * n * d;
+    x.a = x.w + 2 * n * d;
+    x.p = x.a + 2 * n * n;
+    return x;
 }
 
 /* Every row as the chunk's start sees it. */
@@ -44,19 +38,19 @@ static void fade_rows(const run *r) {
     const mn_rwkv7_chunk *c = r->c;
     const mn_vec_kernels *vec = &r->kernels->vec;
     int64_t d = c->dim, n = c->n_rows;
-    for (int64_t i = 0; i < d; i++) r->fade[i] = 1;
+    for (int64_t i = 0; i < d; i++) r->x.fade[i] = 1;
     for (int64_t row = 0; row < n; row++) {
-        float *k = r->writes + row * d, *b = r->writes + (n + row) * d;
-        vec->mul(r->kk + row * d, c->kk + row * d, r->fade, d);
-        vec->mul(r->fade, r->fade, c->decay + row * d, d);
-        vec->mul(r->reads + row * d, c->r + row * c->r_stride, r->fade, d);
+        float *k = r->x.writes + row * d, *b = r->x.writes + (n + row) * d;
+        vec->mul(r->x.kk + row * d, c->kk + row * d, r->x.fade, d);
+        vec->mul(r->x.fade, r->x.fade, c->decay + row * d, d);
+        vec->mul(r->x.reads + row * d, c->r + row * c->r_stride, r->x.fade, d);
         for (int64_t i = 0; i < d; i++) {
-            float back = 1 / r->fade[i];
+            float back = 1 / r->x.fade[i];
             k[i] = c->k[row * d + i] * back;
             b[i] = -c->back[row * d + i] * back;
         }
     }
-    vec->transpose(r->columns, 2 * n, r->writes, d, 2 * n, d);
+    vec->transpose(r->x.columns, 2 * n, r->x.writes, d, 2 * n, d);
 }
 
 /* Pairs of each row and those before it, or also itself (with_own), of both halves. */
@@ -67,7 +61,7 @@ static void pair_rows(const run *r, float *out, const float *rows, bool with_own
         int64_t end = MN_MIN(begin + CAUSAL, n);
         for (int half = 0; half < 2; half++) {
             float *at = out + begin * 2 * n + half * n;
-            r->kernels->recurrent.gemm(at, 2 * n, rows + begin * d, d, r->columns + half * n, 2 * n, end - begin, end,
+            r->kernels->recurrent.gemm(at, 2 * n, rows + begin * d, d, r->x.columns + half * n, 2 * n, end - begin, end,
                                        d);
             for (int64_t i = begin; i < end; i++) {
                 int64_t seen = i + with_own;
@@ -81,17 +75,18 @@ static void pair_rows(const run *r, float *out, const float *rows, bool with_own
 static void solve(const run *r) {
     const mn_recurrent_kernels *k = &r->kernels->recurrent;
     int64_t d = r->c->dim, n = r->c->n_rows;
-    float *u = r->w + n * d;
-    memcpy(r->w, r->c->v, (size_t)(n * d) * sizeof *u);
+    float *u = r->x.w + n * d;
+    memcpy(r->x.w, r->c->v, (size_t)(n * d) * sizeof *u);
     memset(u, 0, (size_t)(n * d) * sizeof *u);
-    k->gemm(u, d, r->kk, d, r->c->m, d, n, d, d);
+    k->gemm(u, d, r->x.kk, d, r->c->m, d, n, d, d);
     for (int64_t begin = 0; begin < n; begin += BLOCK) {
         int64_t end = MN_MIN(begin + BLOCK, n);
-        const float *a = r->a + begin * 2 * n;
-        k->gemm(u + begin * d, d, a, 2 * n, r->w, d, end - begin, d, end);
+        const float *a = r->x.a + begin * 2 * n;
+        k->gemm(u + begin * d, d, a, 2 * n, r->x.w, d, end - begin, d, end);
         k->gemm(u + begin * d, d, a + n, 2 * n, u, d, end - begin, d, begin);
         for (int64_t i = begin + 1; i < end; i++)
-            for (int64_t j = begin; j < i; j++) r->kernels->vec.axpy(u + i * d, u + j * d, r->a[i * 2 * n + n + j], d);
+            for (int64_t j = begin; j < i; j++)
+                r->kernels->vec.axpy(u + i * d, u + j * d, r->x.a[i * 2 * n + n + j], d);
     }
 }
 
@@ -100,23 +95,23 @@ static void read_rows(const run *r) {
     const mn_recurrent_kernels *k = &r->kernels->recurrent;
     int64_t d = c->dim, n = c->n_rows;
     for (int64_t i = 0; i < n; i++) memset(c->out + i * c->out_stride, 0, (size_t)d * sizeof *c->out);
-    k->gemm(c->out, c->out_stride, r->reads, d, c->m, d, n, d, d);
+    k->gemm(c->out, c->out_stride, r->x.reads, d, c->m, d, n, d, d);
     for (int64_t begin = 0; begin < n; begin += CAUSAL) {
         int64_t end = MN_MIN(begin + CAUSAL, n);
         for (int half = 0; half < 2; half++)
-            k->gemm(c->out + begin * c->out_stride, c->out_stride, r->p + begin * 2 * n + half * n, 2 * n,
-                    r->w + half * n * d, d, end - begin, d, end);
+            k->gemm(c->out + begin * c->out_stride, c->out_stride, r->x.p + begin * 2 * n + half * n, 2 * n,
+                    r->x.w + half * n * d, d, end - begin, d, end);
     }
 }
 
 void mn_rwkv7_take_chunk(const mn_kernels *kernels, const mn_rwkv7_chunk *c, float *scratch) {
-    run r = share_out(kernels, c, scratch);
+    run r = {kernels, c, mn_rwkv7_parts_of(c, scratch)};
     int64_t d = c->dim, n = c->n_rows;
     fade_rows(&r);
-    pair_rows(&r, r.a, r.kk, false);
-    pair_rows(&r, r.p, r.reads, true);
+    pair_rows(&r, r.x.a, r.x.kk, false);
+    pair_rows(&r, r.x.p, r.x.reads, true);
     solve(&r);
     read_rows(&r);
-    kernels->recurrent.gemm(c->m, d, r.columns, 2 * n, r.w, d, d, d, 2 * n);
-    for (int64_t i = 0; i < d; i++) kernels->vec.scale(c->m + i * d, c->m + i * d, r.fade[i], d);
+    kernels->recurrent.gemm(c->m, d, r.x.columns, 2 * n, r.x.w, d, d, d, 2 * n);
+    for (int64_t i = 0; i < d; i++) kernels->vec.scale(c->m + i * d, c->m + i * d, r.x.fade[i], d);
 }

@@ -29,8 +29,20 @@ typedef struct mn_rwkv7_chunk {
     int64_t out_stride;
 } mn_rwkv7_chunk;
 
-/* Floats of scratch for chunks of up to n_rows. */
+/* The scratch of a chunk, which holds this when it has been taken; rows of pairs are 2 n_rows wide, those of k and v
+ * first, then those of -b and u. */
+typedef struct mn_rwkv7_parts {
+    float *fade;       /* F_n: [dim] */
+    float *reads, *kk; /* F_i r_i, F_{i-1} kk_i: [n_rows, dim] */
+    float *writes;     /* k_j / F_j, then -b_j / F_j: [2 n_rows, dim] */
+    float *columns;    /* the same, transposed: [dim, 2 n_rows] */
+    float *w;          /* v, then u: [2 n_rows, dim] */
+    float *a, *p;      /* pairs of kk, and of r, zeros for rows that are not seen: [n_rows, 2 n_rows] */
+} mn_rwkv7_parts;
+
+/* Floats of scratch for chunks of up to n_rows, and what is where in it. */
 size_t mn_rwkv7_chunk_floats(int dim, int n_rows);
+mn_rwkv7_parts mn_rwkv7_parts_of(const mn_rwkv7_chunk *chunk, float *scratch);
 /* Makes out and moves m on. */
 void mn_rwkv7_take_chunk(const mn_kernels *kernels, const mn_rwkv7_chunk *chunk, float *scratch);
 

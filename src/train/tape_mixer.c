@@ -150,6 +150,9 @@ typedef struct state_call {
     float *d[7];
 } state_call;
 
+/* Rows of a chunk of the backward. */
+static int kept_chunk(const mn_compute *c) { return c->exact ? MN_STATE_KEPT_CHUNK : MN_MATRIX_CHUNK; }
+
 static mn_status delta_back(const state_call *x, mn_error *err) {
     mn_gated_delta layer = mn_cpu_gated_delta(x->model, x->layer);
     mn_matrix_rows rows = mn_cpu_mixer_rows(x->slice, x->in->v, x->in);
@@ -163,7 +166,7 @@ static mn_status delta_back(const state_call *x, mn_error *err) {
                        x->d[4],
                        mn_tape_weight_gradient(x->t, layer.a),
                        mn_tape_weight_gradient(x->t, layer.dt_bias)};
-    return mn_gated_delta_backward(x->c, &layer, &rows, &gates, &g, MN_STATE_KEPT_CHUNK, err);
+    return mn_gated_delta_backward(x->c, &layer, &rows, &gates, &g, kept_chunk(x->c), err);
 }
 
 static mn_status mamba2_back(const state_call *x, mn_error *err) {
@@ -179,7 +182,7 @@ static mn_status mamba2_back(const state_call *x, mn_error *err) {
                         mn_tape_weight_gradient(x->t, layer.dt_bias),
                         mn_tape_weight_gradient(x->t, layer.d)};
     return mn_mamba2_backward(x->c, &layer, &rows, mn_cpu_row(x->in->decay, x->slice->first_row),
-                              x->in->decay.row_stride, &g, MN_STATE_KEPT_CHUNK, err);
+                              x->in->decay.row_stride, &g, kept_chunk(x->c), err);
 }
 
 static mn_status rwkv7_back(const state_call *x, mn_error *err) {
@@ -199,7 +202,7 @@ static mn_status rwkv7_back(const state_call *x, mn_error *err) {
                        .d_r_k = mn_tape_weight_gradient(x->t, layer.r_k),
                        .d_norm_w = mn_tape_weight_gradient(x->t, layer.norm_w),
                        .d_norm_b = mn_tape_weight_gradient(x->t, layer.norm_b)};
-    return mn_rwkv7_backward(x->c, &layer, &rows, &g, MN_STATE_KEPT_CHUNK, err);
+    return mn_rwkv7_backward(x->c, &layer, &rows, &g, MN_RWKV7_CHUNK, err);
 }
 
 mn_status mn_tape_mix_state_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
