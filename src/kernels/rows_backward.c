@@ -10,37 +10,10 @@ enum { FLOATS_PER_RANGE = 1 << 13, EMBED_COLUMNS = 32 };
 
 /* Values of some operation on n of them. */
 typedef struct values_job {
-    const mn_kernels *kernels;
-    mn_gated act;
-    float *dx, *du;
-    const float *x, *u, *dy;
+    float *dx;
+    const float *x, *dy;
     float limit;
 } values_job;
-
-/* y = max(x, 0)^2 */
-static void back_relu_square(float *dx, const float *x, const float *dy, int64_t n) {
-    for (int64_t i = 0; i < n; i++) dx[i] = x[i] > 0 ? 2 * x[i] * dy[i] : 0;
-}
-
-static void back_activation(void *arg, int64_t begin, int64_t end, int thread_index) {
-    (void)thread_index;
-    const values_job *job = arg;
-    const mn_vec_backward *vec = &job->kernels->vec_backward;
-    const float *u = job->u ? job->u + begin : NULL;
-    float *du = job->u ? job->du + begin : NULL;
-    if (job->act == MN_RELU_SQUARE) {
-        back_relu_square(job->dx + begin, job->x + begin, job->dy + begin, end - begin);
-        return;
-    }
-    (job->act == MN_GATED_SILU ? vec->silu_mul : vec->gelu_mul)(job->dx + begin, du, job->x + begin, u, job->dy + begin,
-                                                                end - begin);
-}
-
-void mn_activate_backward(const mn_compute *c, mn_gated act, float *d_gate, float *d_up, const float *gate,
-                          const float *up, const float *dy, int64_t n) {
-    values_job job = {c->kernels, act, d_gate, d_up, gate, up, dy, 0};
-    mn_pool_run(c->pool, n, FLOATS_PER_RANGE, back_activation, &job);
-}
 
 static void back_clamp(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;

@@ -1,5 +1,5 @@
-/* The backward of what a layer does to each value of a row by itself: activations, clamps, soft-caps, biases, rotation,
- * embedding. Of a sum x + y both operands receive dy as it is: there is nothing to call.
+/* The backward of what a layer does to each value of a row by itself: clamps, soft-caps, biases, rotation, embedding.
+ * Of a sum x + y both operands receive dy as it is: there is nothing to call. Activations: mlp/activation_backward.h.
  *
  * Where a forward works in place, what its backward wants is said here: its operands, or what it left.
  */
@@ -13,12 +13,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum mn_gated { MN_GATED_SILU, MN_GATED_GELU, MN_RELU_SQUARE } mn_gated; /* the last never gated */
-
-/* y = act(gate) up, n values, from gate and up as they were: d_gate and d_up, which may be gate and up themselves.
- * up NULL: y = gelu(gate) or max(gate, 0)^2, no d_up. */
-void mn_activate_backward(const mn_compute *c, mn_gated act, float *d_gate, float *d_up, const float *gate,
-                          const float *up, const float *dy, int64_t n);
 /* y = min(max(x, -limit), limit): dx = dy where |y| < limit, else 0. dx may be dy. */
 void mn_clamp_backward(const mn_compute *c, float *dx, const float *y, const float *dy, int64_t n, float limit);
 /* y = cap tanh(x / cap): dx = dy (1 - (y / cap)^2). dx may be dy. */

@@ -6,15 +6,13 @@
 
 enum { PIECE = 512 };
 
-static const float oai_limit = 7, oai_slope = 1.702f;
-
 /* g sigmoid(a g) (u + 1) = silu(a g) (u + 1) / a */
 static void swiglu_oai(const mn_vec_kernels *vec, float *out, const float *gate, const float *up, int64_t n) {
     float g[PIECE], u[PIECE];
-    vec->clamp(g, gate, -INFINITY, oai_limit, n);
-    vec->clamp(u, up, -oai_limit, oai_limit, n);
-    vec->scale(g, g, oai_slope, n);
-    for (int64_t i = 0; i < n; i++) u[i] = (u[i] + 1) * (1 / oai_slope);
+    vec->clamp(g, gate, -INFINITY, MN_OAI_LIMIT, n);
+    vec->clamp(u, up, -MN_OAI_LIMIT, MN_OAI_LIMIT, n);
+    vec->scale(g, g, MN_OAI_SLOPE, n);
+    for (int64_t i = 0; i < n; i++) u[i] = (u[i] + 1) * (1 / MN_OAI_SLOPE);
     vec->silu_mul(out, g, u, n);
 }
 

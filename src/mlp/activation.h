@@ -14,6 +14,10 @@
 
 #include "kernels/vec.h"
 
+/* Of swiglu-oai. */
+#define MN_OAI_LIMIT 7.0F
+#define MN_OAI_SLOPE 1.702F
+
 typedef enum mn_activation {
     MN_ACT_SILU,
     MN_ACT_GELU,

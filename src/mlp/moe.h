@@ -27,12 +27,6 @@ typedef struct mn_experts {
     bool on_disk; /* the chosen ones' weights are asked for before the first is run */
 } mn_experts;
 
-/* Without biases, scales and weighed inputs, in stacks without gaps, and with silu: what moe_backward.h knows. */
-static inline bool mn_experts_are_plain(const mn_experts *e) {
-    return !e->gate_b && !e->up_b && !e->down_b && !e->scale && !e->weighs_input && !e->gate->matrix_bytes &&
-           e->activation.kind == MN_ACT_SILU;
-}
-
 /* out, x [n_rows, n_embd], not overlapping; ids, weights [n_rows, n_used] as mn_route gives them.
  * The rows of an expert are multiplied together, expert after expert, and a row adds its experts by ascending id: in
  * exact mode its result depends on nothing but itself. Shapes are the caller's promise; MN_ERR_MEMORY when scratch

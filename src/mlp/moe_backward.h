@@ -1,9 +1,13 @@
 /* The backward of a mixture of experts (moe.h): rows are gathered per expert as in the forward, and what an expert
- * computed is computed again, so that nothing but x, ids and weights is kept. For the rows of expert e, with h =
- * silu(g) * u:
+ * computed is computed again, so that nothing but x, ids and weights is kept. For the rows of expert e, with h the
+ * activation of g = W_gate x + b_gate and u = W_up x + b_up, and f = weight scale_e the factor of its output y =
+ * W_down h + b_down:
  *
- *   d_h = weight d_out W_down,  d_weight = (d_out W_down) . h,  d_g, d_u from d_h,  d_x += d_g W_gate + d_u W_up
- *   dW_down += (weight d_out)^T h,  dW_gate += d_g^T x,  dW_up += d_u^T x
+ *   d_h = f d_out W_down,  d_g, d_u from d_h (activation_backward.h),  d_x += d_g W_gate + d_u W_up
+ *   d_weight = scale_e d_out . y,  d_scale_e += weight d_out . y
+ *   dW_down += (f d_out)^T h,  dW_gate += d_g^T x,  dW_up += d_u^T x, and the biases the sums of the same rows
+ *
+ * Where the weight multiplies the input instead (weighs_input), f = scale_e, the rows are w x, and d_weight = d_in . x.
  */
 #ifndef MN_MLP_MOE_BACKWARD_H
 #define MN_MLP_MOE_BACKWARD_H
@@ -11,10 +15,12 @@
 #include "mlp/moe.h"
 
 typedef struct mn_moe_grad {
-    const float *d_out;            /* [n_rows, n_embd] */
-    float *d_x;                    /* [n_rows, n_embd], added to */
-    float *d_weights;              /* [n_rows, n_used], written; NULL: not wanted */
-    float *d_gate, *d_up, *d_down; /* stacks shaped as the experts', f32, added to; NULL: frozen */
+    const float *d_out; /* [n_rows, n_embd] */
+    float *d_x;         /* [n_rows, n_embd], added to */
+    float *d_weights;   /* [n_rows, n_used], written; NULL: not wanted */
+    /* As the experts' own lie, f32, added to; NULL: frozen, or there is none. */
+    float *d_gate, *d_up, *d_down;
+    float *d_gate_b, *d_up_b, *d_down_b, *d_scale;
 } mn_moe_grad;
 
 /* 16 n_ff n_embd operations for each row of each of its experts (the forward takes 6). A row's d_x adds its experts by

@@ -24,12 +24,13 @@ typedef enum mn_layer_rope { MN_LAYER_ROPE, MN_LAYER_ROPE_LOCAL, MN_LAYER_NOPE }
 
 /* Mixture of experts; router.n_experts 0 = dense. Which layers have one: mn_layer_shape. */
 typedef struct mn_moe_config {
-    mn_router router;  /* its selection_bias is the layer's, see mn_layer */
-    int n_ff;          /* of one expert */
-    int n_latent;      /* experts work on so many numbers, made of the layer's input and projected back; 0 = on it */
-    int n_ff_shared;   /* of the expert that always runs, 0 = there is none */
-    bool weighs_input; /* an expert's weight multiplies its input instead of its output (Llama 4) */
-    bool beside_dense; /* the dense MLP runs too, each with norms of its own (Gemma 4) */
+    mn_router router;   /* its selection_bias is the layer's, see mn_layer */
+    int n_ff;           /* of one expert */
+    int n_latent;       /* experts work on so many numbers, made of the layer's input and projected back; 0 = on it */
+    int n_ff_shared;    /* of the expert that always runs, 0 = there is none */
+    bool weighs_input;  /* an expert's weight multiplies its input instead of its output (Llama 4) */
+    bool beside_dense;  /* the dense MLP runs too, each with norms of its own (Gemma 4): */
+    float router_scale; /* multiplies what the router looks at, which is normalised */
 } mn_moe_config;
 
 /* Attention's temperature by position: q of token t is multiplied by 1 + scale ln(floor((t + first) / tokens) + 1), in

@@ -342,6 +342,7 @@ static mn_status feed_forward_twice(const layer_run *r, mn_rows x, mn_rows y, mn
     MN_TRY(mlp(r, dense, y, &w->gate, &w->up, &w->down, err));
     MN_TRY(norm_over(r, &dense, &w->post_dense_norm, err));
     MN_TRY(norm(r, x, &w->router_norm, &routed, err));
+    MN_TRY(scale_over(r, &routed, r->config->moe.router_scale, err));
     MN_TRY(norm(r, x, &w->expert_norm, &expert_x, err));
     MN_TRY(r->b->experts(r->s, r->layer, *out, expert_x, routed, err));
     MN_TRY(norm_over(r, out, &w->post_expert_norm, err));

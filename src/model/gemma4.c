@@ -51,6 +51,7 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     mn_config_find_moe(gguf, c);
     c->moe.router.normalise = true;
     c->moe.beside_dense = true;
+    c->moe.router_scale = 1 / sqrtf((float)c->n_embd);
     return MN_OK;
 }
 
@@ -71,7 +72,7 @@ static void bind_experts(mn_binder *b, const mn_config *c, mn_layer *l) {
     mn_bind_norm(b, "post_ffw_norm_1", c->n_embd, &l->post_dense_norm);
     mn_bind_norm(b, "pre_ffw_norm_2", c->n_embd, &l->expert_norm);
     mn_bind_norm(b, "post_ffw_norm_2", c->n_embd, &l->post_expert_norm);
-    l->router_norm.w = mn_bind_scaled(b, "ffn_gate_inp.scale", c->n_embd, 1 / sqrtf((float)c->n_embd));
+    l->router_norm.w = mn_bind_vector(b, "ffn_gate_inp.scale", c->n_embd, true);
 }
 
 static void bind_layer(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {

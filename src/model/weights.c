@@ -98,18 +98,6 @@ const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need
     return floats_of(b, find(b, name_of(b, name, "").text, n, 1, 1, need));
 }
 
-const float *mn_bind_scaled(mn_binder *b, const char *name, int64_t n, float scale) {
-    const float *x = mn_bind_vector(b, name, n, true);
-    if (!x) return NULL;
-    float *scaled = mn_arena_alloc(b->arena, (size_t)n, sizeof *scaled);
-    if (!scaled) {
-        b->status = mn_fail(b->err, MN_ERR_MEMORY, "no memory for %lld values of %s.", (long long)n, name);
-        return NULL;
-    }
-    for (int64_t i = 0; i < n; i++) scaled[i] = x[i] * scale;
-    return scaled;
-}
-
 const float *mn_bind_values(mn_binder *b, const char *name, int64_t n0, int64_t n1, bool need) {
     return floats_of(b, find_squeezed(b, name_of(b, name, "").text, n0, n1, need));
 }

@@ -134,8 +134,6 @@ void mn_bind_norm(mn_binder *b, const char *name, int64_t n, mn_norm *out);
 void mn_bind_norm_if(mn_binder *b, const char *name, int64_t n, mn_norm *out);
 /* n floats under exactly this name, NULL when missing and not needed. */
 const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need);
-/* The same, needed, each times `scale`: a copy. */
-const float *mn_bind_scaled(mn_binder *b, const char *name, int64_t n, float scale);
 /* The same of n1 rows of n0 floats, whatever dimensions of 1 the file adds or leaves out. */
 const float *mn_bind_values(mn_binder *b, const char *name, int64_t n0, int64_t n1, bool need);
 /* A matrix "NAME.weight" [n_out][n_in] small enough to be used as f32, needed. */

@@ -42,10 +42,12 @@ static mn_status open_patterns(mn_train_batch *b, const char *attn, mn_error *er
     mn_pattern pattern;
     MN_TRY(mn_pattern_parse(attn, &pattern, err));
     const unsigned unfit = MN_PATTERN_REPOSITIONS | MN_PATTERN_EVICTS | MN_PATTERN_COMPRESSIVE;
-    if (mn_pattern_is_dynamic(&pattern) || pattern.kind->traits & unfit)
+    /* A pattern that chooses by queries is taken as it chose; one that was made to be trained with. */
+    bool untrained = pattern.kind->choose && !(pattern.kind->traits & MN_PATTERN_NEEDS_TRAINING);
+    if (untrained || pattern.kind->traits & unfit)
         return mn_fail(err, MN_ERR_UNSUPPORTED,
                        "positions.attn = %s: training takes patterns whose keys are fixed by their places, as window:W "
-                       "or bigbird:B,W,G,R.",
+                       "or bigbird:B,W,G,R, and moba:B,K.",
                        attn);
     b->patterns = calloc((size_t)c->n_layers, sizeof *b->patterns);
     if (!b->patterns) return no_memory(err);

@@ -7,9 +7,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Tensors whose numbers no gradient moves: positions, and the biases of a choice of experts. */
+/* Tensors whose numbers no gradient moves: positions, the biases of a choice of experts, indexers, and the constants
+ * that Gemma 4 multiplies its layers with. */
 static bool has_no_gradient(const char *name) {
-    return !strcmp(name, "rope_freqs.weight") || !strncmp(name, "rope_factors_", 13) || strstr(name, "exp_probs_b");
+    return !strcmp(name, "rope_freqs.weight") || !strncmp(name, "rope_factors_", 13) || strstr(name, "exp_probs_b") ||
+           strstr(name, ".indexer.") || strstr(name, ".layer_output_scale.");
 }
 
 /* DeepSeek-V3's rule moves the biases of a choice of experts. */

@@ -69,20 +69,6 @@ mn_status mn_tape_refuse(const char *what, mn_error *err) {
     return mn_fail(err, MN_ERR_UNSUPPORTED, "%s cannot be trained through: it has no backward.", what);
 }
 
-static mn_status prepare(const mn_step *s, mn_error *err) {
-    mn_step in = mn_tape_inner(s);
-    return in.backend->prepare(&in, err);
-}
-
-static mn_status append(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err) {
-    mn_tape *t = mn_tape_of(s);
-    mn_step in = mn_tape_inner(s);
-    if (plane > 0) return mn_tape_refuse("a position map", err);
-    t->appended[layer].k = k;
-    t->appended[layer].v = v;
-    return in.backend->append(&in, layer, plane, k, v, err);
-}
-
 static mn_status angles(const mn_step *s, mn_rows out, mn_place place, int index, mn_error *err) {
     mn_step in = mn_tape_inner(s);
     return in.backend->angles(&in, out, place, index, err);
@@ -102,8 +88,9 @@ static mn_status embed(const mn_step *s, mn_rows out, mn_error *err) {
 }
 
 static mn_status embed_layers(const mn_step *s, mn_rows out, mn_error *err) {
-    (void)s, (void)out;
-    return mn_tape_refuse("an embedding of each layer", err);
+    mn_step in = mn_tape_inner(s);
+    MN_TRY(in.backend->embed_layers(&in, out, err));
+    return mn_tape_record(mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_EMBED_LAYERS, .out = {out}}, err);
 }
 
 static mn_status norm(const mn_step *s, mn_rows out, mn_rows x, const mn_norm *w, mn_error *err) {
@@ -176,68 +163,13 @@ static mn_status convolve(const mn_step *s, int layer, mn_rows q_out, mn_rows k_
         err);
 }
 
-static mn_status attend(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err) {
-    mn_tape *t = mn_tape_of(s);
-    mn_step in = mn_tape_inner(s);
-    if (range > 0 || lse.buffer) return mn_tape_refuse("a position map", err);
-    if (s->model->config.layers[layer].kv_layer != layer)
-        return mn_tape_refuse("a layer that attends to another's keys", err);
-    MN_TRY(mn_tape_take(s, q.n_rows, q.n_heads, 1, &lse, err));
-    MN_TRY(in.backend->attend(&in, layer, range, out, lse, q, err));
-    return mn_tape_record(t,
-                          (mn_tape_entry){.kind = MN_TAPE_ATTEND,
-                                          .layer = layer,
-                                          .out = {out, lse},
-                                          .in = {q, t->appended[layer].k, t->appended[layer].v}},
-                          err);
-}
-
-static mn_status choose(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
-                        mn_rows turn, mn_error *err) {
-    (void)s, (void)layer, (void)chosen, (void)q, (void)k, (void)weights, (void)turn;
-    return mn_tape_refuse("the choice of an indexer", err);
-}
-
-static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
-                               mn_error *err) {
-    mn_tape *t = mn_tape_of(s);
-    mn_step in = mn_tape_inner(s);
-    MN_TRY(mn_tape_take(s, q.n_rows, q.n_heads, 1, &lse, err));
-    MN_TRY(in.backend->attend_latent(&in, layer, out, lse, q, chosen, err));
-    return mn_tape_record(
-        t,
-        (mn_tape_entry){
-            .kind = MN_TAPE_ATTEND_LATENT, .layer = layer, .out = {out, lse}, .in = {q, t->appended[layer].k}},
-        err);
-}
-
-static mn_status merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
-                       mn_error *err) {
-    (void)s, (void)out, (void)lse, (void)x, (void)x_lse, (void)y, (void)y_lse;
-    return mn_tape_refuse("a position map", err);
-}
-
 static mn_status activate(const mn_step *s, mn_mlp_act activation, mn_rows out, mn_rows gate, mn_rows up,
                           mn_error *err) {
     mn_step in = mn_tape_inner(s);
-    if (activation.kind == MN_ACT_SWIGLU_OAI || activation.limit > 0) return mn_tape_refuse("a capped activation", err);
-    if (activation.kind == MN_ACT_GELU_ERF) return mn_tape_refuse("the exact GELU", err);
-    if (activation.kind == MN_ACT_GELU_ERF) return mn_tape_refuse("the exact gelu", err);
     MN_TRY(in.backend->activate(&in, activation, out, gate, up, err));
     return mn_tape_record(
         mn_tape_of(s),
         (mn_tape_entry){.kind = MN_TAPE_ACTIVATE, .out = {out}, .in = {gate, up}, .activation = activation}, err);
-}
-
-static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err) {
-    mn_step in = mn_tape_inner(s);
-    mn_experts e = mn_cpu_experts(s->model, layer);
-    const mn_layer *w = &s->model->weights.layers[layer];
-    if (!mn_experts_are_plain(&e) || routed.buffer != x.buffer || w->router.b)
-        return mn_tape_refuse("an expert with biases, scales, a capped activation or a router of its own input", err);
-    MN_TRY(in.backend->experts(&in, layer, out, x, routed, err));
-    return mn_tape_record(mn_tape_of(s),
-                          (mn_tape_entry){.kind = MN_TAPE_EXPERTS, .layer = layer, .out = {out}, .in = {x}}, err);
 }
 
 static mn_status add(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err) {
@@ -292,8 +224,8 @@ static mn_backend recorder(mn_tape *t) {
                         .take = mn_tape_take,
                         .mark = mark,
                         .rewind = keep,
-                        .prepare = prepare,
-                        .append = append,
+                        .prepare = mn_tape_prepare,
+                        .append = mn_tape_append,
                         .angles = angles,
                         .gather = gather,
                         .embed = embed,
@@ -303,17 +235,17 @@ static mn_backend recorder(mn_tape *t) {
                         .clamp = clamp,
                         .rotate = rotate,
                         .convolve = convolve,
-                        .attend = attend,
-                        .attend_latent = attend_latent,
-                        .choose = choose,
-                        .merge = merge,
+                        .attend = mn_tape_attend,
+                        .attend_latent = mn_tape_attend_latent,
+                        .choose = mn_tape_choose,
+                        .merge = mn_tape_merge,
                         .mix_recurrent = mn_tape_mix_recurrent,
                         .convolve_mixer = mn_tape_convolve_mixer,
                         .mix_shifted = mn_tape_mix_shifted,
                         .mix_state = mn_tape_mix_state,
                         .gate = mn_tape_gate,
                         .activate = activate,
-                        .experts = experts,
+                        .experts = mn_tape_experts,
                         .split = mn_tape_split,
                         .join = mn_tape_join,
                         .add = add,
@@ -341,8 +273,8 @@ mn_status mn_tape_open(const mn_compute *compute, const mn_parameters *parameter
                        mn_error *err) {
     *out = (mn_tape){.compute = compute, .parameters = parameters, .cpu = mn_backend_cpu(compute)};
     out->backend = recorder(out);
-    out->appended = calloc((size_t)parameters->model.config.n_layers, sizeof *out->appended);
-    mn_status status = out->appended ? reserve(out, bytes, err) : mn_fail(err, MN_ERR_MEMORY, "no memory for a tape.");
+    out->attended = calloc((size_t)parameters->model.config.n_layers, sizeof *out->attended);
+    mn_status status = out->attended ? reserve(out, bytes, err) : mn_fail(err, MN_ERR_MEMORY, "no memory for a tape.");
     if (status != MN_OK) mn_tape_close(out);
     return status;
 }
@@ -350,18 +282,20 @@ mn_status mn_tape_open(const mn_compute *compute, const mn_parameters *parameter
 void mn_tape_close(mn_tape *t) {
     if (t->data) munmap(t->data, t->capacity * (is_dry(t) ? 1 : 2));
     free(t->entries);
-    free(t->appended);
+    free(t->attended);
     *t = (mn_tape){0};
 }
 
 const char *mn_tape_kind_name(mn_tape_kind kind) {
     static const char *const names[MN_TAPE_KIND_COUNT] = {
         [MN_TAPE_EMBED] = "embedding",
+        [MN_TAPE_EMBED_LAYERS] = "embeddings of layers",
         [MN_TAPE_NORM] = "norms",
         [MN_TAPE_PROJECT] = "products",
         [MN_TAPE_CLAMP] = "clamps",
         [MN_TAPE_ROTATE] = "rotations",
         [MN_TAPE_CONVOLVE] = "short convolutions",
+        [MN_TAPE_SHARE] = "keys of other layers",
         [MN_TAPE_ATTEND] = "attention",
         [MN_TAPE_ATTEND_LATENT] = "latent attention",
         [MN_TAPE_MIX_RECURRENT] = "recurrent states",

@@ -19,11 +19,13 @@
 
 typedef enum mn_tape_kind {
     MN_TAPE_EMBED,
+    MN_TAPE_EMBED_LAYERS,
     MN_TAPE_NORM,
     MN_TAPE_PROJECT,
     MN_TAPE_CLAMP,
     MN_TAPE_ROTATE,
     MN_TAPE_CONVOLVE,
+    MN_TAPE_SHARE,
     MN_TAPE_ATTEND,
     MN_TAPE_ATTEND_LATENT,
     MN_TAPE_MIX_RECURRENT,
@@ -76,6 +78,14 @@ typedef struct mn_tape_memory {
     double loss;                         /* of the labels, added to by the backward pass */
 } mn_tape_memory;
 
+/* What a layer's attention has besides queries. */
+typedef struct mn_tape_attended {
+    mn_rows k, v;               /* what the step appended, and where its gradient is added up */
+    mn_rows shared_k, shared_v; /* copies for later layers that attend to these keys, which outlive the layer's buffers
+                                 * when activations are made again; none: no layer does */
+    mn_rows chosen;             /* what the layer's indexer chose; none: it has none */
+} mn_tape_attended;
+
 typedef struct mn_tape {
     mn_backend backend; /* for forward.c */
     mn_backend cpu;     /* that computes */
@@ -88,10 +98,8 @@ typedef struct mn_tape {
     ptrdiff_t to_gradients;        /* from an activation to its gradient */
     mn_tape_entry *entries;
     int64_t n_entries, entries_capacity;
-    struct {
-        mn_rows k, v; /* what the step appended in each layer */
-    } * appended;
-    bool records;            /* else operations are computed and forgotten */
+    mn_tape_attended *attended; /* [n_layers] */
+    bool records;               /* else operations are computed and forgotten */
     mn_cross_entropy target; /* labels, weights and teacher of the step's rows, set by the trainer; the tape adds x, the
                               * output projection and where gradients go */
     mn_loss loss;            /* added to by the backward pass */

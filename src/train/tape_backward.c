@@ -1,16 +1,13 @@
 /* The tape, walked back: for each entry the backward of its operation, which stands beside the operation's forward. */
 #include "train/tape.h"
 
-#include "attention/flash_backward.h"
-#include "attention/mla_backward.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul_backward.h"
 #include "kernels/norm_backward.h"
 #include "kernels/rows_backward.h"
-#include "mlp/moe_backward.h"
-#include "mlp/router_backward.h"
+#include "mlp/activation_backward.h"
 #include "model/backend_cpu_ops.h"
 #include "recurrent/short_conv_backward.h"
 #include "train/tape_ops.h"
@@ -60,8 +57,7 @@ static void scale_range(void *arg, int64_t begin, int64_t end, int thread_index)
     j->vec->scale(j->to + begin, j->from + begin, j->scale, end - begin);
 }
 
-/* The gradient of a result that is handed to an operand as it is. */
-static void pass_on(mn_tape *t, mn_rows to, mn_rows from) {
+void mn_tape_pass_on(mn_tape *t, mn_rows to, mn_rows from) {
     bool add = mn_tape_claim(t, to);
     mn_tape_give(t, mn_tape_gradient(t, to), mn_tape_gradient(t, from), mn_tape_n_floats(to), add);
 }
@@ -81,6 +77,16 @@ static mn_status embed_backward(mn_tape *t, const mn_step *s, const mn_tape_entr
         ids[r] = (int32_t)mn_attn_position(&slice->sequence->attn, slice->sequence->n_tokens + r - slice->first_row);
     }
     mn_embed_backward(t->compute, d_positions, ids, dy, n, n_rows, 1);
+    return MN_OK;
+}
+
+static mn_status embed_layers_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    (void)err;
+    mn_rows y = e->out[0];
+    float *d_table = mn_tape_weight_gradient(t, s->model->weights.layer_embd.data);
+    if (d_table)
+        mn_embed_backward(t->compute, d_table, s->tokens, mn_tape_gradient(t, y), y.n_heads * y.n, y.n_rows,
+                          sqrtf((float)y.n));
     return MN_OK;
 }
 
@@ -150,32 +156,6 @@ static mn_status project_backward(mn_tape *t, const mn_step *s, const mn_tape_en
     return MN_OK;
 }
 
-/* For operations whose backward writes its result: where it may write, and what has to be added afterwards. */
-typedef struct landing {
-    float *at;
-    bool add;
-} landing;
-
-static mn_status land(mn_tape *t, mn_rows x, landing *out, mn_error *err) {
-    out->add = mn_tape_claim(t, x);
-    out->at = out->add ? mn_tape_floats(t, mn_tape_n_floats(x)) : mn_tape_gradient(t, x);
-    return out->at ? MN_OK : mn_no_scratch(err);
-}
-
-static void settle(mn_tape *t, mn_rows x, landing l) {
-    if (l.add) mn_tape_give(t, mn_tape_gradient(t, x), l.at, mn_tape_n_floats(x), true);
-}
-
-static mn_status clamp_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
-    (void)s;
-    landing dx;
-    MN_TRY(land(t, e->in[0], &dx, err));
-    mn_clamp_backward(t->compute, dx.at, mn_cpu_data(e->out[0]), mn_tape_gradient(t, e->out[0]),
-                      mn_tape_n_floats(e->out[0]), e->limit);
-    settle(t, e->in[0], dx);
-    return MN_OK;
-}
-
 /* Vectors copied, or added, from one place to another. */
 typedef struct copy_job {
     const mn_vec_kernels *vec;
@@ -202,6 +182,34 @@ static void copy_vectors(const mn_tape *t, mn_vectors to, mn_vectors from, int64
     mn_pool_run(t->compute->pool, n_rows, mn_cpu_grain(to.n_heads * to.n), copy_rows, &job);
 }
 
+/* For operations whose backward writes its result: where it may write, without gaps, and what has to be added
+ * afterwards. */
+typedef struct landing {
+    float *at;
+    bool add;
+} landing;
+
+static mn_status land(mn_tape *t, mn_rows x, landing *out, mn_error *err) {
+    out->add = mn_tape_claim(t, x);
+    out->at = out->add ? mn_tape_floats(t, mn_tape_n_floats(x)) : mn_tape_gradient(t, x);
+    return out->at ? MN_OK : mn_no_scratch(err);
+}
+
+static void settle(mn_tape *t, mn_rows x, landing l) {
+    mn_vectors from = mn_vectors_of_heads(l.at, x.n_heads, (int)x.n);
+    if (l.add) copy_vectors(t, vectors_of(x, mn_tape_gradient(t, x)), from, x.n_rows, true);
+}
+
+static mn_status clamp_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    (void)s;
+    landing dx;
+    MN_TRY(land(t, e->in[0], &dx, err));
+    mn_clamp_backward(t->compute, dx.at, mn_cpu_data(e->out[0]), mn_tape_gradient(t, e->out[0]),
+                      mn_tape_n_floats(e->out[0]), e->limit);
+    settle(t, e->in[0], dx);
+    return MN_OK;
+}
+
 /* dx = R^T dy, on a copy, then added: x may be a part of wider rows, or have other users. */
 static mn_status rotate_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     mn_rows x = e->in[0], y = e->out[0], turn = e->in[1];
@@ -218,105 +226,33 @@ static mn_status rotate_backward(mn_tape *t, const mn_step *s, const mn_tape_ent
     return MN_OK;
 }
 
-/* The sinks of a layer, heads apart: a row gives its sink the share p = 2^(sink log2 e - lse), whose value is 0, so
- * that d_sink -= p (d_out . out). */
-typedef struct sinks_job {
-    const mn_tape *t;
-    mn_rows out, lse;
-    const float *sinks;
-    float *d_sinks;
-} sinks_job;
+typedef struct activate_job {
+    const mn_kernels *kernels;
+    mn_mlp_act activation;
+    mn_rows gate, up;
+    const float *dy;
+    landing d_gate, d_up;
+} activate_job;
 
-static void sinks_back_heads(void *arg, int64_t begin, int64_t end, int thread_index) {
+static void activate_back_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
-    const sinks_job *j = arg;
-    const float *d_out = mn_tape_gradient(j->t, j->out);
-    for (int64_t h = begin; h < end; h++) {
-        double sum = 0;
-        for (int64_t r = 0; r < j->out.n_rows; r++) {
-            int64_t at = r * j->out.row_stride + h * j->out.head_stride;
-            float share = exp2f(j->sinks[h] * (float)M_LOG2E - mn_cpu_row(j->lse, r)[h]);
-            sum += (double)(share * j->t->compute->kernels->vec.dot(d_out + at, mn_cpu_data(j->out) + at, j->out.n));
-        }
-        j->d_sinks[h] -= (float)sum;
-    }
-}
-
-static void sinks_backward(const mn_tape *t, const mn_step *s, const mn_tape_entry *e) {
-    const float *sinks = s->model->weights.layers[e->layer].sinks;
-    sinks_job job = {t, e->out[0], e->out[1], sinks, sinks ? mn_tape_weight_gradient(t, sinks) : NULL};
-    if (job.d_sinks) mn_pool_run(t->compute->pool, e->out[0].n_heads, 1, sinks_back_heads, &job);
-}
-
-/* The same call as the forward's for each slice: its pattern's lists are made again, its keys are in the cache. */
-static mn_status attend_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
-    mn_rows q = e->in[0], k = e->in[1], v = e->in[2];
-    mn_step in = mn_tape_inner(s);
-    float *dq = mn_tape_ready(t, q), *dk = mn_tape_ready(t, k), *dv = mn_tape_ready(t, v);
-    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
-        mn_attend call;
-        int64_t r = slice->first_row;
-        if (mn_attn_is_linear(&slice->sequence->attn, e->layer)) continue;
-        mn_arena_mark mark = mn_arena_get_mark(t->compute->scratch);
-        MN_TRY(mn_cpu_attend_call(&in, slice, e->layer, 0, e->out[0], e->out[1], q, &call, err));
-        mn_attend_grad g = {mn_tape_gradient(t, e->out[0]) + r * e->out[0].row_stride,
-                            dq + r * q.row_stride,
-                            dk + r * k.row_stride,
-                            dv + r * v.row_stride,
-                            e->out[0].row_stride,
-                            q.row_stride,
-                            k.row_stride,
-                            v.row_stride};
-        MN_TRY(mn_flash_backward(t->compute, &call, &g, err));
-        mn_arena_rewind(t->compute->scratch, mark);
-    }
-    sinks_backward(t, s, e);
-    return MN_OK;
-}
-
-/* The same for latent attention, whose forward's LSE is that of either of its ways. */
-static mn_status attend_latent_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
-    const mn_layer *w = &s->model->weights.layers[e->layer];
-    mn_rows q = e->in[0], latents = e->in[1];
-    mn_step in = mn_tape_inner(s);
-    float *dq = mn_tape_ready(t, q), *d_latents = mn_tape_ready(t, latents);
-    for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
-        mn_attend call;
-        int64_t r = slice->first_row;
-        mn_arena_mark mark = mn_arena_get_mark(t->compute->scratch);
-        MN_TRY(mn_cpu_attend_call(&in, slice, e->layer, 0, e->out[0], e->out[1], q, &call, err));
-        mn_mla_grad g = {.d_out = mn_tape_gradient(t, e->out[0]) + r * e->out[0].row_stride,
-                         .d_q = dq + r * q.row_stride,
-                         .d_latents = d_latents + r * latents.row_stride,
-                         .d_k_up = mn_tape_weight_gradient(t, w->k_b.data),
-                         .d_v_up = mn_tape_weight_gradient(t, w->v_b.data),
-                         .d_out_stride = e->out[0].row_stride,
-                         .d_q_stride = q.row_stride,
-                         .d_latents_stride = latents.row_stride};
-        MN_TRY(mn_mla_backward(t->compute, &call, &g, err));
-        mn_arena_rewind(t->compute->scratch, mark);
-    }
-    return MN_OK;
+    const activate_job *j = arg;
+    int64_t n = j->up.n_heads * j->up.n;
+    bool gated = j->gate.buffer != NULL;
+    for (int64_t r = begin; r < end; r++)
+        mn_activate_backward(j->kernels, j->activation, gated ? j->d_gate.at + r * n : NULL, j->d_up.at + r * n,
+                             gated ? mn_cpu_row(j->gate, r) : NULL, mn_cpu_row(j->up, r), j->dy + r * n, n);
 }
 
 static mn_status activate_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
-    mn_rows gate = e->in[0], up = e->in[1];
-    bool gated = gate.buffer != NULL;
     (void)s;
-    mn_gated act = e->activation.kind == MN_ACT_GELU    ? MN_GATED_GELU
-                   : e->activation.kind == MN_ACT_RELU2 ? MN_RELU_SQUARE
-                                                        : MN_GATED_SILU;
-    landing d_gate = {0}, d_up;
-    MN_TRY(land(t, up, &d_up, err));
-    if (gated) MN_TRY(land(t, gate, &d_gate, err));
-    const float *dy = mn_tape_gradient(t, e->out[0]);
-    if (gated)
-        mn_activate_backward(t->compute, act, d_gate.at, d_up.at, mn_cpu_data(gate), mn_cpu_data(up), dy,
-                             mn_tape_n_floats(up));
-    else
-        mn_activate_backward(t->compute, act, d_up.at, NULL, mn_cpu_data(up), NULL, dy, mn_tape_n_floats(up));
-    settle(t, up, d_up);
-    if (gated) settle(t, gate, d_gate);
+    mn_rows gate = e->in[0], up = e->in[1];
+    activate_job job = {t->compute->kernels, e->activation, gate, up, mn_tape_gradient(t, e->out[0]), {0}, {0}};
+    MN_TRY(land(t, up, &job.d_up, err));
+    if (gate.buffer) MN_TRY(land(t, gate, &job.d_gate, err));
+    mn_pool_run(t->compute->pool, up.n_rows, mn_cpu_grain(up.n_heads * up.n), activate_back_rows, &job);
+    settle(t, up, job.d_up);
+    if (gate.buffer) settle(t, gate, job.d_gate);
     return MN_OK;
 }
 
@@ -348,44 +284,10 @@ static mn_status convolve_backward(mn_tape *t, const mn_step *s, const mn_tape_e
     return convolution_backward(t, s, e->out[1], e->in[1], w->k_conv, err);
 }
 
-/* The routing is made again from x, as the forward made it. */
-static mn_status experts_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
-    const mn_compute *c = t->compute;
-    const mn_layer *w = &s->model->weights.layers[e->layer];
-    mn_router router = s->model->config.moe.router;
-    mn_experts stacks = mn_cpu_experts(s->model, e->layer);
-    mn_rows x = e->in[0];
-    int64_t n = x.n_rows, n_experts = router.n_experts, n_used = router.n_used;
-    float *logits = mn_tape_floats(t, n * n_experts), *d_logits = mn_tape_floats(t, n * n_experts);
-    float *weights = mn_tape_floats(t, n * n_used), *d_weights = mn_tape_floats(t, n * n_used);
-    int32_t *ids = mn_arena_alloc(c->scratch, (size_t)(n * n_used), sizeof *ids);
-    if (!logits || !d_logits || !weights || !d_weights || !ids) return mn_no_scratch(err);
-    router.selection_bias = w->router_bias;
-    MN_TRY(mn_matmul(c, logits, n_experts, mn_cpu_data(x), x.row_stride, n, &w->router.w, err));
-    MN_TRY(mn_route(c, &router, ids, weights, logits, n, err));
-    mn_moe_grad g = {.d_out = mn_tape_gradient(t, e->out[0]),
-                     .d_x = mn_tape_ready(t, x),
-                     .d_weights = d_weights,
-                     .d_gate = mn_tape_weight_gradient(t, w->expert_gate.data),
-                     .d_up = mn_tape_weight_gradient(t, w->expert_up.data),
-                     .d_down = mn_tape_weight_gradient(t, w->expert_down.data)};
-    MN_TRY(mn_moe_backward(c, &stacks, &g, mn_cpu_data(x), ids, weights, (int)n_used, n, err));
-    if (!mn_pool_is_dry(c->pool)) memset(d_logits, 0, (size_t)(n * n_experts) * sizeof(float));
-    MN_TRY(mn_route_backward(c, &router, d_logits, d_weights, logits, ids, n, err));
-    if (t->balance > 0)
-        MN_TRY(mn_balance_loss(c, &router, t->balance, t->target.scale * t->target_weights, d_logits, &t->balance_loss,
-                               logits, ids, n, err));
-    if (t->visits) mn_count_visits(t->visits + e->layer * n_experts, ids, n * n_used);
-    MN_TRY(mn_matmul_dx(c, g.d_x, x.row_stride, true, d_logits, n_experts, n, &w->router.w, err));
-    float *dw = mn_tape_weight_gradient(t, w->router.w.data);
-    if (!dw) return MN_OK;
-    return mn_matmul_dw(c, dw, d_logits, n_experts, n_experts, mn_cpu_data(x), x.row_stride, x.n, n, err);
-}
-
 static mn_status add_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     (void)s, (void)err;
-    pass_on(t, e->in[0], e->out[0]);
-    pass_on(t, e->in[1], e->out[0]);
+    mn_tape_pass_on(t, e->in[0], e->out[0]);
+    mn_tape_pass_on(t, e->in[1], e->out[0]);
     return MN_OK;
 }
 
@@ -462,19 +364,21 @@ static mn_status loss_backward(mn_tape *t, const mn_step *s, const mn_tape_entry
 
 static backward_fn *const backwards[MN_TAPE_KIND_COUNT] = {
     [MN_TAPE_EMBED] = embed_backward,
+    [MN_TAPE_EMBED_LAYERS] = embed_layers_backward,
     [MN_TAPE_NORM] = norm_backward,
     [MN_TAPE_PROJECT] = project_backward,
     [MN_TAPE_CLAMP] = clamp_backward,
     [MN_TAPE_ROTATE] = rotate_backward,
-    [MN_TAPE_ATTEND] = attend_backward,
+    [MN_TAPE_ATTEND] = mn_tape_attend_backward,
+    [MN_TAPE_SHARE] = mn_tape_share_backward,
     [MN_TAPE_ADD] = add_backward,
     [MN_TAPE_ACTIVATE] = activate_backward,
     [MN_TAPE_GATHER] = gather_backward,
     [MN_TAPE_LOSS] = loss_backward,
-    [MN_TAPE_EXPERTS] = experts_backward,
+    [MN_TAPE_EXPERTS] = mn_tape_experts_backward,
     [MN_TAPE_EASY] = mn_tape_easy_backward,
     [MN_TAPE_CONVOLVE] = convolve_backward,
-    [MN_TAPE_ATTEND_LATENT] = attend_latent_backward,
+    [MN_TAPE_ATTEND_LATENT] = mn_tape_attend_latent_backward,
     [MN_TAPE_MIX_RECURRENT] = mn_tape_mix_recurrent_backward,
     [MN_TAPE_CONVOLVE_MIXER] = mn_tape_convolve_mixer_backward,
     [MN_TAPE_MIX_SHIFTED] = mn_tape_mix_shifted_backward,

@@ -36,6 +36,8 @@ static inline float *mn_tape_ready(mn_tape *t, mn_rows x) {
 
 /* to = from, or to += from; without gaps. */
 void mn_tape_give(const mn_tape *t, float *to, const float *from, int64_t n, bool add);
+/* The gradient of a result that is handed to an operand as it is. */
+void mn_tape_pass_on(mn_tape *t, mn_rows to, mn_rows from);
 
 /* tape_easy.c */
 mn_status mn_tape_split(const mn_step *s, int layer, mn_split *out, mn_rows x, const int64_t *rows, mn_error *err);
@@ -44,6 +46,24 @@ mn_status mn_tape_easy_backward(mn_tape *t, const mn_step *s, const mn_tape_entr
 
 /* What cannot be trained through. */
 mn_status mn_tape_refuse(const char *what, mn_error *err);
+
+/* tape_attention.c */
+mn_status mn_tape_prepare(const mn_step *s, mn_error *err);
+mn_status mn_tape_append(const mn_step *s, int layer, int plane, mn_rows k, mn_rows v, mn_error *err);
+mn_status mn_tape_attend(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q, mn_error *err);
+mn_status mn_tape_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                                mn_error *err);
+mn_status mn_tape_choose(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
+                         mn_rows angles, mn_error *err);
+mn_status mn_tape_merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
+                        mn_error *err);
+mn_status mn_tape_share_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+mn_status mn_tape_attend_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+mn_status mn_tape_attend_latent_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+
+/* tape_experts.c */
+mn_status mn_tape_experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err);
+mn_status mn_tape_experts_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
 
 /* tape_mixer.c */
 mn_status mn_tape_convolve_mixer(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_error *err);

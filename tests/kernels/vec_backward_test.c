@@ -185,8 +185,9 @@ static double gelu_value(const operation *o, int64_t row, int head, int i) {
 static void activation_run(const mn_compute *c, void *arg) {
     operation *o = arg;
     memcpy(o->out, o->before, o->n_out * sizeof *o->out);
-    mn_activate_backward(c, o->value == silu_value ? MN_GATED_SILU : MN_GATED_GELU, o->out, o->out + o->n_x, o->x.f,
-                         o->has_weights ? o->u.f : NULL, o->dy.f, (int64_t)o->n_x);
+    const mn_vec_backward *vec = &c->kernels->vec_backward;
+    (o->value == silu_value ? vec->silu_mul : vec->gelu_mul)(o->out, o->out + o->n_x, o->x.f,
+                                                             o->has_weights ? o->u.f : NULL, o->dy.f, (int64_t)o->n_x);
 }
 
 static void activation_check(const mn_compute *c, void *arg) {
