@@ -8,6 +8,7 @@
 #include "cli/terminal.h"
 
 #include "memory/import.h"
+#include "memory/recall_index.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -72,6 +73,15 @@ static mn_status print_figures(const settings *s, mn_store *store, int64_t agent
     return MN_OK;
 }
 
+/* So that the first search need not make it. */
+static mn_status update_index(mn_store *store, int64_t agent, mn_error *err) {
+    mn_recall_index *index;
+    MN_TRY(mn_recall_index_open(store, agent, &index, err));
+    mn_status status = mn_recall_index_update(index, err);
+    mn_recall_index_close(index);
+    return status;
+}
+
 static mn_status import_all(const settings *s, mn_store *store, const mn_text_list *paths, mn_error *err) {
     int64_t agent;
     mn_import_figures figures = {0};
@@ -82,6 +92,7 @@ static mn_status import_all(const settings *s, mn_store *store, const mn_text_li
     for (int i = 0; status == MN_OK && i < paths->n; i++)
         status = import_file(store, agent, paths->items[i], &figures, err);
     mn_signals_release_interrupt();
+    if (status == MN_OK) status = update_index(store, agent, err);
     mn_status printed = print_figures(s, store, agent, &figures, status == MN_OK ? err : NULL);
     return status == MN_OK ? printed : status;
 }

@@ -2,22 +2,35 @@
 #include "graph/postings.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-static bool put(mn_packed *list, uint32_t value) {
-    if (list->capacity - list->bytes < 5) {
-        if (list->capacity > UINT32_MAX / 2) return false;
-        uint32_t capacity = list->capacity ? 2 * list->capacity : 16;
-        uint8_t *data = realloc(list->data, capacity);
-        if (!data) return false;
-        list->data = data;
-        list->capacity = capacity;
-    }
+static bool has_room(mn_packed *list, size_t bytes) {
+    size_t capacity = list->capacity ? list->capacity : 16;
+    if (bytes > UINT32_MAX - list->bytes) return false;
+    while (capacity - list->bytes < bytes) capacity *= 2;
+    if (capacity == list->capacity) return true;
+    uint8_t *data = capacity > UINT32_MAX ? NULL : realloc(list->data, capacity);
+    if (!data) return false;
+    list->data = data;
+    list->capacity = (uint32_t)capacity;
+    return true;
+}
+
+bool mn_packed_put(mn_packed *list, uint32_t value) {
+    if (!has_room(list, 5)) return false;
     for (; value >= 0x80; value >>= 7) list->data[list->bytes++] = (uint8_t)(value | 0x80);
     list->data[list->bytes++] = (uint8_t)value;
     return true;
 }
 
-static bool get(const uint8_t **at, const uint8_t *end, uint32_t *value) {
+bool mn_packed_put_bytes(mn_packed *list, const void *data, size_t bytes) {
+    if (!has_room(list, bytes)) return false;
+    if (bytes) memcpy(list->data + list->bytes, data, bytes);
+    list->bytes += (uint32_t)bytes;
+    return true;
+}
+
+bool mn_packed_get(const uint8_t **at, const uint8_t *end, uint32_t *value) {
     uint64_t sum = 0;
     for (int shift = 0; shift < 35 && *at < end; shift += 7) {
         uint8_t byte = *(*at)++;
@@ -30,16 +43,16 @@ static bool get(const uint8_t **at, const uint8_t *end, uint32_t *value) {
 }
 
 bool mn_packed_add(mn_packed *set, uint32_t number) {
-    bool ok = put(set, number - set->last);
+    bool ok = mn_packed_put(set, number - set->last);
     set->last = number + 1;
     return ok;
 }
 
 bool mn_postings_add(mn_packed *list, uint32_t unit, const uint32_t *places, uint32_t n_places) {
-    bool ok = mn_packed_add(list, unit) && put(list, n_places);
+    bool ok = mn_packed_add(list, unit) && mn_packed_put(list, n_places);
     uint32_t last = 0;
     for (uint32_t i = 0; ok && i < n_places; i++) {
-        ok = put(list, places[i] - last);
+        ok = mn_packed_put(list, places[i] - last);
         last = places[i];
     }
     return ok;
@@ -59,37 +72,49 @@ void mn_postings_release(mn_postings *p) {
 }
 
 static bool unpack(const uint8_t *at, const uint8_t *end, uint32_t n_units, mn_postings *out) {
-    uint64_t next = 0;
+    uint64_t next = 0, least = out->n ? out->units[out->n - 1] + (uint64_t)1 : 0;
     while (at < end) {
         uint32_t distance, count, place, last = 0;
-        if (!get(&at, end, &distance) || !get(&at, end, &count)) return false;
+        if (!mn_packed_get(&at, end, &distance) || !mn_packed_get(&at, end, &count)) return false;
         next += distance;
-        if (next >= n_units || count > (size_t)(end - at)) return false;
+        if (next < least || next >= n_units || count > (size_t)(end - at)) return false;
         out->units[out->n] = (uint32_t)next++;
         out->counts[out->n] = count;
         out->first_places[out->n++] = out->n_places;
         for (uint32_t i = 0; i < count; i++) {
-            if (!get(&at, end, &place)) return false;
+            if (!mn_packed_get(&at, end, &place)) return false;
             out->places[out->n_places++] = last += place;
         }
     }
     return true;
 }
 
-mn_status mn_postings_unpack(const uint8_t *data, size_t bytes, uint32_t n_units, mn_postings *out, mn_error *err) {
-    /* Each number takes a byte or more. */
-    size_t most = bytes + 1;
-    *out = (mn_postings){.units = malloc(most * sizeof(uint32_t)),
-                         .counts = malloc(most * sizeof(uint32_t)),
-                         .first_places = malloc(most * sizeof(uint32_t)),
-                         .places = malloc(most * sizeof(uint32_t))};
+static bool reserve(mn_postings *p, size_t capacity) {
+    uint32_t **const arrays[] = {&p->units, &p->counts, &p->first_places, &p->places};
+    for (int i = 0; i < 4; i++) {
+        uint32_t *grown = realloc(*arrays[i], capacity * sizeof *grown);
+        if (!grown) return false;
+        *arrays[i] = grown;
+    }
+    p->capacity = capacity;
+    return true;
+}
+
+mn_status mn_postings_append(const uint8_t *data, size_t bytes, uint32_t n_units, mn_postings *out, mn_error *err) {
     mn_status status = MN_OK;
-    if (!out->units || !out->counts || !out->first_places || !out->places)
+    /* Each number takes a byte or more. */
+    size_t most = (size_t)out->n_places + out->n + bytes + 1;
+    if (most > UINT32_MAX || (most > out->capacity && !reserve(out, most)))
         status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for postings of %zu bytes.", bytes);
-    else if (!unpack(data, data + bytes, n_units, out))
+    else if (bytes && !unpack(data, data + bytes, n_units, out))
         status = mn_fail(err, MN_ERR_FORMAT, "The index of the store is damaged; index again.");
     if (status != MN_OK) mn_postings_release(out);
     return status;
+}
+
+mn_status mn_postings_unpack(const uint8_t *data, size_t bytes, uint32_t n_units, mn_postings *out, mn_error *err) {
+    *out = (mn_postings){0};
+    return mn_postings_append(data, bytes, n_units, out, err);
 }
 
 mn_packed_walk mn_packed_begin(const void *data, size_t bytes, uint32_t limit) {
@@ -98,7 +123,7 @@ mn_packed_walk mn_packed_begin(const void *data, size_t bytes, uint32_t limit) {
 
 bool mn_packed_next(mn_packed_walk *walk, uint32_t *number) {
     uint32_t distance;
-    if (!get(&walk->at, walk->end, &distance) || distance >= walk->limit - walk->next) return false;
+    if (!mn_packed_get(&walk->at, walk->end, &distance) || distance >= walk->limit - walk->next) return false;
     *number = walk->next + distance;
     walk->next = *number + 1;
     return true;

@@ -24,16 +24,23 @@ bool mn_postings_add(mn_packed *list, uint32_t unit, const uint32_t *places, uin
 /* Appends a number that is larger than those before: a set. */
 bool mn_packed_add(mn_packed *set, uint32_t number);
 void mn_packed_release(mn_packed *list);
+/* A number of 7 bits a byte, and back; false when memory ends, or where the bytes break off. */
+bool mn_packed_put(mn_packed *list, uint32_t value);
+bool mn_packed_put_bytes(mn_packed *list, const void *data, size_t bytes);
+bool mn_packed_get(const uint8_t **at, const uint8_t *end, uint32_t *value);
 
 typedef struct mn_postings {
     uint32_t *units, *counts, *first_places; /* [n]; places of unit i: places[first_places[i]] ... */
     uint32_t *places;
     uint32_t n, n_places;
+    size_t capacity; /* of each of the four */
 } mn_postings;
 
 /* Unpacks a list that may be damaged: units at or beyond n_units, or bytes that break off, are MN_ERR_FORMAT. The
  * caller releases *out. */
 mn_status mn_postings_unpack(const uint8_t *data, size_t bytes, uint32_t n_units, mn_postings *out, mn_error *err);
+/* The same behind what is in *out, whose units are smaller; after an error *out is released. */
+mn_status mn_postings_append(const uint8_t *data, size_t bytes, uint32_t n_units, mn_postings *out, mn_error *err);
 void mn_postings_release(mn_postings *postings);
 
 /* Steps through a packed set of numbers below `limit`; false at its end, and where it is damaged. */

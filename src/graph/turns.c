@@ -29,6 +29,7 @@ void mn_turns_destroy(mn_turns *t) {
 }
 
 uint32_t mn_turns_n(const mn_turns *t) { return t->n; }
+int64_t mn_turns_id(const mn_turns *t, uint32_t turn) { return t->items[turn].id; }
 
 /* ---- times ---- */
 
@@ -84,19 +85,14 @@ static bool grow(void **list, size_t item_bytes, size_t n, size_t *capacity) {
     return true;
 }
 
-/* Its session, begun where it is new. */
+/* The name of its session. */
 static bool find_session(mn_turns *t, const mn_turn *turn, uint32_t *out) {
     char name[512];
     const char *conversation = turn->conversation ? turn->conversation : "";
     int n = snprintf(name, sizeof name, "%.200s\n%.200s", conversation, turn->session ? turn->session : "");
     uint32_t c = mn_intern_put(&t->conversations, conversation, strlen(conversation));
     *out = mn_intern_put(&t->session_names, name, (size_t)n);
-    if (c == MN_INTERN_NONE || *out == MN_INTERN_NONE) return false;
-    if (!grow((void **)&t->sessions, sizeof *t->sessions, *out, &t->sessions_capacity)) return false;
-    mn_turn_session *s = &t->sessions[*out];
-    if (!s->n_turns) *s = (mn_turn_session){.last = MN_TURN_NONE};
-    s->n_turns++;
-    return true;
+    return c != MN_INTERN_NONE && *out != MN_INTERN_NONE;
 }
 
 /* Notes who takes part in a session. More than fit are not told apart. */
@@ -148,31 +144,33 @@ static bool ends_with_question(const char *text, size_t bytes) {
     return bytes && text[bytes - 1] == '?';
 }
 
-/* Lengths of the window around a turn change as turns come behind it. */
-static void link_turn(mn_turns *t, mn_turn_item *item) {
+bool mn_turns_place(mn_turns *t, mn_turn_item *item) {
+    if (!grow((void **)&t->items, sizeof *t->items, t->n, &t->items_capacity) ||
+        !grow((void **)&t->sessions, sizeof *t->sessions, item->session, &t->sessions_capacity))
+        return false;
     mn_turn_session *s = &t->sessions[item->session];
+    if (!s->n_turns) *s = (mn_turn_session){.last = MN_TURN_NONE};
+    s->n_turns++;
+    if (item->speaker != MN_TURN_NONE) take_part(s, item->speaker);
     item->before = s->last;
     item->after = MN_TURN_NONE;
     if (s->last != MN_TURN_NONE) t->items[s->last].after = t->n;
     s->last = t->n;
+    t->items[t->n++] = *item;
+    return true;
 }
 
 mn_status mn_turns_add(mn_turns *t, const mn_turn *turn, mn_error *err) {
-    mn_turn_item item = {.month = month_at(turn->time), .speaker = MN_TURN_NONE};
+    mn_turn_item item = {.id = turn->id, .month = month_at(turn->time), .speaker = MN_TURN_NONE};
     if (t->n == UINT32_MAX / 2) return mn_fail(err, MN_ERR_LIMIT, "An index holds %u turns, no more.", t->n);
-    bool ok =
-        grow((void **)&t->items, sizeof *t->items, t->n, &t->items_capacity) && find_session(t, turn, &item.session);
+    bool ok = find_session(t, turn, &item.session);
     if (ok && turn->speaker && *turn->speaker) {
         item.speaker = mn_intern_put(&t->speakers, turn->speaker, strlen(turn->speaker));
         ok = item.speaker != MN_INTERN_NONE;
-        if (ok) take_part(&t->sessions[item.session], item.speaker);
     }
     item.asks = memchr(turn->text, '?', turn->bytes) != NULL;
     item.ends_asking = ends_with_question(turn->text, turn->bytes);
     if (ok) MN_TRY(mn_words_find(&t->lexicon, turn->text, turn->bytes, &t->words, err));
-    ok = ok && add_words(t, &item);
-    if (!ok) return mn_fail(err, MN_ERR_MEMORY, "There is no memory for turn %u.", t->n);
-    link_turn(t, &item);
-    t->items[t->n++] = item;
-    return MN_OK;
+    ok = ok && add_words(t, &item) && mn_turns_place(t, &item);
+    return ok ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "There is no memory for turn %u.", t->n);
 }

@@ -7,8 +7,8 @@
  * named; 0.25 for the month that is named; -0.1 for a turn that ends in a question; up to 0.1 for its content; and,
  * where there are several conversations, 0.8 for the share of the people named who take part in the session.
  *
- * Everything is in memory: about 30 bytes for each word. Adding is linear; a question costs the postings of its words
- * and one pass over the turns.
+ * Everything is in memory, about 30 bytes for each word, but for what is kept in a store (turns_saved.h). Adding is
+ * linear; a question costs the postings of its words and one pass over the turns.
  *
  * Threads: one object is used by one thread at a time.
  */
@@ -28,6 +28,7 @@ typedef struct mn_turn {
     const char *conversation, *session; /* NULL = "". Turns are neighbours within both, in the order they are added */
     const char *speaker;                /* NULL = unknown */
     int64_t time;                       /* seconds since 1970, MN_NO_TIME = unknown */
+    int64_t id;                         /* the caller's name for it */
     const char *text;
     size_t bytes;
 } mn_turn;
@@ -42,6 +43,8 @@ void mn_turns_destroy(mn_turns *turns);
 /* Copies nothing but words. Its number is mn_turns_n before the call. */
 mn_status mn_turns_add(mn_turns *turns, const mn_turn *turn, mn_error *err);
 uint32_t mn_turns_n(const mn_turns *turns);
+/* The caller's name for a turn that there is. */
+int64_t mn_turns_id(const mn_turns *turns, uint32_t turn);
 
 /* The best turns, at most k, best first, of equal ones the earlier; none where no word of the question is found.
  * hits [k]. */

@@ -14,7 +14,6 @@ static const float k1 = 0.9F, b = 0.4F;
 typedef struct query_term {
     uint32_t term;
     float weight;
-
 } query_term;
 
 typedef struct query {
@@ -129,12 +128,6 @@ static void add_scores(const mn_turns *t, query *q, uint32_t n_touched, float we
     }
 }
 
-static mn_status unpack(const mn_turns *t, uint32_t term, mn_postings *out, mn_error *err) {
-    static const mn_packed none = {0};
-    const mn_packed *list = term < t->n_lists ? &t->lists[term] : &none;
-    return mn_postings_unpack(list->data, list->bytes, t->n, out, err);
-}
-
 static bool seen_before(const query *q, int i) {
     for (int k = 0; k < i; k++)
         if (q->terms[k].term == q->terms[i].term) return true;
@@ -144,7 +137,7 @@ static bool seen_before(const query *q, int i) {
 static mn_status score_term(const mn_turns *t, query *q, const query_term *term, mn_error *err) {
     mn_postings p;
     uint32_t n_touched = 0;
-    MN_TRY(unpack(t, term->term, &p, err));
+    MN_TRY(mn_turns_postings(t, term->term, &p, err));
     for (uint32_t i = 0; i < p.n; i++)
         spread_amount(t, p.units[i], (float)p.counts[i], q->spread, q->touched, &n_touched);
     add_scores(t, q, n_touched, term->weight, q->score);
@@ -165,8 +158,8 @@ static uint32_t count_pairs(const uint32_t *x, uint32_t n_x, const uint32_t *y, 
 static mn_status score_pair(const mn_turns *t, query *q, uint32_t first, uint32_t second, mn_error *err) {
     mn_postings x, y = {0};
     uint32_t n_touched = 0;
-    MN_TRY(unpack(t, first, &x, err));
-    mn_status status = unpack(t, second, &y, err);
+    MN_TRY(mn_turns_postings(t, first, &x, err));
+    mn_status status = mn_turns_postings(t, second, &y, err);
     for (uint32_t i = 0, k = 0; status == MN_OK && i < x.n; i++) {
         while (k < y.n && y.units[k] < x.units[i]) k++;
         if (k == y.n) break;

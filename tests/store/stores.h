@@ -13,17 +13,27 @@
 /* The folder of a PostgreSQL server's socket; NULL = SQLite. */
 static const char *server_folder;
 
-static inline mn_store *new_schema(const char *name) {
-    char url[256], schema[64], sql[256];
-    mn_store *store;
-    mn_error why;
-    snprintf(schema, sizeof schema, "%.*s", (int)strcspn(name, "."), name);
+/* Where the store of this name is, for mn_store_open: a file, or a server with the schema. */
+static inline void place_of(const char *name, char *out, size_t bytes) {
+    if (!server_folder) {
+        snprintf(out, bytes, "%s", temp_path(name));
+        return;
+    }
+    int n = snprintf(out, bytes, "postgresql://tester@/postgres?host=%s&options=-csearch_path%%3D", server_folder);
+    char *schema = out + n;
+    snprintf(schema, bytes - (size_t)n, "%.*s", (int)strcspn(name, "."), name);
     for (char *p = schema; *p; p++)
         if (*p == '-') *p = '_';
-    snprintf(url, sizeof url, "postgresql://tester@/postgres?host=%s", server_folder);
-    assert_ok(mn_store_open(url, NULL, &store, &why), why);
-    snprintf(sql, sizeof sql, "DROP SCHEMA IF EXISTS %s CASCADE; CREATE SCHEMA %s; SET search_path = %s", schema,
-             schema, schema);
+}
+
+static inline mn_store *new_schema(const char *name) {
+    char place[512], sql[256];
+    mn_store *store;
+    mn_error why;
+    place_of(name, place, sizeof place);
+    const char *schema = strstr(place, "%3D") + 3;
+    snprintf(sql, sizeof sql, "DROP SCHEMA IF EXISTS %s CASCADE; CREATE SCHEMA %s", schema, schema);
+    assert_ok(mn_store_open(place, NULL, &store, &why), why);
     assert_ok(mn_store_exec(store, sql, &why), why);
     return store;
 }
