@@ -145,15 +145,15 @@ void agent_close(opened_agent *o) {
 
 /* ---- the verb ---- */
 
-static const agent_word talk = {"talk", "", 0, 0, true, agent_talk};
+static const agent_word talk = {"talk", "", 0, 0, true, false, agent_talk};
 static const agent_word agent_words[] = {
-    {"show", "", 0, 0, false, agent_show},
-    {"sleep", "", 0, 0, false, agent_sleep},
-    {"undo", " LABEL", 1, 1, false, agent_undo},
-    {"save", " FILE.af", 1, 1, false, agent_save},
-    {"load", " FILE.af [NAME]", 1, 2, true, agent_load},
-    {"export", "", 0, 0, false, agent_export},
-    {"restore", "", 0, 0, true, agent_restore},
+    {"show", "", 0, 0, false, false, agent_show},
+    {"sleep", "", 0, 0, false, false, agent_sleep},
+    {"undo", " LABEL", 1, 1, false, false, agent_undo},
+    {"save", " FILE.af", 1, 1, false, false, agent_save},
+    {"load", " FILE.af [NAME]", 1, 2, true, false, agent_load},
+    {"export", "", 0, 0, false, true, agent_export},
+    {"restore", "", 0, 0, true, true, agent_restore},
 };
 
 static const agent_word *find_word(const mn_text_list *words) {
@@ -189,7 +189,7 @@ static mn_status run(const agent_word *word, const mn_text_list *words, mn_error
     const mn_store_options options = {.must_exist = !word->creates, .durable = true};
     mn_store *store;
     MN_TRY(mn_store_open(agent_given.store, &options, &store, err));
-    mn_status status = mn_memory_migrate(store, err);
+    mn_status status = word->takes_any ? MN_OK : mn_memory_migrate(store, err);
     if (status == MN_OK) status = word->run(store, words, err);
     mn_store_close(store);
     return mn_cli_past_usage(status, err);

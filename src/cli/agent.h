@@ -23,6 +23,7 @@ typedef struct agent_word {
     const char *name, *arguments; /* what it takes, for the sentence about wrong use */
     int min, max;                 /* arguments */
     bool creates;                 /* makes a store where there is none */
+    bool takes_any;               /* works on a store of any tables; else memory's are made first */
     mn_status (*run)(mn_store *store, const mn_text_list *words, mn_error *err);
 } agent_word;
 

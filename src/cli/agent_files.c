@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "memory/agent_file.h"
+#include "memory/restore.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,13 +41,15 @@ mn_status agent_export(mn_store *store, const mn_text_list *words, mn_error *err
 
 /* Numbers of rows are what they were: a store that has agents already would mix them up. */
 mn_status agent_restore(mn_store *store, const mn_text_list *words, mn_error *err) {
-    int64_t n;
+    int64_t has_memory, n = 0;
     (void)words;
-    MN_TRY(mn_store_number(store, 0, &n, err, "SELECT count(*) FROM agent", ""));
+    MN_TRY(mn_store_version(store, "memory", &has_memory, err));
+    if (has_memory) MN_TRY(mn_memory_migrate(store, err));
+    if (has_memory) MN_TRY(mn_store_number(store, 0, &n, err, "SELECT count(*) FROM agent", ""));
     if (n)
         return mn_fail(err, MN_ERR_ARGUMENT, "The store %s has agents; restore into a new one, or load agent files.",
                        mn_store_name(store));
-    MN_TRY(mn_store_import(store, stdin, &n, err));
+    MN_TRY(mn_restore(store, stdin, &n, err));
     mn_print_line(stdout, 2, "%lld rows restored", (long long)n);
     return MN_OK;
 }

@@ -13,11 +13,18 @@ typedef struct progress {
 } progress;
 
 mn_status mn_index_is_stale(mn_store *store, bool *is_stale, mn_error *err) {
-    int64_t texts, index;
+    int64_t texts, index, is_missing;
     MN_TRY(mn_graph_state(store, "texts", &texts, err));
     MN_TRY(mn_graph_state(store, "index", &index, err));
-    *is_stale = texts != index;
+    MN_TRY(mn_store_number(store, 0, &is_missing, err,
+                           "SELECT 1 WHERE EXISTS (SELECT 1 FROM chunk) AND NOT EXISTS (SELECT 1 FROM derived_array)",
+                           ""));
+    *is_stale = texts != index || is_missing;
     return MN_OK;
+}
+
+mn_status mn_index_drop(mn_store *store, mn_error *err) {
+    return mn_store_exec(store, "DELETE FROM derived_array", err);
 }
 
 /* ---- gathering ---- */

@@ -68,8 +68,10 @@ void mn_numbers_sort(mn_numbers *list);
 
 /* ---- build.c ---- */
 
-/* Whether the index is older than the texts. */
+/* Whether the index is older than the texts, or is not there. */
 mn_status mn_index_is_stale(mn_store *store, bool *is_stale, mn_error *err);
+/* Takes the index away, so that it is made anew before the next search. */
+mn_status mn_index_drop(mn_store *store, mn_error *err);
 /* Makes the index of all texts of the store anew, in one transaction. progress may be NULL: done and all of the bytes
  * of text; false stops it (MN_ERR_CANCELLED), and the old index stays. */
 mn_status mn_index_rebuild(mn_store *store, bool (*progress)(void *arg, int64_t done, int64_t all), void *arg,

@@ -16,6 +16,10 @@ static const mn_migration steps[] = {
             "  prompt_tokens BIGINT, completion_tokens BIGINT, PRIMARY KEY (run, seq))"},
 };
 
+mn_status mn_walk_migrate(mn_store *store, mn_error *err) {
+    return mn_store_migrate(store, "walk", steps, sizeof steps / sizeof *steps, err);
+}
+
 const char *mn_walk_stage_name(mn_walk_stage stage) {
     static const char *const names[] = {"plan", "select", "facts", "chunk", "neighbour", "compact", "answer"};
     return names[stage];
@@ -44,10 +48,11 @@ static mn_status begin_run(mn_walker *w, mn_error *err) {
     int64_t texts;
     mn_store *store = w->graph->store;
     const char *model = w->llm ? mn_llm_name(w->llm) : "";
-    MN_TRY(mn_store_migrate(store, "walk", steps, sizeof steps / sizeof *steps, err));
+    MN_TRY(mn_walk_migrate(store, err));
     MN_TRY(mn_store_number(store, 0, &texts, err, "SELECT value FROM graph_state WHERE name = 'index'", ""));
-    int n = snprintf(settings, sizeof settings, "%d %d %lld %g %lld", w->params.n_paths, w->params.max_calls,
-                     (long long)w->params.window_tokens, w->params.temperature, (long long)texts);
+    int n = snprintf(settings, sizeof settings, "%d %d %lld %g %lld%s", w->params.n_paths, w->params.max_calls,
+                     (long long)w->params.window_tokens, w->params.temperature, (long long)texts,
+                     w->graph->near ? " near" : "");
     mn_store_id(w->run, w->walk->question, strlen(w->walk->question), model, strlen(model), settings, (size_t)n, NULL);
     return mn_store_run(store, err,
                         "INSERT INTO walk_run (id, at, question, model, texts) VALUES ($1, $2, $3, $4, $5) "

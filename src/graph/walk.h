@@ -61,6 +61,9 @@ typedef struct mn_walk {
     int n_paths;
 } mn_walk;
 
+/* The tables of walks, for who imports them; mn_walk_run makes them itself. */
+mn_status mn_walk_migrate(mn_store *store, mn_error *err);
+
 /* llm NULL: without a model. Steps are kept in the tables walk_run and walk_step of the graph's store as they are made;
  * a model's calls in its own journal (mn_llm_set_journal), so that a question which was cut off and is asked again
  * goes on where it was. The caller releases *out, also after an error: it holds what was done. */

@@ -88,10 +88,14 @@ mn_status mn_llm_count_request(mn_llm *llm, const mn_llm_request *request, int64
 
 /* ---- journal ---- */
 
+mn_status mn_llm_migrate(mn_store *store, mn_error *err) {
+    return mn_store_migrate(store, "llm", steps, sizeof steps / sizeof *steps, err);
+}
+
 mn_status mn_llm_set_journal(mn_llm *llm, mn_store *store, mn_error *err) {
     llm->journal = NULL;
     if (!store) return MN_OK;
-    MN_TRY(mn_store_migrate(store, "llm", steps, sizeof steps / sizeof *steps, err));
+    MN_TRY(mn_llm_migrate(store, err));
     llm->journal = store;
     return MN_OK;
 }

@@ -132,6 +132,9 @@ mn_status mn_llm_count_request(mn_llm *llm, const mn_llm_request *request, int64
 
 /* ---- journal and budget ---- */
 
+/* The table of calls, for who imports it; mn_llm_set_journal makes it itself. */
+mn_status mn_llm_migrate(mn_store *store, mn_error *err);
+
 /* Keeps every call in the table llm_call of the store, which is borrowed. A request asked before (same model, messages,
  * tools, schema, temperature, limit, seed) is answered from it. NULL ends that. Answers that were cut off by the caller
  * are not kept. Writes inside the store's open transaction when there is one. */

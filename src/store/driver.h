@@ -38,6 +38,7 @@ typedef struct mn_driver {
     const char *begin, *blob, *serial, *id; /* SQL: a transaction that writes; the types {blob}, {serial} and {id} */
     bool is_postgres;
     const char *tables, *columns; /* SQL: names of all tables; of the columns of table $1, in order */
+    const char *key;              /* SQL: of its primary key, in order, as ORDER BY takes them: texts by their bytes */
 } mn_driver;
 
 extern const mn_driver mn_driver_sqlite;

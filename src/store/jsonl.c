@@ -41,23 +41,6 @@ static mn_status put_line(json_t *object, FILE *out, mn_error *err) {
     return failed ? mn_fail(err, MN_ERR_IO, "The export cannot be written; is the disk full?") : MN_OK;
 }
 
-static mn_status export_table(mn_store *store, const char *table, FILE *out, mn_error *err) {
-    char sql[128];
-    mn_rows *rows;
-    snprintf(sql, sizeof sql, "SELECT * FROM %s ORDER BY 1", table);
-    MN_TRY(mn_store_query(store, &rows, err, sql, ""));
-    mn_status status;
-    while ((status = mn_rows_next(rows, err)) == MN_OK && mn_rows_has(rows)) {
-        json_t *object = json_pack("{s:s}", "table", table);
-        for (int i = 0; object && i < mn_rows_n_columns(rows); i++)
-            json_object_set_new(object, mn_rows_column_name(rows, i), json_of(mn_rows_value(rows, i)));
-        status = put_line(object, out, err);
-        if (status != MN_OK) break;
-    }
-    mn_rows_done(rows);
-    return status;
-}
-
 /* Names of one column as a list of strings. */
 static mn_status names(mn_store *store, json_t *list, mn_error *err, const char *sql, const char *about) {
     mn_rows *rows;
@@ -69,8 +52,39 @@ static mn_status names(mn_store *store, json_t *list, mn_error *err, const char 
     return status;
 }
 
+/* All of a table by its primary key. */
+static mn_status put_select(mn_store *store, const char *table, mn_strbuf *sql, mn_error *err) {
+    json_t *key = json_array();
+    mn_status status = names(store, key, err, mn_store_driver(store)->key, table);
+    mn_strbuf_printf(sql, "SELECT * FROM %s ORDER BY ", table);
+    for (size_t i = 0; i < json_array_size(key); i++)
+        mn_strbuf_printf(sql, "%s%s", i ? ", " : "", json_string_value(json_array_get(key, i)));
+    if (!json_array_size(key)) mn_strbuf_putc(sql, '1');
+    json_decref(key);
+    return status == MN_OK && sql->failed ? mn_fail(err, MN_ERR_MEMORY, "There is no memory for a statement.") : status;
+}
+
+static mn_status export_table(mn_store *store, const char *table, FILE *out, mn_error *err) {
+    mn_strbuf sql = MN_STRBUF_INIT;
+    mn_rows *rows = NULL;
+    mn_status status = put_select(store, table, &sql, err);
+    if (status == MN_OK) status = mn_store_query(store, &rows, err, sql.data, "");
+    mn_strbuf_release(&sql);
+    while (status == MN_OK && (status = mn_rows_next(rows, err)) == MN_OK && mn_rows_has(rows)) {
+        json_t *object = json_pack("{s:s}", "table", table);
+        for (int i = 0; object && i < mn_rows_n_columns(rows); i++)
+            json_object_set_new(object, mn_rows_column_name(rows, i), json_of(mn_rows_value(rows, i)));
+        status = put_line(object, out, err);
+        if (status != MN_OK) break;
+    }
+    mn_rows_done(rows);
+    return status;
+}
+
+static bool is_derived(const char *name) { return !strncmp(name, "derived_", 8); }
+
 static bool is_exported(const char *table) {
-    return strncmp(table, "derived_", 8) && strncmp(table, "mnemo_", 6) && strlen(table) < 64;
+    return !is_derived(table) && strncmp(table, "mnemo_", 6) && strlen(table) < 64;
 }
 
 static mn_status export_head(mn_store *store, FILE *out, mn_error *err) {
@@ -78,7 +92,8 @@ static mn_status export_head(mn_store *store, FILE *out, mn_error *err) {
     mn_rows *rows;
     mn_status status = mn_store_query(store, &rows, err, "SELECT room, version FROM mnemo_room ORDER BY room", "");
     while (status == MN_OK && (status = mn_rows_next(rows, err)) == MN_OK && mn_rows_has(rows))
-        json_object_set_new(rooms, mn_rows_text(rows, 0, NULL), json_integer(mn_rows_int(rows, 1)));
+        if (!is_derived(mn_rows_text(rows, 0, NULL)))
+            json_object_set_new(rooms, mn_rows_text(rows, 0, NULL), json_integer(mn_rows_int(rows, 1)));
     mn_rows_done(rows);
     if (status != MN_OK) {
         json_decref(rooms);
@@ -107,10 +122,11 @@ mn_status mn_store_export(mn_store *store, FILE *out, mn_error *err) {
 /* What is known while lines come in: the columns of the tables, and room for a row's bytes. */
 typedef struct import {
     mn_store *store;
+    FILE *file;
     json_t *tables; /* name -> list of columns */
     int64_t line, n_rows;
-    char *bytes; /* of blobs, decoded */
-    size_t capacity;
+    char *text, *bytes; /* a line; its blobs, decoded */
+    size_t text_capacity, bytes_capacity;
 } import;
 
 static mn_status bad(const import *in, const char *what, mn_error *err) {
@@ -185,15 +201,12 @@ static mn_status insert(import *in, const char *table, const json_t *columns, js
     return status;
 }
 
-static mn_status check_head(import *in, const json_t *head, mn_error *err) {
+static mn_status check_versions(import *in, const json_t *rooms, mn_error *err) {
     const char *room;
     json_t *version;
-    json_t *rooms = json_object_get(head, "rooms");
-    if (json_integer_value(json_object_get(head, "mnemo_store")) != 1 || !json_is_object(rooms))
-        return bad(in, "is not the first line of a store's export", err);
-    json_object_foreach(rooms, room, version) {
+    json_object_foreach((json_t *)rooms, room, version) {
         int64_t here;
-        MN_TRY(mn_store_number(in->store, 0, &here, err, "SELECT version FROM mnemo_room WHERE room = $1", "t", room));
+        MN_TRY(mn_store_version(in->store, room, &here, err));
         if (here != json_integer_value(version))
             return mn_fail(err, MN_ERR_UNSUPPORTED,
                            "The export has tables of \"%.40s\" in version %lld, this store in %lld; export and import "
@@ -203,28 +216,51 @@ static mn_status check_head(import *in, const json_t *head, mn_error *err) {
     return MN_OK;
 }
 
-static mn_status import_line(import *in, const char *text, size_t bytes, mn_error *err) {
-    if (in->capacity < bytes) {
-        char *more = realloc(in->bytes, bytes);
-        if (!more) return mn_fail(err, MN_ERR_MEMORY, "There is no memory for a line of %zu bytes.", bytes);
+/* *row NULL: there is no further line. */
+static mn_status next_line(import *in, json_t **row, mn_error *err) {
+    ssize_t bytes = getline(&in->text, &in->text_capacity, in->file);
+    *row = NULL;
+    if (bytes <= 0) return ferror(in->file) ? bad(in, "cannot be read", err) : MN_OK;
+    in->line++;
+    if (in->bytes_capacity < (size_t)bytes) {
+        char *more = realloc(in->bytes, (size_t)bytes);
+        if (!more) return mn_fail(err, MN_ERR_MEMORY, "There is no memory for a line of %zd bytes.", bytes);
         in->bytes = more;
-        in->capacity = bytes;
+        in->bytes_capacity = (size_t)bytes;
     }
-    json_t *row = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(row)) {
-        json_decref(row);
-        return bad(in, "is no JSON object", err);
-    }
+    *row = json_loadb(in->text, (size_t)bytes, JSON_REJECT_DUPLICATES, NULL);
+    if (json_is_object(*row)) return MN_OK;
+    json_decref(*row);
+    *row = NULL;
+    return bad(in, "is no JSON object", err);
+}
+
+/* The export's first line, with the tables of the rooms that it names. */
+static mn_status take_head(import *in, const mn_store_room *known, size_t n_known, mn_error *err) {
+    json_t *head;
+    MN_TRY(next_line(in, &head, err));
+    if (!head) return bad(in, "is missing: the file is empty", err);
+    const json_t *rooms = json_object_get(head, "rooms");
+    mn_status status = MN_OK;
+    if (json_integer_value(json_object_get(head, "mnemo_store")) != 1 || !json_is_object(rooms))
+        status = bad(in, "is not the first line of a store's export", err);
+    for (size_t i = 0; status == MN_OK && i < n_known; i++)
+        if (json_object_get(rooms, known[i].name)) status = known[i].migrate(in->store, err);
+    if (status == MN_OK) status = check_versions(in, rooms, err);
+    json_decref(head);
+    return status;
+}
+
+static mn_status take_rows(import *in, mn_error *err) {
+    json_t *row;
     mn_status status;
-    const char *table = json_string_value(json_object_get(row, "table"));
-    const json_t *columns = table ? json_object_get(in->tables, table) : NULL;
-    if (in->line == 1)
-        status = check_head(in, row, err);
-    else if (!columns)
-        status = bad(in, "names no table of this store", err);
-    else
-        status = insert(in, table, columns, row, err);
-    json_decref(row);
+    while ((status = next_line(in, &row, err)) == MN_OK && row) {
+        const char *table = json_string_value(json_object_get(row, "table"));
+        const json_t *columns = table ? json_object_get(in->tables, table) : NULL;
+        status = columns ? insert(in, table, columns, row, err) : bad(in, "names no table of this store", err);
+        json_decref(row);
+        if (status != MN_OK) break;
+    }
     return status;
 }
 
@@ -242,30 +278,24 @@ static mn_status find_tables(import *in, mn_error *err) {
     return status;
 }
 
-mn_status mn_store_import(mn_store *store, FILE *file, int64_t *n_rows, mn_error *err) {
-import in = {.store = store, .tables = json_object() };
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t bytes;
-    mn_status status = mn_store_begin(store, err);
-    if (status == MN_OK) {
-        status = find_tables(&in, err);
-        while (status == MN_OK && (bytes = getline(&line, &capacity, file)) > 0) {
-            in.line++;
-            status = import_line(&in, line, (size_t)bytes, err);
-        }
-        if (status == MN_OK && ferror(file)) status = bad(&in, "cannot be read", err);
-        if (status == MN_OK && in.line == 0) status = bad(&in, "is missing: the file is empty", err);
-        const char *table;
-        json_t *columns;
-        json_object_foreach(in.tables, table, columns) {
-            if (status == MN_OK) status = mn_store_after_import(store, table, err);
-        }
-        status = mn_store_end(store, status, err);
-    }
+static mn_status import_all(import *in, mn_error *err) {
+    const char *table;
+    json_t *columns;
+    MN_TRY(find_tables(in, err));
+    MN_TRY(take_rows(in, err));
+    json_object_foreach(in->tables, table, columns) MN_TRY(mn_store_after_import(in->store, table, err));
+    return MN_OK;
+}
+
+mn_status mn_store_import(mn_store *store, const mn_store_room *rooms, size_t n_rooms, FILE *file, int64_t *n_rows,
+                          mn_error *err) {
+import in = {.store = store, .file = file, .tables = json_object() };
+    mn_status status = take_head(&in, rooms, n_rooms, err);
+    if (status == MN_OK) status = mn_store_begin(store, err);
+    if (status == MN_OK) status = mn_store_end(store, import_all(&in, err), err);
     *n_rows = status == MN_OK ? in.n_rows : 0;
     json_decref(in.tables);
     free(in.bytes);
-    free(line);
+    free(in.text);
     return status;
 }

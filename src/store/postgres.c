@@ -27,7 +27,8 @@ static mn_status fail(const server *s, const PGresult *result, mn_error *err) {
     const char *said = result ? PQresultErrorMessage(result) : PQerrorMessage(s->connection);
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     snprintf(text, sizeof text, "%.*s", (int)strcspn(said, "\n"), said);
-    if (PQstatus(s->connection) != CONNECTION_OK)
+    /* What the server did not say, libpq did: the line is cut, also where its state does not tell yet. */
+    if (!state || PQstatus(s->connection) != CONNECTION_OK)
         return mn_fail(err, MN_ERR_IO,
                        "The connection to PostgreSQL is lost: %s. What was committed is kept; try again.", text);
     if (state && !strncmp(state, "53", 2)) /* no room, no memory */
@@ -277,7 +278,12 @@ const mn_driver mn_driver_postgres = {
     .blob = "BYTEA",
     .serial = "BIGSERIAL PRIMARY KEY",
     .id = "BIGINT PRIMARY KEY",
-    .tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1",
+    .tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() "
+              "ORDER BY tablename::text COLLATE \"C\"",
     .columns = "SELECT column_name::text FROM information_schema.columns WHERE table_schema = current_schema() "
                "AND table_name = $1 ORDER BY ordinal_position",
+    .key = "SELECT a.attname || CASE WHEN a.atttypid = 'text'::regtype THEN ' COLLATE \"C\"' ELSE '' END "
+           "FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) "
+           "WHERE i.indrelid = to_regclass($1) AND i.indisprimary "
+           "ORDER BY array_position(i.indkey::int2[], a.attnum)",
 };

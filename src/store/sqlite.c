@@ -252,4 +252,5 @@ const mn_driver mn_driver_sqlite = {
     .id = "INTEGER PRIMARY KEY",
     .tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
     .columns = "SELECT name FROM pragma_table_info($1) ORDER BY cid",
+    .key = "SELECT name FROM pragma_table_info($1) WHERE pk > 0 ORDER BY pk",
 };

@@ -366,10 +366,15 @@ static mn_status migrate_one(mn_store *store, const char *room, const mn_migrati
                         "ti", room, (int64_t)version);
 }
 
+mn_status mn_store_version(mn_store *store, const char *room, int64_t *version, mn_error *err) {
+    *version = 0;
+    MN_TRY(mn_store_exec(store, "CREATE TABLE IF NOT EXISTS mnemo_room (room TEXT PRIMARY KEY, version BIGINT)", err));
+    return mn_store_number(store, 0, version, err, "SELECT version FROM mnemo_room WHERE room = $1", "t", room);
+}
+
 mn_status mn_store_migrate(mn_store *store, const char *room, const mn_migration *steps, int n_steps, mn_error *err) {
     int64_t version;
-    MN_TRY(mn_store_exec(store, "CREATE TABLE IF NOT EXISTS mnemo_room (room TEXT PRIMARY KEY, version BIGINT)", err));
-    MN_TRY(mn_store_number(store, 0, &version, err, "SELECT version FROM mnemo_room WHERE room = $1", "t", room));
+    MN_TRY(mn_store_version(store, room, &version, err));
     if (version > n_steps)
         return mn_fail(err, MN_ERR_UNSUPPORTED,
                        "The store %s was written by a newer program (tables of %s in version %lld, known here: %d); "

@@ -102,6 +102,9 @@ typedef struct mn_migration {
  * is MN_ERR_UNSUPPORTED. */
 mn_status mn_store_migrate(mn_store *store, const char *room, const mn_migration *steps, int n_steps, mn_error *err);
 
+/* The version of a room's tables in this store; 0 = it has none. */
+mn_status mn_store_version(mn_store *store, const char *room, int64_t *version, mn_error *err);
+
 /* Rows of `table` whose searchable column holds any word of `words` (plain text, no query language; English stems):
  * columns id and score (BM25 in SQLite, ts_rank_cd in PostgreSQL; larger is better). rest: more conditions, order and
  * limit, with t for the table and parameters from $2 on: "AND t.agent = $2 ORDER BY score DESC LIMIT $3". Words
@@ -112,13 +115,22 @@ mn_status mn_store_match(mn_store *store, mn_rows **out, mn_error *err, const ch
 /* ---- everything as JSONL (jsonl.c) ---- */
 
 /* A line for the store and its rooms' versions, then one object a row: {"table": NAME, COLUMN: VALUE, ...}, bytes as
- * {"hex": "..."}. Tables named derived_* are left out: their rooms make them anew. The order is that of the first
- * column. One transaction sees it all. */
+ * {"hex": "..."}. Tables and rooms named derived_* are left out: they are made anew. Tables come by their names, rows
+ * by their primary keys, the same in every store. One transaction sees it all. */
 mn_status mn_store_export(mn_store *store, FILE *out, mn_error *err);
+
+/* A room, and what makes its tables. */
+typedef struct mn_store_room {
+    const char *name; /* as mn_store_migrate has it */
+    mn_status (*migrate)(mn_store *store, mn_error *err);
+} mn_store_room;
+
 /* Inserts the rows of an export, in one transaction, and leaves alone what is there already (by primary key), so that a
- * second import changes nothing. The rooms must be there (mn_store_migrate) in the export's versions. *n_rows: how many
- * were new. Lines are hostile: names of tables and columns must be the store's. */
-mn_status mn_store_import(mn_store *store, FILE *in, int64_t *n_rows, mn_error *err);
+ * second import changes nothing. Of the rooms [n_rooms] those are made first that the export's first line names; all
+ * that it names must be there then, in the export's versions. *n_rows: how many rows were new. Lines are hostile: names
+ * of tables and columns must be the store's. */
+mn_status mn_store_import(mn_store *store, const mn_store_room *rooms, size_t n_rooms, FILE *in, int64_t *n_rows,
+                          mn_error *err);
 
 /* ---- ids by content ---- */
 

@@ -37,6 +37,25 @@ has 'My dog is called Rex' "$mnemo" agent --store d.db -p 'What is my dog called
 "$mnemo" agent restore --store e.db <all.jsonl >out
 cmp all.jsonl <("$mnemo" agent export --store e.db)
 ! "$mnemo" agent restore --store e.db <all.jsonl 2>err >out || fail 'a store with agents is restored into'
+# With a graph, a walk and vectors in the same store; what is not in the export gets no tables.
+printf '# Rome\n\nRome is a city of seven hills.\n' >rome.md
+"$mnemo" read index rome.md --store e.db >out
+"$mnemo" read ask --store e.db -q 'What is Rome?' >out
+"$mnemo" agent search --store e.db -q dog --embed "$MNEMO_SOURCE_DIR/tests/data/golden/tiny-llama.gguf" >out
+"$mnemo" agent export --store e.db >both.jsonl
+for table in message chunk walk_step vector_item; do
+    grep -q "{\"table\":\"$table\"" both.jsonl || fail "no $table"
+done
+has '[0-9]+ rows restored' bash -c "'$mnemo' agent restore --store f.db <both.jsonl"
+cmp both.jsonl <("$mnemo" agent export --store f.db)
+has 'rows imported' bash -c "'$mnemo' read import --store g.db <both.jsonl"
+cmp both.jsonl <("$mnemo" read export --store g.db)
+has 'seven hills' "$mnemo" read search --store f.db -q Rome
+"$mnemo" read index rome.md --store h.db >out
+"$mnemo" agent export --store h.db >texts.jsonl
+"$mnemo" agent restore --store i.db <texts.jsonl >out
+cmp texts.jsonl <("$mnemo" agent export --store i.db)
+! grep -q memory texts.jsonl || fail 'an export of texts alone names memory'
 refuses 1 'no agent file' "$mnemo" agent load --store d.db all.jsonl
 refuses 1 'not from this file' "$mnemo" agent load --store a.db one.af
 

@@ -16,7 +16,7 @@ static void import_again(mn_store *store) {
     if (said(mn_store_export(store, out, &err), &err) != MN_OK) abort();
     fclose(out);
     FILE *in = fuzz_input((const uint8_t *)text, bytes);
-    if (said(mn_store_import(store, in, &n, &err), &err) == MN_OK && n != 0 && !strstr(text, "null")) abort();
+    if (said(mn_store_import(store, NULL, 0, in, &n, &err), &err) == MN_OK && n != 0 && !strstr(text, "null")) abort();
     fclose(in);
     free(text);
 }
@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     mn_error err = {0};
     mn_store *store = fuzz_store();
     FILE *in = fuzz_input(data, bytes);
-    mn_status status = said(mn_store_import(store, in, &n, &err), &err);
+    mn_status status = said(mn_store_import(store, NULL, 0, in, &n, &err), &err);
     fclose(in);
     if (mn_store_number(store, 0, &n_left, &err, "SELECT count(*) FROM chunk", "")) abort();
     if (status != MN_OK && n_left != 0) abort();

@@ -155,7 +155,7 @@ static void all_goes_out_and_comes_back(void **state) {
     assert_ok(mn_store_migrate(copy, "notes", steps, 2, &err), err);
     for (int i = 0; i < 2; i++) {
         FILE *in = fmemopen(first, first_bytes, "r");
-        assert_ok(mn_store_import(copy, in, &n, &err), err);
+        assert_ok(mn_store_import(copy, NULL, 0, in, &n, &err), err);
         assert_int_equal(n, i ? 0 : 4);
         fclose(in);
     }
@@ -197,7 +197,7 @@ static void hostile_imports_change_nothing(void **state) {
         char empty[1];
         size_t bytes = strlen(files[i][0]);
         FILE *in = bytes ? fmemopen((void *)files[i][0], bytes, "r") : fmemopen(empty, 1, "w+");
-        assert_int_not_equal(mn_store_import(store, in, &n, &err), MN_OK);
+        assert_int_not_equal(mn_store_import(store, NULL, 0, in, &n, &err), MN_OK);
         fclose(in);
         if (!strstr(err.text, files[i][1])) fail_msg("%zu: %s", i, err.text);
         assert_int_equal(number(store, "SELECT count(*) FROM note"), 3);

@@ -175,7 +175,7 @@ static void vectors_go_out_and_come_back(void **state) {
     copy = new_store("vectors-in.db");
     assert_ok(mn_vectors_migrate(copy, &vector_err), vector_err);
     FILE *in = fmemopen(text, bytes, "r");
-    assert_ok(mn_store_import(copy, in, &n, &vector_err), vector_err);
+    assert_ok(mn_store_import(copy, NULL, 0, in, &n, &vector_err), vector_err);
     fclose(in);
     assert_int_equal(n, N_VECTORS + 1);
     v = open_space(copy, 8, MN_Q8_0, false);
