@@ -2,7 +2,7 @@
 
 static void it_goes_on(void **state) {
     (void)state;
-    kill_often(1000, 200);
+    kill_often(1000, 200, 30000);
 }
 
 int main(void) {

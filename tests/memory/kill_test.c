@@ -2,7 +2,7 @@
 
 static void it_goes_on(void **state) {
     (void)state;
-    kill_often(20, 30);
+    kill_often(20, 30, 30000);
 }
 
 int main(void) {

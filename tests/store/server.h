@@ -35,20 +35,37 @@ static bool find_server(void) {
     return getpwnam("postgres") && !shell("command -v runuser >/dev/null");
 }
 
+/* Starts it on the data that there are. */
+static int resume_server(void) {
+    return shell("cd %s && %s %s/pg_ctl -D %s/data -w -o \"-k %s -c listen_addresses='' -c fsync=off\" "
+                 "-l %s/server.log start >/dev/null 2>&1",
+                 folder, as_user, programs, folder, folder, folder);
+}
+
+/* Ends it at once; its data stay. */
+static inline void halt_server(void) {
+    shell("cd %s && %s %s/pg_ctl -D %s/data -m immediate stop >/dev/null 2>&1", folder, as_user, programs, folder);
+}
+
+/* Ends every connection that there is. */
+static inline int cut_connections(void) {
+    return shell("cd %s && %s %s/psql -h %s -U tester -q -d postgres -c \"SELECT pg_terminate_backend(pid) FROM "
+                 "pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()\" "
+                 ">/dev/null 2>&1",
+                 folder, as_user, programs, folder);
+}
+
 static bool start_server(void) {
     snprintf(folder, sizeof folder, "/tmp/mnemo-pg-XXXXXX");
     if (!mkdtemp(folder)) return false;
     if (*as_user && shell("chown postgres %s", folder)) return false;
     return !shell("cd %s && %s %s/initdb -D %s/data -A trust -U tester --no-sync >%s/log 2>&1", folder, as_user,
                   programs, folder, folder) &&
-           !shell(
-               "cd %s && %s %s/pg_ctl -D %s/data -w -o \"-k %s -c listen_addresses='' -c fsync=off\" -l %s/server.log "
-               "start >/dev/null 2>&1",
-               folder, as_user, programs, folder, folder, folder);
+           !resume_server();
 }
 
 static void stop_server(void) {
-    shell("cd %s && %s %s/pg_ctl -D %s/data -m immediate stop >/dev/null 2>&1", folder, as_user, programs, folder);
+    halt_server();
     shell("rm -rf %s", folder);
 }
 
