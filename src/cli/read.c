@@ -18,8 +18,7 @@
 #include "graph/build.h"
 #include "graph/index.h"
 #include "graph/schema.h"
-#include "memory/memory.h"
-#include "store/vectors.h"
+#include "memory/restore.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -87,12 +86,15 @@ static mn_status do_index(mn_store *store, const mn_text_list *words, mn_error *
     mn_index_figures figures = {0};
     mn_graph_figures counted;
     mn_graph *graph;
+    mn_engine *engine;
     double start = mn_clock_seconds();
     MN_TRY(read_paths(store, words, 1, &figures, err));
     if (read_given.extracts) MN_TRY(read_extract(store, err));
     MN_TRY(mn_graph_open(store, &graph, err));
-    mn_status status = mn_graph_count(graph, &counted, err);
+    mn_status status = read_rank_near(graph, &engine, err);
+    if (status == MN_OK) status = mn_graph_count(graph, &counted, err);
     mn_graph_close(graph);
+    mn_engine_close(engine);
     if (status == MN_OK) print_figures(&figures, &counted, mn_clock_seconds() - start);
     return status;
 }
@@ -150,28 +152,26 @@ static mn_status with_graph(mn_store *store, const mn_text_list *words, mn_error
     mn_index_figures figures = {0};
     const char *what = words->items[0];
     mn_graph *graph;
+    mn_engine *engine;
     bool shows = !strcmp(what, "show");
     if (!shows && words->n > 1) MN_TRY(read_paths(store, words, 1, &figures, err));
     MN_TRY(mn_graph_open(store, &graph, err));
     if (!strcmp(read_given.rank, "pagerank")) mn_graph_rank_by(graph, MN_RANK_PAGERANK);
-    mn_status status;
-    if (!strcmp(what, "search"))
+    mn_status status = read_rank_near(graph, &engine, err);
+    if (status == MN_OK && !strcmp(what, "search"))
         status = do_search(graph, err);
-    else if (!shows)
+    else if (status == MN_OK && !shows)
         status = read_ask(graph, store, err);
-    else
+    else if (status == MN_OK)
         status = read_show(graph, words->n > 1 ? words->items[1] : NULL, err);
     mn_graph_close(graph);
+    mn_engine_close(engine);
     return status;
 }
 
 static mn_status do_import(mn_store *store, mn_error *err) {
     int64_t n;
-    MN_TRY(mn_graph_migrate(store, err));
-    MN_TRY(mn_memory_migrate(store, err));
-    MN_TRY(mn_vectors_migrate(store, err));
-    MN_TRY(mn_store_import(store, stdin, &n, err));
-    if (n) MN_TRY(mn_graph_touch(store, err));
+    MN_TRY(mn_restore(store, stdin, &n, err));
     printf("%lld rows imported\n", (long long)n);
     return MN_OK;
 }
@@ -207,6 +207,8 @@ static const char *wrong_words(const mn_text_list *words) {
         return "--rank is hop or pagerank.";
     if (read_given.extracts && (i != 0 || (!read_given.endpoint && !mn_given_model.model)))
         return "--extract is for index, with a model: -m MODEL or --endpoint URL.";
+    if (read_given.embed_type && strcmp(read_given.embed_type, "f32") && strcmp(read_given.embed_type, "q8_0"))
+        return "--embed-type is f32 or q8_0.";
     if (read_given.endpoint && mn_given_model.model) return "-m and --endpoint exclude each other.";
     return i > 3 && words->n > 1 ? "export writes to standard output and import reads standard input." : NULL;
 }
@@ -223,6 +225,11 @@ int cmd_read(int argc, char **argv) {
                       "how much of a text is one passage"),
         MN_OPTION_FLAG("extract", &read_given.extracts,
                        "index: let the model of -m or --endpoint take facts out of each passage"),
+        MN_OPTION_TEXT("embed", &read_given.embed, "MODEL", NULL,
+                       "join the ranking of words with that of vectors by this model, an encoder or any other; index "
+                       "makes them, search and ask those that are missing"),
+        MN_OPTION_TEXT("embed-type", &read_given.embed_type, "TYPE", NULL,
+                       "how vectors are kept: f32, or q8_0 in 8 bits (as they are in the store; q8_0 for the first)"),
         MN_OPTION_FLAG("json", &read_given.json, "print one JSON object"),
         MN_OPTION_TEXT("svg", &read_given.svg, "FILE", NULL, "show: draw a key with its neighbours, or the walk of -q"),
         MN_OPTION_TEXT("html", &read_given.html, "FILE", NULL, "show: the same as a page, with facts"),

@@ -12,7 +12,7 @@
 #include <jansson.h>
 
 typedef struct read_settings {
-    const char *store, *question, *rank, *endpoint, *endpoint_model, *svg, *html;
+    const char *store, *question, *rank, *endpoint, *endpoint_model, *svg, *html, *embed, *embed_type;
     int64_t k, chunk_bytes, n_paths, path_calls, window, max_calls, max_tokens;
     bool json, shows_walk, extracts;
 } read_settings;
@@ -22,6 +22,9 @@ extern read_settings read_given;
 json_t *read_passage_json(const mn_passage *passage, double score);
 /* mnemo read show; key NULL = all of it, or the walk of the question. */
 mn_status read_show(mn_graph *graph, const char *key, mn_error *err);
+/* Lets searches rank by vectors of --embed's model too, made where passages have none; nothing without --embed. *engine
+ * is closed by the caller after the graph, also after a failure; NULL = none. */
+mn_status read_rank_near(mn_graph *graph, mn_engine **engine, mn_error *err);
 /* The model that -m or --endpoint name. */
 typedef struct read_model {
     mn_engine *engine; /* NULL: an endpoint, or none */

@@ -58,7 +58,9 @@ typedef struct entry {
 static mn_status put_chunk(indexing *in, const entry *e, size_t ord, const mn_chunk *c, mn_error *err) {
     char id[MN_ID_BYTES];
     uint64_t number = ord;
-    mn_store_id(id, e->id, strlen(e->id), &number, sizeof number, e->text + c->begin, c->end - c->begin, NULL);
+    const char *title = c->title ? c->title : "";
+    mn_store_id(id, e->id, strlen(e->id), &number, sizeof number, e->text + c->begin, c->end - c->begin, title,
+                strlen(title), NULL);
     return mn_store_run(in->store, err,
                         "INSERT INTO chunk (id, doc, ord, first_byte, last_byte, title, speaker, session, time, text) "
                         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING",

@@ -7,6 +7,7 @@
 #include "graph/keys.h"
 #include "graph/pagerank.h"
 #include "graph/turns.h"
+#include "store/text_vectors.h"
 
 struct mn_graph {
     mn_store *store;
@@ -22,8 +23,16 @@ struct mn_graph {
     uint32_t *turn_passages; /* by turn */
     bool has_turns, has_documents;
     mn_graph_ranking ranking;
-    mn_link_matrix links; /* n 0 until a search ranks by them */
+    mn_link_matrix links;  /* n 0 until a search ranks by them */
+    mn_text_vectors *near; /* NULL: words alone rank */
+    mn_intern chunks;      /* ids of passages by number, where vectors rank */
 };
+
+enum { MN_NEAR_DEPTH = 100 };
+
+/* Joins the ranking of words (n_words, at most MN_NEAR_DEPTH) with that of vectors: at most k hits (near.c). */
+mn_status mn_near_join(mn_graph *graph, const char *question, const mn_hit *words, uint32_t n_words, uint32_t k,
+                       mn_hit *hits, uint32_t *n_hits, mn_error *err);
 
 /* Whether a passage is a turn of a conversation is the same for all passages of a document. */
 

@@ -105,6 +105,8 @@ void mn_graph_close(mn_graph *g) {
     free(g->turn_passages);
     mn_turns_destroy(g->turns);
     mn_link_matrix_release(&g->links);
+    mn_text_vectors_close(g->near);
+    mn_intern_release(&g->chunks);
     mn_lexicon_release(&g->lexicon);
     mn_word_list_release(&g->words);
     mn_strbuf_release(&g->form);

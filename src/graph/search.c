@@ -245,8 +245,8 @@ static mn_status spread(query *q, mn_error *err) {
     return status;
 }
 
-/* Everything up to the passages' scores; *found false where no word of the question is there. */
-static mn_status run(mn_graph *g, const char *question, query *q, bool *found, mn_error *err) {
+/* Everything up to the passages' scores by words; *found false where no word of the question is there. */
+static mn_status run_words(mn_graph *g, const char *question, query *q, bool *found, mn_error *err) {
     *q = (query){.graph = g};
     *found = false;
     if (!g->n_passages) return MN_OK;
@@ -265,6 +265,20 @@ static mn_status run(mn_graph *g, const char *question, query *q, bool *found, m
 static void best_passages(const query *q, uint32_t k, mn_hit *hits, uint32_t *n_hits) {
     for (uint32_t p = 0; p < q->graph->n_passages; p++)
         if (q->score[p] > 0.0F) mn_hits_insert(hits, n_hits, k, (mn_hit){p, q->score[p]});
+}
+
+/* The passages' scores by words, or by words and vectors. */
+static mn_status run(mn_graph *g, const char *question, query *q, bool *found, mn_error *err) {
+    mn_hit words[MN_NEAR_DEPTH], joined[2 * MN_NEAR_DEPTH];
+    uint32_t n_words = 0, n;
+    MN_TRY(run_words(g, question, q, found, err));
+    if (!g->near || !g->n_passages) return MN_OK;
+    if (*found) best_passages(q, MN_NEAR_DEPTH, words, &n_words);
+    MN_TRY(mn_near_join(g, question, words, n_words, 2 * MN_NEAR_DEPTH, joined, &n, err));
+    memset(q->score, 0, g->n_passages * sizeof *q->score);
+    for (uint32_t i = 0; i < n; i++) q->score[joined[i].number] = joined[i].score;
+    *found = n > 0;
+    return MN_OK;
 }
 
 /* ---- conversations ---- */
@@ -308,13 +322,13 @@ static mn_status search_turns(mn_graph *g, const char *question, uint32_t k, mn_
     return status;
 }
 
-mn_status mn_graph_search(mn_graph *g, const char *question, uint32_t k, mn_hit *hits, uint32_t *n_hits,
-                          mn_error *err) {
+static mn_status search_words(mn_graph *g, const char *question, uint32_t k, mn_hit *hits, uint32_t *n_hits,
+                              mn_error *err) {
     query q = {.graph = g};
     bool found = false;
     *n_hits = 0;
     mn_status status = MN_OK;
-    if (g->has_documents) status = run(g, question, &q, &found, err);
+    if (g->has_documents) status = run_words(g, question, &q, &found, err);
     if (status == MN_OK && found) {
         if (g->has_turns) status = load_turns(g, err);
         for (uint32_t i = 0; status == MN_OK && g->has_turns && i < mn_turns_n(g->turns); i++)
@@ -325,6 +339,15 @@ mn_status mn_graph_search(mn_graph *g, const char *question, uint32_t k, mn_hit 
     if (status == MN_OK && g->has_turns) status = search_turns(g, question, k, hits, n_hits, err);
     release(&q);
     return status;
+}
+
+mn_status mn_graph_search(mn_graph *g, const char *question, uint32_t k, mn_hit *hits, uint32_t *n_hits,
+                          mn_error *err) {
+    mn_hit words[MN_NEAR_DEPTH];
+    uint32_t n_words;
+    if (!g->near) return search_words(g, question, k, hits, n_hits, err);
+    MN_TRY(search_words(g, question, MN_NEAR_DEPTH, words, &n_words, err));
+    return mn_near_join(g, question, words, n_words, k, hits, n_hits, err);
 }
 
 /* ---- facts ---- */

@@ -47,6 +47,17 @@ static mn_status catch_up(mn_vectors *v, mn_error *err) {
                         newest, v->space);
 }
 
+mn_status mn_vectors_type(mn_store *store, const char *space, mn_dtype *type, mn_error *err) {
+    mn_rows *rows;
+    MN_TRY(mn_vectors_migrate(store, err));
+    MN_TRY(mn_store_query(store, &rows, err, "SELECT type FROM vector_space WHERE name = $1", "t", space));
+    mn_status status = mn_rows_next(rows, err);
+    if (status == MN_OK && mn_rows_has(rows))
+        *type = strcmp(mn_rows_text(rows, 0, NULL), mn_dtype_get(MN_F32)->name) ? MN_Q8_0 : MN_F32;
+    mn_rows_done(rows);
+    return status;
+}
+
 /* Whether the space is what the caller takes it for. */
 static mn_status compare_space(mn_vectors *v, const char *model, bool *found, mn_error *err) {
     const char *type = mn_dtype_get(v->type)->name;

@@ -35,6 +35,8 @@ typedef struct mn_vectors_spec {
  * borrowed until mn_vectors_close. */
 mn_status mn_vectors_open(mn_store *store, const mn_vectors_spec *spec, mn_vectors **out, mn_error *err);
 void mn_vectors_close(mn_vectors *vectors);
+/* The type that a space has; where there is no such space *type stays as it is. */
+mn_status mn_vectors_type(mn_store *store, const char *space, mn_dtype *type, mn_error *err);
 /* The tables, for who imports them (mn_store_import). */
 mn_status mn_vectors_migrate(mn_store *store, mn_error *err);
 

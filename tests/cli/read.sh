@@ -41,6 +41,24 @@ EOF
 has '^1\. .*(tolkien|city)' "$mnemo" read search --store s.db -q 'Where was Tolkien born?' --rank pagerank
 refuses 2 '--rank is hop or pagerank' "$mnemo" read search --store s.db -q x --rank none
 has '^1\. .*tolkien|^1\. .*city' "$mnemo" read search --store s.db -q Bloemfontein
+
+# Vectors beside words: made once, also of a text that came; another model's and another type are refused.
+golden=$MNEMO_SOURCE_DIR/tests/data/golden
+cp -r docs near
+embed=(--embed "$golden/tiny-llama.gguf")
+has '[0-9]+ vectors made by' "$mnemo" read index near --store n.db "${embed[@]}"
+! "$mnemo" read index near --store n.db "${embed[@]}" 2>&1 | grep 'vectors made' || fail 'made twice'
+has '^1\. ' "$mnemo" read search --store n.db -q 'xyzzy plugh' "${embed[@]}"
+has 'Nothing in the store' "$mnemo" read search --store n.db -q 'xyzzy plugh'
+echo 'Pretoria is a city too.' >near/pretoria.txt
+"$mnemo" read index near --store n.db >out
+has '1 vectors made by' "$mnemo" read ask --store n.db -q 'Which city?' "${embed[@]}"
+refuses 1 'do not go with them: use that model' \
+    "$mnemo" read search --store n.db -q x --embed "$golden/tiny-gpt2.gguf"
+refuses 1 '\(f32\).* do not go with them' \
+    "$mnemo" read index near --store n.db "${embed[@]}" --embed-type f32
+refuses 2 'embed-type is f32 or q8_0' "$mnemo" read search --store n.db -q x --embed-type i4
+refuses 1 'nowhere.gguf' "$mnemo" read search --store n.db -q x --embed nowhere.gguf
 has 'Nothing in the store' "$mnemo" read search --store s.db -q 'xyzzy plugh'
 has '"results": \[\]' "$mnemo" read search --store s.db -q '?!' --json
 has 'Bloemfontein: [0-9]+ facts' "$mnemo" read show --store s.db 'the BLOEMFONTEIN'

@@ -1,72 +1,10 @@
 /* LoCoMo's ten conversations imported as messages into an agent's recall, one store each, and asked as mnemo agent
  * search asks: the gates of tests/graph/locomo_shared_test.c hold through memory too. */
-#include "memory/locomo.h"
+#include "memory/locomo_questions.h"
 
-enum { MAX_K = 10, N_CATEGORIES = 6, MULTI_HOP = 1 };
-
-typedef struct tally {
-    double at5, at10;
-    int n;
-} tally;
-
-/* Whether the message of the hit is a turn "D1:2" of the conversation. */
-static bool is_turn(mn_store *store, int64_t agent, int64_t message, const char *prefix, int d, int t) {
-    char want[96];
-    mn_message_copy m;
-    bool found;
-    assert_ok(mn_recall_get(store, agent, message, &m, &found, &import_err), import_err);
-    char *id = mn_message_external_id(agent, m.at.uid);
-    snprintf(want, sizeof want, "\"%sD%d:%d\"", prefix, d, t);
-    bool same = !strcmp(id, want);
-    free(id);
-    mn_message_release(&m);
-    return same;
-}
-
-static bool is_there(const json_t *item, int d, int t) {
-    char key[32];
-    snprintf(key, sizeof key, "session_%d", d);
-    return t >= 1 && (size_t)t <= json_array_size(json_object_get(json_object_get(item, "conversation"), key));
-}
-
-/* The evidence among the first k; *n_gold: how many turns there are. */
-static int count_found(mn_store *store, int64_t agent, const json_t *item, const json_t *evidence, const char *prefix,
-                       const mn_recall_hit *hits, uint32_t n, int *n_gold) {
-    int n_found = 0, d, t;
-    *n_gold = 0;
-    for (size_t i = 0; i < json_array_size(evidence); i++)
-        for (const char *at = json_string_value(json_array_get(evidence, i)); (at = strchr(at, 'D')); at++) {
-            if (sscanf(at, "D%d:%d", &d, &t) < 2 || !is_there(item, d, t)) continue;
-            ++*n_gold;
-            for (uint32_t h = 0; h < n; h++)
-                if (is_turn(store, agent, hits[h].message, prefix, d, t)) {
-                    n_found++;
-                    break;
-                }
-        }
-    return n_found;
-}
-
-static void ask_all(mn_store *store, int64_t agent, mn_recall_index *index, const json_t *item, const char *prefix,
-                    tally *tallies) {
-    const json_t *questions = json_object_get(item, "qa");
-    for (size_t i = 0; i < json_array_size(questions); i++) {
-        const json_t *q = json_array_get(questions, i), *evidence = json_object_get(q, "evidence");
-        mn_recall_hit hits[MAX_K];
-        uint32_t n;
-        int n_gold, category = (int)json_integer_value(json_object_get(q, "category"));
-        assert_ok(mn_recall_index_search(index, json_string_value(json_object_get(q, "question")), MAX_K, hits, &n,
-                                         &import_err),
-                  import_err);
-        double at10 = count_found(store, agent, item, evidence, prefix, hits, n, &n_gold);
-        double at5 = count_found(store, agent, item, evidence, prefix, hits, n < 5 ? n : 5, &n_gold);
-        if (!n_gold) continue;
-        for (int c = 0; c <= category; c += category) {
-            tallies[c].at5 += at5 / n_gold;
-            tallies[c].at10 += at10 / n_gold;
-            tallies[c].n++;
-        }
-    }
+static mn_status by_words(void *arg, const char *question, uint32_t k, mn_recall_hit *hits, uint32_t *n_hits,
+                          mn_error *err) {
+    return mn_recall_index_search(arg, question, k, hits, n_hits, err);
 }
 
 static void evidence_is_among_the_first_messages(void **state) {
@@ -79,7 +17,7 @@ static void evidence_is_among_the_first_messages(void **state) {
         mn_store *store = with_importer("locomo.db", &agent);
         import_conversation(store, agent, json_array_get(data, i), "");
         assert_ok(mn_recall_index_open(store, agent, &index, &import_err), import_err);
-        ask_all(store, agent, index, json_array_get(data, i), "", tallies);
+        ask_all(store, agent, by_words, index, json_array_get(data, i), "", tallies);
         mn_recall_index_close(index);
         mn_store_close(store);
     }
@@ -108,7 +46,7 @@ static void conversations_do_not_drown_each_other(void **state) {
     assert_ok(mn_recall_index_open(store, agent, &index, &import_err), import_err);
     for (size_t i = 0; i < 10; i++) {
         snprintf(prefix, sizeof prefix, "%zu/", i);
-        ask_all(store, agent, index, json_array_get(data, i), prefix, tallies);
+        ask_all(store, agent, by_words, index, json_array_get(data, i), prefix, tallies);
     }
     mn_recall_index_close(index);
     mn_store_close(store);

@@ -7,7 +7,7 @@
 #include "store/server.h"
 
 #ifdef MNEMO_HAVE_GRAPH
-#include "graph/collections.h"
+#include "graph/near_cases.h"
 #include "memory/import_cases.h"
 #include "memory/tiers_cases.h"
 #endif
@@ -51,6 +51,7 @@ int main(void) {
         cmocka_unit_test(a_server_that_is_away_is_a_sentence),
 #ifdef MNEMO_HAVE_GRAPH
         cmocka_unit_test(a_graph_lives_there_too),
+        NEAR_CASES,
         TIERS_CASES,
         IMPORT_CASES,
 #endif
