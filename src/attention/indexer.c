@@ -73,13 +73,19 @@ static uint32_t find_threshold(const float *scores, int64_t n, int64_t k, int64_
     return prefix;
 }
 
+/* Keys that a row may choose from. */
+static int64_t n_seen(const choice *w, int64_t row) {
+    int64_t n = w->x->first_token + row + 1;
+    return MN_MIN(w->x->ratio ? n / w->x->ratio : n, w->n_keys);
+}
+
 static void choose_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const choice *w = arg;
     for (int64_t r = begin; r < end; r++) {
         const float *scores = w->scores + r * w->n_keys;
         uint64_t *bits = w->chosen + (w->first_row + r) * w->words;
-        int64_t n = MN_MIN(w->x->first_token + w->first_row + r + 1, w->n_keys), n_equal = 0;
+        int64_t n = n_seen(w, w->first_row + r), n_equal = 0;
         memset(bits, 0, (size_t)w->words * sizeof *bits);
         bool all = n <= w->x->top_k;
         uint32_t threshold = all ? 0 : find_threshold(scores, n, w->x->top_k, &n_equal);
@@ -101,7 +107,7 @@ mn_status mn_indexer_choose(const mn_compute *c, const mn_indexer *x, uint64_t *
     if (!w.scores) return mn_fail(err, MN_ERR_MEMORY, "no memory for the scores of %lld keys.", (long long)w.n_keys);
     for (w.first_row = 0; w.first_row < x->n_rows; w.first_row += ROWS) {
         w.n_rows = MN_MIN((int64_t)ROWS, x->n_rows - w.first_row);
-        if (x->first_token + w.first_row + w.n_rows > x->top_k)
+        if (n_seen(&w, w.first_row + w.n_rows - 1) > x->top_k)
             mn_pool_run(c->pool, (w.n_keys + KEYS - 1) / KEYS, 1, score_keys, &w);
         mn_pool_run(c->pool, w.n_rows, 1, choose_rows, &w);
     }

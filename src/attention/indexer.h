@@ -2,6 +2,8 @@
  * its own in the cache, chooses the keys that a query sees:
  *
  *   score(t, s) = sum_h w[t, h] relu(q[t, h] . k[s]),   chosen: the top_k largest of s <= t; equals: the lowest s
+ *
+ * Of compressed keys (compressor.h) those that are complete are chosen from.
  */
 #ifndef MN_ATTENTION_INDEXER_H
 #define MN_ATTENTION_INDEXER_H
@@ -16,6 +18,7 @@ typedef struct mn_indexer {
     int64_t q_stride, w_stride, n_rows, first_token;
     int n_heads;
     int64_t top_k;
+    int ratio;     /* tokens of a key, which is seen from the last of them on; 0: 1 */
     mn_kv_view kv; /* of the indexer's keys, one head; values are not looked at */
 } mn_indexer;
 

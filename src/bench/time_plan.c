@@ -20,6 +20,7 @@ static used_weights count_used(const mn_model *m) {
     for (int64_t i = 0; i < mn_gguf_n_tensors(m->gguf); i++) {
         const mn_tensor *t = mn_gguf_tensor_at(m->gguf, i);
         double share = r->n_experts && strstr(t->name, "_exps.weight") ? (double)r->n_used / r->n_experts : 1;
+        if (t->type == MN_I32) continue;
         if (own_output && !strcmp(t->name, "token_embd.weight")) continue;
         used.n += share * (double)(t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3]);
         used.bytes += share * (double)t->bytes;

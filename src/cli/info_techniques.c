@@ -6,6 +6,7 @@
 #include "attention/decode.h"
 #include "attention/flash.h"
 #include "attention/flash_backward.h"
+#include "attention/compressor.h"
 #include "attention/indexer.h"
 #include "attention/mla.h"
 #include "attention/patterns/pattern.h"
@@ -17,10 +18,12 @@
 #include "convert/heads.h"
 #include "kvcache/kvcache.h"
 #include "mlp/easy.h"
+#include "mlp/hash_layer.h"
 #include "mlp/moe.h"
 #include "model/adapter.h"
 #include "model/family.h"
 #include "model/forward.h"
+#include "model/hyper_connections.h"
 #include "position/position.h"
 #include "position/posmap.h"
 
@@ -33,13 +36,20 @@ enum { MAX_TEXT = 160 };
 typedef void row_fn(json_t *rows, const mn_technique *t);
 
 /* Techniques that stand alone in their files. */
-static const mn_technique *const computing[] = {
-    &mn_mla_absorbed_about, &mn_mla_materialised_about, &mn_indexer_about, &mn_flash_about,
-    &mn_decode_about,       &mn_flash_backward_about,   &mn_kvcache_about, NULL};
+static const mn_technique *const computing[] = {&mn_mla_absorbed_about,
+                                                &mn_mla_materialised_about,
+                                                &mn_indexer_about,
+                                                &mn_compressed_sparse_about,
+                                                &mn_heavily_compressed_about,
+                                                &mn_flash_about,
+                                                &mn_decode_about,
+                                                &mn_flash_backward_about,
+                                                &mn_kvcache_about,
+                                                NULL};
 static const mn_technique *const positions[] = {&mn_sinusoidal_about, &mn_learned_about, &mn_alibi_about, NULL};
 static const mn_technique *const layers[] = {
-    &mn_short_conv_about, &mn_gated_delta_about, &mn_kda_about,     &mn_mamba2_about, &mn_rwkv7_about,
-    &mn_moe_about,        &mn_easy_about,        &mn_upcycle_about, &mn_lora_about,   NULL};
+    &mn_short_conv_about, &mn_gated_delta_about, &mn_kda_about,  &mn_mamba2_about,  &mn_rwkv7_about, &mn_moe_about,
+    &mn_hash_layer_about, &mn_hyper_about,       &mn_easy_about, &mn_upcycle_about, &mn_lora_about,  NULL};
 
 static void each(const mn_technique *const *list, row_fn *row, json_t *rows) {
     for (; *list; list++) row(rows, *list);

@@ -103,6 +103,7 @@ static void count_tensors(const mn_gguf *gguf, mn_model_facts *f) {
         int64_t n = t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
         bool embedding = !strcmp(t->name, "token_embd.weight") || !strcmp(t->name, "output.weight");
         bool chosen = strstr(t->name, "_exps.") && f->n_experts > 0 && f->n_experts_used > 0;
+        if (t->type == MN_I32) n = 0; /* a table has none */
         f->n_params += n;
         f->n_params_embedding += embedding ? n : 0;
         f->n_params_active += chosen ? n / f->n_experts * n_used : n;

@@ -8,9 +8,12 @@
 enum { ROWS_GRAIN = 64 }; /* rows of a thread at a time */
 
 mn_status mn_router_check(const mn_router *r, mn_error *err) {
-    if (r->gating != MN_GATING_SOFTMAX && r->gating != MN_GATING_SIGMOID)
-        return mn_fail(err, MN_ERR_UNSUPPORTED, "expert gating function %d is neither softmax (1) nor sigmoid (2).",
-                       (int)r->gating);
+    if (r->gating != MN_GATING_SOFTMAX && r->gating != MN_GATING_SIGMOID && r->gating != MN_GATING_SQRT_SOFTPLUS)
+        return mn_fail(
+            err, MN_ERR_UNSUPPORTED,
+            "expert gating function %d is neither softmax (1) nor sigmoid (2) nor the square root of softplus "
+            "(4).",
+            (int)r->gating);
     if (r->n_used < 1 || r->n_used > r->n_experts)
         return mn_fail(err, MN_ERR_FORMAT, "a token cannot go to %d of %d experts.", r->n_used, r->n_experts);
     if (r->n_groups <= 1) return MN_OK;
@@ -55,12 +58,18 @@ static void leave_out_groups(const mn_router *r, const row_scratch *t) {
         memset(t->taken + take_best(t->group_scores, t->group_taken, r->n_groups) * size, 0, (size_t)size);
 }
 
+/* Of one logit; not softmax. */
+static float gate_of(const mn_router *r, float logit) {
+    if (r->gating == MN_GATING_SIGMOID) return 1 / (1 + expf(-logit));
+    return sqrtf(fmaxf(logit, 0) + log1pf(expf(-fabsf(logit))));
+}
+
 static void score(const mn_router *r, const mn_kernels *kernels, const float *logits, const row_scratch *t) {
     memcpy(t->s, logits, (size_t)r->n_experts * sizeof *logits);
     if (r->gating == MN_GATING_SOFTMAX)
         kernels->vec.softmax(t->s, r->n_experts);
     else
-        for (int i = 0; i < r->n_experts; i++) t->s[i] = 1 / (1 + expf(-t->s[i]));
+        for (int i = 0; i < r->n_experts; i++) t->s[i] = gate_of(r, t->s[i]);
     /* Scores that nothing is added to rank as logits do, which round less where sigmoid saturates. */
     bool by_logits = !r->selection_bias && r->n_groups <= 1;
     for (int i = 0; i < r->n_experts; i++) {
@@ -69,20 +78,31 @@ static void score(const mn_router *r, const mn_kernels *kernels, const float *lo
     }
 }
 
+static void finish_weights(const mn_router *r, float *weights) {
+    float sum = 0;
+    for (int i = 0; i < r->n_used; i++) sum += weights[i];
+    /* 1e-20 keeps experts that all underflowed to 0 from becoming 0 / 0, and is lost in any other sum. */
+    float factor = r->normalise ? r->scale / (sum + 1e-20f) : r->scale;
+    for (int i = 0; i < r->n_used; i++) weights[i] *= factor;
+}
+
 static void route_row(const mn_router *r, const mn_kernels *kernels, int32_t *ids, float *weights, const float *logits,
                       const row_scratch *t) {
     score(r, kernels, logits, t);
     memset(t->taken, 0, (size_t)r->n_experts);
     if (r->n_groups > 1) leave_out_groups(r, t);
-    float sum = 0;
     for (int i = 0; i < r->n_used; i++) {
         ids[i] = take_best(t->scores, t->taken, r->n_experts);
         weights[i] = t->s[ids[i]];
-        sum += weights[i];
     }
-    /* 1e-20 keeps experts that all underflowed to 0 from becoming 0 / 0, and is lost in any other sum. */
-    float factor = r->normalise ? r->scale / (sum + 1e-20f) : r->scale;
-    for (int i = 0; i < r->n_used; i++) weights[i] *= factor;
+    finish_weights(r, weights);
+}
+
+void mn_router_weigh(const mn_router *r, const mn_kernels *kernels, const int32_t *ids, float *scores, float *weights) {
+    if (r->gating == MN_GATING_SOFTMAX) kernels->vec.softmax(scores, r->n_experts);
+    for (int i = 0; i < r->n_used; i++)
+        weights[i] = r->gating == MN_GATING_SOFTMAX ? scores[ids[i]] : gate_of(r, scores[ids[i]]);
+    finish_weights(r, weights);
 }
 
 typedef struct route_job {
@@ -106,6 +126,11 @@ static void route_rows(void *arg, int64_t begin, int64_t end, int thread_index) 
                   job->logits + row * r->n_experts, &t);
 }
 
+/* On a dry pool all rows stay with these: the most rows that one can get. */
+void mn_route_alike(const mn_router *r, int32_t *ids, int64_t n_rows) {
+    for (int64_t i = 0; i < n_rows * r->n_used; i++) ids[i] = (int32_t)(i % r->n_used);
+}
+
 mn_status mn_route(const mn_compute *c, const mn_router *r, int32_t *ids, float *weights, const float *logits,
                    int64_t n_rows, mn_error *err) {
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
@@ -115,8 +140,7 @@ mn_status mn_route(const mn_compute *c, const mn_router *r, int32_t *ids, float 
     job.flags = mn_arena_alloc(c->scratch, n, 2 * sizeof *job.flags);
     if (!job.floats || !job.flags)
         return mn_fail(err, MN_ERR_MEMORY, "no memory to route tokens to %d experts.", r->n_experts);
-    /* On a dry pool all rows stay with the same experts: the most rows that one can get. */
-    for (int64_t i = 0; i < n_rows * r->n_used; i++) ids[i] = (int32_t)(i % r->n_used);
+    mn_route_alike(r, ids, n_rows);
     mn_pool_run(c->pool, n_rows, ROWS_GRAIN, route_rows, &job);
     mn_arena_rewind(c->scratch, mark);
     return MN_OK;

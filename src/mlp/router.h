@@ -1,7 +1,7 @@
 /* Mixture of experts, first half: which experts a token goes to, and with what weight.
  *
- *   s = softmax(logits) or sigmoid(logits);  chosen: the n_used largest s + selection_bias;  weight_i = scale s_i,
- *   divided by the sum of s over the chosen when normalise
+ *   s = softmax(logits), sigmoid(logits) or sqrt(softplus(logits));  chosen: the n_used largest s + selection_bias;
+ * weight_i = scale s_i, divided by the sum of s over the chosen when normalise
  *
  * Mixtral (arXiv:2401.04088): softmax, normalise (the same as softmax over the chosen logits). DeepSeekMoE and -V2
  * (arXiv:2401.06066, 2405.04434): softmax, not normalised. DeepSeek-V3 (arXiv:2412.19437): sigmoid, bias, groups,
@@ -16,7 +16,11 @@
 #include <stdint.h>
 
 /* GGUF's numbers (expert_gating_func). */
-typedef enum mn_gating { MN_GATING_SOFTMAX = 1, MN_GATING_SIGMOID = 2 } mn_gating;
+typedef enum mn_gating {
+    MN_GATING_SOFTMAX = 1,
+    MN_GATING_SIGMOID = 2,
+    MN_GATING_SQRT_SOFTPLUS = 4 /* sqrt(ln(1 + e^logit)), DeepSeek-V4 */
+} mn_gating;
 
 typedef struct mn_router {
     mn_gating gating;
@@ -37,5 +41,12 @@ mn_status mn_router_check(const mn_router *router, mn_error *err);
  * routes nothing, all go to the first n_used. MN_ERR_MEMORY when scratch ends. */
 mn_status mn_route(const mn_compute *c, const mn_router *router, int32_t *ids, float *weights, const float *logits,
                    int64_t n_rows, mn_error *err);
+
+/* weights [n_used] of one row whose experts are given; scores [n_experts] are its logits, which softmax takes the place
+ * of. */
+void mn_router_weigh(const mn_router *router, const mn_kernels *kernels, const int32_t *ids, float *scores,
+                     float *weights);
+/* Every row to the first n_used experts. */
+void mn_route_alike(const mn_router *router, int32_t *ids, int64_t n_rows);
 
 #endif

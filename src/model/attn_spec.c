@@ -37,6 +37,7 @@ static mn_kept_keys layer_keeps(const mn_attn_spec *r, const mn_config *c, int l
 
 mn_kept_keys mn_attn_kept_keys(const mn_attn_spec *r, const mn_config *c) {
     mn_kept_keys all = {0, 0};
+    if (mn_config_compresses(c)) return all; /* compressed keys stay; of the others windows.c drops */
     for (int layer = 0; layer < c->n_layers; layer++) {
         if (mn_attn_is_linear(r, layer) || !mn_config_attends(c, layer)) continue;
         mn_kept_keys k = layer_keeps(r, c, layer);
@@ -110,7 +111,19 @@ static bool shares_kv(const mn_config *c) {
     return false;
 }
 
+static mn_status fail_compressed(const char *what, const mn_config *c, mn_remedies remedies, mn_error *err) {
+    return mn_fail_with(
+        err, MN_ERR_UNSUPPORTED, remedies,
+        "%s looks at the keys of single tokens, and %s models keep compressed ones of a long text; leave "
+        "it out.",
+        what, c->arch);
+}
+
 mn_status mn_attn_check(const mn_attn_spec *r, const mn_config *c, mn_error *err) {
+    if (mn_config_compresses(c) && r->map.scheme)
+        return fail_compressed(r->map.scheme->name, c, MN_REMEDIES({MN_REMEDY_NO_MAP, 0}), err);
+    if (mn_config_compresses(c) && (r->patterns || r->infini.shape.segment))
+        return fail_compressed("an attention pattern", c, MN_REMEDIES({MN_REMEDY_NO_ATTN, 0}), err);
     bool recurrent = mn_attn_state_layer(r, c, c->n_layers) > 0;
     if (recurrent && shares_kv(c))
         return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_ATTN, 0}),

@@ -130,9 +130,18 @@ struct mn_backend {
                                mn_error *err);
     /* The layer's indexer: keeps its keys k [.., 1, dim], and notes in chosen, which is the backend's to understand
      * ([n_rows, 1, 2 * mn_step_words]), the keys that each row may see. q [.., n_heads, dim], weights [.., n_heads];
-     * all as they were projected. */
+     * all as they were projected. k and angles none: its keys are compressed ones, which `compress` has kept, and q is
+     * rotated. */
     mn_status (*choose)(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
                         mn_rows angles, mn_error *err);
+    /* Compressed keys of the layer (attention/compressor.h), or of its indexer: u and s as they were projected go
+     * through each sequence's state; keys of the blocks that they complete, normalised and rotated at the block's first
+     * position, into its cache. */
+    mn_status (*compress)(const mn_step *s, int layer, bool of_indexer, mn_rows u, mn_rows sc, mn_error *err);
+    /* Attention of q over the compressed keys that are complete at each row's token, which are the values too; chosen:
+     * what `choose` noted, or none: all of them. lse as for attend; rows that see none get zeros. */
+    mn_status (*attend_compressed)(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                                   mn_error *err);
     /* Attention over two ranges joined by log-sum-exp, see mn_attend_merge; out and lse may be x and x_lse. */
     mn_status (*merge)(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
                        mn_error *err);
@@ -153,8 +162,10 @@ struct mn_backend {
     /* activation(gate) * up; gate none: activation(up). out may be up. */
     mn_status (*activate)(const mn_step *s, mn_mlp_act activation, mn_rows out, mn_rows gate, mn_rows up,
                           mn_error *err);
-    /* The layer's routed experts of x, chosen by the router's product with routed. */
-    mn_status (*experts)(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err);
+    /* The layer's routed experts of x, chosen by the router's product with routed, or by the token (a table). rows:
+     * which of the step's rows x has, ascending, NULL: all. */
+    mn_status (*experts)(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, const int64_t *rows,
+                         mn_error *err);
     /* Which rows of x, the input of a layer's MLPs, take its small one (mlp/easy.h): for both what goes there,
      * gathered, or x itself. rows: which of the step's rows x has, ascending, NULL: all. A backend that keeps inputs
      * may send all of x both ways and mix what comes back. */
@@ -162,6 +173,13 @@ struct mn_backend {
     /* Puts y, what an MLP made of its part, into its rows of out; MN_BIG before MN_SMALL, parts without rows left out.
      */
     mn_status (*join)(const mn_step *s, int layer, mn_split *split, int part, mn_rows out, mn_rows y, mn_error *err);
+    /* Hyper-connections (hyper_connections.h) of x [.., n_streams, n]: out [.., n] what a block takes of the streams,
+     * by mixes [.., mn_hyper_mixes], and gates [.., n_streams (1 + n_streams)] by which its result goes back, or none.
+     */
+    mn_status (*merge_streams)(const mn_step *s, const mn_hyper_weights *w, mn_rows out, mn_rows gates, mn_rows x,
+                               mn_rows mixes, mn_error *err);
+    /* The streams after a block that gave y [.., n]; out may be x. */
+    mn_status (*spread_streams)(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_rows gates, mn_error *err);
     /* x + y; out may be x. */
     mn_status (*add)(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err);
     /* factor * x; out may be x. */

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "kernels/kernels.h"
+#include "mlp/hash_layer.h"
 #include "mlp/moe.h"
 #include "model/backend_cpu_ops.h"
 
@@ -307,7 +308,8 @@ mn_experts mn_cpu_experts(const mn_model *m, int layer) {
                         .on_disk = m->experts_on_disk};
 }
 
-static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err) {
+static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, const int64_t *rows,
+                         mn_error *err) {
     const mn_compute *c = mn_cpu_compute(s);
     const mn_layer *w = &s->model->weights.layers[layer];
     const mn_projection *routers[] = {&w->router};
@@ -319,7 +321,10 @@ static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn
     if (!logits || !weights || !ids) return mn_no_scratch(err);
     router.selection_bias = w->router_bias;
     MN_TRY(project(s, (const mn_rows[]){mn_cpu_rows(logits, x.n_rows, router.n_experts)}, routers, 1, routed, err));
-    MN_TRY(mn_route(c, &router, ids, weights, logits, x.n_rows, err));
+    if (w->experts_of_token)
+        mn_route_by_hash(c, &router, w->experts_of_token, s->tokens, rows, ids, weights, logits, x.n_rows);
+    else
+        MN_TRY(mn_route(c, &router, ids, weights, logits, x.n_rows, err));
     int64_t *visits = s->n_slices == 1 ? s->slices[0].sequence->expert_visits : NULL;
     for (int64_t i = 0; visits && !mn_pool_is_dry(c->pool) && i < x.n_rows * router.n_used; i++)
         visits[(int64_t)layer * router.n_experts + ids[i]]++;
@@ -455,6 +460,8 @@ mn_backend mn_backend_cpu(const mn_compute *compute) {
                         .attend = mn_cpu_attend,
                         .attend_latent = mn_cpu_attend_latent,
                         .choose = mn_cpu_choose_keys,
+                        .compress = mn_cpu_compress,
+                        .attend_compressed = mn_cpu_attend_compressed,
                         .merge = mn_cpu_merge,
                         .mix_recurrent = mn_cpu_mix_recurrent,
                         .convolve_mixer = mn_cpu_convolve_mixer,
@@ -465,6 +472,8 @@ mn_backend mn_backend_cpu(const mn_compute *compute) {
                         .experts = experts,
                         .split = mn_cpu_split,
                         .join = mn_cpu_join,
+                        .merge_streams = mn_cpu_merge_streams,
+                        .spread_streams = mn_cpu_spread_streams,
                         .add = add,
                         .scale = scale,
                         .gate_heads = gate_heads,

@@ -124,7 +124,7 @@ typedef struct slice_call {
 
 /* The work of a call as it stands, for the sequence's share of keys and for a profile. all: whether full attention of
  * the same rows counts with it. */
-static void count_call(const mn_step *s, const mn_slice *slice, const mn_attend *a, bool all) {
+void mn_cpu_count_call(const mn_step *s, const mn_slice *slice, const mn_attend *a, bool all) {
     const mn_compute *c = mn_cpu_compute(s);
     mn_key_share *keys = &slice->sequence->keys;
     if (mn_pool_is_dry(c->pool)) return;
@@ -183,7 +183,7 @@ static slice_call *new_calls(const mn_step *s) {
 }
 
 /* What a sequence does not see weighs nothing. */
-static void clear_lse(const mn_slice *slice, mn_rows lse) {
+void mn_cpu_clear_lse(const mn_slice *slice, mn_rows lse) {
     for (int64_t r = slice->first_row; lse.buffer && r < slice->first_row + slice->n_rows; r++)
         for (int h = 0; h < lse.n_heads; h++) mn_cpu_row(lse, r)[h] = -INFINITY;
 }
@@ -198,10 +198,10 @@ mn_status mn_cpu_attend(const mn_step *s, int layer, int range, mn_rows out, mn_
         calls[n] = (slice_call){.slice = slice};
         MN_TRY(mn_cpu_attend_call(s, slice, layer, range, out, lse, q, &calls[n].a, err));
         if (calls[n].a.n_rows == 0) {
-            clear_lse(slice, lse);
+            mn_cpu_clear_lse(slice, lse);
             continue;
         }
-        count_call(s, slice, &calls[n++].a, range == 0);
+        mn_cpu_count_call(s, slice, &calls[n++].a, range == 0);
     }
     MN_TRY(run_calls(s, calls, n, layer, err));
     mn_arena_rewind(scratch, mark);
@@ -224,7 +224,7 @@ static mn_status absorb(const mn_step *s, slice_call *call, const mn_mla *mla, m
 
 /* Few chosen entries of many: a copy of them alone, so that nothing else is read. How a text was cut then shows in the
  * rounding, which exact arithmetic does not allow. */
-static mn_status gather_chosen(const mn_step *s, mn_attend *a, mn_error *err) {
+mn_status mn_cpu_gather_chosen(const mn_step *s, mn_attend *a, mn_error *err) {
     const mn_compute *c = mn_cpu_compute(s);
     int64_t n = MN_MIN(s->model->config.indexer.top_k, a->kv.n_tokens),
             n_pages = (n + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS;
@@ -267,9 +267,9 @@ mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows
         if (chosen.buffer) {
             a->chosen = mn_cpu_chosen(chosen, s->slices[i].first_row);
             a->chosen_words = chosen.row_stride / 2;
-            if (!mn_kvcache_has_cold(s->slices[i].sequence->cache)) MN_TRY(gather_chosen(s, a, err));
+            if (!mn_kvcache_has_cold(s->slices[i].sequence->cache)) MN_TRY(mn_cpu_gather_chosen(s, a, err));
         }
-        count_call(s, &s->slices[i], a, true);
+        mn_cpu_count_call(s, &s->slices[i], a, true);
     }
     MN_TRY(run_calls(s, calls, s->n_slices, layer, err));
     for (int i = 0; i < s->n_slices; i++)

@@ -23,6 +23,13 @@ static void rotate(const prepare_job *j, float *x, int64_t row) {
     (split ? vec->rotate_split : vec->rotate_interleaved)(x, cos, sin, j->angles.n);
 }
 
+static void prepare_key(const prepare_job *j, int64_t row) {
+    float *k = mn_cpu_row(j->k, row);
+    const mn_norm *norm = &j->w->indexer_k_norm;
+    mn_cpu_compute(j->s)->kernels->vec.layer_norm(k, k, norm->w, norm->b, norm_eps, j->k.n);
+    rotate(j, k, row);
+}
+
 /* Keys normalised and rotated, queries rotated, weights scaled. */
 static void prepare_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
@@ -30,10 +37,10 @@ static void prepare_rows(void *arg, int64_t begin, int64_t end, int thread_index
     const mn_vec_kernels *vec = &mn_cpu_compute(j->s)->kernels->vec;
     const mn_indexer_config *x = &j->s->model->config.indexer;
     for (int64_t r = begin; r < end; r++) {
-        float *k = mn_cpu_row(j->k, r), *w = mn_cpu_row(j->weights, r);
-        vec->layer_norm(k, k, j->w->indexer_k_norm.w, j->w->indexer_k_norm.b, norm_eps, x->dim);
-        rotate(j, k, r);
-        for (int h = 0; h < x->n_heads; h++) rotate(j, mn_cpu_row(j->q, r) + h * j->q.head_stride, r);
+        float *w = mn_cpu_row(j->weights, r);
+        if (j->k.buffer) prepare_key(j, r);
+        for (int h = 0; h < x->n_heads && j->angles.buffer; h++)
+            rotate(j, mn_cpu_row(j->q, r) + h * j->q.head_stride, r);
         vec->scale(w, w, 1 / sqrtf((float)x->n_heads * (float)x->dim), x->n_heads);
     }
 }
@@ -45,10 +52,20 @@ static int indexer_layer(const mn_config *c, int layer) {
     return n;
 }
 
+/* The indexer's keys once a sequence has n_tokens. */
+static mn_kv_view keys_of(const mn_step *s, const mn_sequence *t, int layer, int64_t n_tokens) {
+    const mn_config *c = &s->model->config;
+    int ratio = c->layers[layer].ratio;
+    if (ratio == 0) return mn_kvcache_view(t->second, indexer_layer(c, layer), n_tokens);
+    return mn_kvcache_view(t->compressed[mn_config_rate(c, layer)], mn_sequence_compressed_layer(c, layer, true),
+                           n_tokens / ratio);
+}
+
 /* A copy of rows without gaps, in scratch memory; buffer NULL when it ends. */
 static mn_rows copy_of(const mn_step *s, mn_rows x) {
     int64_t n = x.n_heads * x.n;
     mn_rows copy = x;
+    if (!x.buffer) return x;
     float *memory = mn_cpu_floats(s, x.n_rows, n);
     copy.buffer = (mn_buffer *)(void *)memory;
     copy.offset = 0;
@@ -65,13 +82,14 @@ mn_status mn_cpu_choose_keys(const mn_step *s, int layer, mn_rows chosen, mn_row
     int index = indexer_layer(&s->model->config, layer);
     mn_arena_mark mark = mn_arena_get_mark(c->scratch);
     mn_rows q = copy_of(s, q_in), k = copy_of(s, k_in), weights = copy_of(s, weights_in);
-    if (!q.buffer || !k.buffer || !weights.buffer) return mn_no_scratch(err);
+    if (!q.buffer || (k_in.buffer && !k.buffer) || !weights.buffer) return mn_no_scratch(err);
     prepare_job job = {s, &s->model->weights.layers[layer], q, k, weights, angles};
     mn_pool_run(c->pool, s->n_rows, mn_cpu_grain(q.n_heads * q.n), prepare_rows, &job);
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
         const mn_sequence *t = slice->sequence;
         int64_t first = mn_sequence_n_kv(t), row = slice->first_row;
-        mn_kvcache_append(t->second, c, index, first, slice->n_rows, mn_cpu_row(k, row), k.row_stride, NULL, 0);
+        if (k.buffer)
+            mn_kvcache_append(t->second, c, index, first, slice->n_rows, mn_cpu_row(k, row), k.row_stride, NULL, 0);
         mn_indexer call = {.q = mn_cpu_row(q, row),
                            .w = mn_cpu_row(weights, row),
                            .q_stride = q.row_stride,
@@ -80,7 +98,9 @@ mn_status mn_cpu_choose_keys(const mn_step *s, int layer, mn_rows chosen, mn_row
                            .first_token = first,
                            .n_heads = x->n_heads,
                            .top_k = x->top_k,
-                           .kv = mn_kvcache_view(t->second, index, first + slice->n_rows)};
+                           .ratio = s->model->config.layers[layer].ratio,
+                           .kv = keys_of(s, t, layer, first + slice->n_rows)};
+        if (call.kv.n_tokens == 0) continue; /* no block is complete: nobody looks at a choice */
         MN_TRY(mn_indexer_choose(c, &call, mn_cpu_chosen(chosen, row), chosen.row_stride / 2, err));
     }
     mn_arena_rewind(c->scratch, mark);

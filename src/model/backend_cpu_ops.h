@@ -15,6 +15,24 @@ mn_status mn_cpu_attend(const mn_step *s, int layer, int range, mn_rows out, mn_
 mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
                                mn_error *err);
 
+/* The call made one over a copy of the few entries that its only row has chosen of many, where that pays. */
+mn_status mn_cpu_gather_chosen(const mn_step *s, mn_attend *a, mn_error *err);
+/* A call's pairs of a query and a key, for the sequence's share of keys and for a profile. all: whether full attention
+ * of the same rows counts with it. */
+void mn_cpu_count_call(const mn_step *s, const mn_slice *slice, const mn_attend *a, bool all);
+/* Lets rows of the slice weigh nothing. */
+void mn_cpu_clear_lse(const mn_slice *slice, mn_rows lse);
+
+/* backend_cpu_compressed.c */
+mn_status mn_cpu_compress(const mn_step *s, int layer, bool of_indexer, mn_rows u, mn_rows sc, mn_error *err);
+mn_status mn_cpu_attend_compressed(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                                   mn_error *err);
+
+/* backend_cpu_streams.c */
+mn_status mn_cpu_merge_streams(const mn_step *s, const mn_hyper_weights *w, mn_rows out, mn_rows gates, mn_rows x,
+                               mn_rows mixes, mn_error *err);
+mn_status mn_cpu_spread_streams(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_rows gates, mn_error *err);
+
 /* backend_cpu_indexer.c */
 mn_status mn_cpu_choose_keys(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
                              mn_rows angles, mn_error *err);

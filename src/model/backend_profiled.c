@@ -135,12 +135,36 @@ static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows
 static mn_status choose(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
                         mn_rows turns, mn_error *err) {
     at_layer(s, layer);
+    int ratio = MN_MAX(s->model->config.layers[layer].ratio, 1);
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
-        double n_keys = (double)(mn_sequence_n_kv(slice->sequence) + slice->n_rows);
+        double n_keys = (double)((mn_sequence_n_kv(slice->sequence) + slice->n_rows) / ratio);
         count(s, MN_OP_CHOICE, 2.0 * q.n_heads * (double)q.n * n_keys * (double)slice->n_rows,
-              n_keys * (double)k.n * 2);
+              n_keys * (double)q.n * 2);
     }
     RUN(MN_OP_CHOICE, choose(s, layer, chosen, q, k, weights, turns, err));
+}
+
+static mn_status compress(const mn_step *s, int layer, bool of_indexer, mn_rows u, mn_rows sc, mn_error *err) {
+    at_layer(s, layer);
+    count(s, MN_OP_CACHE, 0, bytes_of(u) + bytes_of(sc));
+    RUN(MN_OP_CACHE, compress(s, layer, of_indexer, u, sc, err));
+}
+
+static mn_status attend_compressed(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                                   mn_error *err) {
+    at_layer(s, layer);
+    RUN(MN_OP_ATTENTION, attend_compressed(s, layer, out, lse, q, chosen, err));
+}
+
+static mn_status merge_streams(const mn_step *s, const mn_hyper_weights *w, mn_rows out, mn_rows gates, mn_rows x,
+                               mn_rows mixes, mn_error *err) {
+    count(s, MN_OP_ELEMENTS, 0, bytes_of(out) + bytes_of(x));
+    RUN(MN_OP_ELEMENTS, merge_streams(s, w, out, gates, x, mixes, err));
+}
+
+static mn_status spread_streams(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_rows gates, mn_error *err) {
+    count(s, MN_OP_ELEMENTS, 0, bytes_of(out) + bytes_of(x) + bytes_of(y));
+    RUN(MN_OP_ELEMENTS, spread_streams(s, out, x, y, gates, err));
 }
 
 static mn_status merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
@@ -191,14 +215,15 @@ static mn_status activate(const mn_step *s, mn_mlp_act activation, mn_rows out, 
     RUN(MN_OP_ELEMENTS, activate(s, activation, out, x, up, err));
 }
 
-static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err) {
+static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, const int64_t *rows,
+                         mn_error *err) {
     const mn_layer *w = &s->model->weights.layers[layer];
     at_layer(s, layer);
     count_product(s, &w->router.w, (double)x.n_rows);
     count_experts(s, &w->expert_gate, (double)x.n_rows);
     count_experts(s, &w->expert_up, (double)x.n_rows);
     count_experts(s, &w->expert_down, (double)x.n_rows);
-    RUN(MN_OP_PRODUCTS, experts(s, layer, out, x, routed, err));
+    RUN(MN_OP_PRODUCTS, experts(s, layer, out, x, routed, rows, err));
 }
 
 static mn_status add(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err) {
@@ -248,6 +273,13 @@ mn_backend mn_backend_profiled(const mn_compute *compute) {
                         .attend = attend,
                         .attend_latent = attend_latent,
                         .choose = choose,
+                        .compress = compress,
+                        .attend_compressed = attend_compressed,
+                        .merge_streams = merge_streams,
+                        .spread_streams = spread_streams,
+                        .split = b.split,
+                        .join = b.join,
+                        .states = b.states,
                         .merge = merge,
                         .mix_recurrent = mix_recurrent,
                         .convolve_mixer = convolve_mixer,

@@ -244,7 +244,7 @@ mn_status mn_config_local_rope(const mn_gguf *g, mn_config *c, double base, mn_e
 /* How logits become weights; files of before there was a choice say 0, or nothing. */
 static mn_status read_gating(const mn_gguf *g, mn_config *c, mn_gating gating, mn_error *err) {
     int stated = 0;
-    MN_TRY(mn_config_int(g, c->arch, "expert_gating_func", false, 0, MN_GATING_SIGMOID, &stated, err));
+    MN_TRY(mn_config_int(g, c->arch, "expert_gating_func", false, 0, MN_GATING_SQRT_SOFTPLUS, &stated, err));
     c->moe.router.gating = stated ? (mn_gating)stated : gating;
     return MN_OK;
 }

@@ -5,6 +5,7 @@
 #include "mlp/activation.h"
 #include "mlp/router.h"
 #include "model/gguf.h"
+#include "model/hyper_connections.h"
 #include "position/position.h"
 #include "recurrent/infini.h"
 
@@ -54,6 +55,15 @@ typedef struct mn_indexer_config {
     int64_t top_k;
     mn_rope_style rope_style; /* of its first dimensions, as many as the model rotates */
 } mn_indexer_config;
+
+/* Layers that leave compressed keys behind (attention/compressor.h) do so at one of these rates: 0 from the first
+ * unused one on. */
+enum { MN_MAX_RATES = 2 };
+
+/* Attention's output goes through a thin matrix for each group of heads before o (DeepSeek-V4); n_groups 0 = none. */
+typedef struct mn_out_groups {
+    int n_groups, rank;
+} mn_out_groups;
 
 /* Compressive memory of the `mnemo` architecture; segment 0 = none. */
 typedef struct mn_infini_config {
@@ -108,11 +118,14 @@ typedef struct mn_layer_shape {
     int64_t window; /* sliding window, 0 = the layer sees all */
     int64_t chunk;  /* tokens see only their chunk of so many, 0 = all */
     mn_layer_rope rope;
-    bool has_indexer;                 /* it chooses keys for itself and for the layers behind it that have none */
-    bool is_moe;                      /* routed experts in the place of the dense MLP */
-    bool is_tempered;                 /* q is multiplied by mn_config.temper */
-    bool norms_rotated;               /* q and k of each head are normalised, without weights, after the rotation */
-    int kv_layer;                     /* whose KV cache it attends to; another's: it has no keys and values (Gemma 4) */
+    int ratio;          /* tokens whose keys become one compressed key, which stays in sight; 0 = there are none */
+    bool overlaps;      /* a compressed key is of the tokens before its own, too */
+    bool is_hashed;     /* a table says which experts a token goes to (mlp/hash_layer.h) */
+    bool has_indexer;   /* it chooses keys for itself and for the layers behind it that have none */
+    bool is_moe;        /* routed experts in the place of the dense MLP */
+    bool is_tempered;   /* q is multiplied by mn_config.temper */
+    bool norms_rotated; /* q and k of each head are normalised, without weights, after the rotation */
+    int kv_layer;       /* whose KV cache it attends to; another's: it has no keys and values (Gemma 4) */
     float limit_dense, limit_experts; /* of the activation in the dense or shared MLP, in experts; 0 = none */
     bool has_mixer;                   /* config->mixer; n_heads 0: in the place of attention */
     int mixer;                        /* such layers before this one */
@@ -135,12 +148,16 @@ typedef struct mn_config {
     mn_state_pooling pooling; /* what vectors of texts were trained with; NONE = the file does not say */
     bool norms_whole_qk;      /* q_norm and k_norm are over all heads together */
     bool norms_v;             /* v of each head is normalised, without weights */
-    int n_embd_layer;         /* width of the embedding that each layer has of a token, 0 = none (Gemma 3n) */
-    float embedding_scale;    /* multiplies token embeddings */
-    float residual_scale;     /* multiplies what attention and MLP add */
-    float attention_out_scale;              /* multiplies what attention adds */
-    float logit_scale;                      /* multiplies logits */
-    float attention_scale;                  /* multiplies q.k */
+    bool shares_k_v;          /* keys are the values too, rotation and all, which is taken back from what they give */
+    int rates[MN_MAX_RATES];
+    mn_out_groups out_groups;
+    mn_hyper_config hyper;
+    int n_embd_layer;          /* width of the embedding that each layer has of a token, 0 = none (Gemma 3n) */
+    float embedding_scale;     /* multiplies token embeddings */
+    float residual_scale;      /* multiplies what attention and MLP add */
+    float attention_out_scale; /* multiplies what attention adds */
+    float logit_scale;         /* multiplies logits */
+    float attention_scale;     /* multiplies q.k */
     float attention_softcap, final_softcap; /* 0 = none */
     float clamp_qkv;                        /* 0 = none; values beyond are cut (MPT) */
     mn_rope_style rope_style;
@@ -169,6 +186,14 @@ static inline int64_t mn_config_sight(const mn_config *config, int layer) {
 /* Whether distances in a layer grow with the text: rotated, and neither a window nor a chunk bounds them. */
 static inline bool mn_config_is_unbounded(const mn_config *config, int layer) {
     return mn_config_sight(config, layer) == 0 && config->layers[layer].rope != MN_LAYER_NOPE;
+}
+
+/* Whether layers leave compressed keys behind. */
+static inline bool mn_config_compresses(const mn_config *config) { return config->rates[0] > 0; }
+
+/* The index in config->rates of a layer that does. */
+static inline int mn_config_rate(const mn_config *config, int layer) {
+    return config->rates[0] == config->layers[layer].ratio ? 0 : 1;
 }
 
 /* Whether a layer makes keys and values, for its own cache. */
@@ -244,6 +269,10 @@ mn_status mn_config_moe(const mn_gguf *gguf, mn_config *config, mn_gating gating
 /* Latent attention: config->mla and the heads of layers that attend, from attention.kv_lora_rank and its kin
  * (deepseek2.c). */
 mn_status mn_config_mla(const mn_gguf *gguf, mn_config *config, mn_error *err);
+/* config->indexer from attention.indexer.head_count, .key_length and .top_k (deepseek32.c). */
+mn_status mn_config_indexer(const mn_gguf *gguf, mn_config *config, mn_error *err);
+/* The limits of activations in each layer, from swiglu_clamp_exp and swiglu_clamp_shexp (step35.c). */
+mn_status mn_config_limits(const mn_gguf *gguf, mn_config *config, mn_error *err);
 /* config->mixer from ssm.conv_kernel, .state_size, .group_count, .time_step_rank and .inner_size (config_mixer.c):
  * heads, groups and taps; n_channels is left to the kind. */
 mn_status mn_config_ssm(const mn_gguf *gguf, mn_config *config, mn_error *err);

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
-static mn_status configure_indexer(const mn_gguf *g, mn_config *c, mn_error *err) {
+mn_status mn_config_indexer(const mn_gguf *g, mn_config *c, mn_error *err) {
     mn_indexer_config *x = &c->indexer;
     MN_TRY(mn_config_int(g, c->arch, "attention.indexer.head_count", true, 1, MN_MAX_HEADS, &x->n_heads, err));
     MN_TRY(mn_config_int(g, c->arch, "attention.indexer.key_length", true, 2, 1024, &x->dim, err));
@@ -47,7 +47,7 @@ static mn_status configure(const mn_gguf *g, mn_config *c, mn_error *err) {
     MN_TRY(mn_family_deepseek2.configure(g, c, err));
     MN_TRY(configure_temperature(g, c, err));
     c->indexer.rope_style = MN_ROPE_SPLIT;
-    MN_TRY(configure_indexer(g, c, err));
+    MN_TRY(mn_config_indexer(g, c, err));
     MN_TRY(find_indexers(g, c, err));
     return mn_config_drop_nextn(g, c, err);
 }

@@ -13,6 +13,7 @@ static const mn_family *const families[] = {
     &mn_family_deepseek2,
     &mn_family_deepseek32,
     &mn_family_glm_dsa,
+    &mn_family_deepseek4,
     &mn_family_gpt2,
     &mn_family_bloom,
     &mn_family_mpt,

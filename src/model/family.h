@@ -17,10 +17,10 @@ typedef struct mn_family {
 
 extern const mn_family mn_family_llama, mn_family_qwen2, mn_family_qwen3, mn_family_qwen3moe, mn_family_gemma2,
     mn_family_gemma3, mn_family_phi3, mn_family_deepseek2, mn_family_gpt2, mn_family_bloom, mn_family_mpt,
-    mn_family_mnemo, mn_family_gemma4, mn_family_deepseek32, mn_family_glm_dsa, mn_family_gpt_oss, mn_family_glm4,
-    mn_family_glm4moe, mn_family_mistral3, mn_family_smollm3, mn_family_olmo2, mn_family_exaone4, mn_family_cohere2,
-    mn_family_qwen2moe, mn_family_llama4, mn_family_granite, mn_family_granitemoe, mn_family_minimax_m2,
-    mn_family_mimo2, mn_family_step35, mn_family_starcoder2;
+    mn_family_mnemo, mn_family_gemma4, mn_family_deepseek32, mn_family_glm_dsa, mn_family_deepseek4, mn_family_gpt_oss,
+    mn_family_glm4, mn_family_glm4moe, mn_family_mistral3, mn_family_smollm3, mn_family_olmo2, mn_family_exaone4,
+    mn_family_cohere2, mn_family_qwen2moe, mn_family_llama4, mn_family_granite, mn_family_granitemoe,
+    mn_family_minimax_m2, mn_family_mimo2, mn_family_step35, mn_family_starcoder2;
 
 /* Granite's multipliers and experts, for the families that share them. */
 mn_status mn_granite_configure(const mn_gguf *gguf, mn_config *config, mn_error *err);

@@ -6,6 +6,31 @@
 
 static const mn_norm no_weights;
 
+/* x, a vector of all streams, normalised without weights. */
+static mn_status norm_streams(const layer_run *r, mn_rows x, mn_rows *out, mn_error *err) {
+    x.n *= x.n_heads;
+    x.n_heads = 1;
+    MN_TRY(take(r, x, 1, x.n, out, err));
+    return r->b->norm(r->s, *out, x, &no_weights, err);
+}
+
+/* What a block takes of the residual stream: the stream; with hyper-connections a sum of the streams, and gates by
+ * which its result goes back (none, where w makes none). */
+static mn_status read_residual(const layer_run *r, mn_rows x, const mn_hyper_weights *w, mn_rows *out, mn_rows *gates,
+                               mn_error *err) {
+    mn_rows normed, mixes;
+    int n_streams = r->config->hyper.n_streams;
+    *out = x;
+    *gates = (mn_rows){0};
+    if (n_streams == 0) return MN_OK;
+    MN_TRY(norm_streams(r, x, &normed, err));
+    MN_TRY(take(r, x, 1, w->mixes.w.ne[1], &mixes, err));
+    MN_TRY(project(r, mixes, &w->mixes, normed, err));
+    MN_TRY(take(r, x, 1, x.n, out, err));
+    if (mixes.n > n_streams) MN_TRY(take(r, x, 1, n_streams * (1 + n_streams), gates, err));
+    return r->b->merge_streams(r->s, w, *out, *gates, x, mixes, err);
+}
+
 /* Room for a result of x: in its place where that is free. */
 static mn_status take_for(const layer_run *r, mn_rows x, bool free, mn_rows *out, mn_error *err) {
     return free ? take_over(r, x, out, err) : take(r, x, x.n_heads, x.n, out, err);
@@ -304,11 +329,11 @@ static mn_status add_over(const layer_run *r, mn_rows *x, mn_rows y, mn_error *e
 static mn_status route(const layer_run *r, mn_rows out, mn_rows x, mn_error *err) {
     mn_rows latent, found;
     int n = r->config->moe.n_latent;
-    if (n == 0) return r->b->experts(r->s, r->layer, out, x, x, err);
+    if (n == 0) return r->b->experts(r->s, r->layer, out, x, x, r->rows, err);
     MN_TRY(take(r, x, 1, n, &latent, err));
     MN_TRY(take(r, x, 1, n, &found, err));
     MN_TRY(project(r, latent, &r->w->latent_down, x, err));
-    MN_TRY(r->b->experts(r->s, r->layer, found, latent, x, err));
+    MN_TRY(r->b->experts(r->s, r->layer, found, latent, x, r->rows, err));
     return project(r, out, &r->w->latent_up, found, err);
 }
 
@@ -325,11 +350,22 @@ static mn_status feed_forward(const layer_run *r, mn_rows x, mn_rows *out, mn_er
     return add_over(r, out, shared, err);
 }
 
-/* *x += residual_scale post_norm(y), or *x = post_norm(*x + residual_scale y) */
-static mn_status add_residual(const layer_run *r, mn_rows *x, mn_rows y, const mn_norm *post_norm, mn_error *err) {
+/* The streams once a block has given y. */
+static mn_status spread_over(const layer_run *r, mn_rows *x, mn_rows y, mn_rows gates, mn_error *err) {
+    mn_rows streams;
+    MN_TRY(take_over(r, *x, &streams, err));
+    MN_TRY(r->b->spread_streams(r->s, streams, *x, y, gates, err));
+    *x = streams;
+    return MN_OK;
+}
+
+/* *x += residual_scale post_norm(y), or *x = post_norm(*x + residual_scale y); of several streams by gates. */
+static mn_status add_residual(const layer_run *r, mn_rows *x, mn_rows y, mn_rows gates, const mn_norm *post_norm,
+                              mn_error *err) {
     bool of_sum = r->config->norms_sums;
     if (post_norm->w && !of_sum) MN_TRY(norm_over(r, &y, post_norm, err));
     MN_TRY(scale_over(r, &y, r->config->residual_scale, err));
+    if (gates.buffer) return spread_over(r, x, y, gates, err);
     MN_TRY(add_over(r, x, y, err));
     return of_sum ? norm_over(r, x, post_norm, err) : MN_OK;
 }
@@ -344,7 +380,7 @@ static mn_status feed_forward_twice(const layer_run *r, mn_rows x, mn_rows y, mn
     MN_TRY(norm(r, x, &w->router_norm, &routed, err));
     MN_TRY(scale_over(r, &routed, r->config->moe.router_scale, err));
     MN_TRY(norm(r, x, &w->expert_norm, &expert_x, err));
-    MN_TRY(r->b->experts(r->s, r->layer, *out, expert_x, routed, err));
+    MN_TRY(r->b->experts(r->s, r->layer, *out, expert_x, routed, r->rows, err));
     MN_TRY(norm_over(r, out, &w->post_expert_norm, err));
     return add_over(r, out, dense, err);
 }
@@ -370,7 +406,8 @@ typedef struct mixed_rows {
 } mixed_rows;
 
 /* *x += the sum of what was mixed, projected */
-static mn_status add_mixed(const layer_run *r, mn_rows *x, const mixed_rows *mixed, int n, mn_error *err) {
+static mn_status add_mixed(const layer_run *r, mn_rows *x, const mixed_rows *mixed, int n, mn_rows gates,
+                           mn_error *err) {
     mn_rows sum, part;
     for (int i = 0; i < n; i++) {
         MN_TRY(take(r, *x, 1, x->n, &part, err));
@@ -379,19 +416,20 @@ static mn_status add_mixed(const layer_run *r, mn_rows *x, const mixed_rows *mix
         if (i > 0) MN_TRY(add_over(r, &sum, part, err));
         if (i == 0) sum = part;
     }
-    return n ? add_residual(r, x, sum, &r->w->post_attn_norm, err) : MN_OK;
+    return n ? add_residual(r, x, sum, gates, &r->w->post_attn_norm, err) : MN_OK;
 }
 
 /* Whether a layer's MLP looks at the token before. */
 static bool looks_back(const mn_layer *w) { return w->mixer.mixes[1] != NULL; }
 
 /* *x += what was mixed; *x += mlp(norm(*x)), or in parallel mlp(y), y the input of attention */
-static mn_status finish_layer(const layer_run *r, mn_rows *x, mn_rows y, const mixed_rows *mixed, int n,
+static mn_status finish_layer(const layer_run *r, mn_rows *x, mn_rows y, const mixed_rows *mixed, int n, mn_rows gates,
                               mn_error *err) {
-    mn_rows out;
-    MN_TRY(add_mixed(r, x, mixed, n, err));
+    mn_rows out, in;
+    MN_TRY(add_mixed(r, x, mixed, n, gates, err));
     if (!mn_layer_has_mlp(r->w)) return MN_OK;
-    if (!r->config->parallel) MN_TRY(norm(r, *x, &r->w->ffn_norm, &y, err));
+    MN_TRY(read_residual(r, *x, &r->w->hyper_ffn, &in, &gates, err));
+    if (!r->config->parallel) MN_TRY(norm(r, in, &r->w->ffn_norm, &y, err));
     if (looks_back(r->w)) {
         mn_rows now = y;
         MN_TRY(take(r, now, 1, now.n, &y, err));
@@ -399,10 +437,10 @@ static mn_status finish_layer(const layer_run *r, mn_rows *x, mn_rows y, const m
     }
     MN_TRY(take(r, *x, 1, x->n, &out, err));
     if (mn_config_is_moe(r->config, r->layer) && r->config->moe.beside_dense)
-        MN_TRY(feed_forward_twice(r, *x, y, &out, err));
+        MN_TRY(feed_forward_twice(r, in, y, &out, err));
     else
         MN_TRY(feed_forward(r, y, &out, err));
-    return add_residual(r, x, out, &r->w->post_ffn_norm, err);
+    return add_residual(r, x, out, gates, &r->w->post_ffn_norm, err);
 }
 
 /* The rows whose logits are wanted. */
@@ -465,13 +503,27 @@ static mn_rows layer_embedding(const mn_forward_pass *p, const mn_config *c, int
     return mn_rows_part(p->layer_embd, (int64_t)layer * c->n_embd_layer, c->n_embd_layer);
 }
 
+/* The embedding of each token, in each of the residual streams. */
+static mn_status begin_streams(mn_forward_pass *p, const layer_run *r, mn_error *err) {
+    int n_streams = MN_MAX(r->config->hyper.n_streams, 1);
+    MN_TRY(r->b->take(r->s, r->s->n_rows, n_streams, r->config->n_embd, &p->x, err));
+    mn_rows first = p->x;
+    first.n_heads = 1;
+    MN_TRY(r->b->embed(r->s, first, err));
+    for (int i = 1; i < n_streams; i++) {
+        mn_rows other = first;
+        other.offset += i * p->x.head_stride;
+        MN_TRY(r->b->scale(r->s, other, first, 1, err));
+    }
+    return MN_OK;
+}
+
 mn_status mn_forward_begin(mn_forward_pass *p, mn_error *err) {
     const mn_step *s = &p->step;
     const mn_weights *w = &s->model->weights;
     layer_run r = {.b = s->backend, .s = s, .config = &s->model->config};
     MN_TRY(r.b->prepare(s, err));
-    MN_TRY(r.b->take(s, s->n_rows, 1, r.config->n_embd, &p->x, err));
-    MN_TRY(r.b->embed(s, p->x, err));
+    MN_TRY(begin_streams(p, &r, err));
     if (w->token_embd_norm.w) MN_TRY(norm_over(&r, &p->x, &w->token_embd_norm, err));
     MN_TRY(make_layer_embeddings(p, &r, err));
     if (r.config->indexer.top_k) MN_TRY(take(&r, p->x, 1, 2 * mn_step_words(s), &p->chosen, err));
@@ -510,7 +562,9 @@ static mn_status mix_tokens(const layer_run *r, mn_rows y, mixed_rows *mixed, in
     if (mn_config_attends(r->config, r->layer)) {
         mixed_rows *attended = &mixed[(*n)++];
         *attended = (mixed_rows){.out = &r->w->o, .scale = r->config->attention_out_scale};
-        MN_TRY((r->config->mla.kv_rank ? attention_mla : attention_heads)(r, y, &attended->rows, err));
+        MN_TRY((r->config->mla.kv_rank  ? attention_mla
+                : r->config->shares_k_v ? mn_forward_compressed
+                                        : attention_heads)(r, y, &attended->rows, err));
         MN_TRY(gate_over(r, &attended->rows, &r->w->attn_gate, y, err));
     }
     if (shape_of(r)->has_mixer) {
@@ -525,12 +579,13 @@ static mn_status mix_tokens(const layer_run *r, mn_rows y, mixed_rows *mixed, in
 mn_status mn_forward_layer(mn_forward_pass *p, int layer, mn_error *err) {
     const mn_model *m = p->step.model;
     layer_run r = run_of(p, layer, rotations_of(p, &m->config, layer));
-    mn_rows y = p->x, own = layer_embedding(p, &m->config, layer);
+    mn_rows y = p->x, own = layer_embedding(p, &m->config, layer), gates = {0};
     mixed_rows mixed[2];
     int n = 0;
     r.b->rewind(r.s, p->layers);
     if (mn_config_attends(r.config, layer) || shape_of(&r)->has_mixer) {
-        MN_TRY(norm(&r, p->x, &r.w->attn_norm, &y, err));
+        MN_TRY(read_residual(&r, p->x, &r.w->hyper_attn, &y, &gates, err));
+        MN_TRY(norm(&r, y, &r.w->attn_norm, &y, err));
         MN_TRY(mix_tokens(&r, y, mixed, &n, err));
     }
     bool last = layer == m->config.n_layers - 1;
@@ -540,9 +595,10 @@ mn_status mn_forward_layer(mn_forward_pass *p, int layer, mn_error *err) {
         for (int i = 0; i < n; i++) MN_TRY(keep_wanted(&r, p->batch, &mixed[i].rows, err));
         if (m->config.parallel) MN_TRY(keep_wanted(&r, p->batch, &y, err));
         if (own.buffer) MN_TRY(keep_wanted(&r, p->batch, &own, err));
+        if (gates.buffer) MN_TRY(keep_wanted(&r, p->batch, &gates, err));
         if (p->batch->n_wanted < p->batch->n_rows) r.rows = p->batch->wanted;
     }
-    MN_TRY(finish_layer(&r, &p->x, y, mixed, n, err));
+    MN_TRY(finish_layer(&r, &p->x, y, mixed, n, gates, err));
     if (last && looks_back(r.w)) return p->batch->n_wanted ? keep_wanted(&r, p->batch, &p->x, err) : MN_OK;
     if (own.buffer) MN_TRY(add_layer_embedding(&r, &p->x, own, err));
     return scale_over(&r, &p->x, r.w->output_scale, err);
@@ -555,11 +611,19 @@ mn_status mn_forward_keys(mn_forward_pass *p, int layer, mn_rows *y, mn_rows *k,
     return make_qkv(&r, *y, &q, k, &v, &gate, err);
 }
 
+mn_status mn_forward_states(const mn_forward_pass *p, mn_rows *x, mn_error *err) {
+    const mn_model *m = p->step.model;
+    layer_run r = {.b = p->step.backend, .s = &p->step, .config = &m->config};
+    mn_rows gates;
+    MN_TRY(read_residual(&r, *x, &m->weights.hyper, x, &gates, err));
+    return m->weights.output_norm.w ? norm_over(&r, x, &m->weights.output_norm, err) : MN_OK;
+}
+
 mn_status mn_forward_end(mn_forward_pass *p, mn_error *err) {
     const mn_model *m = p->step.model;
     layer_run r = {.b = p->step.backend, .s = &p->step, .config = &m->config};
     if (p->batch->n_wanted == 0) return MN_OK;
-    if (m->weights.output_norm.w) MN_TRY(norm_over(&r, &p->x, &m->weights.output_norm, err));
+    MN_TRY(mn_forward_states(p, &p->x, err));
     if (p->batch->states) return r.b->states(r.s, p->batch->states, p->x, err);
     MN_TRY(scale_over(&r, &p->x, m->config.logit_scale, err));
     return r.b->logits(r.s, p->batch->logits, p->x, err);

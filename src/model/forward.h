@@ -33,9 +33,10 @@ typedef struct mn_forward_pass {
     const mn_batch *batch;
     /* Of tokens; of windowed layers with frequencies of their own; of position maps; of layers without rotation. */
     mn_rotations plain, local, maps, none;
-    mn_rows chosen;       /* keys, by the last layer that had an indexer; or none */
-    mn_rows layer_embd;   /* [n_rows, n_layers, n_embd_layer], or none */
-    mn_rows x;            /* [n_rows, n_embd], what the next layer begins with; the wanted rows after the last */
+    mn_rows chosen;     /* keys, by the last layer that had an indexer; or none */
+    mn_rows layer_embd; /* [n_rows, n_layers, n_embd_layer], or none */
+    mn_rows x; /* [n_rows, n_embd], what the next layer begins with; the wanted rows after the last. Of several streams
+                  [n_rows, n_streams, n_embd] */
     mn_rows v_first;      /* [n_rows, n_embd]: the first layer's values, of models whose later layers take of them */
     mn_arena_mark layers; /* buffers taken since are a layer's */
 } mn_forward_pass;
@@ -44,6 +45,9 @@ mn_forward_pass mn_forward_pass_of(const mn_backend *backend, const mn_model *mo
 mn_status mn_forward_begin(mn_forward_pass *pass, mn_error *err);
 mn_status mn_forward_layer(mn_forward_pass *pass, int layer, mn_error *err);
 mn_status mn_forward_end(mn_forward_pass *pass, mn_error *err);
+/* *x, rows that a layer may begin with, as the last norm leaves them: what logits are made of; perhaps in their place.
+ */
+mn_status mn_forward_states(const mn_forward_pass *pass, mn_rows *x, mn_error *err);
 /* The beginning of a layer alone, without MLA: its normed input y and its keys before rotation. Histories of
  * convolutions are advanced. */
 mn_status mn_forward_keys(mn_forward_pass *pass, int layer, mn_rows *y, mn_rows *k, mn_error *err);

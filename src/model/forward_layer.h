@@ -40,6 +40,10 @@ static inline mn_status norm_over(const layer_run *r, mn_rows *x, const mn_norm 
     return MN_OK;
 }
 
+/* Attention over the keys of a window, which are the values too, and over compressed ones, of y, the layer's normalised
+ * input; *out is what its output projection takes (DeepSeek-V4). */
+mn_status mn_forward_compressed(const layer_run *r, mn_rows y, mn_rows *out, mn_error *err);
+
 /* The layer's recurrent mixer over y, its normalised input; *out is what its output projection takes. */
 mn_status mn_forward_mixer(const layer_run *r, mn_rows y, mn_rows *out, mn_error *err);
 

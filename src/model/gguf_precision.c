@@ -29,7 +29,9 @@ mn_status mn_precision_find(const char *name, mn_dtype *out, mn_error *err) {
 }
 
 bool mn_precision_is_kept(const mn_tensor *t) {
-    static const char *const kept[] = {"norm.weight", "position_embd", "ffn_gate_inp", "_conv.", "infini_", ".bias"};
+    static const char *const kept[] = {"norm.weight", "position_embd", "ffn_gate_inp", "_conv.",
+                                       "infini_",     ".bias",         "_ape.",        "hc_"};
+    if (t->type == MN_I32) return true;
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (strstr(t->name, kept[i])) return true;
     return t->n_dims == 1;

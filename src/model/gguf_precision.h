@@ -18,8 +18,9 @@ typedef struct mn_make_params {
 /* A type to write, by name. Unknown names, and types that are only read, are errors that list the possible ones. */
 mn_status mn_precision_find(const char *name, mn_dtype *out, mn_error *err);
 
-/* True for what is small and delicate and never quantised: one-dimensional tensors, norms, position tables, routers,
- * convolution taps and the gates of a compressive memory. */
+/* True for what is never quantised: tables of whole numbers, and what is small and delicate, which is one-dimensional
+ * tensors, norms, position tables, routers, convolution taps, the gates of a compressive memory and of
+ * hyper-connections. */
 bool mn_precision_is_kept(const mn_tensor *t);
 
 /* The type of tensor `t` (its name and ne; one that is not kept) in a model of `type`:

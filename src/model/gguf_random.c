@@ -142,14 +142,19 @@ static void put_keys(const creation *c, const mn_gguf *vocab) {
     }
 }
 
-static void put(creation *c, const char *name, int n_dims, int64_t ne0, int64_t ne1, int64_t ne2) {
-    mn_tensor t = {.name = name, .type = MN_F32, .n_dims = n_dims, .ne = {ne0, ne1, ne2, 1}};
+/* Weights, or a table (I32). */
+static void put_tensor(creation *c, mn_tensor t) {
+    int64_t n_rows = t.ne[1] * t.ne[2];
     if (!mn_precision_is_kept(&t)) t.type = mn_precision_pick(&t, c->params->type);
     mn_gguf_put_tensor(c->writer, &t);
-    c->summary->n_params += ne0 * ne1 * ne2;
+    c->summary->n_params += t.type == MN_I32 ? 0 : t.ne[0] * n_rows;
     c->summary->n_tensors++;
-    c->summary->bytes += mn_tensor_row_bytes(&t) * (size_t)ne1 * (size_t)ne2;
-    c->longest_row = MN_MAX(c->longest_row, ne0);
+    c->summary->bytes += mn_tensor_row_bytes(&t) * (size_t)n_rows;
+    c->longest_row = MN_MAX(c->longest_row, t.ne[0]);
+}
+
+static void put(creation *c, const char *name, int n_dims, int64_t ne0, int64_t ne1, int64_t ne2) {
+    put_tensor(c, (mn_tensor){.name = name, .type = MN_F32, .n_dims = n_dims, .ne = {ne0, ne1, ne2, 1}});
 }
 
 static void put_in_layer(creation *c, int64_t layer, const char *suffix, int n_dims, int64_t ne0, int64_t ne1,
@@ -200,8 +205,7 @@ static void put_listed(void *arg, const mn_tensor *shape, bool needed) {
     creation *c = arg;
     const mn_random_family *family = mn_random_family_find(c->model->arch);
     bool untied = c->model->untied && !strcmp(shape->name, "output.weight");
-    if (needed || untied || mn_random_family_wants(family, shape->name))
-        put(c, shape->name, shape->n_dims, shape->ne[0], shape->ne[1], shape->ne[2]);
+    if (needed || untied || mn_random_family_wants(family, shape->name)) put_tensor(c, *shape);
 }
 
 /* What a family's configuration looks for among the tensors. */
@@ -280,12 +284,23 @@ static void delay(const mn_random_model *m, const char *name, int64_t channel, f
     for (int64_t i = 0; i < SHORT_CONV; i++) out[i] = i == back;
 }
 
+/* Different experts for a token: neighbours, from any one on. */
+static void make_ids(const row_job *job, int64_t token, int32_t *ids) {
+    uint64_t first = XXH3_64bits_withSeed(&token, sizeof token, job->seed);
+    uint64_t n_experts = (uint64_t)job->c->model->n_experts;
+    for (int64_t i = 0; i < job->t->ne[0]; i++) ids[i] = (int32_t)((first % n_experts + (uint64_t)i) % n_experts);
+}
+
 static void make_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     const row_job *job = arg;
     int64_t n = job->t->ne[0];
     float *row = job->c->scratch + thread_index * job->c->longest_row;
     size_t row_bytes = mn_tensor_row_bytes(job->t);
     for (int64_t r = begin; r < end; r++) {
+        if (job->t->type == MN_I32) {
+            make_ids(job, r, (int32_t *)(void *)(job->dst + (size_t)r * row_bytes));
+            continue;
+        }
         float constant = strstr(job->t->name, ".bias") || strstr(job->t->name, "attn_sinks") ? 0 : 1;
         if (strstr(job->t->name, ".ssm_a")) constant = -1; /* states fade */
         if (job->deviation > 0)

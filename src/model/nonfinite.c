@@ -90,12 +90,11 @@ static mn_status check_row(const mn_forward_pass *p, const int64_t *row, float *
     const mn_step *s = &p->step;
     const mn_backend *b = s->backend;
     int64_t n_vocab = s->model->config.n_vocab;
-    mn_rows x, y;
-    MN_TRY(b->take(s, 1, 1, p->x.n, &x, err));
-    MN_TRY(b->take(s, 1, 1, p->x.n, &y, err));
+    mn_rows x;
+    MN_TRY(b->take(s, 1, p->x.n_heads, p->x.n, &x, err));
     MN_TRY(b->gather(s, x, p->x, row, err));
-    MN_TRY(b->norm(s, y, x, &s->model->weights.output_norm, err));
-    MN_TRY(b->logits(s, logits, y, err));
+    MN_TRY(mn_forward_states(p, &x, err));
+    MN_TRY(b->logits(s, logits, x, err));
     *finite = mn_is_finite(logits, n_vocab);
     return MN_OK;
 }

@@ -59,6 +59,14 @@ static const mn_random_family families[] = {
      "leading_dense_block_count=1 expert_shared_count=1 expert_weights_norm=true expert_gating_func=2 "
      "attention.indexer.head_count=heads attention.indexer.key_length=64 attention.indexer.top_k=2048",
      "exp_probs_b.bias indexer.k_norm.bias", .routed = true, .latent = true},
+    {"deepseek4",
+     "attention.head_count_kv=1 rope.dimension_count=head/2 attention.q_lora_rank=embd/4 attention.sliding_window=128 "
+     "attention.output_group_count=2 attention.output_lora_rank=embd/4 attention.compress_ratios=%0/4/128 "
+     "attention.compress_rope_freq_base=160000f attention.indexer.head_count=heads attention.indexer.key_length=head "
+     "attention.indexer.top_k=512 hyper_connection.count=4 hyper_connection.sinkhorn_iterations=20 "
+     "hyper_connection.epsilon=0.000001f hash_layer_count=1 expert_shared_count=1 expert_weights_norm=true "
+     "expert_weights_scale=1.5f expert_gating_func=4 swiglu_clamp_exp=10f swiglu_clamp_shexp=10f",
+     "exp_probs_b.bias", .routed = true},
     {"qwen35", "full_attention_interval=4 " SSM, "", .routed = false},
     {"qwen35moe", "full_attention_interval=4 expert_shared_feed_forward_length=ff " SSM, "", .routed = true},
     {"qwen3next", "full_attention_interval=4 expert_shared_feed_forward_length=ff " SSM, "", .routed = true},
@@ -100,7 +108,7 @@ const mn_random_family *mn_random_family_find(const char *arch) {
 const char *mn_random_archs(void) {
     return "llama mnemo qwen2 qwen3 qwen2moe qwen3moe gemma2 gemma3 gemma4 phi3 gpt-oss glm4 glm4moe mistral3 smollm3 "
            "olmo2 exaone4 cohere2 llama4 granite granitemoe minimax-m2 mimo2 step35 starcoder2 gpt2 bloom mpt "
-           "deepseek2 deepseek32 glm-dsa qwen35 qwen35moe qwen3next kimi-linear mamba2 falcon-h1 nemotron_h "
+           "deepseek2 deepseek32 glm-dsa deepseek4 qwen35 qwen35moe qwen3next kimi-linear mamba2 falcon-h1 nemotron_h "
            "nemotron_h_moe granitehybrid lfm2 lfm2moe rwkv7 bert nomic-bert";
 }
 
@@ -123,15 +131,12 @@ static int64_t whole_number(const mn_random_model *m, const char *value) {
     if (!strcmp(value, "head")) return m->head_dim;
     if (!strcmp(value, "heads")) return m->n_heads;
     if (!strcmp(value, "heads*head")) return m->n_heads * m->head_dim;
+    if (!strcmp(value, "embd/4")) return MN_MAX(m->n_embd / 4, 8);
     if (!strcmp(value, "head/2")) return m->head_dim / 4 * 2;
     return strtoll(value, NULL, 10);
 }
 
-/* "@4+3:kv": a number for layer 3 of every four, 0 for the others. */
-static void put_some_layers(const mn_random_model *m, mn_gguf_writer *writer, const char *key, const char *value) {
-    int32_t items[MN_RANDOM_MAX_LAYERS];
-    int64_t period = value[1] - '0', which = value[3] - '0', number = whole_number(m, value + 5);
-    for (int64_t i = 0; i < m->n_layers; i++) items[i] = i % period == which ? (int32_t)number : 0;
+static void put_list(const mn_random_model *m, mn_gguf_writer *writer, const char *key, const int32_t *items) {
     mn_gguf_put_kv(writer, &(mn_gguf_kv){.key = {key, strlen(key)},
                                          .type = MN_GGUF_ARRAY,
                                          .item_type = MN_GGUF_I32,
@@ -141,12 +146,33 @@ static void put_some_layers(const mn_random_model *m, mn_gguf_writer *writer, co
                                          .length_bytes = sizeof(uint64_t)});
 }
 
+/* "@4+3:kv": a number for layer 3 of every four, 0 for the others. */
+static void put_some_layers(const mn_random_model *m, mn_gguf_writer *writer, const char *key, const char *value) {
+    int32_t items[MN_RANDOM_MAX_LAYERS];
+    int64_t period = value[1] - '0', which = value[3] - '0', number = whole_number(m, value + 5);
+    for (int64_t i = 0; i < m->n_layers; i++) items[i] = i % period == which ? (int32_t)number : 0;
+    put_list(m, writer, key, items);
+}
+
+/* "%0/4/128": these numbers, layer after layer, again and again. */
+static void put_cycle(const mn_random_model *m, mn_gguf_writer *writer, const char *key, const char *value) {
+    int32_t items[MN_RANDOM_MAX_LAYERS];
+    char *at = (char *)value;
+    for (int64_t i = 0; i < m->n_layers; i++) {
+        if (*at == 0) at = (char *)value;
+        items[i] = (int32_t)strtol(at + 1, &at, 10);
+    }
+    put_list(m, writer, key, items);
+}
+
 static void put_key(const mn_random_model *m, mn_gguf_writer *writer, const char *suffix, const char *value) {
     char key[128], *end;
     snprintf(key, sizeof key, "%s.%s", m->arch, suffix);
     double number = strtod(value, &end);
     if (!strcmp(value, "true"))
         mn_gguf_put_bool(writer, key, true);
+    else if (value[0] == '%')
+        put_cycle(m, writer, key, value);
     else if (value[0] == '@')
         put_some_layers(m, writer, key, value);
     else if (value[0] == ':')

@@ -8,8 +8,9 @@
 typedef struct mn_random_family {
     const char *arch;
     const char *keys; /* "suffix=value ...": 3 a u32, 0.5f an f32, true a bool, :4 a list with a window in all layers
-                         but every fourth, @4+3:kv a list with a number for layer 3 of every four and else 0; names of
-                         the shape's numbers (ff, head, heads, kv) stand for them, head/2 for half of one */
+                         but every fourth, @4+3:kv a list with a number for layer 3 of every four and else 0, %0/4/128
+                         a list of these in turn; names of the shape's numbers (ff, head, heads, kv) stand for them,
+                         head/2 for half of one, embd/4 for a quarter */
     const char
         *tensors;    /* suffixes of optional tensors that are made, separated by spaces; *.bias: of layers and norms */
     bool routed;     /* it has experts, 8 of which 2 are used unless said otherwise */

@@ -1,6 +1,7 @@
 #include "model/sequence.h"
 
 #include "base/checked.h"
+#include "model/weights.h"
 #include "tensor/blocks.h"
 
 #include <math.h>
@@ -20,7 +21,8 @@ static mn_kv_layer cached_layer(const mn_config *c, int layer) {
 }
 
 mn_kv_shape mn_sequence_kv_shape_all(const mn_config *c, mn_dtype k_type, mn_dtype v_type) {
-    mn_kv_shape shape = {.n_layers = c->n_layers, .v_in_k = c->mla.kv_rank > 0, .k_type = k_type, .v_type = v_type};
+    mn_kv_shape shape = {.n_layers = c->n_layers, .k_type = k_type, .v_type = v_type};
+    shape.v_in_k = c->mla.kv_rank > 0 || c->shares_k_v; /* inside the braces GCC 12 loses the types for it */
     for (int i = 0; i < c->n_layers; i++) shape.layers[i] = cached_layer(c, i);
     return shape;
 }
@@ -45,11 +47,49 @@ static mn_kv_shape indexer_shape(const mn_config *c, const mn_kv_shape *shape) {
 
 mn_kv_shape mn_sequence_second_shape(const mn_config *c, const mn_attn_spec *attn, const mn_kv_shape *shape) {
     mn_kv_shape keys = *shape;
-    if (c->indexer.top_k) return indexer_shape(c, shape);
+    if (c->indexer.top_k && !mn_config_compresses(c)) return indexer_shape(c, shape);
     if (attn->map.n_planes < 2) return (mn_kv_shape){0};
     keys.v_in_k = true;
     for (int i = 0; i < keys.n_layers; i++) keys.layers[i].v_dim = keys.layers[i].k_dim;
     return keys;
+}
+
+mn_kv_shape mn_sequence_compressed_shape(const mn_config *c, int rate, const mn_kv_shape *shape) {
+    mn_kv_shape keys = {.v_in_k = true, .k_type = shape->k_type, .v_type = shape->k_type};
+    for (int i = 0; i < c->n_layers && c->rates[rate]; i++) {
+        uint16_t dim = (uint16_t)c->layers[i].head_dim_k, indexer_dim = (uint16_t)c->indexer.dim;
+        if (c->layers[i].ratio != c->rates[rate]) continue;
+        keys.layers[keys.n_layers++] = (mn_kv_layer){1, dim, dim};
+        if (c->layers[i].has_indexer) keys.layers[keys.n_layers++] = (mn_kv_layer){1, indexer_dim, indexer_dim};
+    }
+    return keys;
+}
+
+int mn_sequence_compressed_layer(const mn_config *c, int layer, bool of_indexer) {
+    int n = of_indexer;
+    for (int i = 0; i < layer; i++)
+        if (c->layers[i].ratio == c->layers[layer].ratio) n += 1 + c->layers[i].has_indexer;
+    return n;
+}
+
+/* Floats of the state of compressors in a layer: of its keys, of its indexer's. */
+static int64_t compressor_floats(const mn_config *c, int layer, bool of_indexer) {
+    mn_compressor x = mn_layer_compressor(c, NULL, layer, of_indexer);
+    bool is_there = of_indexer ? c->layers[layer].has_indexer : c->layers[layer].ratio > 0;
+    return is_there ? mn_compressor_state_floats(&x) : 0;
+}
+
+/* Of all layers before one: at most 2^10 layers of 2^25 numbers. */
+static int64_t compressor_floats_before(const mn_config *c, int layer) {
+    int64_t n = 0;
+    for (int i = 0; i < layer && mn_config_compresses(c); i++)
+        n += compressor_floats(c, i, false) + compressor_floats(c, i, true);
+    return n;
+}
+
+float *mn_sequence_compressor_state(const mn_sequence *t, const mn_config *c, int layer, bool of_indexer) {
+    int64_t before = compressor_floats_before(c, layer) + (of_indexer ? compressor_floats(c, layer, false) : 0);
+    return (float *)(void *)(t->state + t->compressors_at) + before;
 }
 
 /* DeepSeek multiplies scores by the square of 1 + m ln s and leaves cos and sin as they are. */
@@ -82,7 +122,7 @@ static bool lay_out_mixer(mn_sequence *t, const mn_mixer_config *m, size_t *byte
 /* q and k histories of every layer, then the other states. MN_ERR_LIMIT when a size overflows. */
 static mn_status lay_out_state(mn_sequence *t, const mn_config *c, mn_error *err) {
     size_t history = c->n_conv_taps ? (size_t)(c->n_conv_taps - 1) * sizeof(float) : 0;
-    size_t q = 0, k = 0, others, mixers;
+    size_t q = 0, k = 0, others, mixers, compressors = (size_t)compressor_floats_before(c, c->n_layers) * sizeof(float);
     mn_align_size(history * (size_t)c->n_heads * (size_t)c->head_dim_k, STATE_ALIGN, &q);
     mn_align_size(history * (size_t)c->n_kv_heads * (size_t)c->head_dim_k, STATE_ALIGN, &k);
     MN_TRY(mn_attn_state_bytes(&t->attn, c, &t->layer_bytes, err));
@@ -92,7 +132,9 @@ static mn_status lay_out_state(mn_sequence *t, const mn_config *c, mn_error *err
         !mn_mul_size(t->layer_bytes, (size_t)mn_attn_state_layer(&t->attn, c, c->n_layers), &others) ||
         !mn_add_size(t->layers_at, others, &t->mixers_at) || !lay_out_mixer(t, &c->mixer, &t->mixer_bytes) ||
         !mn_mul_size(t->mixer_bytes, (size_t)mn_config_n_mixers(c), &mixers) ||
-        !mn_add_size(t->mixers_at, mixers, &t->state_bytes))
+        !mn_add_size(t->mixers_at, mixers, &t->compressors_at) ||
+        !mn_align_size(compressors, STATE_ALIGN, &compressors) ||
+        !mn_add_size(t->compressors_at, compressors, &t->state_bytes))
         return mn_fail(err, MN_ERR_LIMIT, "the state of %d layers overflows.", c->n_layers);
     return MN_OK;
 }
@@ -120,7 +162,13 @@ static mn_status init_caches(mn_sequence *t, const mn_config *c, int64_t n_ctx, 
     bool windowed[MN_KV_MAX_LAYERS] = {false};
     t->window = mn_sequence_windows(c, &t->attn, n_ctx, windowed);
     MN_TRY(mn_kvcache_create_windowed(&shape, t->window ? windowed : NULL, n_ctx, &t->cache, err));
-    return keys.n_layers > 0 ? mn_kvcache_create(&keys, n_ctx, &t->second, err) : MN_OK;
+    if (keys.n_layers > 0) MN_TRY(mn_kvcache_create(&keys, n_ctx, &t->second, err));
+    for (int i = 0; i < MN_MAX_RATES && c->rates[i]; i++) {
+        keys = mn_sequence_compressed_shape(c, i, &shape);
+        t->rates[i] = c->rates[i];
+        MN_TRY(mn_kvcache_create(&keys, mn_sequence_compressed_tokens(c, i, n_ctx), &t->compressed[i], err));
+    }
+    return MN_OK;
 }
 
 /* Nothing is counted where there is nothing to count. */
@@ -157,6 +205,8 @@ mn_status mn_sequence_init_dry(mn_sequence *t, const mn_config *config, const mn
 void mn_sequence_drop_after(mn_sequence *t, int64_t n) {
     mn_kvcache_drop_after(t->cache, n);
     if (t->second) mn_kvcache_drop_after(t->second, n);
+    for (int i = 0; i < MN_MAX_RATES; i++)
+        if (t->compressed[i]) mn_kvcache_drop_after(t->compressed[i], n / t->rates[i]);
     t->dropped_to = 0;
 }
 
@@ -183,12 +233,15 @@ int64_t mn_sequence_resumable(const mn_sequence *t, int64_t n) {
 }
 
 size_t mn_sequence_bytes(const mn_sequence *t) {
-    return mn_kvcache_bytes(t->cache) + (t->second ? mn_kvcache_bytes(t->second) : 0) + t->state_bytes;
+    size_t bytes = mn_kvcache_bytes(t->cache) + (t->second ? mn_kvcache_bytes(t->second) : 0) + t->state_bytes;
+    for (int i = 0; i < MN_MAX_RATES; i++) bytes += t->compressed[i] ? mn_kvcache_bytes(t->compressed[i]) : 0;
+    return bytes;
 }
 
 void mn_sequence_release(mn_sequence *t) {
     mn_kvcache_destroy(t->cache);
     mn_kvcache_destroy(t->second);
+    for (int i = 0; i < MN_MAX_RATES; i++) mn_kvcache_destroy(t->compressed[i]);
     free(t->state);
     free(t->easy.counts);
     free(t->expert_visits);

@@ -14,15 +14,22 @@ typedef struct mn_key_share {
     double read, all;
 } mn_key_share;
 
+enum { MN_MAX_PLACES = 16 };
+
 typedef struct mn_sequence {
     mn_kvcache *cache;
     mn_rope_table rope, rope_local;
     float score_scale; /* of q.k: the model's, times YaRN's temperature where it belongs into the scores */
     mn_attn_spec attn;
-    mn_kept_keys kept;      /* KV entries that mn_sequence_drop_unseen leaves; last 0: all */
-    int64_t window;         /* > 0: windowed layers see no more entries than these, and drop the others (windows.c) */
-    int64_t dropped_to;     /* where windowed layers had dropped entries when they last did */
-    mn_kvcache *second;     /* keys alone: of a position map's second plane, or of indexers; NULL without */
+    mn_kept_keys kept;  /* KV entries that mn_sequence_drop_unseen leaves; last 0: all */
+    int64_t window;     /* > 0: windowed layers see no more entries than these, and drop the others (windows.c) */
+    int64_t dropped_to; /* where windowed layers had dropped entries when they last did */
+    /* Where a sequence with a recurrent state may go back to, ascending: told by who keeps copies of that state. */
+    int64_t places[MN_MAX_PLACES];
+    int n_places;
+    mn_kvcache *second; /* keys alone: of a position map's second plane, or of indexers; NULL without */
+    mn_kvcache *compressed[MN_MAX_RATES]; /* an entry for each rates[i] tokens; NULL without */
+    int rates[MN_MAX_RATES];
     mn_easy easy;           /* which tokens take a small MLP */
     int64_t *expert_visits; /* [n_layers, n_experts], of steps that it had alone; NULL without experts */
     int64_t n_tokens;
@@ -36,6 +43,7 @@ typedef struct mn_sequence {
     size_t layers_at, layer_bytes;      /* then the layers that have linear attention or a compressive memory */
     size_t mixers_at, mixer_bytes;      /* then those that have a mixer: its matrices, */
     size_t mixer_history_at;            /* and in each, the rows that its convolution looks back to */
+    size_t compressors_at;              /* then those that compress keys, see mn_sequence_compressor_state */
 } mn_sequence;
 
 /* What a sequence is to be. */
@@ -62,10 +70,12 @@ void mn_sequence_drop_unseen(mn_sequence *t);
  * what they do not see by themselves: flags [n] of a cache's layers; returns the widest window, 0: there are none. Not
  * under patterns, compressive memories, or windows of less than twice the model's. */
 int64_t mn_sequence_windows(const mn_config *config, const mn_attn_spec *attn, int64_t n_ctx, bool *flags);
-/* Pages that they hold at most at once in a window of n_ctx tokens. */
-int64_t mn_sequence_window_pages(int64_t window, int64_t n_ctx, int64_t n_batch);
+/* Pages that they hold at most at once in a window of n_ctx tokens; n_places: of the places that the sequence is told,
+ * which has a recurrent state, else negative. */
+int64_t mn_sequence_window_pages(int64_t window, int64_t n_ctx, int64_t n_batch, int64_t n_places);
 /* Drops what windowed layers do not see after the n_tokens held, but for MN_SPARE_TOKENS and for what the ways back to
- * places before need: at a distance d from the end, one place every d / 4 to d / 2 tokens, from 512 up. */
+ * places before need: with a recurrent state t->places; else, at a distance d from the end, one place every d / 4 to
+ * d / 2 tokens, from 512 up. */
 void mn_sequence_drop_windows(mn_sequence *t);
 /* The most tokens, at most n, whose last ones windowed layers still hold. */
 int64_t mn_sequence_windows_held(const mn_sequence *t, int64_t n);
@@ -83,6 +93,18 @@ mn_kv_shape mn_sequence_kv_shape(const mn_config *config, const mn_attn_spec *at
 /* Of the second cache beside such a one, of keys alone: a position map's second plane, or what indexers keep. n_layers
  * 0: there is none. */
 mn_kv_shape mn_sequence_second_shape(const mn_config *config, const mn_attn_spec *attn, const mn_kv_shape *shape);
+
+/* Of the cache of compressed keys at rate i: for each layer at that rate its keys, and behind them those of its indexer
+ * if it has one. */
+mn_kv_shape mn_sequence_compressed_shape(const mn_config *config, int i, const mn_kv_shape *shape);
+/* Tokens that this cache is for, in a window of n_ctx: 1 at least. */
+static inline int64_t mn_sequence_compressed_tokens(const mn_config *config, int i, int64_t n_ctx) {
+    return n_ctx < config->rates[i] ? 1 : n_ctx / config->rates[i];
+}
+/* A layer's place in it. */
+int mn_sequence_compressed_layer(const mn_config *config, int layer, bool of_indexer);
+/* What compressor.h calls the state, of a layer's keys or its indexer's. */
+float *mn_sequence_compressor_state(const mn_sequence *t, const mn_config *config, int layer, bool of_indexer);
 
 /* Entries in the cache: where the next token's goes. */
 static inline int64_t mn_sequence_n_kv(const mn_sequence *t) { return t->n_tokens - t->n_evicted; }

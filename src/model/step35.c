@@ -3,11 +3,10 @@
  */
 #include "model/family.h"
 
-static mn_status configure_limits(const mn_gguf *gguf, mn_config *c, mn_error *err) {
+mn_status mn_config_limits(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     float experts[MN_MAX_LAYERS] = {0}, dense[MN_MAX_LAYERS] = {0};
     MN_TRY(mn_config_floats(gguf, c, "swiglu_clamp_exp", experts, err));
     MN_TRY(mn_config_floats(gguf, c, "swiglu_clamp_shexp", dense, err));
-    c->activation = MN_ACT_SILU_THEN_CAP;
     for (int i = 0; i < c->n_layers; i++) {
         c->layers[i].limit_experts = experts[i] > 1e-6f ? experts[i] : 0;
         c->layers[i].limit_dense = dense[i] > 1e-6f ? dense[i] : 0;
@@ -24,7 +23,8 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     MN_TRY(mn_config_bool(gguf, c->arch, "expert_weights_norm", &c->moe.router.normalise, err));
     MN_TRY(mn_config_shared_expert(gguf, c, 0, err));
     mn_config_find_moe(gguf, c);
-    MN_TRY(configure_limits(gguf, c, err));
+    c->activation = MN_ACT_SILU_THEN_CAP;
+    MN_TRY(mn_config_limits(gguf, c, err));
     return mn_config_drop_nextn(gguf, c, err);
 }
 

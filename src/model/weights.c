@@ -30,13 +30,25 @@ static void fail_shape(mn_binder *b, const mn_tensor *t, const int64_t want[3]) 
                 (long long)want[0], (long long)want[1], (long long)want[2]);
 }
 
-/* The tensor of that name and exactly that shape; NULL with b->status set, or when missing and not needed. */
-static const mn_tensor *find(mn_binder *b, const char *name, int64_t ne0, int64_t ne1, int64_t ne2, bool need) {
+/* Weights are of any type but that of tables, and tables of no other. */
+static const mn_tensor *check_type(mn_binder *b, const mn_tensor *t, mn_dtype type) {
+    if ((t->type == MN_I32) == (type == MN_I32)) return t;
+    b->status = mn_fail(b->err, MN_ERR_FORMAT, "%s: tensor %s is %s; this model needs %s there.", mn_gguf_path(b->gguf),
+                        t->name, mn_dtype_get(t->type)->name,
+                        type == MN_I32 ? "whole numbers (i32)" : "weights, which are no whole numbers");
+    return NULL;
+}
+
+/* The tensor of that name and exactly that shape, of weights (F32) or whole numbers (I32); NULL with b->status set, or
+ * when missing and not needed. */
+static const mn_tensor *find_typed(mn_binder *b, const char *name, mn_dtype type, int64_t ne0, int64_t ne1, int64_t ne2,
+                                   bool need) {
     static const mn_tensor listed = {.ne = {1, 1, 1, 1}};
     if (b->status != MN_OK) return NULL;
     if (b->list) {
         b->list(b->list_arg,
                 &(mn_tensor){.name = name,
+                             .type = type,
                              .n_dims = ne2 > 1   ? 3
                                        : ne1 > 1 ? 2
                                                  : 1,
@@ -49,9 +61,13 @@ static const mn_tensor *find(mn_binder *b, const char *name, int64_t ne0, int64_
     if (!t && need) fail_missing(b, name);
     if (!t) return NULL;
     b->is_bound[t - mn_gguf_tensor_at(b->gguf, 0)] = true;
-    if (t->ne[0] == ne0 && t->ne[1] == ne1 && t->ne[2] == ne2 && t->ne[3] == 1) return t;
+    if (t->ne[0] == ne0 && t->ne[1] == ne1 && t->ne[2] == ne2 && t->ne[3] == 1) return check_type(b, t, type);
     fail_shape(b, t, want);
     return NULL;
+}
+
+static const mn_tensor *find(mn_binder *b, const char *name, int64_t ne0, int64_t ne1, int64_t ne2, bool need) {
+    return find_typed(b, name, MN_F32, ne0, ne1, ne2, need);
 }
 
 /* Whether the dimensions are these two, but for dimensions of 1, which converters add and leave out. */
@@ -75,7 +91,7 @@ static const mn_tensor *find_squeezed(mn_binder *b, const char *name, int64_t ne
     if (!t && need) fail_missing(b, name);
     if (!t) return NULL;
     b->is_bound[t - mn_gguf_tensor_at(b->gguf, 0)] = true;
-    if (squeezes_to(t, ne0, ne1)) return t;
+    if (squeezes_to(t, ne0, ne1)) return check_type(b, t, MN_F32);
     fail_shape(b, t, want);
     return NULL;
 }
@@ -104,6 +120,34 @@ const float *mn_bind_values(mn_binder *b, const char *name, int64_t n0, int64_t 
 
 const float *mn_bind_matrix(mn_binder *b, const char *name, int64_t n_in, int64_t n_out) {
     return floats_of(b, find(b, name_of(b, name, ".weight").text, n_in, n_out, 1, true));
+}
+
+/* n_ids is at most MN_MAX_EXPERTS. */
+static mn_status check_ids(const mn_tensor *t, const int32_t *ids, int64_t n_ids, mn_error *err) {
+    int64_t last_row[MN_MAX_EXPERTS] = {0}; /* that named the id, counted from 1 */
+    for (int64_t i = 0; i < t->ne[0] * t->ne[1]; i++) {
+        int64_t row = i / t->ne[0];
+        bool inside = ids[i] >= 0 && ids[i] < n_ids;
+        if (!inside || last_row[ids[i]] == row + 1)
+            return mn_fail(err, MN_ERR_FORMAT,
+                           "tensor %s names %d%s in row %lld; wanted are different numbers from 0 to %lld.", t->name,
+                           ids[i], inside ? " twice" : "", (long long)row, (long long)n_ids - 1);
+        last_row[ids[i]] = row + 1;
+    }
+    return MN_OK;
+}
+
+const int32_t *mn_bind_table(mn_binder *b, const char *name, int64_t n, int64_t n_rows, int64_t n_ids) {
+    const mn_tensor *t = find_typed(b, name_of(b, name, ".weight").text, MN_I32, n, n_rows, 1, true);
+    if (!t || !t->data) return NULL;
+    int32_t *ids = mn_arena_alloc(b->arena, (size_t)(n * n_rows), sizeof *ids);
+    b->status =
+        ids ? MN_OK
+            : mn_fail(b->err, MN_ERR_MEMORY, "no memory for %lld numbers of %s.", (long long)(n * n_rows), t->name);
+    if (ids) memcpy(ids, t->data, (size_t)(n * n_rows) * sizeof *ids);
+    if (ids) b->status = check_ids(t, ids, n_ids, b->err);
+    if (ids && b->status != MN_OK) mn_fail_in(b->err, b->status, mn_gguf_path(b->gguf));
+    return b->status == MN_OK ? ids : NULL;
 }
 
 static void bind_projection(mn_binder *b, const char *name, int64_t n_in, int64_t n_out, bool need,
@@ -272,7 +316,10 @@ void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l) {
         mn_bind_projection(b, "ffn_latent_up", n_in, c->n_embd, &l->latent_up);
     }
     bind_expert_stacks(b, c, n_in, l);
-    l->router_bias = mn_bind_vector(b, "exp_probs_b.bias", n, false);
+    if (c->layers[b->layer].is_hashed)
+        l->experts_of_token = mn_bind_table(b, "ffn_gate_tid2eid", c->moe.router.n_used, c->n_vocab, n);
+    else
+        l->router_bias = mn_bind_vector(b, "exp_probs_b.bias", n, false);
     bind_expert_vectors(b, c, l);
     bind_shared_expert(b, c, l);
 }
@@ -289,6 +336,18 @@ static void bind_output(mn_binder *b, const mn_config *c, mn_weights *w) {
     if (c->is_encoder) return;
     mn_bind_norm(b, c->ends_in_embd_norm ? "token_embd_norm" : "output_norm", c->n_embd, &w->output_norm);
     mn_bind_projection_if(b, "output", c->n_embd, c->n_vocab, &w->output);
+    if (c->hyper.n_streams) mn_bind_hyper(b, c, "output_hc", c->hyper.n_streams, 1, &w->hyper);
+}
+
+void mn_bind_hyper(mn_binder *b, const mn_config *c, const char *name, int64_t n_mixes, int64_t n_scales,
+                   mn_hyper_weights *out) {
+    char part[64];
+    snprintf(part, sizeof part, "%s_fn", name);
+    mn_bind_projection(b, part, (int64_t)c->hyper.n_streams * c->n_embd, n_mixes, &out->mixes);
+    snprintf(part, sizeof part, "%s_base.weight", name);
+    out->base = mn_bind_vector(b, part, n_mixes, true);
+    snprintf(part, sizeof part, "%s_scale.weight", name);
+    out->scale = mn_bind_vector(b, part, n_scales, true);
 }
 
 /* The small MLP for easy tokens, with a gate where the layer's own has one. */

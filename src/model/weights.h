@@ -2,6 +2,7 @@
 #ifndef MN_MODEL_WEIGHTS_H
 #define MN_MODEL_WEIGHTS_H
 
+#include "attention/compressor.h"
 #include "attention/types.h"
 #include "base/arena.h"
 #include "model/config.h"
@@ -52,6 +53,19 @@ typedef struct mn_mixer_weights {
     mn_norm q_norm, k_norm, out_norm; /* out_norm by head or group */
 } mn_mixer_weights;
 
+/* What makes the numbers that a block's hyper-connections are made of, and what scales and shifts these. */
+typedef struct mn_hyper_weights {
+    mn_projection mixes; /* [mn_hyper_mixes, n_streams * n_embd]; of the model's end [n_streams, ..] */
+    const float *scale, *base;
+} mn_hyper_weights;
+
+/* What makes compressed keys (attention/compressor.h). */
+typedef struct mn_compressor_weights {
+    mn_projection u, s; /* [width, n_embd]; missing: there are none */
+    const float *ape;   /* [ratio, width] */
+    mn_norm norm;
+} mn_compressor_weights;
+
 typedef struct mn_layer {
     mn_norm attn_norm, post_attn_norm, ffn_norm, post_ffn_norm; /* missing: there is none at that place */
     mn_projection q, k, v, o;
@@ -71,6 +85,7 @@ typedef struct mn_layer {
     mn_projection latent_down, latent_up;           /* before and after experts that work on latents */
     mn_tensor expert_gate, expert_up, expert_down;  /* [n_experts][n_out][n_in] */
     const float *router_bias;                       /* [n_experts], for the choice only */
+    const int32_t *experts_of_token;                /* [n_vocab, n_used] where the layer is hashed */
     const float *expert_gate_b, *expert_up_b, *expert_down_b, *expert_scale; /* see mn_experts */
     mn_projection shared_gate, shared_up, shared_down;                       /* experts that always run, as one MLP */
     mn_projection shared_router; /* [1, n_embd]: its output times the sigmoid of this */
@@ -79,7 +94,10 @@ typedef struct mn_layer {
     mn_norm q_a_norm, kv_a_norm;
     mn_projection indexer_q, indexer_k, indexer_w; /* of q_a's latent; of the layer's input */
     mn_norm indexer_k_norm;                        /* a layer norm */
-    mn_tensor k_b, v_b;                            /* MLA: [n_heads][kv_rank][n_nope], [n_heads][v_dim][kv_rank] */
+    mn_compressor_weights compressor, indexer_compressor;
+    mn_projection *o_groups; /* [out_groups.n_groups], each [rank, its heads' outputs]; o projects all that they make */
+    mn_hyper_weights hyper_attn, hyper_ffn;
+    mn_tensor k_b, v_b; /* MLA: [n_heads][kv_rank][n_nope], [n_heads][v_dim][kv_rank] */
 
     bool gates_attention; /* q makes for each head a query and behind it a gate, whose sigmoid multiplies the output */
     mn_mixer_weights mixer;
@@ -89,6 +107,15 @@ typedef struct mn_layer {
     mn_projection infini_write;   /* [n_kv_heads, n_embd] */
     const float *infini_write_k;  /* [n_kv_heads][head_dim_k] */
 } mn_layer;
+
+/* What compresses a layer's keys, or those of its indexer. */
+static inline mn_compressor mn_layer_compressor(const mn_config *c, const mn_layer *l, int layer, bool of_indexer) {
+    const mn_layer_shape *shape = &c->layers[layer];
+    return (mn_compressor){.ratio = shape->ratio,
+                           .dim = of_indexer ? c->indexer.dim : shape->head_dim_k,
+                           .overlaps = shape->overlaps,
+                           .ape = l ? (of_indexer ? &l->indexer_compressor : &l->compressor)->ape : NULL};
+}
 
 static inline bool mn_layer_has_mlp(const mn_layer *l) { return l->up.w.data || l->expert_up.data; }
 
@@ -106,6 +133,7 @@ typedef struct mn_weights {
     mn_projection layer_proj; /* [n_layers * n_embd_layer, n_embd] */
     mn_norm layer_proj_norm;  /* over n_embd_layer */
     mn_norm output_norm;      /* encoders have none */
+    mn_hyper_weights hyper;   /* the streams' sum before it */
     mn_projection output;     /* [n_vocab, n_embd]; the token table when the file has none */
     mn_layer *layers;
     bool *is_bound; /* [the file's tensors]: whether it stands anywhere here */
@@ -138,6 +166,8 @@ const float *mn_bind_vector(mn_binder *b, const char *name, int64_t n, bool need
 const float *mn_bind_values(mn_binder *b, const char *name, int64_t n0, int64_t n1, bool need);
 /* A matrix "NAME.weight" [n_out][n_in] small enough to be used as f32, needed. */
 const float *mn_bind_matrix(mn_binder *b, const char *name, int64_t n_in, int64_t n_out);
+/* A table "NAME.weight" of whole numbers, needed: n_rows rows of n different ones in [0, n_ids), a copy. */
+const int32_t *mn_bind_table(mn_binder *b, const char *name, int64_t n, int64_t n_rows, int64_t n_ids);
 /* Cuts rows [first, first + n) out of a bound matrix and its bias: fused q, k, v, and fused gate and up. */
 mn_projection mn_projection_rows(const mn_projection *whole, int64_t first, int64_t n);
 
@@ -153,6 +183,9 @@ void mn_bind_fused_attention(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_swiglu(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_mla(mn_binder *b, const mn_config *c, mn_layer *l);
 void mn_bind_experts(mn_binder *b, const mn_config *c, mn_layer *l);
+/* "NAME_fn", "NAME_base" and "NAME_scale" of hyper-connections; n_mixes numbers, n_scales scales. */
+void mn_bind_hyper(mn_binder *b, const mn_config *c, const char *name, int64_t n_mixes, int64_t n_scales,
+                   mn_hyper_weights *out);
 
 /* Names and shapes of all tensors that a model of this configuration has or may have (`needed` false), without any
  * being there; scratch memory from the arena. */

@@ -1,6 +1,7 @@
 /* Windowed layers beside layers that see all: they drop the KV entries that no later token can see. A few places on the
  * way keep what a window before them saw, so that a session can go back there. Which ones depends on how many tokens
- * are held alone, and one that was dropped never comes back. */
+ * are held alone, and one that was dropped never comes back. A sequence with a recurrent state goes back only to where
+ * somebody keeps a copy of it, and is told these places. */
 #include "model/sequence.h"
 
 #include "base/checked.h"
@@ -22,7 +23,7 @@ int64_t mn_sequence_windows(const mn_config *c, const mn_attn_spec *attn, int64_
             widest = MN_MAX(widest, sight);
     }
     for (int64_t i = 0; i < n_cached; i++) n_windowed += flags[i];
-    return n_windowed > 0 && n_windowed < n_cached ? widest : 0;
+    return n_windowed > 0 && (n_windowed < n_cached || mn_config_compresses(c)) ? widest : 0;
 }
 
 /* Tokens between the nearest places that stay. */
@@ -40,18 +41,27 @@ static bool stays(int64_t window, int64_t at, int64_t n) {
 }
 
 /* Whether a place that stays needs the page. */
-static bool is_needed(int64_t window, int64_t page, int64_t n) {
-    int64_t step = first_interval(window), first = page * MN_PAGE_TOKENS + 1;
+static bool is_needed(const mn_sequence *t, int64_t page) {
+    int64_t window = t->window, n = t->n_tokens, step = first_interval(window), first = page * MN_PAGE_TOKENS + 1;
     int64_t last = (page + 1) * MN_PAGE_TOKENS + window - 2;
+    for (int i = 0; i < t->n_places; i++)
+        if (t->places[i] >= first && t->places[i] <= last) return true;
+    if (t->state_bytes) return false;
     for (int64_t at = (first + step - 1) / step * step; at <= last && at < n; at += step)
         if (stays(window, at, n)) return true;
     return false;
 }
 
 /* A distance has at most 4 intervals of the first kind and 2 of each larger one. */
-int64_t mn_sequence_window_pages(int64_t window, int64_t n_ctx, int64_t n_batch) {
-    int64_t interval = first_interval(window), places = 5, page = MN_PAGE_TOKENS;
+static int64_t count_places(int64_t window, int64_t n_ctx) {
+    int64_t interval = first_interval(window), places = 5;
     for (; 4 * interval < n_ctx; interval *= 2) places += 3;
+    return places;
+}
+
+/* One place more than are told: what it needs is dropped a page after it was given up. */
+int64_t mn_sequence_window_pages(int64_t window, int64_t n_ctx, int64_t n_batch, int64_t n_places) {
+    int64_t places = n_places < 0 ? count_places(window, n_ctx) : n_places + 1, page = MN_PAGE_TOKENS;
     int64_t tail = pages_of(page - 1 + window - 1 + MN_SPARE_TOKENS + page + n_batch);
     return MN_MIN(pages_of(n_ctx), tail + places * pages_of(window - 1 + page - 1));
 }
@@ -60,7 +70,7 @@ void mn_sequence_drop_windows(mn_sequence *t) {
     int64_t end = MN_MAX(t->n_tokens + 1 - t->window - MN_SPARE_TOKENS, 0) / MN_PAGE_TOKENS;
     if (end == t->dropped_to) return;
     for (int64_t page = 0; page < end; page++)
-        if (!is_needed(t->window, page, t->n_tokens)) mn_kvcache_empty_windows(t->cache, page);
+        if (!is_needed(t, page)) mn_kvcache_empty_windows(t->cache, page);
     t->dropped_to = end;
 }
 

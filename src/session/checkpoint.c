@@ -5,12 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert((int)MN_MAX_PLACES == (int)MN_MAX_CHECKPOINTS, "a sequence is told of all");
+
+/* What windowed layers keep, they keep for the ways back there are. */
+void mn_session_tell_places(mn_session *s) {
+    mn_sequence *t = &s->sequence;
+    t->n_places = s->n_checkpoints;
+    for (int i = 0; i < s->n_checkpoints; i++) t->places[i] = s->checkpoints[i].n_tokens;
+}
+
 void mn_session_clear(mn_session *s) {
     mn_sequence *t = &s->sequence;
     if (t->state) memset(t->state, 0, t->state_bytes);
     t->n_tokens = t->n_evicted = t->evict_to = 0;
     mn_sequence_drop_after(t, 0);
     s->n_checkpoints = 0;
+    mn_session_tell_places(s);
     s->checkpoint_interval = MN_FIRST_CHECKPOINT_TOKENS;
     s->has_logits = false;
     mn_session_tell_ledger(s);
@@ -49,6 +59,7 @@ void mn_session_take_checkpoint(mn_session *s) {
     memcpy(c->state, t->state, t->state_bytes);
     c->n_tokens = t->n_tokens;
     s->n_checkpoints++;
+    mn_session_tell_places(s);
 }
 
 void mn_session_retreat(mn_session *s, int64_t n) {
@@ -57,6 +68,7 @@ void mn_session_retreat(mn_session *s, int64_t n) {
     n = mn_sequence_resumable(t, n);
     if (t->state_bytes) {
         while (s->n_checkpoints && s->checkpoints[s->n_checkpoints - 1].n_tokens > n) s->n_checkpoints--;
+        mn_session_tell_places(s);
         n = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
         if (n > 0) memcpy(t->state, s->checkpoints[s->n_checkpoints - 1].state, t->state_bytes);
     }

@@ -137,7 +137,7 @@ static void count_parameters(const mn_model *m, mn_model_info *info) {
     int64_t idle = 0;
     for (int64_t i = 0; i < mn_gguf_n_tensors(m->gguf); i++) {
         const mn_tensor *t = mn_gguf_tensor_at(m->gguf, i);
-        int64_t n = t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
+        int64_t n = t->type == MN_I32 ? 0 : t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
         info->n_params += n;
         info->weight_bytes += t->bytes;
         if (!strcmp(t->name, "token_embd.weight") || !strcmp(t->name, "output.weight")) info->n_params_embedding += n;

@@ -65,12 +65,13 @@ static mn_status run_step(dry_run *d, int64_t end, int64_t n_rows, mn_error *err
 }
 
 /* Steps that end at `end`: of all rows; of those few that split their keys, where every row has a partial result for
- * every range of keys; and of one row, for patterns that choose then. */
+ * every range of keys; and of one row, for patterns and indexers that choose then. */
 static mn_status run_steps(dry_run *d, int64_t end, mn_error *err) {
     int64_t n_rows = MN_MIN(d->window->n_batch, end);
     MN_TRY(run_step(d, end, n_rows, err));
     MN_TRY(run_step(d, end, MN_MIN(n_rows, MN_FLASH_MIN_ROWS - 1), err));
-    return d->sequence.attn.patterns ? run_step(d, end, 1, err) : MN_OK;
+    bool chooses = d->sequence.attn.patterns || d->engine->model.config.indexer.top_k;
+    return chooses ? run_step(d, end, 1, err) : MN_OK;
 }
 
 /* The end of a prompt, whose last rows choose what stays (SnapKV). */
@@ -97,7 +98,8 @@ static mn_status run_materialised(dry_run *d, mn_error *err) {
  * that of a whole segment, where the last range has one key, and between the borders of blocks. */
 static mn_status run_all_steps(dry_run *d, mn_error *err) {
     int64_t segment = d->sequence.attn.infini.shape.segment, n_ctx = d->window->n_ctx;
-    bool bounded = mn_attn_kept_keys(&d->sequence.attn, &d->engine->model.config).last > 0;
+    const mn_config *c = &d->engine->model.config;
+    bool bounded = mn_attn_kept_keys(&d->sequence.attn, c).last > 0 || mn_config_compresses(c);
     MN_TRY(run_steps(d, n_ctx, err));
     if (segment && n_ctx > segment) MN_TRY(run_steps(d, n_ctx / segment * segment, err));
     if (bounded) MN_TRY(run_steps(d, (n_ctx - 1) / MN_RANGE_KEYS * MN_RANGE_KEYS + 1, err));
@@ -136,17 +138,25 @@ static size_t weights_bytes(const mn_model *m) {
     return bytes;
 }
 
+static int64_t count_checkpoints(const mn_window *w) {
+    return MN_MIN(MN_MAX_CHECKPOINTS, w->n_ctx / MN_FIRST_CHECKPOINT_TOKENS);
+}
+
 /* Bytes of KV entries of a full window: where windowed layers drop theirs, of those that they hold. */
 static bool count_entries(const mn_attn_spec *r, const mn_config *c, const mn_window *w, const mn_kv_shape *rows,
                           size_t slab, size_t *bytes) {
     bool windowed[MN_KV_MAX_LAYERS] = {false};
     int64_t window = w->kv_ram_bytes ? 0 : mn_sequence_windows(c, r, w->n_ctx, windowed);
-    size_t windows, all = mn_kv_slab_bytes(rows);
+    size_t windows, state, all = mn_kv_slab_bytes(rows);
+    mn_error err;
+    if (mn_sequence_state_bytes(c, r, &state, &err) != MN_OK) return false;
     if (window == 0) return mn_mul_size(slab, (size_t)held_pages(r, c, w), bytes);
     size_t others = slab - all + mn_kv_part_bytes(rows, windowed, false);
     return mn_mul_size(others, (size_t)pages_of(w->n_ctx), bytes) &&
-           mn_mul_size(mn_kv_part_bytes(rows, windowed, true),
-                       (size_t)mn_sequence_window_pages(window, w->n_ctx, w->n_batch), &windows) &&
+           mn_mul_size(
+               mn_kv_part_bytes(rows, windowed, true),
+               (size_t)mn_sequence_window_pages(window, w->n_ctx, w->n_batch, state ? count_checkpoints(w) : -1),
+               &windows) &&
            mn_add_size(*bytes, windows, bytes);
 }
 
@@ -160,6 +170,19 @@ static bool add_summaries(const mn_attn_spec *r, const mn_config *c, const mn_kv
         const mn_kv_layer *l = &rows->layers[mn_attn_kv_layer(r, c, layer)];
         size_t bytes = mn_key_summary_bytes(kind, rows->k_type, p->block_tokens, l->n_kv_heads, l->k_dim, n_ctx);
         if (bytes == 0 || !mn_add_size(*total, bytes, total)) return false;
+    }
+    return true;
+}
+
+/* Compressed keys of a full window, and the lists of their pages. */
+static bool add_compressed(const mn_config *c, const mn_kv_shape *rows, int64_t n_ctx, size_t *bytes, size_t *lists) {
+    for (int i = 0; i < MN_MAX_RATES && c->rates[i]; i++) {
+        mn_kv_shape keys = mn_sequence_compressed_shape(c, i, rows);
+        size_t slab = mn_kv_slab_bytes(&keys), all,
+               list = mn_kv_list_bytes(&keys, mn_sequence_compressed_tokens(c, i, n_ctx));
+        if (!slab || !list || !mn_mul_size(slab, (size_t)pages_of(n_ctx / c->rates[i]), &all) ||
+            all > MAX_RESERVED_BYTES || !mn_add_size(*bytes, all, bytes) || !mn_add_size(*lists, list, lists))
+            return false;
     }
     return true;
 }
@@ -179,7 +202,9 @@ static bool count_rows(const mn_engine *e, const mn_attn_spec *r, const mn_windo
     if (!fits || w->n_ctx > MN_MAX_CTX_TOKENS || !mn_mul_size(slab, (size_t)pages_of(w->n_ctx), &reserved) ||
         reserved > MAX_RESERVED_BYTES)
         return false;
-    if (!count_entries(r, c, w, &rows, slab, kv_bytes) || !add_summaries(r, c, &rows, w->n_ctx, kv_bytes)) return false;
+    if (!count_entries(r, c, w, &rows, slab, kv_bytes) || !add_summaries(r, c, &rows, w->n_ctx, kv_bytes) ||
+        !add_compressed(c, &rows, w->n_ctx, kv_bytes, list_bytes))
+        return false;
     if (w->kv_ram_bytes) *kv_bytes = MN_MIN(*kv_bytes, w->kv_ram_bytes);
     return true;
 }
@@ -191,7 +216,7 @@ mn_status mn_memory_plan_make(const mn_engine *e, const mn_window *w, mn_memory_
     size_t lists, state, ids;
     MN_TRY(mn_sequence_state_bytes(c, &attn, &state, err));
     MN_TRY(measure_scratch(e, w, &p, err));
-    int64_t n_states = 1 + MN_MIN(MN_MAX_CHECKPOINTS, w->n_ctx / MN_FIRST_CHECKPOINT_TOKENS);
+    int64_t n_states = 1 + count_checkpoints(w);
     bool fits =
         count_rows(e, &attn, w, &p.kv_bytes, &lists) && mn_mul_size(state, (size_t)n_states, &p.state_bytes) &&
         mn_mul_size((size_t)w->n_ctx, sizeof(int32_t), &ids) && mn_add_size(p.scratch_bytes, ids, &p.work_bytes) &&
@@ -221,7 +246,13 @@ static size_t page_bytes(const mn_engine *e, const mn_window *w) {
     mn_kv_shape shape = mn_sequence_kv_shape(&e->model.config, &attn, w->k_type, w->v_type);
     bool windowed[MN_KV_MAX_LAYERS] = {false};
     if (!mn_sequence_windows(&e->model.config, &attn, INT64_MAX, windowed)) memset(windowed, 0, sizeof windowed);
-    return (mn_memory_plan_is_bounded(e, w) || w->kv_ram_bytes ? 0 : mn_kv_part_bytes(&shape, windowed, false)) +
+    size_t compressed = 0;
+    for (int i = 0; i < MN_MAX_RATES && e->model.config.rates[i]; i++) {
+        mn_kv_shape keys = mn_sequence_compressed_shape(&e->model.config, i, &shape);
+        compressed += mn_kv_slab_bytes(&keys) / (size_t)e->model.config.rates[i];
+    }
+    return compressed +
+           (mn_memory_plan_is_bounded(e, w) || w->kv_ram_bytes ? 0 : mn_kv_part_bytes(&shape, windowed, false)) +
            mn_kv_list_bytes(&shape, MN_PAGE_TOKENS) + MN_PAGE_TOKENS * sizeof(int32_t);
 }
 

@@ -92,6 +92,9 @@ void mn_session_tell_ledger(mn_session *s) {
     const mn_sequence *t = &s->sequence;
     size_t bytes = mn_sequence_bytes(t) + (size_t)t->n_tokens * sizeof *s->tokens;
     bytes += mn_kv_list_bytes(mn_kvcache_shape(t->cache), s->n_ctx);
+    for (int i = 0; i < MN_MAX_RATES && t->compressed[i]; i++)
+        bytes += mn_kv_list_bytes(mn_kvcache_shape(t->compressed[i]),
+                                  mn_sequence_compressed_tokens(&s->engine->model.config, i, s->n_ctx));
     for (int i = 0; i < MN_MAX_CHECKPOINTS; i++) bytes += s->checkpoints[i].state ? t->state_bytes : 0;
     mn_account_take(&s->account, bytes);
 }
@@ -111,6 +114,12 @@ static mn_status check_disk(const mn_session *s, const mn_session_params *p, mn_
     if (p->kv_disk && mn_attn_n_kv_layers(&s->attn, &s->engine->model.config) == 0)
         return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_KV_DISK, 0}),
                             "linear attention in every layer has no KV entries: there is nothing to keep on disk.");
+    if (p->kv_disk && mn_config_compresses(&s->engine->model.config))
+        return mn_fail_with(
+            err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_KV_DISK, 0}),
+            "the compressed keys of %s models stay in memory, and of others a window: there is nothing to "
+            "keep on disk.",
+            s->engine->model.config.arch);
     if (p->kv_disk && s->attn.map.scheme)
         return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_KV_DISK, 0}, {MN_REMEDY_NO_MAP, 0}),
                             "position maps look at all keys in memory: leave out the disk, or the map.");

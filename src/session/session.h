@@ -67,5 +67,7 @@ mn_status mn_session_positions(const mn_model *model, const mn_position_params *
 int64_t mn_session_reach(const mn_model *model, const mn_position_params *params, const mn_attn_spec *attn);
 /* A note where patterns that were not trained leave most of a window's text out of sight. */
 void mn_session_note_unseen(mn_session *s);
+/* Tells the sequence where its checkpoints are, whenever that changes. */
+void mn_session_tell_places(mn_session *s);
 
 #endif

@@ -15,7 +15,8 @@ static const char magic[8] = {'M', 'N', 'S', 'E', 'S', 'S', 'N', 0};
 
 /* All little-endian. After it: tokens int32 [n_tokens], state [state_bytes], n_checkpoints times (int64 n_tokens, state
  * [state_bytes]), logits f32 [n_vocab] if has_logits, slabs of pages [first_page, gap_begin) and [gap_end, end_page),
- * those of the keys' second plane if there is one (position maps), and the XXH3 hash of everything before, 8 bytes. */
+ * those of the keys' second plane if there is one (position maps), those of compressed keys, and the XXH3 hash of
+ * everything before, 8 bytes. */
 typedef struct snapshot_header {
     char magic[8];
     uint32_t version, has_logits;
@@ -96,6 +97,11 @@ static snapshot_header make_header(const mn_session *s, mn_identity model) {
     return h;
 }
 
+/* The pages of compressed keys, none of which is ever dropped. */
+static snapshot_header compressed_pages(const mn_sequence *t, int i, int64_t n_tokens) {
+    return (snapshot_header){.end_page = (n_tokens / t->rates[i] + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS};
+}
+
 typedef struct hashed_writer {
     mn_writer writer;
     XXH3_state_t *hash;
@@ -131,6 +137,10 @@ static mn_status put_all(hashed_writer *w, const mn_session *s, mn_identity mode
     if (h.has_logits) put(w, s->logits, (size_t)h.n_vocab * sizeof *s->logits);
     MN_TRY(put_pages(w, s->sequence.cache, &h, err));
     if (s->sequence.second) MN_TRY(put_pages(w, s->sequence.second, &h, err));
+    for (int i = 0; i < MN_MAX_RATES && s->sequence.compressed[i]; i++) {
+        snapshot_header all = compressed_pages(&s->sequence, i, h.n_tokens);
+        MN_TRY(put_pages(w, s->sequence.compressed[i], &all, err));
+    }
     uint64_t sum = XXH3_64bits_digest(w->hash);
     mn_writer_put(&w->writer, &sum, sizeof sum);
     return MN_OK;
@@ -183,18 +193,31 @@ static int64_t n_saved_pages(const snapshot_header *h) {
     return ordered ? h->end_page - h->first_page - (h->gap_end - h->gap_begin) : -1;
 }
 
+/* Bytes of compressed keys in a file of n_tokens; false when they overflow. */
+static bool compressed_bytes(const mn_sequence *t, int64_t n_tokens, size_t *out) {
+    *out = 0;
+    for (int i = 0; i < MN_MAX_RATES && t->compressed[i]; i++) {
+        snapshot_header all = compressed_pages(t, i, n_tokens);
+        size_t bytes, slab = mn_kv_slab_bytes(mn_kvcache_shape(t->compressed[i]));
+        if (!mn_mul_size((size_t)all.end_page, slab, &bytes) || !mn_add_size(*out, bytes, out)) return false;
+    }
+    return true;
+}
+
 /* Bytes that a file with this header must have; false when they overflow. */
-static bool expected_bytes(const snapshot_header *h, size_t *out) {
-    size_t pages, grouped, total = sizeof *h + sizeof(uint64_t);
+static bool expected_bytes(const mn_sequence *t, const snapshot_header *h, size_t *out) {
+    size_t pages, grouped, compressed, total = sizeof *h + sizeof(uint64_t);
     int64_t n_pages = n_saved_pages(h);
     if (h->n_tokens < 0 || n_pages < 0) return false;
     if (!mn_mul_size((size_t)n_pages, h->slab_bytes, &pages)) return false;
     if (!mn_mul_size((size_t)n_pages, h->grouped_slab_bytes, &grouped)) return false;
+    if (!compressed_bytes(t, h->n_tokens, &compressed)) return false;
     if (h->n_checkpoints < 0 || h->n_checkpoints > MN_MAX_CHECKPOINTS) return false;
     size_t checkpoints =
         (size_t)h->n_checkpoints * (sizeof(int64_t) + h->state_bytes); /* state_bytes is the model's own */
     size_t logits = h->has_logits ? h->n_vocab * sizeof(float) : 0;
-    size_t parts[] = {(size_t)h->n_tokens * sizeof(int32_t), h->state_bytes, checkpoints, logits, pages, grouped};
+    size_t parts[] = {
+        (size_t)h->n_tokens * sizeof(int32_t), h->state_bytes, checkpoints, logits, pages, grouped, compressed};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!mn_add_size(total, parts[i], &total)) return false;
     *out = total;
@@ -258,7 +281,7 @@ static mn_status check_file(const mn_session *s, const mn_mapfile *map, const ch
         return mn_fail(err, MN_ERR_FORMAT, "%s: is not a saved session.", path);
     memcpy(h, map->data, sizeof *h);
     MN_TRY(check_header(s, h, path, err));
-    if (!expected_bytes(h, &want) || want != map->bytes)
+    if (!expected_bytes(&s->sequence, h, &want) || want != map->bytes)
         return mn_fail(err, MN_ERR_FORMAT,
                        "%s: has %zu bytes where its header asks for another number; it was cut or damaged.", path,
                        map->bytes);
@@ -321,9 +344,14 @@ static mn_status load(mn_session *s, const unsigned char *data, const snapshot_h
                            s->tokens[i]);
     take(&r, t->state, h->state_bytes);
     if (h->state_bytes) MN_TRY(load_checkpoints(s, &r, h, path, err));
+    mn_session_tell_places(s);
     take(&r, s->logits, h->has_logits ? (size_t)h->n_vocab * sizeof *s->logits : 0);
     MN_TRY(load_pages(t->cache, &r, h, err));
     if (t->second) MN_TRY(load_pages(t->second, &r, h, err));
+    for (int i = 0; i < MN_MAX_RATES && t->compressed[i]; i++) {
+        snapshot_header all = compressed_pages(t, i, h->n_tokens);
+        MN_TRY(load_pages(t->compressed[i], &r, &all, err));
+    }
     t->n_tokens = h->n_tokens;
     s->has_logits = h->has_logits;
     return MN_OK;

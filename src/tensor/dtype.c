@@ -30,6 +30,14 @@ static void bf16_from_f32(const float *src, void *dst, int64_t n) {
     for (int64_t i = 0; i < n; i++) half[i] = mn_bf16_from_f32(src[i]);
 }
 
+static void i32_to_f32(const void *src, float *dst, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        int32_t number;
+        memcpy(&number, (const char *)src + (size_t)i * sizeof number, sizeof number);
+        dst[i] = (float)number;
+    }
+}
+
 static const mn_dtype_info table[MN_DTYPE_COUNT] = {
     [MN_F32] = {"f32", 1, 4, false, f32_copy, f32_store},
     [MN_F16] = {"f16", 1, 2, false, f16_to_f32, f16_from_f32},
@@ -46,6 +54,7 @@ static const mn_dtype_info table[MN_DTYPE_COUNT] = {
     [MN_Q6_K] = {"q6_k", MN_SUPER_BLOCK, sizeof(mn_q6_k), true, mn_q6_k_to_f32, mn_q6_k_from_f32},
     [MN_IQ4_NL] = {"iq4_nl", MN_BLOCK, sizeof(mn_iq4_nl), true, mn_iq4_nl_to_f32, mn_iq4_nl_from_f32},
     [MN_IQ4_XS] = {"iq4_xs", MN_SUPER_BLOCK, sizeof(mn_iq4_xs), true, mn_iq4_xs_to_f32, mn_iq4_xs_from_f32},
+    [MN_I32] = {"i32", 1, 4, false, i32_to_f32, NULL},
     [MN_MXFP4] = {"mxfp4", MN_BLOCK, sizeof(mn_mxfp4), true, mn_mxfp4_to_f32, mn_mxfp4_from_f32},
 };
 

@@ -24,6 +24,7 @@ typedef enum mn_dtype {
     MN_Q6_K = 14,
     MN_IQ4_NL = 20,
     MN_IQ4_XS = 23,
+    MN_I32 = 26, /* whole numbers, of tables; no weights */
     MN_BF16 = 30,
     MN_MXFP4 = 39,
     MN_DTYPE_COUNT = 40
@@ -36,7 +37,7 @@ typedef struct mn_dtype_info {
     bool quantised;
     /* src: n_blocks blocks -> dst: n_blocks * block_elems floats, exactly as the format defines them */
     void (*to_f32)(const void *src, float *dst, int64_t n_blocks);
-    /* NULL for the types that are read only (Q5_K) */
+    /* NULL for the types that are read only (Q5_K, I32) */
     void (*from_f32)(const float *src, void *dst, int64_t n_blocks);
 } mn_dtype_info;
 

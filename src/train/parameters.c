@@ -137,6 +137,10 @@ static mn_status open_model(const char *path, mn_parameters *out, mn_error *err)
     if (out->model.config.is_encoder)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: %s models are encoders, which are not trained here.", path,
                        out->model.config.arch);
+    if (out->model.config.hyper.n_streams)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "%s: %s models have compressed keys and hyper-connections, which are not trained here.", path,
+                       out->model.config.arch);
     return MN_OK;
 }
 

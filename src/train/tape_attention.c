@@ -103,6 +103,17 @@ mn_status mn_tape_attend_latent(const mn_step *s, int layer, mn_rows out, mn_row
         err);
 }
 
+mn_status mn_tape_compress(const mn_step *s, int layer, bool of_indexer, mn_rows u, mn_rows sc, mn_error *err) {
+    (void)s, (void)layer, (void)of_indexer, (void)u, (void)sc;
+    return mn_tape_refuse("a compressed key", err);
+}
+
+mn_status mn_tape_attend_compressed(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                                    mn_error *err) {
+    (void)s, (void)layer, (void)out, (void)lse, (void)q, (void)chosen;
+    return mn_tape_refuse("a compressed key", err);
+}
+
 mn_status mn_tape_merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
                         mn_error *err) {
     (void)s, (void)out, (void)lse, (void)x, (void)x_lse, (void)y, (void)y_lse;

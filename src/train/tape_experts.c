@@ -7,9 +7,12 @@
 #include "model/backend_cpu_ops.h"
 #include "train/tape_ops.h"
 
-mn_status mn_tape_experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err) {
+mn_status mn_tape_experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, const int64_t *rows,
+                          mn_error *err) {
     mn_step in = mn_tape_inner(s);
-    MN_TRY(in.backend->experts(&in, layer, out, x, routed, err));
+    if (s->model->config.moe.router.gating == MN_GATING_SQRT_SOFTPLUS || s->model->config.layers[layer].is_hashed)
+        return mn_tape_refuse("a gate by the square root of softplus, or experts by a token's id,", err);
+    MN_TRY(in.backend->experts(&in, layer, out, x, routed, rows, err));
     return mn_tape_record(
         mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_EXPERTS, .layer = layer, .out = {out}, .in = {x, routed}}, err);
 }

@@ -55,6 +55,9 @@ mn_status mn_tape_attend_latent(const mn_step *s, int layer, mn_rows out, mn_row
                                 mn_error *err);
 mn_status mn_tape_choose(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
                          mn_rows angles, mn_error *err);
+mn_status mn_tape_compress(const mn_step *s, int layer, bool of_indexer, mn_rows u, mn_rows sc, mn_error *err);
+mn_status mn_tape_attend_compressed(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                                    mn_error *err);
 mn_status mn_tape_merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
                         mn_error *err);
 mn_status mn_tape_share_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
@@ -62,7 +65,8 @@ mn_status mn_tape_attend_backward(mn_tape *t, const mn_step *s, const mn_tape_en
 mn_status mn_tape_attend_latent_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
 
 /* tape_experts.c */
-mn_status mn_tape_experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err);
+mn_status mn_tape_experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, const int64_t *rows,
+                          mn_error *err);
 mn_status mn_tape_experts_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
 
 /* tape_mixer.c */

@@ -45,8 +45,8 @@ grep -q '^output.weight  q8_0 \[8, 64\]' "$temp/m.txt"
 # Every architecture: what is made runs, in another type too, and nothing in it is left over.
 archs="llama mnemo qwen2 qwen3 qwen2moe qwen3moe gemma2 gemma3 gemma4 phi3 gpt-oss glm4 glm4moe mistral3 smollm3
 olmo2 exaone4 cohere2 llama4 granite granitemoe minimax-m2 mimo2 step35 starcoder2 gpt2 bloom mpt deepseek2
-deepseek32 glm-dsa qwen35 qwen35moe qwen3next kimi-linear mamba2 falcon-h1 nemotron_h nemotron_h_moe granitehybrid
-lfm2 lfm2moe rwkv7"
+deepseek32 glm-dsa deepseek4 qwen35 qwen35moe qwen3next kimi-linear mamba2 falcon-h1 nemotron_h nemotron_h_moe
+granitehybrid lfm2 lfm2moe rwkv7"
 for arch in $archs; do
     "$mnemo" init --arch "$arch" --layers 6 --embd 64 --heads 4 --kv-heads 2 --ff 64 --vocab-from "$corpus/vocab" \
         -o "$temp/f.gguf" 2> /dev/null

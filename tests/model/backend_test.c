@@ -236,9 +236,32 @@ static mn_status activate(const mn_step *s, mn_mlp_act activation, mn_rows out, 
     return leave(s, mock.cpu.activate(&in, activation, real(out), real(gate), real(up), err), out);
 }
 
-static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, mn_error *err) {
+static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, const int64_t *rows,
+                         mn_error *err) {
     mn_step in = enter(s);
-    return leave(s, mock.cpu.experts(&in, layer, real(out), real(x), real(routed), err), out);
+    return leave(s, mock.cpu.experts(&in, layer, real(out), real(x), real(routed), rows, err), out);
+}
+
+static mn_status compress(const mn_step *s, int layer, bool of_indexer, mn_rows u, mn_rows sc, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.compress(&in, layer, of_indexer, real(u), real(sc), err), none);
+}
+
+static mn_status attend_compressed(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
+                                   mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.attend_compressed(&in, layer, real(out), real(lse), real(q), real(chosen), err), out);
+}
+
+static mn_status merge_streams(const mn_step *s, const mn_hyper_weights *w, mn_rows out, mn_rows gates, mn_rows x,
+                               mn_rows mixes, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.merge_streams(&in, w, real(out), real(gates), real(x), real(mixes), err), out);
+}
+
+static mn_status spread_streams(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_rows gates, mn_error *err) {
+    mn_step in = enter(s);
+    return leave(s, mock.cpu.spread_streams(&in, real(out), real(x), real(y), real(gates), err), out);
 }
 
 static mn_status scale(const mn_step *s, mn_rows out, mn_rows x, float factor, mn_error *err) {
@@ -289,6 +312,10 @@ static const mn_backend mock_backend = {
     .attend = attend,
     .attend_latent = attend_latent,
     .choose = choose,
+    .compress = compress,
+    .attend_compressed = attend_compressed,
+    .merge_streams = merge_streams,
+    .spread_streams = spread_streams,
     .merge = merge,
     .mix_recurrent = mix_recurrent,
     .convolve_mixer = convolve_mixer,
@@ -333,6 +360,7 @@ static void start_mock(const mn_engine *engine, mn_session *const *sessions) {
         const mn_sequence *t = &sessions[i]->sequence;
         guard_cache(t->cache);
         guard_cache(t->second);
+        for (int k = 0; k < MN_MAX_RATES; k++) guard_cache(t->compressed[k]);
         guard(t->state, t->state_bytes, PROT_READ | PROT_WRITE);
     }
     set_access(false);
@@ -358,6 +386,7 @@ static const way ways[] = {{.model = "golden/tiny-llama-yarn.gguf"},
                            {.model = "golden/tiny-deepseek3.gguf"},
                            {.model = "golden/tiny-gemma4.gguf"},
                            {.model = "golden/tiny-glm-dsa.gguf"},
+                           {.model = "golden/tiny-deepseek4.gguf"},
                            {.model = "golden/tiny-gpt-oss.gguf"},
                            {.model = "golden/tiny-step35.gguf"},
                            {.model = "golden/tiny-gpt2.gguf"},

@@ -316,7 +316,7 @@ static void refuses_impossible_tensors(void **state) {
     expect_tensor_error(
         "w", 4, 4, 99, 0, MN_ERR_UNSUPPORTED,
         "x.gguf: tensor \"w\" has the type number 99, which is not known here; known: f32 f16 q4_0 q4_1 q5_0 q5_1 "
-        "q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs bf16 mxfp4.");
+        "q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs i32 bf16 mxfp4.");
     builder b = begin(3, 2, 0);
     put_tensor(&b, "w", 4, 2, MN_F32, 0), put_tensor(&b, "w", 4, 2, MN_F32, 32);
     put_zeros(&b, 32, 64);

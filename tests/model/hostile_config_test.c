@@ -95,6 +95,14 @@ static const char *const suffixes[] = {"block_count",
                                        "attention.indexer.key_length",
                                        "attention.indexer.top_k",
                                        "attention.indexer.types",
+                                       "attention.output_group_count",
+                                       "attention.output_lora_rank",
+                                       "attention.compress_ratios",
+                                       "attention.compress_rope_freq_base",
+                                       "hyper_connection.count",
+                                       "hyper_connection.sinkhorn_iterations",
+                                       "hyper_connection.epsilon",
+                                       "hash_layer_count",
                                        "infini.segment"};
 enum { N_SUFFIXES = sizeof suffixes / sizeof *suffixes, N_OF_LLAMA = 42 /* that llama may read */ };
 

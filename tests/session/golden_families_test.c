@@ -11,12 +11,13 @@
 /* Dense models first. Of the others, which have experts or many layers, a router's choice or the depth makes any
  * rounding of the fast arithmetic large: golden_test.c holds it to models with experts. */
 static const char *const models[] = {
-    "golden/tiny-glm4",        "golden/tiny-mistral3",   "golden/tiny-smollm3",    "golden/tiny-olmo2",
-    "golden/tiny-olmo3",       "golden/tiny-cohere2",    "golden/tiny-exaone4",    "golden/tiny-phi4",
-    "golden/tiny-granite",     "golden/tiny-gpt-oss",    "golden/tiny-glm4moe",    "golden/tiny-qwen2moe",
-    "golden/tiny-exaone4-swa", "golden/tiny-llama4",     "golden/tiny-mimo2",      "golden/tiny-granitemoe",
-    "golden/tiny-minimax-m2",  "golden/tiny-step35",     "golden/tiny-starcoder2", "golden/tiny-gemma4",
-    "golden/tiny-gemma4moe",   "golden/tiny-deepseek32", "golden/tiny-glm-dsa",
+    "golden/tiny-glm4",          "golden/tiny-mistral3",   "golden/tiny-smollm3",    "golden/tiny-olmo2",
+    "golden/tiny-olmo3",         "golden/tiny-cohere2",    "golden/tiny-exaone4",    "golden/tiny-phi4",
+    "golden/tiny-granite",       "golden/tiny-gpt-oss",    "golden/tiny-glm4moe",    "golden/tiny-qwen2moe",
+    "golden/tiny-exaone4-swa",   "golden/tiny-llama4",     "golden/tiny-mimo2",      "golden/tiny-granitemoe",
+    "golden/tiny-minimax-m2",    "golden/tiny-step35",     "golden/tiny-starcoder2", "golden/tiny-gemma4",
+    "golden/tiny-gemma4moe",     "golden/tiny-deepseek32", "golden/tiny-glm-dsa",    "golden/tiny-deepseek4",
+    "golden/tiny-deepseek4@mid",
 };
 enum { N_MODELS = sizeof models / sizeof *models, N_DENSE = 9 };
 

@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const model_names[] = {
-    "golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf", "golden/tiny-gemma3.gguf", "golden/tiny-qwen3.gguf",
-    "models/infini.gguf",          "golden/tiny-glm-dsa.gguf",   "golden/tiny-gemma4.gguf"};
+static const char *const model_names[] = {"golden/tiny-llama-yarn.gguf", "golden/tiny-deepseek3.gguf",
+                                          "golden/tiny-gemma3.gguf",     "golden/tiny-qwen3.gguf",
+                                          "models/infini.gguf",          "golden/tiny-glm-dsa.gguf",
+                                          "golden/tiny-gemma4.gguf",     "golden/tiny-deepseek4.gguf"};
 
 static const mn_window windows[] = {{1024, 256, MN_F16, MN_F16, 0, NULL},
                                     {1000, 512, MN_Q8_0, MN_Q4_0, 0, NULL},

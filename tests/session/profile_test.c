@@ -52,9 +52,9 @@ static double seconds_of(const mn_profile *p) {
 }
 
 static void a_profile_changes_no_bit_and_misses_no_time(void **state) {
-    static const char *const names[] = {"golden/tiny-qwen3.gguf", "golden/tiny-deepseek3.gguf",
-                                        "golden/tiny-glm-dsa.gguf", "golden/tiny-gpt-oss.gguf",
-                                        "golden/tiny-rwkv7.gguf"};
+    static const char *const names[] = {"golden/tiny-qwen3.gguf",   "golden/tiny-deepseek3.gguf",
+                                        "golden/tiny-glm-dsa.gguf", "golden/tiny-deepseek4.gguf",
+                                        "golden/tiny-gpt-oss.gguf", "golden/tiny-rwkv7.gguf"};
     static float plain[1 << 18], profiled[1 << 18];
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

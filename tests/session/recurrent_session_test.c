@@ -12,9 +12,10 @@
 
 enum { N_TOKENS = 30000, N_VOCAB = 512, INTERVAL = MN_FIRST_CHECKPOINT_TOKENS };
 
-static const char *const models[] = {"golden/tiny-qwen35.gguf", "golden/tiny-mamba2.gguf",
-                                     "golden/tiny-rwkv7.gguf",  "golden/tiny-falcon-h1.gguf",
-                                     "golden/tiny-lfm2.gguf",   "golden/tiny-kimi-linear.gguf"};
+static const char *const models[] = {"golden/tiny-qwen35.gguf",   "golden/tiny-mamba2.gguf",
+                                     "golden/tiny-rwkv7.gguf",    "golden/tiny-falcon-h1.gguf",
+                                     "golden/tiny-lfm2.gguf",     "golden/tiny-kimi-linear.gguf",
+                                     "golden/tiny-deepseek4.gguf"};
 enum { N_MODELS = sizeof models / sizeof *models };
 
 static int32_t text[N_TOKENS];

@@ -14,8 +14,9 @@
 
 enum { N_TOKENS = 6000, N_CTX = 6400, N_BATCH = 256, INTERVAL = 512 };
 
-static const char *const models[] = {"golden/tiny-gpt-oss.gguf", "golden/tiny-gemma3.gguf", "golden/tiny-olmo3.gguf",
-                                     "golden/tiny-cohere2.gguf", "golden/tiny-mimo2.gguf",  "golden/tiny-gemma4.gguf"};
+static const char *const models[] = {"golden/tiny-gpt-oss.gguf",  "golden/tiny-gemma3.gguf", "golden/tiny-olmo3.gguf",
+                                     "golden/tiny-cohere2.gguf",  "golden/tiny-mimo2.gguf",  "golden/tiny-gemma4.gguf",
+                                     "golden/tiny-deepseek4.gguf"};
 enum { N_MODELS = sizeof models / sizeof *models };
 
 static int32_t text[N_CTX];
