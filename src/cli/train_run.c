@@ -61,6 +61,7 @@ static void show(const mn_run_line *l, const mn_train_config *c, double seconds_
     fprintf(stderr, "step %lld/%lld, loss %.4f", (long long)l->step, (long long)c->steps, l->loss);
     if (isfinite(l->gates)) fprintf(stderr, ", gates %.4f", l->gates);
     if (isfinite(l->easy)) fprintf(stderr, ", easy %.0f %%", 100 * l->easy);
+    if (isfinite(l->busiest)) fprintf(stderr, ", busiest expert %.2f times even", l->busiest);
     if (validated) fprintf(stderr, ", validation %.4f", l->validation);
     fprintf(stderr, ", %.0f tokens/s", l->tokens_per_s);
     if (isfinite(l->peak_share)) fprintf(stderr, " (%.0f %% of peak)", 100 * l->peak_share);

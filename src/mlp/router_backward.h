@@ -10,7 +10,8 @@
  * DeepSeek-V3 has it (arXiv:2412.19437, eq. 17 to 20): the rows of a call are what it is balanced over.
  *
  * DeepSeek-V3's rule without a loss (Wang et al., arXiv:2408.15664, alg. 1): after a step, the selection bias of an
- * expert that was used more than the mean falls by `rate`, of one used less it rises.
+ * expert that was used more than the mean falls by `rate`, of one used less it rises. Over a training biases have to
+ * move further than the scores of experts differ, and in the end by less than scores of tokens do.
  */
 #ifndef MN_MLP_ROUTER_BACKWARD_H
 #define MN_MLP_ROUTER_BACKWARD_H

@@ -113,6 +113,7 @@ typedef struct mn_train_config {
     double role_weights[MN_ROLE_COUNT];
     double balance;
     bool balance_bias; /* DeepSeek-V3's rule instead of a loss */
+    double balance_bias_rate;
     const char *teacher;
     double teacher_share, temperature;
     mn_router_config router;

@@ -111,6 +111,8 @@ const mn_train_key mn_train_keys[] = {
     {"loss", "balance", MN_KEY_NUMBER, CONFIG(balance), "0.01", 0, 100, NULL, "of the auxiliary loss of experts"},
     {"loss", "balance-bias", MN_KEY_BOOL, CONFIG(balance_bias), "false", 0, 0, NULL,
      "DeepSeek-V3's rule instead of it"},
+    {"loss", "balance-bias-rate", MN_KEY_NUMBER, CONFIG(balance_bias_rate), "0.001", 1e-9, 1, NULL,
+     "by which a bias moves in a step, times the schedule; half of it times the steps should reach 0.25 or more"},
     {"loss", "teacher", MN_KEY_TEXT, CONFIG(teacher), "", 0, 0, NULL,
      "a model of the same vocabulary to learn from beside the texts (GGUF)"},
     {"loss", "teacher-share", MN_KEY_NUMBER, CONFIG(teacher_share), "0.5", 0, 1, NULL,

@@ -24,6 +24,7 @@ static const struct {
     {"loss", offsetof(mn_run_line, loss), false},
     {"gates", offsetof(mn_run_line, gates), false},
     {"easy", offsetof(mn_run_line, easy), false},
+    {"busiest_expert", offsetof(mn_run_line, busiest), false},
     {"validation", offsetof(mn_run_line, validation), false},
     {"rate", offsetof(mn_run_line, rate), false},
     {"gradient_norm", offsetof(mn_run_line, norm), false},

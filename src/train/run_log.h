@@ -12,6 +12,7 @@ typedef struct mn_run_line {
     int64_t step, n_tokens;          /* done; learnt from so far */
     double loss;                     /* mean over the weights of the tokens, of this step */
     double easy;                     /* share of the tokens that took small MLPs */
+    double busiest;                  /* visits of a layer's busiest expert over those of even use, mean of the layers */
     double gates;                    /* loss of the labels of a memory's write gates (memory_lessons.h) */
     double validation;               /* mean loss over the held-out windows */
     double rate, norm;               /* factor of the schedule; of the gradient before clipping */

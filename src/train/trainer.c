@@ -306,13 +306,15 @@ const char *mn_trainer_folder(const mn_trainer *t) { return t->folder; }
 bool mn_trainer_is_done(const mn_trainer *t) { return t->state.step >= t->config.steps; }
 void mn_trainer_set_peak(mn_trainer *t, double flops_per_s) { t->peak_flops = flops_per_s; }
 
-/* DeepSeek-V3's rule: after a step, biases of the choice move towards even use. */
-static void balance_experts(mn_trainer *t) {
+/* DeepSeek-V3's rule: after a step, biases of the choice move towards even use; factor: of the schedule. A step of the
+ * same size to the end would throw the tokens to and fro between experts whose scores are closer than that. */
+static void balance_experts(mn_trainer *t, double factor) {
     const mn_config *c = &t->parameters.model.config;
     for (int layer = 0; t->config.balance_bias && layer < c->n_layers; layer++) {
         float *bias = (float *)(uintptr_t)t->parameters.model.weights.layers[layer].router_bias;
         if (bias) /* a weight of the private mapping, which the optimiser leaves alone */
-            mn_balance_bias(bias, t->tape.visits + layer * c->moe.router.n_experts, c->moe.router.n_experts, 1e-3f);
+            mn_balance_bias(bias, t->tape.visits + layer * c->moe.router.n_experts, c->moe.router.n_experts,
+                            (float)(t->config.balance_bias_rate * factor));
     }
 }
 
@@ -399,12 +401,49 @@ static mn_status finish_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
     return t->state.step % c->checkpoint_steps == 0 || last ? mn_trainer_save(t, err) : MN_OK;
 }
 
+/* Of the last step's visits of a layer's experts. */
+typedef struct load {
+    int64_t least, most, sum;
+} load;
+
+static load load_of(const mn_trainer *t, int layer) {
+    int n = t->parameters.model.config.moe.router.n_experts;
+    const int64_t *visits = t->tape.visits + (int64_t)layer * n;
+    load l = {.least = INT64_MAX};
+    for (int e = 0; e < n; e++) {
+        l.least = MN_MIN(l.least, visits[e]);
+        l.most = MN_MAX(l.most, visits[e]);
+        l.sum += visits[e];
+    }
+    return l;
+}
+
+/* 1 when all experts are used alike: 1 + MaxVio of Wang et al. (arXiv:2408.15664, eq. 4), the mean of the layers. */
+static double busiest_expert(const mn_trainer *t) {
+    const mn_config *c = &t->parameters.model.config;
+    double sum = 0;
+    int n = 0;
+    for (int layer = 0; layer < c->n_layers; layer++) {
+        load l = load_of(t, layer);
+        if (l.sum == 0) continue;
+        sum += (double)l.most * c->moe.router.n_experts / (double)l.sum;
+        n++;
+    }
+    return n ? sum / n : NAN;
+}
+
 mn_status mn_trainer_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
     const mn_train_config *c = &t->config;
     mn_schedule schedule = {(mn_decay_kind)c->schedule, c->steps, c->warmup, c->decay_share, c->min_rate};
     double started = mn_clock_seconds(), factor = mn_schedule_factor(&schedule, t->state.step);
-    *line = (mn_run_line){
-        .loss = NAN, .gates = NAN, .easy = NAN, .validation = NAN, .rate = factor, .norm = NAN, .peak_share = NAN};
+    *line = (mn_run_line){.loss = NAN,
+                          .gates = NAN,
+                          .easy = NAN,
+                          .busiest = NAN,
+                          .validation = NAN,
+                          .rate = factor,
+                          .norm = NAN,
+                          .peak_share = NAN};
     mn_dataset_cursor before = t->state.cursor;
     MN_TRY(mn_memory_training_before(&t->memory, t->state.step, err));
     mn_status status = differentiate(t, &line->loss, err);
@@ -415,13 +454,14 @@ mn_status mn_trainer_step(mn_trainer *t, mn_run_line *line, mn_error *err) {
         return status;
     }
     MN_TRY(mn_optimise(&t->compute, t->alone, c, &t->trained, factor, line->norm, t->state.step + 1, err));
-    balance_experts(t);
+    balance_experts(t, factor);
     double seconds = mn_clock_seconds() - started;
     t->state.step++;
     t->state.n_tokens += t->batch.n_tokens;
     line->step = t->state.step;
     if (t->memory.teaches) line->gates = t->tape.memory.loss;
     if (t->tape.easy.n_rows > 0) line->easy = t->tape.easy.n_easy / t->tape.easy.n_rows;
+    if (t->tape.visits) line->busiest = busiest_expert(t);
     line->n_tokens = t->state.n_tokens;
     line->tokens_per_s = (double)t->batch.n_tokens / seconds;
     if (t->peak_flops > 0) line->peak_share = line->tokens_per_s * t->plan.flops_per_token / t->peak_flops;
@@ -447,21 +487,13 @@ static mn_status type_of_output(const mn_train_config *c, mn_dtype *out, mn_erro
 /* How evenly experts were used in the last step: "9-17 11-14" are the percent of a layer's visits that the least and
  * the most used of them got. Layers that do not fit a key's text are left out. */
 static void put_expert_load(const mn_trainer *t, mn_key_changes *changes) {
-    const mn_config *c = &t->parameters.model.config;
-    int n = c->moe.router.n_experts;
     mn_strbuf text = MN_STRBUF_INIT;
     text.max_bytes = MN_KEY_TEXT_BYTES - 1;
-    for (int layer = 0; t->tape.visits && layer < c->n_layers && !text.failed; layer++) {
-        const int64_t *visits = t->tape.visits + (int64_t)layer * n;
-        int64_t least = INT64_MAX, most = 0, sum = 0;
-        for (int e = 0; e < n; e++) {
-            least = MN_MIN(least, visits[e]);
-            most = MN_MAX(most, visits[e]);
-            sum += visits[e];
-        }
-        if (sum)
-            mn_strbuf_printf(&text, "%s%.0f-%.0f", text.bytes ? " " : "", 100 * (double)least / (double)sum,
-                             100 * (double)most / (double)sum);
+    for (int layer = 0; t->tape.visits && layer < t->parameters.model.config.n_layers && !text.failed; layer++) {
+        load l = load_of(t, layer);
+        if (l.sum)
+            mn_strbuf_printf(&text, "%s%.0f-%.0f", text.bytes ? " " : "", 100 * (double)l.least / (double)l.sum,
+                             100 * (double)l.most / (double)l.sum);
     }
     if (text.bytes) mn_change_string(changes, "training.expert_load", text.data);
     mn_strbuf_release(&text);
