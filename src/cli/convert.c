@@ -1,9 +1,7 @@
-/* mnemo convert: the same model with its weights in another type, with adapters merged into them, or with other heads.
- */
+/* mnemo convert: the same model with its weights in another type, with adapters merged into them, or changed. */
 #include "base/human.h"
 #include "base/strbuf.h"
 #include "cli/convert.h"
-#include "cli/convert_heads.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -72,49 +70,50 @@ static mn_status merge(const char *in_path, const char *out_path, const char *lo
     return status;
 }
 
-static mn_heads_order heads;
+static mn_change_order order;
+static mn_heads_options heads;
+static mn_small_options small;
+static mn_expert_options experts;
 
 /* The words behind IN OUT: the number of healing's steps, and settings of its training. What is wrong with them, or
  * NULL. */
 static const char *read_words(const mn_text_list *words) {
     static const char *settings[MN_MAX_TEXTS];
-    heads.settings = settings;
+    order.settings = settings;
     for (int i = 2; i < words->n; i++) {
         const char *word = words->items[i];
         char *end;
         if (strchr(word, '=')) {
-            settings[heads.n_settings++] = word;
+            settings[order.n_settings++] = word;
             continue;
         }
-        heads.n_steps = strtoll(word, &end, 10);
-        if (*end || heads.n_steps < 1) return "the steps of --heal DATA STEPS are a number above 0.";
+        order.n_steps = strtoll(word, &end, 10);
+        if (*end || order.n_steps < 1) return "the steps of --heal DATA STEPS are a number above 0.";
     }
-    if (words->n > 2 && !heads.heal) return "takes IN and OUT; more words are for --heal.";
-    if (heads.heal && heads.n_steps == 0) return "--heal DATA STEPS needs its number of steps.";
+    if (words->n > 2 && !order.heal) return "takes IN and OUT; more words are for --heal.";
+    if (order.heal && order.n_steps == 0) return "--heal DATA STEPS needs its number of steps.";
     return NULL;
 }
 
 /* What is wrong with options that stand together, or NULL. */
-static const char *wrong_options(const char *type, const char *lora, const mn_small_options *small, const char *experts,
-                                 const char *text) {
-    if (!type && !lora && !small->wish && !experts && !heads.heads)
+static const char *wrong_options(const char *type, const char *lora) {
+    bool changes = heads.wish || small.wish || experts.wish;
+    if (!type && !lora && !changes)
         return "needs --type TYPE, adapters to merge (--merge-lora), --mlp-router N, --experts N,K, or other heads "
                "(--heads).";
-    if (experts && (lora || small->wish || heads.heads))
+    if (experts.wish && (lora || small.wish || heads.wish))
         return "makes one change at a time; convert the file that --experts made once more.";
-    if (small->wish && (type || lora || heads.heads))
+    if (small.wish && (type || lora || heads.wish))
         return "makes one change at a time; convert the file that --mlp-router made once more.";
-    if (heads.heads && lora) return "adapters belong to the heads they were trained for: merge them first, alone.";
-    if (!heads.heads && (heads.method || heads.regroup || heads.heal))
-        return "--method, --regroup and --heal go with --heads.";
-    if (text && !heads.heads && !small->wish) return "--calibrate goes with --heads or --mlp-router.";
+    if (heads.wish && lora) return "adapters belong to the heads they were trained for: merge them first, alone.";
+    if (!heads.wish && (heads.method || heads.regroup)) return "--method and --regroup go with --heads.";
+    if (!changes && (order.calibrate || order.heal))
+        return "--calibrate and --heal go with --heads, --mlp-router or --experts.";
     return NULL;
 }
 
 int cmd_convert(int argc, char **argv) {
-    const char *type_name = NULL, *lora = NULL, *text = NULL;
-    mn_small_options small = {0};
-    mn_expert_options experts = {0};
+    const char *type_name = NULL, *lora = NULL;
     int64_t n_threads = 0;
     mn_dtype type = MN_DTYPE_COUNT;
     mn_error err;
@@ -125,13 +124,11 @@ int cmd_convert(int argc, char **argv) {
                        "q3_k q2_k iq4_nl iq4_xs mxfp4"),
         MN_OPTION_TEXT("merge-lora", &lora, "FILES", NULL, "adapters to add to the weights: FILE or FILE=SCALE,..."),
         MN_OPTION_INT("t threads", &n_threads, "N", "0", 0, 1024, "threads; 0: one per core"),
-        MN_OPTION_TEXT(
-            "calibrate", &text, "FILE", NULL,
-            "a text by which heads are changed or units picked and routers fitted, and what it costs measured"),
         MN_OPTION_HEADING("small MLPs for easy tokens"),
         MN_OPTION_TEXT("mlp-router", &small.wish, "N", NULL,
                        "beside each MLP one of 1/N of its units, and a router; for some layers N,2-5"),
-        MN_OPTION_INT("calibrate-tokens", &small.n_tokens, "N", "4096", 2, 1e9, "of it at most"),
+        MN_OPTION_INT("calibrate-tokens", &small.n_tokens, "N", "4096", 2, 1e9,
+                      "of the calibration text at most, to pick units and fit routers"),
         MN_OPTION_NUMBER("router-share", &small.share, "S", "0.5", 0.01, 0.99, "of its tokens that are to be easy"),
         MN_OPTION_HEADING("experts"),
         MN_OPTION_TEXT("experts", &experts.wish, "N", NULL,
@@ -139,14 +136,18 @@ int cmd_convert(int argc, char **argv) {
         MN_OPTION_NUMBER("expert-noise", &experts.noise, "X", "0.01", 0, 10, "noise in each copy, as a share"),
         MN_OPTION_INT("expert-seed", &experts.seed, "N", "1", 0, 1e12, "of noise and routers"),
         MN_OPTION_HEADING("heads that cache less"),
-        MN_OPTION_TEXT("heads", &heads.heads, "HEADS", NULL, "gqa:G mqa mla:RANK[,rope=R]"),
+        MN_OPTION_TEXT("heads", &heads.wish, "HEADS", NULL, "gqa:G mqa mla:RANK[,rope=R]"),
         MN_OPTION_TEXT("method", &heads.method, "NAME", NULL,
                        "gqa, mqa: mean (standard) first; mla: transmla (standard) mha2mla"),
         MN_OPTION_FLAG("regroup", &heads.regroup, "gqa: heads with similar keys make a group, not neighbours"),
-        MN_OPTION_TEXT("heal", &heads.heal, "DATA", NULL,
+        MN_OPTION_HEADING("what a change costs, and healing"),
+        MN_OPTION_TEXT("calibrate", &order.calibrate, "FILE", NULL,
+                       "a text by which heads are changed or units picked and routers fitted, and what it costs "
+                       "measured"),
+        MN_OPTION_TEXT("heal", &order.heal, "DATA", NULL,
                        "train STEPS on DATA (text, .jsonl or a folder) with IN as the teacher; KEY=VALUE sets the "
                        "training (mnemo train --keys)"),
-        MN_OPTION_FLAG("needles", &heads.needles, "heal: mix in questions about facts hidden in the texts"),
+        MN_OPTION_FLAG("needles", &order.needles, "heal: mix in questions about facts hidden in the texts"),
         MN_OPTIONS_END,
     };
     const mn_usage usage = {
@@ -157,34 +158,34 @@ int cmd_convert(int argc, char **argv) {
             "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they "
             "are; the token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks "
             "take one that fits. With --merge-lora, adapters are added to the matrices that they adapt (each is "
-            "computed in "
-            "f32); without --type all weights keep their types. With --mlp-router the model gets small MLPs that easy "
+            "computed in f32); without --type all weights keep their types. With --mlp-router the model gets small "
+            "MLPs that easy "
             "tokens take instead of the large ones, with --experts copies of each MLP of which a router chooses some "
             "(docs/techniques/routing.md).\n\n"
             "With --heads the model gets heads that leave less in the KV cache: fewer key and value heads (gqa:G, "
-            "mqa), or one latent row for all (mla:RANK, of R rotated dimensions besides; a deepseek2 file). What a "
-            "token leaves there, and the perplexity of --calibrate, are printed before anything is written, and the "
-            "perplexity once more when --heal DATA STEPS has trained the model to say what IN says.",
+            "mqa), or one latent row for all (mla:RANK, of R rotated dimensions besides; a deepseek2 file).\n\n"
+            "Of these three changes, what a token leaves in the KV cache and the perplexity of --calibrate are printed "
+            "before anything is written, and the perplexity once more when --heal DATA STEPS has trained the model to "
+            "say what IN says (of small MLPs and their routers alone, unless router.only=false).",
         .example = "mnemo convert model-f16.gguf model-q8.gguf --type q8_0",
         .options = options,
         .min_positional = 2,
         .max_positional = MN_MAX_TEXTS};
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
-    const char *wrong = wrong_options(type_name, lora, &small, experts.wish, text);
+    const char *wrong = wrong_options(type_name, lora);
     if (!wrong) wrong = read_words(&paths);
     if (wrong) return mn_cli_wrong(&usage, wrong);
     if (type_name && mn_precision_find(type_name, &type, &err)) return mn_cli_wrong(&usage, err.text);
-    small.text = heads.calibrate = text;
-    heads.in = paths.items[0];
-    heads.out = paths.items[1];
-    heads.type = type;
-    heads.n_threads = (int)n_threads;
-    mn_status status = heads.heads    ? mn_convert_heads(&heads, &err)
-                       : experts.wish ? mn_convert_experts(heads.in, heads.out, &experts, type, &err)
-                       : small.wish   ? mn_convert_small(heads.in, heads.out, &small, (int)n_threads, &err)
-                       : lora         ? merge(heads.in, heads.out, lora, type, (int)n_threads, &err)
-                                      : convert(heads.in, heads.out, type, (int)n_threads, &err);
+    order.in = paths.items[0];
+    order.out = paths.items[1];
+    order.type = type;
+    order.n_threads = (int)n_threads;
+    mn_status status = heads.wish     ? mn_convert_heads(&order, &heads, &err)
+                       : experts.wish ? mn_convert_experts(&order, &experts, &err)
+                       : small.wish   ? mn_convert_small(&order, &small, &err)
+                       : lora         ? merge(order.in, order.out, lora, type, order.n_threads, &err)
+                                      : convert(order.in, order.out, type, order.n_threads, &err);
     if (status == MN_ERR_CANCELLED) return MN_EXIT_DONE;
     if (status == MN_ERR_ARGUMENT && (small.wish || experts.wish)) return mn_cli_wrong(&usage, err.text);
     return status == MN_OK ? MN_EXIT_DONE : mn_cli_fail("convert", &err);

@@ -1,31 +1,33 @@
-/* What mnemo convert has in files of its own. */
+/* The changes of a model that mnemo convert knows. */
 #ifndef MN_CLI_CONVERT_H
 #define MN_CLI_CONVERT_H
 
-#include "base/status.h"
-#include "tensor/dtype.h"
+#include "cli/model_change.h"
 
-/* --mlp-router, --calibrate, --calibrate-tokens, --router-share */
+/* --heads, --method, --regroup; see mn_heads_parse */
+typedef struct mn_heads_options {
+    const char *wish, *method;
+    bool regroup;
+} mn_heads_options;
+
+/* --mlp-router, --calibrate-tokens, --router-share */
 typedef struct mn_small_options {
-    const char *wish, *text; /* text NULL: none */
+    const char *wish;
     int64_t n_tokens;
     double share;
 } mn_small_options;
 
-/* Small MLPs for easy tokens (convert/small_mlp.h), and a line on what came of it. */
-mn_status mn_convert_small(const char *in, const char *out, const mn_small_options *options, int n_threads,
-                           mn_error *err);
-
-/* --experts, --expert-noise */
+/* --experts, --expert-noise, --expert-seed */
 typedef struct mn_expert_options {
     const char *wish;
     double noise;
     int64_t seed;
 } mn_expert_options;
 
-/* Experts made of dense MLPs (convert/upcycle.h), and a line on what came of it. type: of the weights; MN_DTYPE_COUNT:
- * as they are. */
-mn_status mn_convert_experts(const char *in, const char *out, const mn_expert_options *options, mn_dtype type,
-                             mn_error *err);
+/* Heads that cache less (convert/heads.h), small MLPs for easy tokens (convert/small_mlp.h), experts made of dense MLPs
+ * (convert/upcycle.h), each as mn_change_run does it. */
+mn_status mn_convert_heads(const mn_change_order *order, const mn_heads_options *options, mn_error *err);
+mn_status mn_convert_small(const mn_change_order *order, mn_small_options *options, mn_error *err);
+mn_status mn_convert_experts(const mn_change_order *order, const mn_expert_options *options, mn_error *err);
 
 #endif

@@ -1,254 +1,59 @@
-#include "cli/convert_heads.h"
-
-#include "base/checked.h"
+/* mnemo convert --heads: heads that cache less. */
 #include "base/strbuf.h"
-#include "cli/progress.h"
+#include "cli/convert.h"
 #include "cli/terminal.h"
-#include "cli/texts.h"
-#include "cli/train_run.h"
+
+#include "convert/heads.h"
 #include "convert/latent.h"
-#include "eval/perplexity.h"
-#include "model/gguf_convert.h"
-#include "session/engine.h"
-#include "train/finetune.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-/* Tokens of the calibration text that are used, and of a window of it. */
-enum { CALIBRATION_TOKENS = 1 << 15, CALIBRATION_WINDOW = 512 };
-#define TEACHER_SHARE "0.9"
-
-typedef struct conversion {
-    const mn_heads_order *order;
-    mn_heads_wish wish;
-    mn_notes notes;
-    mn_strbuf converted, healed; /* files on the way */
-    int32_t *tokens;             /* of the calibration text */
-    int64_t n_tokens, window;
-    size_t kv_before, kv_after;
-    double nats_before, nats_converted;
-} conversion;
-
-/* ---- calibration text ---- */
-
-static mn_status read_tokens(conversion *c, const mn_engine *engine, mn_error *err) {
-    mn_strbuf text = MN_STRBUF_INIT;
-    size_t n = 0;
-    mn_status status = mn_text_read(c->order->calibrate, false, &text, err);
-    if (status == MN_OK)
-        status = mn_tokenize(mn_engine_tokenizer(engine), text.data, text.bytes, false, false, &c->tokens, &n, err);
-    mn_strbuf_release(&text);
-    c->n_tokens = MN_MIN((int64_t)n, CALIBRATION_TOKENS);
-    return status;
-}
-
-static bool show(void *arg, int64_t done, int64_t total) {
-    (void)total;
-    mn_progress_at(arg, done);
-    return true;
-}
-
-/* Mean loss of the calibration text in a model, nats a token. */
-static mn_status measure(conversion *c, const char *path, double *nats, mn_error *err) {
-    mn_engine *engine = NULL;
-    mn_session *session = NULL;
-    mn_progress progress;
-    mn_text_loss loss = {0};
-    *nats = NAN;
-    if (!c->tokens) return MN_OK;
-    MN_TRY(mn_engine_open(path, &(mn_engine_params){.n_threads = c->order->n_threads, .exact = true}, &engine, err));
-    mn_session_params params = {.n_ctx = c->window};
-    mn_text_loss_params p = {
-        .window = c->window, .stride = c->window, .n_vocab = mn_engine_info(engine).n_vocab, .n_buckets = 1};
-    mn_status status = mn_session_open(engine, &params, &session, err);
-    if (status == MN_OK) {
-        mn_progress_begin(&progress, "scoring", "tokens", c->n_tokens);
-        status = mn_text_loss_add(session, &p, c->tokens, c->n_tokens, show, &progress, &loss, err);
-        mn_progress_end(&progress);
-    }
-    mn_session_close(session);
-    mn_engine_close(engine);
-    *nats = mn_text_loss_mean(&loss);
-    return status;
-}
-
-static mn_status calibrate(conversion *c, const mn_engine *engine, mn_moments *moments, mn_error *err) {
+static mn_status calibrate(const mn_heads_wish *wish, mn_engine *engine, const mn_change_text *text,
+                           mn_moments *moments, mn_error *err) {
     const mn_special_tokens *specials = mn_tokenizer_specials(mn_engine_tokenizer(engine));
-    if (!c->order->calibrate) return mn_moments_of_norms(&engine->model, moments, err);
-    MN_TRY(read_tokens(c, engine, err));
-    if (c->wish.n_kv_heads && !c->wish.regroup) return mn_moments_of_norms(&engine->model, moments, err);
-    return mn_moments_measure(&engine->compute, &engine->model, c->tokens, c->n_tokens, c->window,
+    bool needed = !wish->n_kv_heads || wish->regroup;
+    if (!text->tokens || !needed) return mn_moments_of_norms(&engine->model, moments, err);
+    return mn_moments_measure(&engine->compute, &engine->model, text->tokens, text->n_measured, text->window,
                               specials->add_bos ? specials->bos : -1, moments, err);
 }
 
-/* ---- converting ---- */
-
-static mn_status write_converted(conversion *c, mn_error *err) {
-    mn_engine *engine;
+static mn_status write_heads(void *arg, mn_engine *engine, const mn_change_text *text, const char *path,
+                             mn_error *err) {
+    mn_heads_wish *wish = arg;
     mn_moments moments = {0};
-    MN_TRY(mn_engine_open(c->order->in, &(mn_engine_params){.n_threads = c->order->n_threads, .exact = true}, &engine,
-                          err));
-    c->window = MN_MIN(engine->model.config.n_ctx_train, CALIBRATION_WINDOW);
-    c->kv_before = mn_heads_kv_bytes(&engine->model.config);
-    mn_status status = mn_gguf_refuse_same_file(engine->model.gguf, c->order->out, err);
-    if (status == MN_OK) status = mn_heads_check(&engine->model, &c->wish, err);
-    if (status == MN_OK) status = calibrate(c, engine, &moments, err);
-    if (status == MN_OK) status = mn_heads_write(&engine->model, &c->wish, &moments, c->converted.data, err);
+    mn_notes notes = {0};
+    wish->notes = &notes;
+    mn_status status = mn_heads_check(&engine->model, wish, err);
+    if (status == MN_OK) status = calibrate(wish, engine, text, &moments, err);
+    if (status == MN_OK) status = mn_heads_write(&engine->model, wish, &moments, path, err);
+    for (int i = 0; status == MN_OK && mn_notes_at(&notes, i); i++) mn_say("note: %s", mn_notes_at(&notes, i));
     mn_moments_release(&moments);
-    mn_engine_close(engine);
+    mn_notes_release(&notes);
     return status;
 }
 
-static mn_status read_kv_bytes(const char *path, size_t *out, mn_error *err) {
-    mn_gguf *gguf;
-    mn_config *config = malloc(sizeof *config);
-    if (!config) return mn_fail(err, MN_ERR_MEMORY, "no memory for a model's configuration.");
-    mn_status status = mn_gguf_open(path, &gguf, err);
-    if (status == MN_OK) {
-        status = mn_config_read(gguf, config, err);
-        if (status == MN_OK) *out = mn_heads_kv_bytes(config);
-        mn_gguf_close(gguf);
-    }
-    free(config);
-    return status;
+/* Latents are trained at size 1 and written small. */
+static mn_status finish_latent(void *arg, const char *from, const char *to, mn_error *err) {
+    (void)arg;
+    return mn_latent_finish(from, to, err);
 }
 
-static mn_status say_costs(conversion *c, mn_error *err) {
-    MN_TRY(read_kv_bytes(c->converted.data, &c->kv_after, err));
-    for (int i = 0; mn_notes_at(&c->notes, i); i++) mn_say("note: %s", mn_notes_at(&c->notes, i));
-    mn_say("KV cache: %zu bytes a token before, %zu after (%.1f %%), in f16", c->kv_before, c->kv_after,
-           100 * (double)c->kv_after / (double)c->kv_before);
-    if (!c->tokens) {
-        mn_say("perplexity: not measured; --calibrate TEXT names what to measure it on");
-        return MN_OK;
-    }
-    MN_TRY(measure(c, c->order->in, &c->nats_before, err));
-    MN_TRY(measure(c, c->converted.data, &c->nats_converted, err));
-    mn_say("perplexity on %s (%lld tokens): %.4f before, %.4f after", c->order->calibrate, (long long)c->n_tokens,
-           exp(c->nats_before), exp(c->nats_converted));
-    return MN_OK;
-}
-
-/* ---- healing ---- */
-
-static mn_status set(mn_train_config *t, const char *key, const char *value, mn_error *err) {
-    mn_strbuf text = MN_STRBUF_INIT;
-    mn_strbuf_printf(&text, "%s=%s", key, value);
-    mn_status status =
-        text.failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for %s.", key) : mn_train_config_set(t, text.data, err);
-    mn_strbuf_release(&text);
-    return status;
-}
-
-static mn_status set_whole(mn_train_config *t, const char *key, int64_t value, mn_error *err) {
-    char text[32];
-    snprintf(text, sizeof text, "%lld", (long long)value);
-    return set(t, key, text, err);
-}
-
-/* In which type most of the matrices of the healed model are written. */
-static const char *healed_type(const conversion *c, const mn_model *before) {
-    mn_dtype type = c->order->type == MN_DTYPE_COUNT ? before->weights.layers[0].o.w.type : c->order->type;
-    return mn_dtype_get(mn_dtype_get(type)->from_f32 ? type : MN_F16)->name;
-}
-
-/* As mnemo finetune sets a training, in the window that the model has, with the model before as its teacher. */
-static mn_status configure(const conversion *c, const mn_model *before, mn_train_config *t, mn_error *err) {
-    const mn_heads_order *o = c->order;
-    mn_strbuf data = MN_STRBUF_INIT, run = MN_STRBUF_INIT;
-    mn_strbuf_printf(&data, "\"%s\"", o->heal);
-    mn_strbuf_printf(&run, "%s.run", o->out);
-    mn_status status =
-        data.failed || run.failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for the names of the training.") : MN_OK;
-    if (status == MN_OK) status = set(t, "model.from", c->converted.data, err);
-    if (status == MN_OK) status = set(t, "train.out", c->healed.data, err);
-    if (status == MN_OK) status = set(t, "train.run", run.data, err);
-    if (status == MN_OK) status = set(t, "train.type", healed_type(c, before), err);
-    if (status == MN_OK) status = set_whole(t, "train.window", before->config.n_ctx_train, err);
-    if (status == MN_OK) status = set_whole(t, "train.steps", o->n_steps, err);
-    if (status == MN_OK) status = mn_finetune_defaults(&before->config, MN_FINETUNE_ALL, t, err);
-    if (status == MN_OK) status = set_whole(t, "train.threads", o->n_threads, err);
-    if (status == MN_OK) status = set(t, "loss.teacher", o->in, err);
-    if (status == MN_OK) status = set(t, "loss.teacher-share", TEACHER_SHARE, err);
-    if (status == MN_OK) status = mn_finetune_sources(data.data, o->needles, t, err);
-    for (int i = 0; i < o->n_settings && status == MN_OK; i++) status = mn_train_config_set(t, o->settings[i], err);
-    mn_strbuf_release(&data);
-    mn_strbuf_release(&run);
-    return status;
-}
-
-static mn_status train(conversion *c, mn_error *err) {
-    mn_model before;
-    mn_train_config config;
-    MN_TRY(mn_model_open(c->order->in, &before, err));
-    mn_train_config_init(&config);
-    mn_status status = configure(c, &before, &config, err);
-    if (status == MN_OK) status = mn_train_run(&config, err);
-    mn_train_config_release(&config);
-    mn_model_close(&before);
-    return status;
-}
-
-static mn_status heal(conversion *c, mn_error *err) {
-    double nats;
-    MN_TRY(train(c, err));
-    MN_TRY(measure(c, c->healed.data, &nats, err));
-    if (c->tokens)
-        mn_say("perplexity on %s: %.4f before, %.4f after, %.4f healed by %lld steps", c->order->calibrate,
-               exp(c->nats_before), exp(c->nats_converted), exp(nats), (long long)c->order->n_steps);
-    return MN_OK;
-}
-
-/* ---- the whole ---- */
-
-/* Latents are made small; grouped heads stand in the file as they will. */
-static mn_status finish(const conversion *c, mn_error *err) {
-    const char *from = c->order->heal ? c->healed.data : c->converted.data;
-    if (c->wish.n_kv_heads == 0) return mn_latent_finish(from, c->order->out, err);
-    if (rename(from, c->order->out) == 0) return MN_OK;
-    return mn_fail(err, MN_ERR_IO, "%s: cannot be written here.", c->order->out);
-}
-
-/* The name of the converted file says how, so that a training that was stopped is not gone on with from other heads. */
-static mn_status name_files(conversion *c, mn_error *err) {
-    const mn_heads_order *o = c->order;
-    mn_strbuf_printf(&c->converted, "%s.%s%s%s%s.gguf", o->out, o->heads, o->method ? "-" : "",
-                     o->method ? o->method : "", o->regroup ? "-regrouped" : "");
-    mn_strbuf_printf(&c->healed, "%s.healed", o->out);
-    return c->converted.failed || c->healed.failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for names of files.")
-                                                   : MN_OK;
-}
-
-static mn_status run(conversion *c, mn_error *err) {
-    MN_TRY(name_files(c, err));
-    MN_TRY(write_converted(c, err));
-    MN_TRY(say_costs(c, err));
-    if (c->order->heal) MN_TRY(heal(c, err));
-    MN_TRY(finish(c, err));
-    mn_say("%s: written", c->order->out);
-    return MN_OK;
-}
-
-mn_status mn_convert_heads(const mn_heads_order *order, mn_error *err) {
-    conversion c = {.order = order, .converted = MN_STRBUF_INIT, .healed = MN_STRBUF_INIT};
-    MN_TRY(mn_heads_parse(order->heads, order->method, &c.wish, err));
-    c.wish.regroup = order->regroup;
-    c.wish.type = order->type;
-    c.wish.notes = &c.notes;
-    if (c.wish.method == MN_HEADS_TRANSMLA && !order->calibrate)
+mn_status mn_convert_heads(const mn_change_order *order, const mn_heads_options *o, mn_error *err) {
+    mn_heads_wish wish = {0};
+    mn_strbuf name = MN_STRBUF_INIT;
+    MN_TRY(mn_heads_parse(o->wish, o->method, &wish, err));
+    wish.regroup = o->regroup;
+    wish.type = order->type;
+    if (wish.method == MN_HEADS_TRANSMLA && !order->calibrate)
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "transmla finds what to keep by running a text: give --calibrate TEXT, or "
                        "--method mha2mla, which can do without.");
-    mn_status status = run(&c, err);
-    if (c.converted.data) unlink(c.converted.data);
-    if (c.healed.data) unlink(c.healed.data);
-    mn_notes_release(&c.notes);
-    mn_strbuf_release(&c.converted);
-    mn_strbuf_release(&c.healed);
-    free(c.tokens);
+    mn_strbuf_printf(&name, "%s%s%s%s", o->wish, o->method ? "-" : "", o->method ? o->method : "",
+                     o->regroup ? "-regrouped" : "");
+    mn_change change = {
+        .name = name.data, .arg = &wish, .write = write_heads, .finish = wish.n_kv_heads ? NULL : finish_latent};
+    mn_status status =
+        name.failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for names of files.") : mn_change_run(&change, order, err);
+    mn_strbuf_release(&name);
     return status;
 }

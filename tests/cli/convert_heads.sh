@@ -72,7 +72,7 @@ refused 2 'beyond the 120' toy.gguf x.gguf --heads mla:999 --method mha2mla
 refused 1 'which no matrix makes of a latent row' qwen3.gguf x.gguf --heads mla:24 --method mha2mla
 refused 1 'a short convolution mixes keys' mnemo.gguf x.gguf --heads mla:24 --method mha2mla
 refused 2 'is the file being read' toy.gguf toy.gguf --heads mqa
-refused 2 'goes with --heads' toy.gguf x.gguf --type f16 --calibrate text.txt
+refused 2 'go with --heads, --mlp-router or --experts' toy.gguf x.gguf --type f16 --calibrate text.txt
 refused 2 'go with --heads' toy.gguf x.gguf --type f16 --regroup
 refused 2 'needs its number of steps' toy.gguf x.gguf --heads mqa --heal text.txt
 refused 2 'a number above 0' toy.gguf x.gguf --heads mqa --heal text.txt many
