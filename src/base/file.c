@@ -41,11 +41,20 @@ static void forget(const mn_mapfile *map) {
     pthread_mutex_unlock(&live_mutex);
 }
 
-const char *mn_mapfile_path_at(const void *address) {
-    const unsigned char *at = address;
+/* Where the mapping begins that holds an address, and its file; NULL: none that is kept track of. */
+static const unsigned char *mapping_of(const unsigned char *at, const char **path) {
     for (int i = 0; i < MAX_LIVE; i++)
-        if (at >= live[i].data && at < live[i].data + live[i].bytes) return live[i].path;
+        if (at >= live[i].data && at < live[i].data + live[i].bytes) {
+            *path = live[i].path;
+            return live[i].data;
+        }
     return NULL;
+}
+
+const char *mn_mapfile_path_at(const void *address) {
+    const char *path = NULL;
+    mapping_of(address, &path);
+    return path;
 }
 
 static mn_status map_descriptor(int fd, const char *path, mn_mapfile *out, mn_error *err) {
@@ -84,13 +93,14 @@ void mn_mapfile_close(mn_mapfile *map) {
     *map = (mn_mapfile){0};
 }
 
+enum { MINCORE_PAGES = 4096 };
+
 size_t mn_mapfile_resident_bytes(const mn_mapfile *map, size_t max_bytes) {
-    enum { PAGES = 4096 };
-    unsigned char in_memory[PAGES];
+    unsigned char in_memory[MINCORE_PAGES];
     size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = map->bytes < max_bytes ? map->bytes : max_bytes;
-    for (size_t at = 0; at < bytes; at += PAGES * page) {
+    for (size_t at = 0; at < bytes; at += MINCORE_PAGES * page) {
         size_t n = (bytes - at + page - 1) / page;
-        if (n > PAGES) n = PAGES;
+        if (n > MINCORE_PAGES) n = MINCORE_PAGES;
         if (mincore((void *)(map->data + at), n * page, in_memory)) return at;
         for (size_t i = 0; i < n; i++)
             if (!(in_memory[i] & 1)) return at + i * page;
@@ -106,6 +116,35 @@ static void advise(const void *data, size_t bytes, int advice) {
 
 void mn_mapping_will_need(const void *data, size_t bytes) { advise(data, bytes, MADV_WILLNEED); }
 void mn_mapping_random(const void *data, size_t bytes) { advise(data, bytes, MADV_RANDOM); }
+
+/* Bytes of whole pages that are in memory. */
+static size_t count_resident(const unsigned char *data, size_t bytes, size_t page) {
+    unsigned char in_memory[MINCORE_PAGES];
+    size_t count = 0;
+    for (size_t at = 0; at < bytes; at += MINCORE_PAGES * page) {
+        size_t n = (bytes - at) / page;
+        if (n > MINCORE_PAGES) n = MINCORE_PAGES;
+        if (mincore((void *)(data + at), n * page, in_memory)) return bytes;
+        for (size_t i = 0; i < n; i++) count += in_memory[i] & 1 ? page : 0;
+    }
+    return count;
+}
+
+size_t mn_mapping_drop(const void *data, size_t bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)data + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)data + bytes) / page * page;
+    const char *path = NULL;
+    const unsigned char *mapping = mapping_of(data, &path);
+    if (end <= begin) return 0;
+    int fd = mapping ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    /* Pages that a process has mapped stay in the cache, so this one lets go of them first. */
+    madvise((void *)begin, end - begin, MADV_DONTNEED);
+    if (fd >= 0) {
+        posix_fadvise(fd, (off_t)(begin - (uintptr_t)mapping), (off_t)(end - begin), POSIX_FADV_DONTNEED);
+        close(fd);
+    }
+    return count_resident((const unsigned char *)begin, end - begin, page);
+}
 
 /* Reads until end of file; a file that does not tell its size (a pipe) grows the buffer by doubling. */
 static mn_status read_stream(FILE *in, const char *path, size_t max_bytes, char **out, size_t *out_bytes,

@@ -58,6 +58,10 @@ void mn_writer_remove_all(void);
  * they will be read in any order, so that it fetches no neighbours. Advice: nothing fails. */
 void mn_mapping_will_need(const void *data, size_t bytes);
 void mn_mapping_random(const void *data, size_t bytes);
+/* For measurements: the whole pages inside are given back, and leave the system's cache too where no other process has
+ * them mapped and the file system keeps them on a disk; to touch them waits for it again. Returns how many bytes of
+ * these pages are in memory afterwards. Not beside threads that read them. */
+size_t mn_mapping_drop(const void *data, size_t bytes);
 
 /* Whether `bytes` bytes can be written beside PATH: asks the file system (room, quota) and the limits of this process.
  * MN_ERR_IO with a sentence that names what is needed and what there is. Nothing is left behind; others may take the

@@ -3,6 +3,7 @@
 #include "bench/attention_case.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "session/step.h"
 
 #include <stdlib.h>
@@ -75,28 +76,69 @@ static mn_rate rate_of(double *tokens_per_s, int n) {
     return (mn_rate){median, tokens_per_s[0], tokens_per_s[n - 1]};
 }
 
-/* n_calls extends of n_tokens each, n_repeats times after one that warms up; by the tokens of text, or any. */
-static mn_status measure_rate(mn_session *s, const int32_t *text, int64_t depth, int n_tokens, int n_calls,
-                              int n_repeats, mn_profile *profile, mn_rate *out, double *keys, mn_error *err) {
-    double rates[MAX_REPEATS];
-    mn_key_figures before = mn_session_keys(s), after;
-    int32_t *tokens = malloc((size_t)n_tokens * sizeof *tokens);
-    mn_status status = tokens ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for %d tokens.", n_tokens);
-    if (tokens) fill_tokens(s, tokens, n_tokens);
-    for (int r = -1; r < n_repeats && status == MN_OK; r++) {
-        back_to(s, depth);
-        if (r == 0) mn_engine_profile(s->engine, profile);
+/* As if the weights of experts did not fit into memory beside what else is read. */
+static mn_status drop_experts(const mn_model *m, mn_error *err) {
+    size_t bytes = 0, stay = 0;
+    for (int i = 0; i < m->config.n_layers; i++) {
+        const mn_layer *l = &m->weights.layers[i];
+        const mn_tensor *const stacks[] = {&l->expert_gate, &l->expert_up, &l->expert_down};
+        for (int k = 0; k < 3; k++) {
+            if (!stacks[k]->data) continue;
+            bytes += stacks[k]->bytes;
+            stay += mn_mapping_drop(stacks[k]->data, stacks[k]->bytes);
+        }
+    }
+    if (bytes == 0)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: has no experts that could be dropped from memory.",
+                       mn_gguf_path(m->gguf));
+    if (stay > bytes / 50)
+        return mn_fail(err, MN_ERR_UNSUPPORTED,
+                       "%s: %zu of %zu bytes of experts stay in memory; another process uses them, or the file lies "
+                       "on no disk.",
+                       mn_gguf_path(m->gguf), stay, bytes);
+    return MN_OK;
+}
+
+/* What is fed again and again. */
+typedef struct feed {
+    const int32_t *text; /* NULL: any tokens */
+    int64_t depth;
+    int n_tokens, n_calls; /* a call is a step of n_tokens */
+    bool cold;
+} feed;
+
+/* Seconds of all calls; tokens: what they are fed where there is no text. */
+static mn_status run_calls(mn_session *s, const feed *f, const int32_t *tokens, double *seconds, mn_error *err) {
+    *seconds = 0;
+    for (int i = 0; i < f->n_calls; i++) {
+        const int32_t *next = f->text ? f->text + f->depth + (int64_t)i * f->n_tokens : tokens;
+        if (f->cold) MN_TRY(drop_experts(&s->engine->model, err));
         double started = mn_clock_seconds();
-        for (int i = 0; i < n_calls && status == MN_OK; i++)
-            status = mn_session_extend(s, text ? text + depth + (int64_t)i * n_tokens : tokens, n_tokens, NULL, NULL,
-                                       NULL, NULL, err);
-        if (r >= 0) rates[r] = (double)n_tokens * n_calls / (mn_clock_seconds() - started);
+        MN_TRY(mn_session_extend(s, next, f->n_tokens, NULL, NULL, NULL, NULL, err));
+        *seconds += mn_clock_seconds() - started;
+    }
+    return MN_OK;
+}
+
+/* n_repeats times after one that warms up. */
+static mn_status measure_rate(mn_session *s, const feed *f, int n_repeats, mn_profile *profile, mn_rate *out,
+                              double *keys, mn_error *err) {
+    double rates[MAX_REPEATS], seconds;
+    mn_key_figures before = mn_session_keys(s), after;
+    int32_t *tokens = malloc((size_t)f->n_tokens * sizeof *tokens);
+    mn_status status = tokens ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for %d tokens.", f->n_tokens);
+    if (tokens) fill_tokens(s, tokens, f->n_tokens);
+    for (int r = -1; r < n_repeats && status == MN_OK; r++) {
+        back_to(s, f->depth);
+        if (r == 0) mn_engine_profile(s->engine, profile);
+        status = run_calls(s, f, tokens, &seconds, err);
+        if (r >= 0) rates[r] = (double)f->n_tokens * f->n_calls / seconds;
     }
     mn_engine_profile(s->engine, NULL);
     after = mn_session_keys(s);
     *keys = after.all > before.all ? (after.read - before.read) / (after.all - before.all) : 1;
     free(tokens);
-    back_to(s, depth);
+    back_to(s, f->depth);
     if (status == MN_OK) *out = rate_of(rates, n_repeats);
     return status;
 }
@@ -200,10 +242,10 @@ mn_status mn_speed_measure(mn_session *s, const mn_speed_shape *shape, mn_speed 
         MN_TRY(mn_session_tile(s, shape->depth, err));
     mn_disk_figures before = mn_session_disk(s);
     if (shape->n_prompt > 0)
-        MN_TRY(measure_rate(s, shape->text, shape->depth, shape->n_prompt, 1, shape->n_repeats, shape->prefill_profile,
-                            &out->prefill, &out->prefill_keys, err));
+        MN_TRY(measure_rate(s, &(feed){shape->text, shape->depth, shape->n_prompt, 1, shape->cold}, shape->n_repeats,
+                            shape->prefill_profile, &out->prefill, &out->prefill_keys, err));
     if (shape->n_generated > 0)
-        MN_TRY(measure_rate(s, shape->text, shape->depth, 1, shape->n_generated, shape->n_repeats,
+        MN_TRY(measure_rate(s, &(feed){shape->text, shape->depth, 1, shape->n_generated, shape->cold}, shape->n_repeats,
                             shape->decode_profile, &out->decode, &out->decode_keys, err));
     out->kv_bytes = mn_session_kv_bytes(s);
     out->disk = mn_session_disk(s);

@@ -19,6 +19,7 @@ typedef struct mn_speed_shape {
     const int32_t *text; /* [depth + the larger of n_prompt and n_generated] tokens that are prefilled to the depth and
                           * go on from there; NULL: the rows of a short text, repeated */
     mn_profile *prefill_profile, *decode_profile; /* filled by all repeats, or NULL */
+    bool cold; /* before each step, outside the time, the weights of experts are dropped from memory */
 } mn_speed_shape;
 
 typedef struct mn_speed {
@@ -42,7 +43,8 @@ mn_status mn_session_tile(mn_session *session, int64_t depth, mn_error *err);
 mn_status mn_speed_together(mn_session *const *sessions, const int *counts, int n_counts, const mn_speed_shape *shape,
                             mn_rate *rates, mn_error *err);
 
-/* Measures at one depth; the session's window must hold depth + max(n_prompt, n_generated). */
+/* Measures at one depth; the session's window must hold depth + max(n_prompt, n_generated). cold: a model without
+ * experts, and weights that the system keeps in memory all the same, are MN_ERR_UNSUPPORTED. */
 mn_status mn_speed_measure(mn_session *session, const mn_speed_shape *shape, mn_speed *out, mn_error *err);
 
 #endif

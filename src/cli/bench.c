@@ -31,6 +31,7 @@ static const mn_option options[] = {
     MN_OPTION_FLAG("kernels", &kernels_only,
                    "measure the table of kernels instead, at every level or at that of MNEMO_CPU"),
     MN_OPTION_FLAG("train", &trains, "measure steps of training on a window of -p tokens instead"),
+    MN_OPTION_FLAG("cold", &given.cold, "drop the weights of experts from memory before each step"),
     MN_OPTION_FLAG("json", &given.as_json, "one JSON object"),
     MN_OPTION_FLAG("profile", &given.profiles, "say where the time goes: by operation and layers, at each depth"),
     MN_OPTION_TEXT("svg", &given.svg_path, "OUT", NULL, "draw speed by depth; with --profile, the last depth's time"),

@@ -76,6 +76,7 @@ static mn_status measure(job *j, mn_error *err) {
                                 .n_generated = (int)o->n_generated,
                                 .n_repeats = (int)o->n_repeats,
                                 .text = j->text.data,
+                                .cold = o->cold,
                                 .prefill_profile = j->profiles[i][0],
                                 .decode_profile = j->profiles[i][1]};
         if (status == MN_OK) status = mn_speed_measure(j->session, &shape, &j->speeds[i], err);

@@ -64,3 +64,13 @@ for tiny in mamba2 lfm2moe; do
         fail "bench of $tiny failed"
     grep -Eq '^ +64 ' "$temp/depths" || fail "no row of depth 64 of $tiny"
 done
+
+# Weights of experts that lie on the disk alone; where the folder for temporary files lies in memory they cannot.
+expect 1 "mnemo bench: $model: has no experts that could be dropped from memory." \
+    "$mnemo" bench -m "$model" -d 0 -p 0 -n 2 -r 1 --cold
+"$mnemo" convert "$model" "$temp/experts.gguf" --experts 8,2 2>/dev/null
+if "$mnemo" bench -m "$temp/experts.gguf" -d 0 -p 0 -n 2 -r 1 --cold --experts-on-disk >"$temp/cold" 2>&1; then
+    grep -Eq '^ +0 +- +[0-9]' "$temp/cold" || fail 'no figure of a cold model:' "$(cat "$temp/cold")"
+else
+    grep -q 'bytes of experts stay in memory' "$temp/cold" || fail "$(cat "$temp/cold")"
+fi
