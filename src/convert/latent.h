@@ -23,7 +23,7 @@
  * Frequencies: other engines know base^(-2i / n_rot). Where the model's own are a geometric series and n_rot at most
  * what one head rotates, every t-th of them from the first on is kept, t by the energy kept, which is that series with
  * another base. Else they are written as divisors (rope_freqs.weight), which only this engine reads in this
- * architecture, and a note says so; as it does for biases.
+ * architecture: others refuse the file, and a note says so; as it does for biases.
  */
 #ifndef MN_CONVERT_LATENT_H
 #define MN_CONVERT_LATENT_H

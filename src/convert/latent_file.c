@@ -211,13 +211,13 @@ static void note(const latent_file *f) {
     if (f->plan.divisors)
         mn_notes_add(
             notes,
-            "the rotated frequencies are no geometric series and stand in the file as rope_freqs.weight, which "
-            "other engines do not read in deepseek2: %s.",
+            "the rotated frequencies are no geometric series and stand in the file as rope_freqs.weight, for which "
+            "other engines refuse a deepseek2 file: %s.",
             f->plan.n_kept > f->plan.n_pairs ? "rotated keys of one head at most would do without"
                                              : "the model's positions are scaled");
     if (mn_head_weights_have_bias(&f->plan.model->weights.layers[0]))
-        mn_notes_add(notes, "the model has biases on queries, keys or values, which other engines do not read in "
-                            "deepseek2; this one does.");
+        mn_notes_add(notes, "the model has biases on queries, keys or values, for which other engines refuse a "
+                            "deepseek2 file; this one reads them.");
 }
 
 static const char *const dropped[] = {"attn_q.weight",
