@@ -20,6 +20,8 @@ static void fill_tokens(const mn_session *s, int32_t *tokens, int64_t n) {
     }
 }
 
+static int64_t pages_of(int64_t n_tokens) { return (n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS; }
+
 /* The pages held, again and again up to n_pages, but for those that nothing would see: kept is of n_pages whole pages.
  */
 static mn_status repeat_pages(mn_kvcache *cache, int64_t n_pages, mn_kept_keys kept, mn_error *err) {
@@ -41,7 +43,7 @@ static mn_status repeat_pages(mn_kvcache *cache, int64_t n_pages, mn_kept_keys k
 mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
     enum { REAL_TOKENS = 4 * MN_PAGE_TOKENS };
     mn_sequence *t = &s->sequence;
-    int64_t n_pages = (depth + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS, n_real = MN_MIN(depth, REAL_TOKENS);
+    int64_t n_pages = pages_of(depth), n_real = MN_MIN(depth, REAL_TOKENS);
     int32_t tokens[REAL_TOKENS];
     if (depth > s->n_ctx)
         return mn_fail(err, MN_ERR_LIMIT, "a depth of %lld tokens does not fit into the window of %lld.",
@@ -52,6 +54,8 @@ mn_status mn_session_tile(mn_session *s, int64_t depth, mn_error *err) {
     if (s->attn.infini.shape.segment == 0 && mn_attn_n_kv_layers(&s->attn, &s->engine->model.config) > 0) {
         MN_TRY(repeat_pages(t->cache, n_pages, t->kept, err));
         if (t->second) MN_TRY(repeat_pages(t->second, n_pages, t->kept, err));
+        for (int i = 0; i < MN_MAX_RATES && t->compressed[i]; i++)
+            MN_TRY(repeat_pages(t->compressed[i], pages_of(depth / t->rates[i]), t->kept, err));
     }
     for (int64_t i = n_real; i < depth; i++) s->tokens[i] = s->tokens[i % n_real];
     t->n_tokens = depth;

@@ -41,13 +41,20 @@ static double listed(const mn_pattern *p, int64_t n) {
     return keys;
 }
 
+/* Compressed keys that the last query of n tokens sees in a layer. */
+static int64_t compressed(const mn_config *c, int layer, int64_t n) {
+    const mn_layer_shape *l = &c->layers[layer];
+    if (l->ratio == 0) return 0;
+    return l->has_indexer ? MN_MIN(n / l->ratio, c->indexer.top_k) : n / l->ratio;
+}
+
 /* Keys that the last query of n tokens sees in a layer. */
 static double seen(const mn_config *c, const mn_attn_spec *r, int layer, int64_t n) {
     int64_t segment = r->infini.shape.segment, limit = segment ? segment : mn_config_sight(c, layer);
     const mn_pattern *p = r->patterns ? &r->patterns[layer] : NULL;
     if (!mn_attn_caches(r, c, layer)) return 0;
     if (!segment && p && p->kind) return listed(p, n);
-    return (double)(limit ? MN_MIN(n, limit) : n);
+    return (double)(limit ? MN_MIN(n, limit) : n) + (double)compressed(c, layer, n);
 }
 
 /* Pairs of a query and a key that it sees. Segments are on average half full. */

@@ -16,11 +16,13 @@ enum { N_LENGTHS = sizeof lengths / sizeof *lengths };
 typedef struct row {
     char heads[32];
     const char *type;
-    char pattern[32];   /* empty = full attention */
-    bool own;           /* the model's own heads */
-    size_t slab_bytes;  /* of a page of all layers */
-    int64_t max_tokens; /* rows kept at once, 0 = all */
-    size_t fixed_bytes; /* besides */
+    char pattern[32];                      /* empty = full attention */
+    bool own;                              /* the model's own heads */
+    size_t slab_bytes;                     /* of a page of all layers */
+    int64_t max_tokens;                    /* rows kept at once, 0 = all */
+    size_t fixed_bytes;                    /* besides */
+    size_t compressed_bytes[MN_MAX_RATES]; /* of a page of compressed keys, one for each rates[i] tokens */
+    int rates[MN_MAX_RATES];
 } row;
 
 typedef struct table {
@@ -53,12 +55,26 @@ static bool is_alike(const mn_config *c) {
     return alike;
 }
 
+/* Keys of a window, and compressed ones. */
+static void add_compressed(table *t, const mn_config *c, mn_dtype type) {
+    mn_kv_shape own = mn_sequence_kv_shape_all(c, type, type);
+    row *r = add(t, "own", &own, type, true);
+    snprintf(r->pattern, sizeof r->pattern, "compressed");
+    r->max_tokens = c->window + MN_SPARE_TOKENS + BATCH_TOKENS;
+    for (int i = 0; i < MN_MAX_RATES && c->rates[i]; i++) {
+        mn_kv_shape keys = mn_sequence_compressed_shape(c, i, &own);
+        r->rates[i] = c->rates[i];
+        r->compressed_bytes[i] = mn_kv_slab_bytes(&keys);
+    }
+}
+
 static void add_heads(table *t, const mn_config *c, const char *name, int n_kv_heads) {
     char heads[32];
     snprintf(heads, sizeof heads, "%s %d", name, n_kv_heads);
     mn_kv_layer layer = {(uint16_t)n_kv_heads, (uint16_t)c->head_dim_k, (uint16_t)c->head_dim_v};
     mn_kv_shape shape = mn_kv_shape_alike(c->n_layers, layer, false, MN_F16, MN_F16);
-    add_types(t, heads, &shape, is_alike(c) && !c->mla.kv_rank && c->n_kv_heads == n_kv_heads);
+    bool own = is_alike(c) && !c->mla.kv_rank && !mn_config_compresses(c) && c->n_kv_heads == n_kv_heads;
+    add_types(t, heads, &shape, own);
 }
 
 static void add_mla(table *t, const mn_config *c) {
@@ -101,18 +117,25 @@ static table make_table(const mn_config *c) {
     table t = {.n = 0};
     int n_groups = group_count(c);
     mn_kv_shape own = mn_sequence_kv_shape_all(c, MN_F16, MN_F16);
+    static const mn_dtype types[] = {MN_F16, MN_Q8_0, MN_Q4_0};
     if (!is_alike(c)) add_types(&t, "own", &own, true);
+    for (int i = 0; i < 3 && mn_config_compresses(c); i++) add_compressed(&t, c, types[i]);
     add_heads(&t, c, "MHA", c->n_heads);
     if (n_groups > 1 && n_groups < c->n_heads) add_heads(&t, c, "GQA", n_groups);
     add_heads(&t, c, "MQA", 1);
     add_mla(&t, c);
-    add_patterns(&t, c);
+    if (!mn_config_compresses(c)) add_patterns(&t, c);
     return t;
 }
 
+static size_t pages_of(int64_t n_tokens) { return (size_t)((n_tokens + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS); }
+
 static size_t row_bytes(const row *r, int64_t n_ctx) {
     int64_t n = r->max_tokens ? MN_MIN(n_ctx, r->max_tokens) : n_ctx;
-    return r->slab_bytes * (size_t)((n + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS) + r->fixed_bytes;
+    size_t bytes = r->slab_bytes * pages_of(n) + r->fixed_bytes;
+    for (int i = 0; i < MN_MAX_RATES && r->rates[i]; i++)
+        bytes += r->compressed_bytes[i] * pages_of(n_ctx / r->rates[i]);
+    return bytes;
 }
 
 void mn_plan_table_print(const mn_config *config, size_t spare_bytes) {
