@@ -122,6 +122,7 @@ mn_status agent_open(mn_store *store, opened_agent *o, mn_error *err) {
     mn_agent_params params = {.window_tokens = agent_given.window,
                               .temperature = agent_given.temperature,
                               .max_steps = (int)agent_given.max_steps,
+                              .consent = agent_given.consent,
                               .said = print_said,
                               .go_on = go_on,
                               .found = agent_given.shows_facts ? print_fact : NULL};
@@ -147,6 +148,8 @@ void agent_close(opened_agent *o) {
 
 static const agent_word talk = {"talk", "", 0, 0, true, false, agent_talk};
 static const agent_word agent_words[] = {
+    {"allow", "", 0, 0, false, false, agent_allow},
+    {"refuse", " [REASON]", 0, 1, false, false, agent_refuse},
     {"show", "", 0, 0, false, false, agent_show},
     {"sleep", "", 0, 0, false, false, agent_sleep},
     {"undo", " LABEL", 1, 1, false, false, agent_undo},
@@ -215,6 +218,8 @@ int cmd_agent(int argc, char **argv) {
         MN_OPTION_INT("window", &agent_given.window, "N", "0", 0, 1 << 24,
                       "tokens of a prompt and its answer; 0 = all"),
         MN_OPTION_INT("max-steps", &agent_given.max_steps, "N", "50", 1, 10000, "of the model for one message"),
+        MN_OPTION_TEXT("consent", &agent_given.consent, "NAMES", NULL,
+                       "functions that wait until you allow each call: names with commas, * = all but send_message"),
         MN_OPTION_INT("sleep-every", &agent_given.sleep_every, "N", "0", 0, 1 << 24,
                       "consolidate core memory after each N messages; 0 = only by agent sleep"),
         MN_OPTION_INT("max-calls", &agent_given.max_calls, "N", "0", 0, 1 << 24, "of the model in all; 0 = no limit"),
@@ -228,15 +233,17 @@ int cmd_agent(int argc, char **argv) {
     };
     const mn_usage usage = {
         .verb = "agent",
-        .synopsis = "[-m MODEL | --endpoint URL] [-p TEXT]... | import | search | show | sleep | undo LABEL | save "
-                    "FILE.af | load FILE.af [NAME] | export "
+        .synopsis = "[-m MODEL | --endpoint URL] [-p TEXT]... | import | search | show | allow | refuse [REASON] | "
+                    "sleep | undo LABEL | save FILE.af | load FILE.af [NAME] | export "
                     "| restore [--store FILE]",
         .about =
             "Talks, and remembers everything that was said (MemGPT): what the window no longer holds is found "
             "again.\n\n"
             "Messages are lines of standard input, or -p. A turn that was cut off at any point goes on when the agent "
             "is started again. import takes messages from files, search finds those that answer a question (mnemo "
-            "agent import --help). show prints what the agent keeps in sight, and what fills its window; sleep lets "
+            "agent import --help). Where a call waits for consent, the next line decides: yes, or why not; or allow "
+            "and "
+            "refuse, later. show prints what the agent keeps in sight, and what fills its window; sleep lets "
             "the model put "
             "core memory in order by what was said since the last time; undo gives a "
             "block of core memory the value it had before. save and load write and read agents as Letta's "

@@ -10,7 +10,7 @@
 #include "memory/agent.h"
 
 typedef struct agent_settings {
-    const char *store, *name, *endpoint, *endpoint_model, *style;
+    const char *store, *name, *endpoint, *endpoint_model, *style, *consent;
     mn_text_list messages;
     int64_t window, max_steps, max_calls, max_tokens, sleep_every;
     double temperature;
@@ -37,6 +37,8 @@ mn_status agent_open(mn_store *store, opened_agent *out, mn_error *err);
 void agent_close(opened_agent *opened);
 
 mn_status agent_talk(mn_store *store, const mn_text_list *words, mn_error *err);
+mn_status agent_allow(mn_store *store, const mn_text_list *words, mn_error *err);
+mn_status agent_refuse(mn_store *store, const mn_text_list *words, mn_error *err);
 mn_status agent_show(mn_store *store, const mn_text_list *words, mn_error *err);
 mn_status agent_sleep(mn_store *store, const mn_text_list *words, mn_error *err);
 mn_status agent_save(mn_store *store, const mn_text_list *words, mn_error *err);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* ---- talking ---- */
@@ -21,11 +22,42 @@ static mn_status consolidate(mn_agent *agent, mn_error *err) {
     return MN_OK;
 }
 
-static mn_status take(mn_agent *agent, const char *text, mn_error *err) {
+/* Says what waits for consent, if a call does. */
+static mn_status tell_waiting(mn_agent *agent, bool *waits, mn_error *err) {
+    mn_llm_reply call;
+    MN_TRY(mn_agent_waits(agent, waits, &call, err));
+    if (*waits && agent_given.json) {
+        json_t *object = json_pack("{s:s, s:s}", "waits", call.calls[0].name, "arguments", call.calls[0].arguments);
+        json_dumpf(object, stdout, JSON_COMPACT);
+        json_decref(object);
+        putchar('\n');
+    } else if (*waits) {
+        mn_say("mnemo agent: %s wants your consent, with %.400s: yes, or why not?", call.calls[0].name,
+               call.calls[0].arguments);
+    }
+    mn_llm_reply_release(&call);
+    return MN_OK;
+}
+
+/* "yes", "y": allowed; all else is a refusal, and its reason. */
+static mn_status decide(mn_agent *agent, const char *text, mn_error *err) {
+    bool allowed = !strcasecmp(text, "yes") || !strcasecmp(text, "y");
+    return mn_agent_decide(agent, allowed, text, err);
+}
+
+/* A message of the user; a line of a talk may be the decision that a call waits for. */
+static mn_status take(mn_agent *agent, const char *text, bool may_decide, mn_error *err) {
     static int64_t n_taken;
-    if (!text[strspn(text, " \t")]) return MN_OK;
-    MN_TRY(mn_agent_say(agent, text, NULL, err));
+    bool waits;
+    mn_llm_reply call;
+    MN_TRY(mn_agent_waits(agent, &waits, &call, err));
+    mn_llm_reply_release(&call);
+    waits = waits && may_decide;
+    if (!waits && !text[strspn(text, " \t")]) return MN_OK;
+    MN_TRY(waits ? decide(agent, text, err) : mn_agent_say(agent, text, NULL, err));
     MN_TRY(mn_agent_run(agent, err));
+    MN_TRY(tell_waiting(agent, &waits, err));
+    if (waits) return MN_OK;
     return agent_given.sleep_every && ++n_taken % agent_given.sleep_every == 0 ? consolidate(agent, err) : MN_OK;
 }
 
@@ -48,7 +80,7 @@ static mn_status talk(mn_agent *agent, mn_error *err) {
     while (!mn_signals_interrupted() && next_line(terminal, &line, &capacity)) {
         mn_error why;
         mn_sentence sentence;
-        mn_status status = take(agent, line, &why);
+        mn_status status = take(agent, line, true, &why);
         if (status == MN_OK) continue;
         if (terminal) mn_say("mnemo agent: %s", mn_cli_sentence(sentence, &why));
         if (first == MN_OK) {
@@ -66,13 +98,39 @@ mn_status agent_talk(mn_store *store, const mn_text_list *words, mn_error *err) 
     opened_agent o;
     MN_TRY(agent_open(store, &o, err));
     mn_signals_catch_interrupt();
+    bool waits;
     mn_status status = mn_agent_run(o.agent, err); /* what was left */
+    if (status == MN_OK) status = tell_waiting(o.agent, &waits, err);
     for (int i = 0; status == MN_OK && i < agent_given.messages.n; i++)
-        status = take(o.agent, agent_given.messages.items[i], err);
+        status = take(o.agent, agent_given.messages.items[i], false, err);
     if (status == MN_OK && !agent_given.messages.n) status = talk(o.agent, err);
     mn_signals_release_interrupt();
     agent_close(&o);
     return status;
+}
+
+/* The decision, and the turn to its end, or to the next call that waits. */
+static mn_status decide_later(mn_store *store, const char *text, mn_error *err) {
+    opened_agent o;
+    bool waits;
+    if (!agent_given.consent) agent_given.consent = "*"; /* whatever waits was made to */
+    MN_TRY(agent_open(store, &o, err));
+    mn_signals_catch_interrupt();
+    mn_status status = decide(o.agent, text, err);
+    if (status == MN_OK) status = mn_agent_run(o.agent, err);
+    if (status == MN_OK) status = tell_waiting(o.agent, &waits, err);
+    mn_signals_release_interrupt();
+    agent_close(&o);
+    return status;
+}
+
+mn_status agent_allow(mn_store *store, const mn_text_list *words, mn_error *err) {
+    (void)words;
+    return decide_later(store, "yes", err);
+}
+
+mn_status agent_refuse(mn_store *store, const mn_text_list *words, mn_error *err) {
+    return decide_later(store, words->n > 1 ? words->items[1] : "", err);
 }
 
 mn_status agent_sleep(mn_store *store, const mn_text_list *words, mn_error *err) {

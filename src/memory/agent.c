@@ -235,6 +235,7 @@ mn_status mn_agent_find_messages(mn_agent *a, const mn_recall_query *q, mn_recal
 
 mn_status mn_agent_say(mn_agent *a, const char *text, const char *name, mn_error *err) {
     MN_TRY(refresh(a, err));
+    MN_TRY(mn_agent_refuse_input(a, err));
     if (!is_utf8(text) || (name && !is_utf8(name)))
         return mn_fail(err, MN_ERR_FORMAT, "The message is no UTF-8, and was not taken.");
     const mn_message m = {
@@ -246,6 +247,7 @@ mn_status mn_agent_event(mn_agent *a, const char *type, const char *reason, mn_e
     mn_memory_date now;
     MN_TRY(refresh(a, err));
     if (!strcmp(type, "heartbeat") && a->row.paused_to > mn_memory_now()) return MN_OK;
+    MN_TRY(mn_agent_refuse_input(a, err));
     json_t *object =
         json_pack("{s:s, s:s, s:s}", "type", type, "reason", reason, "time", mn_memory_date_text(now, mn_memory_now()));
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
@@ -297,8 +299,7 @@ static mn_status deliver(mn_agent *a, mn_error *err) {
 
 /* ---- the loop ---- */
 
-/* The last assistant's message, where nothing but its results follows; -1 = none. *n_results: how many do. */
-static int64_t open_unit(const mn_agent *a, size_t *n_results) {
+int64_t mn_agent_open_unit(const mn_agent *a, size_t *n_results) {
     *n_results = 0;
     for (size_t i = a->queue.n; i--; ++*n_results) {
         const mn_message *m = &a->queue.items[i].message.at;
@@ -320,9 +321,9 @@ static mn_status stop_turn(mn_agent *a, const char *why, mn_error *err) {
 
 static mn_status step(mn_agent *a, mn_error *err) {
     size_t n_results;
-    int64_t unit = open_unit(a, &n_results);
+    int64_t unit = mn_agent_open_unit(a, &n_results);
     if (unit >= 0 && n_results < a->queue.items[unit].calls.n_calls)
-        return mn_agent_execute(a, (size_t)unit, n_results, err);
+        return mn_agent_execute(a, (size_t)unit, n_results, NULL, err);
     MN_TRY(mn_agent_make_room(a, err));
     if (a->params.style == MN_AGENT_AUTOMATIC) return mn_agent_automatic_step(a, err);
     if (mn_queue_steps(&a->queue) >= a->params.max_steps)
@@ -334,6 +335,7 @@ static mn_status run(mn_agent *a, mn_error *err) {
     bool did_something = mn_queue_goes_on(&a->queue);
     MN_TRY(deliver(a, err));
     while (mn_queue_goes_on(&a->queue)) {
+        if (mn_agent_is_waiting(a)) return MN_OK;
         if (a->params.go_on && !a->params.go_on(a->params.arg))
             return mn_fail(err, MN_ERR_CANCELLED,
                            "The turn was interrupted; the agent goes on with it when run again.");

@@ -51,6 +51,8 @@ typedef struct mn_agent_params {
     int max_steps;          /* of the model in one turn; 0 = 50 */
     int max_tries;          /* of an answer that is of no use; 0 = 3 */
     int recall_facts;       /* automatic: what is looked up for a question; 0 = 8 */
+    const char *consent;    /* functions that the user has to allow each time: names with commas, "*" = all but
+                             * send_message; NULL = none. Borrowed */
     double temperature;
     uint64_t seed;
     bool (*go_on)(void *arg); /* asked before each step; false ends with MN_ERR_CANCELLED, nothing lost; NULL = yes */
@@ -72,12 +74,22 @@ mn_status mn_agent_say(mn_agent *agent, const char *text, const char *name, mn_e
  * are paused is nothing. */
 mn_status mn_agent_event(mn_agent *agent, const char *type, const char *reason, mn_error *err);
 
-/* Steps until the agent waits for the next message. A turn that ends without an answer to the user, in circles or after
- * max_steps, is MN_ERR_LIMIT, and over. After any other failure all is as it was after the last step; call again to
- * go on. */
+/* Steps until the agent waits for the next message, or for consent. A turn that ends without an answer to the user, in
+ * circles or after max_steps, is MN_ERR_LIMIT, and over. After any other failure all is as it was after the last step;
+ * call again to go on. */
 mn_status mn_agent_run(mn_agent *agent, mn_error *err);
-/* Whether there is something to do. */
+/* Whether there is something to do, or to decide. */
 bool mn_agent_goes_on(const mn_agent *agent);
+
+/* ---- consent (consent.c) ---- */
+
+/* Where a function is called that the user has to allow, mn_agent_run returns and nothing of the call is done. Whether
+ * one waits, and which: into *call, as one call that the caller releases (mn_llm_reply_release). Meanwhile what comes
+ * from outside is MN_ERR_ARGUMENT. It waits on when the agent is opened again. */
+mn_status mn_agent_waits(const mn_agent *agent, bool *waits, mn_llm_reply *call, mn_error *err);
+/* Executes the call that waits, or refuses it for a reason that the model is told (NULL = none); committed when it
+ * returns, and mn_agent_run goes on. MN_ERR_ARGUMENT where none waits. */
+mn_status mn_agent_decide(mn_agent *agent, bool allowed, const char *reason, mn_error *err);
 
 /* Sleep-time consolidation: the model looks through what was said since the last time, and edits the blocks of core
  * memory with memory_* functions, at most max_calls times. *n_edits: what it changed. */

@@ -102,6 +102,8 @@ mn_status mn_argument_time(const json_t *arguments, const char *name, bool end, 
 
 /* Reads from the store what another program, or a failure, may have changed. */
 mn_status mn_agent_reload(mn_agent *a, mn_error *err);
+/* The last assistant's message, where nothing but its results follows; -1 = none. *n_results: how many do. */
+int64_t mn_agent_open_unit(const mn_agent *a, size_t *n_results);
 /* Appends a message to recall and queue, and counts it. */
 mn_status mn_agent_push(mn_agent *a, const mn_message *m, mn_error *err);
 /* A row of the journal: a call of the model, in the transaction that is open. */
@@ -121,8 +123,16 @@ mn_status mn_agent_find_messages(mn_agent *a, const mn_recall_query *query, mn_r
 mn_status mn_agent_answer(mn_agent *a, mn_error *err);
 /* Whether the user, where it was the user who spoke last from outside, has had an answer. */
 bool mn_agent_was_answered(const mn_agent *a);
-/* Executes a call of the assistant's message at `unit` of the queue, and keeps its result with its effects. */
-mn_status mn_agent_execute(mn_agent *a, size_t unit, size_t index, mn_error *err);
+/* Executes a call of the assistant's message at `unit` of the queue, and keeps its result with its effects. refusal:
+ * why the user did not allow it; NULL = he did, or was not to be asked. */
+mn_status mn_agent_execute(mn_agent *a, size_t unit, size_t index, const char *refusal, mn_error *err);
+
+/* ---- consent.c ---- */
+
+bool mn_agent_needs_consent(const mn_agent *a, const char *name);
+bool mn_agent_is_waiting(const mn_agent *a);
+/* MN_ERR_ARGUMENT while a call waits. */
+mn_status mn_agent_refuse_input(const mn_agent *a, mn_error *err);
 
 /* ---- automatic.c ---- */
 

@@ -183,11 +183,23 @@ static mn_status next_piece(mn_agent *a, piece *p, mn_error *err) {
     return p->text.failed ? mn_fail(err, MN_ERR_MEMORY, "There is no memory for what was said.") : MN_OK;
 }
 
+/* Nobody is there to be asked. */
+static mn_status check_consent(const mn_agent *a, mn_error *err) {
+    for (const mn_function *f = mn_core_functions; f->name; f++)
+        if ((f->sets & MN_FOR_SLEEP) && mn_agent_needs_consent(a, f->name))
+            return mn_fail(
+                err, MN_ERR_UNSUPPORTED,
+                "Consolidation calls %s, which you want to allow each time; let it be called freely for this.",
+                f->name);
+    return MN_OK;
+}
+
 mn_status mn_agent_sleep(mn_agent *a, int max_calls, int *n_edits, mn_error *err) {
     int n_calls = 0, conflicts = 0;
     *n_edits = 0;
     if (a->params.style == MN_AGENT_AUTOMATIC)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "Consolidation needs a model that calls functions.");
+    MN_TRY(check_consent(a, err));
     for (bool more = true; more && n_calls < max_calls;) {
         piece p;
         MN_TRY(mn_agent_reload(a, err));

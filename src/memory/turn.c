@@ -168,7 +168,27 @@ static bool wants_step(const mn_agent *a, size_t unit, bool said) {
     return !said && !mn_agent_was_answered(a);
 }
 
-/* Runs the call, or refuses one that goes in circles; *ends: for the last time. */
+/* A result that says why the call was not executed. */
+static mn_status refuse(const char *why, mn_function_result *out, char **result, bool *failed, mn_error *err) {
+    json_t *object = json_pack("{s:s, s:s}", "status", "Failed", "message", why);
+    *out = (mn_function_result){.text = MN_STRBUF_INIT};
+    *failed = true;
+    *result = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    return *result ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "There is no memory for a result.");
+}
+
+static mn_status refuse_for_user(const char *reason, mn_function_result *out, char **result, bool *failed,
+                                 mn_error *err) {
+    mn_strbuf why = MN_STRBUF_INIT;
+    mn_strbuf_printf(&why, "The user did not allow this%s%s", *reason ? ": " : ".", reason);
+    mn_status status = why.failed ? mn_fail(err, MN_ERR_MEMORY, "There is no memory for a result.")
+                                  : refuse(why.data, out, result, failed, err);
+    mn_strbuf_release(&why);
+    return status;
+}
+
+/* Runs the call, or refuses one that goes in circles. */
 static mn_status call(mn_agent *a, const mn_llm_call *c, int n_before, mn_function_result *out, char **result,
                       bool *failed, mn_error *err) {
     enum { MAX_SAME = 3 };
@@ -176,12 +196,9 @@ static mn_status call(mn_agent *a, const mn_llm_call *c, int n_before, mn_functi
     mn_function_set set = a->params.style == MN_AGENT_MEMGPT ? MN_FOR_MEMGPT : MN_FOR_PLAIN;
     if (n_before < (speaks ? 1 : MAX_SAME))
         return mn_function_call(a, set, c->name, c->arguments, out, result, failed, err);
-    *out = (mn_function_result){.text = MN_STRBUF_INIT};
-    *failed = true;
-    *result = strdup(speaks ? "{\"status\":\"Failed\",\"message\":\"This was said to the user already.\"}"
-                            : "{\"status\":\"Failed\",\"message\":\"This call was made before, with this result; do "
-                              "something else.\"}");
-    return *result ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "There is no memory for a result.");
+    return refuse(speaks ? "This was said to the user already."
+                         : "This call was made before, with this result; do something else.",
+                  out, result, failed, err);
 }
 
 /* What was said to the user is a message of its own in recall, where it is found by its words. */
@@ -195,7 +212,7 @@ static mn_status keep_said(mn_agent *a, const char *said, mn_error *err) {
 }
 
 /* The function's effects and its result, in one transaction. */
-static mn_status execute(mn_agent *a, size_t unit, size_t index, mn_error *err) {
+static mn_status execute(mn_agent *a, size_t unit, size_t index, const char *refusal, mn_error *err) {
     enum { MAX_CIRCLES = 6 };
     mn_llm_reply calls = {0};
     mn_function_result out = {.text = MN_STRBUF_INIT};
@@ -208,7 +225,8 @@ static mn_status execute(mn_agent *a, size_t unit, size_t index, mn_error *err) 
     }
     const mn_llm_call *c = &calls.calls[index];
     int n_before = times_before(a, &a->queue.items[unit].calls.calls[index], unit, index);
-    mn_status status = call(a, c, n_before, &out, &result, &failed, err);
+    mn_status status = refusal ? refuse_for_user(refusal, &out, &result, &failed, err)
+                               : call(a, c, n_before, &out, &result, &failed, err);
     is_last = index + 1 == calls.n_calls;
     bool goes_on = !is_last || (n_before < MAX_CIRCLES && (failed || wants_step(a, unit, out.said != NULL)));
     const mn_message m = {.role = "tool",
@@ -227,7 +245,7 @@ static mn_status execute(mn_agent *a, size_t unit, size_t index, mn_error *err) 
     return status;
 }
 
-mn_status mn_agent_execute(mn_agent *a, size_t unit, size_t index, mn_error *err) {
+mn_status mn_agent_execute(mn_agent *a, size_t unit, size_t index, const char *refusal, mn_error *err) {
     MN_TRY(mn_store_begin(a->store, err));
-    return mn_store_end(a->store, execute(a, unit, index, err), err);
+    return mn_store_end(a->store, execute(a, unit, index, refusal, err), err);
 }

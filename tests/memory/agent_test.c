@@ -339,6 +339,63 @@ static void parts_are_the_whole(void **state) {
     mn_store_close(store);
 }
 
+/* A call that needs consent is not executed before it is given, whoever opens the agent meanwhile; refused, the model
+ * is told why. */
+static void calls_wait_for_consent(void **state) {
+    (void)state;
+    const mn_agent_params careful = {.style = MN_AGENT_PLAIN, .consent = "pause_heartbeats, archival_memory_insert"};
+    const char *const answers[] = {
+        "archival_memory_insert {\"content\":\"a\"} | archival_memory_search {\"query\":\"a\"}"
+        " | archival_memory_insert {\"content\":\"b\"}",
+        ">Done."};
+    scripted s;
+    bool waits;
+    mn_llm_reply call;
+    mn_store *store = new_store("agent-consent.db");
+    open_scripted(&s, store, careful, 8000, answers, 2);
+    assert_int_equal(mn_agent_decide(s.agent, true, NULL, &err), MN_ERR_ARGUMENT);
+    assert_ok(turn(&s, "Put a and b away."), err);
+    assert_int_equal(number(store, "SELECT count(*) FROM archival"), 0);
+    assert_int_equal(mn_agent_say(s.agent, "Well?", NULL, &err), MN_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "consent to archival_memory_insert"));
+    assert_int_equal(mn_agent_event(s.agent, "login", "Back.", &err), MN_ERR_ARGUMENT);
+    assert_ok(mn_agent_run(s.agent, &err), err);
+    assert_int_equal(mn_agent_sleep(s.agent, 9, &(int){0}, &err), MN_OK);
+    close_scripted(&s);
+    open_scripted(&s, store, careful, 8000, answers + 1, 1);
+    assert_ok(mn_agent_waits(s.agent, &waits, &call, &err), err);
+    assert_true(waits);
+    assert_string_equal(call.calls[0].name, "archival_memory_insert");
+    assert_string_equal(call.calls[0].arguments, "{\"content\":\"a\"}");
+    mn_llm_reply_release(&call);
+    assert_ok(mn_agent_decide(s.agent, true, NULL, &err), err);
+    assert_int_equal(number(store, "SELECT count(*) FROM archival"), 1);
+    assert_ok(mn_agent_run(s.agent, &err), err); /* the search runs by itself */
+    assert_ok(mn_agent_waits(s.agent, &waits, &call, &err), err);
+    assert_string_equal(call.calls[0].arguments, "{\"content\":\"b\"}");
+    mn_llm_reply_release(&call);
+    assert_ok(mn_agent_decide(s.agent, false, "b is \"secret\" \xff", &err), err);
+    assert_ok(mn_agent_run(s.agent, &err), err);
+    assert_string_equal(s.script.said.data, "Done.\n");
+    assert_non_null(strstr(s.script.last_prompt, "The user did not allow this: b is \\\"secret\\\""));
+    assert_int_equal(number(store, "SELECT count(*) FROM archival"), 1);
+    assert_ok(mn_agent_waits(s.agent, &waits, &call, &err), err);
+    assert_false(waits);
+    close_scripted(&s);
+    /* All functions but what is said to the user. */
+    open_scripted(&s, store, (mn_agent_params){.style = MN_AGENT_MEMGPT, .consent = "*"}, 8000,
+                  ANSWERS("send_message {\"message\":\"Hello.\"}", "memory_rethink {\"label\":\"human\"}"));
+    assert_ok(turn(&s, "Hello."), err);
+    assert_string_equal(s.script.said.data, "Hello.\n");
+    assert_ok(turn(&s, "Now?"), err);
+    assert_ok(mn_agent_waits(s.agent, &waits, &call, &err), err);
+    assert_true(waits);
+    mn_llm_reply_release(&call);
+    assert_int_equal(mn_agent_sleep(s.agent, 9, &(int){0}, &err), MN_ERR_UNSUPPORTED);
+    close_scripted(&s);
+    mn_store_close(store);
+}
+
 static void too_small_a_window_is_said(void **state) {
     (void)state;
     mn_store *store = new_store("agent-small.db");
@@ -368,6 +425,7 @@ int main(void) {
         cmocka_unit_test(memory_answers_alone),
         cmocka_unit_test(a_model_reads_what_is_remembered),
         cmocka_unit_test(parts_are_the_whole),
+        cmocka_unit_test(calls_wait_for_consent),
         cmocka_unit_test(too_small_a_window_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,8 +17,11 @@ typedef struct fuzz {
     mn_llm *llm;
     mn_agent *agent;
     int64_t n_users; /* messages said so far */
-    int64_t n_calls, n_summaries, n_flushes, seen_summaries, most_tokens;
+    int64_t n_calls, n_summaries, n_flushes, seen_summaries, most_tokens, n_allowed, n_refused;
 } fuzz;
+
+static const mn_agent_params fuzz_params = {
+    .style = MN_AGENT_PLAIN, .max_steps = 12, .consent = "archival_memory_insert,no_such_function"};
 
 /* Message number i: always the same text; its size in tokens is log-uniform from 1 to 3 windows. */
 static void make_message(int64_t i, mn_strbuf *out) {
@@ -126,6 +129,39 @@ static mn_status fuzz_model(void *arg, const mn_llm_request *request, mn_llm_rep
     return MN_OK;
 }
 
+/* Calls that wait: allowed, refused, or left for another program to decide. What waits is in the queue, and stays. */
+static void decide(fuzz *f, mn_store *store) {
+    bool waits;
+    mn_llm_reply call;
+    assert_ok(mn_agent_waits(f->agent, &waits, &call, &err), err);
+    if (!waits) return;
+    assert_true(mn_agent_needs_consent(f->agent, call.calls[0].name));
+    assert_int_equal(mn_agent_say(f->agent, "Meanwhile.", NULL, &err), MN_ERR_ARGUMENT);
+    if (mn_random_below(&f->rng, 64) == 0) {
+        mn_llm_reply again;
+        mn_agent_close(f->agent);
+        assert_ok(mn_agent_open(store, f->llm, "ann", &fuzz_params, &f->agent, &err), err);
+        assert_ok(mn_agent_waits(f->agent, &waits, &again, &err), err);
+        assert_true(waits);
+        assert_string_equal(again.calls[0].id, call.calls[0].id);
+        assert_string_equal(again.calls[0].arguments, call.calls[0].arguments);
+        mn_llm_reply_release(&again);
+    }
+    mn_llm_reply_release(&call);
+    bool allowed = mn_random_below(&f->rng, 3) > 0;
+    *(allowed ? &f->n_allowed : &f->n_refused) += 1;
+    assert_ok(mn_agent_decide(f->agent, allowed, "Not now.", &err), err);
+}
+
+/* The turn to its end. */
+static void run_turn(fuzz *f, mn_store *store) {
+    do {
+        while (mn_agent_run(f->agent, &err) != MN_OK) /* of no use thrice, or too many steps */
+            assert_true(err.status == MN_ERR_FORMAT || err.status == MN_ERR_LIMIT);
+        decide(f, store);
+    } while (mn_agent_goes_on(f->agent));
+}
+
 static bool compare_message(void *arg, const mn_message *m) {
     static mn_strbuf text = MN_STRBUF_INIT;
     int64_t *n = arg;
@@ -138,7 +174,6 @@ static bool compare_message(void *arg, const mn_message *m) {
 
 static void fuzz_queue(const char *file, int64_t n_messages) {
     fuzz f = {0};
-    const mn_agent_params params = {.style = MN_AGENT_PLAIN, .max_steps = 12};
     mn_strbuf text = MN_STRBUF_INIT;
     mn_store *store = new_store(file);
     int64_t n = 0;
@@ -147,7 +182,7 @@ static void fuzz_queue(const char *file, int64_t n_messages) {
     if (!server_folder) assert_ok(mn_store_exec(store, "PRAGMA synchronous = OFF", &err), err);
     mn_random_seed(&f.rng, 3, 3);
     assert_ok(mn_llm_open_script("fuzz", WINDOW, fuzz_model, &f, &f.llm, &err), err);
-    assert_ok(mn_agent_open(store, f.llm, "ann", &params, &f.agent, &err), err);
+    assert_ok(mn_agent_open(store, f.llm, "ann", &fuzz_params, &f.agent, &err), err);
     while (f.agent->row.n_messages < n_messages) {
         make_message(f.n_users++, &text);
         if (f.n_users % 10000 == 0) {
@@ -155,8 +190,7 @@ static void fuzz_queue(const char *file, int64_t n_messages) {
             fflush(stdout);
         }
         assert_ok(mn_agent_say(f.agent, text.data, NULL, &err), err);
-        while (mn_agent_run(f.agent, &err) != MN_OK) /* of no use thrice, or too many steps */
-            assert_true(err.status == MN_ERR_FORMAT || err.status == MN_ERR_LIMIT);
+        run_turn(&f, store);
     }
     int64_t alerts = number(store, "SELECT count(*) FROM message WHERE role = 'event' AND text LIKE '%nearly full%'");
     assert_true(alerts == f.n_flushes || alerts == f.n_flushes + 1);
@@ -164,11 +198,12 @@ static void fuzz_queue(const char *file, int64_t n_messages) {
     assert_int_equal(n, f.n_users);
     assert_ok(mn_recall_check(store, 1, &n, &err), err);
     assert_int_equal(n, f.agent->row.n_messages);
-    printf("%lld messages, %lld of them users': %.1f s; %lld flushes, %.1f calls for summaries and %.1f for answers a "
-           "thousand messages; the longest prompt %lld of %lld tokens\n",
-           (long long)n, (long long)f.n_users, mn_clock_seconds() - start, (long long)f.n_flushes,
-           1e3 * (double)f.n_summaries / (double)n, 1e3 * (double)f.n_calls / (double)n, (long long)f.most_tokens,
-           (long long)mn_agent_budget(f.agent));
+    assert_true(f.n_allowed > n / 1000 && f.n_refused > n / 1000);
+    printf("%lld messages, %lld of them users', %lld calls allowed, %lld refused: %.1f s; %lld flushes, %.1f calls for "
+           "summaries and %.1f for answers a thousand messages; the longest prompt %lld of %lld tokens\n",
+           (long long)n, (long long)f.n_users, (long long)f.n_allowed, (long long)f.n_refused,
+           mn_clock_seconds() - start, (long long)f.n_flushes, 1e3 * (double)f.n_summaries / (double)n,
+           1e3 * (double)f.n_calls / (double)n, (long long)f.most_tokens, (long long)mn_agent_budget(f.agent));
     mn_agent_close(f.agent);
     mn_llm_close(f.llm);
     mn_strbuf_release(&text);
