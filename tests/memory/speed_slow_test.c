@@ -1,5 +1,6 @@
 /* How fast recall is at N messages, in an SQLite file and in PostgreSQL, where a server can be started: figures to
- * print, and that the last message is found at any size. N is 10^4 and 10^5; MNEMO_SPEED_MESSAGES=1000000 adds one. */
+ * print, and that the messages looked for are found at any size. N is 10^4; arguments are other numbers of messages,
+ * and "sqlite" or "postgres" for one of the stores alone. */
 #include "memory/importer.h"
 
 #include "base/clock.h"
@@ -141,14 +142,15 @@ static figures measure(int64_t n) {
     return f;
 }
 
+static int64_t sizes[8] = {10000};
+static int n_sizes = 1;
+
 static void speeds(void **state) {
     (void)state;
-    const char *more = getenv("MNEMO_SPEED_MESSAGES");
-    int64_t sizes[] = {10000, 100000, more ? atoll(more) : 0};
     print_message(
         "| store | messages | bulk/s | single/s | durable/s | full text ms p50 p99 | index s | windows ms p50 p99 "
         "| bytes |\n");
-    for (int i = 0; i < 3 && sizes[i] > 0; i++) {
+    for (int i = 0; i < n_sizes; i++) {
         figures f = measure(sizes[i]);
         print_message("| %s | %lld | %.0f | %.0f | %.0f | %.2f %.2f | %.2f | %.2f %.2f | %.0f |\n",
                       server_folder ? "PostgreSQL" : "SQLite", (long long)sizes[i], f.bulk, f.single, f.durable,
@@ -156,9 +158,18 @@ static void speeds(void **state) {
     }
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(speeds)};
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    bool file = true, server = true;
+    int failed = 0, n = 0;
+    for (int i = 1; i < argc; i++) {
+        server = server && strcmp(argv[i], "sqlite") != 0;
+        file = file && strcmp(argv[i], "postgres") != 0;
+        if (atoll(argv[i]) > 0 && n < 8) sizes[n++] = atoll(argv[i]);
+    }
+    if (n) n_sizes = n;
+    if (file) failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (!server) return failed;
 #ifdef MNEMO_HAVE_POSTGRES
     if (find_server() && start_server()) {
         server_folder = folder;
