@@ -25,6 +25,8 @@ const mn_option mn_sample_option_rows[] = {
     MN_OPTION_INT("s seed", &o.seed, "N", "-1", -1, 9e18, "same seed, same text; -1: from the system"),
     MN_OPTION_TEXTS("r reverse-prompt", &o.stops, "TEXT", "end the answer before this text; may be repeated"),
     MN_OPTION_TEXT("json-schema", &o.schema_path, "FILE", NULL, "answer with JSON that this schema accepts"),
+    MN_OPTION_TEXT("json-blanks", &o.json_blanks, "KIND", "one",
+                   "between its parts: none, one space at most, or lines (indented too)"),
     MN_OPTION_TEXT("grammar", &o.grammar_path, "FILE", NULL, "answer with a text of this GBNF grammar"),
     MN_OPTION_FLAG("ignore-eos", &o.ignore_eos, "never end the text by a token that ends texts"),
     MN_OPTIONS_END,

@@ -13,6 +13,7 @@ typedef struct mn_sample_options {
     mn_text_list stops;
     bool ignore_eos;                        /* never draw a token that ends the text */
     const char *schema_path, *grammar_path; /* what the answer has to follow; NULL = nothing */
+    const char *json_blanks;                /* "none", "one", "lines" */
 } mn_sample_options;
 
 enum { MN_NO_LIMIT_GIVEN = -2 };

@@ -168,8 +168,9 @@ static mn_status grammar_of(const in_process *p, const mn_llm_request *r, mn_gra
         return mn_tool_calls_grammar(mn_tool_format_of(source), mn_engine_tokenizer(p->engine), r->tools_json, out,
                                      err);
     }
-    return r->schema_json && !r->tools_json ? mn_json_schema_parse(r->schema_json, strlen(r->schema_json), out, err)
-                                            : MN_OK;
+    return r->schema_json && !r->tools_json
+               ? mn_json_schema_parse(r->schema_json, strlen(r->schema_json), MN_JSON_BLANKS_ONE, out, err)
+               : MN_OK;
 }
 
 static mn_status constraint_of(in_process *p, const mn_llm_request *r, mn_constraint **out, mn_error *err) {

@@ -26,7 +26,7 @@ typedef struct call_grammar {
 /* All that a schema accepts; returns where it ends by *to. */
 static mn_status put_schema(call_grammar *c, const char *schema, int32_t from, int32_t *to, mn_error *err) {
     int32_t rule;
-    MN_TRY(mn_json_schema_add(c->g, schema, strlen(schema), &rule, err));
+    MN_TRY(mn_json_schema_add(c->g, schema, strlen(schema), MN_JSON_BLANKS_ONE, &rule, err));
     *to = mn_grammar_state(c->g);
     mn_grammar_call(c->g, from, rule, *to);
     return MN_OK;

@@ -67,8 +67,11 @@ void mn_grammar_define(mn_grammar *g, int32_t rule, int32_t start, int32_t end);
 int32_t mn_grammar_repeat(mn_grammar *g, int32_t from, int32_t rule, int64_t min, int64_t max);
 
 /* What failed while it was built, rules that are missing, that call themselves before they take anything (left
- * recursion), or that never end, with the line or the place. */
+ * recursion), or that never end, with the line or the place. Of rules without a line only the root has to end: what
+ * leads to another one is no way to go. */
 mn_status mn_grammar_check(const mn_grammar *g, mn_error *err);
+/* Whether the root can be completed; g has no failure. */
+bool mn_grammar_ends(const mn_grammar *g);
 /* distance[n_states]: the fewest symbols from each state to the end of its rule, MN_NO_END where there is no way. Of
  * bytes those count that usable[256] names; NULL = all. Knuth's generalisation of Dijkstra's algorithm (1977): O(edges
  * log edges). */

@@ -205,10 +205,22 @@ static mn_status check_left_recursion(const mn_grammar *g, const int32_t *distan
 
 static mn_status check_rules(const mn_grammar *g, const int32_t *distance, mn_error *err) {
     for (int32_t i = 0; i < g->n_rules; i++)
-        if (distance[g->rules[i].start] == MN_NO_END)
+        if (distance[g->rules[i].start] == MN_NO_END && (g->rules[i].line || i == g->root))
             return fail_at(err, &g->rules[i], MN_ERR_FORMAT,
-                           "never ends: each way through it calls a rule that leads back to it.");
+                           g->rules[i].line ? "never ends: each way through it calls a rule that leads back to it."
+                                            : "never ends: each way through it leads back to it, or its parts exclude "
+                                              "each other.");
     return MN_OK;
+}
+
+bool mn_grammar_ends(const mn_grammar *g) {
+    mn_arena arena = MN_ARENA_INIT;
+    int32_t *distance = mn_arena_alloc(&arena, (size_t)g->n_states + 1, sizeof *distance);
+    bool ends = distance && g->root >= 0 && g->rules[g->root].start >= 0 &&
+                mn_grammar_distances(g, NULL, distance, NULL) == MN_OK &&
+                distance[g->rules[g->root].start] != MN_NO_END;
+    mn_arena_release(&arena);
+    return ends;
 }
 
 mn_status mn_grammar_check(const mn_grammar *g, mn_error *err) {

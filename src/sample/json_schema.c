@@ -2,52 +2,16 @@
 
 #include "sample/gbnf.h"
 #include "sample/json_schema_parts.h"
+#include "sample/regular.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
-enum { MAX_DEPTH = 128, MAX_RULES = 20000 };
-
-/* What schemas without particulars accept, and the texts of formats. In `s`, all blanks that are written. */
-static const char prelude[] =
-    "s ::= (\" \" | \"\\n\" \" \"{0,20})?\n"
-    "value ::= object | array | string | number | \"true\" | \"false\" | \"null\"\n"
-    "object ::= \"{\" (s member (\",\" s member)*)? s \"}\"\n"
-    "member ::= string \":\" \" \"? value\n"
-    "array ::= \"[\" (s value (\",\" s value)*)? s \"]\"\n"
-    "string ::= \"\\\"\" char* \"\\\"\"\n"
-    "char ::= [^\"\\\\\\x00-\\x1f] | \"\\\\\" ([\"\\\\/bfnrt] | \"u\" unicode)\n"
-    "unicode ::= [1-9a-cA-Ce-fE-F] hex{3} | [dD] [0-7] hex{2} |\n"
-    "  \"0\" ([1-9a-fA-F] hex{2} | \"0\" ([1-9a-fA-F] hex | \"0\" [1-9a-fA-F]))\n"
-    "hex ::= [0-9a-fA-F]\n"
-    "whole ::= \"0\" | [1-9] [0-9]{0,15}\n"
-    "integer ::= \"-\"? whole\n"
-    "fraction ::= \".\" [0-9]{1,16}\n"
-    "bounded-fraction ::= \".\" [0-9]{1,6}\n"
-    "nonzero-fraction ::= \".\" \"0\"{0,3} [1-9] [0-9]{0,2}\n"
-    "zero-fraction ::= \".\" \"0\"{1,4}\n"
-    "number ::= integer fraction? ([eE] [-+]? [0-9]{1,2})?\n"
-    "format-date ::= [0-9]{4} \"-\" ((\"0\" [13578] | \"1\" [02]) \"-\" (day | \"29\" | \"3\" [01]) |\n"
-    "  (\"0\" [469] | \"11\") \"-\" (day | \"29\" | \"30\") | \"02-\" day)\n"
-    "day ::= \"0\" [1-9] | \"1\" [0-9] | \"2\" [0-8]\n"
-    "format-time ::= hour \":\" [0-5] [0-9] \":\" [0-5] [0-9] (\".\" [0-9]{1,6})? (\"Z\" | [-+] hour \":\" [0-5] "
-    "[0-9])\n"
-    "hour ::= [01] [0-9] | \"2\" [0-3]\n"
-    "format-date-time ::= format-date \"T\" format-time\n"
-    "format-duration ::= \"P\" (count [YMWD] (\"T\" count [HMS])? | \"T\" count [HMS])\n"
-    "count ::= [0-9]{1,6}\n"
-    "format-uuid ::= hex{8} \"-\" hex{4} \"-\" hex{4} \"-\" hex{4} \"-\" hex{12}\n"
-    "format-ipv4 ::= octet (\".\" octet){3}\n"
-    "octet ::= [0-9] | [1-9] [0-9] | \"1\" [0-9]{2} | \"2\" [0-4] [0-9] | \"25\" [0-5]\n"
-    "format-hostname ::= label (\".\" label){0,4}\n"
-    "label ::= [a-z0-9]+ (\"-\" [a-z0-9]+){0,4}\n"
-    "format-email ::= atom (\".\" atom){0,3} \"@\" label (\".\" label){1,4}\n"
-    "atom ::= [A-Za-z0-9_+-]{1,24}\n"
-    "format-uri ::= [a-z] [a-z0-9]{0,9} \"://\" format-hostname (\":\" [1-9] [0-9]{0,3})? uri-path\n"
-    "uri-path ::= (\"/\" [A-Za-z0-9._~-]{0,60}){0,12} (\"?\" [A-Za-z0-9=&._~-]{0,200})?\n";
+enum { MAX_DEPTH = 128, MAX_RULES = 20000, MAX_STEPS = 1 << 22, SET_BYTES = 32 << 20 };
 
 /* ---- sentences ---- */
 
@@ -63,6 +27,17 @@ mn_status mn_schema_fail(mn_schema_compiler *c, mn_status status, const char *fo
 mn_status mn_schema_unsupported(mn_schema_compiler *c, const char *keyword, const char *why) {
     return mn_schema_fail(c, MN_ERR_UNSUPPORTED, "the keyword \"%.80s\" is not supported%s%s.", keyword,
                           why ? ": " : "", why ? why : "");
+}
+
+mn_status mn_schema_nothing(mn_schema_compiler *c, const char *format, ...) {
+    char text[160];
+    va_list arguments;
+    if (c->nothing[0]) return MN_OK;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    snprintf(c->nothing, sizeof c->nothing, "the schema at %.140s: %s", c->place.data, text);
+    return MN_OK;
 }
 
 mn_status mn_schema_count(mn_schema_compiler *c, const json_t *schema, const char *keyword, int64_t standard,
@@ -89,23 +64,43 @@ void mn_schema_call(mn_schema_compiler *c, int32_t from, const char *name, int32
 
 static mn_status put_schema(mn_schema_compiler *c, const json_t *schema, int32_t from, int32_t to);
 
-static bool note_rule(mn_schema_compiler *c, const json_t *schema, int32_t rule) {
+json_t *mn_schema_keep(mn_schema_compiler *c, json_t *schema) {
+    json_array_append_new(c->made, schema);
+    return schema;
+}
+
+/* Of texts that differ in the order of keys it is the same. */
+static uint64_t hash_of(const json_t *schema) {
+    char *text = json_dumps(schema, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+    uint64_t hash = text ? XXH3_64bits(text, strlen(text)) : 0;
+    free(text);
+    return hash;
+}
+
+static bool note_rule(mn_schema_compiler *c, const json_t *schema, uint64_t hash, int32_t rule) {
     if ((c->n_done & (c->n_done - 1)) == 0) {
         size_t wanted = c->n_done ? 2 * c->n_done : 1;
         mn_schema_rule *larger = realloc(c->done, wanted * sizeof *larger);
         if (!larger) return false;
         c->done = larger;
     }
-    c->done[c->n_done++] = (mn_schema_rule){schema, rule};
+    c->done[c->n_done++] = (mn_schema_rule){schema, hash, rule};
     return true;
 }
 
-mn_status mn_schema_rule_of(mn_schema_compiler *c, const json_t *schema, const char *step, int32_t *rule) {
+/* The rule of this schema or one like it: schemas that are put together and lead back to themselves end there. */
+static bool is_done(const mn_schema_compiler *c, const json_t *schema, uint64_t hash, int32_t *rule) {
     for (size_t i = 0; i < c->n_done; i++)
-        if (c->done[i].schema == schema) {
+        if (c->done[i].schema == schema || (c->done[i].hash == hash && json_equal(c->done[i].schema, schema))) {
             *rule = c->done[i].rule;
-            return MN_OK;
+            return true;
         }
+    return false;
+}
+
+mn_status mn_schema_rule_of(mn_schema_compiler *c, const json_t *schema, const char *step, int32_t *rule) {
+    uint64_t hash = hash_of(schema);
+    if (is_done(c, schema, hash, rule)) return MN_OK;
     size_t place_bytes = c->place.bytes;
     if (c->depth >= MAX_DEPTH) return mn_schema_fail(c, MN_ERR_LIMIT, "it is nested more than %d deep.", MAX_DEPTH);
     if (*step == '#')
@@ -117,7 +112,7 @@ mn_status mn_schema_rule_of(mn_schema_compiler *c, const json_t *schema, const c
     snprintf(name, sizeof name, "the schema at %.200s", c->place.data);
     *rule = mn_grammar_add_rule(c->g, name, 0);
     if (c->n_done == MAX_RULES) return mn_schema_fail(c, MN_ERR_LIMIT, "it has more than %d parts.", MAX_RULES);
-    if (c->g->failed || !note_rule(c, schema, *rule)) return mn_schema_fail(c, MN_ERR_LIMIT, "it is too large.");
+    if (c->g->failed || !note_rule(c, schema, hash, *rule)) return mn_schema_fail(c, MN_ERR_LIMIT, "it is too large.");
     int32_t start = mn_grammar_state(c->g), end = mn_grammar_state(c->g);
     c->depth++;
     MN_TRY(put_schema(c, schema, start, end));
@@ -150,30 +145,7 @@ static mn_status put_reference(mn_schema_compiler *c, const json_t *schema, int3
     return status;
 }
 
-static bool has_type(const json_t *value, const char *type) {
-    double number = json_number_value(value);
-    switch (json_typeof(value)) {
-    case JSON_OBJECT: return !strcmp(type, "object");
-    case JSON_ARRAY: return !strcmp(type, "array");
-    case JSON_STRING: return !strcmp(type, "string");
-    case JSON_NULL: return !strcmp(type, "null");
-    case JSON_TRUE:
-    case JSON_FALSE: return !strcmp(type, "boolean");
-    default: return !strcmp(type, "number") || (!strcmp(type, "integer") && number == floor(number));
-    }
-}
-
-static bool is_of_types(const json_t *value, const json_t *types) {
-    if (!types) return true;
-    if (json_is_string(types)) return has_type(value, json_string_value(types));
-    for (size_t i = 0; i < json_array_size(types); i++) {
-        const char *type = json_string_value(json_array_get(types, i));
-        if (type && has_type(value, type)) return true;
-    }
-    return false;
-}
-
-static mn_status put_literal(mn_schema_compiler *c, const json_t *value, int32_t from, int32_t to) {
+mn_status mn_schema_literal(mn_schema_compiler *c, const json_t *value, int32_t from, int32_t to) {
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
     if (!text) return mn_schema_fail(c, MN_ERR_MEMORY, "there is no memory for a value of it.");
     mn_grammar_nothing(c->g, mn_grammar_text(c->g, from, text, strlen(text)), to);
@@ -181,82 +153,87 @@ static mn_status put_literal(mn_schema_compiler *c, const json_t *value, int32_t
     return MN_OK;
 }
 
-/* enum and const, of which `type` takes a part. */
+/* enum and const: those values that all other keywords accept. */
 static mn_status put_values(mn_schema_compiler *c, const json_t *schema, int32_t from, int32_t to) {
-    const json_t *values = json_object_get(schema, "enum"), *single = json_object_get(schema, "const");
-    const json_t *types = json_object_get(schema, "type");
-    const char *key;
-    json_t *value;
-    int n_put = 0;
-    json_object_foreach((json_t *)schema, key, value) {
-        bool known = !strcmp(key, "enum") || !strcmp(key, "const") || !strcmp(key, "type") || !strcmp(key, "nullable");
-        if (!known && !mn_schema_is_annotation(key))
-            return mn_schema_unsupported(c, key, "it stands beside enum or const");
+    const json_t *list = json_object_get(schema, "enum");
+    json_t *single = json_object_get(schema, "const"), *rest = mn_schema_keep(c, json_copy((json_t *)schema));
+    json_t *values = single ? mn_schema_keep(c, json_pack("[O]", single)) : (json_t *)list;
+    bool any = false;
+    if (list && !json_is_array(list)) return mn_schema_fail(c, MN_ERR_FORMAT, "\"enum\" is no list.");
+    json_object_del(rest, single ? "const" : "enum");
+    for (size_t i = 0; i < json_array_size(values); i++) {
+        if (mn_schema_accepts(c, rest, json_array_get(values, i)) != MN_YES) continue;
+        MN_TRY(mn_schema_literal(c, json_array_get(values, i), from, to));
+        any = true;
     }
-    if (values && !json_is_array(values)) return mn_schema_fail(c, MN_ERR_FORMAT, "\"enum\" is no list.");
-    for (size_t i = 0; values && i < json_array_size(values); i++) {
-        const json_t *item = json_array_get(values, i);
-        if (!is_of_types(item, types) || (single && !json_equal(item, single))) continue;
-        MN_TRY(put_literal(c, item, from, to));
-        n_put++;
-    }
-    if (!values && is_of_types(single, types)) {
-        MN_TRY(put_literal(c, single, from, to));
-        n_put++;
-    }
-    return n_put ? MN_OK : mn_schema_fail(c, MN_ERR_FORMAT, "no value of \"enum\" or \"const\" is of its type.");
+    return any ? MN_OK
+               : mn_schema_nothing(c, "no value of \"enum\" or \"const\" is accepted by what stands beside it.");
 }
 
-/* The schema without one keyword, put together with each branch of it. */
-static mn_status put_branches(mn_schema_compiler *c, const json_t *schema, const char *keyword, int32_t from,
+/* Each of the schemas that a keyword makes of this one. */
+static mn_status put_branches(mn_schema_compiler *c, const json_t *branches, const char *keyword, int32_t from,
                               int32_t to) {
-    const json_t *branches = json_object_get(schema, keyword);
-    size_t n = json_array_size(branches);
-    if (n == 0) return mn_schema_fail(c, MN_ERR_FORMAT, "\"%s\" is no list of schemas.", keyword);
-    json_t *rest = json_copy((json_t *)schema);
-    json_object_del(rest, keyword);
-    json_array_append_new(c->made, rest);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *branch = json_array_get(branches, i);
-        for (size_t k = 0; !strcmp(keyword, "oneOf") && k < i; k++)
-            if (!mn_schema_exclude(c, json_array_get(branches, k), branch, 0))
-                return mn_schema_unsupported(c, "oneOf", "two branches may accept one value; anyOf takes them");
-        json_t *merged;
-        char step[32];
+    for (size_t i = 0; i < json_array_size(branches); i++) {
+        char step[48];
         int32_t rule;
-        MN_TRY(mn_schema_merge(c, rest, branch, &merged));
         snprintf(step, sizeof step, "%s/%zu", keyword, i);
-        MN_TRY(mn_schema_rule_of(c, merged, step, &rule));
+        MN_TRY(mn_schema_rule_of(c, json_array_get(branches, i), step, &rule));
         mn_grammar_call(c->g, from, rule, to);
     }
-    return MN_OK;
+    if (json_array_size(branches)) return MN_OK;
+    return mn_schema_nothing(c, "what \"%s\" asks for and what stands beside it exclude each other.", keyword);
 }
 
-static mn_status put_all(mn_schema_compiler *c, const json_t *schema, int32_t from, int32_t to) {
-    const json_t *parts = json_object_get(schema, "allOf");
-    if (json_array_size(parts) == 0) return mn_schema_fail(c, MN_ERR_FORMAT, "\"allOf\" is no list of schemas.");
-    json_t *merged = json_copy((json_t *)schema);
-    json_object_del(merged, "allOf");
-    json_array_append_new(c->made, merged);
-    for (size_t i = 0; i < json_array_size(parts); i++)
-        MN_TRY(mn_schema_merge(c, merged, json_array_get(parts, i), &merged));
-    int32_t rule;
-    MN_TRY(mn_schema_rule_of(c, merged, "allOf", &rule));
-    mn_grammar_call(c->g, from, rule, to);
+/* ---- types ---- */
+
+/* Whether a condition beside the keywords leaves this value out. */
+static bool is_left_out(const json_t *schema, const json_t *value) {
+    const json_t *also = json_object_get(schema, MN_SCHEMA_ALSO);
+    for (size_t i = 0; i < json_array_size(also); i++) {
+        const json_t *list = json_object_get(json_object_get(json_array_get(also, i), "not"), "enum");
+        for (size_t k = 0; k < json_array_size(list); k++)
+            if (mn_schema_same(json_array_get(list, k), value)) return true;
+    }
+    return false;
+}
+
+static void put_word(mn_schema_compiler *c, const json_t *schema, const char *word, json_t *value, int32_t from,
+                     int32_t to) {
+    if (!is_left_out(schema, value)) mn_grammar_nothing(c->g, mn_grammar_text(c->g, from, word, strlen(word)), to);
+    json_decref(value);
+}
+
+/* Objects and arrays that are no given ones are not held. */
+static mn_status check_left_out(mn_schema_compiler *c, const json_t *schema, json_type type) {
+    const json_t *also = json_object_get(schema, MN_SCHEMA_ALSO);
+    json_t *rest = mn_schema_keep(c, json_copy((json_t *)schema));
+    json_object_del(rest, MN_SCHEMA_ALSO);
+    for (size_t i = 0; i < json_array_size(also); i++) {
+        const json_t *list = json_object_get(json_object_get(json_array_get(also, i), "not"), "enum");
+        for (size_t k = 0; k < json_array_size(list); k++) {
+            const json_t *value = json_array_get(list, k);
+            if (json_typeof(value) == type && mn_schema_accepts(c, rest, value) != MN_NO)
+                return mn_schema_unsupported(c, "not",
+                                             "it leaves out a certain object or array; say by its parts what "
+                                             "sets it apart");
+        }
+    }
     return MN_OK;
 }
 
 static mn_status put_type(mn_schema_compiler *c, const json_t *schema, const char *type, int32_t from, int32_t to) {
-    mn_grammar *g = c->g;
-    if (!strcmp(type, "object")) return mn_schema_object(c, schema, from, to);
-    if (!strcmp(type, "array")) return mn_schema_array(c, schema, from, to);
+    bool is_object = !strcmp(type, "object");
+    if (is_object || !strcmp(type, "array")) {
+        MN_TRY(check_left_out(c, schema, is_object ? JSON_OBJECT : JSON_ARRAY));
+        return is_object ? mn_schema_object(c, schema, from, to) : mn_schema_array(c, schema, from, to);
+    }
     if (!strcmp(type, "string")) return mn_schema_string(c, schema, from, to);
     if (!strcmp(type, "integer") || !strcmp(type, "number")) return mn_schema_number(c, schema, *type == 'i', from, to);
     if (!strcmp(type, "null")) {
-        mn_grammar_nothing(g, mn_grammar_text(g, from, "null", 4), to);
+        put_word(c, schema, "null", json_null(), from, to);
     } else if (!strcmp(type, "boolean")) {
-        mn_grammar_nothing(g, mn_grammar_text(g, from, "true", 4), to);
-        mn_grammar_nothing(g, mn_grammar_text(g, from, "false", 5), to);
+        put_word(c, schema, "true", json_true(), from, to);
+        put_word(c, schema, "false", json_false(), from, to);
     } else {
         return mn_schema_fail(c, MN_ERR_FORMAT, "\"%.80s\" is no type of JSON.", type);
     }
@@ -267,15 +244,59 @@ static mn_status put_type(mn_schema_compiler *c, const json_t *schema, const cha
 static const struct {
     const char *keyword, *type;
 } keywords[] = {
-    {"type", NULL},           {"enum", NULL},           {"const", NULL},
-    {"nullable", NULL},       {"$ref", NULL},           {"anyOf", NULL},
-    {"oneOf", NULL},          {"allOf", NULL},          {"properties", "object"},
-    {"required", "object"},   {"items", "array"},       {"additionalProperties", "object"},
-    {"maxItems", "array"},    {"prefixItems", "array"}, {"minProperties", "object"},
-    {"maxLength", "string"},  {"minItems", "array"},    {"maxProperties", "object"},
-    {"format", "string"},     {"minLength", "string"},  {"additionalItems", "array"},
-    {"minimum", "number"},    {"pattern", "string"},    {"exclusiveMinimum", "number"},
-    {"multipleOf", "number"}, {"maximum", "number"},    {"exclusiveMaximum", "number"},
+    {"type", NULL},
+    {"enum", NULL},
+    {"const", NULL},
+    {"nullable", NULL},
+    {"$ref", NULL},
+    {"anyOf", NULL},
+    {"oneOf", NULL},
+    {"allOf", NULL},
+    {"not", NULL},
+    {"if", NULL},
+    {"then", NULL},
+    {"else", NULL},
+    {MN_SCHEMA_ALSO, NULL},
+    {"properties", "object"},
+    {"patternProperties", "object"},
+    {"additionalProperties", "object"},
+    {"propertyNames", "object"},
+    {"required", "object"},
+    {"dependentRequired", "object"},
+    {"dependentSchemas", "object"},
+    {"dependencies", "object"},
+    {"minProperties", "object"},
+    {"maxProperties", "object"},
+    {"items", "array"},
+    {"prefixItems", "array"},
+    {"additionalItems", "array"},
+    {"contains", "array"},
+    {"minContains", "array"},
+    {"maxContains", "array"},
+    {"uniqueItems", "array"},
+    {"minItems", "array"},
+    {"maxItems", "array"},
+    {"minLength", "string"},
+    {"maxLength", "string"},
+    {"pattern", "string"},
+    {"format", "string"},
+    {"minimum", "number"},
+    {"maximum", "number"},
+    {"exclusiveMinimum", "number"},
+    {"exclusiveMaximum", "number"},
+    {"multipleOf", "number"},
+};
+
+/* Keywords that are not there, and what to write for them. */
+static const struct {
+    const char *keyword, *why;
+} absent[] = {
+    {"unevaluatedProperties", "name all properties in one part and write additionalProperties"},
+    {"unevaluatedItems", "write prefixItems and items"},
+    {"$dynamicRef", "write $ref"},
+    {"$recursiveRef", "write $ref"},
+    {"contentSchema", "a string's content is not looked at; write a pattern"},
+    {"discriminator", "write oneOf, with a const in the property that tells the branches apart"},
 };
 
 static int keyword_of(const char *key) {
@@ -284,31 +305,38 @@ static int keyword_of(const char *key) {
     return -1;
 }
 
+static const char *remedy_of(const char *key) {
+    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
+        if (!strcmp(absent[i].keyword, key)) return absent[i].why;
+    return NULL;
+}
+
 static mn_status check_keywords(mn_schema_compiler *c, const json_t *schema) {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)schema, key,
                         value) if (keyword_of(key) < 0 &&
-                                   !mn_schema_is_annotation(key)) return mn_schema_unsupported(c, key, NULL);
+                                   !mn_schema_is_annotation(key)) return mn_schema_unsupported(c, key, remedy_of(key));
     return MN_OK;
 }
 
-/* Without a type: those that its keywords speak of. */
+/* Without a type: those that its keywords speak of, else all. */
 static mn_status put_implied(mn_schema_compiler *c, const json_t *schema, int32_t from, int32_t to) {
-    static const char *const types[] = {"object", "array", "string", "number"};
-    int n_put = 0;
-    for (size_t t = 0; t < 4; t++) {
-        const char *key;
-        json_t *value;
-        bool implied = false;
-        json_object_foreach((json_t *)schema, key, value) {
-            int known = keyword_of(key);
-            implied = implied || (known >= 0 && keywords[known].type && !strcmp(keywords[known].type, types[t]));
-        }
-        if (implied) MN_TRY(put_type(c, schema, types[t], from, to));
-        n_put += implied;
+    static const char *const types[] = {"object", "array", "string", "number", "boolean", "null"};
+    bool implied[6] = {false}, any = false;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)schema, key, value) {
+        int known = keyword_of(key);
+        for (size_t t = 0; known >= 0 && keywords[known].type && t < 4; t++)
+            if (!strcmp(keywords[known].type, types[t])) implied[t] = any = true;
     }
-    if (n_put == 0) mn_schema_call(c, from, "value", to);
+    if (!any && mn_schema_has_only(schema, NULL)) {
+        mn_schema_call(c, from, "value", to);
+        return MN_OK;
+    }
+    for (size_t t = 0; t < 6; t++)
+        if (!any || implied[t]) MN_TRY(put_type(c, schema, types[t], from, to));
     return MN_OK;
 }
 
@@ -316,8 +344,8 @@ static mn_status put_types(mn_schema_compiler *c, const json_t *schema, int32_t 
     const json_t *types = json_object_get(schema, "type");
     if (!types) return put_implied(c, schema, from, to);
     if (json_is_string(types)) return put_type(c, schema, json_string_value(types), from, to);
-    if (json_array_size(types) == 0)
-        return mn_schema_fail(c, MN_ERR_FORMAT, "\"type\" is no name and no list of names.");
+    if (!json_is_array(types)) return mn_schema_fail(c, MN_ERR_FORMAT, "\"type\" is no name and no list of names.");
+    if (json_array_size(types) == 0) return mn_schema_nothing(c, "no type is left that it may have.");
     for (size_t i = 0; i < json_array_size(types); i++) {
         const char *type = json_string_value(json_array_get(types, i));
         if (!type) return mn_schema_fail(c, MN_ERR_FORMAT, "\"type\" is no name and no list of names.");
@@ -327,56 +355,100 @@ static mn_status put_types(mn_schema_compiler *c, const json_t *schema, int32_t 
 }
 
 static mn_status put_schema(mn_schema_compiler *c, const json_t *schema, int32_t from, int32_t to) {
+    const char *keyword;
+    json_t *branches;
     if (json_is_true(schema)) {
         mn_schema_call(c, from, "value", to);
         return MN_OK;
     }
-    if (json_is_false(schema)) return mn_schema_fail(c, MN_ERR_FORMAT, "it is false, which accepts nothing.");
+    if (json_is_false(schema)) return mn_schema_nothing(c, "it is false, which accepts nothing.");
     if (!json_is_object(schema)) return mn_schema_fail(c, MN_ERR_FORMAT, "it is no object.");
     MN_TRY(check_keywords(c, schema));
-    if (json_is_true(json_object_get(schema, "nullable")))
-        mn_grammar_nothing(c->g, mn_grammar_text(c->g, from, "null", 4), to);
-    if (json_object_get(schema, "$ref")) {
-        bool alone = true;
-        const char *key;
-        json_t *value;
-        json_object_foreach((json_t *)schema, key, value) alone =
-            alone && (!strcmp(key, "$ref") || !strcmp(key, "nullable") || mn_schema_is_annotation(key));
-        return alone ? put_reference(c, schema, from, to)
-                     : mn_schema_unsupported(c, "$ref", "keywords beside it; allOf puts them together");
-    }
-    if (json_object_get(schema, "allOf")) return put_all(c, schema, from, to);
-    if (json_object_get(schema, "anyOf")) return put_branches(c, schema, "anyOf", from, to);
-    if (json_object_get(schema, "oneOf")) return put_branches(c, schema, "oneOf", from, to);
+    if (mn_schema_has_only(schema, "$ref") && json_object_get(schema, "$ref"))
+        return put_reference(c, schema, from, to);
+    MN_TRY(mn_schema_branches(c, schema, &keyword, &branches));
+    if (branches) return put_branches(c, branches, keyword, from, to);
     if (json_object_get(schema, "enum") || json_object_get(schema, "const")) return put_values(c, schema, from, to);
     return put_types(c, schema, from, to);
 }
 
 /* ---- all of it ---- */
 
-mn_status mn_json_schema_add(mn_grammar *g, const char *text, size_t bytes, int32_t *rule, mn_error *err) {
-    json_error_t where;
-    int32_t root = g->root;
-    mn_schema_compiler c = {.g = g, .place = MN_STRBUF_INIT, .err = err, .made = json_array()};
-    c.root = json_loadb(text, bytes, JSON_DECODE_ANY, &where);
-    mn_status status = MN_OK;
-    if (!c.root) status = mn_fail(err, MN_ERR_FORMAT, "the schema is no JSON: line %d: %s.", where.line, where.text);
-    if (status == MN_OK && mn_gbnf_find(g, "format-uri") < 0) status = mn_gbnf_add(g, prelude, sizeof prelude - 1, err);
-    g->root = root;
-    if (status == MN_OK) status = mn_schema_rule_of(&c, c.root, "#", rule);
-    json_decref(c.made);
-    json_decref(c.root);
-    mn_strbuf_release(&c.place);
-    free(c.done);
+static void release(mn_schema_compiler *c) {
+    mn_strbuf_release(&c->place);
+    mn_automaton_destroy(c->matcher);
+    free(c->matcher_pattern);
+    free(c->done);
+}
+
+mn_status mn_schema_strings(mn_schema_compiler *c, const json_t *schema, mn_automaton **out) {
+    bool usable[256];
+    mn_error part = {0};
+    mn_schema_compiler inner = {.g = mn_grammar_create(),
+                                .blanks = c->blanks,
+                                .root = c->root,
+                                .made = c->made,
+                                .place = MN_STRBUF_INIT,
+                                .depth = c->depth,
+                                .steps_left = c->steps_left,
+                                .err = c->err};
+    int32_t rule;
+    *out = NULL;
+    if (!inner.g) return mn_schema_fail(c, MN_ERR_MEMORY, "there is no memory for its strings.");
+    mn_strbuf_puts(&inner.place, c->place.data);
+    mn_status status = mn_schema_add_texts(inner.g, c->blanks, c->err);
+    if (status == MN_OK) status = mn_schema_rule_of(&inner, schema, "names", &rule);
+    if (status == MN_OK) {
+        int32_t start = mn_grammar_state(inner.g), end = mn_grammar_text(inner.g, start, "\x01", 1); /* never empty */
+        mn_grammar_call(inner.g, start, rule, end);
+        mn_grammar_define(inner.g, inner.g->root = mn_grammar_add_rule(inner.g, "names", 0), start, end);
+        memset(usable, true, sizeof usable);
+        status = mn_grammar_check(inner.g, &part);
+        if (status == MN_OK) status = mn_automaton_create(inner.g, usable, SET_BYTES, out, &part);
+        if (status != MN_OK) status = mn_schema_fail(c, status, "%s", part.text);
+    }
+    c->steps_left = inner.steps_left;
+    mn_grammar_destroy(inner.g);
+    release(&inner);
     return status;
 }
 
-mn_status mn_json_schema_parse(const char *text, size_t bytes, mn_grammar **out, mn_error *err) {
+/* nothing [320]: why a part accepts nothing, if one does. */
+static mn_status add(mn_grammar *g, const char *text, size_t bytes, mn_json_blanks blanks, int32_t *rule, char *nothing,
+                     mn_error *err) {
+    json_error_t where;
+    int32_t root = g->root;
+    mn_schema_compiler c = {
+        .g = g, .blanks = blanks, .place = MN_STRBUF_INIT, .err = err, .made = json_array(), .steps_left = MAX_STEPS};
+    c.root = json_loadb(text, bytes, JSON_DECODE_ANY, &where);
+    mn_status status = MN_OK;
+    if (!c.root) status = mn_fail(err, MN_ERR_FORMAT, "the schema is no JSON: line %d: %s.", where.line, where.text);
+    if (status == MN_OK) status = mn_schema_add_texts(g, blanks, err);
+    g->root = root;
+    if (status == MN_OK) status = mn_schema_rule_of(&c, c.root, "#", rule);
+    memcpy(nothing, c.nothing, sizeof c.nothing);
+    json_decref(c.made);
+    json_decref(c.root);
+    release(&c);
+    return status;
+}
+
+mn_status mn_json_schema_add(mn_grammar *g, const char *text, size_t bytes, mn_json_blanks blanks, int32_t *rule,
+                             mn_error *err) {
+    char nothing[sizeof((mn_schema_compiler *)0)->nothing];
+    return add(g, text, bytes, blanks, rule, nothing, err);
+}
+
+mn_status mn_json_schema_parse(const char *text, size_t bytes, mn_json_blanks blanks, mn_grammar **out, mn_error *err) {
     mn_grammar *g = mn_grammar_create();
+    char nothing[sizeof((mn_schema_compiler *)0)->nothing];
     *out = NULL;
     if (!g) return mn_fail(err, MN_ERR_MEMORY, "There is no memory for a schema.");
-    mn_status status = mn_json_schema_add(g, text, bytes, &g->root, err);
-    if (status == MN_OK) status = mn_grammar_check(g, err);
+    mn_status status = add(g, text, bytes, blanks, &g->root, nothing, err);
+    if (status == MN_OK) {
+        status = mn_grammar_check(g, err);
+        if (status != MN_OK && nothing[0] && !mn_grammar_ends(g)) status = mn_fail(err, MN_ERR_FORMAT, "%s", nothing);
+    }
     if (status == MN_OK)
         *out = g;
     else

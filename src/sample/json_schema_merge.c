@@ -1,5 +1,5 @@
-/* Schemas put together (allOf), told apart (oneOf), and found by reference. */
-#include "base/checked.h"
+/* Schemas put together (allOf), and found by reference. */
+#include "sample/json_digits.h"
 #include "sample/json_schema_parts.h"
 
 #include <stdlib.h>
@@ -57,9 +57,45 @@ const json_t *mn_schema_resolve(const json_t *root, const char *reference) {
     return *reference ? NULL : at;
 }
 
-/* ---- putting together ---- */
+bool mn_schema_has_only(const json_t *schema, const char *keyword) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)schema, key, value) {
+        bool is_it = keyword && !strcmp(key, keyword);
+        if (!is_it && !mn_schema_is_annotation(key)) return false;
+    }
+    return true;
+}
 
-static json_t *both(json_t *a, json_t *b) { return json_pack("{s:[O, O]}", "allOf", a, b); }
+/* ---- keywords ---- */
+
+static void add_parts(json_t *list, json_t *schema) {
+    json_t *parts = mn_schema_has_only(schema, "allOf") ? json_object_get(schema, "allOf") : NULL, *part;
+    json_t *one = json_pack("[O]", schema);
+    size_t i, k;
+    json_array_foreach(json_array_size(parts) ? parts : one, i, part) {
+        bool known = json_is_true(part);
+        for (k = 0; !known && k < json_array_size(list); k++) known = json_equal(json_array_get(list, k), part);
+        if (!known) json_array_append(list, part);
+    }
+    json_decref(one);
+}
+
+/* What both schemas accept, each part once, so that schemas which call each other do not grow for ever. */
+static json_t *both(json_t *a, json_t *b) {
+    json_t *list = json_array(), *out;
+    if (json_is_false(a) || json_is_false(b)) {
+        out = json_false();
+    } else {
+        add_parts(list, a);
+        add_parts(list, b);
+        out = json_array_size(list) == 0   ? json_true()
+              : json_array_size(list) == 1 ? json_incref(json_array_get(list, 0))
+                                           : json_pack("{s:O}", "allOf", list);
+    }
+    json_decref(list);
+    return out;
+}
 
 /* Items of a that are in b too, or all that are in one of them. Each may be a single item. */
 static json_t *combine(json_t *a, json_t *b, bool all) {
@@ -69,7 +105,7 @@ static json_t *combine(json_t *a, json_t *b, bool all) {
     for (size_t i = 0; i < json_array_size(y); i++) {
         json_t *item = json_array_get(y, i);
         bool found = false;
-        for (size_t k = 0; k < json_array_size(x); k++) found = found || json_equal(json_array_get(x, k), item);
+        for (size_t k = 0; k < json_array_size(x); k++) found = found || mn_schema_same(json_array_get(x, k), item);
         if (found != all) json_array_append(out, item);
     }
     json_decref(x);
@@ -91,177 +127,224 @@ static json_t *combine_types(json_t *a, json_t *b) {
     return out;
 }
 
-static json_t *merge_properties(json_t *a, json_t *b) {
-    json_t *out = json_copy(a);
+/* Members of either; those of both are put together by the function. */
+static json_t *merge_members(json_t *a, json_t *b, json_t *(*together)(json_t *, json_t *)) {
+    json_t *out = json_copy(a), *value;
     const char *name;
-    json_t *schema;
-    json_object_foreach(b, name, schema) {
+    json_object_foreach(b, name, value) {
         json_t *known = json_object_get(out, name);
-        json_object_set_new(out, name, known && !json_equal(known, schema) ? both(known, schema) : json_incref(schema));
+        json_object_set_new(out, name,
+                            known && !json_equal(known, value) ? together(known, value) : json_incref(value));
     }
     return out;
 }
 
+static json_t *all_of(json_t *a, json_t *b) { return combine(a, b, true); }
+
+static json_t *merge_multiple(json_t *a, json_t *b) {
+    if (!json_is_number(a) || !json_is_number(b)) return NULL;
+    if (mn_schema_is_multiple(a, b)) return json_incref(a);
+    if (mn_schema_is_multiple(b, a)) return json_incref(b);
+    if (!json_is_integer(a) || !json_is_integer(b)) return NULL;
+    json_int_t x = json_integer_value(a), y = json_integer_value(b), product;
+    if (x <= 0 || y <= 0 || __builtin_mul_overflow(x / mn_gcd(x, y), y, &product)) return NULL;
+    return json_integer(product);
+}
+
 /* A keyword that both have; NULL where it cannot be put together. */
 static json_t *merge_keyword(const char *key, json_t *a, json_t *b) {
-    static const char *const lower[] = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", NULL};
-    static const char *const upper[] = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", NULL};
-    bool numbers = json_is_number(a) && json_is_number(b);
-    if (json_equal(a, b)) return json_incref(a);
+    static const char *const lower[] = {"minimum",       "exclusiveMinimum", "minLength", "minItems",
+                                        "minProperties", "minContains",      NULL};
+    static const char *const upper[] = {"maximum",       "exclusiveMaximum", "maxLength", "maxItems",
+                                        "maxProperties", "maxContains",      NULL};
+    static const char *const members[] = {"properties", "patternProperties", "dependentSchemas", NULL};
+    static const char *const schemas[] = {"items", "additionalProperties", "propertyNames", NULL};
+    bool numbers = json_is_number(a) && json_is_number(b), objects = json_is_object(a) && json_is_object(b);
+    if (json_equal(a, b) || !strcmp(key, "prefixItems")) return json_incref(a); /* merge_leading has those */
     if (numbers && is_among(key, lower)) return json_incref(json_number_value(a) > json_number_value(b) ? a : b);
     if (numbers && is_among(key, upper)) return json_incref(json_number_value(a) < json_number_value(b) ? a : b);
+    if (!strcmp(key, "const") && mn_schema_same(a, b)) return json_incref(a);
     if (!strcmp(key, "type")) return combine_types(a, b);
     if (!strcmp(key, "enum")) return combine(a, b, false);
-    if (!strcmp(key, "required")) return combine(a, b, true);
-    if (!strcmp(key, "properties")) return merge_properties(a, b);
-    if (!strcmp(key, "items") || (!strcmp(key, "additionalProperties") && json_is_object(a) && json_is_object(b)))
-        return both(a, b);
+    if (!strcmp(key, "required") || !strcmp(key, "allOf") || !strcmp(key, MN_SCHEMA_ALSO)) return combine(a, b, true);
+    if (objects && is_among(key, members)) return merge_members(a, b, both);
+    if (objects && !strcmp(key, "dependentRequired")) return merge_members(a, b, all_of);
+    if (is_among(key, schemas)) return both(a, b);
+    if (!strcmp(key, "uniqueItems")) return json_boolean(json_is_true(a) || json_is_true(b));
+    if (!strcmp(key, "multipleOf")) return merge_multiple(a, b);
     if (mn_schema_is_annotation(key)) return json_incref(b);
     return NULL;
 }
 
-/* Where one part closes its objects, the other's properties have to be among its own. */
-static bool agrees_on_closed(const json_t *closed, const json_t *other) {
-    const json_t *more = json_object_get(closed, "additionalProperties");
-    const char *name;
-    json_t *schema;
-    if (!more || json_is_true(more)) return true;
-    json_object_foreach(json_object_get(other, "properties"), name,
-                        schema) if (!json_object_get(json_object_get(closed, "properties"), name)) return false;
+static void append(json_t *schema, const char *list, json_t *item) {
+    json_t *old = json_object_get(schema, list), *more = json_pack("[o]", item);
+    json_object_set_new(schema, list, old ? combine(old, more, true) : json_incref(more));
+    json_decref(more);
+}
+
+/* A keyword of which a schema has one already: it goes to a list of further ones. False where there is none. */
+static bool put_beside(json_t *merged, const char *key, json_t *value) {
+    static const char *const branching[] = {"$ref", "anyOf", "oneOf", "not", "dependencies", "contains", NULL};
+    static const char *const conditions[] = {"pattern", "format", NULL};
+    if (!strcmp(key, "contains")) return false;
+    if (is_among(key, branching))
+        append(merged, "allOf", json_pack("{s:O}", key, value));
+    else if (is_among(key, conditions))
+        append(merged, MN_SCHEMA_ALSO, json_pack("{s:O}", key, value));
+    else
+        return false;
     return true;
 }
 
-static bool says_nothing_but(const json_t *schema, const char *keyword) {
+/* ---- objects that allow no others ---- */
+
+static bool is_matched(mn_schema_compiler *c, const json_t *schema, const char *name) {
+    const char *pattern;
+    json_t *value;
+    json_object_foreach(json_object_get(schema, "patternProperties"), pattern, value) {
+        if (mn_schema_matches(c, pattern, name) != MN_NO) return true;
+    }
+    return json_object_get(json_object_get(schema, "properties"), name) != NULL;
+}
+
+/* additionalProperties: false, as a condition on names. */
+static json_t *names_of(const json_t *closed) {
+    json_t *own = json_array(), *list = json_pack("[{s:o}]", "enum", own), *schema;
+    const char *name;
+    json_object_foreach(json_object_get(closed, "properties"), name, schema)
+        json_array_append_new(own, json_string(name));
+    json_object_foreach(json_object_get(closed, "patternProperties"), name, schema)
+        json_array_append_new(list, json_pack("{s:s}", "pattern", name));
+    return json_pack("{s:o}", "anyOf", list);
+}
+
+/* What `closed` says of others holds for the other's properties that it does not name. */
+static mn_status close_properties(mn_schema_compiler *c, const json_t *closed, const json_t *other, json_t *merged) {
+    json_t *more = json_object_get(closed, "additionalProperties"), *schema;
+    json_t *patterns = json_object_get(other, "patternProperties"), *own = json_object_get(closed, "patternProperties");
+    json_t *named = json_object_get(other, "properties");
+    const char *name;
+    if (!more || json_is_true(more)) return MN_OK;
+    if (json_object_size(patterns) && !json_equal(patterns, own)) {
+        if (!json_is_false(more))
+            return mn_schema_unsupported(c, "additionalProperties",
+                                         "another part has patterns of properties; put both into one part");
+        json_t *names = names_of(closed), *known = json_object_get(merged, "propertyNames");
+        json_object_set_new(merged, "propertyNames", known ? both(known, names) : json_incref(names));
+        json_decref(names);
+    }
+    json_t *properties = json_copy(json_object_get(merged, "properties"));
+    json_object_foreach(named, name, schema) {
+        if (!is_matched(c, closed, name))
+            json_object_set_new(properties, name, both(json_object_get(properties, name), more));
+    }
+    if (properties) json_object_set_new(merged, "properties", properties);
+    return MN_OK;
+}
+
+/* ---- arrays ---- */
+
+/* Lists of items as they are written since 2020-12. */
+static void modernise(json_t *schema) {
+    json_t *items = json_object_get(schema, "items");
+    if (!json_is_array(items)) return;
+    json_object_set(schema, "prefixItems", items);
+    if (json_object_get(schema, "additionalItems"))
+        json_object_set(schema, "items", json_object_get(schema, "additionalItems"));
+    else
+        json_object_del(schema, "items");
+    json_object_del(schema, "additionalItems");
+}
+
+static json_t *item_of(const json_t *schema, size_t i) {
+    const json_t *leading = json_object_get(schema, "prefixItems");
+    json_t *rest = json_object_get(schema, "items");
+    return i < json_array_size(leading) ? json_array_get(leading, i) : rest ? rest : json_true();
+}
+
+/* Items by their place; without leading ones of either, `items` are merged as all keywords are. */
+static void merge_leading(const json_t *a, const json_t *b, json_t *merged) {
+    size_t x = json_array_size(json_object_get(a, "prefixItems")),
+           y = json_array_size(json_object_get(b, "prefixItems"));
+    json_t *leading = json_array();
+    for (size_t i = 0; i < (x > y ? x : y); i++) json_array_append_new(leading, both(item_of(a, i), item_of(b, i)));
+    if (x || y) json_object_set(merged, "prefixItems", leading);
+    json_decref(leading);
+}
+
+/* ---- all of it ---- */
+
+/* A copy without annotations, in which keywords stand alone that count for others elsewhere. */
+static json_t *plain_copy(const json_t *schema) {
+    json_t *out = json_object(), *value;
+    const char *key;
+    json_object_foreach((json_t *)schema, key, value) {
+        if (!mn_schema_is_annotation(key)) json_object_set(out, key, value);
+    }
+    modernise(out);
+    if (!json_object_get(out, "contains")) {
+        json_object_del(out, "minContains");
+        json_object_del(out, "maxContains");
+    } else if (!json_object_get(out, "minContains")) {
+        json_object_set_new(out, "minContains", json_integer(1));
+    }
+    if (json_is_true(json_object_get(out, "nullable"))) {
+        json_object_del(out, "nullable");
+        return json_pack("{s:[o, {s:s}]}", "anyOf", out, "type", "null");
+    }
+    json_object_del(out, "nullable");
+    return out;
+}
+
+/* if, then and else belong together. */
+static void take_apart_condition(json_t *merged, json_t *b) {
+    static const char *const keys[] = {"if", "then", "else"};
+    bool has_one = false, other = false;
+    for (int i = 0; i < 3; i++) {
+        has_one = has_one || json_object_get(merged, keys[i]);
+        other = other || json_object_get(b, keys[i]);
+    }
+    if (!has_one || !other) return;
+    json_t *condition = json_object();
+    for (int i = 0; i < 3; i++) {
+        json_t *value = json_object_get(b, keys[i]);
+        if (value) json_object_set(condition, keys[i], value);
+        json_object_del(b, keys[i]);
+    }
+    append(merged, "allOf", condition);
+}
+
+static mn_status merge(mn_schema_compiler *c, json_t *a, json_t *b, json_t *merged) {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)schema, key,
-                        value) if (strcmp(key, keyword) != 0 && !mn_schema_is_annotation(key)) return false;
-    return true;
-}
-
-/* What a reference names, unless there is nothing to put together with it: it may lead back here. */
-static mn_status follow(mn_schema_compiler *c, const json_t *a, const json_t **b) {
-    for (int hops = 0; json_object_get(*b, "$ref") && !says_nothing_but(a, "$ref"); hops++) {
-        const char *reference = json_string_value(json_object_get(*b, "$ref"));
-        const json_t *target = reference ? mn_schema_resolve(c->root, reference) : NULL;
-        if (!says_nothing_but(*b, "$ref")) return mn_schema_unsupported(c, "$ref", "keywords beside it");
-        if (!target || hops > 32)
-            return mn_schema_fail(c, MN_ERR_FORMAT, "the reference \"%.80s\" leads nowhere.",
-                                  reference ? reference : "");
-        *b = target;
+    take_apart_condition(merged, b);
+    json_object_foreach(b, key, value) {
+        json_t *known = json_object_get(merged, key),
+               *common = known ? merge_keyword(key, known, value) : json_incref(value);
+        if (common)
+            json_object_set_new(merged, key, common);
+        else if (!strcmp(key, "const"))
+            json_object_set_new(merged, "type", json_array()); /* no value is both */
+        else if (!put_beside(merged, key, value))
+            return mn_schema_unsupported(c, key, "parts that are to hold together differ in it; put them into one");
     }
-    return MN_OK;
+    merge_leading(a, b, merged);
+    MN_TRY(close_properties(c, a, b, merged));
+    return close_properties(c, b, a, merged);
 }
 
 mn_status mn_schema_merge(mn_schema_compiler *c, const json_t *a, const json_t *b, json_t **out) {
-    MN_TRY(follow(c, a, &b));
-    if (json_is_true(b)) b = NULL;
-    if (b && !json_is_object(b))
-        return mn_schema_fail(c, MN_ERR_FORMAT, "a part of it is no schema that accepts anything.");
-    if (!agrees_on_closed(a, b) || !agrees_on_closed(b, a))
-        return mn_schema_unsupported(c, "additionalProperties", "it shuts out properties of another part");
-    json_t *merged = json_copy((json_t *)a);
-    json_array_append_new(c->made, merged);
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)b, key, value) {
-        json_t *known = json_object_get(merged, key);
-        json_t *common = known ? merge_keyword(key, known, value) : json_incref(value);
-        if (!common) return mn_schema_unsupported(c, key, "parts that are to hold together differ in it");
-        json_object_set_new(merged, key, common);
+    *out = NULL;
+    if (json_is_false(a) || json_is_false(b)) {
+        *out = json_false();
+        return MN_OK;
     }
-    *out = merged;
-    return MN_OK;
-}
-
-/* ---- telling apart ---- */
-
-static bool value_is_among(const json_t *value, const json_t *list) {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *item = json_array_get(list, i);
-        if (json_equal(item, value)) return true;
-        if (json_is_number(item) && json_is_number(value) && json_number_value(item) == json_number_value(value))
-            return true;
+    if (json_is_true(a) || json_is_true(b)) {
+        *out = (json_t *)(json_is_true(a) ? b : a);
+        return MN_OK;
     }
-    return false;
-}
-
-/* The values that a schema lists, as an array; NULL = it lists none. The caller drops it. */
-static json_t *values_of(const json_t *schema) {
-    json_t *single = json_object_get(schema, "const"), *list = json_object_get(schema, "enum");
-    if (single) return json_pack("[O]", single);
-    return json_is_array(list) ? json_incref(list) : NULL;
-}
-
-static bool values_exclude(const json_t *a, const json_t *b) {
-    json_t *x = values_of(a), *y = values_of(b);
-    bool apart = x && y;
-    for (size_t i = 0; apart && i < json_array_size(x); i++) apart = !value_is_among(json_array_get(x, i), y);
-    json_decref(x);
-    json_decref(y);
-    return apart;
-}
-
-/* The types a schema may accept, one bit for each letter group: o(bject) a(rray) s(tring) n(umber) b(oolean) l (null).
- */
-static unsigned type_bit(const char *type) {
-    static const char *const names[] = {"object", "array", "string", "number", "boolean", "null"};
-    if (!strcmp(type, "integer")) type = "number";
-    for (unsigned i = 0; i < 6; i++)
-        if (!strcmp(type, names[i])) return 1u << i;
-    return 0x3f;
-}
-
-static unsigned value_bit(const json_t *value) {
-    static const char *const names[] = {"object", "array", "string", "number", "number", "boolean", "boolean", "null"};
-    return type_bit(names[json_typeof(value)]);
-}
-
-static unsigned types_of(const json_t *schema) {
-    const json_t *types = json_object_get(schema, "type");
-    json_t *values = values_of(schema);
-    unsigned bits = 0;
-    if (values)
-        for (size_t i = 0; i < json_array_size(values); i++) bits |= value_bit(json_array_get(values, i));
-    else if (json_is_string(types))
-        bits = type_bit(json_string_value(types));
-    else
-        for (size_t i = 0; i < json_array_size(types); i++)
-            bits |=
-                json_is_string(json_array_get(types, i)) ? type_bit(json_string_value(json_array_get(types, i))) : 0x3f;
-    json_decref(values);
-    if (json_is_true(json_object_get(schema, "nullable"))) bits |= bits ? type_bit("null") : 0;
-    return bits ? bits : 0x3f;
-}
-
-static const json_t *followed(const mn_schema_compiler *c, const json_t *schema) {
-    for (int hops = 0; hops < 32 && json_is_string(json_object_get(schema, "$ref")); hops++)
-        schema = mn_schema_resolve(c->root, json_string_value(json_object_get(schema, "$ref")));
-    return schema;
-}
-
-static bool requires(const json_t *schema, const char *name) {
-    const json_t *required = json_object_get(schema, "required");
-    for (size_t i = 0; i < json_array_size(required); i++) {
-        const char *item = json_string_value(json_array_get(required, i));
-        if (item && !strcmp(item, name)) return true;
-    }
-    return false;
-}
-
-bool mn_schema_exclude(const mn_schema_compiler *c, const json_t *a, const json_t *b, int depth) {
-    a = followed(c, a);
-    b = followed(c, b);
-    if (!a || !b || depth > 8) return false;
-    unsigned common = types_of(a) & types_of(b);
-    if (!common || values_exclude(a, b)) return true;
-    const char *name;
-    json_t *schema;
-    if (common != type_bit("object")) return false;
-    json_object_foreach(json_object_get(a, "properties"), name, schema) {
-        const json_t *other = json_object_get(json_object_get(b, "properties"), name);
-        if (other && requires(a, name) && requires(b, name) && mn_schema_exclude(c, schema, other, depth + 1))
-            return true;
-    }
-    return false;
+    if (!json_is_object(a) || !json_is_object(b)) return mn_schema_fail(c, MN_ERR_FORMAT, "a part of it is no schema.");
+    json_t *x = mn_schema_keep(c, plain_copy(a)), *y = mn_schema_keep(c, plain_copy(b));
+    *out = mn_schema_keep(c, json_copy(x));
+    return merge(c, x, y, *out);
 }

@@ -34,9 +34,10 @@ says() { # says CODE PATTERN ARGUMENTS...
 says 1 'the shortest answer .* takes [0-9]+ tokens, and 4 may be drawn' --json-schema "$temp/schema.json" -n 4
 says 2 'exclude each other' --json-schema "$temp/schema.json" --grammar "$temp/answer.gbnf"
 says 2 'takes the name of a file' --json-schema '{"type": "object"}'
+says 2 'is none of none, one and lines' --json-schema "$temp/schema.json" --json-blanks tabs
 says 2 'takes the name of a file' --grammar 'root ::= "a"'
 says 1 'missing.gbnf' --grammar "$temp/missing.gbnf"
 printf 'root ::= a\n\na ::= b\n' >"$temp/broken.gbnf"
 says 1 'broken.gbnf: line 3: the rule "b" is used but nowhere' --grammar "$temp/broken.gbnf"
-printf '{"properties": {"a": {"not": {}}}}' >"$temp/broken.json"
-says 1 'broken.json: the schema at #/properties/a: the keyword "not" is not' --json-schema "$temp/broken.json"
+printf '{"properties": {"a": {"uniqueItems": true}}}' >"$temp/broken.json"
+says 1 'broken.json: the schema at #/properties/a: the keyword "uniqueItems" is not' --json-schema "$temp/broken.json"

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     mn_grammar *g;
     mn_error err = {0};
     if (bytes > 1 << 16) return 0;
-    if (mn_json_schema_parse((const char *)data, bytes, &g, &err)) {
+    if (mn_json_schema_parse((const char *)data, bytes, MN_JSON_BLANKS_LINES, &g, &err)) {
         if (!err.text[0]) abort();
         return 0;
     }

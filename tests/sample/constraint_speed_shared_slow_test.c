@@ -46,7 +46,7 @@ static spent draw(const mn_token_trie *trie, float *const *logits, const char *s
     spent out = {0};
     double start = mn_clock_seconds();
     if (schema) {
-        assert_ok(mn_json_schema_parse(schema, strlen(schema), &g, &err), err);
+        assert_ok(mn_json_schema_parse(schema, strlen(schema), MN_JSON_BLANKS_ONE, &g, &err), err);
         assert_ok(mn_constraint_create(g, trie, 0, &c, &err), err);
         mn_grammar_destroy(g);
     }

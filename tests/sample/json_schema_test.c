@@ -14,7 +14,8 @@ static mn_automaton *automaton_of(const char *schema) {
     mn_automaton *a;
     bool usable[256];
     memset(usable, true, sizeof usable);
-    if (mn_json_schema_parse(schema, strlen(schema), &g, &err)) fail_msg("%s: %s", schema, err.text);
+    if (mn_json_schema_parse(schema, strlen(schema), MN_JSON_BLANKS_ONE, &g, &err))
+        fail_msg("%s: %s", schema, err.text);
     assert_ok(mn_automaton_create(g, usable, 4 << 20, &a, &err), err);
     mn_grammar_destroy(g);
     return a;
@@ -34,8 +35,8 @@ static const struct {
      {"", "{", "01", "\"\\u0000\"", "\"\\ud800\"", "tru"}},
     {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":["
      "\"a\"]}",
-     {"{\"a\":1}", "{\"a\": -20, \"b\": \"x\"}", "{\n  \"a\": 1,\n  \"b\": \"\"\n}"},
-     {"{}", "{\"b\":\"\",\"a\":1}", "{\"a\":1,}", "{\"a\":1.5}", "{\"a\":1,\"c\":1}"}},
+     {"{\"a\":1}", "{\"a\": -20, \"b\": \"x\"}", "{ \"a\":1 }"},
+     {"{}", "{  \"a\":1}", "{\n\"a\":1}", "{\"b\":\"\",\"a\":1}", "{\"a\":1,}", "{\"a\":1.5}", "{\"a\":1,\"c\":1}"}},
     {"{\"properties\":{\"a\":true,\"b\":true,\"c\":true}}",
      {"{}", "{\"c\":1}", "{\"a\":1,\"c\":1}", "{\"b\":1}"},
      {"{\"c\":1,\"a\":1}", "{,\"a\":1}"}},
@@ -113,6 +114,125 @@ static const struct {
      {"{\"c\":1}"}},
 };
 
+static const struct {
+    const char *schema, *takes[8], *refuses[8];
+} further_cases[] = {
+    {"{'type':'array','items':{'enum':['a','b',1]},'uniqueItems':true,'minItems':1}",
+     {"['b']", "['b','a']", "[1, 'a', 'b']"},
+     {"[]", "['a','a']", "['a',1,1]", "['c']"}},
+    {"{'type':'array','items':{'type':'integer','minimum':1,'maximum':40},'uniqueItems':true,'maxItems':3}",
+     {"[]", "[40]", "[1,2,3]", "[3,17,40]"},
+     {"[2,1]", "[1,1]", "[41]", "[1,2,3,4]"}},
+    {"{'type':'array','prefixItems':[{'type':'integer'},{'type':'string'}],'items':false,'uniqueItems':true}",
+     {"[]", "[1,'']"},
+     {"[1,1]"}},
+    {"{'type':'integer','multipleOf':7}", {"0", "7", "-14", "700", "1001"}, {"1", "8", "-0", "07"}},
+    {"{'type':'integer','multipleOf':1000}", {"0", "1000", "-25000"}, {"100", "1500"}},
+    {"{'type':'integer','multipleOf':6,'minimum':10,'maximum':40}", {"12", "18", "36"}, {"6", "42", "20"}},
+    {"{'type':'number','multipleOf':0.01}", {"1", "1.5", "-0.25", "3.00"}, {"0.001", "1.005"}},
+    {"{'type':'number','multipleOf':0.25,'minimum':-1,'maximum':1.5}",
+     {"0.5", "-1", "1.50", "0.75"},
+     {"0.3", "1.75", "2"}},
+    {"{'type':'number','minimum':0.5,'exclusiveMaximum':2.25}",
+     {"0.5", "0.75", "1", "2.2", "2.249999"},
+     {"0.4", "2.25", "2.250000", "3", "0"}},
+    {"{'type':'number','exclusiveMinimum':0.1}", {"0.100001", "7", "123456.5"}, {"0.1", "0.10", "-1"}},
+    {"{'type':'array','contains':{'const':3},'items':{'type':'integer'}}",
+     {"[3]", "[1,3]", "[3,2,3]"},
+     {"[]", "[1,2]"}},
+    {"{'type':'array','contains':{'type':'string'},'minContains':2,'maxContains':3,'items':{'type':['string','null']},"
+     "'maxItems':5}",
+     {"['','']", "[null,'','',null]", "['','','']"},
+     {"['']", "['','','','']", "[null]", "['','',null,null,null,null]"}},
+    {"{'type':'object','patternProperties':{'^n':{'type':'integer'},'s$':{'minimum':5}},'additionalProperties':false}",
+     {"{}", "{'n':1}", "{'ns':5, 'xs':7}", "{'na':1,'nb':2}"},
+     {"{'ns':4}", "{'x':1}", "{'n':''}"}},
+    {"{'properties':{'nx':{'maximum':3},'y':{'type':'null'}},'patternProperties':{'^n':{'type':'integer'}},"
+     "'additionalProperties':{'type':'string'}}",
+     {"{'nx':2}", "{'y':null}", "{'nx':1,'nz':9,'q':''}"},
+     {"{'nx':4}", "{'nx':1.5}", "{'q':1}", "{'nz':''}"}},
+    {"{'type':'object','propertyNames':{'pattern':'^[a-z]+$','maxLength':3},'additionalProperties':{'type':'integer'}}",
+     {"{}", "{'a':1}", "{'abc':1,'x':2}"},
+     {"{'':1}", "{'A':1}", "{'abcd':1}"}},
+    {"{'properties':{'a':true,'b':true,'c':true},'dependentRequired':{'a':['b'],'b':['c']}}",
+     {"{}", "{'c':1}", "{'b':1,'c':1}", "{'a':1,'b':1,'c':1}"},
+     {"{'a':1}", "{'a':1,'b':1}", "{'b':1}"}},
+    {"{'properties':{'a':true,'b':{'type':'integer'}},'dependentSchemas':{'a':{'required':['b'],'properties':{'b':{"
+     "'minimum':5}}}}}",
+     {"{}", "{'b':1}", "{'a':1,'b':5}"},
+     {"{'a':1}", "{'a':1,'b':4}"}},
+    {"{'properties':{'kind':{'enum':['a','b']},'x':{'type':'integer'}},'required':['kind'],'if':{'properties':{'kind':{"
+     "'const':'a'}}},'then':{'required':['x']},'else':{'properties':{'x':false}}}",
+     {"{'kind':'a','x':1}", "{'kind':'b'}"},
+     {"{'kind':'a'}", "{'kind':'b','x':1}", "{}"}},
+    {"{'not':{'type':['object','array','string']}}", {"1", "true", "null"}, {"''", "[]", "{}"}},
+    {"{'type':'integer','not':{'enum':[3,5]},'minimum':1,'maximum':6}", {"1", "2", "4", "6"}, {"3", "5", "7"}},
+    {"{'type':'string','not':{'pattern':'b'}}", {"''", "'aca'", "'\\n'"}, {"'b'", "'abc'"}},
+    {"{'type':'string','not':{'enum':['ab','x']}}", {"''", "'a'", "'abc'"}, {"'ab'", "'x'"}},
+    {"{'type':'number','not':{'type':'integer'},'minimum':0,'maximum':9}", {"0.5", "8.25"}, {"0", "1.0", "9"}},
+    {"{'type':'integer','not':{'multipleOf':3}}", {"1", "-2", "100"}, {"0", "3", "-99"}},
+    {"{'type':'object','not':{'required':['a']},'properties':{'a':true,'b':true}}", {"{}", "{'b':1}"}, {"{'a':1}"}},
+    {"{'oneOf':[{'type':'integer'},{'type':'number','minimum':2}]}", {"1", "-4", "2.5"}, {"2", "3", "1.5"}},
+    {"{'oneOf':[{'type':'string','pattern':'^a'},{'type':'string','maxLength':3}]}",
+     {"'abcd'", "'b'"},
+     {"'a'", "'bcde'"}},
+    {"{'type':'string','pattern':'^[a-z]+$','minLength':2,'maxLength':4}",
+     {"'ab'", "'abcd'"},
+     {"'a'", "'abcde'", "'AB'"}},
+    {"{'type':'string','allOf':[{'pattern':'a'},{'pattern':'b'}],'maxLength':3}", {"'ab'", "'bxa'"}, {"'a'", "'bxxa'"}},
+    {"{'type':'string','format':'hostname','maxLength':5}", {"'a.bc'"}, {"'abcdef'"}},
+    {"{'type':'object','minProperties':2,'properties':{'a':true,'b':true,'c':true},'maxProperties':2}",
+     {"{'a':1,'c':1}", "{'b':1,'c':1}"},
+     {"{}", "{'a':1}", "{'a':1,'b':1,'c':1}"}},
+    {"{'type':'object','minProperties':1,'maxProperties':2}",
+     {"{'x':1}", "{'x':1,'y':2}"},
+     {"{}", "{'x':1,'y':2,'z':3}"}},
+    {"{'enum':['a','bcd',5,7],'minLength':2,'maximum':6}", {"'bcd'", "5"}, {"'a'", "7"}},
+    {"{'$ref':'#/$defs/n','minimum':3,'$defs':{'n':{'type':'integer','maximum':5}}}", {"3", "5"}, {"2", "6"}},
+    {"{'type':'integer','anyOf':[{'type':'string'},{'minimum':3}]}", {"3"}, {"2", "''"}},
+    {"{'type':'object','properties':{'a':{'type':'integer','minimum':3,'maximum':2},'b':{'type':'null'}}}",
+     {"{}", "{'b':null}"},
+     {"{'a':3}"}},
+    {"{'$defs':{'base':{'type':'object','properties':{'v':{'type':'integer'},'kids':{'type':'array','items':{'$ref':"
+     "'#/$defs/base'}}}},'big':{'allOf':[{'$ref':'#/$defs/base'},{'properties':{'v':{'minimum':10},'kids':{'items':{"
+     "'$ref':'#/$defs/big'}}}}]}},'$ref':'#/$defs/big'}",
+     {"{}", "{'v':10,'kids':[{'v':11,'kids':[]}]}"},
+     {"{'v':9}", "{'kids':[{'v':1}]}"}},
+    {"{'allOf':[{'properties':{'a':{'type':'integer'}},'additionalProperties':false},{'properties':{'b':{}}}]}",
+     {"{}", "{'a':1}"},
+     {"{'b':1}"}},
+    {"{'not':{'not':{'type':'null'}}}", {"null"}, {"1"}},
+    {"{'type':'array','items':{'type':'boolean'},'not':{'contains':{'const':true}}}", {"[]", "[false]"}, {"[true]"}},
+    {"{'type':'array','items':{'type':'boolean'},'not':{'items':{'const':true}}}",
+     {"[false]", "[true,false]"},
+     {"[]", "[true]"}},
+};
+
+/* Schemas and texts are written with ' for ". */
+static char *quoted(const char *text) {
+    char *out = strdup(text);
+    for (char *at = out; (at = strchr(at, '\''));) *at = '"';
+    return out;
+}
+
+static void further_keywords_take_what_they_say(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof further_cases / sizeof *further_cases; i++) {
+        char *schema = quoted(further_cases[i].schema);
+        mn_automaton *a = automaton_of(schema);
+        for (int list = 0; list < 2; list++)
+            for (int k = 0; k < 8; k++) {
+                const char *given = list ? further_cases[i].refuses[k] : further_cases[i].takes[k];
+                char *text = given ? quoted(given) : NULL;
+                if (text && takes(a, text) != !list)
+                    fail_msg("%s %s %s", schema, list ? "takes" : "does not take", text);
+                free(text);
+            }
+        mn_automaton_destroy(a);
+        free(schema);
+    }
+}
+
 static void schemas_take_what_they_say(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof schema_cases / sizeof *schema_cases; i++) {
@@ -135,53 +255,88 @@ static void what_is_not_there_is_named_with_its_place(void **state) {
         {"{", "line 1"},
         {"3", "the schema at #: it is no object"},
         {"false", "accepts nothing"},
-        {"{\"properties\":{\"a\":{\"items\":{\"not\":{}}}}}",
-         "the schema at #/properties/a/items: the keyword \"not\" is not supported"},
-        {"{\"if\":{}}", "\"if\""},
-        {"{\"type\":\"array\",\"uniqueItems\":true}", "\"uniqueItems\""},
-        {"{\"type\":\"array\",\"contains\":{}}", "\"contains\""},
-        {"{\"type\":\"object\",\"patternProperties\":{}}", "\"patternProperties\""},
-        {"{\"type\":\"object\",\"minProperties\":2}", "\"minProperties\""},
-        {"{\"type\":\"integer\",\"multipleOf\":7}", "\"multipleOf\""},
-        {"{\"type\":\"number\",\"minimum\":0.5}", "\"minimum\""},
+        {"{\"properties\":{\"a\":{\"items\":{\"unevaluatedItems\":{}}}}}",
+         "the schema at #/properties/a/items: the keyword \"unevaluatedItems\" is not supported: write prefixItems"},
+        {"{\"type\":\"array\",\"uniqueItems\":true}",
+         "\"uniqueItems\" is not supported: of items that may be anything"},
+        {"{\"type\":\"array\",\"allOf\":[{\"contains\":{\"type\":\"null\"}},{\"contains\":{\"const\":1}}]}",
+         "\"contains\" is not supported: parts that"},
+        {"{\"type\":\"object\",\"minProperties\":2}", "\"minProperties\" is not supported: it is above"},
+        {"{\"type\":\"integer\",\"multipleOf\":100003}", "\"multipleOf\" is not supported: its remainders"},
+        {"{\"type\":\"integer\",\"multipleOf\":0}", "\"multipleOf\" is not above 0"},
+        {"{\"not\":{\"uniqueItems\":true}}", "\"not\" is not supported: what \"uniqueItems\" refuses"},
+        {"{\"type\":\"string\",\"not\":{\"format\":\"date\"}}", "what \"format\" refuses"},
+        {"{\"not\":{}}", "\"not\" asks for and what stands beside it exclude each other"},
         {"{\"type\":\"integer\",\"minimum\":3,\"maximum\":2}", "no number lies between"},
-        {"{\"type\":\"string\",\"format\":\"regex\"}", "\"format\" is not supported: regex"},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\",\"minimum\":3,\"maximum\":2}},\"required\":"
+         "[\"a\"]}",
+         "the schema at #/properties/a: no number lies"},
+        {"{\"type\":\"number\",\"minimum\":0.12345678901234567}", "\"minimum\" is not supported: it has more than 15"},
+        {"{\"type\":\"string\",\"format\":\"regex\"}", "\"format\" is not supported: it is none of date"},
         {"{\"type\":\"string\",\"pattern\":\"(?=a)\"}", "\"pattern\" cannot be followed: look-around"},
         {"{\"type\":\"string\",\"pattern\":\"(a\"}", "a group is not closed"},
         {"{\"type\":\"string\",\"pattern\":\"a)\"}", "a bracket is closed"},
         {"{\"type\":\"string\",\"pattern\":\"^a|b$\"}", "put a group around"},
-        {"{\"type\":\"string\",\"pattern\":\"a\",\"minLength\":3}", "\"pattern\" is not supported"},
         {"{\"type\":\"string\",\"minLength\":-1}", "\"minLength\" is no whole number"},
         {"{\"type\":\"string\",\"minLength\":3,\"maxLength\":2}", "\"maxLength\" is below"},
         {"{\"type\":\"string\",\"minLength\":1e300}", "\"minLength\" is above"},
         {"{\"type\":\"text\"}", "\"text\" is no type"},
         {"{\"type\":3}", "\"type\" is no name"},
         {"{\"enum\":[]}", "no value of"},
+        {"{\"type\":\"integer\",\"enum\":[\"a\"]}", "is accepted by what stands beside it"},
         {"{\"type\":\"object\",\"required\":[\"a\"],\"additionalProperties\":false}", "\"a\" is required"},
         {"{\"$ref\":\"#/$defs/x\"}", "leads nowhere"},
         {"{\"$ref\":\"other.json\"}", "begin with #"},
         {"{\"$ref\":\"#\"}", "calls itself"},
         {"{\"allOf\":[{\"$ref\":\"#\"}]}", "calls itself"},
         {"{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}", "never ends"},
-        {"{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\"}]}", "\"oneOf\" is not supported"},
-        {"{\"allOf\":[{\"pattern\":\"a\",\"type\":\"string\"},{\"pattern\":\"b\"}]}", "\"pattern\""},
-        {"{\"allOf\":[{\"properties\":{\"a\":{}},\"additionalProperties\":false},{\"properties\":{\"b\":{}}}]}",
-         "\"additionalProperties\""},
+        {"{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"integer\"}]}", "exclude each other"},
+        {"{\"type\":\"string\",\"allOf\":[{\"pattern\":\"^a\"},{\"pattern\":\"^b\"}]}", "never ends"},
         {"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":500000},\"maxItems\":500000}",
          "larger than"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mn_grammar *g = NULL;
         err.text[0] = 0;
-        mn_status status = mn_json_schema_parse(cases[i].schema, strlen(cases[i].schema), &g, &err);
+        mn_status status = mn_json_schema_parse(cases[i].schema, strlen(cases[i].schema), MN_JSON_BLANKS_ONE, &g, &err);
         if (status == MN_OK || !strstr(err.text, cases[i].says)) fail_msg("%s: \"%s\"", cases[i].schema, err.text);
         mn_grammar_destroy(g);
+    }
+}
+
+static void blanks_are_bounded(void **state) {
+    (void)state;
+    static const char schema[] = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\",\"items\":{}}}}";
+    static const struct {
+        const char *text;
+        bool taken[3];
+    } cases[] = {
+        {"{\"a\":[1,2]}", {true, true, true}},
+        {"{ \"a\": [ 1, 2 ] }", {true, false, true}},
+        {"{\n  \"a\": [\n    1,\n    2\n  ]\n}", {false, false, true}},
+        {"{\"a\":  [1]}", {false, false, false}},
+        {"{\n\n\"a\":[1]}", {false, false, false}},
+        {"{\n                     \"a\":[1]}", {false, false, false}},
+    };
+    for (int blanks = 0; blanks < 3; blanks++) {
+        mn_grammar *g;
+        mn_automaton *a;
+        bool usable[256];
+        memset(usable, true, sizeof usable);
+        assert_ok(mn_json_schema_parse(schema, strlen(schema), (mn_json_blanks)blanks, &g, &err), err);
+        assert_ok(mn_automaton_create(g, usable, 4 << 20, &a, &err), err);
+        mn_grammar_destroy(g);
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+            if (takes(a, cases[i].text) != cases[i].taken[blanks]) fail_msg("%d: %s", blanks, cases[i].text);
+        mn_automaton_destroy(a);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schemas_take_what_they_say),
+        cmocka_unit_test(further_keywords_take_what_they_say),
+        cmocka_unit_test(blanks_are_bounded),
         cmocka_unit_test(what_is_not_there_is_named_with_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,7 +89,7 @@ static void drawing_under_a_schema_allocates_nothing(void **state) {
               err);
     assert_ok(mn_session_open(engine, &(mn_session_params){.n_ctx = 256}, &session, &err), err);
     const mn_tokenizer *tokenizer = mn_engine_tokenizer(engine);
-    assert_ok(mn_json_schema_parse(schema, strlen(schema), &grammar, &err), err);
+    assert_ok(mn_json_schema_parse(schema, strlen(schema), MN_JSON_BLANKS_ONE, &grammar, &err), err);
     assert_ok(mn_token_trie_of(tokenizer, &tokens, &err), err);
     assert_ok(mn_constraint_create(grammar, tokens, 0, &constraint, &err), err);
     assert_ok(mn_sampler_create(&draw, mn_tokenizer_n_vocab(tokenizer), &sampler, &err), err);
