@@ -46,6 +46,8 @@ static inline float mn_passage_words(const mn_graph *g, uint32_t passage) {
 /* The key with this form: its number and the packed lists, for the call of fn. */
 typedef mn_status mn_key_row_fn(void *arg, uint32_t key, uint32_t n_facts, mn_rows *rows, mn_error *err);
 
+/* MN_ERR_FORMAT with its sentence; takes the index away, so that the next mn_graph_open makes it anew. */
+mn_status mn_graph_damaged(const mn_graph *graph, mn_error *err);
 /* Keeps the k best hits in order, of equal ones the earlier. */
 void mn_hits_insert(mn_hit *hits, uint32_t *n, uint32_t k, mn_hit hit);
 

@@ -9,8 +9,12 @@
 
 enum { MAX_FACTS_OF_HUB = 20000 };
 
-static mn_status damaged(const mn_graph *g, mn_error *err) {
-    return mn_fail(err, MN_ERR_FORMAT, "The index of the store %s is damaged; index again.", mn_store_name(g->store));
+mn_status mn_graph_damaged(const mn_graph *g, mn_error *err) {
+    mn_error ignored;
+    mn_index_drop(g->store, &ignored);
+    return mn_fail(err, MN_ERR_FORMAT,
+                   "The index of the store %s is damaged, and was taken away; ask again, and it is made anew.",
+                   mn_store_name(g->store));
 }
 
 static mn_status no_memory(const mn_graph *g, mn_error *err) {
@@ -39,6 +43,7 @@ static mn_status load_array(mn_graph *g, const char *name, uint32_t **out, uint3
             memcpy(*out, data, bytes);
         else
             status = no_memory(g, err);
+        if (bytes % sizeof **out) status = mn_graph_damaged(g, err);
     }
     mn_rows_done(rows);
     return status;
@@ -48,13 +53,14 @@ static mn_status load_array(mn_graph *g, const char *name, uint32_t **out, uint3
 static mn_status derive(mn_graph *g, uint32_t n_firsts, mn_error *err) {
     double words = 0.0, fact_words = 0.0;
     if (!n_firsts && !g->n_units) return MN_OK;
-    if (!n_firsts || g->first_units[0] != 0 || g->first_units[n_firsts - 1] != g->n_units) return damaged(g, err);
+    if (!n_firsts || g->first_units[0] != 0 || g->first_units[n_firsts - 1] != g->n_units)
+        return mn_graph_damaged(g, err);
     g->n_passages = n_firsts - 1;
     g->passage_of = malloc((g->n_units + (size_t)1) * sizeof *g->passage_of);
     if (!g->passage_of) return no_memory(g, err);
     for (uint32_t p = 0; p < g->n_passages; p++) {
         uint32_t begin = g->first_units[p], end = g->first_units[p + 1];
-        if (begin >= end || end > g->n_units) return damaged(g, err);
+        if (begin >= end || end > g->n_units) return mn_graph_damaged(g, err);
         for (uint32_t u = begin; u < end; u++) {
             g->passage_of[u] = p;
             if (u > begin) fact_words += g->unit_words[u] + g->unit_words[begin];
@@ -80,6 +86,14 @@ static mn_status load(mn_graph *g, mn_error *err) {
     return MN_OK;
 }
 
+static void unload(mn_graph *g) {
+    free(g->first_units);
+    free(g->unit_words);
+    free(g->passage_of);
+    g->first_units = g->unit_words = g->passage_of = NULL;
+    g->n_passages = g->n_units = 0;
+}
+
 mn_status mn_graph_open(mn_store *store, mn_graph **out, mn_error *err) {
     bool is_stale;
     *out = NULL;
@@ -90,6 +104,11 @@ mn_status mn_graph_open(mn_store *store, mn_graph **out, mn_error *err) {
     if (!g) return mn_fail(err, MN_ERR_MEMORY, "There is no memory to open a graph.");
     *g = (mn_graph){.store = store, .form = MN_STRBUF_INIT};
     mn_status status = load(g, err);
+    if (status == MN_ERR_FORMAT) { /* damaged: made anew, once */
+        unload(g);
+        status = mn_index_rebuild(store, NULL, NULL, err);
+        if (status == MN_OK) status = load(g, err);
+    }
     if (status == MN_OK)
         *out = g;
     else
@@ -99,9 +118,7 @@ mn_status mn_graph_open(mn_store *store, mn_graph **out, mn_error *err) {
 
 void mn_graph_close(mn_graph *g) {
     if (!g) return;
-    free(g->first_units);
-    free(g->unit_words);
-    free(g->passage_of);
+    unload(g);
     free(g->turn_passages);
     mn_turns_destroy(g->turns);
     mn_link_matrix_release(&g->links);
@@ -158,7 +175,7 @@ mn_status mn_graph_passage(mn_graph *g, uint32_t number, mn_passage *out, mn_err
         out->end_fact = g->first_units[number + 1];
         if (!ok) status = no_memory(g, err);
     } else if (status == MN_OK) {
-        status = damaged(g, err);
+        status = mn_graph_damaged(g, err);
     }
     mn_rows_done(rows);
     if (status != MN_OK) mn_passage_release(out);
@@ -208,7 +225,7 @@ static mn_status unpack(const mn_graph *g, const void *data, size_t bytes, uint3
     *out = malloc((bytes + 1) * sizeof **out);
     if (!*out) return no_memory(g, err);
     while (mn_packed_next(&walk, &(*out)[*n])) ++*n;
-    return walk.at == walk.end ? MN_OK : damaged(g, err);
+    return walk.at == walk.end ? MN_OK : mn_graph_damaged(g, err);
 }
 
 /* The quote, and the fact in its own words where it has some. */
@@ -216,6 +233,11 @@ static bool take_texts(mn_fact *out, mn_rows *rows, const char *quote, size_t by
     out->quote = strndup(quote, bytes);
     out->text = mn_rows_is_null(rows, 5) ? strndup(quote, bytes) : strdup(mn_rows_text(rows, 5, NULL));
     return out->quote && out->text;
+}
+
+/* Whether the number is that of a fact, not of a passage's title. */
+static bool is_fact(const mn_graph *g, uint32_t number) {
+    return number < g->n_units && number != g->first_units[g->passage_of[number]];
 }
 
 mn_status mn_graph_fact(mn_graph *g, uint32_t number, mn_fact *out, mn_error *err) {
@@ -226,7 +248,9 @@ mn_status mn_graph_fact(mn_graph *g, uint32_t number, mn_fact *out, mn_error *er
                           "JOIN derived_passage p ON p.n = f.passage JOIN chunk c ON c.id = p.chunk WHERE f.n = $1",
                           "i", (int64_t)number));
     mn_status status = mn_rows_next(rows, err);
-    if (status == MN_OK && !mn_rows_has(rows)) status = mn_fail(err, MN_ERR_ARGUMENT, "There is no fact %u.", number);
+    if (status == MN_OK && !mn_rows_has(rows))
+        status = is_fact(g, number) ? mn_graph_damaged(g, err)
+                                    : mn_fail(err, MN_ERR_ARGUMENT, "There is no fact %u.", number);
     if (status == MN_OK) {
         size_t bytes, key_bytes;
         const char *text = mn_rows_text(rows, 4, &bytes);
@@ -234,7 +258,7 @@ mn_status mn_graph_fact(mn_graph *g, uint32_t number, mn_fact *out, mn_error *er
         int64_t begin = mn_rows_int(rows, 1), end = mn_rows_int(rows, 2);
         const void *keys = mn_rows_blob(rows, 3, &key_bytes);
         if (begin < 0 || end < begin || end > (int64_t)bytes || out->passage >= g->n_passages)
-            status = damaged(g, err);
+            status = mn_graph_damaged(g, err);
         else if (!take_texts(out, rows, text + begin, (size_t)(end - begin)))
             status = no_memory(g, err);
         else

@@ -107,7 +107,7 @@ mn_status mn_postings_append(const uint8_t *data, size_t bytes, uint32_t n_units
     if (most > UINT32_MAX || (most > out->capacity && !reserve(out, most)))
         status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for postings of %zu bytes.", bytes);
     else if (bytes && !unpack(data, data + bytes, n_units, out))
-        status = mn_fail(err, MN_ERR_FORMAT, "The index of the store is damaged; index again.");
+        status = mn_fail(err, MN_ERR_FORMAT, "The index of the store is damaged.");
     if (status != MN_OK) mn_postings_release(out);
     return status;
 }
@@ -123,7 +123,9 @@ mn_packed_walk mn_packed_begin(const void *data, size_t bytes, uint32_t limit) {
 
 bool mn_packed_next(mn_packed_walk *walk, uint32_t *number) {
     uint32_t distance;
-    if (!mn_packed_get(&walk->at, walk->end, &distance) || distance >= walk->limit - walk->next) return false;
+    const uint8_t *at = walk->at;
+    if (!mn_packed_get(&at, walk->end, &distance) || distance >= walk->limit - walk->next) return false;
+    walk->at = at;
     *number = walk->next + distance;
     walk->next = *number + 1;
     return true;

@@ -43,7 +43,7 @@ mn_status mn_postings_unpack(const uint8_t *data, size_t bytes, uint32_t n_units
 mn_status mn_postings_append(const uint8_t *data, size_t bytes, uint32_t n_units, mn_postings *out, mn_error *err);
 void mn_postings_release(mn_postings *postings);
 
-/* Steps through a packed set of numbers below `limit`; false at its end, and where it is damaged. */
+/* Steps through a packed set of numbers below `limit`; false at its end, and before what is damaged. */
 typedef struct mn_packed_walk {
     const uint8_t *at, *end;
     uint32_t next, limit;

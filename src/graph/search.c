@@ -53,6 +53,7 @@ static mn_status add_term(query *q, const char *term, mn_error *err) {
         size_t bytes;
         const void *data = mn_rows_blob(rows, 0, &bytes);
         status = mn_postings_unpack(data, bytes, q->graph->n_units, &q->terms[q->n_terms], err);
+        if (status == MN_ERR_FORMAT) status = mn_graph_damaged(q->graph, err);
         if (status == MN_OK) q->n_terms++;
     }
     mn_rows_done(rows);

@@ -17,15 +17,20 @@ struct mn_recall_index {
     mn_error why;
 };
 
-mn_status mn_recall_index_open(mn_store *store, int64_t agent, mn_recall_index **out, mn_error *err) {
+static mn_status load(mn_recall_index *x, mn_error *err) {
     char owner[32];
+    snprintf(owner, sizeof owner, "recall_%lld", (long long)x->agent);
+    x->last = 0;
+    MN_TRY(mn_turns_create(&x->turns, err));
+    return mn_turns_load(x->turns, x->store, owner, &x->last, err);
+}
+
+mn_status mn_recall_index_open(mn_store *store, int64_t agent, mn_recall_index **out, mn_error *err) {
     *out = NULL;
     mn_recall_index *x = calloc(1, sizeof *x);
     if (!x) return mn_fail(err, MN_ERR_MEMORY, "There is no memory for an index of messages.");
     *x = (mn_recall_index){.store = store, .agent = agent};
-    snprintf(owner, sizeof owner, "recall_%lld", (long long)agent);
-    mn_status status = mn_turns_create(&x->turns, err);
-    if (status == MN_OK) status = mn_turns_load(x->turns, store, owner, &x->last, err);
+    mn_status status = load(x, err);
     if (status == MN_OK)
         *out = x;
     else
@@ -63,13 +68,31 @@ mn_status mn_recall_index_update(mn_recall_index *x, mn_error *err) {
     return x->failed;
 }
 
+static mn_status ask(mn_recall_index *x, const char *question, uint32_t k, mn_turn_hit *hits, uint32_t *n,
+                     mn_error *err) {
+    MN_TRY(mn_recall_index_update(x, err));
+    return mn_turns_search(x->turns, question, k, hits, n, err);
+}
+
+/* What is kept is damaged: all of it is made anew. */
+static mn_status start_over(mn_recall_index *x, mn_error *err) {
+    mn_turns_destroy(x->turns);
+    x->turns = NULL;
+    MN_TRY(mn_turns_forget(x->store, err));
+    return load(x, err);
+}
+
 mn_status mn_recall_index_search(mn_recall_index *x, const char *question, uint32_t k, mn_recall_hit *hits,
                                  uint32_t *n_hits, mn_error *err) {
     mn_turn_hit *found = malloc((k + (size_t)1) * sizeof *found);
     *n_hits = 0;
-    mn_status status =
-        found ? mn_recall_index_update(x, err) : mn_fail(err, MN_ERR_MEMORY, "There is no memory for %u results.", k);
-    if (status == MN_OK) status = mn_turns_search(x->turns, question, k, found, n_hits, err);
+    mn_status status = found ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "There is no memory for %u results.", k);
+    if (status == MN_OK) status = ask(x, question, k, found, n_hits, err);
+    if (status == MN_ERR_FORMAT) {
+        *n_hits = 0;
+        status = start_over(x, err);
+        if (status == MN_OK) status = ask(x, question, k, found, n_hits, err);
+    }
     for (uint32_t i = 0; status == MN_OK && i < *n_hits; i++)
         hits[i] = (mn_recall_hit){mn_turns_id(x->turns, found[i].turn), (double)found[i].score};
     free(found);

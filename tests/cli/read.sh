@@ -125,6 +125,13 @@ done
 has 'the store holds 8000 documents' "$mnemo" read index many.jsonl --store many.db
 has '"file": "4711"' "$mnemo" read search --store many.db -q 'Where does Town 4711 lie?' -k 1 --json
 
+# A disk that is full is a sentence; with room again it goes on, and nothing is lost.
+code=0
+(ulimit -f 400 && "$mnemo" read index many.jsonl --store full.db >out 2>&1) || code=$?
+[ $code = 1 ] && grep -Eq 'full|room|written' out || fail "a full disk ends with $code" "$(cat out)"
+has 'the store holds 8000 documents' "$mnemo" read index many.jsonl --store full.db
+has '"file": "4711"' "$mnemo" read search --store full.db -q 'Where does Town 4711 lie?' -k 1 --json
+
 # Wrong use, and stores that are none.
 refuses 2 'wanted: index' "$mnemo" read nonsense
 refuses 2 'files or folders' "$mnemo" read index

@@ -105,9 +105,13 @@ static inline void a_kept_index_finds_the_same(void **state) {
 static void a_damaged_index_is_made_anew(void **state) {
     (void)state;
     static const char *const harms[] = {
-        "UPDATE derived_turns_part SET items = names", "UPDATE derived_turns_part SET names = items",
-        "UPDATE derived_turns_part SET n = n + 1",     "UPDATE derived_turns_part SET first = 7",
-        "UPDATE derived_turns_part SET rules = 99",    "UPDATE derived_turns_part SET items = NULL",
+        "UPDATE derived_turns_part SET items = names",
+        "UPDATE derived_turns_part SET names = items",
+        "UPDATE derived_turns_part SET n = n + 1",
+        "UPDATE derived_turns_part SET first = 7",
+        "UPDATE derived_turns_part SET rules = 99",
+        "UPDATE derived_turns_part SET items = NULL",
+        "UPDATE derived_turns_term SET postings = (SELECT items FROM derived_turns_part)",
     };
     int64_t agent;
     mn_store *store = with_importer("recall-damaged.db", &agent);
