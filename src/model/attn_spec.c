@@ -111,19 +111,18 @@ static bool shares_kv(const mn_config *c) {
     return false;
 }
 
-static mn_status fail_compressed(const char *what, const mn_config *c, mn_remedies remedies, mn_error *err) {
-    return mn_fail_with(
-        err, MN_ERR_UNSUPPORTED, remedies,
-        "%s looks at the keys of single tokens, and %s models keep compressed ones of a long text; leave "
-        "it out.",
-        what, c->arch);
+static mn_status fail_shared(const char *what, const mn_config *c, mn_remedies remedies, mn_error *err) {
+    return mn_fail_with(err, MN_ERR_UNSUPPORTED, remedies,
+                        "%s does not run with %s models, whose keys are values too, and of a long text are compressed; "
+                        "leave it out.",
+                        what, c->arch);
 }
 
 mn_status mn_attn_check(const mn_attn_spec *r, const mn_config *c, mn_error *err) {
-    if (mn_config_compresses(c) && r->map.scheme)
-        return fail_compressed(r->map.scheme->name, c, MN_REMEDIES({MN_REMEDY_NO_MAP, 0}), err);
-    if (mn_config_compresses(c) && (r->patterns || r->infini.shape.segment))
-        return fail_compressed("an attention pattern", c, MN_REMEDIES({MN_REMEDY_NO_ATTN, 0}), err);
+    if (c->shares_k_v && r->map.scheme)
+        return fail_shared(r->map.scheme->name, c, MN_REMEDIES({MN_REMEDY_NO_MAP, 0}), err);
+    if (c->shares_k_v && (r->patterns || r->infini.shape.segment))
+        return fail_shared("an attention pattern", c, MN_REMEDIES({MN_REMEDY_NO_ATTN, 0}), err);
     bool recurrent = mn_attn_state_layer(r, c, c->n_layers) > 0;
     if (recurrent && shares_kv(c))
         return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_ATTN, 0}),
