@@ -160,7 +160,7 @@ static mn_llm_finish finish_of(mn_finish finish) {
     return finish == MN_FINISH_LENGTH || finish == MN_FINISH_WINDOW ? MN_LLM_LENGTH : MN_LLM_END;
 }
 
-/* The grammar of the answer; NULL = it is free. */
+/* The grammar of the answer; NULL = it is free. Beside tools a free text has one too. */
 static mn_status grammar_of(const in_process *p, const mn_llm_request *r, mn_grammar **out, mn_error *err) {
     *out = NULL;
     if (r->tools_json && r->tool_choice == MN_LLM_TOOLS_REQUIRED) {
@@ -195,8 +195,9 @@ static mn_status generate(in_process *p, const mn_llm_request *r, mn_constraint 
     MN_TRY(mn_session_sync(p->session, prompt->data, (int64_t)prompt->n, NULL, NULL, &reply->reused_tokens, err));
     MN_TRY(mn_sampler_create(&params, mn_tokenizer_n_vocab(mn_engine_tokenizer(p->engine)), &sampler, err));
     bool one_line = mn_answers_in_one_line(p->engine, r->n_messages > 1 ? "" : NULL, false);
+    bool is_free = !constraint || (r->tools_json && r->tool_choice == MN_LLM_TOOLS_FREE);
     const mn_generate_params how = {.n_predict = r->max_tokens > 0 ? r->max_tokens : 1024,
-                                    .stops = one_line && !constraint ? line_end : NULL,
+                                    .stops = one_line && is_free ? line_end : NULL,
                                     .special = r->tools_json != NULL,
                                     .stop_circles = true,
                                     .constraint = constraint};

@@ -50,7 +50,8 @@ typedef struct mn_llm_message {
 } mn_llm_message;
 
 typedef enum mn_llm_tool_choice {
-    MN_LLM_TOOLS_FREE,    /* text, or calls, as the model likes */
+    MN_LLM_TOOLS_FREE,    /* text, or calls, as the model likes; this engine completes a call that was begun by the
+                           * tools' schemas */
     MN_LLM_TOOLS_REQUIRED /* nothing but one call, of one of the tools */
 } mn_llm_tool_choice;
 

@@ -140,11 +140,10 @@ static int32_t walk(mn_constraint *c, int32_t token) {
     size_t bytes;
     const char *piece = mn_token_trie_piece(c->tokens, token, &bytes);
     int32_t config = c->at;
-    if (mn_automaton_takes_tokens(c->automaton, config)) {
-        int32_t next = mn_automaton_step(c->automaton, config, MN_SYMBOL_TOKEN + (uint32_t)token);
-        if (next != MN_AUTOMATON_DEAD) return next;
-    }
-    if (bytes == 0) return MN_AUTOMATON_DEAD;
+    if (bytes == 0)
+        return mn_automaton_takes_tokens(c->automaton, config)
+                   ? mn_automaton_step(c->automaton, config, MN_SYMBOL_TOKEN + (uint32_t)token)
+                   : MN_AUTOMATON_DEAD;
     for (size_t i = 0; i < bytes && config >= 0; i++)
         config = mn_automaton_step(c->automaton, config, (uint8_t)piece[i]);
     return config;

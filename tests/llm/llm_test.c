@@ -3,6 +3,7 @@
 
 #include "llm/llm.h"
 #include "llm/tool_calls.h"
+#include "base/random.h"
 #include "llm/tool_grammar.h"
 #include "sample/constraint.h"
 
@@ -310,6 +311,113 @@ static void grammars_of_calls_take_what_is_written(void **state) {
     mn_engine_close(engine);
 }
 
+/* ---- calls in free answers ---- */
+
+/* Takes a text byte by byte. */
+static mn_status accept_text(mn_constraint *c, const mn_token_trie *trie, const char *text, mn_strbuf *out) {
+    for (; *text; text++) {
+        int32_t token = 0;
+        size_t bytes;
+        for (; token < trie->n_tokens; token++)
+            if (*mn_token_trie_piece(trie, token, &bytes) == *text && bytes == 1) break;
+        MN_TRY(mn_constraint_accept(c, token, &err));
+        mn_strbuf_putc(out, *text);
+    }
+    return MN_OK;
+}
+
+/* Draws from random logits until the answer ends, or its tokens do. */
+static void draw_rest(mn_constraint *c, const mn_token_trie *trie, mn_sampler *s, mn_random *rng, int64_t limit,
+                      mn_strbuf *out) {
+    float *logits = malloc((size_t)trie->n_tokens * sizeof *logits);
+    for (; limit > 0 && !mn_constraint_has_ended(c); limit--) {
+        int32_t token;
+        size_t bytes;
+        for (int32_t i = 0; i < trie->n_tokens; i++) logits[i] = (float)(3 * mn_random_normal(rng));
+        assert_ok(mn_constraint_set_left(c, limit, &err), err);
+        assert_ok(mn_sampler_draw_allowed(s, logits, c, &token, &err), err);
+        assert_ok(mn_constraint_accept(c, token, &err), err);
+        const char *piece = mn_token_trie_piece(trie, token, &bytes);
+        mn_strbuf_put(out, piece, bytes);
+    }
+    free(logits);
+}
+
+static void check_call(const mn_llm_call *call, const char *text) {
+    json_t *arguments = json_loads(call->arguments, 0, NULL);
+    json_int_t n = json_integer_value(json_object_get(arguments, "n"));
+    bool finds = !strcmp(call->name, "find");
+    if (!json_is_object(arguments)) fail_msg("%s", text);
+    if (finds ? n < 1 || n > 9 || !json_is_string(json_object_get(arguments, "q")) || json_object_size(arguments) != 2
+              : strcmp(call->name, "stop") || json_object_size(arguments))
+        fail_msg("%s %s in %s", call->name, call->arguments, text);
+    json_decref(arguments);
+}
+
+/* Whatever a model of any format begins in free text, it makes no call but of the tools there are, by their schemas; a
+ * call that was begun is whole at any limit that it fits. */
+static void calls_in_free_answers_are_valid(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool calls;
+    } beginnings[] = {
+        {"", false},
+        {"Well, ", false},
+        {"<tool_cal", false},
+        {"[1, 2", false},
+        {"``", false},
+        {"{", true},
+        {" \n{\"name\"", true},
+        {"[{", true},
+        {"[ {\"name\": \"find\"", true},
+        {"```json\n{", true},
+        {"```\n[{", true},
+        {"<tool_call>", true},
+        {"I look. <<tool_call>\n{\"na", true},
+        {"[TOOL_CALLS]", true},
+        {"So [[TOOL_CALLS]", true},
+        {"<|python_tag|>{", true},
+    };
+    mn_engine *engine;
+    mn_token_trie *trie;
+    mn_sampler *s;
+    mn_random rng;
+    mn_sampler_params params = mn_sampler_defaults();
+    mn_llm *llm = open_model("golden/tiny-llama.gguf", 1024, &engine);
+    const mn_tokenizer *tokenizer = mn_engine_tokenizer(engine);
+    mn_random_seed(&rng, 5, 0);
+    assert_ok(mn_token_trie_of(tokenizer, &trie, &err), err);
+    assert_ok(mn_sampler_create(&params, trie->n_tokens, &s, &err), err);
+    for (mn_tool_format f = MN_TOOLS_JSON; f <= MN_TOOLS_MISTRAL_ARGS; f++) {
+        mn_grammar *grammar;
+        mn_constraint *c;
+        assert_ok(mn_tool_calls_free_grammar(f, tokenizer, tools, &grammar, &err), err);
+        assert_ok(mn_constraint_create(grammar, trie, 0, &c, &err), err);
+        for (size_t i = 0; i < 4 * sizeof beginnings / sizeof *beginnings; i++) {
+            const char *text = beginnings[i / 4].text;
+            mn_llm_reply reply = {0};
+            mn_strbuf out = MN_STRBUF_INIT;
+            mn_constraint_reset(c);
+            if (accept_text(c, trie, text, &out)) fail_msg("%s: %s: %s", mn_tool_format_name(f), text, err.text);
+            draw_rest(c, trie, s, &rng, mn_constraint_shortest(c) + (int64_t)(i % 4) * 20, &out);
+            char *whole = strdup(out.data);
+            reply.content = mn_strbuf_detach(&out, NULL);
+            assert_true(mn_tool_calls_take(&reply));
+            if (beginnings[i / 4].calls && !reply.n_calls) fail_msg("%s: no call in %s", mn_tool_format_name(f), whole);
+            for (size_t k = 0; k < reply.n_calls; k++) check_call(&reply.calls[k], whole);
+            free(whole);
+            mn_llm_reply_release(&reply);
+        }
+        mn_constraint_destroy(c);
+        mn_grammar_destroy(grammar);
+    }
+    mn_sampler_destroy(s);
+    mn_token_trie_destroy(trie);
+    mn_llm_close(llm);
+    mn_engine_close(engine);
+}
+
 /* What a prompt has in common with the one before it is not computed again. */
 static void prompts_share_their_beginning(void **state) {
     (void)state;
@@ -343,6 +451,7 @@ int main(void) {
         cmocka_unit_test(this_engine_answers),
         cmocka_unit_test(this_engine_follows_schemas_and_calls),
         cmocka_unit_test(grammars_of_calls_take_what_is_written),
+        cmocka_unit_test(calls_in_free_answers_are_valid),
         cmocka_unit_test(prompts_share_their_beginning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
