@@ -4,10 +4,9 @@
 #include "kernels/kernels.h"
 #include "kernels/row_sums.h"
 
-#include <math.h>
 #include <string.h>
 
-enum { ROWS_GRAIN = 16 };
+enum { ROWS_GRAIN = 16, PIECE = 256 /* channels whose sums stay in the first cache */ };
 
 typedef struct job {
     const mn_kernels *kernels;
@@ -19,7 +18,13 @@ typedef struct job {
 
 static const float *x_at(const job *j, int64_t t) { return t >= 0 ? j->g->x + t * j->g->x_stride : j->zeros; }
 
-/* silu'(z) = s (1 + z (1 - s)), s = sigmoid(z) */
+/* d_z = d_out silu'(z), in the place of z; silu'(z) = s (1 + z (1 - s)), s = sigmoid(z) */
+static void back_silu(const mn_kernels *kernels, float *z, const float *d_out, int64_t n) {
+    float s[PIECE];
+    kernels->recurrent.sigmoid_mul(s, z, NULL, n);
+    for (int64_t i = 0; i < n; i++) z[i] = d_out[i] * s[i] * (1 + z[i] * (1 - s[i]));
+}
+
 static void make_d_z(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const job *j = arg;
@@ -34,28 +39,30 @@ static void make_d_z(void *arg, int64_t begin, int64_t end, int thread_index) {
         }
         for (int tap = 0; tap < c->n_taps; tap++) rows[tap] = x_at(j, t - tap);
         j->kernels->recurrent.convolve(d_z, rows, c->taps, c->bias, c->n_taps, c->n_channels, false);
-        for (int64_t i = 0; i < c->n_channels; i++) {
-            float z = d_z[i], s = 1 / (1 + expf(-z));
-            d_z[i] = d_out[i] * s * (1 + z * (1 - s));
-        }
+        for (int64_t i = 0; i < c->n_channels; i += PIECE)
+            back_silu(j->kernels, d_z + i, d_out + i, MN_MIN((int64_t)PIECE, c->n_channels - i));
     }
 }
 
-/* sums: taps, then bias. */
-static void back_rows(const void *arg, int64_t begin, int64_t end, float *sums) {
-    const job *j = arg;
+/* Channels [first, first + n) of a row. sums: taps, then bias. */
+static void back_row(const job *j, int64_t t, int64_t first, int64_t n, float *sums) {
     const mn_causal_conv *c = j->conv;
     const mn_vec_backward *vec = &j->kernels->vec_backward;
-    int64_t n = c->n_channels;
-    for (int64_t t = begin; t < end; t++) {
-        const float *d_z = j->d_z + t * n;
-        float *d_x = j->g->d_x + t * j->g->x_stride;
-        for (int tap = 0; tap < c->n_taps; tap++) {
-            if (t - tap >= 0) vec->mul_add(sums + tap * n, d_z, x_at(j, t - tap), n);
-            if (t + tap < j->g->n_rows) vec->mul_add(d_x, c->taps + tap * n, d_z + tap * n, n);
-        }
-        j->kernels->vec.add(sums + c->n_taps * n, sums + c->n_taps * n, d_z, n);
+    int64_t all = c->n_channels;
+    const float *d_z = j->d_z + t * all + first;
+    float *d_x = j->g->d_x + t * j->g->x_stride + first, *of_bias = sums + c->n_taps * all + first;
+    for (int tap = 0; tap < c->n_taps; tap++) {
+        if (t - tap >= 0) vec->mul_add(sums + tap * all + first, d_z, x_at(j, t - tap) + first, n);
+        if (t + tap < j->g->n_rows) vec->mul_add(d_x, c->taps + tap * all + first, d_z + tap * all, n);
     }
+    j->kernels->vec.add(of_bias, of_bias, d_z, n);
+}
+
+static void back_rows(const void *arg, int64_t begin, int64_t end, float *sums) {
+    const job *j = arg;
+    for (int64_t first = 0; first < j->conv->n_channels; first += PIECE)
+        for (int64_t t = begin; t < end; t++)
+            back_row(j, t, first, MN_MIN((int64_t)PIECE, j->conv->n_channels - first), sums);
 }
 
 mn_status mn_causal_conv_backward(const mn_compute *c, const mn_causal_conv *conv, const mn_causal_conv_grad *g,

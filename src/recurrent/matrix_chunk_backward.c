@@ -308,12 +308,54 @@ static void pair_block(const back_run *r, int64_t first, int begin, int end) {
     }
 }
 
-static void pair_rows(const back_run *r, int64_t first, int n) {
+/* Each channel has its decay: blocks of rows meet those before them at their start, so that no factor is above 1. */
+static void pair_by_channel(const back_run *r, int64_t first, int n) {
     for (int begin = 0; begin < n; begin += NEAR) {
         int end = MN_MIN(begin + NEAR, n);
         if (begin > 0) pair_block(r, first, begin, end);
         pair_near(r, first, begin, end);
     }
+}
+
+/* The gradients of pairs times F_ij, a number; row i of the factors is row i - 1 times d_i. */
+static void fade_pairs(const back_run *r, int64_t first, int n) {
+    const mn_matrix_run *f = &r->f;
+    const mn_vec_kernels *vec = &f->kernels->vec;
+    int64_t dim = f->shape->k_dim;
+    float *factors = f->near;
+    for (int i = 0; i < n; i++) {
+        float *d_p = r->d_p + i * f->chunk, *d_a = r->d_a + i * f->chunk;
+        vec->scale(factors, factors, *mn_matrix_decay(f, first + i), i);
+        factors[i] = 1;
+        vec->mul(d_p, d_p, factors, i);
+        vec->mul(d_a, d_a, factors, i);
+    }
+    for (int i = 0; i < n; i++)
+        for (int64_t c = 0; c < dim; c++) r->factors[i * dim + c] = factors[i];
+}
+
+/* What rows and those before them give each other, all channels alike: to the reader k_j, to k_j what its reader is. */
+static void pair_all(const back_run *r, int n, const float *d_pairs, const float *readers, int64_t readers_stride,
+                     const float *k, float *d_readers) {
+    const mn_matrix_run *f = &r->f;
+    const mn_recurrent_kernels *kernels = &f->kernels->recurrent;
+    int64_t dim = f->shape->k_dim, stride = f->chunk, k_stride = f->rows->k_stride;
+    f->kernels->vec.transpose(r->pairs, stride, d_pairs, stride, n, n);
+    for (int64_t begin = 0; begin < n; begin += MN_MATRIX_NEAR) {
+        int64_t end = MN_MIN(begin + MN_MATRIX_NEAR, n);
+        kernels->gemm(d_readers + begin * dim, dim, d_pairs + begin * stride, stride, k, k_stride, end - begin, dim,
+                      end);
+        kernels->gemm(r->d_kept + begin * dim, dim, r->pairs + begin * stride + begin, stride,
+                      readers + begin * readers_stride, readers_stride, end - begin, dim, n - begin);
+    }
+}
+
+static void pair_by_head(const back_run *r, int64_t first, int n) {
+    const mn_matrix_run *f = &r->f;
+    const float *q = mn_matrix_q(f, first), *k = mn_matrix_k(f, first);
+    fade_pairs(r, first, n);
+    pair_all(r, n, r->d_p, q, f->rows->q_stride, k, r->d_q);
+    if (f->shape->corrects) pair_all(r, n, r->d_a, k, f->rows->k_stride, k, r->d_read);
 }
 
 static void give_decay(const back_run *r, int64_t row) {
@@ -357,7 +399,7 @@ static void back_chunk(const back_run *r, int64_t first, int n) {
     back_writes(r, first, n);
     back_pairs(r, first, n);
     back_reads(r, first, n);
-    pair_rows(r, first, n);
+    (r->f.shape->decays_channels ? pair_by_channel : pair_by_head)(r, first, n);
     back_kept(r, n);
     back_state(r, first, n);
     give_rows(r, first, n);

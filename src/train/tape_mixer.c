@@ -1,5 +1,6 @@
 /* Recurrent mixers on the tape: convolutions, shares of the token before, states and gates. Every document's state
  * begins with zeros. */
+#include "base/checked.h"
 #include "kernels/kernels.h"
 #include "kernels/row_sums.h"
 #include "model/backend_cpu_ops.h"
@@ -234,48 +235,67 @@ mn_status mn_tape_gate(const mn_step *s, mn_gate gate, mn_rows out, mn_rows x, m
                           (mn_tape_entry){.kind = MN_TAPE_GATE, .gate = gate, .out = {out}, .in = {x, g}}, err);
 }
 
+enum { GATE_PIECE = 256 };
+
 /* y = f(g) x: dx += dy f(g), dg += dy x f'(g) */
 typedef struct gate_job {
+    const mn_kernels *kernels;
     mn_gate gate;
     mn_rows x, g, y;
     const float *dy;
     float *dx, *dg;
 } gate_job;
 
-static void differentiate_gate(mn_gate gate, float g, float *value, float *slope) {
-    *value = g, *slope = 1;
-    float s = gate == MN_GATE_TANH ? tanhf(g) : gate == MN_GATE_PLAIN ? 0 : 1 / (1 + expf(-g));
-    switch (gate) {
-    case MN_GATE_SILU: *value = g * s, *slope = s * (1 + g * (1 - s)); break;
-    case MN_GATE_SIGMOID: *value = s, *slope = s * (1 - s); break;
-    case MN_GATE_TANH: *value = s, *slope = 1 - s * s; break;
-    case MN_GATE_PLAIN: break;
+static void differentiate_gate(const gate_job *j, const float *g, int64_t n, float *value, float *slope) {
+    float s[GATE_PIECE];
+    if (j->gate == MN_GATE_TANH)
+        for (int64_t i = 0; i < n; i++) s[i] = tanhf(g[i]);
+    else if (j->gate != MN_GATE_PLAIN)
+        j->kernels->recurrent.sigmoid_mul(s, g, NULL, n);
+    switch (j->gate) {
+    case MN_GATE_SILU:
+        for (int64_t i = 0; i < n; i++) value[i] = g[i] * s[i], slope[i] = s[i] * (1 + g[i] * (1 - s[i]));
+        break;
+    case MN_GATE_SIGMOID:
+        for (int64_t i = 0; i < n; i++) value[i] = s[i], slope[i] = s[i] * (1 - s[i]);
+        break;
+    case MN_GATE_TANH:
+        for (int64_t i = 0; i < n; i++) value[i] = s[i], slope[i] = 1 - s[i] * s[i];
+        break;
+    case MN_GATE_PLAIN:
+        for (int64_t i = 0; i < n; i++) value[i] = g[i], slope[i] = 1;
+        break;
     }
 }
 
 static int64_t at(mn_rows x, int64_t row, int head) { return row * x.row_stride + head * x.head_stride; }
 
+/* n values of a head from `first` on. */
+static void gate_back_piece(const gate_job *j, int64_t row, int h, int64_t first, int64_t n) {
+    float value[GATE_PIECE], slope[GATE_PIECE];
+    const mn_vec_backward *vec = &j->kernels->vec_backward;
+    const float *dy = j->dy + at(j->y, row, h) + first;
+    int64_t at_g = at(j->g, row, h) + first, at_x = at(j->x, row, h) + first;
+    differentiate_gate(j, mn_cpu_data(j->g) + at_g, n, value, slope);
+    if (j->dx) vec->mul_add(j->dx + at_x, dy, value, n);
+    if (j->x.buffer) j->kernels->vec.mul(slope, slope, mn_cpu_data(j->x) + at_x, n);
+    vec->mul_add(j->dg + at_g, dy, slope, n);
+}
+
 static void gate_back_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const gate_job *j = arg;
     for (int64_t row = begin; row < end; row++)
-        for (int h = 0; h < j->y.n_heads; h++) {
-            const float *g = mn_cpu_data(j->g) + at(j->g, row, h), *dy = j->dy + at(j->y, row, h);
-            const float *x = j->x.buffer ? mn_cpu_data(j->x) + at(j->x, row, h) : NULL;
-            float *dx = j->dx ? j->dx + at(j->x, row, h) : NULL, *dg = j->dg + at(j->g, row, h), value, slope;
-            for (int64_t i = 0; i < j->y.n; i++) {
-                differentiate_gate(j->gate, g[i], &value, &slope);
-                if (dx) dx[i] += dy[i] * value;
-                dg[i] += dy[i] * (x ? x[i] : 1) * slope;
-            }
-        }
+        for (int h = 0; h < j->y.n_heads; h++)
+            for (int64_t i = 0; i < j->y.n; i += GATE_PIECE)
+                gate_back_piece(j, row, h, i, MN_MIN((int64_t)GATE_PIECE, j->y.n - i));
 }
 
 mn_status mn_tape_gate_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     (void)s, (void)err;
     mn_rows x = e->in[0], g = e->in[1], y = e->out[0];
     float *dx = x.buffer ? mn_tape_ready(t, x) : NULL;
-    gate_job job = {e->gate, x, g, y, mn_tape_gradient(t, y), dx, mn_tape_ready(t, g)};
+    gate_job job = {t->compute->kernels, e->gate, x, g, y, mn_tape_gradient(t, y), dx, mn_tape_ready(t, g)};
     mn_pool_run(t->compute->pool, y.n_rows, mn_cpu_grain(y.n_heads * y.n), gate_back_rows, &job);
     return MN_OK;
 }
