@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { MAX_PATH = 4096 };
 
@@ -138,3 +139,8 @@ size_t mn_ram_free_under(const char *root) {
 }
 
 size_t mn_ram_free(void) { return mn_ram_free_under(""); }
+
+size_t mn_ram_peak(void) {
+    struct rusage used;
+    return getrusage(RUSAGE_SELF, &used) ? 0 : (size_t)used.ru_maxrss * 1024;
+}

@@ -10,5 +10,7 @@
 size_t mn_ram_free(void);
 /* The same of another root directory, which holds proc/ and what is mounted: for tests. */
 size_t mn_ram_free_under(const char *root);
+/* The most bytes that this process has had in memory at once, mapped files counted where they were touched. */
+size_t mn_ram_peak(void);
 
 #endif

@@ -2,6 +2,7 @@
 #include "cli/bench.h"
 
 #include "base/checked.h"
+#include "base/ram.h"
 #include "cli/numbers.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 static const char *depth_list, *session_list;
 static mn_bench_options given;
@@ -68,11 +68,7 @@ mn_status mn_bench_open(mn_engine **engine, mn_peaks *peaks, mn_error *err) {
     return mn_peaks_measure((*engine)->compute.kernels->level, (*engine)->pool, 1.0, peaks, err);
 }
 
-double mn_bench_peak_rss_bytes(void) {
-    struct rusage usage_now;
-    getrusage(RUSAGE_SELF, &usage_now);
-    return (double)usage_now.ru_maxrss * 1024;
-}
+double mn_bench_peak_rss_bytes(void) { return (double)mn_ram_peak(); }
 
 void mn_bench_print_machine(const mn_engine *engine, const mn_peaks *peaks) {
     mn_model_info info = mn_engine_info(engine);

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/ram.h"
 #include "kernels/cpu.h"
 
 #include <math.h>
@@ -115,6 +116,8 @@ mn_status mn_run_card_write(const char *path, const mn_train_config *c, const mn
             "%s.\n\n",
             (long long)plan->n_params, (long long)plan->n_trained, (long long)s->step, (long long)s->n_tokens,
             (long long)c->window, s->seconds / 60, cpu, day);
+    fprintf(w.file, "Memory: %.1f MiB planned, %.1f MiB taken at most.\n\n", (double)plan->total_bytes / 0x1p20,
+            (double)mn_ram_peak() / 0x1p20);
     fputs("## Data\n\n| source | weight | what | from |\n|---|---|---|---|\n", w.file);
     for (int i = 0; i < c->n_sources; i++)
         fprintf(w.file, "| %s | %g | %s | %s |\n", c->sources[i].name, c->sources[i].weight,

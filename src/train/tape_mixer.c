@@ -8,7 +8,6 @@
 #include "recurrent/gated_delta_backward.h"
 #include "recurrent/mamba2_backward.h"
 #include "recurrent/rwkv7_backward.h"
-#include "recurrent/state_backward.h"
 #include "train/tape_ops.h"
 
 #include <math.h>
@@ -151,9 +150,6 @@ typedef struct state_call {
     float *d[7];
 } state_call;
 
-/* Rows of a chunk of the backward. */
-static int kept_chunk(const mn_compute *c) { return c->exact ? MN_STATE_KEPT_CHUNK : MN_MATRIX_CHUNK; }
-
 static mn_status delta_back(const state_call *x, mn_error *err) {
     mn_gated_delta layer = mn_cpu_gated_delta(x->model, x->layer);
     mn_matrix_rows rows = mn_cpu_mixer_rows(x->slice, x->in->v, x->in);
@@ -167,7 +163,7 @@ static mn_status delta_back(const state_call *x, mn_error *err) {
                        x->d[4],
                        mn_tape_weight_gradient(x->t, layer.a),
                        mn_tape_weight_gradient(x->t, layer.dt_bias)};
-    return mn_gated_delta_backward(x->c, &layer, &rows, &gates, &g, kept_chunk(x->c), err);
+    return mn_gated_delta_backward(x->c, &layer, &rows, &gates, &g, MN_MATRIX_CHUNK, err);
 }
 
 static mn_status mamba2_back(const state_call *x, mn_error *err) {
@@ -183,7 +179,7 @@ static mn_status mamba2_back(const state_call *x, mn_error *err) {
                         mn_tape_weight_gradient(x->t, layer.dt_bias),
                         mn_tape_weight_gradient(x->t, layer.d)};
     return mn_mamba2_backward(x->c, &layer, &rows, mn_cpu_row(x->in->decay, x->slice->first_row),
-                              x->in->decay.row_stride, &g, kept_chunk(x->c), err);
+                              x->in->decay.row_stride, &g, MN_MATRIX_CHUNK, err);
 }
 
 static mn_status rwkv7_back(const state_call *x, mn_error *err) {

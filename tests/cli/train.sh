@@ -17,6 +17,16 @@ grep -q 'going on after step 4' "$temp/said" && grep -q 'step 6/6' "$temp/said" 
 "$mnemo" run -q -m "$temp/toy.gguf" 'It is a truth' -n 4 >/dev/null
 [ -s "$temp/toy.gguf.run/loss.svg" ] || fail 'no picture of the loss'
 
+# Attention sinks from the first step on: they are in the file, they move, and the loss falls.
+"$mnemo" train models/recipes/toy.ini arch=mnemo sinks=true window=64 batch=4 steps=30 warmup=2 validation-windows=0 \
+    out="$temp/sinks.gguf" 2>"$temp/said" || fail 'no training with sinks:' "$(cat "$temp/said")"
+[ "$("$mnemo" info "$temp/sinks.gguf" --tensors | grep -c 'attn_sinks.weight')" = 2 ] || fail 'no sinks in the file'
+awk -F'"loss": *' '/"loss"/ { loss[++n] = $2 + 0 } END { exit !(n == 30 && loss[n] < loss[1] - 1) }' \
+    "$temp/sinks.gguf.run/log.jsonl" || fail 'the loss does not fall:' "$(cat "$temp/sinks.gguf.run/log.jsonl")"
+"$mnemo" run -q -m "$temp/sinks.gguf" 'It is a truth' -n 4 >/dev/null || fail 'a model with sinks does not run'
+"$mnemo" train models/recipes/toy.ini sinks=true out="$temp/x.gguf" 2>"$temp/said" && fail 'a llama has no sinks'
+grep -q 'sinks' "$temp/said" || fail 'not told why:' "$(cat "$temp/said")"
+
 "$mnemo" train models/recipes/lora.ini "${few[@]}" out="$temp/lora.gguf" 2>/dev/null
 "$mnemo" convert models/default.gguf "$temp/merged.gguf" --merge-lora "$temp/lora.gguf" 2>"$temp/said"
 grep -q "matrices of .*lora.gguf added" "$temp/said" || fail 'nothing merged:' "$(cat "$temp/said")"

@@ -1,0 +1,33 @@
+# What a training is planned to take, and what it took at most: within 5 %, and 12 MiB of the program itself, for a
+# dense model whose activations are kept or made again, adapters of a quantised one, and one with recurrent states.
+source "${0%/*}/support.bash" "$1"
+mnemo=$(realpath "$mnemo")
+book=$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt
+cd "$temp"
+
+compare() { # NAME SETTINGS...
+    "$mnemo" train base.ini out="$1.gguf" "${@:2}" 2>said || fail "$1:" "$(cat said)"
+    awk -v name="$1" '/^Memory: / {
+        planned = $2; taken = $5; seen = 1
+        printf "%s: %s MiB planned, %s MiB taken\n", name, planned, taken
+        wrong = taken > 1.05 * planned + 12 || taken < 0.95 * planned - 12
+    } END { exit wrong || !seen }' "$1.gguf.run/card.md" || fail "$1 was planned otherwise than it went"
+}
+cat >base.ini <<INI
+[train]
+batch = 1
+steps = 2
+warmup = 0
+validation-windows = 0
+threads = 1
+[source book]
+paths = "$book"
+INI
+model=$MNEMO_SOURCE_DIR/models/default.gguf
+"$mnemo" convert "$model" q8.gguf --type q8_0 2>/dev/null
+"$mnemo" init --arch qwen35 --layers 4 --embd 256 --heads 2 --kv-heads 1 --head-dim 64 --ff 512 \
+    --vocab-from "$model" -o hybrid.gguf 2>/dev/null
+compare kept model.from="$model" window=4096 recompute=off positions.scaling=yarn
+compare again model.from="$model" window=8192 recompute=on positions.scaling=yarn
+compare adapters model.from=q8.gguf window=4096 lora.rank=8 recompute=off positions.scaling=yarn
+compare states model.from=hybrid.gguf window=4096 recompute=off
