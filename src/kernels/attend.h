@@ -129,7 +129,7 @@ typedef struct mn_attend_back_ops {
 
 /* Error against a softmax in double precision, relative to the norm, while |scores| <= 16 (beyond, float's rounding of
  * the scores themselves shows): f32 and direct 1e-6 in every row, but 1e-4 where q8_0 or q4_0 rows are dotted as bytes
- * (queries and, but for AVX2, weights are rounded to 16 bits then). fast: as f32, or where the level multiplies in bf16
+ * (queries and weights are rounded to 16 bits then). fast: as f32, or where the level multiplies in bf16
  * 2e-3 over all rows and 4e-3 in the worst, for queries, keys and values that are bf16 already; rounding others costs
  * up to 1e-2 in the worst row. Sums and softmax stay f32. */
 typedef struct mn_attend_kernels {

@@ -1,5 +1,5 @@
 /* Attention tiles in AVX2, and decode directly from the KV cache. */
-#include "kernels/attend_avx2.h"
+#include "kernels/attend_quant_avx2.h"
 
 MN_INLINE mn_vf load_elements(mn_dtype type, const char *row, int i) {
     switch (type) {
@@ -19,6 +19,8 @@ MN_INLINE mn_vf load_elements(mn_dtype type, const char *row, int i) {
 void mn_attend_init_avx2(mn_attend_kernels *table) {
     use_f32(table);
     use_direct(table, MN_MAX_DIRECT_ROWS_AVX2);
-    table->direct[MN_Q8_0] = mn_attend_q8_0_avx2;
-    table->direct[MN_Q4_0] = mn_attend_q4_0_avx2;
+    table->direct[MN_Q8_0] = (mn_direct_ops){MN_MAX_DIRECT_ROWS_AVX2, mn_attend_pack_q_q8_0_avx2,
+                                             mn_attend_scores_q8_0_avx2, mn_attend_absorb_q8_0_avx2};
+    table->direct[MN_Q4_0] = (mn_direct_ops){MN_MAX_DIRECT_ROWS_AVX2, mn_attend_pack_q_q4_0_avx2,
+                                             mn_attend_scores_q4_0_avx2, mn_attend_absorb_q4_0_avx2};
 }

@@ -15,9 +15,6 @@ static inline mn_vf mn_vf_exp2(mn_vf x) { return exp2_by_bits(x); }
 /* Packing, and products of packed rows, are no faster than reading rows of 64 dims as they are cached up to here. */
 enum { MN_MAX_DIRECT_ROWS_AVX2 = 48 };
 
-/* Straight from quantised rows as they are cached. */
-extern const mn_direct_ops mn_attend_q8_0_avx2, mn_attend_q4_0_avx2;
-
 /* Lane j: the sum of the lanes of sums[j]. */
 MN_INLINE mn_vf sum_each(const mn_vf sums[MN_LANES]) {
     mn_vf low = _mm256_hadd_ps(_mm256_hadd_ps(sums[0], sums[1]), _mm256_hadd_ps(sums[2], sums[3]));

@@ -226,6 +226,8 @@ QUANT(q4_1, 1, 0);
 QUANT(q5_0, 1, 4);
 QUANT(q5_1, 1, 0);
 QUANT(iq4_nl, 1, 7);
+QUANT(mxfp4, 1, 4);
+QUANT(iq4_xs, 1, 7);
 QUANT(q2_k, 2, 0);
 QUANT(q3_k, 2, 2);
 QUANT(q4_k, 1, 0);
@@ -255,6 +257,8 @@ void mn_matmul_init_amx(mn_matmul_kernels *table) {
     table->many[MN_Q5_0] = &path_q5_0;
     table->many[MN_Q5_1] = &path_q5_1;
     table->many[MN_IQ4_NL] = &path_iq4_nl;
+    table->many[MN_MXFP4] = &path_mxfp4;
+    table->many[MN_IQ4_XS] = &path_iq4_xs;
     table->many[MN_Q2_K] = &path_q2_k;
     table->many[MN_Q3_K] = &path_q3_k;
     table->many[MN_Q4_K] = &path_q4_k;

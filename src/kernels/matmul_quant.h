@@ -36,8 +36,8 @@ typedef struct mn_quant_panel {
 typedef void mn_quant_pack_fn(const char *rows, size_t stride, int n, mn_quant_panel *panel, int half);
 
 mn_quant_pack_fn mn_quant_pack_q8_0, mn_quant_pack_q4_0, mn_quant_pack_q4_1, mn_quant_pack_q5_0, mn_quant_pack_q5_1,
-    mn_quant_pack_iq4_nl, mn_quant_pack_q2_k, mn_quant_pack_q3_k, mn_quant_pack_q4_k, mn_quant_pack_q5_k,
-    mn_quant_pack_q6_k;
+    mn_quant_pack_iq4_nl, mn_quant_pack_iq4_xs, mn_quant_pack_mxfp4, mn_quant_pack_q2_k, mn_quant_pack_q3_k,
+    mn_quant_pack_q4_k, mn_quant_pack_q5_k, mn_quant_pack_q6_k;
 
 /* The same for a part of a tensor. Rows that are not there are zeros: blocks of scale zero. */
 void mn_quant_pack_part(const mn_matmul_part *part, mn_quant_pack_fn *pack_rows, mn_quant_panel *panel);
@@ -45,8 +45,8 @@ void mn_quant_pack_part(const mn_matmul_part *part, mn_quant_pack_fn *pack_rows,
 /* The `row` of a path (see mn_matmul_path). */
 typedef void mn_quant_row_fn(const mn_matmul_part *part, const void *x, void *panel, float *out);
 
-mn_quant_row_fn mn_quant_row_q8_0, mn_quant_row_q4_0, mn_quant_row_iq4_nl, mn_quant_row_q4_k, mn_quant_row_q5_k,
-    mn_quant_row_q6_k;
+mn_quant_row_fn mn_quant_row_q8_0, mn_quant_row_q4_0, mn_quant_row_iq4_nl, mn_quant_row_iq4_xs, mn_quant_row_mxfp4,
+    mn_quant_row_q4_k, mn_quant_row_q5_k, mn_quant_row_q6_k;
 
 /* The `few` of a path (see mn_matmul_path), up to so many rows. */
 enum { MN_QUANT_FEW_ROWS = 16 };
@@ -54,7 +54,8 @@ typedef void mn_quant_few_fn(const mn_matmul_part *part, const void *x, size_t x
                              float *out, int64_t out_stride);
 
 mn_quant_few_fn mn_quant_few_q8_0, mn_quant_few_q4_0, mn_quant_few_q4_1, mn_quant_few_q5_0, mn_quant_few_q5_1,
-    mn_quant_few_iq4_nl, mn_quant_few_q2_k, mn_quant_few_q3_k, mn_quant_few_q4_k, mn_quant_few_q5_k, mn_quant_few_q6_k;
+    mn_quant_few_iq4_nl, mn_quant_few_iq4_xs, mn_quant_few_mxfp4, mn_quant_few_q2_k, mn_quant_few_q3_k,
+    mn_quant_few_q4_k, mn_quant_few_q5_k, mn_quant_few_q6_k;
 
 /* Enters the quantised types' paths. */
 void mn_matmul_init_quant_avx512bf16(mn_matmul_kernels *table);

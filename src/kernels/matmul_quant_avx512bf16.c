@@ -194,6 +194,8 @@ PATH(q4_1, min, NULL)
 PATH(q5_0, offset_4, NULL)
 PATH(q5_1, min, NULL)
 PATH(iq4_nl, offset_7, mn_quant_row_iq4_nl)
+PATH(mxfp4, offset_4, mn_quant_row_mxfp4)
+PATH(iq4_xs, offset_7, mn_quant_row_iq4_xs)
 PATH(q2_k, halves_min, NULL)
 PATH(q3_k, halves_offset_2, NULL)
 PATH(q4_k, min, mn_quant_row_q4_k)
@@ -207,6 +209,8 @@ void mn_matmul_init_quant_avx512bf16(mn_matmul_kernels *table) {
     table->fast[MN_Q5_0] = &path_q5_0;
     table->fast[MN_Q5_1] = &path_q5_1;
     table->fast[MN_IQ4_NL] = &path_iq4_nl;
+    table->fast[MN_MXFP4] = &path_mxfp4;
+    table->fast[MN_IQ4_XS] = &path_iq4_xs;
     table->fast[MN_Q2_K] = &path_q2_k;
     table->fast[MN_Q3_K] = &path_q3_k;
     table->fast[MN_Q4_K] = &path_q4_k;

@@ -169,6 +169,7 @@ SINGLE(q4_1, .has_min = true)
 SINGLE(q5_0, .offset_bits = 4)
 SINGLE(q5_1, .has_min = true)
 SINGLE(iq4_nl, .offset_bits = 7)
+SINGLE(mxfp4, .offset_bits = 4)
 
 /* Types of 256 inputs, whose scales are taken apart together: packed like a panel's, a unit at a time. */
 MN_ALWAYS_INLINE void unpack_super(mn_quant_pack_fn *pack, int sub_blocks, const char *w, size_t stride, int i,
@@ -189,6 +190,7 @@ MN_ALWAYS_INLINE void unpack_super(mn_quant_pack_fn *pack, int sub_blocks, const
         unpack_super(mn_quant_pack_##type, sub_blocks_, w, stride, i, panel, block);                                   \
     }                                                                                                                  \
     FEW(type, .sub_blocks = sub_blocks_, .unit_blocks = SUPER_BLOCKS, .unit_bytes = sizeof(mn_##type), __VA_ARGS__)
+SUPER(iq4_xs, 1, .offset_bits = 7)
 SUPER(q2_k, 2, .has_min = true)
 SUPER(q3_k, 2, .offset_bits = 2)
 SUPER(q4_k, 1, .has_min = true)

@@ -21,6 +21,7 @@ MN_ALWAYS_INLINE void put(mn_quant_panel *panel, int half, int block, const __m5
 PACK(q8_0, 2, false)
 PACK(q4_0, 4, false)
 PACK(iq4_nl, 4, false)
+PACK(mxfp4, 4, false)
 PACK(q4_1, 4, true)
 PACK(q5_0, 4, false)
 PACK(q5_1, 4, true)
@@ -77,6 +78,21 @@ void mn_quant_pack_q3_k(const char *rows, size_t stride, int n, mn_quant_panel *
                 }
                 put(panel, half, b + 4 * h + quarter, u);
             }
+        }
+    }
+}
+
+/* d and the scales are the first eight bytes of IQ4_XS; see mn_iq4_xs. */
+void mn_quant_pack_iq4_xs(const char *rows, size_t stride, int n, mn_quant_panel *panel, int half) {
+    for (int b = 0; b < n / MN_BLOCK; b += 8, rows += sizeof(mn_iq4_xs)) {
+        __m512i head = load_words(rows, stride), low = load_words(rows + offsetof(mn_iq4_xs, scales_low), stride);
+        __m512 d = low_half(head);
+        for (int s = 0; s < 8; s++) {
+            __m512i value = _mm512_or_si512(bits(low, 4 * s, 4), _mm512_slli_epi32(bits(head, 16 + 2 * s, 2), 4)), u[8];
+            if (s % 3 == 0) mn_prefetch_next_panel(rows + 64 * (s / 3), stride, 0, 16);
+            panel->scale[b + s][half] = d * _mm512_cvtepi32_ps(_mm512_sub_epi32(value, _mm512_set1_epi32(32)));
+            mn_unpack_levels(rows + offsetof(mn_iq4_xs, q) + 16 * s, stride, mn_iq4_levels(), u);
+            put(panel, half, b + s, u);
         }
     }
 }

@@ -6,7 +6,7 @@
  * a tile. So a row alone comes out with the bits that it has among others.
  */
 #include "kernels/matmul_f32.h"
-#include "kernels/matmul_quant.h"
+#include "kernels/matmul_quant_unpack_avx512bf16.h"
 
 enum {
     ROW_INPUTS = 8192, /* terms of 16 outputs: 17 KiB, within the first-level cache */
@@ -84,14 +84,17 @@ MN_ALWAYS_INLINE __m512 terms_q8_0(const char *w, const mn_quant_x *x) {
     return offset_terms(neighbours(_mm512_add_epi32(half[0], half[1])), x, 7, half_floats(scales));
 }
 
-/* 16 bytes of nibbles in each of 16 blocks: the dot products of all, in order. levels: what a nibble stands for. */
-MN_ALWAYS_INLINE __m512i nibble_dots(const char *q, size_t stride, const mn_quant_x *x, const __m512i *levels) {
+/* 16 bytes of nibbles in each of 16 blocks, stride bytes apart, eight from q[0] and eight from q[1] on: the dot
+ * products of all, in order. levels: what a nibble stands for. */
+MN_ALWAYS_INLINE __m512i nibble_dots(const char *const q[2], size_t stride, const mn_quant_x *x,
+                                     const __m512i *levels) {
     __m512i v[4];
-    for (int k = 0; k < 4; k++, q += 4 * stride) {
-        __m512i bytes = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)q));
-        bytes = _mm512_inserti32x4(bytes, _mm_loadu_si128((const __m128i *)(q + stride)), 1);
-        bytes = _mm512_inserti32x4(bytes, _mm_loadu_si128((const __m128i *)(q + 2 * stride)), 2);
-        bytes = _mm512_inserti32x4(bytes, _mm_loadu_si128((const __m128i *)(q + 3 * stride)), 3);
+    for (int k = 0; k < 4; k++) {
+        const char *at = q[k / 2] + k % 2 * 4 * stride;
+        __m512i bytes = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)at));
+        bytes = _mm512_inserti32x4(bytes, _mm_loadu_si128((const __m128i *)(at + stride)), 1);
+        bytes = _mm512_inserti32x4(bytes, _mm_loadu_si128((const __m128i *)(at + 2 * stride)), 2);
+        bytes = _mm512_inserti32x4(bytes, _mm_loadu_si128((const __m128i *)(at + 3 * stride)), 3);
         __m512i low = low_nibbles(bytes), high = high_nibbles(bytes);
         if (levels) low = _mm512_shuffle_epi8(*levels, low), high = _mm512_shuffle_epi8(*levels, high);
         __m512i x0 = load_512(x->q + 128 * k), x1 = load_512(x->q + 128 * k + 64);
@@ -102,19 +105,33 @@ MN_ALWAYS_INLINE __m512i nibble_dots(const char *q, size_t stride, const mn_quan
     return _mm512_permutexvar_epi32(order, sum_places(v));
 }
 
+/* The same of blocks that follow each other, their nibbles at offset `at`. */
+MN_ALWAYS_INLINE __m512i block_nibble_dots(const char *w, size_t at, size_t block_bytes, const mn_quant_x *x,
+                                           const __m512i *levels) {
+    const char *const q[2] = {w + at, w + at + 8 * block_bytes};
+    return nibble_dots(q, block_bytes, x, levels);
+}
+
 /* Scales of 16 blocks of 18 bytes. */
 MN_ALWAYS_INLINE __m512 scales_18(const char *w) {
     return half_floats(_mm512_or_si512(pick_scales(w, 9, 0, 8), pick_scales(w + 8 * 18, 9, 8, 8)));
 }
 
 MN_ALWAYS_INLINE __m512 terms_q4_0(const char *w, const mn_quant_x *x) {
-    return offset_terms(nibble_dots(w + offsetof(mn_q4_0, q), sizeof(mn_q4_0), x, NULL), x, 3, scales_18(w));
+    __m512i dots = block_nibble_dots(w, offsetof(mn_q4_0, q), sizeof(mn_q4_0), x, NULL);
+    return offset_terms(dots, x, 3, scales_18(w));
 }
 
 MN_ALWAYS_INLINE __m512 terms_iq4_nl(const char *w, const mn_quant_x *x) {
-    __m128i values = _mm_xor_si128(_mm_loadu_si128((const __m128i *)mn_iq4_nl_values), _mm_set1_epi8(-128));
-    __m512i levels = _mm512_broadcast_i32x4(values);
-    return offset_terms(nibble_dots(w + offsetof(mn_iq4_nl, q), sizeof(mn_iq4_nl), x, &levels), x, 7, scales_18(w));
+    __m512i levels = mn_iq4_levels();
+    __m512i dots = block_nibble_dots(w, offsetof(mn_iq4_nl, q), sizeof(mn_iq4_nl), x, &levels);
+    return offset_terms(dots, x, 7, scales_18(w));
+}
+
+MN_ALWAYS_INLINE __m512 terms_mxfp4(const char *w, const mn_quant_x *x) {
+    __m512i levels = mn_mxfp4_levels();
+    __m512i dots = block_nibble_dots(w, offsetof(mn_mxfp4, q), sizeof(mn_mxfp4), x, &levels);
+    return offset_terms(dots, x, 4, mn_mxfp4_scales(mn_load_bytes(w, sizeof(mn_mxfp4))));
 }
 
 /* 8 floats from f16 at a, 8 from f16 at b. */
@@ -124,6 +141,27 @@ MN_ALWAYS_INLINE __m512 two_halves(const char *a, const char *b) {
     memcpy(&high, b, sizeof high);
     return half_floats(
         _mm512_castsi256_si512(_mm256_set_m128i(_mm_set1_epi16((short)high), _mm_set1_epi16((short)low))));
+}
+
+/* Of two blocks of 256: sixteen scales of six bits. */
+MN_ALWAYS_INLINE __m512 iq4_xs_scales(const mn_iq4_xs *a, const mn_iq4_xs *b) {
+    int32_t low_bits[2];
+    memcpy(&low_bits[0], a->scales_low, 4);
+    memcpy(&low_bits[1], b->scales_low, 4);
+    __m512i shifts = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7);
+    __m512i low = _mm512_inserti64x4(_mm512_set1_epi32(low_bits[0]), _mm256_set1_epi32(low_bits[1]), 1);
+    __m512i high = _mm512_inserti64x4(_mm512_set1_epi32(a->scales_high), _mm256_set1_epi32(b->scales_high), 1);
+    low = _mm512_and_si512(_mm512_srlv_epi32(low, _mm512_slli_epi32(shifts, 2)), _mm512_set1_epi32(15));
+    high = _mm512_and_si512(_mm512_srlv_epi32(high, _mm512_slli_epi32(shifts, 1)), _mm512_set1_epi32(3));
+    __m512i scale = _mm512_sub_epi32(_mm512_or_si512(low, _mm512_slli_epi32(high, 4)), _mm512_set1_epi32(32));
+    return _mm512_mul_ps(two_halves((const char *)&a->d, (const char *)&b->d), _mm512_cvtepi32_ps(scale));
+}
+
+MN_ALWAYS_INLINE __m512 terms_iq4_xs(const char *w, const mn_quant_x *x) {
+    const mn_iq4_xs *blocks = (const mn_iq4_xs *)w;
+    const char *const q[2] = {(const char *)blocks[0].q, (const char *)blocks[1].q};
+    __m512i levels = mn_iq4_levels();
+    return offset_terms(nibble_dots(q, 16, x, &levels), x, 7, iq4_xs_scales(&blocks[0], &blocks[1]));
 }
 
 typedef struct k4_scales {
@@ -289,6 +327,8 @@ MN_ALWAYS_INLINE void half_row(terms_fn *terms_of, const mn_matmul_part *part, i
 ROW(q8_0)
 ROW(q4_0)
 ROW(iq4_nl)
+ROW(iq4_xs)
+ROW(mxfp4)
 ROW(q4_k)
 ROW(q5_k)
 ROW(q6_k)

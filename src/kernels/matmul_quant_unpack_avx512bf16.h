@@ -98,13 +98,49 @@ MN_ALWAYS_INLINE void mn_unpack_q4_0(const char *rows, size_t stride, mn_block16
     b->scale[0] = load_halves(rows, stride);
 }
 
-MN_ALWAYS_INLINE void mn_unpack_iq4_nl(const char *rows, size_t stride, mn_block16 *b) {
-    __m128i values = _mm_xor_si128(_mm_loadu_si128((const __m128i *)mn_iq4_nl_values), _mm_set1_epi8(-128));
-    __m512i levels = _mm512_broadcast_i32x4(values);
-    unpack_nibbles(rows + offsetof(mn_iq4_nl, q), stride, b->u);
+/* 2^(e - 128); the first two are below the normal floats. */
+MN_ALWAYS_INLINE __m512 mn_mxfp4_scales(__m128i exponents) {
+    __m512i e = _mm512_cvtepu8_epi32(exponents);
+    __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    __mmask16 is_tiny = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+    return _mm512_castsi512_ps(_mm512_mask_sllv_epi32(normal, is_tiny, _mm512_set1_epi32(1 << 21), e));
+}
+
+/* Values of MXFP4 above 16. */
+MN_ALWAYS_INLINE __m512i mn_mxfp4_levels(void) {
+    __m128i values = _mm_loadu_si128((const __m128i *)mn_mxfp4_values);
+    return _mm512_broadcast_i32x4(_mm_add_epi8(values, _mm_set1_epi8(16)));
+}
+
+/* Those of IQ4_NL and IQ4_XS above 128. */
+MN_ALWAYS_INLINE __m512i mn_iq4_levels(void) {
+    __m128i values = _mm_loadu_si128((const __m128i *)mn_iq4_nl_values);
+    return _mm512_broadcast_i32x4(_mm_xor_si128(values, _mm_set1_epi8(-128)));
+}
+
+/* A byte of each of 16 places. */
+MN_ALWAYS_INLINE __m128i mn_load_bytes(const char *p, size_t stride) {
+    char bytes[16];
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; r++) bytes[r] = p[(size_t)r * stride];
+    return _mm_setr_epi8(bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8],
+                         bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]);
+}
+
+MN_ALWAYS_INLINE void mn_unpack_levels(const char *q, size_t stride, __m512i levels, __m512i u[8]) {
+    unpack_nibbles(q, stride, u);
 #pragma GCC unroll 8
-    for (int k = 0; k < 8; k++) b->u[k] = _mm512_shuffle_epi8(levels, b->u[k]);
+    for (int k = 0; k < 8; k++) u[k] = _mm512_shuffle_epi8(levels, u[k]);
+}
+
+MN_ALWAYS_INLINE void mn_unpack_iq4_nl(const char *rows, size_t stride, mn_block16 *b) {
+    mn_unpack_levels(rows + offsetof(mn_iq4_nl, q), stride, mn_iq4_levels(), b->u);
     b->scale[0] = load_halves(rows, stride);
+}
+
+MN_ALWAYS_INLINE void mn_unpack_mxfp4(const char *rows, size_t stride, mn_block16 *b) {
+    mn_unpack_levels(rows + offsetof(mn_mxfp4, q), stride, mn_mxfp4_levels(), b->u);
+    b->scale[0] = mn_mxfp4_scales(mn_load_bytes(rows, stride));
 }
 
 MN_ALWAYS_INLINE void mn_unpack_q4_1(const char *rows, size_t stride, mn_block16 *b) {

@@ -117,6 +117,24 @@ MN_ALWAYS_INLINE __m256i mn_u_of_iq4_nl(const char *src, const int i) {
     return _mm256_shuffle_epi8(mn_load_twice(mn_iq4_nl_values), mn_block_nibbles(pair[0].q, pair[1].q, i % 2));
 }
 
+/* Values of MXFP4 are at most 12 in size: above 16 they are numbers of five bits. */
+MN_ALWAYS_INLINE __m256i mn_u_of_mxfp4(const char *src, const int i) {
+    const mn_mxfp4 *pair = (const mn_mxfp4 *)src + i / 2 * 2;
+    __m256i levels = _mm256_add_epi8(mn_load_twice(mn_mxfp4_values), _mm256_set1_epi8(16));
+    return _mm256_shuffle_epi8(levels, mn_block_nibbles(pair[0].q, pair[1].q, i % 2));
+}
+
+/* 2^(e - 128) of eight exponents; the first two are below the normal floats. */
+MN_ALWAYS_INLINE void mn_scales_of_mxfp4(const char *src, mn_unpack_scales *w) {
+    __m128i low = mn_pick_dwords(src, sizeof(mn_mxfp4));
+    __m128i high = mn_pick_dwords(src + 2 * sizeof(mn_mxfp4), sizeof(mn_mxfp4));
+    __m256i e = _mm256_set_m128i(_mm_unpackhi_epi32(low, high), _mm_unpacklo_epi32(low, high));
+    e = _mm256_and_si256(e, _mm256_set1_epi32(255));
+    __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(1 << 21), e);
+    w->scale = _mm256_castsi256_ps(_mm256_blendv_epi8(normal, tiny, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
+}
+
 /* The types of 256: one 16-bit scale (and one minimum), times small integers for each 32 or 16. */
 
 /* The float in every lane. */
@@ -232,6 +250,25 @@ MN_ALWAYS_INLINE void mn_scales_of_q3_k(const char *src, mn_unpack_scales *w) {
     w->scale = mn_half_everywhere(block->d);
 }
 
+MN_ALWAYS_INLINE __m256i mn_u_of_iq4_xs(const char *src, const int i) {
+    const uint8_t *q = ((const mn_iq4_xs *)src)->q + i / 2 * 32;
+    return _mm256_shuffle_epi8(mn_load_twice(mn_iq4_nl_values), mn_block_nibbles(q, q + 16, i % 2));
+}
+
+/* Eight scales of six bits, in the order of d. */
+MN_ALWAYS_INLINE void mn_scales_of_iq4_xs(const char *src, mn_unpack_scales *w) {
+    const mn_iq4_xs *block = (const mn_iq4_xs *)src;
+    int32_t low_bits;
+    memcpy(&low_bits, block->scales_low, sizeof low_bits);
+    __m256i low = _mm256_srlv_epi32(_mm256_set1_epi32(low_bits), _mm256_setr_epi32(0, 8, 16, 24, 4, 12, 20, 28));
+    __m256i high =
+        _mm256_srlv_epi32(_mm256_set1_epi32(block->scales_high), _mm256_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14));
+    low = _mm256_and_si256(low, _mm256_set1_epi32(15));
+    high = _mm256_slli_epi32(_mm256_and_si256(high, _mm256_set1_epi32(3)), 4);
+    __m256i scale = _mm256_sub_epi32(_mm256_or_si256(low, high), _mm256_set1_epi32(32));
+    w->scale = _mm256_mul_ps(mn_half_everywhere(block->d), _mm256_cvtepi32_ps(scale));
+}
+
 #define MN_BLOCK_SCALES_OF(type, scales)                                                                               \
     MN_ALWAYS_INLINE void mn_scales_of_##type(const char *src, mn_unpack_scales *w) {                                  \
         scales(src, sizeof(mn_##type), w);                                                                             \
@@ -246,13 +283,15 @@ MN_BLOCK_SCALES_OF(iq4_nl, mn_block_scales)
 /* X(type, dtype, members of its form) */
 #define MN_UNPACK_TYPES_OF_8_BITS(X)                                                                                   \
     X(q8_0, MN_Q8_0, .chunk_bytes = 8 * sizeof(mn_q8_0), .u_bits = 8)                                                  \
-    X(iq4_nl, MN_IQ4_NL, .chunk_bytes = 8 * sizeof(mn_iq4_nl), .u_bits = 8)
+    X(iq4_nl, MN_IQ4_NL, .chunk_bytes = 8 * sizeof(mn_iq4_nl), .u_bits = 8)                                            \
+    X(iq4_xs, MN_IQ4_XS, .chunk_bytes = sizeof(mn_iq4_xs), .u_bits = 8)
 
 #define MN_UNPACK_TYPES_BELOW_8_BITS(X)                                                                                \
     X(q4_0, MN_Q4_0, .chunk_bytes = 8 * sizeof(mn_q4_0), .u_bits = 4, .offset_bits = 3)                                \
     X(q4_1, MN_Q4_1, .chunk_bytes = 8 * sizeof(mn_q4_1), .u_bits = 4, .has_min = true)                                 \
     X(q5_0, MN_Q5_0, .chunk_bytes = 8 * sizeof(mn_q5_0), .u_bits = 5, .offset_bits = 4)                                \
     X(q5_1, MN_Q5_1, .chunk_bytes = 8 * sizeof(mn_q5_1), .u_bits = 5, .has_min = true)                                 \
+    X(mxfp4, MN_MXFP4, .chunk_bytes = 8 * sizeof(mn_mxfp4), .u_bits = 5, .offset_bits = 4)                             \
     X(q2_k, MN_Q2_K, .chunk_bytes = sizeof(mn_q2_k), .u_bits = 2, .has_halves = true, .has_min = true)                 \
     X(q3_k, MN_Q3_K, .chunk_bytes = sizeof(mn_q3_k), .u_bits = 3, .has_halves = true, .offset_bits = 2)                \
     X(q4_k, MN_Q4_K, .chunk_bytes = sizeof(mn_q4_k), .u_bits = 4, .has_min = true)                                     \

@@ -53,7 +53,8 @@ typedef struct mn_iq4_nl {
     uint8_t q[16];
 } mn_iq4_nl;
 
-/* x_j = 2^(e - 128) v[q_j], v = 0 1 2 3 4 6 8 12 and their negatives: E2M1 with a sign under a power of two */
+/* x_j = 2^(e - 128) mn_mxfp4_values[q_j], 0 1 2 3 4 6 8 12 and their negatives: E2M1 with a sign under a power of two
+ */
 typedef struct mn_mxfp4 {
     uint8_t e;
     uint8_t q[16];
@@ -111,6 +112,7 @@ typedef struct mn_q6_k {
 } mn_q6_k;
 
 extern const int8_t mn_iq4_nl_values[16];
+extern const int8_t mn_mxfp4_values[16];
 
 /* Scale s (of 16), in 0..63, of a Q3_K block. */
 static inline int mn_q3_k_scale(const uint8_t scales[12], int s) {

@@ -6,7 +6,7 @@
 #include <math.h>
 
 /* Twice E2M1's magnitudes. */
-static const int8_t values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+const int8_t mn_mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 enum { BIAS = 127, MAX_EXPONENT = 254 };
 
@@ -18,8 +18,8 @@ void mn_mxfp4_to_f32(const void *src, float *dst, int64_t n) {
     for (int64_t b = 0; b < n; b++, dst += MN_BLOCK) {
         float scale = scale_of(block[b].e);
         for (int j = 0; j < 16; j++) {
-            dst[j] = scale * (float)values[block[b].q[j] & 15];
-            dst[j + 16] = scale * (float)values[block[b].q[j] >> 4];
+            dst[j] = scale * (float)mn_mxfp4_values[block[b].q[j] & 15];
+            dst[j + 16] = scale * (float)mn_mxfp4_values[block[b].q[j] >> 4];
         }
     }
 }
@@ -29,14 +29,14 @@ static int nearest(float v) {
     float size = fabsf(v);
     int best = 0;
     for (int i = 1; i < 8; i++)
-        if (fabsf((float)values[i] - size) < fabsf((float)values[best] - size)) best = i;
+        if (fabsf((float)mn_mxfp4_values[i] - size) < fabsf((float)mn_mxfp4_values[best] - size)) best = i;
     return v < 0 ? best + 8 : best;
 }
 
 static float error_of(const float *x, int e) {
     float scale = scale_of(e), error = 0;
     for (int j = 0; j < MN_BLOCK; j++) {
-        float off = scale * (float)values[nearest(x[j] / scale)] - x[j];
+        float off = scale * (float)mn_mxfp4_values[nearest(x[j] / scale)] - x[j];
         error += off * off;
     }
     return error;

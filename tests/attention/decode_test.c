@@ -14,12 +14,10 @@ enum { N_TYPES = 5 };
 
 static bool quantised(mn_dtype type) { return mn_dtype_get(type)->quantised; }
 
-/* Quantised rows are dotted as bytes, with queries and, but for AVX2, weights rounded to 16 bits. */
+/* Quantised rows are dotted as bytes, with queries and weights rounded to 16 bits, but in AVX-512 without VNNI. */
 static double limit_of(const attend_spec *spec, int level, bool exact) {
-    bool avx2 = level == MN_CPU_AVX2 || level == MN_CPU_AVXVNNI;
-    bool bytes = !exact && ((avx2 && quantised(spec->k_type)) ||
-                            (level >= MN_CPU_AVX512BF16 && (quantised(spec->k_type) || quantised(spec->v_type))));
-    return bytes ? 1e-4 : 1e-6;
+    bool in_bytes = level >= MN_CPU_AVX2 && level != MN_CPU_AVX512 && !exact;
+    return in_bytes && (quantised(spec->k_type) || quantised(spec->v_type)) ? 1e-4 : 1e-6;
 }
 
 static void expect(const attend_spec *spec, int level, bool exact) {

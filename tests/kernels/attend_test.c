@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "kernels/kernels.h"
+#include "tensor/blocks.h"
 #include "tensor/half.h"
 
 #include <math.h>
@@ -187,11 +188,68 @@ static void nan_stays_where_it_is(void **state) {
     for_direct(check_nan);
 }
 
+/* Blocks of 32 with a scale of 1 or -1, all bytes alike: the largest elements that there are, and 0xff and 0x0f. */
+static void fill_extremes(char *rows, mn_dtype type, size_t row_bytes, int dim) {
+    static const unsigned char patterns[] = {0x80, 0x7f, 0x00, 0xff, 0x81, 0x0f, 0xf0, 0x88};
+    size_t bytes = (size_t)mn_dtype_get(type)->block_bytes;
+    for (int j = 0; j < MN_TILE_KEYS; j++)
+        for (int b = 0; b < dim / 32; b++) {
+            const mn_half d = (j / 8 + b) % 3 ? 0x3c00 : 0xbc00;
+            char *block = rows + (size_t)j * row_bytes + (size_t)b * bytes;
+            memset(block, patterns[(size_t)(j < 32 ? 0 : j) % sizeof patterns], bytes);
+            memcpy(block, &d, sizeof d);
+        }
+}
+
+static void expect_sum(const char *what, float got, double want, double size) {
+    if (!(fabs((double)got - want) <= 1e-6 * size)) fail_msg("%s: %g, not %g", what, (double)got, want);
+}
+
+/* All products of a row as large as they can be, and of one sign: integers of few bits must hold their sums. Queries of
+ * 1 and -1 and weights of 1 are not rounded. */
+static void check_extremes(const mn_direct_ops *ops, mn_dtype type, const char *what) {
+    enum { DIM = 64, ROWS = 4 };
+    float q[ROWS][DIM], m[ROWS] = {0}, l[ROWS] = {0}, x[MN_TILE_KEYS][DIM];
+    static float o[ROWS * DIM] __attribute__((aligned(64)));
+    if (!quantised(type)) return;
+    mn_cached_rows rows = make_rows(type, DIM, MN_TILE_KEYS, 1);
+    fill_extremes(cached, type, rows.row_bytes, DIM);
+    for (int j = 0; j < MN_TILE_KEYS; j++) mn_to_f32(type, cached + (size_t)j * rows.row_bytes, x[j], DIM);
+    for (int n_rows = 1; n_rows <= ROWS; n_rows++) {
+        for (int r = 0; r < n_rows; r++) {
+            for (int i = 0; i < DIM; i++) q[r][i] = r < 2 ? (float)(1 - 2 * r) : i / (r - 1) % 2 ? 1.0f : -1.0f;
+            ops->pack_q(packed + (size_t)r * mn_direct_q_bytes(DIM), q[r], DIM);
+        }
+        ops->scores(s, packed, &rows, 1, n_rows, DIM);
+        for (int r = 0; r < n_rows; r++)
+            for (int j = 0; j < MN_TILE_KEYS; j++) {
+                double sum = 0, size = 0;
+                for (int i = 0; i < DIM; i++) sum += (double)(q[r][i] * x[j][i]), size += fabs((double)x[j][i]);
+                expect_sum(what, s[r * MN_TILE_KEYS + j], sum, size);
+            }
+        memset(o, 0, sizeof o);
+        memset(s, 0, sizeof s);
+        ops->absorb((mn_softmax_rows){m, l, o}, s, &rows, n_rows, DIM);
+        for (int r = 0; r < n_rows; r++)
+            for (int i = 0; i < DIM; i++) {
+                double sum = 0, size = 0;
+                for (int j = 0; j < MN_TILE_KEYS; j++) sum += (double)x[j][i], size += fabs((double)x[j][i]);
+                expect_sum(what, o[r * DIM + i], sum, size);
+            }
+    }
+}
+
+static void extremes_fit(void **state) {
+    (void)state;
+    for_direct(check_extremes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_do_not_depend_on_each_other),
         cmocka_unit_test(every_half),
         cmocka_unit_test(nan_stays_where_it_is),
+        cmocka_unit_test(extremes_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

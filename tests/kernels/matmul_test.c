@@ -16,8 +16,8 @@ typedef struct shape {
     int n_in, n_out, n_rows;
 } shape;
 
-static const mn_dtype types[] = {MN_F32,  MN_F16,  MN_BF16, MN_Q8_0, MN_Q4_0, MN_Q4_1, MN_Q5_0,
-                                 MN_Q5_1, MN_Q2_K, MN_Q3_K, MN_Q4_K, MN_Q5_K, MN_Q6_K, MN_IQ4_NL};
+static const mn_dtype types[] = {MN_F32,  MN_F16,  MN_BF16, MN_Q8_0, MN_Q4_0, MN_Q4_1,   MN_Q5_0,   MN_Q5_1,
+                                 MN_Q2_K, MN_Q3_K, MN_Q4_K, MN_Q5_K, MN_Q6_K, MN_IQ4_NL, MN_IQ4_XS, MN_MXFP4};
 enum { N_TYPES = sizeof types / sizeof *types };
 
 /* A matrix of any type: quantised where there is a quantiser, else random blocks with small scales. */
@@ -180,6 +180,7 @@ static void set_scales(mn_dtype type, void *block) {
     case MN_Q4_K: ((mn_q4_k *)block)->d_min = small; break;
     case MN_Q5_K: ((mn_q5_k *)block)->d_min = small; break;
     case MN_Q6_K: ((mn_q6_k *)block)->d = d; return;
+    case MN_MXFP4: ((mn_mxfp4 *)block)->e = 124; return;
     default: break;
     }
     memcpy(block, &d, sizeof d); /* all others begin with it */
@@ -216,6 +217,47 @@ static void extremes_fit(void **state) {
     EACH_LEVEL(level) {
         for (int t = 0; t < N_TYPES; t++) {
             if (mn_dtype_get(types[t])->quantised) check_extremes(mn_kernels_get((mn_cpu_level)level), types[t]);
+        }
+    }
+}
+
+/* Every power of two that an MXFP4 block may stand under, those below the normal floats too. */
+static void every_exponent_of_mxfp4(void **state) {
+    (void)state;
+    enum {
+        N_IN = 512,
+        N_OUT = 237 /* beyond, a block sum of integers times its scale is no float */,
+        MOST_ROWS = 17,
+        N_BLOCKS = N_IN / MN_BLOCK
+    };
+    static mn_mxfp4 blocks[N_OUT * N_BLOCKS];
+    static float x[MOST_ROWS * N_IN], out[MOST_ROWS * N_OUT], row[N_IN];
+    mn_random rng;
+    mn_random_seed(&rng, 12, 0);
+    for (int i = 0; i < N_OUT * N_BLOCKS; i++) {
+        blocks[i].e = (uint8_t)(i / N_BLOCKS);
+        for (int j = 0; j < 16; j++) blocks[i].q[j] = (uint8_t)mn_random_u32(&rng);
+    }
+    mn_tensor w = {.name = "w", .type = MN_MXFP4, .n_dims = 2, .ne = {N_IN, N_OUT, 1, 1}, .bytes = sizeof blocks};
+    w.data = blocks;
+    EACH_LEVEL(level)
+    for (int high = 0; high < 2; high++) {
+        for (int i = 0; i < MOST_ROWS * N_IN; i++) x[i] = (high ? 0x1p-20f : 0x1p40f) * (i % 3 ? 1 : -1);
+        for (int n_rows = 1; n_rows <= MOST_ROWS; n_rows += 4) {
+            multiply(mn_kernels_get((mn_cpu_level)level), 1, false, &w, x, N_IN, n_rows, out, N_OUT);
+            for (int o = high * 128; o < (high ? N_OUT : 128); o++) {
+                mn_to_f32(MN_MXFP4, blocks + o * N_BLOCKS, row, N_IN);
+                for (int r = 0; r < n_rows; r++) {
+                    double sum = 0, size = 0;
+                    for (int i = 0; i < N_IN; i++) {
+                        sum += (double)row[i] * (double)x[r * N_IN + i];
+                        size += fabs((double)row[i] * (double)x[r * N_IN + i]);
+                    }
+                    if (!(fabs((double)out[r * N_OUT + o] - sum) <= 1e-5 * size))
+                        fail_msg("%s: %d rows, 2^%d: %g, not %g", mn_cpu_level_name((mn_cpu_level)level), n_rows,
+                                 o - 128, (double)out[r * N_OUT + o], sum);
+                }
+            }
         }
     }
 }
@@ -385,6 +427,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_right_and_do_not_depend_on_the_cut),
         cmocka_unit_test(extremes_fit),
+        cmocka_unit_test(every_exponent_of_mxfp4),
         cmocka_unit_test(caches_change_nothing),
         cmocka_unit_test(bytes_are_the_same_without_a_dot_product),
         cmocka_unit_test(rows_are_split_when_outputs_are_few),
