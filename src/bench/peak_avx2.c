@@ -17,7 +17,8 @@ double mn_peak_f32_avx2(int64_t n_steps, float *sink) {
 }
 
 /* Products of unsigned and signed bytes in pairs of 16 bits, widened and added. gcc keeps an array of this type in
- * registers, and one of __m256i in memory; unseen, the factors are multiplied each time. */
+ * registers, and one of __m256i in memory. The volatile statement hides the factors: the products of one step are not
+ * taken for the same product. */
 typedef int32_t lanes __attribute__((vector_size(32)));
 
 double mn_peak_int8_avx2(int64_t n_steps, float *sink) {
@@ -30,7 +31,7 @@ double mn_peak_int8_avx2(int64_t n_steps, float *sink) {
 #pragma GCC unroll 10
         for (int k = 0; k < N; k++) {
             __m256i x = _mm256_set1_epi8(1);
-            __asm__("" : "+x"(x));
+            __asm__ volatile("" : "+x"(x));
             sum[k] += (lanes)_mm256_madd_epi16(_mm256_maddubs_epi16(x, x), ones);
         }
     }
