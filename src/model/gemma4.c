@@ -46,6 +46,7 @@ static mn_status configure(const mn_gguf *gguf, mn_config *c, mn_error *err) {
     MN_TRY(configure_local(gguf, c, err));
     MN_TRY(configure_shared(gguf, c, err));
     MN_TRY(mn_config_int(gguf, c->arch, "embedding_length_per_layer_input", false, 0, 1 << 14, &c->n_embd_layer, err));
+    c->final_softcap = 30;
     MN_TRY(mn_config_float(gguf, c->arch, "final_logit_softcapping", false, &c->final_softcap, err));
     MN_TRY(mn_config_moe(gguf, c, MN_GATING_SOFTMAX, err));
     mn_config_find_moe(gguf, c);

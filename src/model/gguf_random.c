@@ -142,9 +142,11 @@ static void put_keys(const creation *c, const mn_gguf *vocab) {
     }
 }
 
+static int64_t count_rows(const mn_tensor *t) { return t->ne[1] * t->ne[2] * t->ne[3]; }
+
 /* Weights, or a table (I32). */
 static void put_tensor(creation *c, mn_tensor t) {
-    int64_t n_rows = t.ne[1] * t.ne[2];
+    int64_t n_rows = count_rows(&t);
     if (!mn_precision_is_kept(&t)) t.type = mn_precision_pick(&t, c->params->type);
     mn_gguf_put_tensor(c->writer, &t);
     c->summary->n_params += t.type == MN_I32 ? 0 : t.ne[0] * n_rows;
@@ -205,7 +207,9 @@ static void put_listed(void *arg, const mn_tensor *shape, bool needed) {
     creation *c = arg;
     const mn_random_family *family = mn_random_family_find(c->model->arch);
     bool untied = c->model->untied && !strcmp(shape->name, "output.weight");
-    if (needed || untied || mn_random_family_wants(family, shape->name)) put_tensor(c, *shape);
+    mn_tensor stored = *shape;
+    mn_random_family_shape(family, &stored);
+    if (untied || mn_random_family_wants(family, shape->name, needed)) put_tensor(c, stored);
 }
 
 /* What a family's configuration looks for among the tensors. */
@@ -219,8 +223,9 @@ static mn_status read_config(const creation *c, mn_gguf_writer *probe, mn_config
                        &(mn_tensor){.name = "token_embd.weight", .n_dims = 2, .ne = {m->n_embd, c->n_vocab, 1, 1}});
     mn_gguf_put_tensor(probe,
                        &(mn_tensor){.name = "position_embd.weight", .n_dims = 2, .ne = {m->n_embd, m->n_ctx, 1, 1}});
-    for (int64_t i = 0; i < m->n_layers && m->n_experts > 0; i++) {
-        snprintf(name, sizeof name, "blk.%lld.ffn_gate_inp.weight", (long long)i);
+    static const char *const in_layers[] = {"ffn_gate_inp", "indexer.attn_k"};
+    for (int64_t i = 0; i < 2 * m->n_layers && m->n_experts > 0; i++) {
+        snprintf(name, sizeof name, "blk.%lld.%s.weight", (long long)i / 2, in_layers[i % 2]);
         mn_gguf_put_tensor(probe, &(mn_tensor){.name = name, .n_dims = 1, .ne = {1, 1, 1, 1}});
     }
     MN_TRY(mn_gguf_writer_view(probe, view, err));
@@ -317,12 +322,14 @@ static void make_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
 static mn_status fill(void *arg, const mn_tensor *t, void *dst, mn_error *err) {
     (void)err;
     creation *c = arg;
-    bool matrix = t->n_dims > 1 && !strstr(t->name, "_conv.") && !strstr(t->name, ".bias");
+    int n_axes = 0; /* of more than one element */
+    for (int i = 0; i < t->n_dims; i++) n_axes += t->ne[i] > 1;
+    bool matrix = n_axes > 1 && !strstr(t->name, "_conv.") && !strstr(t->name, ".bias");
     bool to_residual = strstr(t->name, "attn_output") || strstr(t->name, "ffn_down");
     double variance = 1.0 / (double)t->ne[0] / (to_residual ? 2.0 * (double)c->model->n_layers : 1.0);
     row_job job = {c, t, dst, XXH3_64bits_withSeed(t->name, strlen(t->name), c->model->seed),
                    matrix ? (float)sqrt(variance) : 0};
-    mn_pool_run(c->params->pool, t->ne[1] * t->ne[2], 16, make_rows, &job);
+    mn_pool_run(c->params->pool, count_rows(t), 16, make_rows, &job);
     c->done_bytes += t->bytes;
     if (c->params->progress)
         c->params->progress(c->params->progress_arg, (int64_t)c->done_bytes, (int64_t)c->summary->bytes);

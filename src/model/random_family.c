@@ -12,16 +12,27 @@
 #define SSM                                                                                                            \
     "ssm.conv_kernel=4 ssm.state_size=head ssm.group_count=heads ssm.time_step_rank=heads ssm.inner_size=heads*head"
 
+/* As wide as two of the residual stream, which Granite's must be. */
+#define WIDE_SSM                                                                                                       \
+    "ssm.conv_kernel=4 ssm.state_size=head ssm.group_count=1 ssm.time_step_rank=2*heads ssm.inner_size=2*embd"
+
+#define MAMBA_COLUMNS "ssm_a:0 ssm_d:0"
+
 static const mn_random_family families[] = {
-    {"qwen2moe", "expert_shared_feed_forward_length=ff", QKV_BIASES " ffn_gate_inp_shexp.weight", .routed = true},
+    {"qwen2moe", "expert_shared_feed_forward_length=ff", QKV_BIASES " ffn_gate_inp_shexp.weight output.weight",
+     .routed = true},
     {"qwen3moe", "", "", .routed = true},
     {"gemma2", "attention.sliding_window=4096", "", .routed = false},
     {"gemma3", "attention.sliding_window=1024", "attn_q_norm.weight attn_k_norm.weight", .routed = false},
-    {"gemma4", "attention.sliding_window=512 attention.sliding_window_pattern=:6",
-     "attn_v.weight layer_output_scale.weight", .routed = false},
+    {"gemma4",
+     "attention.sliding_window=512 attention.sliding_window_pattern=:6 rope.freq_base_swa=10000f "
+     "attention.key_length_swa=head attention.value_length_swa=head embedding_length_per_layer_input=0 "
+     "final_logit_softcapping=30f",
+     "attn_v.weight layer_output_scale.weight rope_freqs.weight", .routed = false},
     {"phi3", "", "", .routed = false},
     {"gpt-oss", "attention.sliding_window=128",
-     QKV_BIASES " attn_output.bias ffn_gate_inp.bias ffn_gate_exps.bias ffn_up_exps.bias ffn_down_exps.bias",
+     QKV_BIASES
+     " attn_output.bias ffn_gate_inp.bias ffn_gate_exps.bias ffn_up_exps.bias ffn_down_exps.bias output.weight",
      .routed = true},
     {"glm4", "rope.dimension_count=head/2", QKV_BIASES, .routed = false},
     {"glm4moe",
@@ -30,35 +41,36 @@ static const mn_random_family families[] = {
      QKV_BIASES " exp_probs_b.bias", .routed = true},
     {"mistral3", "attention.temperature_scale=0.1f", "", .routed = false},
     {"smollm3", "", "", .routed = false},
-    {"olmo2", "", "", .routed = false},
+    {"olmo2", "", "output.weight", .routed = false},
     {"exaone4", "", "", .routed = false},
     {"cohere2", "attention.sliding_window=4096 logit_scale=0.0625f", "", .layer_norm = true},
     {"llama4", "interleave_moe_layer_step=1", "", .routed = true},
     {"granite", "embedding_scale=12f residual_scale=0.22f logit_scale=8f", "", .routed = false},
     {"granitemoe", "embedding_scale=12f residual_scale=0.22f logit_scale=6f", "", .routed = true},
-    {"minimax-m2", "rope.dimension_count=head/2 expert_gating_func=2", "exp_probs_b.bias", .routed = true},
+    {"minimax-m2", "rope.dimension_count=head/2 expert_gating_func=2", "exp_probs_b.bias output.weight",
+     .routed = true},
     {"mimo2",
      "attention.sliding_window=128 attention.sliding_window_pattern=:4 rope.freq_base_swa=10000f "
      "rope.dimension_count=head/2 expert_gating_func=2",
-     "attn_sinks.weight exp_probs_b.bias", .routed = true},
+     "attn_sinks.weight exp_probs_b.bias output.weight", .routed = true},
     {"step35",
      "attention.sliding_window=512 attention.sliding_window_pattern=:4 rope.freq_base_swa=10000f expert_gating_func=2 "
      "expert_weights_norm=true expert_shared_feed_forward_length=ff",
-     "attn_gate.weight exp_probs_b.bias", .routed = true},
+     "attn_gate.weight exp_probs_b.bias output.weight", .routed = true},
     {"starcoder2", "", "*.bias", .layer_norm = true},
     {"gpt2", "", "*.bias position_embd.weight", .layer_norm = true},
-    {"bloom", "", "*.bias token_embd_norm.weight", .layer_norm = true},
-    {"mpt", "", "", .layer_norm = true},
+    {"bloom", "", "*.bias token_embd_norm.weight token_embd_norm.bias", .layer_norm = true},
+    {"mpt", "attention.max_alibi_bias=8f", "", .layer_norm = true},
     {"deepseek2", "leading_dense_block_count=1 expert_shared_count=1 expert_weights_norm=true expert_gating_func=2",
      "exp_probs_b.bias", .routed = true, .latent = true},
     {"deepseek32",
      "leading_dense_block_count=1 expert_shared_count=1 expert_weights_norm=true expert_gating_func=2 "
      "attention.indexer.head_count=heads attention.indexer.key_length=64 attention.indexer.top_k=2048",
-     "exp_probs_b.bias indexer.k_norm.bias", .routed = true, .latent = true},
+     "exp_probs_b.bias indexer.k_norm.weight indexer.k_norm.bias", .routed = true, .latent = true},
     {"glm-dsa",
      "leading_dense_block_count=1 expert_shared_count=1 expert_weights_norm=true expert_gating_func=2 "
      "attention.indexer.head_count=heads attention.indexer.key_length=64 attention.indexer.top_k=2048",
-     "exp_probs_b.bias indexer.k_norm.bias", .routed = true, .latent = true},
+     "exp_probs_b.bias indexer.k_norm.weight indexer.k_norm.bias", .routed = true, .latent = true},
     {"deepseek4",
      "attention.head_count_kv=1 rope.dimension_count=head/2 attention.q_lora_rank=embd/4 attention.sliding_window=128 "
      "attention.output_group_count=2 attention.output_lora_rank=embd/4 attention.compress_ratios=%0/4/128 "
@@ -66,36 +78,47 @@ static const mn_random_family families[] = {
      "attention.indexer.top_k=512 hyper_connection.count=4 hyper_connection.sinkhorn_iterations=20 "
      "hyper_connection.epsilon=0.000001f hash_layer_count=1 expert_shared_count=1 expert_weights_norm=true "
      "expert_weights_scale=1.5f expert_gating_func=4 swiglu_clamp_exp=10f swiglu_clamp_shexp=10f",
-     "exp_probs_b.bias", .routed = true},
-    {"qwen35", "full_attention_interval=4 " SSM, "", .routed = false},
-    {"qwen35moe", "full_attention_interval=4 expert_shared_feed_forward_length=ff " SSM, "", .routed = true},
-    {"qwen3next", "full_attention_interval=4 expert_shared_feed_forward_length=ff " SSM, "", .routed = true},
+     "exp_probs_b.bias output.weight", .routed = true},
+    {"qwen35", "full_attention_interval=4 rope.dimension_sections=[pairs] " SSM, "", .routed = false},
+    {"qwen35moe", "full_attention_interval=4 rope.dimension_sections=[pairs] expert_shared_feed_forward_length=ff " SSM,
+     "ffn_gate_inp_shexp.weight", .routed = true},
+    {"qwen3next", "full_attention_interval=4 expert_shared_feed_forward_length=ff " SSM,
+     "ssm_ba.weight -ssm_beta.weight -ssm_alpha.weight ffn_gate_inp_shexp.weight", .routed = true},
     {"kimi-linear",
-     "attention.head_count_kv=@4+3:1 kda.head_dim=head ssm.conv_kernel=4 leading_dense_block_count=1 "
+     "attention.head_count_kv=@4+3:1 attention.q_lora_rank=0 kda.head_dim=head ssm.conv_kernel=4 "
+     "leading_dense_block_count=1 "
      "expert_shared_count=1 expert_weights_norm=true expert_gating_func=2 expert_weights_scale=1f",
-     "exp_probs_b.bias", .routed = true, .latent = true},
+     "exp_probs_b.bias output.weight",
+     .ones = "ssm_a:0 ssm_conv1d_q.weight:1 ssm_conv1d_k.weight:1 ssm_conv1d_v.weight:1", .routed = true,
+     .latent = true},
     {"nemotron_h", "attention.head_count_kv=@4+3:kv feed_forward_length=@4+1:ff " SSM,
-     "ssm_norm.weight ssm_conv1d.bias", .routed = false},
+     "ssm_norm.weight ssm_conv1d.bias", .ones = MAMBA_COLUMNS, .routed = false},
     {"nemotron_h_moe",
      "attention.head_count_kv=@4+3:kv feed_forward_length=@4+1:ff expert_shared_feed_forward_length=ff "
      "expert_shared_count=1 expert_weights_norm=true expert_weights_scale=1f " SSM,
-     "ssm_norm.weight ssm_conv1d.bias exp_probs_b.bias", .routed = true},
+     "ssm_norm.weight ssm_conv1d.bias exp_probs_b.bias", .ones = MAMBA_COLUMNS, .routed = true},
     {"granitehybrid",
      "attention.head_count_kv=@4+3:kv embedding_scale=12f residual_scale=0.22f logit_scale=6f "
-     "expert_shared_feed_forward_length=ff " SSM,
-     "ssm_norm.weight ssm_conv1d.bias", .routed = true},
+     "expert_shared_feed_forward_length=ff " WIDE_SSM,
+     "ssm_norm.weight ssm_conv1d.bias", .ones = MAMBA_COLUMNS, .routed = true},
     {"lfm2", "attention.head_count_kv=@4+3:kv shortconv.l_cache=3", "", .routed = false},
     {"lfm2moe", "attention.head_count_kv=@4+3:kv shortconv.l_cache=3 leading_dense_block_count=1 expert_gating_func=2",
      "exp_probs_b.bias", .routed = true},
-    {"mamba2", SSM, "ssm_norm.weight ssm_conv1d.bias", .routed = false},
-    {"falcon-h1", SSM, "ssm_norm.weight ssm_conv1d.bias", .routed = false},
-    {"bert", "pooling_type=1", "*.bias position_embd.weight token_embd_norm.weight token_types.weight",
-     .layer_norm = true},
+    {"mamba2", SSM, "ssm_norm.weight ssm_conv1d.bias", .ones = MAMBA_COLUMNS, .routed = false},
+    {"falcon-h1", SSM, "ssm_norm.weight ssm_conv1d.bias ffn_norm -ffn_norm.weight", .ones = MAMBA_COLUMNS,
+     .routed = false},
+    {"bert", "pooling_type=1",
+     "*.bias position_embd.weight token_embd_norm.weight token_embd_norm.bias token_types.weight", .layer_norm = true},
     {"nomic-bert", "pooling_type=1",
      "token_embd_norm.weight token_embd_norm.bias attn_output_norm.bias "
      "layer_output_norm.bias token_types.weight",
      .layer_norm = true},
-    {"rwkv7", "wkv.head_size=head token_shift_count=2", "", .layer_norm = true},
+    {"rwkv7",
+     "wkv.head_size=head token_shift_count=2 attention.decay_lora_rank=32 attention.iclr_lora_rank=32 "
+     "attention.value_residual_mix_lora_rank=32 attention.gate_lora_rank=32",
+     "output.weight output_norm.bias token_embd_norm.weight token_embd_norm.bias attn_norm.bias attn_norm_2.bias "
+     "time_mix_ln.bias time_mix_w0.weight time_mix_a0.weight time_mix_v0.weight",
+     .ones = "time_mix_lerp_fused.weight:1 time_mix_lerp_fused.weight:1", .layer_norm = true},
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
@@ -131,18 +154,20 @@ static int64_t whole_number(const mn_random_model *m, const char *value) {
     if (!strcmp(value, "head")) return m->head_dim;
     if (!strcmp(value, "heads")) return m->n_heads;
     if (!strcmp(value, "heads*head")) return m->n_heads * m->head_dim;
+    if (!strcmp(value, "2*heads")) return 2 * m->n_heads;
+    if (!strcmp(value, "2*embd")) return 2 * m->n_embd;
     if (!strcmp(value, "embd/4")) return MN_MAX(m->n_embd / 4, 8);
     if (!strcmp(value, "head/2")) return m->head_dim / 4 * 2;
     return strtoll(value, NULL, 10);
 }
 
-static void put_list(const mn_random_model *m, mn_gguf_writer *writer, const char *key, const int32_t *items) {
+static void put_list(mn_gguf_writer *writer, const char *key, const int32_t *items, int64_t n) {
     mn_gguf_put_kv(writer, &(mn_gguf_kv){.key = {key, strlen(key)},
                                          .type = MN_GGUF_ARRAY,
                                          .item_type = MN_GGUF_I32,
-                                         .n_items = (uint64_t)m->n_layers,
+                                         .n_items = (uint64_t)n,
                                          .data = (const unsigned char *)items,
-                                         .bytes = (size_t)m->n_layers * sizeof *items,
+                                         .bytes = (size_t)n * sizeof *items,
                                          .length_bytes = sizeof(uint64_t)});
 }
 
@@ -151,7 +176,7 @@ static void put_some_layers(const mn_random_model *m, mn_gguf_writer *writer, co
     int32_t items[MN_RANDOM_MAX_LAYERS];
     int64_t period = value[1] - '0', which = value[3] - '0', number = whole_number(m, value + 5);
     for (int64_t i = 0; i < m->n_layers; i++) items[i] = i % period == which ? (int32_t)number : 0;
-    put_list(m, writer, key, items);
+    put_list(writer, key, items, m->n_layers);
 }
 
 /* "%0/4/128": these numbers, layer after layer, again and again. */
@@ -162,7 +187,13 @@ static void put_cycle(const mn_random_model *m, mn_gguf_writer *writer, const ch
         if (*at == 0) at = (char *)value;
         items[i] = (int32_t)strtol(at + 1, &at, 10);
     }
-    put_list(m, writer, key, items);
+    put_list(writer, key, items, m->n_layers);
+}
+
+/* "[pairs]": the pairs of a head that each of three positions of a picture turns, and a fourth none. */
+static void put_sections(const mn_random_model *m, mn_gguf_writer *writer, const char *key) {
+    int32_t n_pairs = (int32_t)(m->head_dim / 2);
+    put_list(writer, key, (int32_t[4]){(n_pairs + 2) / 3, (n_pairs + 1) / 3, n_pairs / 3, 0}, 4);
 }
 
 static void put_key(const mn_random_model *m, mn_gguf_writer *writer, const char *suffix, const char *value) {
@@ -171,6 +202,8 @@ static void put_key(const mn_random_model *m, mn_gguf_writer *writer, const char
     double number = strtod(value, &end);
     if (!strcmp(value, "true"))
         mn_gguf_put_bool(writer, key, true);
+    else if (value[0] == '[')
+        put_sections(m, writer, key);
     else if (value[0] == '%')
         put_cycle(m, writer, key, value);
     else if (value[0] == '@')
@@ -227,17 +260,30 @@ void mn_random_family_put(const mn_random_family *family, const mn_random_model 
     put_key(m, writer, "expert_feed_forward_length", "ff");
 }
 
-bool mn_random_family_wants(const mn_random_family *family, const char *tensor) {
-    size_t length = strlen(tensor);
-    bool in_layer = !strncmp(tensor, "blk.", 4) || strstr(tensor, "norm"); /* where * counts */
+static bool ends_with(const char *text, const char *end, size_t bytes) {
+    size_t length = strlen(text);
+    return length >= bytes && !memcmp(text + length - bytes, end, bytes);
+}
+
+bool mn_random_family_wants(const mn_random_family *family, const char *tensor, bool needed) {
+    bool in_layer = !strncmp(tensor, "blk.", 4) || !strncmp(tensor, "output_norm", 11); /* where * counts */
+    bool wanted = needed;
     for (const char *at = family->tensors; *at; at += strspn(at, " ")) {
-        size_t bytes = strcspn(at, " "), skip = *at == '*';
-        if (skip && !in_layer) {
-            at += bytes;
-            continue;
-        }
-        if (length >= bytes - skip && !memcmp(tensor + length - (bytes - skip), at + skip, bytes - skip)) return true;
+        size_t bytes = strcspn(at, " "), skip = *at == '*' || *at == '-';
+        if ((*at != '*' || in_layer) && ends_with(tensor, at + skip, bytes - skip)) wanted = *at != '-';
         at += bytes;
     }
-    return false;
+    return wanted;
+}
+
+void mn_random_family_shape(const mn_random_family *family, mn_tensor *t) {
+    for (const char *at = family->ones; at && *at; at += strspn(at, " ")) {
+        size_t bytes = strcspn(at, ":");
+        int axis = at[bytes + 1] - '0';
+        if (ends_with(t->name, at, bytes) && t->n_dims < MN_MAX_DIMS) {
+            for (int i = t->n_dims++; i > axis; i--) t->ne[i] = t->ne[i - 1];
+            t->ne[axis] = 1;
+        }
+        at += bytes + 2;
+    }
 }

@@ -36,6 +36,7 @@ static void bind_thin(mn_binder *b, const mn_config *c, const char *name, mn_pro
 
 static void bind_time_mix(mn_binder *b, const mn_config *c, int layer, mn_layer *l) {
     mn_mixer_weights *w = &l->mixer;
+    mn_projection unused[2]; /* the first layer's values are those that later ones mix in: its own parts have no use */
     int64_t n = c->n_embd;
     w->mixes[0] = mn_bind_values(b, "time_mix_lerp_fused.weight", n, MN_RWKV7_MIXES, true);
     mn_bind_projection(b, "time_mix_receptance", n, n, &w->in[0]);
@@ -44,7 +45,7 @@ static void bind_time_mix(mn_binder *b, const mn_config *c, int layer, mn_layer 
     bind_thin(b, c, "w", &w->decay, &w->decay_out);
     bind_thin(b, c, "a", &w->beta, &w->beta_out);
     bind_thin(b, c, "g", &w->gate, &w->gate_out);
-    if (layer > 0) bind_thin(b, c, "v", &w->v_mix, &w->v_mix_out);
+    bind_thin(b, c, "v", layer ? &w->v_mix : &unused[0], layer ? &w->v_mix_out : &unused[1]);
     w->k_k = mn_bind_values(b, "time_mix_k_k.weight", 1, n, true);
     w->k_a = mn_bind_values(b, "time_mix_k_a.weight", 1, n, true);
     w->r_k = mn_bind_values(b, "time_mix_r_k.weight", 1, n, true);

@@ -7,8 +7,11 @@
 
 enum { MAX_NAMES = 8 };
 
-/* Keys of which it is known that they change nothing. */
-static const char *const idle_keys[] = {"tensor_data_layout"};
+/* Keys of which it is known that they change nothing: the ranks of RWKV-7 are those of its tensors, and the epsilon of
+ * LayerNorm also stands where all norms are RMSNorm. */
+static const char *const idle_keys[] = {
+    "tensor_data_layout",       "attention.layer_norm_epsilon",           "attention.decay_lora_rank",
+    "attention.iclr_lora_rank", "attention.value_residual_mix_lora_rank", "attention.gate_lora_rank"};
 
 typedef struct name_list {
     mn_strbuf text;

@@ -91,4 +91,16 @@ expect 1 "mnemo init: /dev/full: cannot write: No space left on device; nothing 
     "$mnemo" init "${small[@]}" -o /dev/full
 expect 1 "mnemo init: $temp/nowhere/x.gguf: cannot write here: No such file or directory." \
     "$mnemo" init "${small[@]}" -o "$temp/nowhere/x.gguf"
+# Shapes and names are those of converted files, which other engines insist on.
+"$mnemo" init "${small[@]}" --arch mamba2 -o "$temp/m.gguf" 2> /dev/null
+"$mnemo" info "$temp/m.gguf" --tensors | grep -q '^blk.0.ssm_a  f32 \[4, 1\]'
+"$mnemo" init "${small[@]}" --arch kimi-linear -o "$temp/m.gguf" 2> /dev/null
+"$mnemo" info "$temp/m.gguf" --tensors > "$temp/m.txt"
+grep -q '^blk.0.ssm_conv1d_q.weight  f32 \[64, 1, 4\]' "$temp/m.txt"
+grep -q '^output.weight ' "$temp/m.txt"
+"$mnemo" init "${small[@]}" --arch qwen3next -o "$temp/m.gguf" 2> /dev/null
+"$mnemo" info "$temp/m.gguf" --tensors > "$temp/m.txt"
+grep -q '^blk.0.ssm_ba.weight ' "$temp/m.txt"
+! grep -q 'ssm_alpha' "$temp/m.txt"
+
 [ "$(ls "$temp")" = "$(printf '%s\n' a.gguf b.gguf m.gguf m.txt)" ] || fail "left behind: $(ls "$temp")"
