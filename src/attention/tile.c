@@ -198,22 +198,41 @@ static mn_sight look_rows(const mn_row_tile *tile, int row, int n, int64_t tile_
     return mn_look(tile->a, tile->kv_head, first, last, tile_begin);
 }
 
-/* seen: what the row tile as a whole sees of the key tile; k, v: the tile's KV entries. */
-static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const mn_cached_rows *k,
-                          const mn_cached_rows *v, int64_t tile_begin, mn_sight tile_sight) {
+/* Rows from `row` on that have the same list: those of a query block. */
+static int rows_alike(const mn_row_tile *tile, int row) {
+    int n_rows = tile->n_tokens * tile->group, query_tokens = mn_query_block_tokens(tile->a->blocks);
+    int n_tokens = query_tokens - (int)(token_of(tile, row) % query_tokens);
+    if (heads_first(tile)) return MN_MIN(n_tokens, tile->n_tokens - row % tile->n_tokens);
+    return MN_MIN(n_tokens * tile->group - row % tile->group, n_rows - row);
+}
+
+/* Rows [row, row + n_rows) and the packed key tile of which they may see a part. */
+static void absorb_rows(const mn_row_tile *tile, mn_softmax_rows rows, int row, int n_rows, int64_t tile_begin,
+                        mn_sight sight) {
     const mn_attend_ops *ops = tile->by.ops;
-    ops->pack_k(tile->k, k, tile->a->kv.k_dim);
-    ops->pack_v(tile->v, v, tile->a->kv.v_dim);
-    int n_rows = tile->n_tokens * tile->group;
-    for (int row = 0, n; row < n_rows; row += n) {
-        n = rows_together(tile, row);
-        mn_sight seen = tile_sight;
-        if (seen == MN_SEES_SOME) seen = look_rows(tile, row, n, tile_begin);
+    for (int end = row + n_rows, n; row < end; row += n) {
+        n = MN_MIN(rows_together(tile, row), end - row);
+        mn_sight seen = sight == MN_SEES_SOME ? look_rows(tile, row, n, tile_begin) : sight;
         if (seen == MN_SEES_NONE) continue;
         ops->scores(tile->s, tile->q + (size_t)row * q_row_bytes(tile->a, tile->by), tile->k, tile->factor, n,
                     tile->k_pad);
         if (must_edit(tile, seen)) edit_scores(tile, row, n, tile_begin, seen);
         ops->absorb(mn_softmax_skip(rows, row, tile->v_pad), tile->s, tile->v, n, tile->v_pad);
+    }
+}
+
+/* tile_sight: what the row tile as a whole sees of the key tile; k, v: the tile's KV entries. Rows that have the same
+ * list are looked at together. */
+static void absorb_packed(const mn_row_tile *tile, mn_softmax_rows rows, const mn_cached_rows *k,
+                          const mn_cached_rows *v, int64_t tile_begin, mn_sight tile_sight) {
+    int n_rows = tile->n_tokens * tile->group;
+    bool listed = tile->a->blocks && tile_sight == MN_SEES_SOME;
+    tile->by.ops->pack_k(tile->k, k, tile->a->kv.k_dim);
+    tile->by.ops->pack_v(tile->v, v, tile->a->kv.v_dim);
+    for (int row = 0, n; row < n_rows; row += n) {
+        n = listed ? MN_MAX(rows_alike(tile, row), rows_together(tile, row)) : n_rows;
+        mn_sight seen = listed ? look_rows(tile, row, n, tile_begin) : tile_sight;
+        if (seen != MN_SEES_NONE) absorb_rows(tile, rows, row, n, tile_begin, seen);
     }
 }
 

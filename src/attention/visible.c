@@ -102,6 +102,14 @@ static int within_tile(int64_t key, int64_t tile_begin) {
 /* The first n of 64 bits. */
 static uint64_t first_bits(int n) { return n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1; }
 
+/* Those of bits [begin, end) that stand a multiple of the dilation before the token, at bit `own`. */
+static uint64_t dilated_bits(int64_t own, int64_t dilation, int begin, int end) {
+    uint64_t bits = 0;
+    if (begin >= end) return 0;
+    for (int64_t j = begin + (own - begin) % dilation; j < end; j += dilation) bits |= (uint64_t)1 << j;
+    return bits;
+}
+
 uint64_t mn_visible_keys(const mn_attend *a, int head, int64_t token, int64_t tile_begin) {
     mn_key_range keys = mn_visible_range(a, token);
     unsigned granules = mn_visible_granules(a, head, token, tile_begin);
@@ -110,8 +118,7 @@ uint64_t mn_visible_keys(const mn_attend *a, int head, int64_t token, int64_t ti
     uint64_t seen = first_bits(end) & (first_bits(sinks) | ~first_bits(begin));
     for (int i = 0; i < MN_TILE_KEYS / 16; i++)
         if (!(granules >> i & 1)) seen &= ~((uint64_t)0xffff << 16 * i);
-    for (int j = begin; a->dilation > 1 && j < end; j++)
-        if ((token - tile_begin - j) % a->dilation) seen &= ~((uint64_t)1 << j);
+    if (a->dilation > 1) seen &= first_bits(begin) | dilated_bits(token - tile_begin, a->dilation, begin, end);
     return a->chosen ? seen & chosen_keys(a, token, tile_begin) : seen;
 }
 

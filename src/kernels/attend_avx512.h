@@ -4,6 +4,9 @@
 
 #define MN_LANES 16
 #define MN_PANEL_VECTORS 4
+#define MN_FAST_ROWS
+#include "kernels/rows_avx2.h"
+#include "kernels/transpose_avx2.h"
 #include "kernels/attend_f32.h"
 
 #include <immintrin.h>

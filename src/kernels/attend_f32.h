@@ -5,6 +5,9 @@
  *   mn_vf_fma(a, b, c)      a * b + c
  *   mn_vf_max(a, b)         the larger of each
  *   mn_vf_exp2(x)           2^x for x <= MN_RESCALE_THRESHOLD, -inf included, 1e-7 relative; or exp2_by_bits
+ * Before it, two functions may be there that convert and transpose faster, with MN_FAST_ROWS:
+ *   mn_row_to_f32           as mn_to_f32
+ *   mn_transpose            as in vec.h
  * Packed: q [k_dim], k [k_dim][MN_TILE_KEYS], v [MN_TILE_KEYS][v_dim].
  */
 #ifndef MN_KERNELS_ATTEND_F32_H
@@ -15,6 +18,13 @@
 
 #include <math.h>
 #include <string.h>
+
+#ifndef MN_FAST_ROWS
+#include "kernels/transpose.h"
+static inline void mn_row_to_f32(mn_dtype type, const void *src, float *dst, int64_t n) {
+    mn_to_f32(type, src, dst, n);
+}
+#endif
 
 typedef float mn_vf __attribute__((vector_size(4 * MN_LANES), may_alias));
 typedef int32_t mn_vi __attribute__((vector_size(4 * MN_LANES), may_alias));
@@ -92,21 +102,33 @@ static void pack_q_f32(void *packed, const float *q, int k_dim) {
     for (int i = k_dim; i < mn_attend_pad(k_dim); i++) out[i] = 0;
 }
 
-/* Quantised rows are whole blocks of 32. */
-static const float *row_to_f32(float *row, mn_dtype type, const void *src, int dim) {
-    if (type == MN_F32) return src;
-    mn_to_f32(type, src, row, type == MN_Q8_0 || type == MN_Q4_0 ? (dim + 31) & ~31 : dim);
+/* Elements [first, first + n) of a row, first a multiple of 64. Quantised rows are whole blocks of 32. */
+static const float *row_to_f32(float *row, mn_dtype type, const char *src, int first, int n) {
+    src += mn_dtype_row_bytes(type, first);
+    if (type == MN_F32) return (const float *)(const void *)src;
+    mn_row_to_f32(type, src, row, type == MN_Q8_0 || type == MN_Q4_0 ? (n + 31) & ~31 : n);
     return row;
 }
 
-static void pack_k_f32(void *packed, const mn_cached_rows *k, int k_dim) {
-    float *out = packed, buffer[MN_ATTEND_MAX_DIM];
-    if (k->n_keys < MN_TILE_KEYS || k_dim % 16)
-        memset(out, 0, (size_t)mn_attend_pad(k_dim) * MN_TILE_KEYS * sizeof *out);
-    for (int j = 0; j < k->n_keys; j++) {
-        const float *row = row_to_f32(buffer, k->type, k->rows + (size_t)j * k->row_bytes, k_dim);
-        for (int i = 0; i < k_dim; i++) out[i * MN_TILE_KEYS + j] = row[i];
+/* Dims [first, first + n_dims) of 8 keys or fewer from key j on. */
+static void pack_some_k(float *out, const mn_cached_rows *k, int j, int first, int n_dims) {
+    enum { KEYS = 8, DIMS = 64 };
+    float rows[KEYS * DIMS];
+    int n = k->n_keys - j < KEYS ? k->n_keys - j : KEYS;
+    for (int i = 0; i < n; i++) {
+        float *row = rows + i * DIMS;
+        const float *x = row_to_f32(row, k->type, k->rows + (size_t)(j + i) * k->row_bytes, first, n_dims);
+        if (x != row) memcpy(row, x, (size_t)n_dims * sizeof *row);
     }
+    mn_transpose(out + first * MN_TILE_KEYS + j, MN_TILE_KEYS, rows, DIMS, n, n_dims);
+}
+
+/* 64 dims at a time: what is written stays in the first-level cache until all keys are there. */
+static void pack_k_f32(void *packed, const mn_cached_rows *k, int k_dim) {
+    if (k->n_keys < MN_TILE_KEYS || k_dim % 16)
+        memset(packed, 0, (size_t)mn_attend_pad(k_dim) * MN_TILE_KEYS * sizeof(float));
+    for (int i = 0; i < k_dim; i += 64)
+        for (int j = 0; j < k->n_keys; j += 8) pack_some_k(packed, k, j, i, k_dim - i < 64 ? k_dim - i : 64);
 }
 
 static void pack_v_f32(void *packed, const mn_cached_rows *v, int v_dim) {
@@ -114,7 +136,7 @@ static void pack_v_f32(void *packed, const mn_cached_rows *v, int v_dim) {
     int v_pad = mn_attend_pad(v_dim);
     for (int j = 0; j < MN_TILE_KEYS; j++, out += v_pad) {
         int n = j < v->n_keys ? v_dim : 0;
-        if (n) memcpy(out, row_to_f32(buffer, v->type, v->rows + (size_t)j * v->row_bytes, n), (size_t)n * 4);
+        if (n) memcpy(out, row_to_f32(buffer, v->type, v->rows + (size_t)j * v->row_bytes, 0, n), (size_t)n * 4);
         memset(out + n, 0, (size_t)(v_pad - n) * sizeof *out);
     }
 }

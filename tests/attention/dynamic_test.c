@@ -359,7 +359,7 @@ static void the_largest_are_those_of_a_plain_search(void **state) {
     static float scores[MOST];
     static int32_t chosen[MOST];
     static bool taken[MOST];
-    static const int counts[] = {1, 2, 100, 129, 500, 2047, MOST};
+    static const int counts[] = {1, 2, 100, 129, 500, 2047, 2048, 2063, MOST};
     for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
         for (int kind = 0; kind < 5; kind++) {
             int n = counts[c];
@@ -440,6 +440,53 @@ static void quest_bounds_are_those_of_its_formula(void **state) {
     mn_arena_release(&arena);
 }
 
+/* The block lists of XAttention at a level, in f32. Memory is the arena's. */
+static mn_block_list xattention_lists(const char *text, attend_case *c, mn_cpu_level level, mn_arena *arena) {
+    mn_error err;
+    mn_compute compute = {.kernels = mn_kernels_get(level), .scratch = arena, .exact = true};
+    mn_pattern p = pattern_of(text);
+    c->call.blocks = NULL;
+    assert_ok(mn_pattern_apply(&p, &compute, LAYER, &c->call, &err), err);
+    mn_block_list lists = *c->call.blocks;
+    c->call.blocks = NULL;
+    return lists;
+}
+
+/* Keys of every type, widths that are no whole vectors, groups in one part and in several: each level
+ * chooses the blocks that portable C chooses, which equals_a_dense_mask holds to the formula. */
+static void xattention_chooses_alike_at_each_level(void **state) {
+    (void)state;
+    static const mn_dtype types[] = {MN_F32, MN_F16, MN_BF16, MN_Q8_0, MN_Q4_0};
+    static const int dims[] = {32, 72, 128};
+    static const char *const texts[] = {"xattention:8,0.63", "xattention:16,0.9", "xattention:1,0.3",
+                                        "xattention:128,0.71"};
+    for (int t = 0; t < 5; t++)
+        for (int d = 0; d < 3; d++)
+            for (int i = 0; i < 4; i++) {
+                attend_spec spec = {.k_type = types[t],
+                                    .v_type = MN_F16,
+                                    .n_kv_heads = N_KV_HEADS,
+                                    .group = GROUP,
+                                    .k_dim = dims[d],
+                                    .v_dim = DIM,
+                                    .n_tokens = N_TOKENS,
+                                    .first_token = 333,
+                                    .n_rows = N_TOKENS - 333};
+                attend_case c = attend_case_create(&spec, 7);
+                mn_arena arena = MN_ARENA_INIT;
+                mn_block_list want = xattention_lists(texts[i], &c, MN_CPU_GENERIC, &arena);
+                int64_t n = want.n_lists * want.n_query_blocks;
+                for (mn_cpu_level level = MN_CPU_GENERIC + 1; level <= mn_cpu_detect(); level++) {
+                    if (!mn_cpu_supports(level)) continue;
+                    mn_block_list got = xattention_lists(texts[i], &c, level, &arena);
+                    assert_memory_equal(got.offsets, want.offsets, (size_t)(n + 1) * sizeof *got.offsets);
+                    assert_memory_equal(got.blocks, want.blocks, (size_t)want.offsets[n] * sizeof *got.blocks);
+                }
+                mn_arena_release(&arena);
+                attend_case_free(&c);
+            }
+}
+
 static void assert_same_summary(const mn_key_summary *a, const mn_key_summary *b) {
     int64_t n_blocks = (a->n_tokens + a->block_tokens - 1) / a->block_tokens;
     assert_int_equal(a->n_tokens, b->n_tokens);
@@ -490,6 +537,7 @@ int main(void) {
         cmocka_unit_test(summaries_follow_the_rows),
         cmocka_unit_test(the_largest_are_those_of_a_plain_search),
         cmocka_unit_test(quest_bounds_are_those_of_its_formula),
+        cmocka_unit_test(xattention_chooses_alike_at_each_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

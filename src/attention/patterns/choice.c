@@ -151,11 +151,60 @@ static void choose_by_bins(const float *scores, int64_t n, int64_t k, const bins
     merge_kept(scores, chosen, above, k, candidates, n_edge, heap[0]); /* k - above >= 1 */
 }
 
+/* Where k is a small part of n: the largest of each few scores, the k-th largest of these, and what reaches it. At
+ * least k scores do, and seldom many more. */
+enum { FEW_SCORES = 16, MAX_FEWS = 1 << 12 };
+
+static float largest_of_few(const float *scores) {
+    float most[4];
+    memcpy(most, scores, sizeof most);
+    for (int i = 4; i < FEW_SCORES; i += 4)
+        for (int j = 0; j < 4; j++) most[j] = scores[i + j] > most[j] ? scores[i + j] : most[j];
+    float a = MN_MAX(most[0], most[1]), b = MN_MAX(most[2], most[3]);
+    return MN_MAX(a, b);
+}
+
+/* Ascending indices of the scores that reach `least`, at most `room` of them. Returns how many there are. */
+static int64_t find_reaching(const float *scores, int64_t n, float least, int32_t *found, int64_t room) {
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; i += FEW_SCORES) {
+        int64_t end = MN_MIN(i + FEW_SCORES, n);
+        int any = 0;
+        for (int64_t j = i; j < end; j++) any |= scores[j] >= least;
+        for (int64_t j = i; any && j < end; j++) {
+            if (!(scores[j] >= least)) continue;
+            if (at < room) found[at] = (int32_t)j;
+            at++;
+        }
+    }
+    return at;
+}
+
+/* false: nothing was chosen, as there are numbers that do not compare, or too many that are equal. */
+static bool choose_by_maxima(const float *scores, int64_t n, int64_t k, int32_t *chosen) {
+    int32_t candidates[2 * MAX_FEWS], *heap = candidates + MAX_FEWS;
+    float maxima[MAX_FEWS];
+    int64_t n_few = n / FEW_SCORES, n_made = 0;
+    do maxima[n_made] = largest_of_few(scores + n_made * FEW_SCORES);
+    while (++n_made < n_few);
+    mn_choose_largest(maxima, n_few, k, heap);
+    float least = maxima[heap[0]];
+    for (int64_t i = 1; i < k; i++) least = MN_MIN(least, maxima[heap[i]]);
+    int64_t n_found = find_reaching(scores, n, least, candidates, MAX_FEWS);
+    if (n_found < k || n_found > MAX_FEWS) return false;
+    memcpy(heap, candidates, (size_t)n_found * sizeof *heap);
+    keep_largest(scores, heap, n_found, k);
+    merge_kept(scores, chosen, 0, k, candidates, n_found, heap[0]);
+    return true;
+}
+
 int64_t mn_choose_largest(const float *scores, int64_t n, int64_t k, int32_t *chosen) {
     enum { FEW = 128 };
     int32_t candidates[2 * MAX_BINNED];
     bins b;
     k = MN_MAX(0, MN_MIN(k, n));
+    if (k > 0 && 2 * k <= n / FEW_SCORES && n / FEW_SCORES <= MAX_FEWS && choose_by_maxima(scores, n, k, chosen))
+        return k;
     if (k > 0 && k < n && n > FEW && n <= MAX_BINNED && bins_of(scores, n, &b)) {
         choose_by_bins(scores, n, k, &b, chosen, candidates);
         return k;
