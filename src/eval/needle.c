@@ -1,6 +1,6 @@
-/* Needles in the forms that our own models know (docs/training.md): one fact, eight keys, chains of three hops, four
- * values, JSON pairs, the pass key in prose and in filler (Mohtashami and Jaggi 2023, arXiv:2305.16300). The question
- * is put by the model's ask template, which opens the answer itself. */
+/* Needles in the forms that our own models know (docs/training.md): one fact, eight keys, four numbers, chains of three
+ * hops, four values, JSON pairs, the pass key in prose and in filler (Mohtashami and Jaggi 2023, arXiv:2305.16300). The
+ * question is put by the model's ask template, which opens the answer itself. */
 #include "eval/haystacks.h"
 #include "eval/tasks.h"
 #include "train/haystack.h"
@@ -112,6 +112,19 @@ static void make_keys(const mn_task_world *w, mn_random *rng, int64_t units, mn_
         out);
 }
 
+/* Numbers in the usual wording: what a memory of fixed size is trained to hold several of. */
+static void make_facts(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_sample *out) {
+    make_made(w, rng, units,
+              (mn_needle_params){.kind = MN_NEEDLE_KEY_VALUE,
+                                 .min_keys = 4,
+                                 .max_keys = 4,
+                                 .min_hops = 1,
+                                 .max_hops = 1,
+                                 .digits = true,
+                                 .usual_wording = true},
+              out);
+}
+
 static void make_chain(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_sample *out) {
     make_made(w, rng, units,
               (mn_needle_params){.kind = MN_NEEDLE_CHAIN, .min_keys = 1, .max_keys = 1, .min_hops = 3, .max_hops = 3},
@@ -137,6 +150,7 @@ OURS(needle, "needle", "one secret number in prose", 24, "sentences", 0)
 OURS(passkey, "passkey", "the pass key in prose", 16, "sentences", 0)
 OURS(passkey_filler, "passkey-filler", "the pass key in repeated filler", 16, "lines", 0)
 OURS(keys, "keys", "one of eight keys in prose", 24, "of 32 bytes", 16)
+OURS(facts, "facts", "one of four numbers in prose", 24, "of 32 bytes", 8)
 OURS(chain, "chain", "the value of a chain of three hops in prose", 72, "of 32 bytes", 8)
 OURS(values, "values", "four values of one key in prose", 144, "of 32 bytes", 16)
 OURS(json, "json", "one of four JSON pairs in prose", 32, "of 32 bytes", 8)

@@ -27,6 +27,7 @@ const mn_task *const mn_tasks[] = {
     &mn_task_passkey,
     &mn_task_passkey_filler,
     &mn_task_keys,
+    &mn_task_facts,
     &mn_task_chain,
     &mn_task_values,
     &mn_task_json,

@@ -46,6 +46,7 @@ typedef struct mn_source_config {
     double weight;
     int64_t min_keys, max_keys, min_hops, max_hops, questions, distractors;
     double filler;
+    bool digits, usual_wording;
     double role_weights[MN_ROLE_COUNT]; /* < 0: the [loss] section's */
 } mn_source_config;
 
@@ -60,6 +61,7 @@ typedef struct mn_router_config {
 /* [memory]: shape of a new one, and lessons (memory_lessons.h). */
 typedef struct mn_memory_config {
     int64_t segment; /* tokens; 0: the model's own memory, if it has one */
+    int64_t taps;    /* of convolutions, with the memory; 0: as many as the model has */
     int update;      /* mn_infini_rule */
     const char *heads, *prose;
     double mixing_bias, write_bias, threshold;

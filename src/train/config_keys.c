@@ -128,6 +128,8 @@ const mn_train_key mn_train_keys[] = {
 
     {"memory", "segment", MN_KEY_INT, MEMORY(segment), "0", 0, 1 << 24, NULL,
      "give the model a compressive memory behind segments of so many tokens (0: it has one, or none)"},
+    {"memory", "taps", MN_KEY_INT, MEMORY(taps), "0", 0, 64, NULL,
+     "with it, widen the convolutions on queries and keys to so many tokens (0: as they are)"},
     {"memory", "update", MN_KEY_CHOICE, MEMORY(update), "delta-exact", 0, 0, "linear delta delta-exact",
      "how it writes"},
     {"memory", "heads", MN_KEY_TEXT, MEMORY(heads), "", 0, 0, NULL,
@@ -197,6 +199,9 @@ const mn_train_key mn_train_keys[] = {
     {"source", "questions", MN_KEY_INT, SOURCE(questions), "3", 1, 64, NULL, "at most so many facts are asked"},
     {"source", "distractors", MN_KEY_INT, SOURCE(distractors), "2", 0, 64, NULL, "facts that are never asked, at most"},
     {"source", "filler", MN_KEY_NUMBER, SOURCE(filler), "0.1", 0, 1, NULL, "share of haystacks that are filler"},
+    {"source", "digits", MN_KEY_BOOL, SOURCE(digits), "false", 0, 0, NULL, "key-value facts are numbers alone"},
+    {"source", "usual-wording", MN_KEY_BOOL, SOURCE(usual_wording), "false", 0, 0, NULL,
+     "their statements all say \"The ATTRIBUTE of KEY is VALUE.\""},
     {"source", "text", MN_KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_TEXT), "-1", 0, 1e3, NULL,
      "as in [loss], here"},
     {"source", "needle", MN_KEY_NUMBER, ROLE(SOURCE(role_weights), MN_ROLE_NEEDLE), "-1", 0, 1e3, NULL, "the same"},

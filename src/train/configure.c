@@ -42,7 +42,9 @@ static mn_status open_source(const mn_train_config *c, const mn_source_config *s
                                           .max_hops = (int)s->max_hops,
                                           .n_questions = (int)s->questions,
                                           .n_distractors = (int)s->distractors,
-                                          .filler = s->filler};
+                                          .filler = s->filler,
+                                          .digits = s->digits,
+                                          .usual_wording = s->usual_wording};
     for (int r = 0; r < MN_ROLE_COUNT; r++)
         out->role_weights[r] = (float)(s->role_weights[r] >= 0 ? s->role_weights[r] : c->role_weights[r]);
     mn_status status = paths ? split(s, paths, err) : mn_fail(err, MN_ERR_MEMORY, "no memory for paths.");

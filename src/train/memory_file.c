@@ -52,8 +52,16 @@ static mn_status check_heads(const mn_config *c, const char *heads, mn_error *er
     return MN_OK;
 }
 
+static const char taps_key[] = "mnemo.attention.short_conv";
+
+static bool is_taps_key(mn_gguf_string key) {
+    return key.bytes == strlen(taps_key) && !memcmp(key.data, taps_key, key.bytes);
+}
+
 static void put_keys(const mn_gguf *in, const mn_memory_start *m, mn_gguf_writer *w) {
-    for (int64_t i = 0; i < mn_gguf_n_kv(in); i++) mn_gguf_put_kv(w, mn_gguf_kv_at(in, i));
+    for (int64_t i = 0; i < mn_gguf_n_kv(in); i++)
+        if (!m->n_taps || !is_taps_key(mn_gguf_kv_at(in, i)->key)) mn_gguf_put_kv(w, mn_gguf_kv_at(in, i));
+    if (m->n_taps) mn_gguf_put_u32(w, taps_key, (uint32_t)m->n_taps);
     mn_gguf_put_u32(w, "mnemo.infini.segment", (uint32_t)m->segment);
     mn_gguf_put_string(w, "mnemo.infini.update", mn_infini_rule_name(m->rule));
     mn_gguf_put_string(w, "mnemo.infini.feature", mn_infini_feature_of(m->rule) == MN_INFINI_ELU1 ? "elu1" : "silu-l2");
@@ -90,6 +98,37 @@ static mn_status put_layer(const mn_config *c, const mn_memory_start *m, int lay
     return put_gate(w, arena, layer, "infini_write_k.weight", l->head_dim_k, n_kv, NULL, 0, err);
 }
 
+static bool is_conv(const mn_tensor *t) {
+    const char *part = strrchr(t->name, '_');
+    return part && !strcmp(part, "_conv.weight");
+}
+
+/* A filter's taps, zeros behind them. */
+static mn_status put_taps(const mn_tensor *t, int n_taps, mn_arena *arena, mn_gguf_writer *w, mn_error *err) {
+    mn_tensor wide = *t;
+    float *data = mn_arena_zalloc(arena, (size_t)n_taps * (size_t)t->ne[1], sizeof *data);
+    if (!data) return mn_fail(err, MN_ERR_MEMORY, "no memory for the taps of a convolution.");
+    for (int64_t i = 0; i < t->ne[1]; i++)
+        mn_to_f32(t->type, (const char *)t->data + (size_t)i * mn_tensor_row_bytes(t), data + i * n_taps, t->ne[0]);
+    wide.type = MN_F32;
+    wide.ne[0] = n_taps;
+    wide.bytes = (size_t)n_taps * (size_t)t->ne[1] * sizeof *data;
+    wide.data = data;
+    mn_gguf_put_tensor(w, &wide);
+    return MN_OK;
+}
+
+static mn_status put_tensors(const mn_gguf *in, int n_taps, mn_arena *arena, mn_gguf_writer *w, mn_error *err) {
+    for (int64_t i = 0; i < mn_gguf_n_tensors(in); i++) {
+        const mn_tensor *t = mn_gguf_tensor_at(in, i);
+        if (n_taps && is_conv(t))
+            MN_TRY(put_taps(t, n_taps, arena, w, err));
+        else
+            mn_gguf_put_tensor(w, t);
+    }
+    return MN_OK;
+}
+
 static mn_status check(const mn_gguf *in, const mn_config *c, const mn_memory_start *m, mn_error *err) {
     if (strcmp(c->arch, "mnemo"))
         return mn_fail(err, MN_ERR_UNSUPPORTED,
@@ -100,13 +139,16 @@ static mn_status check(const mn_gguf *in, const mn_config *c, const mn_memory_st
                        "%s: has a compressive memory, with segments of %lld tokens; leave memory.segment out to go on "
                        "with it.",
                        mn_gguf_path(in), (long long)c->infini.segment);
+    if (m->n_taps && (m->n_taps < c->n_conv_taps || c->n_conv_taps == 0))
+        return mn_fail(err, MN_ERR_ARGUMENT, "memory.taps is %d; the model's convolutions have %d, and none can go.",
+                       m->n_taps, c->n_conv_taps);
     return check_heads(c, m->heads, err);
 }
 
 static mn_status write(const mn_gguf *in, const mn_config *c, const mn_memory_start *m, const char *path,
                        mn_arena *arena, mn_gguf_writer *w, mn_error *err) {
     put_keys(in, m, w);
-    for (int64_t i = 0; i < mn_gguf_n_tensors(in); i++) mn_gguf_put_tensor(w, mn_gguf_tensor_at(in, i));
+    MN_TRY(put_tensors(in, m->n_taps, arena, w, err));
     for (int layer = 0; layer < c->n_layers; layer++) MN_TRY(put_layer(c, m, layer, arena, w, err));
     return mn_gguf_write(w, path, NULL, NULL, err);
 }

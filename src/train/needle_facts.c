@@ -17,6 +17,13 @@ static const attribute attributes[] = {
 };
 enum { N_ATTRIBUTES = sizeof attributes / sizeof *attributes };
 
+static int draw_attribute(mn_random *rng, const mn_needle_params *p) {
+    int a;
+    do a = (int)mn_random_below(rng, N_ATTRIBUTES);
+    while (p->digits && attributes[a].type != DIGITS);
+    return a;
+}
+
 /* The first form is the usual one. %1$s: the attribute, %2$s: the key. A value follows. */
 static const char *const statement_forms[] = {
     "The %1$s of %2$s is ", "The %1$s for %2$s is ",          "Remember that the %1$s of %2$s is ",
@@ -76,7 +83,7 @@ void mn_fact_redraw_value(mn_random *rng, const mn_needle_params *p, mn_fact *f)
 #endif
 
 static void draw_key_value(mn_random *rng, const mn_needle_params *p, const mn_fact_style *style, mn_fact *f) {
-    int a = style->attribute >= 0 ? style->attribute : (int)mn_random_below(rng, N_ATTRIBUTES);
+    int a = style->attribute >= 0 ? style->attribute : draw_attribute(rng, p);
     mn_word key = mn_draw_name(rng, p->corpus, p->side);
     const char *name = attributes[a].name;
     const char *statement =
@@ -176,9 +183,9 @@ static void draw_passkey(mn_random *rng, const mn_fact_style *style, mn_fact *f)
 
 mn_fact_style mn_fact_style_draw(mn_random *rng, const mn_needle_params *p) {
     int hops = p->min_hops + (int)mn_random_below(rng, (uint32_t)(p->max_hops - p->min_hops + 1));
-    return (mn_fact_style){.attribute = mn_random_below(rng, 2) ? (int)mn_random_below(rng, N_ATTRIBUTES) : -1,
+    return (mn_fact_style){.attribute = mn_random_below(rng, 2) ? draw_attribute(rng, p) : -1,
                            .n_hops = hops < MN_MAX_HOPS ? hops : MN_MAX_HOPS,
-                           .varied_statement = mn_random_below(rng, 10) == 0,
+                           .varied_statement = mn_random_below(rng, 10) == 0 && !p->usual_wording,
                            .varied_question = mn_random_below(rng, 5) < 2};
 }
 

@@ -25,6 +25,8 @@ typedef struct mn_needle_params {
     int n_questions;         /* at most so many of the facts are asked */
     int n_distractors;       /* at most so many sentences of a needle's form about things that are never asked */
     double filler;           /* share of documents whose haystack is filler */
+    bool digits;             /* key-value facts and distractors are numbers alone */
+    bool usual_wording;      /* their statements are all "The ATTRIBUTE of KEY is VALUE." */
     mn_word_side side;
 } mn_needle_params;
 

@@ -190,6 +190,32 @@ static void test_answers_are_in_the_text(void **state) {
     mn_tokenizer_destroy(t);
 }
 
+/* Numbers alone, in the usual wording: every value stands behind "of KEY is". */
+static void test_usual_numbers(void **state) {
+    (void)state;
+    mn_corpus corpus;
+    mn_error err;
+    assert_ok(mn_corpus_open(&novel, 1, 600, &corpus, &err), err);
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        mn_needle_params p = params_of(MN_NEEDLE_KEY_VALUE);
+        mn_document_draft d = MN_DOCUMENT_DRAFT_INIT;
+        mn_random rng;
+        p.corpus = &corpus;
+        p.digits = p.usual_wording = true;
+        mn_random_seed(&rng, seed, 1);
+        mn_needle_make(&rng, &p, 900, &d);
+        for (int i = 1; i < d.n_runs; i++) {
+            const char *value = d.text.data + d.runs[i - 1].end;
+            size_t bytes = d.runs[i].end - d.runs[i - 1].end;
+            if (d.runs[i].role != MN_ROLE_NEEDLE_VALUE) continue;
+            assert_int_equal(strspn(value, "0123456789"), bytes);
+            assert_memory_equal(value - 4, " is ", 4);
+        }
+        mn_draft_release(&d);
+    }
+    mn_corpus_close(&corpus);
+}
+
 /* A name may be two words; each is of the side. */
 static bool name_is_of(mn_word name, mn_word_side side) {
     char *second = strchr(name.text, ' ');
@@ -341,6 +367,7 @@ int main(void) {
         cmocka_unit_test(test_pieces_cover_a_text),
         cmocka_unit_test(test_windows_are_functions_of_the_cursor),
         cmocka_unit_test(test_answers_are_in_the_text),
+        cmocka_unit_test(test_usual_numbers),
         cmocka_unit_test(test_sides_share_no_word),
         cmocka_unit_test(test_short_texts_are_split),
         cmocka_unit_test(test_files_are_split),

@@ -15,11 +15,11 @@
 
 enum { SEGMENT = 12, HEADS = 4, KV_HEADS = 2 };
 
-static const char *make_memory(const char *heads, mn_infini_rule rule, float threshold) {
+static const char *make_memory(const char *heads, mn_infini_rule rule, float threshold, int n_taps) {
     static char path[600];
     mn_gguf *in;
     mn_error err;
-    mn_memory_start m = {SEGMENT, rule, heads, -0.3f, 0.5f, threshold};
+    mn_memory_start m = {SEGMENT, rule, heads, -0.3f, 0.5f, threshold, n_taps};
     snprintf(path, sizeof path, "%s", temp_path("memory.gguf"));
     assert_ok(mn_gguf_open(tape_make_mnemo(HEADS, KV_HEADS), &in, &err), err);
     assert_ok(mn_memory_file_write(in, path, &m, &err), err);
@@ -41,10 +41,15 @@ static void draw_gates(tape_case *f) {
     }
 }
 
-static void open_memory(tape_case *f, const char *heads, mn_infini_rule rule, float threshold, int n_threads) {
-    tape_open(f, make_memory(heads, rule, threshold), NULL, n_threads);
+static void open_wider(tape_case *f, const char *heads, mn_infini_rule rule, float threshold, int n_threads,
+                       int n_taps) {
+    tape_open(f, make_memory(heads, rule, threshold, n_taps), NULL, n_threads);
     assert_int_equal(f->parameters.model.config.infini.segment, SEGMENT);
     draw_gates(f);
+}
+
+static void open_memory(tape_case *f, const char *heads, mn_infini_rule rule, float threshold, int n_threads) {
+    open_wider(f, heads, rule, threshold, n_threads, 0);
 }
 
 static void check_rule(mn_infini_rule rule, const char *name) {
@@ -230,10 +235,29 @@ static void detached(void **state) {
     tape_close(&b);
 }
 
+/* Taps that are added change nothing before they have learnt, and have the gradients they should have. */
+static void wider(void **state) {
+    (void)state;
+    tape_case narrow, wide;
+    open_memory(&narrow, "*", MN_INFINI_DELTA_EXACT, 0, 1);
+    int n_taps = narrow.parameters.model.config.n_conv_taps;
+    open_wider(&wide, "*", MN_INFINI_DELTA_EXACT, 0, 1, n_taps + 3);
+    assert_int_equal(wide.parameters.model.config.n_conv_taps, n_taps + 3);
+    const mn_layer *a = &narrow.parameters.model.weights.layers[1], *b = &wide.parameters.model.weights.layers[1];
+    for (int i = 0; i < 3 * (n_taps + 3); i++) {
+        int channel = i / (n_taps + 3), tap = i % (n_taps + 3);
+        assert_true(b->k_conv[i] == (tap < n_taps ? a->k_conv[channel * n_taps + tap] : 0));
+    }
+    assert_true(tape_differentiate(&narrow, false) == tape_differentiate(&wide, false));
+    tape_check_set(&wide, &wide.parameters, "wider", 2e-3);
+    tape_close(&narrow);
+    tape_close(&wide);
+}
+
 static void refuse(const char *heads, mn_status status, const char *word) {
     mn_gguf *in;
     mn_error err;
-    mn_memory_start m = {SEGMENT, MN_INFINI_DELTA_EXACT, heads, 0, 0, 0};
+    mn_memory_start m = {SEGMENT, MN_INFINI_DELTA_EXACT, heads, 0, 0, 0, heads && !strcmp(heads, "*") ? 2 : 0};
     const char *path = heads ? tape_make_mnemo(HEADS, KV_HEADS) : data_path("golden/tiny-llama.gguf");
     assert_ok(mn_gguf_open(path, &in, &err), err);
     assert_int_equal(mn_memory_file_write(in, temp_path("no.gguf"), &m, &err), status);
@@ -247,6 +271,7 @@ static void refused(void **state) {
     refuse("2.0", MN_ERR_ARGUMENT, "2.0");
     refuse("0.1 x", MN_ERR_ARGUMENT, "\"x\"");
     refuse(NULL, MN_ERR_UNSUPPORTED, "llama");
+    refuse("*", MN_ERR_ARGUMENT, "memory.taps is 2");
     assert_true(mn_memory_names_head("*.1 0.3", 5, 1) && mn_memory_names_head("*.1 0.3", 0, 3));
     assert_false(mn_memory_names_head("*.1 0.3", 1, 3) || mn_memory_names_head("0.1x", 0, 1));
 }
@@ -256,7 +281,7 @@ int main(void) {
         cmocka_unit_test(linear),    cmocka_unit_test(delta),    cmocka_unit_test(delta_exact),
         cmocka_unit_test(threshold), cmocka_unit_test(labels),   cmocka_unit_test(recomputed),
         cmocka_unit_test(prefixes),  cmocka_unit_test(detached), cmocka_unit_test(dead_heads),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(wider),     cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
