@@ -7,10 +7,11 @@
 
 typedef struct mn_random_family {
     const char *arch;
-    const char *keys;    /* "suffix=value ...": 3 a u32, 0.5f an f32, true a bool, :4 a list with a window in all layers
-                            but every fourth, @4+3:kv a list with a number for layer 3 of every four and else 0, %0/4/128
-                            a list of these in turn, [pairs] a third of a head's pairs for each of three; names of the
-                            shape's numbers (ff, head, heads, kv, embd) stand for them, some with a factor */
+    const char *keys;    /* "suffix=value ...": 3 a u32, 0.5f an f32, true a bool, :4 a list with a window in all
+                            layers but every fourth, @4+3:kv a list with a number for layer 3 of every four and else
+                            0, %0/4/128 a list of these in turn, [pairs] a third of a head's pairs for each of three;
+                            names of the shape's numbers (ff, head, heads, kv, embd) stand for them, some with a
+                            factor */
     const char *tensors; /* suffixes, separated by spaces, of optional tensors that are made; *.bias: of layers and
                             norms; -SUFFIX: not made, another stands for it */
     const char *ones;    /* "suffix:axis ...": where converters leave an axis of 1 in a tensor's shape */
