@@ -438,9 +438,11 @@ mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters 
     if (status == MN_OK && config->recompute == MN_RECOMPUTE_AUTO &&
         kept + (size_t)out->n_tapes * 2 * out->activation_bytes > free_bytes / 2) {
         out->recomputes = true;
+        scratch.most_bytes = 0;
         status = measure(&side, p, &dry, true, out->detach_segments, &out->activation_bytes, err);
     }
-    out->total_bytes = kept + (size_t)out->n_tapes * (2 * out->activation_bytes + scratch.most_bytes);
+    out->scratch_bytes = scratch.most_bytes;
+    out->total_bytes = kept + (size_t)out->n_tapes * (2 * out->activation_bytes + out->scratch_bytes);
     mn_pool_destroy(dry.pool);
     mn_arena_release(&scratch);
     if (status == MN_OK && out->total_bytes > free_bytes)

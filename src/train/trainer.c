@@ -201,6 +201,15 @@ static mn_easy_mixing easy_of(const mn_train_config *c) {
         .soft = c->router.gate == MN_ROUTER_SOFT, .coefficient = c->router.budget, .share = c->router.share};
 }
 
+/* In one piece: an arena that grows as it is asked holds more than the plan counts. */
+static mn_status reserve_scratch(mn_trainer *t, mn_error *err) {
+    for (int i = 0; i < t->plan.n_tapes; i++)
+        if (!mn_arena_renew(t->plan.n_lanes > 1 ? &t->alone[i] : &t->scratch, t->plan.scratch_bytes))
+            return mn_fail(err, MN_ERR_MEMORY, "no memory for the %zu bytes of a step's scratch.",
+                           t->plan.scratch_bytes);
+    return MN_OK;
+}
+
 static mn_status open_all(mn_trainer *t, mn_error *err) {
     MN_TRY(mn_train_config_check(&t->config, err));
     MN_TRY(open_folder(t, err));
@@ -211,6 +220,7 @@ static mn_status open_all(mn_trainer *t, mn_error *err) {
     MN_TRY(open_data(t, err));
     MN_TRY(mn_train_batch_open(&t->config, &t->parameters.model, &t->batch, err));
     MN_TRY(mn_train_plan_make(&t->config, &t->parameters, &t->adapters, &t->compute, &t->plan, err));
+    MN_TRY(reserve_scratch(t, err));
     /* Beside lanes the tape only reads: what it does not use takes no memory. */
     size_t bytes = t->plan.activation_bytes * (size_t)(t->plan.n_lanes > 1 ? t->config.batch : 1);
     mn_parameters *adapters = t->config.lora_rank ? &t->adapters : NULL;

@@ -18,6 +18,7 @@ typedef struct mn_train_plan {
     int64_t n_params, n_trained;
     size_t weights_bytes, optimiser_bytes, activation_bytes, cache_bytes,
         total_bytes;         /* gradients with what they are of; activations of one tape */
+    size_t scratch_bytes;    /* of one tape */
     int64_t detach_segments; /* of a compressive memory that gradients pass; 0: all */
     int n_lanes;             /* see lanes.h */
     int n_tapes;             /* that hold activations at once */
