@@ -42,10 +42,11 @@ static bool are_alike(const mn_profile *p, int a, int b) {
     return x <= 2 * y && y <= 2 * x;
 }
 
-/* The first place that is like this one: what stands for its group. */
+/* What stands for the place's group: the first place that is like it and stands for its own. Being alike is not handed
+ * on: of three layers the second may be like both others, and these not like each other. */
 static int group_of(const mn_profile *p, int place) {
     for (int i = 0; i < place; i++)
-        if (are_alike(p, i, place)) return i;
+        if (are_alike(p, i, place) && group_of(p, i) == i) return i;
     return place;
 }
 

@@ -50,6 +50,13 @@ for key in '"prefill_profile"' '"decode_profile"' '"floor_ms"' '"decode_keys_rea
     grep -q "$key" "$temp/json" || fail "no $key in the JSON" "$(cat "$temp/json")"
 done
 
+# Layers of which each does as much as the next, and the last three times the first: none is left out.
+"$mnemo" bench -m "$model" -d 1500 -p 0 -n 2 -r 1 --profile \
+    --attn-layers 0=window:256,1=window:448,2-3=window:704 >"$temp/profile"
+for wanted in '^0-1 +attention ' '^2-3 +attention '; do
+    grep -Eq "$wanted" "$temp/profile" || fail "no line like $wanted" "$(cat "$temp/profile")"
+done
+
 # A text in the place of repeated rows: a pattern that looks at keys leaves some out.
 novel=$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt
 "$mnemo" bench -m "$model" -f "$novel" -d 700,1500 -p 128 -n 4 -r 1 --attn xattention:8,0.5 >"$temp/text"
