@@ -30,6 +30,8 @@ typedef struct mn_driver {
     void (*column)(void *statement, int column, mn_value *out);
     /* Makes a column searchable; then the statement that searches it. */
     mn_status (*index_text)(void *self, const char *table, const char *column, mn_error *err);
+    /* Whether it is, in the way of index_text; one that was made in an older way is made anew. NULL = there is none. */
+    mn_status (*has_text)(void *self, const char *table, bool *has, mn_error *err);
     void (*match_sql)(mn_strbuf *out, const char *table, const char *column, const char *rest);
     /* Plain words as the query that match_sql takes; empty = nothing to look for. */
     void (*match_words)(mn_strbuf *out, const char *words);

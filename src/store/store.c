@@ -366,6 +366,19 @@ static mn_status migrate_one(mn_store *store, const char *room, const mn_migrati
                         "ti", room, (int64_t)version);
 }
 
+/* Columns that an older program made searchable in its way. */
+static mn_status renew_texts(mn_store *store, const mn_migration *steps, int64_t n_steps, mn_error *err) {
+    for (int64_t i = 0; i < n_steps && store->driver->has_text; i++) {
+        bool has = true, own;
+        if (steps[i].text_table) MN_TRY(store->driver->has_text(store->self, steps[i].text_table, &has, err));
+        if (has) continue;
+        MN_TRY(mn_store_join(store, &own, err));
+        MN_TRY(mn_store_leave(
+            store, own, store->driver->index_text(store->self, steps[i].text_table, steps[i].text_column, err), err));
+    }
+    return MN_OK;
+}
+
 mn_status mn_store_version(mn_store *store, const char *room, int64_t *version, mn_error *err) {
     *version = 0;
     MN_TRY(mn_store_exec(store, "CREATE TABLE IF NOT EXISTS mnemo_room (room TEXT PRIMARY KEY, version BIGINT)", err));
@@ -380,6 +393,7 @@ mn_status mn_store_migrate(mn_store *store, const char *room, const mn_migration
                        "The store %s was written by a newer program (tables of %s in version %lld, known here: %d); "
                        "update this one.",
                        store->name, room, (long long)version, n_steps);
+    MN_TRY(renew_texts(store, steps, version, err));
     for (int64_t i = version; i < n_steps; i++) {
         MN_TRY(mn_store_begin(store, err));
         /* Another process may have done it while this one waited for the right to write. */

@@ -18,7 +18,7 @@ enum { N_WORDS = 3000, MESSAGE_WORDS = 20, BATCH = 1000, N_SINGLE = 200, N_SEARC
 typedef struct figures {
     double bulk, single, durable;                /* messages a second */
     double match50, match99, window50, window99; /* ms */
-    double open, bytes;                          /* ms; of a message */
+    double open, again, bytes;                   /* ms to the first answer: index made, index kept; of a message */
 } figures;
 
 /* The i-th word comes with a share of 1 / i, as words do. */
@@ -99,6 +99,20 @@ static void search(mn_store *store, int64_t agent, mn_recall_index *index, int64
     *p99 = ms[N_SEARCHES - 1];
 }
 
+/* What a program that starts waits for its first answer, in ms. */
+static double first_answer(mn_store *store, int64_t agent) {
+    mn_recall_index *index;
+    mn_recall_hit hits[10];
+    uint32_t n_hits;
+    double start = mn_clock_seconds();
+    assert_ok(mn_recall_index_open(store, agent, &index, &import_err), import_err);
+    assert_ok(mn_recall_index_search(index, "note7 w3 w11", 10, hits, &n_hits, &import_err), import_err);
+    double ms = 1e3 * (mn_clock_seconds() - start);
+    assert_int_equal(n_hits, 10);
+    mn_recall_index_close(index);
+    return ms;
+}
+
 static double size_of(mn_store *store) {
     struct stat about;
     int64_t bytes = 0;
@@ -121,12 +135,9 @@ static figures measure(int64_t n) {
     f.bytes = (size_of(store) - before) / (double)n;
     f.single = add_singly(store, agent, &rng, n);
     search(store, agent, NULL, n, &f.match50, &f.match99);
-    double start = mn_clock_seconds();
+    f.open = first_answer(store, agent);
+    f.again = first_answer(store, agent);
     assert_ok(mn_recall_index_open(store, agent, &index, &import_err), import_err);
-    mn_recall_hit hit;
-    uint32_t n_hits;
-    assert_ok(mn_recall_index_search(index, "nothing", 1, &hit, &n_hits, &import_err), import_err);
-    f.open = 1e3 * (mn_clock_seconds() - start);
     search(store, agent, index, n, &f.window50, &f.window99);
     mn_recall_index_close(index);
     if (!server_folder) {
@@ -147,14 +158,14 @@ static int n_sizes = 1;
 
 static void speeds(void **state) {
     (void)state;
-    print_message(
-        "| store | messages | bulk/s | single/s | durable/s | full text ms p50 p99 | index s | windows ms p50 p99 "
-        "| bytes |\n");
+    print_message("| store | messages | bulk/s | single/s | durable/s | full text ms p50 p99 | index made, kept ms | "
+                  "windows ms p50 p99 "
+                  "| bytes |\n");
     for (int i = 0; i < n_sizes; i++) {
         figures f = measure(sizes[i]);
-        print_message("| %s | %lld | %.0f | %.0f | %.0f | %.2f %.2f | %.2f | %.2f %.2f | %.0f |\n",
+        print_message("| %s | %lld | %.0f | %.0f | %.0f | %.2f %.2f | %.0f %.0f | %.2f %.2f | %.0f |\n",
                       server_folder ? "PostgreSQL" : "SQLite", (long long)sizes[i], f.bulk, f.single, f.durable,
-                      f.match50, f.match99, f.open / 1e3, f.window50, f.window99, f.bytes);
+                      f.match50, f.match99, f.open, f.again, f.window50, f.window99, f.bytes);
     }
 }
 

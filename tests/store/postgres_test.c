@@ -20,6 +20,27 @@ static void a_server_that_is_away_is_a_sentence(void **state) {
     assert_non_null(strstr(err.text, "cannot be reached"));
 }
 
+/* Stores of before had an index over the parsed text, and no words beside it. */
+static void an_older_full_text_is_made_anew(void **state) {
+    (void)state;
+    mn_store *store = with_notes("store-older.db");
+    mn_rows *rows;
+    assert_ok(
+        mn_store_exec(store,
+                      "DROP TABLE derived_words_note; DROP FUNCTION derived_words_note CASCADE;"
+                      "CREATE INDEX derived_text_note ON note USING GIN (to_tsvector('english', coalesce(text, '')))",
+                      &err),
+        err);
+    assert_ok(mn_store_migrate(store, "notes", steps, 2, &err), err);
+    add(store, "new", "A second lighthouse.", 3);
+    assert_ok(mn_store_match(store, &rows, &err, "note", "text", "lighthouse", "LIMIT $2", "i", (int64_t)9), err);
+    int n = 0;
+    while (mn_rows_next(rows, &err) == MN_OK && mn_rows_has(rows)) n++;
+    mn_rows_done(rows);
+    assert_int_equal(n, 2);
+    mn_store_close(store);
+}
+
 #ifdef MNEMO_HAVE_GRAPH
 static void a_graph_lives_there_too(void **state) {
     (void)state;
@@ -49,6 +70,7 @@ int main(void) {
         STORE_CASES,
         VECTOR_CASES,
         cmocka_unit_test(a_server_that_is_away_is_a_sentence),
+        cmocka_unit_test(an_older_full_text_is_made_anew),
 #ifdef MNEMO_HAVE_GRAPH
         cmocka_unit_test(a_graph_lives_there_too),
         NEAR_CASES,
