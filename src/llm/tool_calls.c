@@ -103,8 +103,8 @@ bool mn_tool_calls_take(mn_llm_reply *reply) {
     bool no_memory = false;
     if (!reply->content) return true;
     take_hermes(reply, &no_memory);
+    if (!reply->n_calls) take_bare(reply, &no_memory); /* first: its texts may hold a mark */
     if (!reply->n_calls) take_mistral(reply, &no_memory);
-    if (!reply->n_calls) take_bare(reply, &no_memory);
     if (reply->n_calls) {
         const char *text = skip_blanks(reply->content);
         cut(reply->content, text);

@@ -153,21 +153,55 @@ mn_status mn_schema_literal(mn_schema_compiler *c, const json_t *value, int32_t 
     return MN_OK;
 }
 
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* Texts that are sorted and share their first `at` bytes, as a tree: a state for each beginning, however many there
+ * are. */
+static void put_tree(mn_grammar *g, char *const *texts, size_t n, size_t at, int32_t from, int32_t to) {
+    for (size_t i = 0, k; i < n && !g->failed; i = k) {
+        uint8_t byte = (uint8_t)texts[i][at];
+        for (k = i + 1; k < n && (uint8_t)texts[k][at] == byte;) k++;
+        if (!byte) {
+            mn_grammar_nothing(g, from, to);
+        } else if (k == i + 1) {
+            mn_grammar_nothing(g, mn_grammar_text(g, from, texts[i] + at, strlen(texts[i] + at)), to);
+        } else {
+            size_t end = at + 1; /* no deeper than there are texts */
+            while (texts[i][end] && texts[i][end] == texts[k - 1][end]) end++;
+            put_tree(g, texts + i, k - i, end, mn_grammar_text(g, from, texts[i] + at, end - at), to);
+        }
+    }
+}
+
+static mn_status put_texts(mn_schema_compiler *c, const json_t *values, int32_t from, int32_t to) {
+    size_t n = json_array_size(values), made = 0;
+    char **texts = calloc(n + 1, sizeof *texts);
+    for (; texts && made < n; made++)
+        if (!(texts[made] = json_dumps(json_array_get(values, made), JSON_ENCODE_ANY | JSON_COMPACT))) break;
+    bool complete = texts && made == n;
+    if (complete) {
+        qsort(texts, n, sizeof *texts, by_text);
+        put_tree(c->g, texts, n, 0, from, to);
+    }
+    for (size_t i = 0; texts && i < n; i++) free(texts[i]);
+    free(texts);
+    return complete ? MN_OK : mn_schema_fail(c, MN_ERR_MEMORY, "there is no memory for its values.");
+}
+
 /* enum and const: those values that all other keywords accept. */
 static mn_status put_values(mn_schema_compiler *c, const json_t *schema, int32_t from, int32_t to) {
     const json_t *list = json_object_get(schema, "enum");
     json_t *single = json_object_get(schema, "const"), *rest = mn_schema_keep(c, json_copy((json_t *)schema));
     json_t *values = single ? mn_schema_keep(c, json_pack("[O]", single)) : (json_t *)list;
-    bool any = false;
+    json_t *accepted = mn_schema_keep(c, json_array());
     if (list && !json_is_array(list)) return mn_schema_fail(c, MN_ERR_FORMAT, "\"enum\" is no list.");
     json_object_del(rest, single ? "const" : "enum");
     for (size_t i = 0; i < json_array_size(values); i++) {
-        if (mn_schema_accepts(c, rest, json_array_get(values, i)) != MN_YES) continue;
-        MN_TRY(mn_schema_literal(c, json_array_get(values, i), from, to));
-        any = true;
+        if (mn_schema_accepts(c, rest, json_array_get(values, i)) == MN_YES)
+            json_array_append(accepted, json_array_get(values, i));
     }
-    return any ? MN_OK
-               : mn_schema_nothing(c, "no value of \"enum\" or \"const\" is accepted by what stands beside it.");
+    if (json_array_size(accepted)) return put_texts(c, accepted, from, to);
+    return mn_schema_nothing(c, "no value of \"enum\" or \"const\" is accepted by what stands beside it.");
 }
 
 /* Each of the schemas that a keyword makes of this one. */

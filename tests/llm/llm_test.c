@@ -131,6 +131,8 @@ static void calls_are_read_in_every_format(void **state) {
         {"<|python_tag|>{\"name\": \"find\", \"parameters\": {\"q\": 1}}", "", 1, "find", "{\"q\":1}"},
         {"```json\n{\"function\": {\"name\": \"f\", \"arguments\": \"{}\"}}\n```", "", 1, "f", "{}"},
         {"{\"name\": \"f\"}", "", 1, "f", "{}"},
+        {"{\"name\": \"f\", \"arguments\": {\"q\": \"[TOOL_CALLS]g[ARGS]{}\"}}", "", 1, "f",
+         "{\"q\":\"[TOOL_CALLS]g[ARGS]{}\"}"},
         {"The name is {\"name\": \"f\"}", "The name is {\"name\": \"f\"}", 0, NULL, NULL},
         {"{\"answer\": 1}", "{\"answer\": 1}", 0, NULL, NULL},
         {"<tool_call>{\"name\": \"f\", \"argum", "<tool_call>{\"name\": \"f\", \"argum", 0, NULL, NULL},

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "sample/gbnf.h"
 #include "sample/json_schema.h"
 #include "sample/sampler.h"
 
@@ -38,6 +39,11 @@ typedef struct spent {
 } spent;
 
 /* Draws N_TOKENS tokens from logits of a normal distribution; schema NULL: without a constraint. */
+static mn_status parse(const char *text, mn_grammar **g) {
+    if (*text != '{') return mn_gbnf_parse(text, strlen(text), g, &err);
+    return mn_json_schema_parse(text, strlen(text), MN_JSON_BLANKS_ONE, g, &err);
+}
+
 static spent draw(const mn_token_trie *trie, float *const *logits, const char *schema) {
     mn_sampler_params params = mn_sampler_defaults();
     mn_sampler *s;
@@ -46,7 +52,7 @@ static spent draw(const mn_token_trie *trie, float *const *logits, const char *s
     spent out = {0};
     double start = mn_clock_seconds();
     if (schema) {
-        assert_ok(mn_json_schema_parse(schema, strlen(schema), MN_JSON_BLANKS_ONE, &g, &err), err);
+        assert_ok(parse(schema, &g), err);
         assert_ok(mn_constraint_create(g, trie, 0, &c, &err), err);
         mn_grammar_destroy(g);
     }
@@ -66,9 +72,20 @@ static spent draw(const mn_token_trie *trie, float *const *logits, const char *s
     return out;
 }
 
+/* An array of at least 20 of 1000 values. */
+static const char *large_enum(void) {
+    static char text[32768];
+    static const char *const words[] = {"alpha", "beta", "gamma", "delta", "north",
+                                        "south", "east", "west",  "red",   "green"};
+    size_t n = (size_t)sprintf(text, "{\"type\":\"array\",\"minItems\":20,\"items\":{\"enum\":[\"x\"");
+    for (int i = 0; i < 1000; i++) n += (size_t)sprintf(text + n, ",\"%s-%d\"", words[i % 10], i / 10);
+    strcpy(text + n, "]}}");
+    return text;
+}
+
 static void a_large_vocabulary_costs_little(void **state) {
     (void)state;
-    static const struct {
+    const struct {
         const char *name, *schema;
     } cases[] = {
         {"any JSON", "{}"},
@@ -80,6 +97,14 @@ static void a_large_vocabulary_costs_little(void **state) {
                       "\"maximum\":2100},\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":12}}"
                       ",\"kind\":{\"enum\":"
                       "[\"a\",\"b\"]}},\"required\":[\"title\",\"year\",\"tags\",\"kind\"]}"},
+        {"a tree",
+         "{\"$ref\":\"#/$defs/n\",\"$defs\":{\"n\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":"
+         "\"integer\"},\"name\":{\"type\":\"string\",\"maxLength\":10},\"kids\":{\"type\":\"array\",\"items\":{"
+         "\"$ref\":\"#/$defs/n\"}}},\"required\":[\"v\",\"name\",\"kids\"]}}}"},
+        {"1000 values", large_enum()},
+        {"statements", "root ::= stmt{8,}\nstmt ::= name \" = \" expr \";\\n\"\nexpr ::= term ([-+*/] term)*\n"
+                       "term ::= name | [0-9]{1,9} | \"(\" expr \")\" | \"\\\"\" [^\"\\n]{0,60} \"\\\"\"\n"
+                       "name ::= [a-z] [a-z0-9_]{0,15}\n"},
     };
     mn_tokenizer *tokenizer;
     mn_token_trie *trie;
