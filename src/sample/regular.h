@@ -10,14 +10,14 @@
 
 #include "sample/automaton.h"
 
-enum { MN_REGULAR_MAX_SETS = 24, MN_REGULAR_MAX_STATES = 1 << 15 };
+enum { MN_REGULAR_MAX_SETS = 24, MN_REGULAR_MAX_STATES = 1 << 13 };
 
 /* Where strings end that are in exactly the sets whose bits are 1 (bit i: sets[i]): a state, or -1: they are not
  * wanted. */
 typedef int32_t mn_regular_end_fn(void *arg, uint32_t sets);
 
 /* All strings, from `from` on. More than MN_REGULAR_MAX_STATES states are MN_ERR_LIMIT with a part of a sentence: "it
- * becomes larger than 32768 states". Cost: 256 steps of each set for a state. */
+ * becomes larger than 8192 states". Cost: 256 steps of each set for a state. */
 mn_status mn_regular_put(mn_grammar *g, int32_t from, mn_automaton *const *sets, int n_sets, mn_regular_end_fn *end,
                          void *arg, mn_error *err);
 
