@@ -2,8 +2,8 @@
 # check-rooms.sh: a room (src/X/) includes headers of itself and of the rooms above it in the list alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rooms='base tensor kernels position kvcache attention recurrent mlp model jinja tokenizer sample session train scaling
-    convert document eval store llm graph memory server bench cli'
+rooms='base tensor kernels position kvcache attention recurrent mlp model jinja tokenizer sample grammar session train
+    scaling convert document eval store llm graph memory server bench cli'
 files=$(git ls-files 'src/*.[ch]' 2>/dev/null) || { echo 'skipped: this is no checkout that git can list'; exit 77; }
 xargs grep -H '^#include "' <<<"$files" | awk -v rooms="$rooms" '
     BEGIN { n = split(rooms, list); for (i = 1; i <= n; i++) rank[list[i]] = i }

@@ -1,8 +1,8 @@
 #include "cli/answer_grammar.h"
 
 #include "base/file.h"
-#include "sample/gbnf.h"
-#include "sample/json_schema.h"
+#include "grammar/gbnf.h"
+#include "grammar/json_schema.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #define MN_CLI_ANSWER_GRAMMAR_H
 
 #include "cli/sample_options.h"
-#include "sample/constraint.h"
+#include "grammar/constraint.h"
 
 /* Reads the file that was given, if any, and checks it, before a model is opened. */
 mn_status mn_answer_grammar_read(const mn_sample_options *o, mn_error *err);

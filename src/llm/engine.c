@@ -5,7 +5,7 @@
 #include "llm/wire.h"
 
 #include "session/compose.h"
-#include "sample/json_schema.h"
+#include "grammar/json_schema.h"
 #include "session/generate.h"
 #include "tokenizer/chat_tokens.h"
 

@@ -1,7 +1,7 @@
 #include "llm/tool_grammar.h"
 #include "llm/tool_grammar_parts.h"
 
-#include "sample/json_schema.h"
+#include "grammar/json_schema.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #define MN_LLM_TOOL_GRAMMAR_H
 
 #include "llm/tool_calls.h"
-#include "sample/grammar.h"
+#include "grammar/grammar.h"
 
 /* A checked grammar of one call. Marks such as <tool_call> are the vocabulary's token of that spelling where it is one
  * without text, else text. The caller destroys *out. What a tool's parameters ask for and json_schema.h does not have

@@ -3,7 +3,7 @@
 #define MN_LLM_TOOL_GRAMMAR_PARTS_H
 
 #include "llm/tool_calls.h"
-#include "sample/grammar.h"
+#include "grammar/grammar.h"
 #include "tokenizer/tokenizer.h"
 
 typedef struct mn_call_grammar {

@@ -146,14 +146,15 @@ static void heapify(candidate *heap, int32_t n, bool best_first) {
 }
 
 /* Takes a token among the candidates if it is one of the best so far. What may come is asked last: it costs most. */
-static mn_status consider(mn_sampler *s, const float *logits, int32_t id, mn_constraint *constraint, mn_error *err) {
+static mn_status consider(mn_sampler *s, const float *logits, int32_t id, const mn_token_filter *filter,
+                          mn_error *err) {
     candidate c = {penalised(s, logits[id], id), id};
     if (isnan(c.logit))
         return mn_fail(err, MN_ERR_ARGUMENT, "the logit of token %d is not a number; the model's output is broken.",
                        id);
     bool full = s->n_kept == s->capacity;
     if (c.logit == -INFINITY || (full && !better(c, s->kept[0])) || (s->excluded && s->excluded[id]) ||
-        (constraint && !mn_constraint_allows(constraint, id)))
+        (filter->allows && !filter->allows(filter->arg, id)))
         return MN_OK;
     if (full) {
         s->kept[0] = c;
@@ -165,14 +166,14 @@ static mn_status consider(mn_sampler *s, const float *logits, int32_t id, mn_con
     return MN_OK;
 }
 
-static mn_status gather(mn_sampler *s, const float *logits, mn_constraint *constraint, mn_error *err) {
+static mn_status gather(mn_sampler *s, const float *logits, const mn_token_filter *filter, mn_error *err) {
     int32_t n = s->n_vocab;
-    const int32_t *list = constraint ? mn_constraint_list(constraint, &n) : NULL;
+    const int32_t *list = filter->list ? filter->list(filter->arg, &n) : NULL;
     s->n_kept = s->n_sorted = 0;
-    if (constraint && !list) n = s->n_vocab;
+    if (filter->list && !list) n = s->n_vocab;
     for (int32_t i = 0; i < n; i++)
-        if (!list || list[i] < s->n_vocab) MN_TRY(consider(s, logits, list ? list[i] : i, constraint, err));
-    if (constraint) MN_TRY(mn_constraint_check(constraint, err));
+        if (!list || list[i] < s->n_vocab) MN_TRY(consider(s, logits, list ? list[i] : i, filter, err));
+    if (filter->check) MN_TRY(filter->check(filter->arg, err));
     if (s->n_kept == 0)
         return mn_fail(err, MN_ERR_ARGUMENT, "every one of the %d tokens is excluded; nothing can be drawn.",
                        s->n_vocab);
@@ -220,12 +221,12 @@ static int32_t n_likely(mn_sampler *s, float max) {
 }
 
 mn_status mn_sampler_draw(mn_sampler *s, const float *logits, int32_t *out, mn_error *err) {
-    return mn_sampler_draw_allowed(s, logits, NULL, out, err);
+    return mn_sampler_draw_allowed(s, logits, (mn_token_filter){0}, out, err);
 }
 
-mn_status mn_sampler_draw_allowed(mn_sampler *s, const float *logits, mn_constraint *constraint, int32_t *out,
+mn_status mn_sampler_draw_allowed(mn_sampler *s, const float *logits, mn_token_filter filter, int32_t *out,
                                   mn_error *err) {
-    MN_TRY(gather(s, logits, constraint, err));
+    MN_TRY(gather(s, logits, &filter, err));
     float max = s->kept[0].logit;
     int32_t n = n_likely(s, max);
     double temperature = s->params.temperature;

@@ -1,15 +1,16 @@
 /* The sampler chain: logits to the next token.
  *
- * Order: what a grammar allows (constraint.h), penalties (repetition, presence, frequency), top-k, top-p, min-p,
- * temperature, draw. temperature 0 is greedy (after the penalties). Same seed and logits, same tokens, at any thread
- * count. Of equal logits the lower id is the more likely one wherever an order is needed: in greedy choice and at the
- * edge of top-k and top-p.
+ * Order: what a filter allows (a grammar is one: grammar/constraint.h), penalties (repetition, presence, frequency),
+ * top-k, top-p, min-p, temperature, draw. temperature 0 is greedy (after the penalties). Same seed and logits, same
+ * tokens, at any thread count. Of equal logits the lower id is the more likely one wherever an order is needed: in
+ * greedy choice and at the edge of top-k and top-p.
  */
 #ifndef MN_SAMPLE_SAMPLER_H
 #define MN_SAMPLE_SAMPLER_H
 
-#include "sample/constraint.h"
+#include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,9 +40,20 @@ mn_status mn_sampler_exclude(mn_sampler *sampler, int32_t token, mn_error *err);
 /* Chooses the next token; does not accept it. logits [n_vocab] is left unchanged. -inf excludes a token; a NaN, or
  * -inf everywhere, is an error. No allocation; O(n_vocab) and, for each token looked at in order, O(log top_k). */
 mn_status mn_sampler_draw(mn_sampler *sampler, const float *logits, int32_t *out, mn_error *err);
-/* The same among the tokens that the constraint allows, as if the logits of all others were -inf; the caller accepts
- * the token (mn_constraint_accept). Where few are allowed it costs O(those). NULL = all are allowed. */
-mn_status mn_sampler_draw_allowed(mn_sampler *sampler, const float *logits, mn_constraint *constraint, int32_t *out,
+/* Which tokens may be drawn. */
+typedef struct mn_token_filter {
+    void *arg; /* of the functions below */
+    /* Tokens of which no other may come, in no order; NULL where they are too many, and any may. Borrowed until the
+     * next draw. */
+    const int32_t *(*list)(void *arg, int32_t *n);
+    bool (*allows)(void *arg, int32_t token);
+    /* What went wrong in the two above. */
+    mn_status (*check)(const void *arg, mn_error *err);
+} mn_token_filter;
+
+/* The same among the tokens that the filter allows, as if the logits of all others were -inf. Where few are allowed it
+ * costs O(those). {0}: all are allowed. */
+mn_status mn_sampler_draw_allowed(mn_sampler *sampler, const float *logits, mn_token_filter filter, int32_t *out,
                                   mn_error *err);
 
 #endif

@@ -78,7 +78,7 @@ static mn_status draw_constrained(mn_generation *g, const float *logits, int32_t
     int64_t left = tokens_left(g);
     if (g->hurries) left = mn_constraint_shortest(c);
     MN_TRY(mn_constraint_set_left(c, left, err));
-    MN_TRY(mn_sampler_draw_allowed(g->sampler, logits, c, token, err));
+    MN_TRY(mn_sampler_draw_allowed(g->sampler, logits, mn_constraint_filter(c), token, err));
     return mn_constraint_accept(c, *token, err);
 }
 

@@ -4,6 +4,7 @@
 #define MN_SESSION_GENERATE_H
 
 #include "base/strbuf.h"
+#include "grammar/constraint.h"
 #include "sample/repetition.h"
 #include "sample/sampler.h"
 #include "session/channels.h"

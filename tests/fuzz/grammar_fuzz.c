@@ -1,7 +1,7 @@
 /* Fuzz target: any bytes as a grammar in GBNF. */
 #include "fuzz/fuzz.h"
 #include "fuzz/shortest_text.h"
-#include "sample/gbnf.h"
+#include "grammar/gbnf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     mn_grammar *g;

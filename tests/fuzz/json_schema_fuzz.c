@@ -3,7 +3,7 @@
 
 #include "fuzz/fuzz.h"
 #include "fuzz/shortest_text.h"
-#include "sample/json_schema.h"
+#include "grammar/json_schema.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     mn_grammar *g;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/strbuf.h"
-#include "sample/automaton.h"
+#include "grammar/automaton.h"
 
 /* The shortest text of the grammar, cut at max_bytes; *whole where it was not cut. Aborts where it is none. */
 static inline void shortest_text(const mn_grammar *g, const uint8_t *data, size_t bytes, size_t max_bytes,

@@ -5,7 +5,7 @@
 
 #include "fuzz/fuzz.h"
 #include "llm/tool_calls.h"
-#include "sample/json_schema.h"
+#include "grammar/json_schema.h"
 
 static void read_again(const mn_llm_reply *read) {
     for (mn_tool_format f = MN_TOOLS_JSON; f <= MN_TOOLS_MISTRAL; f++) {

@@ -5,7 +5,7 @@
 #include "llm/tool_calls.h"
 #include "base/random.h"
 #include "llm/tool_grammar.h"
-#include "sample/constraint.h"
+#include "grammar/constraint.h"
 
 #include <jansson.h>
 
@@ -337,7 +337,7 @@ static void draw_rest(mn_constraint *c, const mn_token_trie *trie, mn_sampler *s
         size_t bytes;
         for (int32_t i = 0; i < trie->n_tokens; i++) logits[i] = (float)(3 * mn_random_normal(rng));
         assert_ok(mn_constraint_set_left(c, limit, &err), err);
-        assert_ok(mn_sampler_draw_allowed(s, logits, c, &token, &err), err);
+        assert_ok(mn_sampler_draw_allowed(s, logits, mn_constraint_filter(c), &token, &err), err);
         assert_ok(mn_constraint_accept(c, token, &err), err);
         const char *piece = mn_token_trie_piece(trie, token, &bytes);
         mn_strbuf_put(out, piece, bytes);

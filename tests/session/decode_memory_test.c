@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sample/json_schema.h"
+#include "grammar/json_schema.h"
 #include "session/generate.h"
 
 #include <mnemo/session.h>
