@@ -62,18 +62,18 @@ MN_INLINE __m256i add_words_in_place(__m256i sum, __m256i products) {
     return sum;
 }
 
-MN_INLINE __m128i insert_half(__m128i v, const char *at, const int lane) {
+MN_INLINE mn_half load_half(const char *at) {
     mn_half half;
     memcpy(&half, at, sizeof half);
-    return _mm_insert_epi16(v, half, lane);
+    return half;
 }
 
 /* The scales of one block of eight keys. */
 MN_INLINE mn_vf eight_scales(const char *block, size_t row_bytes) {
     __m128i low = _mm_setzero_si128(), high = _mm_setzero_si128();
 #define KEYS(j)                                                                                                        \
-    low = insert_half(low, block + (j)*row_bytes, j);                                                                  \
-    high = insert_half(high, block + (j + 4) * row_bytes, j)
+    low = _mm_insert_epi16(low, load_half(block + (j)*row_bytes), j);                                                  \
+    high = _mm_insert_epi16(high, load_half(block + (j + 4) * row_bytes), j)
     KEYS(0);
     KEYS(1);
     KEYS(2);
