@@ -66,7 +66,7 @@ test-tsan: SANITIZED = $(BUILD)-tsan
 test-tsan: TARGETS = thread-tests
 
 OTHER_LEVELS = /(generic|avxvnni|avx512|avx512bf16|amx)$$
-LONG_WITH_ASAN = ^(attention/(dynamic|flash|mla|patt)|session/(a|b|deep|drop|easy|golden|kv|mem|mla|pos|step|stream|win)|train/)
+LONG_WITH_ASAN = ^(attention/(dynamic|flash|mla|patt)|session/(a|b|d[er]|easy|golden|kv|m[el]|pos|st[er]|win)|train/)
 LONG_WITH_TSAN = ^(attention/(dynamic|flash_b)|eval/rou|session/([ab]|deep|drop|easy|kv|me|mla|pos|snap|st|win)|train/)
 
 .PHONY: sanitized
