@@ -8,6 +8,7 @@
 
 #include "kernels/attend_ahead.h"
 #include "kernels/attend_avx2.h"
+#include "kernels/in_place_avx2.h"
 #include "tensor/blocks.h"
 
 void mn_attend_pack_q_q8_0_avx2(void *packed, const float *q, int k_dim);
@@ -46,20 +47,6 @@ MN_INLINE int32_t reduce_add(__m256i x) {
     __m128i four = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
     __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
-}
-
-/* Sums that stay in their registers: gcc would move each to another one and back in every turn of a loop, or add
- * products up in a tree, which sixteen registers have no room for. */
-MN_INLINE __m256i add_dwords_in_place(__m256i sum, __m256i products) {
-    sum = _mm256_add_epi32(sum, products);
-    __asm__("" : "+x"(sum));
-    return sum;
-}
-
-MN_INLINE __m256i add_words_in_place(__m256i sum, __m256i products) {
-    sum = _mm256_add_epi16(sum, products);
-    __asm__("" : "+x"(sum));
-    return sum;
 }
 
 MN_INLINE mn_half load_half(const char *at) {

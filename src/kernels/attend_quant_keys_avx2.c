@@ -174,8 +174,8 @@ MN_INLINE void dot_transposed(__m256i dots[QUANT_ROWS], const void *q, const cha
             for (int r = 0; r < n_rows; r++) {
                 const word_query *row = skip_queries(q, r, k_dim);
                 const int16_t *w = row->words + MN_BLOCK * b + 16 * h + 4 * i;
-                dots[r] = add_dwords_in_place(dots[r], _mm256_madd_epi16(first, broadcast_dword(w)));
-                dots[r] = add_dwords_in_place(dots[r], _mm256_madd_epi16(last, broadcast_dword(w + 2)));
+                dots[r] = mn_add_dwords_in_place(dots[r], _mm256_madd_epi16(first, broadcast_dword(w)));
+                dots[r] = mn_add_dwords_in_place(dots[r], _mm256_madd_epi16(last, broadcast_dword(w + 2)));
             }
         }
     }
@@ -198,8 +198,8 @@ MN_INLINE void dot_nibbles(__m256i dots[QUANT_ROWS], const void *q, const char *
         __m256i low = _mm256_maddubs_epi16(x[0], broadcast_dword(w->low));
 #pragma GCC unroll 8
         for (int i = 1; i < 8; i++) {
-            high = add_words_in_place(high, _mm256_maddubs_epi16(x[i], broadcast_dword(w->high + 4 * i)));
-            low = add_words_in_place(low, _mm256_maddubs_epi16(x[i], broadcast_dword(w->low + 4 * i)));
+            high = mn_add_words_in_place(high, _mm256_maddubs_epi16(x[i], broadcast_dword(w->high + 4 * i)));
+            low = mn_add_words_in_place(low, _mm256_maddubs_epi16(x[i], broadcast_dword(w->low + 4 * i)));
         }
         high = _mm256_madd_epi16(high, _mm256_set1_epi16(256));
         low = _mm256_madd_epi16(low, _mm256_set1_epi16(1));

@@ -108,8 +108,8 @@ MN_INLINE void add_halves(float *o, mn_dtype type, const block_weights *weights,
 #pragma GCC unroll 4
             for (int r = 0; r < n_rows; r++) {
                 __m256i pair = _mm256_set1_epi32(weights->pairs[r][t]);
-                even[r][i] = add_dwords_in_place(even[r][i], _mm256_madd_epi16(x, pair));
-                odd[r][i] = add_dwords_in_place(odd[r][i], _mm256_madd_epi16(y, pair));
+                even[r][i] = mn_add_dwords_in_place(even[r][i], _mm256_madd_epi16(x, pair));
+                odd[r][i] = mn_add_dwords_in_place(odd[r][i], _mm256_madd_epi16(y, pair));
             }
         }
     }

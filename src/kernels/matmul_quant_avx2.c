@@ -11,6 +11,7 @@
  * 8-bit numbers would: 2 x 255 x 127 is more than 16 bits hold. They are words in a panel of their own, and so are the
  * activations of a tile; vpmaddwd does half as many products at once and needs nothing to widen them.
  */
+#include "kernels/in_place_avx2.h"
 #include "kernels/matmul_panel_avx2.h"
 
 enum { PANEL_WINS = 16 }; /* rows from which a panel is worth its packing (matmul_few_quant_avx2.c takes fewer) */
@@ -26,21 +27,6 @@ MN_ALWAYS_INLINE void pack_rows(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn
     mn_panel_pack_rows(f, u_of, scales_of, rows, ahead, p, group);
     for (int b = 0; centres_minima(f) && b < MN_FEW_BLOCKS; b++)
         p->min[b][group] = _mm256_fnmadd_ps(_mm256_set1_ps(16), p->scale[b][group], p->min[b][group]);
-}
-
-/* One addition after the other: gcc would add a block's products up in a tree, which sixteen registers have no room
- * for.
- */
-MN_ALWAYS_INLINE __m256i add_words_in_order(__m256i sum, __m256i products) {
-    sum = _mm256_add_epi16(sum, products);
-    __asm__("" : "+x"(sum));
-    return sum;
-}
-
-MN_ALWAYS_INLINE __m256i add_dwords_in_order(__m256i sum, __m256i products) {
-    sum = _mm256_add_epi32(sum, products);
-    __asm__("" : "+x"(sum));
-    return sum;
 }
 
 /* sum[r] += w . x[r] over one block, or half h of it. */
@@ -66,8 +52,8 @@ MN_ALWAYS_INLINE void add_run(const int n_rows, const mn_unpack_form f, const mn
 #pragma GCC unroll 3
             for (int r = 0; r < n_rows; r++) {
                 __m256i v = mn_broadcast_dword(q + (size_t)r * x_row_bytes + 4 * k);
-                acc[r][0] = add_words_in_order(acc[r][0], _mm256_maddubs_epi16(w0, v));
-                acc[r][1] = add_words_in_order(acc[r][1], _mm256_maddubs_epi16(w1, v));
+                acc[r][0] = mn_add_words_in_place(acc[r][0], _mm256_maddubs_epi16(w0, v));
+                acc[r][1] = mn_add_words_in_place(acc[r][1], _mm256_maddubs_epi16(w1, v));
             }
         }
     }
@@ -127,8 +113,8 @@ MN_ALWAYS_INLINE void add_words_block(const int n_rows, const words_chunk *p, in
 #pragma GCC unroll 3
             for (int r = 0; r < n_rows; r++) {
                 __m256i v = mn_broadcast_dword(q + (size_t)r * x_row_bytes + 4 * k);
-                acc[r][0] = add_dwords_in_order(acc[r][0], _mm256_madd_epi16(w0, v));
-                acc[r][1] = add_dwords_in_order(acc[r][1], _mm256_madd_epi16(w1, v));
+                acc[r][0] = mn_add_dwords_in_place(acc[r][0], _mm256_madd_epi16(w0, v));
+                acc[r][1] = mn_add_dwords_in_place(acc[r][1], _mm256_madd_epi16(w1, v));
             }
         }
     }

@@ -112,6 +112,7 @@ void mn_gguf_put_u32(mn_gguf_writer *writer, const char *key, uint32_t value);
 void mn_gguf_put_f32(mn_gguf_writer *writer, const char *key, float value);
 void mn_gguf_put_bool(mn_gguf_writer *writer, const char *key, bool value);
 void mn_gguf_put_string(mn_gguf_writer *writer, const char *key, const char *value);
+void mn_gguf_put_i32s(mn_gguf_writer *writer, const char *key, const int32_t *items, int64_t n);
 /* Copies a key as it stands in another file, under its own name. Keys that describe that file's layout
  * (general.alignment, split.*) are left out. */
 void mn_gguf_put_kv(mn_gguf_writer *writer, const mn_gguf_kv *kv);

@@ -114,6 +114,16 @@ void mn_gguf_put_bool(mn_gguf_writer *writer, const char *key, bool value) {
     put_value(writer, key, MN_GGUF_BOOL, &byte, sizeof byte);
 }
 
+void mn_gguf_put_i32s(mn_gguf_writer *writer, const char *key, const int32_t *items, int64_t n) {
+    mn_gguf_put_kv(writer, &(mn_gguf_kv){.key = {key, strlen(key)},
+                                         .type = MN_GGUF_ARRAY,
+                                         .item_type = MN_GGUF_I32,
+                                         .n_items = (uint64_t)n,
+                                         .data = (const unsigned char *)items,
+                                         .bytes = (size_t)n * sizeof *items,
+                                         .length_bytes = sizeof(uint64_t)});
+}
+
 void mn_gguf_put_string(mn_gguf_writer *writer, const char *key, const char *value) {
     uint64_t bytes = strlen(value);
     unsigned char *encoded = malloc(sizeof bytes + bytes);

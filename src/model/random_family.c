@@ -161,22 +161,12 @@ static int64_t whole_number(const mn_random_model *m, const char *value) {
     return strtoll(value, NULL, 10);
 }
 
-static void put_list(mn_gguf_writer *writer, const char *key, const int32_t *items, int64_t n) {
-    mn_gguf_put_kv(writer, &(mn_gguf_kv){.key = {key, strlen(key)},
-                                         .type = MN_GGUF_ARRAY,
-                                         .item_type = MN_GGUF_I32,
-                                         .n_items = (uint64_t)n,
-                                         .data = (const unsigned char *)items,
-                                         .bytes = (size_t)n * sizeof *items,
-                                         .length_bytes = sizeof(uint64_t)});
-}
-
 /* "@4+3:kv": a number for layer 3 of every four, 0 for the others. */
 static void put_some_layers(const mn_random_model *m, mn_gguf_writer *writer, const char *key, const char *value) {
     int32_t items[MN_RANDOM_MAX_LAYERS];
     int64_t period = value[1] - '0', which = value[3] - '0', number = whole_number(m, value + 5);
     for (int64_t i = 0; i < m->n_layers; i++) items[i] = i % period == which ? (int32_t)number : 0;
-    put_list(writer, key, items, m->n_layers);
+    mn_gguf_put_i32s(writer, key, items, m->n_layers);
 }
 
 /* "%0/4/128": these numbers, layer after layer, again and again. */
@@ -187,13 +177,13 @@ static void put_cycle(const mn_random_model *m, mn_gguf_writer *writer, const ch
         if (*at == 0) at = (char *)value;
         items[i] = (int32_t)strtol(at + 1, &at, 10);
     }
-    put_list(writer, key, items, m->n_layers);
+    mn_gguf_put_i32s(writer, key, items, m->n_layers);
 }
 
 /* "[pairs]": the pairs of a head that each of three positions of a picture turns, and a fourth none. */
 static void put_sections(const mn_random_model *m, mn_gguf_writer *writer, const char *key) {
     int32_t n_pairs = (int32_t)(m->head_dim / 2);
-    put_list(writer, key, (int32_t[4]){(n_pairs + 2) / 3, (n_pairs + 1) / 3, n_pairs / 3, 0}, 4);
+    mn_gguf_put_i32s(writer, key, (int32_t[4]){(n_pairs + 2) / 3, (n_pairs + 1) / 3, n_pairs / 3, 0}, 4);
 }
 
 static void put_key(const mn_random_model *m, mn_gguf_writer *writer, const char *suffix, const char *value) {

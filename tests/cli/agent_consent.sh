@@ -1,44 +1,18 @@
 # mnemo agent --consent: a call waits for the user, in a pipe, and over runs of the program.
 source "$(dirname "$0")/support.bash"
 cd "$temp"
-away=$("$mnemo" agent --store away.db --endpoint http://127.0.0.1:1/v1 --window 16000 -p x 2>&1 || true)
-if grep -q 'libcurl4\|has no memory' <<<"$away"; then
-    echo 'skipped: this build has no memory, or cannot reach an endpoint'
-    exit 77
-fi
+needs_endpoint
 
 # Puts away what it is told, then says what became of it.
-cat >server.py <<'EOF'
-import http.server, json, os
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        messages = json.loads(self.rfile.read(int(self.headers['Content-Length'])))['messages']
-        last = messages[-1]
-        if last['role'] == 'tool':
-            delta = {'content': 'It said: ' + json.loads(last['content'])['message']}
-        else:
-            call = {'name': 'archival_memory_insert', 'arguments': json.dumps({'content': last['content']})}
-            delta = {'tool_calls': [{'index': 0, 'id': 'c1', 'type': 'function', 'function': call}]}
-        self.send_response(200)
-        self.send_header('Content-Type', 'text/event-stream')
-        self.end_headers()
-        chunk = {'choices': [{'delta': delta, 'finish_reason': 'stop'}]}
-        self.wfile.write(('data: %s\n\ndata: [DONE]\n\n' % json.dumps(chunk)).encode())
-
-    def log_message(self, *args):
-        pass
-
-server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
-open('port.new', 'w').write(str(server.server_port))
-os.rename('port.new', 'port')
-server.serve_forever()
+scripted_endpoint <<'EOF'
+def delta(body):
+    last = body['messages'][-1]
+    if last['role'] == 'tool':
+        return {'content': 'It said: ' + json.loads(last['content'])['message']}
+    call = {'name': 'archival_memory_insert', 'arguments': json.dumps({'content': last['content']})}
+    return {'tool_calls': [{'index': 0, 'id': 'c1', 'type': 'function', 'function': call}]}
 EOF
-python3 server.py &
-server=$!
-trap 'kill $server 2>/dev/null; rm -rf "$temp"' EXIT
-for _ in {1..100}; do [ ! -e port ] || break; sleep 0.1; done
-agent() { "$mnemo" agent --store a.db --endpoint "http://127.0.0.1:$(cat port)/v1" --window 16000 "$@"; }
+agent() { "$mnemo" agent --store a.db --endpoint "$url" --window 16000 "$@"; }
 texts() { "$mnemo" agent show --store a.db --json | grep -o '"archival": [0-9]*'; }
 
 printf 'The key is under the stone.\nyes\nThe cat is grey.\nthat is nobody'"'"'s business\n' |

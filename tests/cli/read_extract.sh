@@ -6,16 +6,10 @@ if "$mnemo" read show 2>&1 | grep -q 'no graph reader'; then
     echo 'skipped: this build has no graph reader'
     exit 77
 fi
-away=$("$mnemo" agent --store away.db --endpoint http://127.0.0.1:1/v1 --window 16000 -p x 2>&1 || true)
-if grep -q 'libcurl4' <<<"$away"; then
-    echo 'skipped: this build cannot reach an endpoint'
-    exit 77
-fi
+needs_endpoint
 
 # Answers by what stands in the prompt, notes each question in `asked`, and breaks where the file `broken` says.
-cat >server.py <<'EOF'
-import http.server, json, os, sys
-
+scripted_endpoint <<'EOF'
 def answer(prompt):
     if 'Ada Quill' in prompt:
         return 'Sure! ' + json.dumps({'facts': [
@@ -25,33 +19,14 @@ def answer(prompt):
         return '1. Merrow lies by the sea. | Merrow | sea'
     return 'I cannot help with that.'
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
-        prompt = body['messages'][-1]['content']
-        if os.path.exists('broken') and open('broken').read().strip() in prompt:
-            return self.send_error(400, 'The line is dead')
-        with open('asked', 'a') as out:
-            out.write(prompt.replace('\n', ' ')[:400] + '\n')
-        self.send_response(200)
-        self.send_header('Content-Type', 'text/event-stream')
-        self.end_headers()
-        chunk = {'choices': [{'delta': {'content': answer(prompt)}, 'finish_reason': 'stop'}]}
-        self.wfile.write(('data: %s\n\ndata: [DONE]\n\n' % json.dumps(chunk)).encode())
-
-    def log_message(self, *args):
-        pass
-
-server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
-open('port.new', 'w').write(str(server.server_port))
-os.rename('port.new', 'port')
-server.serve_forever()
+def delta(body):
+    prompt = body['messages'][-1]['content']
+    if os.path.exists('broken') and open('broken').read().strip() in prompt:
+        return None
+    with open('asked', 'a') as out:
+        out.write(prompt.replace('\n', ' ')[:400] + '\n')
+    return {'content': answer(prompt)}
 EOF
-python3 server.py &
-server=$!
-trap 'kill $server 2>/dev/null; rm -rf "$temp"' EXIT
-for _ in {1..100}; do [ ! -e port ] || break; sleep 0.1; done
-url=http://127.0.0.1:$(cat port)/v1
 touch asked
 index() { "$mnemo" read index towns.jsonl --store t.db --extract --endpoint "$url" "$@"; }
 # says PATTERN N: in what index printed, and the questions that were asked so far.

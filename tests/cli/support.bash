@@ -31,3 +31,40 @@ refuses() {
     [ "$got_code" = "$code" ] || fail "from: $*" "wanted exit code $code, got $got_code: $got"
     grep -Eq -- "$pattern" <<<"$got" || fail "from: $*" "wanted: $pattern" 'got:' "$got"
 }
+
+# Skips the test where this build cannot reach an endpoint: the library for it is optional.
+needs_endpoint() {
+    "$mnemo" agent --store away.db --endpoint http://127.0.0.1:1/v1 --window 16000 -p x >away 2>&1 || true
+    ! grep -q 'libcurl4\|has no memory' away ||
+        { echo 'skipped: this build has no memory, or reaches no endpoint'; exit 77; }
+}
+# scripted_endpoint: serves at $url what a Python program on standard input makes of a request: delta(body), the delta
+# of its one chunk, or None for a request that is refused.
+scripted_endpoint() {
+    { echo 'import http.server, json, os'; cat; cat <<'EOF'; } >server.py
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        made = delta(json.loads(self.rfile.read(int(self.headers['Content-Length']))))
+        if made is None:
+            return self.send_error(400, 'The line is dead')
+        self.send_response(200)
+        self.send_header('Content-Type', 'text/event-stream')
+        self.end_headers()
+        chunk = {'choices': [{'delta': made, 'finish_reason': 'stop'}]}
+        self.wfile.write(('data: %s\n\ndata: [DONE]\n\n' % json.dumps(chunk)).encode())
+
+    def log_message(self, *args):
+        pass
+
+server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
+open('port.new', 'w').write(str(server.server_port))
+os.rename('port.new', 'port')
+server.serve_forever()
+EOF
+    python3 server.py &
+    server=$!
+    trap 'kill $server 2>/dev/null; rm -rf "$temp"' EXIT
+    for _ in {1..100}; do [ ! -e port ] || break; sleep 0.1; done
+    url=http://127.0.0.1:$(cat port)/v1
+}

@@ -379,16 +379,6 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static void put_list(mn_gguf_writer *writer, const char *key, const int32_t *items, int n) {
-    mn_gguf_put_kv(writer, &(mn_gguf_kv){.key = {key, strlen(key)},
-                                         .type = MN_GGUF_ARRAY,
-                                         .item_type = MN_GGUF_I32,
-                                         .n_items = (uint64_t)n,
-                                         .data = (const unsigned char *)items,
-                                         .bytes = (size_t)n * sizeof *items,
-                                         .length_bytes = sizeof(uint64_t)});
-}
-
 static void put_tensors(mn_gguf_writer *writer, const variant *v) {
     static char names[MAX_TENSORS][96];
     int n = 0;
@@ -425,7 +415,7 @@ static void write_variant(const variant *v) {
         if (!mine) mn_gguf_put_kv(writer, kv);
     }
     for (int i = 0; i < v->n_layers; i++) list[i] = ratios[v->from[i]];
-    put_list(writer, "deepseek4.attention.compress_ratios", list, v->n_layers);
+    mn_gguf_put_i32s(writer, "deepseek4.attention.compress_ratios", list, v->n_layers);
     mn_gguf_put_u32(writer, "deepseek4.block_count", (uint32_t)v->n_layers);
     mn_gguf_put_u32(writer, "deepseek4.attention.sliding_window", (uint32_t)v->window);
     mn_gguf_put_u32(writer, "deepseek4.attention.indexer.top_k", (uint32_t)v->top_k);
