@@ -62,25 +62,14 @@ static const mn_usage usage = {
     .max_positional = MN_MAX_TEXTS,
 };
 
-/* Applies "key=value", if there is a value. */
-static mn_status set(mn_train_config *c, const char *key, const char *value, mn_error *err) {
-    mn_strbuf text = MN_STRBUF_INIT;
-    if (!value) return MN_OK;
-    mn_strbuf_printf(&text, "%s=%s", key, value);
-    mn_status status =
-        text.failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for %s.", key) : mn_train_config_set(c, text.data, err);
-    mn_strbuf_release(&text);
-    return status;
-}
-
 static mn_status set_number(mn_train_config *c, const char *key, double value, mn_error *err) {
     char text[40];
     snprintf(text, sizeof text, "%.17g", value);
-    return value > 0 ? set(c, key, text, err) : MN_OK;
+    return value > 0 ? mn_train_config_set_key(c, key, text, err) : MN_OK;
 }
 
 static mn_status set_flag(mn_train_config *c, const char *key, bool value, mn_error *err) {
-    return set(c, key, value ? "true" : NULL, err);
+    return mn_train_config_set_key(c, key, value ? "true" : NULL, err);
 }
 
 static mn_status set_lora(mn_train_config *c, mn_error *err) {
@@ -88,9 +77,9 @@ static mn_status set_lora(mn_train_config *c, mn_error *err) {
     if (!given.lora) return MN_OK;
     const char *comma = strchr(given.lora, ',');
     snprintf(rank, sizeof rank, "%.*s", (int)strcspn(given.lora, ","), given.lora);
-    MN_TRY(set(c, "lora.rank", rank, err));
-    if (comma) MN_TRY(set(c, "lora.alpha", comma + 1, err));
-    MN_TRY(set(c, "lora.targets", given.targets, err));
+    MN_TRY(mn_train_config_set_key(c, "lora.rank", rank, err));
+    if (comma) MN_TRY(mn_train_config_set_key(c, "lora.alpha", comma + 1, err));
+    MN_TRY(mn_train_config_set_key(c, "lora.targets", given.targets, err));
     MN_TRY(set_flag(c, "lora.norms", given.norms, err));
     MN_TRY(set_flag(c, "lora.embeddings", given.embeddings, err));
     return set_flag(c, "lora.merge", !given.adapter, err);
@@ -98,12 +87,12 @@ static mn_status set_lora(mn_train_config *c, mn_error *err) {
 
 /* What decides the defaults comes first, then these, then all else that was said. */
 static mn_status set_all(mn_train_config *c, const mn_config *model, mn_error *err) {
-    MN_TRY(set(c, "model.from", given.model, err));
-    MN_TRY(set(c, "train.out", given.out, err));
-    MN_TRY(set(c, "train.run", given.run, err));
+    MN_TRY(mn_train_config_set_key(c, "model.from", given.model, err));
+    MN_TRY(mn_train_config_set_key(c, "train.out", given.out, err));
+    MN_TRY(mn_train_config_set_key(c, "train.run", given.run, err));
     MN_TRY(set_number(c, "train.window", (double)(given.window ? given.window : model->n_ctx_train), err));
     MN_TRY(set_number(c, "train.steps", (double)given.steps, err));
-    MN_TRY(set(c, "positions.scaling", given.scaling, err));
+    MN_TRY(mn_train_config_set_key(c, "positions.scaling", given.scaling, err));
     MN_TRY(set_number(c, "positions.scale", given.scale, err));
     MN_TRY(set_number(c, "positions.freq-base", given.freq_base, err));
     MN_TRY(mn_finetune_defaults(model, given.lora ? MN_FINETUNE_LORA : MN_FINETUNE_ALL, c, err));
@@ -113,7 +102,7 @@ static mn_status set_all(mn_train_config *c, const mn_config *model, mn_error *e
     MN_TRY(set_number(c, "train.rate", given.rate, err));
     MN_TRY(set_number(c, "train.max-minutes", given.max_minutes, err));
     MN_TRY(set_number(c, "train.threads", (double)given.threads, err));
-    return set(c, "train.type", given.type, err);
+    return mn_train_config_set_key(c, "train.type", given.type, err);
 }
 
 static void add_path(mn_strbuf *paths, const char *path) {

@@ -123,19 +123,10 @@ static mn_status say_costs(conversion *c, mn_error *err) {
 
 /* ---- healing ---- */
 
-static mn_status set(mn_train_config *t, const char *key, const char *value, mn_error *err) {
-    mn_strbuf text = MN_STRBUF_INIT;
-    mn_strbuf_printf(&text, "%s=%s", key, value);
-    mn_status status =
-        text.failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for %s.", key) : mn_train_config_set(t, text.data, err);
-    mn_strbuf_release(&text);
-    return status;
-}
-
 static mn_status set_whole(mn_train_config *t, const char *key, int64_t value, mn_error *err) {
     char text[32];
     snprintf(text, sizeof text, "%lld", (long long)value);
-    return set(t, key, text, err);
+    return mn_train_config_set_key(t, key, text, err);
 }
 
 /* In which type most of the matrices of the healed model are written. */
@@ -152,16 +143,16 @@ static mn_status configure(const conversion *c, const mn_model *before, mn_train
     mn_strbuf_printf(&run, "%s.run", o->out);
     mn_status status =
         data.failed || run.failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for the names of the training.") : MN_OK;
-    if (status == MN_OK) status = set(t, "model.from", c->converted.data, err);
-    if (status == MN_OK) status = set(t, "train.out", c->healed.data, err);
-    if (status == MN_OK) status = set(t, "train.run", run.data, err);
-    if (status == MN_OK) status = set(t, "train.type", healed_type(c, before), err);
+    if (status == MN_OK) status = mn_train_config_set_key(t, "model.from", c->converted.data, err);
+    if (status == MN_OK) status = mn_train_config_set_key(t, "train.out", c->healed.data, err);
+    if (status == MN_OK) status = mn_train_config_set_key(t, "train.run", run.data, err);
+    if (status == MN_OK) status = mn_train_config_set_key(t, "train.type", healed_type(c, before), err);
     if (status == MN_OK) status = set_whole(t, "train.window", before->config.n_ctx_train, err);
     if (status == MN_OK) status = set_whole(t, "train.steps", o->n_steps, err);
     if (status == MN_OK) status = mn_finetune_defaults(&before->config, MN_FINETUNE_ALL, t, err);
     if (status == MN_OK) status = set_whole(t, "train.threads", o->n_threads, err);
-    if (status == MN_OK) status = set(t, "loss.teacher", o->in, err);
-    if (status == MN_OK) status = set(t, "loss.teacher-share", TEACHER_SHARE, err);
+    if (status == MN_OK) status = mn_train_config_set_key(t, "loss.teacher", o->in, err);
+    if (status == MN_OK) status = mn_train_config_set_key(t, "loss.teacher-share", TEACHER_SHARE, err);
     if (status == MN_OK && c->change->set) status = c->change->set(c->change->arg, t, err);
     if (status == MN_OK) status = mn_finetune_sources(data.data, o->needles, t, err);
     for (int i = 0; i < o->n_settings && status == MN_OK; i++) status = mn_train_config_set(t, o->settings[i], err);

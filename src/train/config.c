@@ -2,6 +2,7 @@
 #include "train/config_keys.h"
 
 #include "base/checked.h"
+#include "base/strbuf.h"
 #include "base/file.h"
 
 #include <errno.h>
@@ -319,6 +320,16 @@ mn_status mn_train_config_set(mn_train_config *c, const char *assignment, mn_err
         MN_TRY(section_of(name, section, err));
     }
     return set(c, section, name, equals + 1, false, err);
+}
+
+mn_status mn_train_config_set_key(mn_train_config *config, const char *key, const char *value, mn_error *err) {
+    mn_strbuf text = MN_STRBUF_INIT;
+    if (!value) return MN_OK;
+    mn_strbuf_printf(&text, "%s=%s", key, value);
+    mn_status status = text.failed ? mn_fail(err, MN_ERR_MEMORY, "no memory for %s.", key)
+                                   : mn_train_config_set(config, text.data, err);
+    mn_strbuf_release(&text);
+    return status;
 }
 
 static mn_status check_memory(const mn_train_config *c, mn_error *err) {

@@ -139,6 +139,8 @@ mn_status mn_train_config_read(mn_train_config *config, const char *path, mn_err
 bool mn_train_next_path(const char **list, char *out, size_t bytes);
 /* One "section.key=value" of the command line, or "key=value" where one section alone has that key. */
 mn_status mn_train_config_set(mn_train_config *config, const char *assignment, mn_error *err);
+/* The same of a "section.key" and its value; NULL: the key stays as it is. */
+mn_status mn_train_config_set_key(mn_train_config *config, const char *key, const char *value, mn_error *err);
 /* What does not depend on the model: ranges, keys that need each other. */
 mn_status mn_train_config_check(const mn_train_config *config, mn_error *err);
 /* Whether `text`, which mn_train_config_write made, is of the same training: the same model, positions, window,
