@@ -2,8 +2,8 @@
 #include "train/config_keys.h"
 
 #include "base/checked.h"
-#include "base/strbuf.h"
 #include "base/file.h"
+#include "base/strbuf.h"
 
 #include <errno.h>
 #include <ini.h>
