@@ -35,11 +35,13 @@ struct mn_automaton {
     int32_t *distance, *start_of; /* [n_states], [n_rules] */
     bool *is_end;                 /* [n_states] */
     bool usable[BYTES];
+    uint8_t class_of[BYTES]; /* bytes of one class lead to the same from everywhere */
+    int32_t n_classes;
 
     /* what was met so far */
     node *nodes;
     config *configs;
-    int32_t *rows; /* [max_configs][BYTES] ROW_CONFIG + configuration */
+    int32_t *rows; /* [max_configs][n_classes] ROW_CONFIG + configuration */
     int32_t *items;
     int32_t *node_slots, *config_slots; /* number + 1; 0 = free */
     int32_t n_nodes, n_configs, n_items;
@@ -83,15 +85,29 @@ static void copy_edges(mn_automaton *a, const mn_grammar *g) {
     }
 }
 
+/* Bytes between which no edge begins or ends are of one class. */
+static void find_classes(mn_automaton *a, const mn_grammar *g) {
+    bool begins[BYTES + 1] = {true};
+    for (int32_t i = 0; i < g->n_edges; i++) {
+        const mn_grammar_edge *e = &g->edges[i];
+        if (e->rule >= 0 || e->first > e->last || e->first >= BYTES) continue;
+        begins[e->first] = begins[MN_MIN(e->last, BYTES - 1U) + 1] = true;
+    }
+    for (int byte = 0; byte < BYTES; byte++) {
+        a->n_classes += begins[byte];
+        a->class_of[byte] = (uint8_t)(a->n_classes - 1);
+    }
+}
+
 static bool take_memory(mn_automaton *a, const mn_grammar *g, size_t bytes) {
-    size_t n_states = (size_t)g->n_states;
+    size_t n_states = (size_t)g->n_states, row_bytes = (size_t)a->n_classes * sizeof *a->rows;
     a->begin = malloc((n_states + 1) * sizeof *a->begin);
     a->edges = malloc(((size_t)g->n_edges + 1) * sizeof *a->edges);
     a->distance = malloc(n_states * sizeof *a->distance);
     a->start_of = malloc((size_t)g->n_rules * sizeof *a->start_of);
     a->is_end = calloc(n_states, sizeof *a->is_end);
     bytes = MN_MIN(MN_MAX(bytes, (size_t)1 << 20), (size_t)1 << 34);
-    a->max_configs = (int32_t)(bytes / 2 / (BYTES * sizeof *a->rows));
+    a->max_configs = (int32_t)(bytes / 2 / (row_bytes + sizeof *a->configs));
     a->max_nodes = a->max_items = (int32_t)(bytes / 128);
     for (a->node_mask = 1024; a->node_mask < 2 * (size_t)a->max_nodes; a->node_mask *= 2) {
     }
@@ -100,7 +116,7 @@ static bool take_memory(mn_automaton *a, const mn_grammar *g, size_t bytes) {
     a->nodes = malloc((size_t)a->max_nodes * sizeof *a->nodes);
     a->work = malloc((size_t)a->max_nodes * sizeof *a->work);
     a->configs = malloc((size_t)a->max_configs * sizeof *a->configs);
-    a->rows = calloc((size_t)a->max_configs, BYTES * sizeof *a->rows);
+    a->rows = calloc((size_t)a->max_configs, row_bytes);
     a->items = malloc((size_t)a->max_items * sizeof *a->items);
     a->node_slots = calloc(a->node_mask--, sizeof *a->node_slots);
     a->config_slots = calloc(a->config_mask--, sizeof *a->config_slots);
@@ -112,6 +128,7 @@ mn_status mn_automaton_create(const mn_grammar *g, const bool *usable, size_t me
                               mn_error *err) {
     mn_automaton *a = calloc(1, sizeof *a);
     *out = NULL;
+    if (a) find_classes(a, g);
     if (!a || !take_memory(a, g, memory_bytes)) {
         mn_automaton_destroy(a);
         return mn_fail(err, MN_ERR_MEMORY, "There is no memory for a grammar of %d states.", g->n_states);
@@ -289,7 +306,7 @@ int32_t mn_automaton_start(mn_automaton *a) {
 }
 
 int32_t mn_automaton_step(mn_automaton *a, int32_t at, uint32_t symbol) {
-    int32_t *known = symbol < BYTES ? &a->rows[(size_t)at * BYTES + symbol] : NULL;
+    int32_t *known = symbol < BYTES ? &a->rows[(size_t)at * (size_t)a->n_classes + a->class_of[symbol]] : NULL;
     if (known && *known) return *known == ROW_DEAD ? MN_AUTOMATON_DEAD : *known - ROW_CONFIG;
     config c = a->configs[at];
     begin_closure(a);
@@ -362,7 +379,7 @@ int32_t mn_automaton_forget(mn_automaton *a, int32_t at) {
     a->visit++;
     for (int32_t i = 0; i < c.n; i++) a->nodes[a->items[i]].visit = a->visit;
     keep_nodes(a, a->items, c.n);
-    memset(a->rows, 0, (size_t)a->n_configs * BYTES * sizeof *a->rows);
+    memset(a->rows, 0, (size_t)a->n_configs * (size_t)a->n_classes * sizeof *a->rows);
     memset(a->config_slots, 0, (a->config_mask + 1) * sizeof *a->config_slots);
     a->n_items = a->n_configs = 0;
     a->accepts = c.accepts;

@@ -11,6 +11,12 @@ typedef struct candidate {
     int32_t id;
 } candidate;
 
+/* Logits looked at together: most of a vocabulary lies below what is kept. */
+enum { BLOCK = 64 };
+/* Of a vocabulary that a filter may refuse: how many logits tell what share lies above a limit, how many tokens for
+ * each that is wanted are asked for first, and how many times more in each round after it. */
+enum { N_SAMPLES = 512, FIRST_ROUND = 8, MORE = 8 };
+
 /* The candidates of one draw lie in kept[0..n_kept). Gathering keeps the best `capacity` of the vocabulary in a heap
  * with the worst at its root. The heap is then turned over: the best is at the root, and best_at() pops it to the end
  * of the array, so that only as much is sorted as is looked at: best number i ends at kept[n_kept - 1 - i]. */
@@ -19,6 +25,8 @@ struct mn_sampler {
     int32_t n_vocab, capacity;
     candidate *kept; /* [capacity] */
     int32_t n_kept, n_sorted;
+    candidate *round; /* [n_vocab or N_SAMPLES] a heap of those that a filter is asked about next, best first */
+    int32_t n_round;
     int32_t *counts; /* [n_vocab] how often each token is in the window of the penalties; NULL = penalties off */
     bool *excluded;  /* [n_vocab]; NULL = none */
     int32_t *window; /* [repeat_last_n] ring of the last tokens; NULL = no end */
@@ -74,7 +82,9 @@ mn_status mn_sampler_create(const mn_sampler_params *params, int32_t n_vocab, mn
     *s = (mn_sampler){.params = *params, .n_vocab = n_vocab, .capacity = capacity_of(params, n_vocab)};
     mn_random_seed(&s->rng, params->seed, 0);
     s->kept = malloc((size_t)s->capacity * sizeof *s->kept);
-    bool complete = s->kept;
+    /* Not touched without a filter. */
+    s->round = malloc((n_vocab > N_SAMPLES ? (size_t)n_vocab : (size_t)N_SAMPLES) * sizeof *s->round);
+    bool complete = s->kept && s->round;
     if (has_penalties(params)) {
         s->counts = calloc((size_t)n_vocab, sizeof *s->counts);
         if (params->repeat_last_n > 0) s->window = malloc((size_t)params->repeat_last_n * sizeof *s->window);
@@ -92,6 +102,7 @@ mn_status mn_sampler_create(const mn_sampler_params *params, int32_t n_vocab, mn
 void mn_sampler_destroy(mn_sampler *s) {
     if (!s) return;
     free(s->kept);
+    free(s->round);
     free(s->counts);
     free(s->excluded);
     free(s->window);
@@ -145,34 +156,138 @@ static void heapify(candidate *heap, int32_t n, bool best_first) {
     for (int32_t at = n / 2 - 1; at >= 0; at--) sift_down(heap, n, at, best_first);
 }
 
-/* Takes a token among the candidates if it is one of the best so far. What may come is asked last: it costs most. */
-static mn_status consider(mn_sampler *s, const float *logits, int32_t id, const mn_token_filter *filter,
-                          mn_error *err) {
-    candidate c = {penalised(s, logits[id], id), id};
-    if (isnan(c.logit))
+/* Whether penalties leave each logit as it is or make it smaller. */
+static bool only_lowers(const mn_sampler *s) {
+    const mn_sampler_params *p = &s->params;
+    return !s->counts || (p->repeat_penalty >= 1 && p->presence_penalty >= 0 && p->frequency_penalty >= 0);
+}
+
+/* Whether one of BLOCK logits is above the limit, or no number. */
+static bool has_any(const float *logits, float limit) {
+    int n = 0;
+    for (int i = 0; i < BLOCK; i++) n += !(logits[i] <= limit);
+    return n > 0;
+}
+
+/* A token with its penalised logit; -inf where it is excluded. */
+static mn_status candidate_of(const mn_sampler *s, const float *logits, int32_t id, candidate *out, mn_error *err) {
+    *out = (candidate){penalised(s, logits[id], id), id};
+    if (isnan(out->logit))
         return mn_fail(err, MN_ERR_ARGUMENT, "the logit of token %d is not a number; the model's output is broken.",
                        id);
-    bool full = s->n_kept == s->capacity;
-    if (c.logit == -INFINITY || (full && !better(c, s->kept[0])) || (s->excluded && s->excluded[id]) ||
-        (filter->allows && !filter->allows(filter->arg, id)))
-        return MN_OK;
-    if (full) {
+    if (s->excluded && s->excluded[id]) out->logit = -INFINITY;
+    return MN_OK;
+}
+
+/* Whether a token is one of the best so far. */
+static bool is_wanted(const mn_sampler *s, candidate c) {
+    return c.logit > -INFINITY && (s->n_kept < s->capacity || better(c, s->kept[0]));
+}
+
+static void keep(mn_sampler *s, candidate c) {
+    if (s->n_kept == s->capacity) {
         s->kept[0] = c;
         sift_down(s->kept, s->n_kept, 0, false);
     } else {
         s->kept[s->n_kept++] = c;
         if (s->n_kept == s->capacity) heapify(s->kept, s->n_kept, false);
     }
+}
+
+/* Keeps a token that is wanted and allowed: what a filter looks up costs most, so that it is asked last. */
+static void consider(mn_sampler *s, candidate c, const mn_token_filter *filter) {
+    if (is_wanted(s, c) && (!filter->allows || filter->allows(filter->arg, c.id))) keep(s, c);
+}
+
+static mn_status gather_all(mn_sampler *s, const float *logits, const mn_token_filter *filter, mn_error *err) {
+    bool skips = only_lowers(s);
+    candidate c;
+    for (int32_t i = 0, end; i < s->n_vocab; i = end) {
+        end = s->n_vocab - i < BLOCK ? s->n_vocab : i + BLOCK;
+        float limit = s->n_kept == s->capacity ? s->kept[0].logit : -INFINITY;
+        if (skips && end - i == BLOCK && !has_any(logits + i, limit)) continue;
+        for (int32_t id = i; id < end; id++) {
+            MN_TRY(candidate_of(s, logits, id, &c, err));
+            consider(s, c, filter);
+        }
+    }
+    return MN_OK;
+}
+
+static mn_status gather_list(mn_sampler *s, const float *logits, const int32_t *list, int32_t n,
+                             const mn_token_filter *filter, mn_error *err) {
+    candidate c;
+    for (int32_t i = 0; i < n; i++) {
+        if (list[i] >= s->n_vocab) continue;
+        MN_TRY(candidate_of(s, logits, list[i], &c, err));
+        consider(s, c, filter);
+    }
+    return MN_OK;
+}
+
+/* ---- tokens that a filter may refuse ---- */
+
+static candidate pop_round(mn_sampler *s) {
+    candidate best = s->round[0];
+    s->round[0] = s->round[--s->n_round];
+    sift_down(s->round, s->n_round, 0, true);
+    return best;
+}
+
+/* About `n` tokens have a larger logit; -inf: all of them may. */
+static float limit_for(mn_sampler *s, const float *logits, int64_t n) {
+    int64_t place = n * N_SAMPLES / s->n_vocab;
+    if (place >= N_SAMPLES) return -INFINITY;
+    for (s->n_round = 0; s->n_round < N_SAMPLES; s->n_round++) {
+        int32_t id = (int32_t)((int64_t)s->n_vocab * s->n_round / N_SAMPLES);
+        s->round[s->n_round] = (candidate){logits[id], id};
+    }
+    heapify(s->round, N_SAMPLES, true);
+    for (; place > 0; place--) pop_round(s);
+    return s->round[0].logit;
+}
+
+/* The tokens whose penalised logits are above low, and not above high. */
+static mn_status fill_round(mn_sampler *s, const float *logits, float low, float high, mn_error *err) {
+    bool skips = only_lowers(s);
+    candidate c;
+    s->n_round = 0;
+    for (int32_t i = 0, end; i < s->n_vocab; i = end) {
+        end = s->n_vocab - i < BLOCK ? s->n_vocab : i + BLOCK;
+        if (skips && end - i == BLOCK && !has_any(logits + i, low)) continue;
+        for (int32_t id = i; id < end; id++) {
+            MN_TRY(candidate_of(s, logits, id, &c, err));
+            if (c.logit > low && c.logit <= high) s->round[s->n_round++] = c;
+        }
+    }
+    heapify(s->round, s->n_round, true);
+    return MN_OK;
+}
+
+/* Tokens are asked for best first, until enough are allowed. */
+static mn_status gather_allowed(mn_sampler *s, const float *logits, const mn_token_filter *filter, mn_error *err) {
+    float low, high = INFINITY;
+    for (int64_t n = (int64_t)FIRST_ROUND * s->capacity; s->n_kept < s->capacity && high > -INFINITY; n *= MORE) {
+        low = limit_for(s, logits, n);
+        if (isnan(low) || low > high) low = high;
+        MN_TRY(fill_round(s, logits, low, high, err));
+        while (s->n_round > 0 && s->n_kept < s->capacity) {
+            candidate c = pop_round(s);
+            if (filter->allows(filter->arg, c.id)) s->kept[s->n_kept++] = c;
+        }
+        high = low;
+    }
     return MN_OK;
 }
 
 static mn_status gather(mn_sampler *s, const float *logits, const mn_token_filter *filter, mn_error *err) {
-    int32_t n = s->n_vocab;
+    int32_t n;
     const int32_t *list = filter->list ? filter->list(filter->arg, &n) : NULL;
+    bool asks = filter->allows && (int64_t)FIRST_ROUND * s->capacity < s->n_vocab;
     s->n_kept = s->n_sorted = 0;
-    if (filter->list && !list) n = s->n_vocab;
-    for (int32_t i = 0; i < n; i++)
-        if (!list || list[i] < s->n_vocab) MN_TRY(consider(s, logits, list ? list[i] : i, filter, err));
+    MN_TRY(list   ? gather_list(s, logits, list, n, filter, err)
+           : asks ? gather_allowed(s, logits, filter, err)
+                  : gather_all(s, logits, filter, err));
     if (filter->check) MN_TRY(filter->check(filter->arg, err));
     if (s->n_kept == 0)
         return mn_fail(err, MN_ERR_ARGUMENT, "every one of the %d tokens is excluded; nothing can be drawn.",

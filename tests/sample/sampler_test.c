@@ -152,6 +152,101 @@ static void each_stage_matches_reference(void **state) {
         }
 }
 
+/* ---- filters ---- */
+
+typedef struct some_tokens {
+    const bool *allowed;
+    int64_t n_asked;
+} some_tokens;
+
+static bool allows(void *arg, int32_t token) {
+    some_tokens *t = arg;
+    t->n_asked++;
+    return t->allowed[token];
+}
+
+/* Draws among the tokens allowed are those from logits that are -inf for all others; and of few wanted, few are asked
+ * for. */
+static void a_filter_is_minus_infinity(void **state) {
+    (void)state;
+    static float logits[MAX_VOCAB], masked[MAX_VOCAB];
+    static bool allowed[MAX_VOCAB];
+    static const struct {
+        int n_vocab, top_k;
+        double share;
+        int64_t most; /* asked for in 60 draws */
+    } cases[] = {
+        {MAX_VOCAB, 40, 1, 60 * 40},
+        {MAX_VOCAB, 40, 0.5, 60 * 160},
+        {MAX_VOCAB, 5, 0.1, 60 * 150},
+        {MAX_VOCAB, 1, 0.02, 60 * 200},
+        {MAX_VOCAB, 40, 0.01, 60 * MAX_VOCAB},
+        {MAX_VOCAB, 0, 0.3, 60 * MAX_VOCAB},
+        {MAX_VOCAB, 1, 0, 60 * MAX_VOCAB},
+        {63, 2, 0.5, 60 * 20},
+        {64, 3, 0.5, 60 * 20},
+        {700, 40, 0.9, 60 * 120},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int with_ties = 0; with_ties < 2; with_ties++)
+            for (int raised = 0; raised < 2; raised++) { /* penalties that lower, and one that raises */
+                int n = cases[i].n_vocab;
+                mn_sampler_params p = mn_sampler_defaults();
+                p.top_k = cases[i].top_k;
+                p.seed = 3;
+                p.repeat_penalty = 1.3F;
+                p.presence_penalty = raised ? -1.5F : 0.5F;
+                mn_sampler *s = create(p, n), *other = create(p, n);
+                some_tokens t = {.allowed = allowed};
+                mn_random data;
+                mn_error err;
+                mn_random_seed(&data, 5, i);
+                for (int k = 0; k < n; k++) allowed[k] = k == 17 || mn_random_double(&data) < cases[i].share;
+                for (int step = 0; step < 60; step++) {
+                    int32_t got = -1;
+                    if (step % 10 == 0) fill(logits, n, &data, with_ties);
+                    for (int k = 0; k < n; k++) masked[k] = allowed[k] ? logits[k] : -INFINITY;
+                    const mn_token_filter filter = {.arg = &t, .allows = allows};
+                    assert_ok(mn_sampler_draw_allowed(s, logits, filter, &got, &err), err);
+                    int32_t want = draw(other, masked);
+                    if (got != want) fail_msg("case %zu, step %d: drew %d, not %d", i, step, got, want);
+                    mn_sampler_accept(s, got);
+                    mn_sampler_accept(other, got);
+                }
+                if (!with_ties && t.n_asked > cases[i].most)
+                    fail_msg("case %zu: asked for %lld tokens", i, (long long)t.n_asked);
+                mn_sampler_destroy(s);
+                mn_sampler_destroy(other);
+            }
+}
+
+static void broken_logits_are_errors_behind_a_filter(void **state) {
+    (void)state;
+    static float logits[MAX_VOCAB];
+    static bool allowed[MAX_VOCAB];
+    some_tokens t = {.allowed = allowed};
+    const mn_token_filter filter = {.arg = &t, .allows = allows};
+    mn_sampler_params p = mn_sampler_defaults();
+    mn_sampler *s = create(p, MAX_VOCAB);
+    mn_error err;
+    int32_t token;
+    assert_int_equal(mn_sampler_draw_allowed(s, logits, filter, &token, &err), MN_ERR_ARGUMENT);
+    allowed[3] = true;
+    assert_ok(mn_sampler_draw_allowed(s, logits, filter, &token, &err), err);
+    assert_int_equal(token, 3);
+    for (int at = 0; at < MAX_VOCAB; at += 333) {
+        logits[at] = NAN;
+        assert_int_equal(mn_sampler_draw_allowed(s, logits, filter, &token, &err), MN_ERR_ARGUMENT);
+        assert_non_null(strstr(err.text, "not a number"));
+        logits[at] = -INFINITY;
+        assert_ok(mn_sampler_draw_allowed(s, logits, filter, &token, &err), err);
+        logits[at] = INFINITY;
+        assert_ok(mn_sampler_draw_allowed(s, logits, filter, &token, &err), err);
+        assert_int_equal(token, 3);
+    }
+    mn_sampler_destroy(s);
+}
+
 /* Chi-square of 50000 draws over 8 tokens: 7 degrees of freedom, 24.3 is exceeded once in a thousand. */
 static void distribution_is_softmax(void **state) {
     (void)state;
@@ -263,6 +358,7 @@ static void bad_parameters_name_the_flag(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_stage_matches_reference), cmocka_unit_test(distribution_is_softmax),
+        cmocka_unit_test(a_filter_is_minus_infinity),   cmocka_unit_test(broken_logits_are_errors_behind_a_filter),
         cmocka_unit_test(same_seed_same_tokens),        cmocka_unit_test(infinities),
         cmocka_unit_test(broken_logits_are_errors),     cmocka_unit_test(bad_parameters_name_the_flag),
     };
