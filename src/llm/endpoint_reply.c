@@ -120,7 +120,8 @@ bool mn_endpoint_reply_finish(mn_endpoint_reply *r, mn_llm_reply *reply) {
     reply->prompt_tokens = r->prompt_tokens > 0 ? r->prompt_tokens : 0;
     reply->completion_tokens = r->completion_tokens > 0 ? r->completion_tokens : 0;
     if (r->n_calls) reply->finish = MN_LLM_CALLS;
-    return reply->content && (reply->n_calls || !r->request->tools_json || mn_tool_calls_take(reply));
+    return reply->content &&
+           (reply->n_calls || !r->request->tools_json || mn_tool_calls_take(mn_tool_format_in(reply->content), reply));
 }
 
 void mn_endpoint_reply_release(mn_endpoint_reply *r) {

@@ -160,17 +160,18 @@ static mn_llm_finish finish_of(mn_finish finish) {
     return finish == MN_FINISH_LENGTH || finish == MN_FINISH_WINDOW ? MN_LLM_LENGTH : MN_LLM_END;
 }
 
+static mn_tool_format format_of(const in_process *p) {
+    return mn_tool_format_of(knows_tools(p->engine) ? mn_engine_chat_template(p->engine) : NULL);
+}
+
 /* The grammar of the answer; NULL = it is free. Beside tools a free text has one too. */
 static mn_status grammar_of(const in_process *p, const mn_llm_request *r, mn_grammar **out, mn_error *err) {
     *out = NULL;
-    if (r->tools_json && r->tool_choice == MN_LLM_TOOLS_REQUIRED) {
-        const char *source = knows_tools(p->engine) ? mn_engine_chat_template(p->engine) : NULL;
-        return mn_tool_calls_grammar(mn_tool_format_of(source), mn_engine_tokenizer(p->engine), r->tools_json, out,
-                                     err);
-    }
-    return r->schema_json && !r->tools_json
-               ? mn_json_schema_parse(r->schema_json, strlen(r->schema_json), MN_JSON_BLANKS_ONE, out, err)
-               : MN_OK;
+    if (r->tools_json)
+        return (r->tool_choice == MN_LLM_TOOLS_REQUIRED ? mn_tool_calls_grammar : mn_tool_calls_free_grammar)(
+            format_of(p), mn_engine_tokenizer(p->engine), r->tools_json, out, err);
+    return r->schema_json ? mn_json_schema_parse(r->schema_json, strlen(r->schema_json), MN_JSON_BLANKS_ONE, out, err)
+                          : MN_OK;
 }
 
 static mn_status constraint_of(in_process *p, const mn_llm_request *r, mn_constraint **out, mn_error *err) {
@@ -222,7 +223,7 @@ static mn_status ask(void *self, const mn_llm_request *request, mn_llm_reply *re
     if (status == MN_OK && !(reply->content = mn_strbuf_detach(&to.text, NULL)))
         status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for the answer.");
     mn_strbuf_release(&to.text);
-    if (status == MN_OK && request->tools_json && !mn_tool_calls_take(reply))
+    if (status == MN_OK && request->tools_json && !mn_tool_calls_take(format_of(p), reply))
         status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for the calls of an answer.");
     return status;
 }

@@ -1,6 +1,7 @@
 /* Calls of functions in what a model wrote. */
 #include "llm/tool_calls.h"
 
+#include "llm/tool_harmony.h"
 #include "llm/wire.h"
 
 #include <stdlib.h>
@@ -99,9 +100,10 @@ static void take_bare(mn_llm_reply *reply, bool *no_memory) {
     cut(reply->content, end);
 }
 
-bool mn_tool_calls_take(mn_llm_reply *reply) {
+bool mn_tool_calls_take(mn_tool_format format, mn_llm_reply *reply) {
     bool no_memory = false;
     if (!reply->content) return true;
+    if (format == MN_TOOLS_HARMONY) return mn_harmony_take(reply);
     take_hermes(reply, &no_memory);
     if (!reply->n_calls) take_bare(reply, &no_memory); /* first: its texts may hold a mark */
     if (!reply->n_calls) take_mistral(reply, &no_memory);

@@ -1,5 +1,6 @@
 /* Calls of functions as models of each format write them. */
 #include "llm/tool_calls.h"
+#include "llm/tool_harmony.h"
 #include "llm/wire.h"
 
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 mn_tool_format mn_tool_format_of(const char *source) {
     if (!source) return MN_TOOLS_JSON;
+    if (strstr(source, "<|channel|>commentary") && strstr(source, "functions.")) return MN_TOOLS_HARMONY;
     if (strstr(source, "[TOOL_CALLS]")) return strstr(source, "[ARGS]") ? MN_TOOLS_MISTRAL_ARGS : MN_TOOLS_MISTRAL;
     if (strstr(source, "<tool_call>")) return MN_TOOLS_HERMES;
     if (strstr(source, "<|start_header_id|>") && strstr(source, "\"parameters\"")) return MN_TOOLS_LLAMA3;
@@ -14,8 +16,12 @@ mn_tool_format mn_tool_format_of(const char *source) {
 }
 
 const char *mn_tool_format_name(mn_tool_format format) {
-    static const char *const names[] = {"json", "hermes", "llama3", "mistral", "mistral-args"};
+    static const char *const names[] = {"json", "hermes", "llama3", "mistral", "mistral-args", "harmony"};
     return names[format];
+}
+
+mn_tool_format mn_tool_format_in(const char *answer) {
+    return mn_harmony_begins(answer) ? MN_TOOLS_HARMONY : MN_TOOLS_JSON;
 }
 
 /* ---- writing ---- */
@@ -67,6 +73,10 @@ void mn_tool_calls_write(mn_tool_format format, const mn_llm_call *calls, size_t
         put_list(format, calls, n_calls, out);
     } else {
         for (size_t i = 0; i < n_calls; i++) {
+            if (format == MN_TOOLS_HARMONY) {
+                mn_harmony_write(&calls[i], i == 0, out);
+                continue;
+            }
             if (i) mn_strbuf_puts(out, "\n");
             if (format == MN_TOOLS_MISTRAL_ARGS) {
                 put_args(&calls[i], out);

@@ -26,7 +26,8 @@ mn_status mn_call_grammar_object(mn_call_grammar *c, mn_tool_format format, cons
 }
 
 /* The schema's objects have the name and the arguments side by side, so that each tool is asked for alone. */
-static mn_status put_tool(mn_call_grammar *c, const json_t *tool, int32_t from, int32_t to, mn_error *err) {
+static mn_status put_tool(mn_call_grammar *c, const json_t *tool, int32_t from, mn_call_grammar_between *between,
+                          int32_t to, mn_error *err) {
     const json_t *function = json_object_get(tool, "function") ? json_object_get(tool, "function") : tool;
     const char *name = json_string_value(json_object_get(function, "name"));
     json_t *parameters = json_object_get(function, "parameters");
@@ -37,19 +38,21 @@ static mn_status put_tool(mn_call_grammar *c, const json_t *tool, int32_t from, 
     mn_status status = mn_json_schema_add(c->g, schema, strlen(schema), MN_JSON_BLANKS_ONE, &rule, err);
     free(schema);
     MN_TRY(status);
-    int32_t at = mn_call_grammar_mark(c, mn_grammar_text(c->g, from, name, strlen(name)), "[ARGS]");
-    mn_grammar_call(c->g, at, rule, to);
+    mn_grammar_call(c->g, between(c, mn_grammar_text(c->g, from, name, strlen(name))), rule, to);
     return MN_OK;
 }
 
-mn_status mn_call_grammar_args(mn_call_grammar *c, const char *tools_json, int32_t from, int32_t to, mn_error *err) {
+int32_t mn_call_grammar_args_mark(mn_call_grammar *c, int32_t from) { return mn_call_grammar_mark(c, from, "[ARGS]"); }
+
+mn_status mn_call_grammar_each(mn_call_grammar *c, const char *tools_json, int32_t from,
+                               mn_call_grammar_between *between, int32_t to, mn_error *err) {
     char *checked; /* for the errors of a list that is none */
     MN_TRY(mn_tool_calls_schema(MN_TOOLS_JSON, tools_json, &checked, err));
     free(checked);
     json_t *tools = json_loads(tools_json, 0, NULL), *tool;
     mn_status status = MN_OK;
     size_t i;
-    json_array_foreach(tools, i, tool) if (status == MN_OK) status = put_tool(c, tool, from, to, err);
+    json_array_foreach(tools, i, tool) if (status == MN_OK) status = put_tool(c, tool, from, between, to, err);
     json_decref(tools);
     return status;
 }
@@ -76,8 +79,10 @@ mn_status mn_call_grammar_end(mn_call_grammar *c, mn_status status, mn_grammar *
 /* One call and nothing else. */
 static mn_status put_call(mn_call_grammar *c, mn_tool_format format, const char *tools_json, mn_error *err) {
     int32_t from = c->start, to, rule;
+    if (format == MN_TOOLS_HARMONY) return mn_harmony_put_call(c, tools_json, err);
     if (format == MN_TOOLS_MISTRAL_ARGS)
-        return mn_call_grammar_args(c, tools_json, mn_call_grammar_mark(c, from, "[TOOL_CALLS]"), c->end, err);
+        return mn_call_grammar_each(c, tools_json, mn_call_grammar_mark(c, from, "[TOOL_CALLS]"),
+                                    mn_call_grammar_args_mark, c->end, err);
     MN_TRY(mn_call_grammar_object(c, format, tools_json, &rule, err));
     if (format == MN_TOOLS_MISTRAL) from = mn_grammar_text(c->g, mn_call_grammar_mark(c, from, "[TOOL_CALLS]"), "[", 1);
     if (format == MN_TOOLS_HERMES) from = mn_grammar_text(c->g, mn_call_grammar_mark(c, from, "<tool_call>"), "\n", 1);

@@ -21,7 +21,15 @@ int32_t mn_call_grammar_mark(mn_call_grammar *c, int32_t from, const char *mark)
 /* The rule of a call as an object with name and arguments. */
 mn_status mn_call_grammar_object(mn_call_grammar *c, mn_tool_format format, const char *tools_json, int32_t *rule,
                                  mn_error *err);
-/* name[ARGS]{...} of each tool, from one state to another. */
-mn_status mn_call_grammar_args(mn_call_grammar *c, const char *tools_json, int32_t from, int32_t to, mn_error *err);
+/* Of each tool its name, what a format puts between, and an object of arguments by its schema, from one state to
+ * another. between: returns where it ends. */
+typedef int32_t mn_call_grammar_between(mn_call_grammar *c, int32_t from);
+mn_status mn_call_grammar_each(mn_call_grammar *c, const char *tools_json, int32_t from,
+                               mn_call_grammar_between *between, int32_t to, mn_error *err);
+int32_t mn_call_grammar_args_mark(mn_call_grammar *c, int32_t from); /* between, in Mistral's: [ARGS] */
+
+/* Harmony's calls (tool_harmony_grammar.c): one and nothing else but the analysis before it; free answers. */
+mn_status mn_harmony_put_call(mn_call_grammar *c, const char *tools_json, mn_error *err);
+mn_status mn_harmony_put_free(mn_call_grammar *c, const char *tools_json, mn_error *err);
 
 #endif

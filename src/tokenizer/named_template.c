@@ -11,6 +11,25 @@
     "{% set system = '' %}{% if messages and messages[0].role == 'system' %}"                                          \
     "{% set system = messages[0].content %}{% set messages = messages[1:] %}{% endif %}"
 
+/* Tools as Harmony describes them: functions of a TypeScript namespace. */
+#define HARMONY_TOOLS                                                                                                  \
+    "{% macro type(p) %}{% if p.enum %}{{ p.enum | map('tojson') | join(' | ') }}"                                     \
+    "{% elif p.type == 'array' %}{{ type(p['items'] or {}) }}[]"                                                       \
+    "{% elif p.type == 'object' and p.properties %}{{ '{' }}\n{{ fields(p) }}{{ '}' }}"                                \
+    "{% elif p.type in ['integer', 'number'] %}number"                                                                 \
+    "{% elif p.type is string %}{{ p.type }}{% else %}{{ (p.type or ['any']) | join(' | ') }}{% endif %}"              \
+    "{{ ' | null' if p.nullable }}{% endmacro %}"                                                                      \
+    "{% macro fields(p) %}{% for name, of in p.properties.items() %}"                                                  \
+    "{% if of.description %}// {{ of.description }}\n{% endif %}"                                                      \
+    "{{ name }}{{ '?' if name not in (p.required or []) }}: {{ type(of) }},"                                           \
+    "{% if of.default is defined %} // default: {{ of.default if of.enum else of.default | tojson }}{% endif %}"       \
+    "{{ '\\n' }}{% endfor %}{% endmacro %}"                                                                            \
+    "{% macro list(tools) %}# Tools\n\n## functions\n\nnamespace functions {{ '{' }}\n\n{% for tool in tools %}"       \
+    "{% set f = tool.function or tool %}{% if f.description %}// {{ f.description }}\n{% endif %}"                     \
+    "type {{ f.name }} = {% if f.parameters and f.parameters.properties %}(_: {{ '{' }}\n{{ fields(f.parameters) }}"   \
+    "{{ '}' }}) => any;{% else %}() => any;{% endif %}{{ '\\n\\n' }}{% endfor %}{{ '}' }} // namespace functions{% "   \
+    "endmacro %}"
+
 static const struct {
     const char *name, *source;
 } templates[] = {
@@ -35,14 +54,23 @@ static const struct {
      "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n"
      "{% if loop.first and system %}{{ system | trim }}\n\n{% endif %}{{ m.content | trim }}<end_of_turn>\n"
      "{% endfor %}" ASK("<start_of_turn>model\n")},
-    {"gpt-oss", SPLIT_SYSTEM
+    {"gpt-oss", SPLIT_SYSTEM HARMONY_TOOLS
      "<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\nKnowledge cutoff: "
      "2024-06\n\n"
      "Reasoning: medium\n\n# Valid channels: analysis, commentary, final. Channel must be included for every message."
-     "<|end|>{% if system %}<|start|>developer<|message|># Instructions\n\n{{ system }}<|end|>{% endif %}"
+     "{% if tools %}{{ '\\n' }}Calls to these tools must go to the commentary channel: 'functions'.{% endif %}<|end|>"
+     "{% if system or tools %}<|start|>developer<|message|>{% if system %}# Instructions\n\n{{ system }}{% endif %}"
+     "{% if tools %}{{ '\\n\\n' if system }}{{ list(tools) }}{% endif %}<|end|>{% endif %}"
+     "{% set called = namespace(name='') %}"
      "{% for m in messages %}{% if m.role == 'user' %}<|start|>user<|message|>{{ m.content }}<|end|>"
-     "{% else %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}<|end|>{% endif %}{% endfor %}" ASK(
-         "<|start|>assistant")},
+     "{% elif m.role == 'tool' %}<|start|>functions.{{ m.name or called.name }} to=assistant<|channel|>commentary"
+     "<|message|>{{ m.content }}<|end|>"
+     "{% else %}{% if m.content or not m.tool_calls %}<|start|>assistant<|channel|>"
+     "{{ 'commentary' if m.tool_calls else 'final' }}<|message|>{{ m.content }}<|end|>{% endif %}"
+     "{% for call in m.tool_calls or [] %}{% set f = call.function or call %}{% set called.name = f.name %}"
+     "<|start|>assistant to=functions.{{ f.name }}<|channel|>commentary json<|message|>"
+     "{{ f.arguments if f.arguments is string else f.arguments | tojson }}<|call|>{% endfor %}{% endif %}"
+     "{% endfor %}" ASK("<|start|>assistant")},
     {"granite", EACH("<|start_of_role|>{{ m.role }}<|end_of_role|>{{ m.content }}<|end_of_text|>\n")
                     ASK("<|start_of_role|>assistant<|end_of_role|>")},
     {"llama2", SPLIT_SYSTEM

@@ -12,7 +12,7 @@ static void read_again(const mn_llm_reply *read) {
         mn_strbuf text = MN_STRBUF_INIT;
         mn_tool_calls_write(f, read->calls, read->n_calls, &text);
         mn_llm_reply again = {.content = mn_strbuf_detach(&text, NULL)};
-        if (!mn_tool_calls_take(&again) || again.n_calls != read->n_calls) abort();
+        if (!mn_tool_calls_take(f, &again) || again.n_calls != read->n_calls) abort();
         for (size_t i = 0; i < again.n_calls; i++)
             if (strcmp(again.calls[i].name, read->calls[i].name) != 0) abort();
         mn_llm_reply_release(&again);
@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         abort();
     }
     free(schema);
-    if (!mn_tool_calls_take(&reply)) abort();
+    if (!mn_tool_calls_take(mn_tool_format_in(reply.content), &reply)) abort();
     for (size_t i = 0; i < reply.n_calls; i++)
         if (!reply.calls[i].name[0]) abort();
     if (reply.n_calls) read_again(&reply);

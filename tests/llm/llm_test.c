@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "llm/tool_grammar.h"
 #include "grammar/constraint.h"
+#include "tokenizer/named_template.h"
 
 #include <jansson.h>
 
@@ -140,10 +141,25 @@ static void calls_are_read_in_every_format(void **state) {
         {"[TOOL_CALLS][ARGS]{}", "[TOOL_CALLS][ARGS]{}", 0, NULL, NULL},
         {"[]", "[]", 0, NULL, NULL},
         {"", "", 0, NULL, NULL},
+        {"<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to=functions.find "
+         "<|constrain|>json<|message|>{\"q\": 1}<|call|>",
+         "", 1, "find", "{\"q\":1}"},
+        {"to=functions.a<|channel|>commentary "
+         "json<|message|>{}<|call|><|start|>assistant<|channel|>final<|message|>Yes."
+         "<|return|>",
+         "Yes.", 1, "a", "{}"},
+        {"<|channel|>commentary to=functions.a <|message|>{\"t\": "
+         "\"<|start|>assistant to=functions.b<|message|>{}\"}<|call|>",
+         "", 1, "a", "{\"t\":\"<|start|>assistant to=functions.b<|message|>{}\"}"},
+        {"<|channel|>commentary to=functions.f <|message|>{\"q\":",
+         "<|channel|>commentary to=functions.f <|message|>{\"q\":", 0, NULL, NULL},
+        {"<|channel|>analysis<|message|>to=functions.f {}<|end|><|start|>assistant<|channel|>final<|message|>No.",
+         "No.", 0, NULL, NULL},
+        {"<|channel|>analysis", "<|channel|>analysis", 0, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mn_llm_reply reply = {.content = strdup(cases[i].text)};
-        assert_true(mn_tool_calls_take(&reply));
+        assert_true(mn_tool_calls_take(mn_tool_format_in(reply.content), &reply));
         if (reply.n_calls != cases[i].n) fail_msg("%s: %zu calls", cases[i].text, reply.n_calls);
         assert_string_equal(reply.content, cases[i].left);
         if (reply.n_calls) {
@@ -160,12 +176,12 @@ static void calls_come_back_as_they_were_written(void **state) {
                                  {"", "send_message", "{}"},
                                  {"", "broken", "{\"q\": "}};
     static const char *const arguments[] = {"{\"q\":\"a \\\"b\\\" </tool_call> \xc3\xa9\",\"n\":[1,{}]}", "{}", "{}"};
-    for (mn_tool_format f = MN_TOOLS_JSON; f <= MN_TOOLS_MISTRAL_ARGS; f++)
+    for (mn_tool_format f = MN_TOOLS_JSON; f <= MN_TOOLS_HARMONY; f++)
         for (size_t n = 1; n <= 3; n++) {
             mn_strbuf text = MN_STRBUF_INIT;
             mn_tool_calls_write(f, calls, n, &text);
             mn_llm_reply reply = {.content = mn_strbuf_detach(&text, NULL)};
-            assert_true(mn_tool_calls_take(&reply));
+            assert_true(mn_tool_calls_take(f, &reply));
             if (reply.n_calls != n) fail_msg("%s: %zu of %zu calls", mn_tool_format_name(f), reply.n_calls, n);
             for (size_t i = 0; i < n; i++) {
                 assert_string_equal(reply.calls[i].name, calls[i].name);
@@ -180,6 +196,8 @@ static void formats_are_told_by_their_templates(void **state) {
     assert_int_equal(mn_tool_format_of(NULL), MN_TOOLS_JSON);
     assert_int_equal(mn_tool_format_of("{{ messages }}"), MN_TOOLS_JSON);
     assert_int_equal(mn_tool_format_of("... <tool_call>\n{"), MN_TOOLS_HERMES);
+    assert_int_equal(mn_tool_format_of("'to=functions.' ... '<|channel|>commentary '"), MN_TOOLS_HARMONY);
+    assert_int_equal(mn_tool_format_of(mn_named_template("gpt-oss")), MN_TOOLS_HARMONY);
     assert_int_equal(mn_tool_format_of("[TOOL_CALLS] [{"), MN_TOOLS_MISTRAL);
     assert_int_equal(mn_tool_format_of("[TOOL_CALLS]f[ARGS]{}"), MN_TOOLS_MISTRAL_ARGS);
     assert_int_equal(mn_tool_format_of("<|start_header_id|> '{\"name\": ..., \"parameters\": ...'"), MN_TOOLS_LLAMA3);
@@ -233,6 +251,17 @@ static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"fi
                             "\"minimum\":1,\"maximum\":9}},"
                             "\"required\":[\"q\",\"n\"]}}},{\"type\":\"function\",\"function\":{\"name\":\"stop\"}}]";
 
+static void check_call(const mn_llm_call *call, const char *text) {
+    json_t *arguments = json_loads(call->arguments, 0, NULL);
+    json_int_t n = json_integer_value(json_object_get(arguments, "n"));
+    bool finds = !strcmp(call->name, "find");
+    if (!json_is_object(arguments)) fail_msg("%s", text);
+    if (finds ? n < 1 || n > 9 || !json_is_string(json_object_get(arguments, "q")) || json_object_size(arguments) != 2
+              : strcmp(call->name, "stop") || json_object_size(arguments))
+        fail_msg("%s %s in %s", call->name, call->arguments, text);
+    json_decref(arguments);
+}
+
 /* A model that knows no JSON answers by the schema, and calls what there is, at any limit that the shortest call fits.
  */
 static void this_engine_follows_schemas_and_calls(void **state) {
@@ -269,6 +298,12 @@ static void this_engine_follows_schemas_and_calls(void **state) {
     }
     request.max_tokens = 3;
     assert_int_equal(mn_llm_ask(llm, &request, &reply, &err), MN_ERR_LIMIT);
+    request.tool_choice = MN_LLM_TOOLS_FREE; /* may be short, and calls nothing else */
+    for (request.max_tokens = 40; request.seed < 33; request.seed++) {
+        assert_ok(mn_llm_ask(llm, &request, &reply, &err), err);
+        for (size_t i = 0; i < reply.n_calls; i++) check_call(&reply.calls[i], reply.content);
+        mn_llm_reply_release(&reply);
+    }
     request.tools_json =
         "[{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"properties\":{\"x\":{\"uniqueItems\":true}}}}]";
     assert_int_equal(mn_llm_ask(llm, &request, &reply, &err), MN_ERR_UNSUPPORTED);
@@ -286,7 +321,7 @@ static void grammars_of_calls_take_what_is_written(void **state) {
     const mn_tokenizer *tokenizer = mn_engine_tokenizer(engine);
     const mn_llm_call calls[] = {{"", "find", "{\"q\": \"x\", \"n\": 3}"}, {"", "stop", "{}"}, {"", "fund", "{}"}};
     assert_ok(mn_token_trie_of(tokenizer, &trie, &err), err);
-    for (mn_tool_format f = MN_TOOLS_JSON; f <= MN_TOOLS_MISTRAL_ARGS; f++)
+    for (mn_tool_format f = MN_TOOLS_JSON; f <= MN_TOOLS_HARMONY; f++)
         for (int i = 0; i < 3; i++) {
             mn_grammar *grammar;
             mn_constraint *c;
@@ -345,17 +380,6 @@ static void draw_rest(mn_constraint *c, const mn_token_trie *trie, mn_sampler *s
     free(logits);
 }
 
-static void check_call(const mn_llm_call *call, const char *text) {
-    json_t *arguments = json_loads(call->arguments, 0, NULL);
-    json_int_t n = json_integer_value(json_object_get(arguments, "n"));
-    bool finds = !strcmp(call->name, "find");
-    if (!json_is_object(arguments)) fail_msg("%s", text);
-    if (finds ? n < 1 || n > 9 || !json_is_string(json_object_get(arguments, "q")) || json_object_size(arguments) != 2
-              : strcmp(call->name, "stop") || json_object_size(arguments))
-        fail_msg("%s %s in %s", call->name, call->arguments, text);
-    json_decref(arguments);
-}
-
 /* Whatever a model of any format begins in free text, it makes no call but of the tools there are, by their schemas; a
  * call that was begun is whole at any limit that it fits. */
 static void calls_in_free_answers_are_valid(void **state) {
@@ -405,7 +429,7 @@ static void calls_in_free_answers_are_valid(void **state) {
             draw_rest(c, trie, s, &rng, mn_constraint_shortest(c) + (int64_t)(i % 4) * 20, &out);
             char *whole = strdup(out.data);
             reply.content = mn_strbuf_detach(&out, NULL);
-            assert_true(mn_tool_calls_take(&reply));
+            assert_true(mn_tool_calls_take(f, &reply));
             if (beginnings[i / 4].calls && !reply.n_calls) fail_msg("%s: no call in %s", mn_tool_format_name(f), whole);
             for (size_t k = 0; k < reply.n_calls; k++) check_call(&reply.calls[k], whole);
             free(whole);

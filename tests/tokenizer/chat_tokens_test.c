@@ -95,6 +95,47 @@ static void named_templates_render_their_formats(void **state) {
     assert_null(mn_named_template("chat"));
 }
 
+/* Tools, a call and its result, as the guide to Harmony shows them. */
+static void harmony_has_tools(void **state) {
+    (void)state;
+    static const char tools[] =
+        "[{\"type\":\"function\",\"function\":{\"name\":\"where\",\"description\":\"Tells the place.\","
+        "\"parameters\":{\"type\":\"object\",\"properties\":{}}}},{\"type\":\"function\",\"function\":{\"name\":"
+        "\"weather\",\"description\":\"Tells the weather.\",\"parameters\":{\"type\":\"object\",\"properties\":{"
+        "\"city\":{\"type\":\"string\",\"description\":\"A city\"},\"unit\":{\"type\":\"string\",\"enum\":[\"C\","
+        "\"F\"],\"default\":\"C\"},\"days\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"}},\"at\":{\"type\":"
+        "\"object\",\"properties\":{\"x\":{\"type\":[\"number\",\"null\"]}}}},\"required\":[\"city\"]}}}]";
+    static const char calls[] = "{\"tool_calls\":[{\"id\":\"call_0\",\"type\":\"function\",\"function\":{\"name\":"
+                                "\"weather\",\"arguments\":{\"city\":\"Rome\"}}}]}";
+    static const mn_chat_message messages[] = {
+        {.role = "user", .content = "Rain in Rome?"},
+        {.role = "assistant", .fields_json = calls},
+        {.role = "tool", .content = "{\"rain\": 0}", .fields_json = "{\"tool_call_id\":\"call_0\"}"}};
+    const mn_chat_options options = {.add_generation_prompt = true, .tools_json = tools};
+    const char *source = mn_named_template("gpt-oss");
+    mn_chat_template *t;
+    mn_chat_span *spans;
+    size_t bytes, n_spans;
+    char *text;
+    mn_error err;
+    assert_ok(mn_chat_template_create(source, strlen(source), &t, &err), err);
+    assert_ok(mn_chat_template_render(t, messages, 3, &options, &text, &bytes, &spans, &n_spans, &err), err);
+    const char *at = strstr(text, "every message.");
+    assert_non_null(at);
+    assert_string_equal(
+        at, "every message.\nCalls to these tools must go to the commentary channel: 'functions'.<|end|>"
+            "<|start|>developer<|message|># Tools\n\n## functions\n\nnamespace functions {\n\n// Tells the place.\n"
+            "type where = () => any;\n\n// Tells the weather.\ntype weather = (_: {\n// A city\ncity: string,\n"
+            "unit?: \"C\" | \"F\", // default: C\ndays?: number[],\nat?: {\nx?: number | null,\n},\n}) => any;\n\n"
+            "} // namespace functions<|end|><|start|>user<|message|>Rain in Rome?<|end|>"
+            "<|start|>assistant to=functions.weather<|channel|>commentary json<|message|>{\"city\": \"Rome\"}<|call|>"
+            "<|start|>functions.weather to=assistant<|channel|>commentary<|message|>{\"rain\": 0}<|end|>"
+            "<|start|>assistant");
+    mn_chat_template_destroy(t);
+    free(spans);
+    free(text);
+}
+
 static void parses_conversations(void **state) {
     (void)state;
     static const char list[] = "[{\"role\": \"user\", \"content\": \"hi\"},"
@@ -184,6 +225,7 @@ static void user_text_stays_text(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(named_templates_render_their_formats),
+        cmocka_unit_test(harmony_has_tools),
         cmocka_unit_test(parses_conversations),
         cmocka_unit_test(refuses_what_is_no_conversation),
         cmocka_unit_test(user_text_stays_text),
