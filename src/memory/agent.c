@@ -224,11 +224,15 @@ static mn_status search_index(mn_agent *a, const mn_recall_query *q, mn_recall_h
 
 mn_status mn_agent_find_messages(mn_agent *a, const mn_recall_query *q, mn_recall_hit *hits, uint32_t *n,
                                  int64_t *n_all, mn_error *err) {
-    enum { MOST_INDEXED = 20000 };
     *n = 0;
     bool by_words = q->words && *q->words && !q->since && !q->until;
-    return by_words && a->row.n_messages <= MOST_INDEXED ? search_index(a, q, hits, n, n_all, err)
-                                                         : mn_recall_match(a->store, a->row.id, q, hits, n, n_all, err);
+    return by_words ? search_index(a, q, hits, n, n_all, err)
+                    : mn_recall_match(a->store, a->row.id, q, hits, n, n_all, err);
+}
+
+mn_status mn_agent_prepare_search(mn_agent *a, mn_error *err) {
+    if (!a->index) MN_TRY(mn_recall_index_open(a->store, a->row.id, &a->index, err));
+    return mn_recall_index_update(a->index, err);
 }
 
 /* ---- from outside ---- */

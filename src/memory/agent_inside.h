@@ -112,10 +112,11 @@ mn_status mn_agent_keep_step(mn_agent *a, const char *kind, const mn_llm_reply *
 /* Puts a text into the outbox, in the transaction that is open. */
 mn_status mn_agent_post(mn_agent *a, int64_t message, const char *text, mn_error *err);
 
-/* Searches recall: as conversations (recall_index.h) while these fit into memory, else, and between dates, by the
- * store's full text. limit is given. */
+/* Searches recall: as conversations (recall_index.h), and between dates by the store's full text. limit is given. */
 mn_status mn_agent_find_messages(mn_agent *a, const mn_recall_query *query, mn_recall_hit *hits, uint32_t *n_hits,
                                  int64_t *n_all, mn_error *err);
+/* Brings the index up to date, before a transaction in which it is searched, and could not be kept. */
+mn_status mn_agent_prepare_search(mn_agent *a, mn_error *err);
 
 /* ---- turn.c ---- */
 

@@ -37,8 +37,10 @@ mn_status mn_archival_add(mn_store *store, const char *archive, const mn_archiva
     return mn_store_leave(store, own, add(store, archive, text, id, err), err);
 }
 
-mn_status mn_archival_count(mn_store *store, const char *archive, int64_t *n, mn_error *err) {
-    return mn_store_number(store, 0, n, err, "SELECT count(*) FROM archival WHERE archive = $1", "t", archive);
+mn_status mn_archival_count(mn_store *store, const char *archive, int64_t most, int64_t *n, mn_error *err) {
+    return mn_store_number(store, 0, n, err,
+                           "SELECT count(*) FROM (SELECT 1 FROM archival WHERE archive = $1 LIMIT $2) t", "ti", archive,
+                           most);
 }
 
 /* ---- search ---- */

@@ -40,6 +40,7 @@ typedef struct mn_archival_hit {
 mn_status mn_archival_search(mn_store *store, const char *archive, const mn_archival_query *query,
                              mn_archival_hit *hits, uint32_t *n_hits, int64_t *n_all, mn_error *err);
 void mn_archival_hit_release(mn_archival_hit *hit);
-mn_status mn_archival_count(mn_store *store, const char *archive, int64_t *n, mn_error *err);
+/* How many texts an archive holds; of more than `most`, that many are looked at. */
+mn_status mn_archival_count(mn_store *store, const char *archive, int64_t most, int64_t *n, mn_error *err);
 
 #endif

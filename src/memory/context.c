@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Texts of the archive that a prompt looks at to say how many there are and of what: it is made for each turn. */
+enum { MAX_COUNTED = 10000 };
+
 int64_t mn_agent_budget(const mn_agent *a) { return a->params.window_tokens - a->params.reserve_tokens; }
 
 int64_t mn_agent_summary_room(const mn_agent *a) { return mn_agent_budget(a) / 10; }
@@ -45,19 +48,21 @@ static void put_blocks(mn_strbuf *out, const mn_agent *a, const char *label, con
 static mn_status put_metadata(mn_strbuf *out, mn_agent *a, mn_error *err) {
     mn_memory_date now, edited;
     mn_rows *rows;
-    MN_TRY(mn_archival_count(a->store, a->row.archive, &a->context.n_archival, err));
+    int64_t n_archival;
+    MN_TRY(mn_archival_count(a->store, a->row.archive, MAX_COUNTED + 1, &n_archival, err));
     mn_strbuf_printf(out, "\nNow: %s.", mn_memory_date_text(now, mn_memory_now()));
     if (a->row.edited) mn_strbuf_printf(out, " Core memory changed %s.", mn_memory_date_text(edited, a->row.edited));
     mn_strbuf_printf(out,
                      " Recall memory: %lld messages, %lld of them hidden; conversation_search finds them. "
-                     "Archival memory: %lld texts",
+                     "Archival memory: %s%lld texts",
                      (long long)a->row.n_messages,
                      (long long)MN_MAX(a->row.n_messages - (int64_t)a->queue.n, (int64_t)0),
-                     (long long)a->context.n_archival);
+                     n_archival > MAX_COUNTED ? "more than " : "", (long long)MN_MIN(n_archival, (int64_t)MAX_COUNTED));
     MN_TRY(mn_store_query(a->store, &rows, err,
-                          "SELECT g.tag FROM archival_tag g JOIN archival t ON t.id = g.archival WHERE t.archive = $1 "
-                          "GROUP BY g.tag ORDER BY count(*) DESC, g.tag LIMIT 20",
-                          "t", a->row.archive));
+                          "SELECT g.tag FROM (SELECT id FROM archival WHERE archive = $1 ORDER BY id DESC LIMIT $2) t "
+                          "JOIN archival_tag g ON g.archival = t.id GROUP BY g.tag ORDER BY count(*) DESC, g.tag "
+                          "LIMIT 20",
+                          "ti", a->row.archive, (int64_t)MAX_COUNTED));
     mn_status status;
     const char *before = ", with tags ";
     while ((status = mn_rows_next(rows, err)) == MN_OK && mn_rows_has(rows)) {
@@ -166,6 +171,7 @@ mn_status mn_agent_count(mn_agent *a, int64_t *n_tokens, mn_error *err) {
 mn_status mn_agent_look(mn_agent *a, mn_agent_context *out, mn_error *err) {
     if (a->system_is_old) MN_TRY(mn_agent_make_system(a, err));
     *out = a->context;
+    MN_TRY(mn_archival_count(a->store, a->row.archive, INT64_MAX, &out->n_archival, err));
     out->messages = a->queue.tokens;
     MN_TRY(mn_agent_count(a, &out->all, err));
     /* What a template adds beyond the sum of its parts is the template's. */

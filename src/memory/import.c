@@ -24,6 +24,7 @@ typedef struct import {
     int64_t line, bytes;
     bool is_open; /* a transaction, */
     int n_open;   /* and the messages in it */
+    mn_recall_batch batch;
 } import;
 
 static mn_status broken(const import *im, mn_error *err, const char *what) {
@@ -132,7 +133,7 @@ static mn_status add(import *im, const json_t *id, mn_message *m, mn_error *err)
     int64_t number;
     MN_TRY(make_uid(im, id, m, &uid, err));
     m->uid = uid;
-    mn_status status = mn_recall_add(im->store, im->agent, m, &number, err);
+    mn_status status = mn_recall_batch_add(&im->batch, m, &number, err);
     if (status == MN_OK && number == 0) status = compare(im, m, err);
     if (status == MN_OK && number) im->figures->n_new++;
     free(uid);
@@ -183,10 +184,20 @@ static mn_status take_line(import *im, const char *line, size_t bytes, mn_error 
 
 /* ---- the file ---- */
 
-static mn_status commit(import *im, mn_error *err) {
+static mn_status begin(import *im, mn_error *err) {
+    MN_TRY(mn_store_begin(im->store, err));
+    im->is_open = true;
+    return mn_recall_batch_begin(&im->batch, im->store, im->agent, err);
+}
+
+static mn_status end(import *im, mn_error *err) {
     im->n_open = 0;
     im->is_open = false;
-    MN_TRY(mn_store_commit(im->store, err));
+    return mn_store_end(im->store, mn_recall_batch_end(&im->batch, err), err);
+}
+
+static mn_status commit(import *im, mn_error *err) {
+    MN_TRY(end(im, err));
     if (!im->options->progress || im->options->progress(im->options->arg, im->bytes)) return MN_OK;
     return mn_fail(err, MN_ERR_CANCELLED, "The import was stopped after line %lld; start it again to go on.",
                    (long long)im->line);
@@ -198,8 +209,7 @@ static mn_status take_lines(import *im, FILE *in, mn_error *err) {
     ssize_t n;
     mn_status status = MN_OK;
     while (status == MN_OK && (n = getline(&line, &capacity, in)) >= 0) {
-        if (!im->is_open) status = mn_store_begin(im->store, err);
-        im->is_open = status == MN_OK;
+        if (!im->is_open) status = begin(im, err);
         im->line++;
         im->figures->n_lines++;
         im->bytes += n;
@@ -219,7 +229,7 @@ import im = {.store = store, .agent = agent, .options = options, .figures = figu
     /* A broken line is no reason to lose those before it; a store that failed is. */
     if (im.is_open) {
         bool keeps = status == MN_OK || status == MN_ERR_FORMAT;
-        mn_status ended = keeps ? mn_store_commit(store, status == MN_OK ? err : NULL) : MN_OK;
+        mn_status ended = keeps ? end(&im, status == MN_OK ? err : NULL) : MN_OK;
         if (!keeps) mn_store_rollback(store);
         if (status == MN_OK) status = ended;
     }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PAGE = 1024 };
+
 static const char *or_empty(const char *text) { return text ? text : ""; }
 
 /* ---- the chain ---- */
@@ -31,33 +33,42 @@ static mn_status last_hash(mn_store *store, int64_t agent, char out[MN_ID_BYTES]
 
 /* ---- appending ---- */
 
-static mn_status insert(mn_store *store, int64_t agent, const mn_message *m, int64_t *id, mn_error *err) {
-    char before[MN_ID_BYTES], hash[MN_ID_BYTES];
-    MN_TRY(last_hash(store, agent, before, err));
-    hash_of(hash, before, m);
-    return mn_store_number(store, 0, id, err,
+/* Writes a message behind the one whose hash is `hash`, which becomes its own; *id is 0 where its uid was there. */
+static mn_status insert(mn_store *store, int64_t agent, char hash[MN_ID_BYTES], const mn_message *m, int64_t *id,
+                        mn_error *err) {
+    char own[MN_ID_BYTES];
+    hash_of(own, hash, m);
+    MN_TRY(mn_store_number(store, 0, id, err,
                            "INSERT INTO message (uid, agent, role, name, session, time, text, calls, call_id, goes_on, "
                            "hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING "
                            "RETURNING id",
-                           "titttisttit", m->uid ? m->uid : hash, agent, m->role, or_empty(m->name),
+                           "titttisttit", m->uid ? m->uid : own, agent, m->role, or_empty(m->name),
                            or_empty(m->session), m->time, m->text, m->bytes, or_empty(m->calls), or_empty(m->call_id),
-                           (int64_t)m->goes_on, hash);
+                           (int64_t)m->goes_on, own));
+    if (*id) memcpy(hash, own, sizeof own);
+    return MN_OK;
+}
+
+static mn_status no_agent(int64_t agent, mn_error *err) {
+    return mn_fail(err, MN_ERR_ARGUMENT, "There is no agent %lld in the store.", (long long)agent);
 }
 
 /* Counts the message first: that row is the lock which keeps two writers of one agent in turn. */
 static mn_status add(mn_store *store, int64_t agent, int64_t expected, const mn_message *m, int64_t *id,
                      mn_error *err) {
     int64_t n;
+    char hash[MN_ID_BYTES];
     *id = 0;
     MN_TRY(mn_store_number(store, -1, &n, err,
                            "UPDATE agent SET n_messages = n_messages + 1 WHERE id = $1 RETURNING n_messages", "i",
                            agent));
-    if (n < 0) return mn_fail(err, MN_ERR_ARGUMENT, "There is no agent %lld in the store.", (long long)agent);
+    if (n < 0) return no_agent(agent, err);
     if (expected >= 0 && n != expected + 1)
         return mn_fail(err, MN_ERR_IO,
                        "Another program spoke with this agent meanwhile (%lld messages, not %lld); open it again.",
                        (long long)n - 1, (long long)expected);
-    MN_TRY(insert(store, agent, m, id, err));
+    MN_TRY(last_hash(store, agent, hash, err));
+    MN_TRY(insert(store, agent, hash, m, id, err));
     if (*id) return MN_OK;
     return mn_store_run(store, err, "UPDATE agent SET n_messages = n_messages - 1 WHERE id = $1", "i", agent);
 }
@@ -76,6 +87,25 @@ mn_status mn_recall_add(mn_store *store, int64_t agent, const mn_message *m, int
 mn_status mn_recall_add_after(mn_store *store, int64_t agent, int64_t expected, const mn_message *m, int64_t *id,
                               mn_error *err) {
     return add_whole(store, agent, expected, m, id, err);
+}
+
+mn_status mn_recall_batch_begin(mn_recall_batch *b, mn_store *store, int64_t agent, mn_error *err) {
+    int64_t n;
+    *b = (mn_recall_batch){.store = store, .agent = agent};
+    MN_TRY(mn_store_number(store, -1, &n, err,
+                           "UPDATE agent SET n_messages = n_messages WHERE id = $1 RETURNING n_messages", "i", agent));
+    return n < 0 ? no_agent(agent, err) : last_hash(store, agent, b->hash, err);
+}
+
+mn_status mn_recall_batch_add(mn_recall_batch *b, const mn_message *m, int64_t *id, mn_error *err) {
+    MN_TRY(insert(b->store, b->agent, b->hash, m, id, err));
+    b->n_new += *id != 0;
+    return MN_OK;
+}
+
+mn_status mn_recall_batch_end(mn_recall_batch *b, mn_error *err) {
+    return mn_store_run(b->store, err, "UPDATE agent SET n_messages = n_messages + $1 WHERE id = $2", "ii", b->n_new,
+                        b->agent);
 }
 
 /* ---- looking up ---- */
@@ -127,18 +157,44 @@ mn_status mn_recall_get(mn_store *store, int64_t agent, int64_t id, mn_message_c
     return status;
 }
 
-mn_status mn_recall_each(mn_store *store, int64_t agent, int64_t after, mn_message_fn *fn, void *arg, mn_error *err) {
-    mn_rows *rows;
-    MN_TRY(mn_store_query(store, &rows, err,
-                          "SELECT " MN_MESSAGE_COLUMNS " FROM message m WHERE m.agent = $1 AND m.id > $2 ORDER BY m.id",
-                          "ii", agent, after));
-    mn_status status;
-    while ((status = mn_rows_next(rows, err)) == MN_OK && mn_rows_has(rows)) {
-        mn_message m = borrow(rows);
-        if (!fn(arg, &m)) break;
+/* Rows of an agent's messages after one, oldest first, with their hashes behind the columns, until fn says false; read
+ * in pages, so that their number does not matter. */
+typedef bool row_fn(void *arg, mn_rows *rows, const mn_message *m);
+
+static mn_status each_row(mn_store *store, int64_t agent, int64_t after, row_fn *fn, void *arg, mn_error *err) {
+    bool goes_on = true;
+    for (int n = PAGE; goes_on && n == PAGE;) {
+        mn_rows *rows;
+        mn_status status;
+        MN_TRY(mn_store_query(store, &rows, err,
+                              "SELECT " MN_MESSAGE_COLUMNS ", m.hash FROM message m WHERE m.agent = $1 AND m.id > $2 "
+                              "ORDER BY m.id LIMIT $3",
+                              "iii", agent, after, (int64_t)PAGE));
+        for (n = 0; (status = mn_rows_next(rows, err)) == MN_OK && mn_rows_has(rows) && goes_on; n++) {
+            mn_message m = borrow(rows);
+            after = m.id;
+            goes_on = fn(arg, rows, &m);
+        }
+        mn_rows_done(rows);
+        MN_TRY(status);
     }
-    mn_rows_done(rows);
-    return status;
+    return MN_OK;
+}
+
+typedef struct visitor {
+    mn_message_fn *fn;
+    void *arg;
+} visitor;
+
+static bool visit(void *arg, mn_rows *rows, const mn_message *m) {
+    const visitor *v = arg;
+    (void)rows;
+    return v->fn(v->arg, m);
+}
+
+mn_status mn_recall_each(mn_store *store, int64_t agent, int64_t after, mn_message_fn *fn, void *arg, mn_error *err) {
+    visitor v = {fn, arg};
+    return each_row(store, agent, after, visit, &v, err);
 }
 
 /* ---- search ---- */
@@ -200,28 +256,32 @@ mn_status mn_recall_match(mn_store *store, int64_t agent, const mn_recall_query 
 
 /* ---- checking ---- */
 
-mn_status mn_recall_check(mn_store *store, int64_t agent, int64_t *n, mn_error *err) {
-    char before[MN_ID_BYTES], hash[MN_ID_BYTES];
-    mn_rows *rows;
-    *n = 0;
-    snprintf(before, sizeof before, "%lld", (long long)agent);
-    MN_TRY(mn_store_query(store, &rows, err,
-                          "SELECT " MN_MESSAGE_COLUMNS ", m.hash FROM message m WHERE m.agent = $1 ORDER BY m.id", "i",
-                          agent));
-    mn_status status;
-    while ((status = mn_rows_next(rows, err)) == MN_OK && mn_rows_has(rows)) {
-        mn_message m = borrow(rows);
-        hash_of(hash, before, &m);
-        if (strcmp(hash, mn_rows_text(rows, 10, NULL)) != 0) {
-            status = mn_fail(err, MN_ERR_FORMAT,
-                             "Message %lld of the store is not what was written, or one before it is gone; restore a "
-                             "copy of the store.",
-                             (long long)m.id);
-            break;
-        }
-        memcpy(before, hash, sizeof before);
-        ++*n;
+typedef struct chain {
+    char before[MN_ID_BYTES];
+    int64_t n, broken; /* the first message that is not what was written; 0 = none */
+} chain;
+
+static bool check_link(void *arg, mn_rows *rows, const mn_message *m) {
+    chain *c = arg;
+    char hash[MN_ID_BYTES];
+    hash_of(hash, c->before, m);
+    if (strcmp(hash, mn_rows_text(rows, 10, NULL)) != 0) {
+        c->broken = m->id;
+        return false;
     }
-    mn_rows_done(rows);
-    return status;
+    memcpy(c->before, hash, sizeof hash);
+    c->n++;
+    return true;
+}
+
+mn_status mn_recall_check(mn_store *store, int64_t agent, int64_t *n, mn_error *err) {
+    chain c = {0};
+    snprintf(c.before, sizeof c.before, "%lld", (long long)agent);
+    mn_status status = each_row(store, agent, 0, check_link, &c, err);
+    *n = c.n;
+    if (status != MN_OK || !c.broken) return status;
+    return mn_fail(err, MN_ERR_FORMAT,
+                   "Message %lld of the store is not what was written, or one before it is gone; restore a copy of the "
+                   "store.",
+                   (long long)c.broken);
 }

@@ -30,6 +30,17 @@ mn_status mn_recall_add(mn_store *store, int64_t agent, const mn_message *messag
 mn_status mn_recall_add_after(mn_store *store, int64_t agent, int64_t expected, const mn_message *message, int64_t *id,
                               mn_error *err);
 
+/* Many messages of an agent within one transaction of the caller's: its row, which keeps two writers in turn, is
+ * written at both ends alone, so that a message costs one statement. */
+typedef struct mn_recall_batch {
+    mn_store *store;
+    int64_t agent, n_new;
+    char hash[MN_ID_BYTES]; /* of the last message */
+} mn_recall_batch;
+mn_status mn_recall_batch_begin(mn_recall_batch *batch, mn_store *store, int64_t agent, mn_error *err);
+mn_status mn_recall_batch_add(mn_recall_batch *batch, const mn_message *message, int64_t *id, mn_error *err);
+mn_status mn_recall_batch_end(mn_recall_batch *batch, mn_error *err);
+
 /* A message with texts of its own; the caller releases it. *found false where the agent has no message of this id. */
 typedef struct mn_message_copy {
     mn_message at;

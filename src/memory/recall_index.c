@@ -5,14 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Fewer messages are faster read again than their index is kept. */
-enum { WORTH_KEEPING = 4096 };
+/* Fewer messages are faster read again than their index is kept; and as many as a part are kept before others are read,
+ * so that no more of their words are in memory. */
+enum { WORTH_KEEPING = 4096, PART = 1 << 16 };
 
 struct mn_recall_index {
     mn_store *store;
     int64_t agent;
     mn_turns *turns;
-    int64_t last; /* the message that was looked at last */
+    int64_t last;  /* the message that was looked at last */
+    bool is_whole; /* a part is in memory, and can be kept */
     mn_status failed;
     mn_error why;
 };
@@ -57,14 +59,18 @@ static bool take(void *arg, const mn_message *m) {
                           .bytes = m->bytes};
     if (is_talk(m)) x->failed = mn_turns_add(x->turns, &turn, &x->why);
     if (x->failed == MN_OK) x->last = m->id;
-    return x->failed == MN_OK;
+    x->is_whole = mn_turns_unsaved(x->turns) == PART;
+    return x->failed == MN_OK && !x->is_whole;
 }
 
 mn_status mn_recall_index_update(mn_recall_index *x, mn_error *err) {
     x->failed = MN_OK;
-    MN_TRY(mn_recall_each(x->store, x->agent, x->last, take, x, err));
-    if (x->failed != MN_OK && err) *err = x->why;
-    if (x->failed == MN_OK && mn_turns_unsaved(x->turns) >= WORTH_KEEPING) mn_turns_save(x->turns, x->last);
+    do {
+        x->is_whole = false;
+        MN_TRY(mn_recall_each(x->store, x->agent, x->last, take, x, err));
+        if (x->failed != MN_OK && err) *err = x->why;
+        if (x->failed == MN_OK && mn_turns_unsaved(x->turns) >= WORTH_KEEPING) mn_turns_save(x->turns, x->last);
+    } while (x->failed == MN_OK && x->is_whole);
     return x->failed;
 }
 

@@ -3,7 +3,8 @@
  *
  * Each search brings the index up to date first. Every 4096 messages and more that came are kept in the store
  * (graph/turns_saved.h), so that whoever opens it next reads 9 bytes for each message instead of its words; in memory
- * are those, and 30 bytes for each word of the messages that are not kept.
+ * are 70 bytes for each message, and 30 for each word of the messages that are not kept: at most 65536, but for a
+ * search within a transaction, which keeps nothing.
  *
  * Threads: as the store.
  */

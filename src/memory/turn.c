@@ -246,6 +246,9 @@ static mn_status execute(mn_agent *a, size_t unit, size_t index, const char *ref
 }
 
 mn_status mn_agent_execute(mn_agent *a, size_t unit, size_t index, const char *refusal, mn_error *err) {
+    const mn_llm_reply *calls = &a->queue.items[unit].calls;
+    if (!refusal && index < calls->n_calls && !strcmp(calls->calls[index].name, "conversation_search"))
+        MN_TRY(mn_agent_prepare_search(a, err));
     MN_TRY(mn_store_begin(a->store, err));
     return mn_store_end(a->store, execute(a, unit, index, refusal, err), err);
 }

@@ -24,6 +24,8 @@ typedef struct mn_driver {
     /* index from 1; bytes are copied. */
     mn_status (*bind)(void *statement, int index, const mn_value *value, mn_error *err);
     mn_status (*step)(void *statement, bool *has_row, mn_error *err);
+    /* Lets rows come one by one from now to the reset, without others in memory; NULL = they do. */
+    void (*stream)(void *statement);
     void (*reset)(void *statement);
     int (*n_columns)(void *statement);
     const char *(*column_name)(void *statement, int column);
@@ -37,7 +39,8 @@ typedef struct mn_driver {
     void (*match_words)(mn_strbuf *out, const char *words);
     /* Lets ids that count up by themselves go on behind what was inserted with its id; NULL = they do. */
     mn_status (*after_import)(void *self, const char *table, mn_error *err);
-    const char *begin, *blob, *serial, *id; /* SQL: a transaction that writes; the types {blob}, {serial} and {id} */
+    const char *begin, *begin_reading; /* SQL: a transaction that writes; one that sees the store as it is now */
+    const char *blob, *serial, *id;    /* the types {blob}, {serial} and {id} */
     bool is_postgres;
     const char *tables, *columns; /* SQL: names of all tables; of the columns of table $1, in order */
     const char *key;              /* SQL: of its primary key, in order, as ORDER BY takes them: texts by their bytes */
@@ -51,6 +54,11 @@ extern const mn_driver mn_driver_postgres;
 /* mn_store_query with values in a list. */
 mn_status mn_store_query_values(mn_store *store, mn_rows **out, mn_error *err, const char *sql, const mn_value *values,
                                 int n_values);
+/* The same for any number of rows, one of which is in memory at a time: until mn_rows_done the store can do nothing
+ * else, and if that comes before the last row the transaction is lost. */
+mn_status mn_store_stream(mn_store *store, mn_rows **out, mn_error *err, const char *sql);
+/* A transaction that only reads, and keeps nobody from writing. */
+mn_status mn_store_begin_reading(mn_store *store, mn_error *err);
 mn_value mn_rows_value(mn_rows *rows, int column);
 int mn_rows_n_columns(mn_rows *rows);
 const char *mn_rows_column_name(mn_rows *rows, int column);

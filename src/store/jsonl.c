@@ -68,7 +68,7 @@ static mn_status export_table(mn_store *store, const char *table, FILE *out, mn_
     mn_strbuf sql = MN_STRBUF_INIT;
     mn_rows *rows = NULL;
     mn_status status = put_select(store, table, &sql, err);
-    if (status == MN_OK) status = mn_store_query(store, &rows, err, sql.data, "");
+    if (status == MN_OK) status = mn_store_stream(store, &rows, err, sql.data);
     mn_strbuf_release(&sql);
     while (status == MN_OK && (status = mn_rows_next(rows, err)) == MN_OK && mn_rows_has(rows)) {
         json_t *object = json_pack("{s:s}", "table", table);
@@ -104,8 +104,12 @@ static mn_status export_head(mn_store *store, FILE *out, mn_error *err) {
 
 mn_status mn_store_export(mn_store *store, FILE *out, mn_error *err) {
     json_t *tables = json_array();
-    MN_TRY(mn_store_begin(store, err));
-    mn_status status = names(store, tables, err, mn_store_driver(store)->tables, NULL);
+    mn_status status = mn_store_begin_reading(store, err);
+    if (status != MN_OK) {
+        json_decref(tables);
+        return status;
+    }
+    status = names(store, tables, err, mn_store_driver(store)->tables, NULL);
     if (status == MN_OK) status = export_head(store, out, err);
     for (size_t i = 0; status == MN_OK && i < json_array_size(tables); i++) {
         const char *table = json_string_value(json_array_get(tables, i));

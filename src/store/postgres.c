@@ -92,8 +92,9 @@ typedef struct statement {
     char name[24];
     parameter parameters[MAX_PARAMETERS];
     int n_bound, row;
-    PGresult *result;     /* NULL: not executed */
-    unsigned char *bytes; /* of the blob that was asked for last */
+    bool streams, is_sent; /* rows come one by one; and are under way */
+    PGresult *result;      /* NULL: not executed */
+    unsigned char *bytes;  /* of the blob that was asked for last */
 } statement;
 
 static void finalize(void *self) {
@@ -150,6 +151,26 @@ static mn_status bind(void *self, int index, const mn_value *v, mn_error *err) {
     return MN_OK;
 }
 
+/* The next row, or none, of a statement whose rows come one by one. */
+static mn_status receive(statement *s, bool *has_row, mn_error *err) {
+    PQclear(s->result);
+    s->result = PQgetResult(s->server->connection);
+    ExecStatusType status = PQresultStatus(s->result);
+    *has_row = status == PGRES_SINGLE_TUPLE;
+    s->row = 0;
+    return *has_row || status == PGRES_TUPLES_OK ? MN_OK : fail(s->server, s->result, err);
+}
+
+/* Lets the server stop, and drops what is on its way. */
+static void end_stream(statement *s) {
+    PGconn *connection = s->server->connection;
+    char why[256];
+    PGcancel *cancel = PQtransactionStatus(connection) == PQTRANS_ACTIVE ? PQgetCancel(connection) : NULL;
+    if (cancel) PQcancel(cancel, why, sizeof why);
+    PQfreeCancel(cancel);
+    for (PGresult *rest; (rest = PQgetResult(connection));) PQclear(rest);
+}
+
 static mn_status execute(statement *s, mn_error *err) {
     const char *values[MAX_PARAMETERS];
     int lengths[MAX_PARAMETERS], formats[MAX_PARAMETERS];
@@ -157,6 +178,11 @@ static mn_status execute(statement *s, mn_error *err) {
         values[i] = s->parameters[i].data;
         lengths[i] = s->parameters[i].bytes;
         formats[i] = s->parameters[i].is_binary;
+    }
+    if (s->streams) {
+        PGconn *c = s->server->connection;
+        s->is_sent = PQsendQueryPrepared(c, s->name, s->n_bound, values, lengths, formats, 0);
+        return s->is_sent && PQsetSingleRowMode(c) ? MN_OK : fail(s->server, NULL, err);
     }
     s->result = PQexecPrepared(s->server->connection, s->name, s->n_bound, values, lengths, formats, 0);
     ExecStatusType status = PQresultStatus(s->result);
@@ -166,14 +192,19 @@ static mn_status execute(statement *s, mn_error *err) {
 static mn_status step(void *self, bool *has_row, mn_error *err) {
     statement *s = self;
     *has_row = false;
-    if (!s->result) MN_TRY(execute(s, err));
+    if (!s->result && !s->is_sent) MN_TRY(execute(s, err));
+    if (s->streams) return receive(s, has_row, err);
     *has_row = ++s->row < PQntuples(s->result);
     return MN_OK;
 }
 
+static void stream(void *self) { ((statement *)self)->streams = true; }
+
 static void reset(void *self) {
     statement *s = self;
     PQclear(s->result);
+    if (s->is_sent) end_stream(s);
+    s->streams = s->is_sent = false;
     s->result = NULL;
     s->row = -1;
     s->n_bound = 0;
@@ -290,6 +321,7 @@ const mn_driver mn_driver_postgres = {
     .finalize = finalize,
     .bind = bind,
     .step = step,
+    .stream = stream,
     .reset = reset,
     .n_columns = n_columns,
     .column_name = column_name,
@@ -301,6 +333,7 @@ const mn_driver mn_driver_postgres = {
     .match_words = match_words,
     .is_postgres = true,
     .begin = "BEGIN",
+    .begin_reading = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     .blob = "BYTEA",
     .serial = "BIGSERIAL PRIMARY KEY",
     .id = "BIGINT PRIMARY KEY",

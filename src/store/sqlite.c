@@ -247,6 +247,7 @@ const mn_driver mn_driver_sqlite = {
     .match_sql = match_sql,
     .match_words = match_words,
     .begin = "BEGIN IMMEDIATE",
+    .begin_reading = "BEGIN",
     .blob = "BLOB",
     .serial = "INTEGER PRIMARY KEY AUTOINCREMENT",
     .id = "INTEGER PRIMARY KEY",

@@ -162,6 +162,12 @@ mn_status mn_store_query_values(mn_store *store, mn_rows **out, mn_error *err, c
     return status;
 }
 
+mn_status mn_store_stream(mn_store *store, mn_rows **out, mn_error *err, const char *sql) {
+    MN_TRY(mn_store_query_values(store, out, err, sql, NULL, 0));
+    if (store->driver->stream) store->driver->stream((*out)->statement);
+    return MN_OK;
+}
+
 static mn_value next_value(char type, va_list *args) {
     mn_value v = {.kind = MN_VALUE_NULL};
     switch (type) {
@@ -318,12 +324,18 @@ mn_status mn_store_exec(mn_store *store, const char *sql, mn_error *err) {
     return status;
 }
 
-mn_status mn_store_begin(mn_store *store, mn_error *err) {
+static mn_status begin(mn_store *store, const char *sql, mn_error *err) {
     if (store->in_transaction)
         return mn_fail(err, MN_ERR_ARGUMENT, "The store %s has a transaction open already.", store->name);
-    MN_TRY(store->driver->exec(store->self, store->driver->begin, err));
+    MN_TRY(store->driver->exec(store->self, sql, err));
     store->in_transaction = true;
     return MN_OK;
+}
+
+mn_status mn_store_begin(mn_store *store, mn_error *err) { return begin(store, store->driver->begin, err); }
+
+mn_status mn_store_begin_reading(mn_store *store, mn_error *err) {
+    return begin(store, store->driver->begin_reading, err);
 }
 
 mn_status mn_store_commit(mn_store *store, mn_error *err) {

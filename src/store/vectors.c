@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DIMS = 16384, MAX_SPACE = 31 };
+enum { MAX_DIMS = 16384, MAX_SPACE = 31, PAGE = 1024 };
 
 static const mn_migration steps[] = {
     {.sql = "CREATE TABLE vector_space (name TEXT PRIMARY KEY, model TEXT, n_dims BIGINT, type TEXT, version BIGINT);"
@@ -194,28 +194,38 @@ mn_status mn_vectors_count(mn_vectors *v, int64_t *n, mn_error *err) {
 
 /* ---- what is new ---- */
 
-mn_status mn_vectors_news(mn_vectors *v, int64_t known, mn_vector_news_fn *fn, int64_t *version, mn_error *err) {
-    mn_rows *rows;
-    MN_TRY(mn_store_query(v->store, &rows, err,
-                          "SELECT item, data, version FROM vector_item WHERE space = $1 AND version > $2 "
-                          "ORDER BY version",
-                          "ti", v->space, known));
+static mn_status take_page(mn_vectors *v, mn_rows *rows, mn_vector_news_fn *fn, int64_t *version, int *n,
+                           mn_error *err) {
     mn_status status;
-    *version = known;
     while ((status = mn_rows_next(rows, err)) == MN_OK && mn_rows_has(rows)) {
         size_t bytes;
         const char *item = mn_rows_text(rows, 0, NULL);
         const void *data = mn_rows_is_null(rows, 1) ? NULL : mn_rows_blob(rows, 1, &bytes);
-        if (data && bytes != v->row_bytes) {
-            status = mn_fail(err, MN_ERR_FORMAT, "The vector of %.64s in the store %s is %zu bytes, not %zu.", item,
-                             mn_store_name(v->store), bytes, v->row_bytes);
-            break;
-        }
+        if (data && bytes != v->row_bytes)
+            return mn_fail(err, MN_ERR_FORMAT, "The vector of %.64s in the store %s is %zu bytes, not %zu.", item,
+                           mn_store_name(v->store), bytes, v->row_bytes);
         *version = mn_rows_int(rows, 2);
-        status = fn(v, item, data, *version, err);
-        if (status != MN_OK) break;
+        MN_TRY(fn(v, item, data, *version, err));
+        ++*n;
     }
-    mn_rows_done(rows);
+    return status;
+}
+
+mn_status mn_vectors_news(mn_vectors *v, int64_t known, mn_vector_news_fn *fn, int64_t *version, mn_error *err) {
+    mn_status status = MN_OK;
+    *version = known;
+    for (int n = PAGE; status == MN_OK && n == PAGE;) { /* each change has a version of its own */
+        mn_rows *rows;
+        char sql[160];
+        snprintf(sql, sizeof sql,
+                 "SELECT item, data, version FROM vector_item WHERE space = $1 AND version > $2 ORDER BY version "
+                 "LIMIT %d",
+                 PAGE);
+        MN_TRY(mn_store_query(v->store, &rows, err, sql, "ti", v->space, *version));
+        n = 0;
+        status = take_page(v, rows, fn, version, &n, err);
+        mn_rows_done(rows);
+    }
     return status;
 }
 

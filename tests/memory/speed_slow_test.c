@@ -30,7 +30,8 @@ static void write_message(mn_random *rng, int64_t number, char *out, size_t byte
     }
 }
 
-static void add(mn_store *store, int64_t agent, mn_random *rng, int64_t number) {
+/* batch NULL: a transaction of its own. */
+static void add(mn_store *store, int64_t agent, mn_recall_batch *batch, mn_random *rng, int64_t number) {
     char text[512], session[32];
     int64_t id;
     write_message(rng, number, text, sizeof text);
@@ -41,14 +42,19 @@ static void add(mn_store *store, int64_t agent, mn_random *rng, int64_t number) 
                           .time = 1600000000 + number,
                           .text = text,
                           .bytes = strlen(text)};
-    assert_ok(mn_recall_add(store, agent, &m, &id, &import_err), import_err);
+    assert_ok(batch ? mn_recall_batch_add(batch, &m, &id, &import_err)
+                    : mn_recall_add(store, agent, &m, &id, &import_err),
+              import_err);
 }
 
 static double fill(mn_store *store, int64_t agent, mn_random *rng, int64_t n) {
     double start = mn_clock_seconds();
     for (int64_t i = 0; i < n; i += BATCH) {
+        mn_recall_batch batch;
         assert_ok(mn_store_begin(store, &import_err), import_err);
-        for (int64_t k = i; k < i + BATCH && k < n; k++) add(store, agent, rng, k);
+        assert_ok(mn_recall_batch_begin(&batch, store, agent, &import_err), import_err);
+        for (int64_t k = i; k < i + BATCH && k < n; k++) add(store, agent, &batch, rng, k);
+        assert_ok(mn_recall_batch_end(&batch, &import_err), import_err);
         assert_ok(mn_store_commit(store, &import_err), import_err);
     }
     return (double)n / (mn_clock_seconds() - start);
@@ -56,7 +62,7 @@ static double fill(mn_store *store, int64_t agent, mn_random *rng, int64_t n) {
 
 static double add_singly(mn_store *store, int64_t agent, mn_random *rng, int64_t from) {
     double start = mn_clock_seconds();
-    for (int i = 0; i < N_SINGLE; i++) add(store, agent, rng, from + i);
+    for (int i = 0; i < N_SINGLE; i++) add(store, agent, NULL, rng, from + i);
     return N_SINGLE / (mn_clock_seconds() - start);
 }
 

@@ -210,7 +210,7 @@ static void archives_are_searched(void **state) {
     assert_int_equal(n, 1);
     assert_string_equal(hits[0].text, "Tides again");
     mn_archival_hit_release(&hits[0]);
-    assert_ok(mn_archival_count(store, "bob", &n_all, &err), err);
+    assert_ok(mn_archival_count(store, "bob", INT64_MAX, &n_all, &err), err);
     assert_int_equal(n_all, 1);
     mn_store_close(store);
 }

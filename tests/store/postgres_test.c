@@ -4,7 +4,10 @@
 #include "store/vector_cases.h"
 
 #ifdef MNEMO_HAVE_POSTGRES
+#include "store/driver.h"
 #include "store/server.h"
+
+#include <sys/resource.h>
 
 #ifdef MNEMO_HAVE_GRAPH
 #include "graph/near_cases.h"
@@ -18,6 +21,96 @@ static void a_server_that_is_away_is_a_sentence(void **state) {
     assert_int_equal(mn_store_open("postgresql://u:secret@/x?host=/no/such/folder", NULL, &store, &err), MN_ERR_IO);
     assert_null(strstr(err.text, "secret"));
     assert_non_null(strstr(err.text, "cannot be reached"));
+}
+
+static long peak_kib(void) {
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return used.ru_maxrss;
+}
+
+/* An export takes the memory of a row, not of a table; it sees one state of the store, and lets others write. */
+static void exports_hold_no_table_in_memory(void **state) {
+    (void)state;
+    char place[512];
+    mn_store *store = new_store("export-large.db"), *other;
+    FILE *out = fopen(temp_path("export-large.jsonl"), "w"), *full = fopen("/dev/full", "w");
+    assert_ok(mn_store_exec(store,
+                            "CREATE TABLE large (id BIGINT PRIMARY KEY, text TEXT);"
+                            "INSERT INTO large SELECT g, repeat(md5(g::text), 40) FROM generate_series(1, 60000) g;"
+                            "CREATE TABLE mnemo_room (room TEXT PRIMARY KEY, version BIGINT)",
+                            &err),
+              err);
+    long before = peak_kib();
+    assert_ok(mn_store_export(store, out, &err), err);
+    assert_true(ftell(out) > 60000 * 1280L);
+    if (peak_kib() - before > 16 << 10) fail_msg("an export of 77 MB took %ld KiB", peak_kib() - before);
+    /* What cannot be written ends it, and the store goes on. */
+    assert_int_equal(mn_store_export(store, full, &err), MN_ERR_IO);
+    assert_int_equal(number(store, "SELECT count(*) FROM large"), 60000);
+    place_of("export-large.db", place, sizeof place);
+    assert_ok(mn_store_open(place, NULL, &other, &err), err);
+    assert_ok(mn_store_begin_reading(store, &err), err);
+    assert_int_equal(number(store, "SELECT count(*) FROM large"), 60000);
+    assert_ok(mn_store_exec(other, "DELETE FROM large WHERE id > 10", &err), err);
+    assert_int_equal(number(store, "SELECT count(*) FROM large"), 60000);
+    mn_store_rollback(store);
+    assert_int_equal(number(store, "SELECT count(*) FROM large"), 10);
+    mn_store_close(other);
+    mn_store_close(store);
+    fclose(out);
+    fclose(full);
+    unlink(temp_path("export-large.jsonl"));
+}
+
+/* A stand-in for pgvector, which Debian 12 does not have: a type and an operator of its names, in SQL. */
+static const char stand_in[] =
+    "CREATE TYPE vector;"
+    "CREATE FUNCTION vector_in(cstring) RETURNS vector IMMUTABLE STRICT LANGUAGE internal AS 'textin';"
+    "CREATE FUNCTION vector_out(vector) RETURNS cstring IMMUTABLE STRICT LANGUAGE internal AS 'textout';"
+    "CREATE FUNCTION vector_typmod_in(cstring[]) RETURNS integer IMMUTABLE STRICT LANGUAGE internal AS "
+    "'varchartypmodin';"
+    "CREATE TYPE vector (INPUT = vector_in, OUTPUT = vector_out, TYPMOD_IN = vector_typmod_in, LIKE = text);"
+    "CREATE CAST (vector AS text) WITHOUT FUNCTION;"
+    "CREATE FUNCTION vector_negative_inner(a vector, b vector) RETURNS float8 IMMUTABLE STRICT LANGUAGE sql AS "
+    "'SELECT -sum(x * y) FROM unnest(translate(a::text, ''[]'', ''{}'')::float8[], "
+    "translate(b::text, ''[]'', ''{}'')::float8[]) AS both_of(x, y)';"
+    "CREATE OPERATOR <#> (LEFTARG = vector, RIGHTARG = vector, FUNCTION = vector_negative_inner, COMMUTATOR = <#>);"
+    "CREATE VIEW pg_available_extensions AS SELECT 'vector'::text AS name";
+
+/* A server that lists the extension scans vectors itself, by its operators. */
+static void vectors_are_scanned_by_a_server_that_can(void **state) {
+    (void)state;
+    mn_store *store = new_store("vectors-there.db");
+    float *x = calloc(N_VECTORS + 1, 5 * sizeof *x);
+    int64_t n;
+    assert_ok(mn_store_exec(store, stand_in, &err), err);
+    /* The view is found before the server's own. */
+    assert_ok(mn_store_exec(store, "SET search_path = vectors_there, pg_catalog", &err), err);
+    mn_vectors *v = open_space(store, 5, MN_F32, false), *here = open_space(store, 5, MN_F32, true);
+    assert_true(mn_vectors_is_remote(v));
+    assert_false(mn_vectors_is_remote(here));
+    fill_normal(x, (N_VECTORS + 1) * 5, 5);
+    put_many(v, x);
+    check_nearest(v, x, N_VECTORS, 5, -1, 1e-5);
+    put_one(here, N_VECTORS, x + N_VECTORS * 5);
+    for (int d = 0; d < 5; d++) x[3 * 5 + d] *= -2;
+    put_one(here, 3, x + 3 * 5);
+    assert_ok(mn_vectors_remove(here, "i17", &err), err);
+    check_nearest(v, x, N_VECTORS + 1, 5, 17, 1e-5);
+    check_nearest(here, x, N_VECTORS + 1, 5, 17, 1e-5);
+    /* The server's copy is made anew where it is not what the vectors are. */
+    assert_ok(mn_store_exec(store, "DELETE FROM derived_near_thing WHERE item LIKE 'i1%'", &err), err);
+    mn_vectors_close(v);
+    v = open_space(store, 5, MN_F32, false);
+    check_nearest(v, x, N_VECTORS + 1, 5, 17, 1e-5);
+    assert_ok(mn_store_number(store, 0, &n, &err, "SELECT count(*) FROM derived_near_thing WHERE v IS NOT NULL", ""),
+              err);
+    assert_int_equal(n, N_VECTORS);
+    mn_vectors_close(v);
+    mn_vectors_close(here);
+    mn_store_close(store);
+    free(x);
 }
 
 /* Stores of before had an index over the parsed text, and no words beside it. */
@@ -67,9 +160,11 @@ static void a_graph_lives_there_too(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exports_hold_no_table_in_memory), /* first: it looks at the memory that was ever taken */
         STORE_CASES,
         VECTOR_CASES,
         cmocka_unit_test(a_server_that_is_away_is_a_sentence),
+        cmocka_unit_test(vectors_are_scanned_by_a_server_that_can),
         cmocka_unit_test(an_older_full_text_is_made_anew),
 #ifdef MNEMO_HAVE_GRAPH
         cmocka_unit_test(a_graph_lives_there_too),
