@@ -39,43 +39,9 @@ static void both_passages_are_found(void **state) {
  * them. */
 static void fifty_keys_lead_to_the_facts(void **state) {
     (void)state;
-    char *lines = hotpot_lines();
-    json_t *questions = json_load_file(shared_path("agents/hotpotqa_train100.json"), 0, NULL);
-    json_t *corpus = json_load_file(shared_path("agents/hotpotqa_train100_corpus.json"), 0, NULL);
-    mn_store *store;
-    mn_graph *graph = graph_of_lines("hotpot-keys", lines, &store);
-    double by_fact = 0, by_question = 0;
-    int n_facts = 0;
-    for (size_t i = 0; i < json_array_size(questions); i++) {
-        const json_t *q = json_array_get(questions, i), *facts = json_object_get(q, "supporting_facts");
-        mn_hit keys[N_KEYS];
-        uint32_t n_keys;
-        bool all = true;
-        assert_ok(
-            mn_graph_search_keys(graph, json_string_value(json_object_get(q, "question")), N_KEYS, keys, &n_keys, &err),
-            err);
-        for (size_t f = 0; f < json_array_size(facts); f++) {
-            const char *title = json_string_value(json_array_get(json_array_get(facts, f), 0));
-            const json_t *sentences = json_object_get(corpus, title);
-            size_t number = (size_t)json_integer_value(json_array_get(json_array_get(facts, f), 1));
-            const char *sentence = json_string_value(json_array_get(sentences, number));
-            if (!sentence) continue;
-            bool found = is_under_keys(graph, title, sentence, keys, n_keys);
-            by_fact += found;
-            all = all && found;
-            n_facts++;
-        }
-        by_question += all;
-    }
-    print_message("facts under 50 keys: %.1f of %d, all of a question's: %.0f of 100\n", 100 * by_fact / n_facts,
-                  n_facts, by_question);
-    assert_true(100 * by_fact / n_facts >= 97.0);
-    assert_true(by_question >= 95);
-    mn_graph_close(graph);
-    mn_store_close(store);
-    json_decref(questions);
-    json_decref(corpus);
-    free(lines);
+    fact_shares shares = share_of_facts("hotpot-keys", N_KEYS, is_under_keys);
+    assert_true(shares.of_facts >= 97.0);
+    assert_true(shares.of_questions >= 95.0);
 }
 
 static void passages_of_longer_chains(void **state) {

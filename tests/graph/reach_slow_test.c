@@ -27,7 +27,7 @@ static bool shows(mn_graph *graph, const mn_key *key, const char *title, const c
 }
 
 /* One hop further: FACTS, NEIGHBOUR, FACTS and a CHUNK are 4 of a path's 10 calls. */
-static bool is_in_reach(mn_graph *graph, const mn_hit *starts, uint32_t n, const char *title, const char *sentence) {
+static bool is_in_reach(mn_graph *graph, const char *title, const char *sentence, const mn_hit *starts, uint32_t n) {
     bool found = false;
     for (int hop = 0; hop < 2 && !found; hop++)
         for (uint32_t i = 0; i < n && !found; i++) {
@@ -53,42 +53,9 @@ static bool is_in_reach(mn_graph *graph, const mn_hit *starts, uint32_t n, const
 /* A policy that knows the facts: five paths from the keys to begin at reach them in four calls of their ten. */
 static void an_oracle_reaches_the_facts(void **state) {
     (void)state;
-    char *lines = hotpot_lines();
-    json_t *questions = json_load_file(shared_path("agents/hotpotqa_train100.json"), 0, NULL);
-    json_t *corpus = json_load_file(shared_path("agents/hotpotqa_train100_corpus.json"), 0, NULL);
-    mn_store *store;
-    mn_graph *graph = graph_of_lines("hotpot-oracle", lines, &store);
-    double by_fact = 0, by_question = 0;
-    int n_facts = 0;
-    for (size_t i = 0; i < json_array_size(questions); i++) {
-        const json_t *q = json_array_get(questions, i), *facts = json_object_get(q, "supporting_facts");
-        mn_hit starts[N_STARTS];
-        uint32_t n;
-        bool all = true;
-        assert_ok(
-            mn_graph_search_keys(graph, json_string_value(json_object_get(q, "question")), N_STARTS, starts, &n, &err),
-            err);
-        for (size_t f = 0; f < json_array_size(facts); f++) {
-            const char *title = json_string_value(json_array_get(json_array_get(facts, f), 0));
-            size_t number = (size_t)json_integer_value(json_array_get(json_array_get(facts, f), 1));
-            const char *sentence = json_string_value(json_array_get(json_object_get(corpus, title), number));
-            if (!sentence) continue;
-            bool found = is_in_reach(graph, starts, n, title, sentence);
-            by_fact += found;
-            all = all && found;
-            n_facts++;
-        }
-        by_question += all;
-    }
-    print_message("in reach of an oracle: %.1f of %d facts, all of a question's: %.0f of 100\n",
-                  100 * by_fact / n_facts, n_facts, by_question);
-    assert_true(100 * by_fact / n_facts >= 99.0);
-    assert_true(by_question >= 98);
-    mn_graph_close(graph);
-    mn_store_close(store);
-    json_decref(questions);
-    json_decref(corpus);
-    free(lines);
+    fact_shares shares = share_of_facts("hotpot-oracle", N_STARTS, is_in_reach);
+    assert_true(shares.of_facts >= 99.0);
+    assert_true(shares.of_questions >= 98.0);
 }
 
 /* ---- speed ---- */

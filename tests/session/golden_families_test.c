@@ -1,12 +1,10 @@
 /* The attention families of 2024 to 2026 against reference logits, at every level of instructions: what golden_test.c
- * does for the older ones, and a session that was saved and restored. */
+ * does for the older ones. */
 #include "support/golden.h"
 #include "support/levels.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 /* Dense models first. Of the others, which have experts or many layers, a router's choice or the depth makes any
  * rounding of the fast arithmetic large: golden_test.c holds it to models with experts. */
@@ -20,11 +18,6 @@ static const char *const models[] = {
     "golden/tiny-deepseek4@mid",
 };
 enum { N_MODELS = sizeof models / sizeof *models, N_DENSE = 9 };
-
-static void exact_arithmetic_agrees(void **state) {
-    (void)state;
-    golden_each(models, N_MODELS, data_path, golden_check_exact);
-}
 
 /* The arithmetic that users run, with a cache of f16: these models are so narrow that whatever is rounded shows, to a
  * share of the deviation. (golden_test.c looks closer, at wider ones.) */
@@ -42,27 +35,4 @@ static void check_fast(const golden *g, const char *name, int level) {
     }
 }
 
-static void fast_arithmetic_agrees(void **state) {
-    (void)state;
-    golden_each(models, N_DENSE, data_path, check_fast);
-}
-
-static void chunks_and_threads_change_no_bit(void **state) {
-    (void)state;
-    golden_each(models, N_MODELS, data_path, golden_check_chunks);
-}
-
-static void restored_equals_never_stopped(void **state) {
-    (void)state;
-    golden_each(models, N_MODELS, data_path, golden_check_restored);
-}
-
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exact_arithmetic_agrees),
-        cmocka_unit_test(fast_arithmetic_agrees),
-        cmocka_unit_test(chunks_and_threads_change_no_bit),
-        cmocka_unit_test(restored_equals_never_stopped),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+int main(void) { return golden_run(&(golden_suite){models, N_MODELS, N_DENSE, check_fast}); }

@@ -12,32 +12,4 @@ static const char *const models[] = {
 };
 enum { N_MODELS = sizeof models / sizeof *models, N_FAST = 4 };
 
-static void exact_arithmetic_agrees(void **state) {
-    (void)state;
-    golden_each(models, N_MODELS, data_path, golden_check_exact);
-}
-
-static void fast_arithmetic_agrees(void **state) {
-    (void)state;
-    golden_each(models, N_FAST, data_path, golden_check_fast);
-}
-
-static void chunks_and_threads_change_no_bit(void **state) {
-    (void)state;
-    golden_each(models, N_MODELS, data_path, golden_check_chunks);
-}
-
-static void restored_sessions_go_on_alike(void **state) {
-    (void)state;
-    golden_each(models, N_MODELS, data_path, golden_check_restored);
-}
-
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exact_arithmetic_agrees),
-        cmocka_unit_test(fast_arithmetic_agrees),
-        cmocka_unit_test(chunks_and_threads_change_no_bit),
-        cmocka_unit_test(restored_sessions_go_on_alike),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+int main(void) { return golden_run(&(golden_suite){models, N_MODELS, N_FAST, golden_check_fast}); }

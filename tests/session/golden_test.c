@@ -1,5 +1,6 @@
 /* Every architecture against reference logits, at every level of instructions: exact arithmetic at once, in chunks,
- * token by token; and the arithmetic that users run, with weights of several types. */
+ * token by token; the arithmetic that users run, with weights of several types; and sessions that were saved and
+ * restored. */
 #include "support/golden.h"
 #include "support/levels.h"
 
@@ -14,26 +15,4 @@ static const char *const models[] = {
 };
 enum { N_MODELS = sizeof models / sizeof *models };
 
-static void exact_arithmetic_agrees(void **state) {
-    (void)state;
-    golden_each(models, N_MODELS, data_path, golden_check_exact);
-}
-
-static void fast_arithmetic_agrees(void **state) {
-    (void)state;
-    golden_each(models, N_MODELS, data_path, golden_check_fast);
-}
-
-static void chunks_and_threads_change_no_bit(void **state) {
-    (void)state;
-    golden_each(models, N_MODELS, data_path, golden_check_chunks);
-}
-
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exact_arithmetic_agrees),
-        cmocka_unit_test(fast_arithmetic_agrees),
-        cmocka_unit_test(chunks_and_threads_change_no_bit),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+int main(void) { return golden_run(&(golden_suite){models, N_MODELS, N_MODELS, golden_check_fast}); }

@@ -21,15 +21,7 @@ static session_rows run_way(mn_engine *engine, const char *const way[2], int32_t
     return rows_run(engine, (mn_session_params){.attn = way[0], .attn_layers = way[1], .n_batch = n_batch}, tokens);
 }
 
-static void each_model(void (*check)(mn_engine *engine, const int32_t *tokens)) {
-    for (int i = 0; i < N_MODELS; i++) {
-        int32_t tokens[ROWS_TOKENS];
-        mn_engine *engine = rows_engine(model_names[i]);
-        rows_tokens(engine, tokens);
-        check(engine, tokens);
-        mn_engine_close(engine);
-    }
-}
+static void each_model(rows_check *check) { rows_each_model(model_names, N_MODELS, check); }
 
 /* One head's text, in double precision; the whole of it comes in one step. */
 typedef struct head {
@@ -151,15 +143,10 @@ static void follows_the_formulas(void **state) {
 }
 
 static void check_splits(mn_engine *engine, const int32_t *tokens) {
-    static const int32_t batches[] = {1, 7, 97};
+    static const int32_t sizes[] = {1, 7, 97, 0};
     for (int i = 0; i < N_WAYS; i++) {
-        session_rows whole = run_way(engine, ways[i], 0, tokens);
-        for (int b = 0; b < 3; b++) {
-            session_rows parts = run_way(engine, ways[i], batches[b], tokens);
-            assert_memory_equal(parts.data, whole.data, rows_bytes(whole));
-            free(parts.data);
-        }
-        free(whole.data);
+        const mn_session_params params = {.attn = ways[i][0], .attn_layers = ways[i][1]};
+        rows_same_in_steps(engine, params, sizes, tokens);
     }
 }
 

@@ -22,15 +22,7 @@ static session_rows run_with(mn_engine *engine, const char *map, int32_t n_batch
     return rows_run(engine, params_of(map, n_batch), tokens);
 }
 
-static void each_model(void (*check)(mn_engine *engine, const int32_t *tokens)) {
-    for (int i = 0; i < N_MODELS; i++) {
-        int32_t tokens[ROWS_TOKENS];
-        mn_engine *engine = rows_engine(model_names[i]);
-        rows_tokens(engine, tokens);
-        check(engine, tokens);
-        mn_engine_close(engine);
-    }
-}
+static void each_model(rows_check *check) { rows_each_model(model_names, N_MODELS, check); }
 
 /* How far query i says key j is, -1 when it does not see it. */
 static int64_t distance(const mn_posmap *map, int64_t i, int64_t j) {
@@ -88,12 +80,7 @@ static mn_status turn_nothing(const mn_step *s, mn_rows out, mn_rows x, int64_t 
 static mn_status attend_dense(const mn_step *s, int layer, int range, mn_rows out, mn_rows lse, mn_rows q,
                               mn_error *err) {
     (void)range, (void)lse, (void)err;
-    const mn_config *c = &s->model->config;
-    const mn_sequence *t = s->slices->sequence;
-    for (int64_t r = 0; r < s->n_rows; r++)
-        for (int h = 0; h < c->n_heads; h++)
-            attend_row(t, c, layer, h, t->n_tokens + r, mn_cpu_row(q, r) + h * c->head_dim_k,
-                       mn_cpu_row(out, r) + h * c->head_dim_v);
+    rows_attend(s, layer, out, q, attend_row);
     return MN_OK;
 }
 
@@ -153,15 +140,8 @@ static void plain_where_nothing_is_far(void **state) {
 }
 
 static void check_chunks(mn_engine *engine, const int32_t *tokens) {
-    for (int i = 0; i < N_MAPS; i++) {
-        session_rows whole = run_with(engine, maps[i], 0, tokens);
-        for (int32_t n_batch = 7; n_batch < 128; n_batch += 90) {
-            session_rows parts = run_with(engine, maps[i], n_batch, tokens);
-            assert_memory_equal(parts.data, whole.data, rows_bytes(whole));
-            free(parts.data);
-        }
-        free(whole.data);
-    }
+    static const int32_t sizes[] = {7, 97, 0};
+    for (int i = 0; i < N_MAPS; i++) rows_same_in_steps(engine, params_of(maps[i], 0), sizes, tokens);
 }
 
 static void chunks_change_no_bit(void **state) {
@@ -170,17 +150,7 @@ static void chunks_change_no_bit(void **state) {
 }
 
 static void check_causality(mn_engine *engine, const int32_t *tokens) {
-    int32_t other[ROWS_TOKENS];
-    memcpy(other, tokens, sizeof other);
-    other[170] ^= 1;
-    for (int i = 0; i < N_MAPS; i++) {
-        session_rows before = run_with(engine, maps[i], 0, tokens), after = run_with(engine, maps[i], 0, other);
-        size_t row = (size_t)before.n_vocab * sizeof(float);
-        assert_memory_equal(before.data, after.data, 170 * row);
-        assert_memory_not_equal(before.data + 170 * before.n_vocab, after.data + 170 * after.n_vocab, row);
-        free(before.data);
-        free(after.data);
-    }
+    for (int i = 0; i < N_MAPS; i++) rows_look_back_only(engine, params_of(maps[i], 0), tokens);
 }
 
 static void a_later_token_never_changes_an_earlier_answer(void **state) {

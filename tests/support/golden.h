@@ -44,6 +44,16 @@ golden_check golden_check_restored;
  * within the bounds for the level (golden_fast.c). */
 golden_check golden_check_fast;
 
+/* Models, and what is checked of them at every level: exact arithmetic, chunks, sessions that were saved, and of the
+ * first n_fast by `fast` the arithmetic that users run. */
+typedef struct golden_suite {
+    const char *const *models;
+    int n_models, n_fast;
+    golden_check *fast;
+} golden_suite;
+/* Runs these tests; what main returns. */
+int golden_run(const golden_suite *suite);
+
 int64_t golden_argmax(const float *x, int64_t n);
 /* Fails unless every row is within max_share of the reference's standard deviation and has the same argmax. */
 void golden_compare(const golden *g, const float *logits, double max_share, const char *what);
