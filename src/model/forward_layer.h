@@ -40,6 +40,32 @@ static inline mn_status norm_over(const layer_run *r, mn_rows *x, const mn_norm 
     return MN_OK;
 }
 
+static inline const mn_layer_shape *shape_of(const layer_run *r) { return &r->config->layers[r->layer]; }
+
+/* y = norm(x), or x where the layer has no such norm */
+static inline mn_status norm(const layer_run *r, mn_rows x, const mn_norm *w, mn_rows *y, mn_error *err) {
+    *y = x;
+    if (!w->w) return MN_OK;
+    MN_TRY(take(r, x, x.n_heads, x.n, y, err));
+    return r->b->norm(r->s, *y, x, w, err);
+}
+
+/* A norm without weights. */
+extern const mn_norm mn_norm_plain;
+
+/* q, k, v for attention with one key and value head per n_heads / n_kv_heads query heads; k and v none in a layer that
+ * attends to another's. */
+mn_status mn_forward_qkv(const layer_run *r, mn_rows y, mn_rows *q, mn_rows *k, mn_rows *v, mn_rows *gate,
+                         mn_error *err);
+
+/* The attention of MHA, GQA and MQA, which differ in n_kv_heads, over y, the layer's normalised input; *out, [n_rows,
+ * n_heads, head_dim_v], is what its output projection takes. */
+mn_status mn_forward_heads(const layer_run *r, mn_rows y, mn_rows *out, mn_error *err);
+
+/* The same of MLA (DeepSeek-V2, arXiv:2405.04434, sec. 2.1): a token leaves one latent row and one rotated key behind
+ * for all heads, [c ; rope(k_rot)], c = norm(W_DKV y); what attention makes of them is in attention/mla.h. */
+mn_status mn_forward_mla(const layer_run *r, mn_rows y, mn_rows *out, mn_error *err);
+
 /* Attention over the keys of a window, which are the values too, and over compressed ones, of y, the layer's normalised
  * input; *out is what its output projection takes (DeepSeek-V4). */
 mn_status mn_forward_compressed(const layer_run *r, mn_rows y, mn_rows *out, mn_error *err);
