@@ -43,11 +43,12 @@ static void forget(const mn_mapfile *map) {
 
 /* Where the mapping begins that holds an address, and its file; NULL: none that is kept track of. */
 static const unsigned char *mapping_of(const unsigned char *at, const char **path) {
-    for (int i = 0; i < MAX_LIVE; i++)
-        if (at >= live[i].data && at < live[i].data + live[i].bytes) {
-            *path = live[i].path;
-            return live[i].data;
-        }
+    for (int i = 0; i < MAX_LIVE; i++) {
+        size_t bytes = live[i].bytes; /* read first: what was written before it is there then */
+        if (bytes == 0 || at < live[i].data || at >= live[i].data + bytes) continue;
+        *path = live[i].path;
+        return live[i].data;
+    }
     return NULL;
 }
 

@@ -1,4 +1,4 @@
-#include "cli/nearest.h"
+#include "base/nearest.h"
 
 #include "base/checked.h"
 
@@ -22,8 +22,8 @@ int mn_word_distance(const char *a, const char *b) {
     return d[n][m];
 }
 
-int mn_word_is_near(const char *given, const char *known) {
+bool mn_word_is_near(const char *given, const char *known) {
     int n = (int)strnlen(given, LONGEST);
-    if (n >= 3 && !strncmp(given, known, (size_t)n)) return 1; /* not finished */
+    if (n >= 3 && !strncmp(given, known, (size_t)n)) return true; /* not finished */
     return mn_word_distance(given, known) <= MN_MIN(1 + n / 4, n - 1);
 }

@@ -198,6 +198,17 @@ static mn_status run(const agent_word *word, const mn_text_list *words, mn_error
     return mn_cli_past_usage(status, err);
 }
 
+static const char about[] =
+    "Talks, and remembers everything that was said (MemGPT): what the window no longer holds is found again.\n\n"
+    "Messages are lines of standard input, or -p. A turn that was cut off at any point goes on when the agent is "
+    "started again. Where a call waits for consent, the next line decides: yes, or why not; or allow and refuse, "
+    "later.\n\n"
+    "import takes messages from files, and search finds those that answer a question (mnemo agent import --help). show "
+    "prints what the agent keeps in sight, and what fills its window; sleep lets the model put core memory in order by "
+    "what was said since the last time; undo gives a block of core memory the value it had before. save and load write "
+    "and read agents as Letta's agent files; export writes the whole store as JSON lines, and restore reads them into "
+    "a new one.";
+
 int cmd_agent(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "import")) return cmd_agent_import(argc - 1, argv + 1);
     if (argc > 1 && !strcmp(argv[1], "search")) return cmd_agent_search(argc - 1, argv + 1);
@@ -234,20 +245,8 @@ int cmd_agent(int argc, char **argv) {
     const mn_usage usage = {
         .verb = "agent",
         .synopsis = "[-m MODEL | --endpoint URL] [-p TEXT]... | import | search | show | allow | refuse [REASON] | "
-                    "sleep | undo LABEL | save FILE.af | load FILE.af [NAME] | export "
-                    "| restore [--store FILE]",
-        .about =
-            "Talks, and remembers everything that was said (MemGPT): what the window no longer holds is found "
-            "again.\n\n"
-            "Messages are lines of standard input, or -p. A turn that was cut off at any point goes on when the agent "
-            "is started again. import takes messages from files, search finds those that answer a question (mnemo "
-            "agent import --help). Where a call waits for consent, the next line decides: yes, or why not; or allow "
-            "and "
-            "refuse, later. show prints what the agent keeps in sight, and what fills its window; sleep lets "
-            "the model put "
-            "core memory in order by what was said since the last time; undo gives a "
-            "block of core memory the value it had before. save and load write and read agents as Letta's "
-            "agent files; export writes the whole store as JSON lines, and restore reads them into a new one.",
+                    "sleep | undo LABEL | save FILE.af | load FILE.af [NAME] | export | restore [--store FILE]",
+        .about = about,
         .example = "mnemo agent --store me.db -m models/default.gguf -p \"My dog is called Rex.\"",
         .options = options,
         .max_positional = MN_MAX_TEXTS,

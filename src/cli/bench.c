@@ -44,9 +44,8 @@ static const mn_usage usage = {
     .verb = "bench",
     .synopsis = "[MODEL] [-d DEPTH,...] [options]",
     .about = "Measures prefill and decode at depths of context, or how many sessions decode together. The cache is "
-             "filled with the repeated KV entries of a "
-             "short text, so a deep context costs nothing to reach. Figures are medians, next to the machine's own "
-             "peaks, measured in the same run.",
+             "filled with the repeated KV entries of a short text, so a deep context costs nothing to reach. Figures "
+             "are medians, next to the machine's own peaks, measured in the same run.",
     .example = "mnemo bench -m model.gguf -d 0,16384 -ctk q8_0 -ctv q8_0 --json",
     .options = options,
     .words = "model",

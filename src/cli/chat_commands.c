@@ -2,7 +2,7 @@
 #include "base/checked.h"
 #include "cli/chat.h"
 #include "base/human.h"
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "cli/remedy.h"
 #include "cli/terminal.h"
 #include "cli/texts.h"

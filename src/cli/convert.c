@@ -112,6 +112,29 @@ static const char *wrong_options(const char *type, const char *lora) {
     return NULL;
 }
 
+static const char about[] =
+    "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they are; the "
+    "token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks take one that "
+    "fits. With --merge-lora, adapters are added to the matrices that they adapt (each is computed in f32); without "
+    "--type all weights keep their types. With --mlp-router the model gets small MLPs that easy tokens take instead of "
+    "the large ones, with --experts copies of each MLP of which a router chooses some (docs/techniques/routing.md).\n\n"
+    "With --heads the model gets heads that leave less in the KV cache: fewer key and value heads (gqa:G, mqa), or one "
+    "latent row for all (mla:RANK, of R rotated dimensions besides; a deepseek2 file).\n\n"
+    "Of these three changes, what a token leaves in the KV cache and the perplexity of --calibrate are printed before "
+    "anything is written, and the perplexity once more when --heal DATA STEPS has trained the model to say what IN "
+    "says (of small MLPs and their routers alone, unless router.only=false).";
+
+/* Does what was asked for; type MN_DTYPE_COUNT: weights keep theirs. */
+static mn_status carry_out(mn_dtype type, const char *lora, int n_threads, mn_error *err) {
+    order.type = type;
+    order.n_threads = n_threads;
+    if (heads.wish) return mn_convert_heads(&order, &heads, err);
+    if (experts.wish) return mn_convert_experts(&order, &experts, err);
+    if (small.wish) return mn_convert_small(&order, &small, err);
+    if (lora) return merge(order.in, order.out, lora, type, n_threads, err);
+    return convert(order.in, order.out, type, n_threads, err);
+}
+
 int cmd_convert(int argc, char **argv) {
     const char *type_name = NULL, *lora = NULL;
     int64_t n_threads = 0;
@@ -120,8 +143,7 @@ int cmd_convert(int argc, char **argv) {
     mn_text_list paths;
     const mn_option options[] = {
         MN_OPTION_TEXT("type", &type_name, "TYPE", NULL,
-                       "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k "
-                       "q3_k q2_k iq4_nl iq4_xs mxfp4"),
+                       "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q6_k q3_k q2_k iq4_nl iq4_xs mxfp4"),
         MN_OPTION_TEXT("merge-lora", &lora, "FILES", NULL, "adapters to add to the weights: FILE or FILE=SCALE,..."),
         MN_OPTION_INT("t threads", &n_threads, "N", "0", 0, 1024, "threads; 0: one per core"),
         MN_OPTION_HEADING("small MLPs for easy tokens"),
@@ -154,23 +176,12 @@ int cmd_convert(int argc, char **argv) {
         .verb = "convert",
         .synopsis = "IN OUT [--type TYPE] [--merge-lora FILE[=SCALE],...] [--mlp-router N] [--experts N,K] "
                     "[--heads HEADS]",
-        .about =
-            "Writes the model IN to OUT with its weights in another type. Norms and other small tensors stay as they "
-            "are; the token table and the output matrix stay at q6_k or better; rows that do not fit a type's blocks "
-            "take one that fits. With --merge-lora, adapters are added to the matrices that they adapt (each is "
-            "computed in f32); without --type all weights keep their types. With --mlp-router the model gets small "
-            "MLPs that easy "
-            "tokens take instead of the large ones, with --experts copies of each MLP of which a router chooses some "
-            "(docs/techniques/routing.md).\n\n"
-            "With --heads the model gets heads that leave less in the KV cache: fewer key and value heads (gqa:G, "
-            "mqa), or one latent row for all (mla:RANK, of R rotated dimensions besides; a deepseek2 file).\n\n"
-            "Of these three changes, what a token leaves in the KV cache and the perplexity of --calibrate are printed "
-            "before anything is written, and the perplexity once more when --heal DATA STEPS has trained the model to "
-            "say what IN says (of small MLPs and their routers alone, unless router.only=false).",
+        .about = about,
         .example = "mnemo convert model-f16.gguf model-q8.gguf --type q8_0",
         .options = options,
         .min_positional = 2,
-        .max_positional = MN_MAX_TEXTS};
+        .max_positional = MN_MAX_TEXTS,
+    };
     int code = mn_options_parse(&usage, argc, argv, &paths);
     if (code >= 0) return code;
     const char *wrong = wrong_options(type_name, lora);
@@ -179,13 +190,7 @@ int cmd_convert(int argc, char **argv) {
     if (type_name && mn_precision_find(type_name, &type, &err)) return mn_cli_wrong(&usage, err.text);
     order.in = paths.items[0];
     order.out = paths.items[1];
-    order.type = type;
-    order.n_threads = (int)n_threads;
-    mn_status status = heads.wish     ? mn_convert_heads(&order, &heads, &err)
-                       : experts.wish ? mn_convert_experts(&order, &experts, &err)
-                       : small.wish   ? mn_convert_small(&order, &small, &err)
-                       : lora         ? merge(order.in, order.out, lora, type, order.n_threads, &err)
-                                      : convert(order.in, order.out, type, order.n_threads, &err);
+    mn_status status = carry_out(type, lora, (int)n_threads, &err);
     if (status == MN_ERR_CANCELLED) return MN_EXIT_DONE;
     if (status == MN_ERR_ARGUMENT && (small.wish || experts.wish)) return mn_cli_wrong(&usage, err.text);
     return status == MN_OK ? MN_EXIT_DONE : mn_cli_fail("convert", &err);

@@ -1,7 +1,7 @@
 /* mnemo eval: how much of a long text a model really uses. */
 #include "cli/eval.h"
 
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"

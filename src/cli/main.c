@@ -1,5 +1,5 @@
 /* mnemo: the verb table. */
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "cli/options.h"
 #include "cli/signals.h"
 #include "cli/streams.h"

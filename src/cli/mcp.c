@@ -163,8 +163,7 @@ int cmd_mcp(int argc, char **argv) {
         .verb = "mcp",
         .synopsis = "[--store FILE] [--name NAME]",
         .about = "Offers the graph and the memory of a store to other programs as tools, by the Model Context Protocol "
-                 "over standard "
-                 "input and output.",
+                 "over standard input and output.",
         .example = "mnemo mcp --store docs.db",
         .options = options,
     };

@@ -1,5 +1,5 @@
 /* What to say of an option that is not there. */
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "cli/options.h"
 
 #include <stdio.h>

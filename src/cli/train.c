@@ -17,10 +17,8 @@ static const mn_usage usage = {
     .verb = "train",
     .synopsis = "CONFIG [KEY=VALUE]...",
     .about = "Trains a model as the file CONFIG says (docs/training.md; --keys lists what may stand in it). Each "
-             "KEY=VALUE takes the "
-             "place of a key of the file: steps=2000, lora.rank=8, source.books.weight=2. A training that was stopped "
-             "goes on "
-             "where its last checkpoint is.",
+             "KEY=VALUE takes the place of a key of the file: steps=2000, lora.rank=8, source.books.weight=2. A "
+             "training that was stopped goes on where its last checkpoint is.",
     .example = "mnemo train models/recipes/toy.ini steps=200",
     .options = options,
     .min_positional = 0,

@@ -106,8 +106,7 @@ static const char *latent_reason(const mn_model *m) {
                "none; grouped heads (gqa) are possible";
     if (c->activation != MN_ACT_SILU || c->embedding_scale != 1 || c->attention_softcap > 0 || c->final_softcap > 0)
         return "latent heads are those of DeepSeek, whose MLP has SiLU gates and which caps and scales nothing; "
-               "grouped "
-               "heads (gqa) are possible";
+               "grouped heads (gqa) are possible";
     if (!is_one_of(c->arch, known)) return "latent ones are made of llama, qwen2, mnemo and phi3 alone";
     for (int i = 0; i < c->n_layers; i++) {
         if (c->layers[i].window || c->layers[i].chunk)

@@ -10,7 +10,7 @@ typedef struct mn_child_result {
     bool is_late;      /* it was killed when its time had passed */
     bool is_too_long;  /* it was killed because out was full */
     int exit_code;     /* 128 + the signal that ended it; -1 = not known */
-    char message[200]; /* the first line of its standard error, control characters as blanks */
+    char message[200]; /* the beginning of its standard error; what is not printable ASCII stands as a blank */
 } mn_child_result;
 
 /* Runs argv (NULL ends it; argv[0] is looked up in PATH) with `data` as its standard input, which is a file that it may

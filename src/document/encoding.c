@@ -184,8 +184,7 @@ static mn_status refuse(const mn_reading *r, const counts *c, mn_error *err) {
     return mn_fail(err, MN_ERR_UNSUPPORTED,
                    "%s: its encoding cannot be told from its bytes (it is neither Unicode nor Western European); "
                    "convert it first: iconv --from-code=ENCODING --to-code=UTF-8, where ENCODING is windows-1251, "
-                   "koi8-r, shift_jis, "
-                   "gb18030, big5, ....",
+                   "koi8-r, shift_jis, gb18030, big5, ....",
                    r->name);
 }
 

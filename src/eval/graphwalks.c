@@ -87,8 +87,7 @@ static void put_edges(mn_random *rng, graph *g, mn_strbuf *out) {
 
 static const char rules[] =
     "Below is a directed graph, an edge a line. You will be asked for nodes of it. Answer on the last line with a list "
-    "in "
-    "brackets, [] when there are none. Three examples:\n\n"
+    "in brackets, [] when there are none. Three examples:\n\n"
     "Edges: a1 -> b2, a1 -> c3, b2 -> d4. Breadth-first search from a1, nodes at depth 1: [b2, c3]\n"
     "Edges: a1 -> b2, a1 -> c3, b2 -> d4. Breadth-first search from a1, nodes at depth 2: [d4]\n"
     "Edges: a1 -> b2, c3 -> b2, b2 -> d4. Parents of b2: [a1, c3]\n\nThe graph:\n";

@@ -22,8 +22,7 @@ static void make_single(const mn_task_world *w, mn_random *rng, int64_t units, b
     mn_random_seed(&lines, mn_random_u64(rng), 13);
     if (filler) {
         static const char sentence[] =
-            "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back "
-            "again. ";
+            "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. ";
         ends = malloc(((size_t)units + 1) * sizeof *ends);
         for (; ends && n_ends < units; n_ends++) {
             mn_strbuf_puts(&hay, sentence);

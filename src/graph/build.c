@@ -136,17 +136,11 @@ static mn_status write_facts(mn_store *store, const mn_build *b, mn_error *err) 
     return status;
 }
 
-static bool turn(const mn_numbers *list, mn_numbers *out) {
-    for (size_t i = 0; i < list->n; i++)
-        if (!mn_numbers_add(out, list->items[i] << 32 | list->items[i] >> 32)) return false;
-    mn_numbers_sort(out);
-    return true;
-}
-
 static mn_status write_keys(mn_store *store, const mn_build *b, mn_error *err) {
     mn_numbers facts = {0}, heads = {0};
     mn_packed of_facts = {0}, of_heads = {0};
-    mn_status status = turn(&b->fact_keys, &facts) && turn(&b->head_keys, &heads) ? MN_OK : no_memory(err);
+    mn_status status =
+        mn_numbers_turn(&b->fact_keys, &facts) && mn_numbers_turn(&b->head_keys, &heads) ? MN_OK : no_memory(err);
     for (size_t key = 0, f = 0, h = 0; status == MN_OK && key < b->keys.n; key++) {
         size_t f_end = run_of(&facts, f, key), h_end = run_of(&heads, h, key), bytes;
         const char *form = mn_intern_text(&b->keys, (uint32_t)key, &bytes);

@@ -65,6 +65,8 @@ void mn_build_release(mn_build *build);
 bool mn_numbers_add(mn_numbers *list, uint64_t value);
 /* Sorts, and drops what is there twice. */
 void mn_numbers_sort(mn_numbers *list);
+/* Pairs the other way round (passage, key -> key, passage), sorted, into an empty list; false when memory ends. */
+bool mn_numbers_turn(const mn_numbers *list, mn_numbers *out);
 
 /* ---- build.c ---- */
 

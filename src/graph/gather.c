@@ -34,6 +34,13 @@ void mn_numbers_sort(mn_numbers *list) {
     list->n = n;
 }
 
+bool mn_numbers_turn(const mn_numbers *list, mn_numbers *out) {
+    for (size_t i = 0; i < list->n; i++)
+        if (!mn_numbers_add(out, list->items[i] << 32 | list->items[i] >> 32)) return false;
+    mn_numbers_sort(out);
+    return true;
+}
+
 static bool grow(void **list, size_t item_bytes, size_t n, size_t *capacity) {
     if (n < *capacity) return true;
     size_t more = MN_MAX(2 * n, 1024);
@@ -125,9 +132,10 @@ static bool add_postings(mn_build *b, uint32_t unit) {
     for (size_t i = 0, end; ok && i < n_content; i = end) {
         size_t term = pairs[i] >> 32;
         for (end = i; end < n_content && pairs[end] >> 32 == term; end++) places[end - i] = (uint32_t)pairs[end];
-        ok = grow((void **)&b->postings, sizeof *b->postings, term, &b->lists_capacity) &&
-             mn_postings_add(&b->postings[term], unit, places, (uint32_t)(end - i));
+        ok = grow((void **)&b->postings, sizeof *b->postings, term, &b->lists_capacity);
+        if (!ok) break;
         b->n_lists = MN_MAX(b->n_lists, term + 1);
+        ok = mn_postings_add(&b->postings[term], unit, places, (uint32_t)(end - i));
     }
     free(pairs);
     free(places);

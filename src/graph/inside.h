@@ -34,17 +34,12 @@ enum { MN_NEAR_DEPTH = 100 };
 mn_status mn_near_join(mn_graph *graph, const char *question, const mn_hit *words, uint32_t n_words, uint32_t k,
                        mn_hit *hits, uint32_t *n_hits, mn_error *err);
 
-/* Whether a passage is a turn of a conversation is the same for all passages of a document. */
-
 /* A passage's words as BM25 counts them: the title twice. */
 static inline float mn_passage_words(const mn_graph *g, uint32_t passage) {
     uint32_t sum = g->unit_words[g->first_units[passage]];
     for (uint32_t u = g->first_units[passage]; u < g->first_units[passage + 1]; u++) sum += g->unit_words[u];
     return (float)sum;
 }
-
-/* The key with this form: its number and the packed lists, for the call of fn. */
-typedef mn_status mn_key_row_fn(void *arg, uint32_t key, uint32_t n_facts, mn_rows *rows, mn_error *err);
 
 /* MN_ERR_FORMAT with its sentence; takes the index away, so that the next mn_graph_open makes it anew. */
 mn_status mn_graph_damaged(const mn_graph *graph, mn_error *err);

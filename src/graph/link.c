@@ -168,14 +168,6 @@ static size_t run_end(const mn_numbers *list, size_t i) {
     return end;
 }
 
-/* Swaps the halves and sorts: passage, key -> key, passage. */
-static bool turn(const mn_numbers *list, mn_numbers *out) {
-    for (size_t i = 0; i < list->n; i++)
-        if (!mn_numbers_add(out, list->items[i] << 32 | list->items[i] >> 32)) return false;
-    mn_numbers_sort(out);
-    return true;
-}
-
 /* Calls for each key that is both mentioned and defined: mentions [m, m_end) and heads [h, h_end). */
 typedef bool pair_fn(void *arg, const uint64_t *mentions, size_t n_mentions, const uint64_t *heads, size_t n_heads);
 static bool each_defined(const mn_numbers *mentions, const mn_numbers *heads, pair_fn *fn, void *arg) {
@@ -226,7 +218,8 @@ static bool note_links(void *arg, const uint64_t *mentions, size_t n_mentions, c
 static bool link_definitions(const mn_build *b, const mn_numbers *mentions, raw_links *out) {
     mn_numbers heads = {0};
     definition d = {.links = out, .n_mentions = calloc(b->n_passages + 1, sizeof(uint32_t))};
-    bool ok = d.n_mentions && turn(&b->head_keys, &heads) && each_defined(mentions, &heads, note_sources, &d);
+    bool ok =
+        d.n_mentions && mn_numbers_turn(&b->head_keys, &heads) && each_defined(mentions, &heads, note_sources, &d);
     if (ok) {
         mn_numbers_sort(&d.sources);
         for (size_t i = 0; i < d.sources.n; i++) d.n_mentions[d.sources.items[i] >> 32]++;

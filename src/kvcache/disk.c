@@ -65,9 +65,8 @@ static mn_status write_at(mn_disk *d, off_t offset, const char *data, size_t byt
         if (n < 0 && errno == EINTR) continue;
         if (n < 0)
             return mn_fail_with(err, MN_ERR_IO, MN_REMEDIES({MN_REMEDY_KV_DISK, 0}, {MN_REMEDY_KV_RAM, 0}),
-                                "%s: cannot write KV pages after %s: %s; make room there, name another "
-                                "directory, or let more stay in memory. "
-                                "Nothing of the context is lost.",
+                                "%s: cannot write KV pages after %s: %s; make room there, name another directory, or "
+                                "let more stay in memory. Nothing of the context is lost.",
                                 d->dir, mn_human_bytes(written, (size_t)d->traffic.written_bytes), strerror(errno));
         done += (size_t)n;
     }

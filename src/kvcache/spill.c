@@ -26,8 +26,7 @@ mn_status mn_kvcache_spill(mn_kvcache *cache, const char *dir, size_t ram_bytes,
     if (ram_bytes < least)
         return mn_fail_with(
             err, MN_ERR_LIMIT, MN_REMEDIES({MN_REMEDY_KV_RAM, (double)least}, {MN_REMEDY_SMALLER_BATCH, 0}),
-            "%s of memory for KV entries are too few: steps of %lld tokens need %s. Give more, or use a "
-            "smaller batch.",
+            "%s of memory for KV entries are too few: steps of %lld tokens need %s. Give more, or use a smaller batch.",
             mn_human_bytes(given, ram_bytes), (long long)step_tokens, mn_human_bytes(needed, least));
     cache->staging = malloc(staging_bytes);
     if (!cache->staging)

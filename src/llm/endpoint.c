@@ -94,7 +94,7 @@ static mn_status try_once(const endpoint *e, const char *body, mn_endpoint_reply
     curl_off_t after = 0;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &out->http_status);
     curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &after);
-    out->retry_after_ms = after > 0 ? (int64_t)after * 1000 : 0;
+    out->retry_after_ms = after > INT64_MAX / 1000 ? INT64_MAX : after > 0 ? (int64_t)after * 1000 : 0;
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);
     return MN_OK;
@@ -132,10 +132,13 @@ static void said(const endpoint *e, const mn_endpoint_reply *reply, char out[200
     json_t *body = json_loadb(reply->body.data, reply->body.bytes, JSON_DISABLE_EOF_CHECK, NULL);
     const json_t *error = json_object_get(body, "error");
     const char *message = json_string_value(json_is_object(error) ? json_object_get(error, "message") : error);
-    snprintf(out, 200, "%s", message ? message : reply->body.bytes ? reply->body.data : "nothing");
+    char *text = strdup(message ? message : reply->body.bytes ? reply->body.data : "nothing");
+    size_t key_bytes = e->key ? strlen(e->key) : 0;
+    /* Before it is cut: the beginning of a key tells of it too. */
+    for (char *at = text; at && key_bytes && (at = strstr(at, e->key)); at += key_bytes) memset(at, '*', key_bytes);
+    snprintf(out, 200, "%s", text ? text : "");
+    free(text);
     json_decref(body);
-    if (e->key && *e->key)
-        for (char *at; (at = strstr(out, e->key));) memset(at, '*', strlen(e->key));
     mn_text_make_safe(out, strlen(out));
     for (char *p = out; *p; p++)
         if (*p == '\n' || *p == '\t') *p = ' ';

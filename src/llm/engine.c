@@ -224,7 +224,8 @@ static mn_status ask(void *self, const mn_llm_request *request, mn_llm_reply *re
         status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for the answer.");
     mn_strbuf_release(&to.text);
     if (status == MN_OK && request->tools_json && !mn_tool_calls_take(format_of(p), reply))
-        status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for the calls of an answer.");
+        status = mn_fail(err, MN_ERR_LIMIT, "An answer calls functions more than %d times, or beyond memory.",
+                         MN_LLM_MAX_CALLS);
     return status;
 }
 

@@ -35,7 +35,8 @@ const char *mn_tool_format_name(mn_tool_format format);
 void mn_tool_calls_write(mn_tool_format format, const mn_llm_call *calls, size_t n_calls, mn_strbuf *out);
 
 /* Moves the calls in reply->content to reply->calls, and leaves the text around them; of Harmony's messages what is
- * said in the final channel. Text that is no call stays as it is. False when memory ends. */
+ * said in the final channel. Text that is no call stays as it is. False when memory ends, or the reply holds
+ * MN_LLM_MAX_CALLS (wire.h). */
 bool mn_tool_calls_take(mn_tool_format format, mn_llm_reply *reply);
 
 /* A JSON schema of one call in the formats whose calls are objects: {"anyOf": [{"name": ..., "arguments": ...}, ...]}

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CALLS = 64 };
-
 json_t *mn_llm_calls_json(const mn_llm_call *calls, size_t n_calls) {
     json_t *list = json_array();
     for (size_t i = 0; i < n_calls; i++) {
@@ -65,7 +63,7 @@ json_t *mn_llm_request_json(const mn_llm_request *r) {
 }
 
 bool mn_llm_reply_add_call(mn_llm_reply *reply, const char *id, const char *name, const char *arguments) {
-    if (reply->n_calls == MAX_CALLS) return false;
+    if (reply->n_calls == MN_LLM_MAX_CALLS) return false;
     mn_llm_call *calls = realloc(reply->calls, (reply->n_calls + 1) * sizeof *calls);
     if (!calls) return false;
     reply->calls = calls;

@@ -59,9 +59,7 @@ mn_status mn_argument_time(const json_t *arguments, const char *name, bool end, 
     int64_t time = mn_turn_time(text);
     if (time == MN_NO_TIME)
         return mn_fail(err, MN_ERR_ARGUMENT,
-                       "\"%.60s\" is no date: %s is written like 2023-05-08 or "
-                       "2023-05-08T13:56:00.",
-                       text, name);
+                       "\"%.60s\" is no date: %s is written like 2023-05-08 or 2023-05-08T13:56:00.", text, name);
     *out = end && time % DAY == 0 ? time + DAY - 1 : time;
     return MN_OK;
 }

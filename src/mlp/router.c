@@ -11,8 +11,7 @@ mn_status mn_router_check(const mn_router *r, mn_error *err) {
     if (r->gating != MN_GATING_SOFTMAX && r->gating != MN_GATING_SIGMOID && r->gating != MN_GATING_SQRT_SOFTPLUS)
         return mn_fail(
             err, MN_ERR_UNSUPPORTED,
-            "expert gating function %d is neither softmax (1) nor sigmoid (2) nor the square root of softplus "
-            "(4).",
+            "expert gating function %d is neither softmax (1) nor sigmoid (2) nor the square root of softplus (4).",
             (int)r->gating);
     if (r->n_used < 1 || r->n_used > r->n_experts)
         return mn_fail(err, MN_ERR_FORMAT, "a token cannot go to %d of %d experts.", r->n_used, r->n_experts);

@@ -127,8 +127,7 @@ mn_status mn_attn_check(const mn_attn_spec *r, const mn_config *c, mn_error *err
     if (recurrent && shares_kv(c))
         return mn_fail_with(err, MN_ERR_UNSUPPORTED, MN_REMEDIES({MN_REMEDY_NO_ATTN, 0}),
                             "a recurrent state needs the keys and values of its own layer, and some layers of this %s "
-                            "model use another's; "
-                            "leave the pattern %s out.",
+                            "model use another's; leave the pattern %s out.",
                             c->arch, r->infini.shape.segment ? "infini" : "linear");
     if (recurrent && c->mla.kv_rank)
         return mn_fail_with(

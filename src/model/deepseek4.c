@@ -65,8 +65,7 @@ static mn_status configure_attention(const mn_gguf *g, mn_config *c, mn_error *e
     if (l->head_dim_k != l->head_dim_v || (int64_t)l->n_heads * l->head_dim_v % o->n_groups)
         return mn_fail(
             err, MN_ERR_FORMAT,
-            "%s: %d heads with keys of %d and values of %d do not make %d groups of outputs of keys that are "
-            "values.",
+            "%s: %d heads with keys of %d and values of %d do not make %d groups of outputs of keys that are values.",
             mn_gguf_path(g), l->n_heads, l->head_dim_k, l->head_dim_v, o->n_groups);
     MN_TRY(configure_positions(g, c, err));
     MN_TRY(configure_ratios(g, c, err));

@@ -110,8 +110,7 @@ static const mn_random_family families[] = {
     {"bert", "pooling_type=1",
      "*.bias position_embd.weight token_embd_norm.weight token_embd_norm.bias token_types.weight", .layer_norm = true},
     {"nomic-bert", "pooling_type=1",
-     "token_embd_norm.weight token_embd_norm.bias attn_output_norm.bias "
-     "layer_output_norm.bias token_types.weight",
+     "token_embd_norm.weight token_embd_norm.bias attn_output_norm.bias layer_output_norm.bias token_types.weight",
      .layer_norm = true},
     {"rwkv7",
      "wkv.head_size=head token_shift_count=2 attention.decay_lora_rank=32 attention.iclr_lora_rank=32 "

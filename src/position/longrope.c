@@ -14,8 +14,7 @@ mn_status mn_rope_longrope(const mn_rope_spec *spec, int64_t n_ctx, mn_rope_tabl
     if (!divisors)
         return mn_fail_with(
             err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_YARN, 0}),
-            "a window of %lld tokens (trained: %lld) needs %s, which this model does not carry; use YaRN "
-            "instead.",
+            "a window of %lld tokens (trained: %lld) needs %s, which this model does not carry; use YaRN instead.",
             (long long)n_ctx, (long long)spec->original_ctx, name);
     if (!(spec->attn_factor > 0)) table->scale = sqrt(1 + log(table->factor) / log((double)spec->original_ctx));
     return mn_rope_divide(table, divisors, name, err);

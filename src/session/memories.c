@@ -11,9 +11,8 @@ static void note_forced(mn_session *s, const mn_infini_spec *m, bool model_has_o
     if (!model_has_one)
         mn_notes_add(
             &s->notes,
-            "this model was not trained with a compressive memory (segments of %lld tokens, update %s), which "
-            "needs training; it makes up %.3g of the output of every head. Expect worse answers than with full "
-            "attention.",
+            "this model was not trained with a compressive memory (segments of %lld tokens, update %s), which needs "
+            "training; it makes up %.3g of the output of every head. Expect worse answers than with full attention.",
             segment, rule, (double)m->share);
     else if (!m->model_mixes)
         mn_notes_add(

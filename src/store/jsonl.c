@@ -124,16 +124,16 @@ mn_status mn_store_export(mn_store *store, FILE *out, mn_error *err) {
 /* ---- in ---- */
 
 /* What is known while lines come in: the columns of the tables, and room for a row's bytes. */
-typedef struct import {
+typedef struct importing {
     mn_store *store;
     FILE *file;
     json_t *tables; /* name -> list of columns */
     int64_t line, n_rows;
     char *text, *bytes; /* a line; its blobs, decoded */
     size_t text_capacity, bytes_capacity;
-} import;
+} importing;
 
-static mn_status bad(const import *in, const char *what, mn_error *err) {
+static mn_status bad(const importing *in, const char *what, mn_error *err) {
     return mn_fail(err, MN_ERR_FORMAT, "Line %lld of the import %s; nothing was imported.", (long long)in->line, what);
 }
 
@@ -143,7 +143,7 @@ static int digit(char c) {
 }
 
 /* Appends the bytes of hexadecimal text at *used of in->bytes, which holds all of the line. */
-static bool unhex(import *in, const char *text, size_t chars, size_t *used, mn_value *v) {
+static bool unhex(importing *in, const char *text, size_t chars, size_t *used, mn_value *v) {
     *v = (mn_value){.kind = MN_VALUE_BLOB, .data = in->bytes + *used, .bytes = chars / 2};
     if (chars % 2) return false;
     for (size_t i = 0; i < chars; i += 2) {
@@ -154,7 +154,7 @@ static bool unhex(import *in, const char *text, size_t chars, size_t *used, mn_v
     return true;
 }
 
-static bool value_of(import *in, const json_t *json, size_t *used, mn_value *v) {
+static bool value_of(importing *in, const json_t *json, size_t *used, mn_value *v) {
     const json_t *text = json_object_get(json, "hex");
     if (json_is_integer(json))
         *v = (mn_value){.kind = MN_VALUE_INT, .integer = json_integer_value(json)};
@@ -175,7 +175,7 @@ static bool has_name(const json_t *list, const char *name) {
     return false;
 }
 
-static mn_status insert(import *in, const char *table, const json_t *columns, json_t *row, mn_error *err) {
+static mn_status insert(importing *in, const char *table, const json_t *columns, json_t *row, mn_error *err) {
     mn_strbuf sql = MN_STRBUF_INIT, marks = MN_STRBUF_INIT;
     mn_value values[MAX_COLUMNS];
     int n = 0;
@@ -205,7 +205,7 @@ static mn_status insert(import *in, const char *table, const json_t *columns, js
     return status;
 }
 
-static mn_status check_versions(import *in, const json_t *rooms, mn_error *err) {
+static mn_status check_versions(importing *in, const json_t *rooms, mn_error *err) {
     const char *room;
     json_t *version;
     json_object_foreach((json_t *)rooms, room, version) {
@@ -221,7 +221,7 @@ static mn_status check_versions(import *in, const json_t *rooms, mn_error *err) 
 }
 
 /* *row NULL: there is no further line. */
-static mn_status next_line(import *in, json_t **row, mn_error *err) {
+static mn_status next_line(importing *in, json_t **row, mn_error *err) {
     ssize_t bytes = getline(&in->text, &in->text_capacity, in->file);
     *row = NULL;
     if (bytes <= 0) return ferror(in->file) ? bad(in, "cannot be read", err) : MN_OK;
@@ -240,7 +240,7 @@ static mn_status next_line(import *in, json_t **row, mn_error *err) {
 }
 
 /* The export's first line, with the tables of the rooms that it names. */
-static mn_status take_head(import *in, const mn_store_room *known, size_t n_known, mn_error *err) {
+static mn_status take_head(importing *in, const mn_store_room *known, size_t n_known, mn_error *err) {
     json_t *head;
     MN_TRY(next_line(in, &head, err));
     if (!head) return bad(in, "is missing: the file is empty", err);
@@ -255,7 +255,7 @@ static mn_status take_head(import *in, const mn_store_room *known, size_t n_know
     return status;
 }
 
-static mn_status take_rows(import *in, mn_error *err) {
+static mn_status take_rows(importing *in, mn_error *err) {
     json_t *row;
     mn_status status;
     while ((status = next_line(in, &row, err)) == MN_OK && row) {
@@ -268,7 +268,7 @@ static mn_status take_rows(import *in, mn_error *err) {
     return status;
 }
 
-static mn_status find_tables(import *in, mn_error *err) {
+static mn_status find_tables(importing *in, mn_error *err) {
     json_t *list = json_array();
     mn_status status = names(in->store, list, err, mn_store_driver(in->store)->tables, NULL);
     for (size_t i = 0; status == MN_OK && i < json_array_size(list); i++) {
@@ -282,7 +282,7 @@ static mn_status find_tables(import *in, mn_error *err) {
     return status;
 }
 
-static mn_status import_all(import *in, mn_error *err) {
+static mn_status import_all(importing *in, mn_error *err) {
     const char *table;
     json_t *columns;
     MN_TRY(find_tables(in, err));
@@ -293,7 +293,7 @@ static mn_status import_all(import *in, mn_error *err) {
 
 mn_status mn_store_import(mn_store *store, const mn_store_room *rooms, size_t n_rooms, FILE *file, int64_t *n_rows,
                           mn_error *err) {
-import in = {.store = store, .file = file, .tables = json_object() };
+    importing in = {.store = store, .file = file, .tables = json_object()};
     mn_status status = take_head(&in, rooms, n_rooms, err);
     if (status == MN_OK) status = mn_store_begin(store, err);
     if (status == MN_OK) status = mn_store_end(store, import_all(&in, err), err);

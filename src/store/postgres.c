@@ -342,7 +342,6 @@ const mn_driver mn_driver_postgres = {
     .columns = "SELECT column_name::text FROM information_schema.columns WHERE table_schema = current_schema() "
                "AND table_name = $1 ORDER BY ordinal_position",
     .key = "SELECT a.attname || CASE WHEN a.atttypid = 'text'::regtype THEN ' COLLATE \"C\"' ELSE '' END "
-           "FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) "
-           "WHERE i.indrelid = to_regclass($1) AND i.indisprimary "
-           "ORDER BY array_position(i.indkey::int2[], a.attnum)",
+           "FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) WHERE "
+           "i.indrelid = to_regclass($1) AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum)",
 };

@@ -69,8 +69,7 @@ static mn_status put_word(const mn_spellings *pieces, mn_words *words, mn_strbuf
             words->ids->n = n_before;
             if (words->vocab->unknown < 0)
                 return mn_fail(err, MN_ERR_UNSUPPORTED,
-                               "The vocabulary cannot spell the word \"%.80s\" and has no "
-                               "unknown token.",
+                               "The vocabulary cannot spell the word \"%.80s\" and has no unknown token.",
                                word->data + 1);
             id = words->vocab->unknown;
             n = word->bytes;

@@ -3,10 +3,12 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/nearest.h"
 #include "base/strbuf.h"
 
 #include <errno.h>
 #include <ini.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,31 +141,15 @@ void mn_train_config_init(mn_train_config *c) {
 
 void mn_train_config_release(mn_train_config *c) { mn_arena_release(&c->arena); }
 
-/* Edits that turn a into b (Levenshtein), for words of this length. */
-static size_t distance(const char *a, const char *b) {
-    enum { MOST = 40 };
-    size_t row[MOST + 1], n = MN_MIN(strlen(b), (size_t)MOST);
-    for (size_t j = 0; j <= n; j++) row[j] = j;
-    for (size_t i = 0; a[i] && i < MOST; i++) {
-        size_t corner = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < n; j++) {
-            size_t above = row[j + 1], edit = corner + (a[i] != b[j]);
-            row[j + 1] = MN_MIN(edit, MN_MIN(above, row[j]) + 1);
-            corner = above;
-        }
-    }
-    return row[n];
-}
-
 static const char *nearest_key(const char *section, const char *name) {
     const char *best = NULL;
-    size_t least = 4;
+    int least = INT_MAX;
     for (int i = 0; i < mn_n_train_keys; i++) {
-        size_t d = distance(name, mn_train_keys[i].name);
-        if (strcmp(mn_train_keys[i].section, section) || d >= least) continue;
-        least = d;
-        best = mn_train_keys[i].name;
+        const char *known = mn_train_keys[i].name;
+        int distance = mn_word_distance(name, known);
+        if (strcmp(mn_train_keys[i].section, section) || distance >= least || !mn_word_is_near(name, known)) continue;
+        least = distance;
+        best = known;
     }
     return best;
 }
@@ -177,9 +163,8 @@ static mn_status no_such_key(const char *section, const char *name, mn_error *er
 
 static mn_status no_such_section(const char *section, mn_error *err) {
     return mn_fail(err, MN_ERR_ARGUMENT,
-                   "there is no section [%s]; known: [model] [positions] [train] [lora] [loss] "
-                   "[router] [memory] [gate-fit] "
-                   "[group NAME] [source NAME].",
+                   "there is no section [%s]; known: [model] [positions] [train] [lora] [loss] [router] [memory] "
+                   "[gate-fit] [group NAME] [source NAME].",
                    section);
 }
 
