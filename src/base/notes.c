@@ -13,6 +13,7 @@ void mn_notes_add(mn_notes *notes, const char *format, ...) {
     va_start(args, format);
     if (vasprintf(&notes->texts[notes->n], format, args) >= 0) {
         mn_text_make_safe(notes->texts[notes->n], strlen(notes->texts[notes->n]));
+        mn_text_make_utf8(notes->texts[notes->n], strlen(notes->texts[notes->n]));
         notes->n++;
     }
     va_end(args);

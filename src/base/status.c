@@ -12,6 +12,7 @@ static mn_status fail(mn_error *err, mn_status status, mn_remedies remedies, con
     if (!err) return status;
     vsnprintf(text, sizeof text, format, args);
     mn_text_make_safe(text, strlen(text));
+    mn_text_make_utf8(text, strlen(text));
     memcpy(err->text, text, sizeof text);
     memcpy(err->remedies, remedies.at, sizeof err->remedies);
     return err->status = status;
@@ -41,6 +42,7 @@ mn_status mn_fail_in(mn_error *err, mn_status status, const char *prefix) {
     memcpy(text + n, err->text, sizeof text - n);
     text[sizeof text - 1] = 0;
     mn_text_make_safe(text, strlen(text));
+    mn_text_make_utf8(text, strlen(text));
     memcpy(err->text, text, sizeof text);
     return err->status = status;
 }

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/ram.h"
+#include "cli/json_text.h"
 #include "cli/numbers.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -99,18 +100,18 @@ json_t *mn_bench_json(const mn_engine *engine, const mn_peaks *peaks, const mn_b
                       const mn_session *session) {
     mn_model_info info = mn_engine_info(engine);
     const mn_kv_shape *kv = mn_kvcache_shape(session->sequence.cache);
-    return json_pack("{s:{s:s, s:i, s:f, s:f, s:f, s:f}, s:{s:s, s:s, s:I, s:I, s:s}, "
+    return json_pack("{s:{s:s, s:i, s:f, s:f, s:f, s:f}, s:{s:o, s:s, s:I, s:I, s:s}, "
                      "s:{s:I, s:I, s:I, s:s, s:s, s:s?, s:I}, s:f}",
                      "machine", "level", mn_cpu_level_name(engine->compute.kernels->level), "threads",
                      mn_pool_threads(engine->pool), "f32_flops_per_s", peaks->f32_flops_per_s, "bf16_flops_per_s",
                      peaks->bf16_flops_per_s, "int8_ops_per_s", peaks->int8_ops_per_s, "read_bytes_per_s",
-                     peaks->read_bytes_per_s, "model", "path", info.path, "architecture", info.architecture,
-                     "parameters", (json_int_t)info.n_params, "weight_bytes", (json_int_t)info.weight_bytes,
-                     "weight_type", info.weight_type, "settings", "n_prompt", (json_int_t)o->n_prompt, "n_gen",
-                     (json_int_t)o->n_generated, "repetitions", (json_int_t)o->n_repeats, "cache_type_k",
-                     mn_dtype_get(kv->k_type)->name, "cache_type_v", mn_dtype_get(kv->v_type)->name, "kv_disk",
-                     mn_given_model.kv_disk, "kv_ram_bytes", (json_int_t)mn_given_model.kv_ram, "peak_rss_bytes",
-                     mn_bench_peak_rss_bytes());
+                     peaks->read_bytes_per_s, "model", "path", mn_json_name(info.path), "architecture",
+                     info.architecture, "parameters", (json_int_t)info.n_params, "weight_bytes",
+                     (json_int_t)info.weight_bytes, "weight_type", info.weight_type, "settings", "n_prompt",
+                     (json_int_t)o->n_prompt, "n_gen", (json_int_t)o->n_generated, "repetitions",
+                     (json_int_t)o->n_repeats, "cache_type_k", mn_dtype_get(kv->k_type)->name, "cache_type_v",
+                     mn_dtype_get(kv->v_type)->name, "kv_disk", mn_given_model.kv_disk, "kv_ram_bytes",
+                     (json_int_t)mn_given_model.kv_ram, "peak_rss_bytes", mn_bench_peak_rss_bytes());
 }
 
 void mn_bench_print_json(json_t *object) {

@@ -3,6 +3,7 @@
 #include "base/strbuf.h"
 #include "base/svg.h"
 #include "cli/eval.h"
+#include "cli/json_text.h"
 #include "cli/numbers.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -201,7 +202,7 @@ static void print_json(const job *j) {
                                               "standard_error", mn_text_loss_error(l), "bits_per_byte",
                                               mn_text_loss_bits_per_byte(l), "nats_by_position", buckets));
     }
-    json_t *whole = json_pack("{s:s, s:o}", "model", mn_engine_info(j->engine).path, "windows", list);
+    json_t *whole = json_pack("{s:o, s:o}", "model", mn_json_name(mn_engine_info(j->engine).path), "windows", list);
     if (j->visits) json_object_set_new(whole, "expert_visits", visits_json(j));
     json_dumpf(whole, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(8));
     putchar('\n');

@@ -4,6 +4,7 @@
 #include "base/svg.h"
 #include "base/human.h"
 #include "cli/eval.h"
+#include "cli/json_text.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 
@@ -171,12 +172,13 @@ void mn_eval_print_json(const mn_eval_grid *g, const mn_results *r) {
                     mn_cell c = mn_results_cell(r, g->tasks[t]->name, g->settings[s], g->lengths[l], depth);
                     json_t *o = cell_json(&c);
                     json_object_set_new(o, "task", json_string(g->tasks[t]->name));
-                    json_object_set_new(o, "setting", json_string(g->settings[s]));
+                    json_object_set_new(o, "setting", mn_json_name(g->settings[s]));
                     json_object_set_new(o, "length", json_integer(g->lengths[l]));
                     if (depth >= 0) json_object_set_new(o, "depth", json_real(depth));
                     json_array_append_new(cells, o);
                 }
-    json_t *whole = json_pack("{s:s, s:I, s:o}", "model", g->model, "seed", (json_int_t)g->seed, "cells", cells);
+    json_t *whole =
+        json_pack("{s:o, s:I, s:o}", "model", mn_json_name(g->model), "seed", (json_int_t)g->seed, "cells", cells);
     if (g->n_tasks > 1)
         json_object_set_new(whole, "effective_length", json_integer(effective_length(g, r, g->settings[0])));
     json_dumpf(whole, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));

@@ -2,6 +2,7 @@
 #include "base/strbuf.h"
 #include "base/svg.h"
 #include "cli/eval.h"
+#include "cli/json_text.h"
 #include "cli/numbers.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -131,7 +132,7 @@ static void print_json(const job *j) {
         if (n_repeats) json_object_set_new(row, "decode", speed_json(&r->decode));
         json_array_append_new(list, row);
     }
-    json_t *whole = json_pack("{s:s, s:I, s:I, s:o}", "model", mn_engine_info(j->engine).path, "window",
+    json_t *whole = json_pack("{s:o, s:I, s:I, s:o}", "model", mn_json_name(mn_engine_info(j->engine).path), "window",
                               (json_int_t)window, "windows", (json_int_t)n_windows, "results", list);
     json_dumpf(whole, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     putchar('\n');

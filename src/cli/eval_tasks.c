@@ -1,5 +1,6 @@
 /* mnemo eval needle, ruler, compare, ...: samples of tasks over a grid of lengths, depths and settings. */
 #include "base/checked.h"
+#include "base/safe_text.h"
 #include "cli/terminal.h"
 #include "cli/eval.h"
 #include "cli/model_file.h"
@@ -155,6 +156,7 @@ static mn_status ask(job *j, mn_result *r, const mn_task *task, const mn_task_sa
         r->kv_bytes = (double)asked.kv_bytes;
     } else if (status == MN_ERR_LIMIT) {
         snprintf(r->failure, sizeof r->failure, "%.250s", err->text);
+        mn_text_make_utf8(r->failure, strlen(r->failure)); /* it was cut */
         status = MN_OK;
     }
     if (status == MN_OK) status = mn_results_add(&j->results, r, s, *r->failure ? NULL : &asked, err);

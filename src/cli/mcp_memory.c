@@ -84,7 +84,7 @@ static mn_status insert_archival(mcp_context *c, const json_t *arguments, json_t
     const char *content = mcp_text(arguments, "content"), *tags[MAX_TAGS];
     const json_t *given = json_object_get(arguments, "tags");
     size_t n_tags = 0;
-    int64_t id;
+    int64_t id = 0;
     char *archive;
     if (!content || !*content) return mcp_wants("content", err);
     for (size_t i = 0; i < json_array_size(given) && n_tags < MAX_TAGS; i++)

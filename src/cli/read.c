@@ -8,6 +8,7 @@
 #include <string.h>
 
 #ifdef MNEMO_HAVE_GRAPH
+#include "cli/json_text.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -102,8 +103,8 @@ static mn_status do_index(mn_store *store, const mn_text_list *words, mn_error *
 /* ---- search ---- */
 
 json_t *read_passage_json(const mn_passage *p, double score) {
-    json_t *row = json_pack("{s:s, s:I, s:I, s:f, s:s%}", "file", p->file, "begin", (json_int_t)p->begin, "end",
-                            (json_int_t)p->end, "score", score, "text", p->text, p->bytes);
+    json_t *row = json_pack("{s:o, s:I, s:I, s:f, s:s%}", "file", mn_json_name(p->file), "begin", (json_int_t)p->begin,
+                            "end", (json_int_t)p->end, "score", score, "text", p->text, p->bytes);
     if (row && *p->title) json_object_set_new(row, "title", json_string(p->title));
     if (row && *p->speaker) json_object_set_new(row, "speaker", json_string(p->speaker));
     return row;

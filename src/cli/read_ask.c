@@ -2,6 +2,7 @@
 #include "cli/read.h"
 
 #ifdef MNEMO_HAVE_GRAPH
+#include "cli/json_text.h"
 #include "cli/model_options.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
@@ -47,8 +48,9 @@ static void set_budget(const read_model *m, const mn_walk_params *p) {
 
 /* A fact with its place, bytes of the document's text, and what stands there; its own words where a model made it. */
 static json_t *fact_json(const mn_fact *f, const mn_passage *p, double score) {
-    json_t *row = json_pack("{s:s, s:I, s:I, s:f, s:s}", "file", p->file, "begin", (json_int_t)(p->begin + f->begin),
-                            "end", (json_int_t)(p->begin + f->end), "score", score, "text", f->quote);
+    json_t *row = json_pack("{s:o, s:I, s:I, s:f, s:s}", "file", mn_json_name(p->file), "begin",
+                            (json_int_t)(p->begin + f->begin), "end", (json_int_t)(p->begin + f->end), "score", score,
+                            "text", f->quote);
     if (row && strcmp(f->text, f->quote) != 0) json_object_set_new(row, "fact", json_string(f->text));
     return row;
 }

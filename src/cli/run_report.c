@@ -1,7 +1,7 @@
 #include "cli/run_report.h"
 
-#include "base/strbuf.h"
 #include "cli/answer.h"
+#include "cli/json_text.h"
 #include "cli/router_report.h"
 #include "base/human.h"
 #include "cli/terminal.h"
@@ -9,7 +9,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <utf8proc.h>
 
 enum { MIN_TOKENS_FOR_ENDS = 1 << 15 };
 
@@ -101,20 +100,6 @@ void mn_run_print_figures(const mn_run_figures *f, const mn_session *session) {
     if (ending) say(ending);
 }
 
-/* The text with bytes that are no UTF-8 as U+FFFD. */
-static json_t *json_text(const char *text, size_t bytes) {
-    mn_strbuf out = MN_STRBUF_INIT;
-    for (size_t at = 0; at < bytes;) {
-        utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
-        mn_strbuf_put(&out, n < 1 ? "\xef\xbf\xbd" : text + at, n < 1 ? 3 : (size_t)n);
-        at += n < 1 ? 1 : (size_t)n;
-    }
-    json_t *value = out.failed ? NULL : json_stringn(out.data, out.bytes);
-    mn_strbuf_release(&out);
-    return value;
-}
-
 static json_t *json_ids(const mn_run_figures *f, const mn_session *session) {
     json_t *ids = json_array();
     for (int64_t i = 0; i < f->answer.n_tokens; i++)
@@ -125,14 +110,14 @@ static json_t *json_ids(const mn_run_figures *f, const mn_session *session) {
 mn_status mn_run_print_json(const mn_run_figures *f, const mn_session *session, const char *model, const char *answer,
                             size_t answer_bytes, mn_error *err) {
     json_t *root = json_pack(
-        "{s:o, s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I}", "answer",
-        json_text(answer, answer_bytes), "finish", mn_answer_finish_name(f->answer.finish), "ids", json_ids(f, session),
-        "model", model, "n_prompt", (json_int_t)f->n_prompt, "n_reused", (json_int_t)f->n_reused, "n_answer",
-        (json_int_t)f->answer.n_tokens, "n_ctx", (json_int_t)mn_session_n_ctx(session), "seed", (json_int_t)f->seed,
-        "prefill_s", f->prefill_s, "decode_s", f->decode_s, "prefill_tokens_per_s",
-        rate((double)n_prefilled(f), f->prefill_s), "decode_tokens_per_s",
+        "{s:o, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I}", "answer",
+        mn_json_text(answer, answer_bytes), "finish", mn_answer_finish_name(f->answer.finish), "ids",
+        json_ids(f, session), "model", mn_json_name(model), "n_prompt", (json_int_t)f->n_prompt, "n_reused",
+        (json_int_t)f->n_reused, "n_answer", (json_int_t)f->answer.n_tokens, "n_ctx",
+        (json_int_t)mn_session_n_ctx(session), "seed", (json_int_t)f->seed, "prefill_s", f->prefill_s, "decode_s",
+        f->decode_s, "prefill_tokens_per_s", rate((double)n_prefilled(f), f->prefill_s), "decode_tokens_per_s",
         rate((double)f->answer.n_tokens, f->decode_s), "kv_bytes", (json_int_t)mn_session_kv_bytes(session));
-    if (!root) return mn_fail(err, MN_ERR_FORMAT, "the answer cannot be written as JSON; %s may be no UTF-8.", model);
+    if (!root) return mn_fail(err, MN_ERR_MEMORY, "no memory for the answer as JSON.");
     json_object_set_new(root, "prompt_keys_read", json_real(rate(f->keys[0].read, f->keys[0].all)));
     json_object_set_new(root, "answer_keys_read",
                         json_real(rate(f->keys[1].read - f->keys[0].read, f->keys[1].all - f->keys[0].all)));

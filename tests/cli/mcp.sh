@@ -27,6 +27,11 @@ rubbish
 {"jsonrpc":"2.0","id":13}
 {"jsonrpc":"2.0","id":14,"method":"ping"}
 EOF
+# A sentence that shows a part of a long key is cut within a character.
+key=x$(printf 'é%.0s' {1..60})
+cat >>messages <<EOF
+{"jsonrpc":"2.0","id":15,"method":"tools/call","params":{"name":"graph_read_facts","arguments":{"key":"$key"}}}
+EOF
 "$mnemo" mcp --store g.db <messages >answers
 python3 - <<'EOF' || fail "$(cat answers)"
 import json
@@ -43,7 +48,7 @@ assert any('Tolkien' in n['key'] for n in json.loads(told(4)[1])['nodes'])
 assert any('1395' in f['text'] for f in json.loads(told(5)[1])['facts'])
 assert json.loads(told(6)[1])['neighbours_in_all'] > 0
 assert len(json.loads(told(7)[1])['chunks']) == 2
-for i, says in ((8, 'no chunk 99'), (9, 'no key'), (10, 'wants "query"')):
+for i, says in ((8, 'no chunk 99'), (9, 'no key'), (10, 'wants "query"'), (15, 'no key "xéé')):
     assert told(i)[0] and says in told(i)[1], told(i)
 assert by[11]['error']['code'] == -32602 and by[12]['error']['code'] == -32601 and by[13]['error']['code'] == -32600
 assert [m['error']['code'] for m in lines if m['id'] is None] == [-32700, -32700]

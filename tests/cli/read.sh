@@ -105,6 +105,12 @@ EOF
 has '"file": "m2"' "$mnemo" read search --store talk.db -q 'What instrument does Bob play?' -k 1 --json
 has '"speaker": "Ann"' "$mnemo" read search --store talk.db -q 'Who has a boat?' -k 1 --json
 
+# A file whose name is no UTF-8 is found like others.
+mkdir odd
+echo 'The cellar of Gruen holds forty barrels.' >odd/$'gr\xfcn.txt'
+"$mnemo" read index odd --store odd.db >out
+has '"file": "odd/gr.*forty barrels' "$mnemo" read search --store odd.db -q 'How many barrels?' --json
+
 # All of it as lines, into another store.
 "$mnemo" read export --store c.db >all.jsonl
 "$mnemo" read import --store copy.db <all.jsonl >out
