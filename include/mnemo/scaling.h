@@ -55,6 +55,7 @@ extern const char *const mn_scaling_law_names[];
 /* A built-in law by name, or else a law file (see mn_scaling_law_read). Errors name the laws there are. */
 mn_status mn_scaling_law_find(const char *name_or_path, mn_scaling_law *out, mn_error *err);
 
+/* L(N, D) by the formula above. */
 double mn_scaling_loss(const mn_scaling_law *law, double params, double tokens);
 
 /* Loss without limit of text (L(N)) and without limit of size (L(D)). For Kaplan these are the fits of their own, whose

@@ -68,7 +68,7 @@ enum { MN_MAX_REMEDIES = 3 };
 typedef struct mn_error {
     mn_status status;
     mn_remedy remedies[MN_MAX_REMEDIES]; /* any of them would do; the rest MN_REMEDY_NONE */
-    char text[640];                      /* one sentence, NUL-terminated, no trailing newline */
+    char text[640];                      /* one sentence in UTF-8, NUL-terminated, no trailing newline */
 } mn_error;
 
 #ifdef __cplusplus

@@ -23,7 +23,9 @@ typedef struct mn_special_tokens {
     bool add_bos, add_eos;
 } mn_special_tokens;
 
+/* Tokens of the vocabulary; ids are below it. */
 int32_t mn_tokenizer_n_vocab(const mn_tokenizer *tokenizer);
+/* Borrowed, as long as the tokenizer lives. */
 const mn_special_tokens *mn_tokenizer_specials(const mn_tokenizer *tokenizer);
 /* Sentences about ids of the file that lie outside its vocabulary and are not needed: index 0 up, NULL behind the last
  * one. Borrowed. */

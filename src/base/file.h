@@ -42,6 +42,7 @@ typedef struct mn_writer {
     int error;     /* errno of the first failure, 0 = none */
 } mn_writer;
 
+/* Errors name the path. The caller commits or aborts it. */
 mn_status mn_writer_open(const char *path, mn_writer *out, mn_error *err);
 /* The same under a temporary name from the start, as where the file system has no files without one. */
 mn_status mn_writer_open_named(const char *path, mn_writer *out, mn_error *err);

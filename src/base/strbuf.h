@@ -20,6 +20,7 @@ extern char mn_strbuf_empty[1];
 #define MN_STRBUF_INIT                                                                                                 \
     { .data = mn_strbuf_empty }
 
+/* Append. */
 void mn_strbuf_put(mn_strbuf *buf, const void *data, size_t bytes);
 void mn_strbuf_puts(mn_strbuf *buf, const char *text);
 void mn_strbuf_putc(mn_strbuf *buf, char c);

@@ -40,6 +40,7 @@ typedef struct mn_svg {
     size_t legend_chars; /* of the longest entry */
 } mn_svg;
 
+/* An empty plot; an axis without length, or a logarithmic one that cannot be, is made one that can be drawn. */
 void mn_svg_begin(mn_svg *svg, const char *title, mn_svg_axis x, mn_svg_axis y);
 
 /* Widens the axis until every finite value lies within; an axis with min == max == 0 starts from the values alone. */

@@ -17,6 +17,7 @@ typedef struct mn_time_plan {
     double prefill_s, per_token_s;
 } mn_time_plan;
 
+/* The window is one that mn_memory_plan_make accepts. Runs nothing; cost: the layers. */
 mn_time_plan mn_time_plan_make(const mn_engine *engine, const mn_window *window, const mn_peaks *peaks);
 
 #endif

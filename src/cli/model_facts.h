@@ -19,6 +19,7 @@ typedef struct mn_model_facts {
     size_t tensor_bytes[MN_DTYPE_COUNT];
 } mn_model_facts;
 
+/* Cost: the header. Strings are borrowed from the file. */
 void mn_model_facts_read(const mn_gguf *gguf, mn_model_facts *out);
 
 #endif

@@ -17,6 +17,7 @@ void mn_grouped_heads_order(const double *likeness, int n, int size, int *order)
 /* likeness [n_kv_heads][n_kv_heads] of the layer's keys, see above. */
 mn_status mn_grouped_heads_likeness(const mn_head_weights *h, const double *moments, double *likeness, mn_error *err);
 
+/* Writes PATH: the model with wish->n_kv_heads heads in each layer, whose keys the moments are of. */
 mn_status mn_grouped_heads_write(const mn_model *model, const mn_heads_wish *wish, const mn_moments *moments,
                                  const char *path, mn_error *err);
 

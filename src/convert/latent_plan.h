@@ -38,6 +38,7 @@ typedef struct mn_latent_layer {
     double *up;   /* [rank][n_all]: S = up^T c */
 } mn_latent_layer;
 
+/* The caller releases *out; after a failure it holds nothing. Cost: a decomposition of the layer's keys and values. */
 mn_status mn_latent_layer_make(const mn_latent_plan *p, int layer, mn_latent_layer *out, mn_error *err);
 void mn_latent_layer_release(mn_latent_layer *l);
 

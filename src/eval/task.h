@@ -51,6 +51,7 @@ typedef struct mn_task {
 
 /* All tasks; ends with a NULL name. */
 extern const mn_task *const mn_tasks[];
+/* NULL: there is none of this name. */
 const mn_task *mn_task_find(const char *name);
 
 void mn_task_sample_init(mn_task_sample *s);
