@@ -17,7 +17,7 @@ typedef struct mn_window {
 typedef struct mn_memory_plan {
     size_t weights_bytes; /* tensors in the mapped file, and vectors expanded to f32 when it is opened */
     size_t kv_bytes;    /* pages of cached rows, of every plane of a position map, and what patterns keep of their keys;
-                         * where    rows leave sight, of those in sight, some to spare, and one step's */
+                         * where rows leave sight, of those in sight, some to spare, and one step's */
     size_t state_bytes; /* state of fixed size (convolution histories, memories) and its checkpoints */
     size_t work_bytes;  /* scratch of a step, logits of one row, token ids, page lists */
     size_t scratch_bytes;     /* of these, the scratch: what the engine's arena has to hold */

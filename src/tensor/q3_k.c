@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { N_SUB = 16, SUB = 16, SCALE_STEPS = 9 };
+enum { N_SUB = 16, SUB = 16 };
 
 void mn_q3_k_to_f32(const void *src, float *dst, int64_t n) {
     const mn_q3_k *block = src;
@@ -22,24 +22,6 @@ void mn_q3_k_to_f32(const void *src, float *dst, int64_t n) {
     }
 }
 
-/* The scale that fits x ~ d q best by least squares, of the grids around the one that gives the value of largest
- * magnitude the level -4 (the range is one longer on that side). */
-static float search(const float *x) {
-    float max = mn_signed_max(x, SUB), best = 0, best_gain = 0;
-    for (int step = -SCALE_STEPS; max != 0 && step <= SCALE_STEPS; step++) {
-        float inverse = -(4 + 0.1f * (float)step) / max, xq = 0, qq = 0;
-        for (int l = 0; l < SUB; l++) {
-            float q = (float)mn_round_to(x[l] * inverse, -4, 3);
-            xq += x[l] * q;
-            qq += q * q;
-        }
-        if (!(qq > 0) || !(xq * xq > best_gain * qq)) continue;
-        best_gain = xq * xq / qq;
-        best = xq / qq;
-    }
-    return best;
-}
-
 static void put_scale(uint8_t scales[12], int s, int scale) {
     scales[s % 8] |= (uint8_t)((scale & 15) << s / 8 * 4);
     scales[8 + s % 4] |= (uint8_t)(scale >> 4 << 2 * (s / 4));
@@ -47,7 +29,7 @@ static void put_scale(uint8_t scales[12], int s, int scale) {
 
 static void quantise_block(const float *x, mn_q3_k *block) {
     float scale[N_SUB];
-    for (int s = 0; s < N_SUB; s++) scale[s] = search(x + s * SUB);
+    for (int s = 0; s < N_SUB; s++) scale[s] = mn_fit_scale(x + s * SUB, SUB, -4);
     memset(block, 0, sizeof *block);
     block->d = mn_f16_from_f32(mn_signed_max(scale, N_SUB) / -32);
     float d = mn_f16_to_f32(block->d);

@@ -28,6 +28,10 @@ static inline void mn_range(const float *x, int n, float *min, float *max) {
 /* x ~ scale q - min for q in 0..levels by least squares, min >= 0 (fit_scale_and_min.c). */
 void mn_fit_scale_and_min(const float *x, int n, int levels, float *scale, float *min);
 
+/* The scale that fits x ~ scale q best for q in least..-least - 1 by least squares, of the grids around the one that
+ * gives the value of largest magnitude the level `least` (the range is one longer on that side) (fit_scale.c). */
+float mn_fit_scale(const float *x, int n, int least);
+
 /* IQ4_NL's levels: the nearest to v, and the scale that fits 32 values best (iq4_nl.c). */
 int mn_iq4_nearest(float v);
 float mn_iq4_fit(const float *x);
