@@ -4,6 +4,7 @@
 #include "cli/info_scaling.h"
 #include "cli/info_summary.h"
 #include "cli/info_techniques.h"
+#include "cli/json_text.h"
 #include "cli/model_facts.h"
 #include "cli/model_file.h"
 #include "cli/options.h"
@@ -158,7 +159,7 @@ static json_t *json_summary(const mn_gguf *gguf, const mn_model_facts *f) {
         {"rope_scaling", f->rope_scaling},   {"tokenizer", f->tokenizer},
         {"tokenizer_pre", f->tokenizer_pre},
     };
-    json_object_set_new(root, "path", json_text((mn_gguf_string){mn_gguf_path(gguf), strlen(mn_gguf_path(gguf))}));
+    json_object_set_new(root, "path", mn_json_name(mn_gguf_path(gguf)));
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         json_object_set_new(root, strings[i].name, json_text(strings[i].value));
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)

@@ -11,9 +11,11 @@
 #include "model/gguf_convert.h"
 #include "train/finetune.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Tokens of the calibration text that perplexity is measured on, and of a window of it. */
@@ -189,7 +191,7 @@ static mn_status finish(const conversion *c, mn_error *err) {
     const char *from = c->order->heal ? c->healed.data : c->converted.data;
     if (c->change->finish) return c->change->finish(c->change->arg, from, c->order->out, err);
     if (rename(from, c->order->out) == 0) return MN_OK;
-    return mn_fail(err, MN_ERR_IO, "%s: cannot be written here.", c->order->out);
+    return mn_fail(err, MN_ERR_IO, "%s: cannot be written here: %s.", c->order->out, strerror(errno));
 }
 
 static mn_status run(conversion *c, mn_error *err) {
