@@ -2,12 +2,11 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/markup.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <string.h>
-
-#include <utf8proc.h>
 
 enum { LEFT = 78, TOP = 62, BOTTOM = 58, RIGHT = 26, N_COLORS = 8, MAX_TICKS = 24 };
 
@@ -17,27 +16,6 @@ static const char *const dark[N_COLORS] = {"#6ea8ff", "#ff8a98", "#5fd39a", "#f5
                                            "#b79bff", "#5cd3e6", "#f08fd0", "#a3abb8"};
 
 /* ---- text ---- */
-
-/* Appends text with what XML reserves escaped, and what it forbids replaced by '?'. Returns the characters put. */
-static size_t put_text(mn_strbuf *out, const char *text) {
-    size_t chars = 0;
-    for (const utf8proc_uint8_t *p = (const utf8proc_uint8_t *)text; *p; chars++) {
-        utf8proc_int32_t code;
-        utf8proc_ssize_t bytes = utf8proc_iterate(p, -1, &code);
-        if (bytes <= 0 || code < 0x20 || code == 0xFFFE || code == 0xFFFF)
-            mn_strbuf_putc(out, '?');
-        else if (code == '<')
-            mn_strbuf_puts(out, "&lt;");
-        else if (code == '&')
-            mn_strbuf_puts(out, "&amp;");
-        else if (code == '>')
-            mn_strbuf_puts(out, "&gt;");
-        else
-            mn_strbuf_put(out, p, (size_t)bytes);
-        p += bytes > 0 ? bytes : 1;
-    }
-    return chars;
-}
 
 static void put_power_of_ten(char text[32], double mantissa, int exponent) {
     static const char *const digits[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
@@ -172,7 +150,7 @@ static void put_class(mn_strbuf *out, char kind, int color) {
 static double legend_row(mn_svg *svg, const char *label) {
     double x = LEFT + svg->width + 22, y = TOP + 12 + 21.0 * svg->n_legend++;
     mn_strbuf_printf(&svg->legend, "<text x=\"%.0f\" y=\"%.1f\">", x + 32, y + 4);
-    size_t chars = put_text(&svg->legend, label);
+    size_t chars = mn_markup_put(&svg->legend, label, SIZE_MAX);
     svg->legend_chars = MN_MAX(svg->legend_chars, chars);
     mn_strbuf_puts(&svg->legend, "</text>\n");
     return y;
@@ -244,7 +222,7 @@ void mn_svg_note(mn_svg *svg, mn_svg_anchor anchor, double x, double y, const ch
     if (!visible(svg, x, y)) return;
     mn_strbuf_printf(&svg->body, "<text class=\"note\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", pixel_x(svg, x),
                      pixel_y(svg, y) + 4, anchors[anchor]);
-    put_text(&svg->body, text);
+    mn_markup_put(&svg->body, text, SIZE_MAX);
     mn_strbuf_puts(&svg->body, "</text>\n");
 }
 
@@ -273,7 +251,7 @@ static void put_style(mn_strbuf *out) {
 
 static void put_label(mn_strbuf *out, const char *attributes, double x, double y, const char *text) {
     mn_strbuf_printf(out, "<text x=\"%.1f\" y=\"%.1f\"%s>", x, y, attributes);
-    put_text(out, text);
+    mn_markup_put(out, text, SIZE_MAX);
     mn_strbuf_puts(out, "</text>\n");
 }
 
@@ -309,7 +287,7 @@ static void put_file(mn_strbuf *out, const mn_svg *svg) {
                      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
                      "viewBox=\"0 0 %.0f %.0f\" role=\"img\">\n<title>",
                      width, height, width, height);
-    put_text(out, svg->title);
+    mn_markup_put(out, svg->title, SIZE_MAX);
     mn_strbuf_puts(out, "</title>\n");
     put_style(out);
     mn_strbuf_puts(out, "<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n");

@@ -195,12 +195,12 @@ static void print_json(const job *j) {
     for (int w = 0; w < j->n_windows; w++) {
         const mn_text_loss *l = &j->losses[w];
         json_t *buckets = json_array();
-        for (int b = 0; b < n_buckets; b++)
-            json_array_append_new(buckets, isfinite(bucket_mean(l, b)) ? json_real(bucket_mean(l, b)) : json_null());
-        json_array_append_new(list, json_pack("{s:I, s:I, s:f, s:f, s:f, s:o}", "window", (json_int_t)j->windows[w],
-                                              "tokens", (json_int_t)l->n_tokens, "nats_per_token", mn_text_loss_mean(l),
-                                              "standard_error", mn_text_loss_error(l), "bits_per_byte",
-                                              mn_text_loss_bits_per_byte(l), "nats_by_position", buckets));
+        for (int b = 0; b < n_buckets; b++) json_array_append_new(buckets, mn_json_real(bucket_mean(l, b)));
+        json_array_append_new(list,
+                              json_pack("{s:I, s:I, s:o, s:o, s:o, s:o}", "window", (json_int_t)j->windows[w], "tokens",
+                                        (json_int_t)l->n_tokens, "nats_per_token", mn_json_real(mn_text_loss_mean(l)),
+                                        "standard_error", mn_json_real(mn_text_loss_error(l)), "bits_per_byte",
+                                        mn_json_real(mn_text_loss_bits_per_byte(l)), "nats_by_position", buckets));
     }
     json_t *whole = json_pack("{s:o, s:o}", "model", mn_json_name(mn_engine_info(j->engine).path), "windows", list);
     if (j->visits) json_object_set_new(whole, "expert_visits", visits_json(j));

@@ -1,6 +1,7 @@
 /* mnemo info --rope: how far each pair of dimensions reaches, under each scheme, for the window asked for. */
 #include "cli/info_rope.h"
 
+#include "cli/json_text.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 
@@ -86,7 +87,7 @@ static void print_json(const comparison *c) {
         if (!c->known[i]) continue;
         json_t *lengths = json_array();
         for (int pair = 0; pair < c->spec.n_rot / 2; pair++)
-            json_array_append_new(lengths, json_real(wavelength(&c->tables[i], pair)));
+            json_array_append_new(lengths, mn_json_real(wavelength(&c->tables[i], pair)));
         json_object_set_new(schemes, mn_rope_scaling_name((mn_rope_scaling)i),
                             json_pack("{s:f,s:f,s:o}", "factor", c->tables[i].factor, "scale", c->tables[i].scale,
                                       "wavelength_tokens", lengths));

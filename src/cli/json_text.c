@@ -2,6 +2,7 @@
 
 #include "base/strbuf.h"
 
+#include <math.h>
 #include <string.h>
 #include <utf8proc.h>
 
@@ -19,3 +20,5 @@ json_t *mn_json_text(const char *text, size_t bytes) {
 }
 
 json_t *mn_json_name(const char *text) { return mn_json_text(text, strlen(text)); }
+
+json_t *mn_json_real(double x) { return isfinite(x) ? json_real(x) : json_null(); }

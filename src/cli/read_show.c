@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/human.h"
+#include "base/markup.h"
 #include "graph/picture.h"
 
 #include <stdio.h>
@@ -67,9 +68,9 @@ static mn_status print_figures(mn_graph *graph, mn_error *err) {
 static void put_fact(void *arg, const mn_fact *fact, const mn_passage *passage) {
     mn_strbuf *out = arg;
     mn_strbuf_puts(out, "<li>");
-    mn_picture_escape(out, fact->text, SIZE_MAX);
+    mn_markup_put(out, fact->text, SIZE_MAX);
     mn_strbuf_puts(out, " <small>");
-    mn_picture_escape(out, passage->file, 200);
+    mn_markup_put(out, passage->file, 200);
     mn_strbuf_puts(out, "</small></li>\n");
 }
 

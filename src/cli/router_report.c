@@ -1,5 +1,6 @@
 #include "cli/router_report.h"
 
+#include "cli/json_text.h"
 #include "session/session.h"
 
 #include <math.h>
@@ -69,16 +70,14 @@ void mn_router_put(mn_strbuf *out, const mn_router_tally *before, const mn_route
                          s.taken > s.large ? "more" : "less");
 }
 
-static json_t *real_or_null(double x) { return isfinite(x) ? json_real(x) : json_null(); }
-
 json_t *mn_router_json(const mn_router_tally *before, const mn_router_tally *after, bool decode) {
     sum s = sum_of(before, after, decode);
     if (s.n == 0) return json_null();
     json_t *layers = json_array();
     for (int i = 0; i < after->n_layers; i++) {
         mn_router_figures f = difference(before, after, decode, i);
-        json_array_append_new(layers, real_or_null(share_of(f.n_small, f.n_big + f.n_small)));
+        json_array_append_new(layers, mn_json_real(share_of(f.n_small, f.n_big + f.n_small)));
     }
     return json_pack("{s:f, s:o, s:f, s:o}", "share", share_of(s.n_small, s.n), "share_by_layer", layers, "mlp_seconds",
-                     s.taken, "mlp_seconds_all_large", real_or_null(s.large));
+                     s.taken, "mlp_seconds_all_large", mn_json_real(s.large));
 }

@@ -1,28 +1,12 @@
 /* Pictures of a graph and of a walk. */
 #include "graph/picture.h"
 
+#include "base/markup.h"
+
 #include <math.h>
 #include <string.h>
 
 enum { MAX_AROUND = 24, LABEL_BYTES = 28, BOX_WIDTH = 190, BOX_HEIGHT = 44 };
-
-void mn_picture_escape(mn_strbuf *out, const char *text, size_t max_bytes) {
-    size_t n = strlen(text);
-    bool cut = n > max_bytes;
-    if (cut) n = max_bytes;
-    while (cut && n && ((unsigned char)text[n] & 0xc0) == 0x80) n--;
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        switch (c) {
-        case '&': mn_strbuf_puts(out, "&amp;"); break;
-        case '<': mn_strbuf_puts(out, "&lt;"); break;
-        case '>': mn_strbuf_puts(out, "&gt;"); break;
-        case '"': mn_strbuf_puts(out, "&quot;"); break;
-        default: mn_strbuf_putc(out, c < 0x20 || c == 0x7f ? ' ' : (char)c);
-        }
-    }
-    if (cut) mn_strbuf_puts(out, "\xe2\x80\xa6");
-}
 
 static void begin(mn_strbuf *out, int width, int height) {
     mn_strbuf_printf(
@@ -36,7 +20,7 @@ static void begin(mn_strbuf *out, int width, int height) {
 
 static void label(mn_strbuf *out, double x, double y, const char *anchor, const char *text) {
     mn_strbuf_printf(out, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"%s\">", x, y, anchor);
-    mn_picture_escape(out, text, LABEL_BYTES);
+    mn_markup_put(out, text, LABEL_BYTES);
     mn_strbuf_puts(out, "</text>\n");
 }
 
@@ -92,9 +76,9 @@ mn_status mn_picture_walk(const mn_walk *walk, mn_strbuf *out, mn_error *err) {
     int columns = walk->n_paths ? walk->n_paths : 1;
     begin(out, 10 + columns * (BOX_WIDTH + 20), 70 + rows * (BOX_HEIGHT + 16));
     mn_strbuf_puts(out, "<text x=\"10\" y=\"20\">");
-    mn_picture_escape(out, walk->question, 120);
+    mn_markup_put(out, walk->question, 120);
     mn_strbuf_puts(out, "</text>\n<text x=\"10\" y=\"38\">");
-    mn_picture_escape(out, walk->answer ? walk->answer : "", 120);
+    mn_markup_put(out, walk->answer ? walk->answer : "", 120);
     mn_strbuf_puts(out, "</text>\n");
     row = 0;
     for (size_t i = 0; i < walk->n_steps; i++) {

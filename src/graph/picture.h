@@ -9,7 +9,5 @@
 mn_status mn_picture_key(mn_graph *graph, const mn_key *key, mn_strbuf *out, mn_error *err);
 /* Appends an SVG of a walk: a column for each path, a box for each step, from the top down. */
 mn_status mn_picture_walk(const mn_walk *walk, mn_strbuf *out, mn_error *err);
-/* Appends text as HTML and SVG take it. */
-void mn_picture_escape(mn_strbuf *out, const char *text, size_t max_bytes);
 
 #endif
