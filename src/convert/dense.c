@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { MAX_ORDER = 32766 }; /* 1 + 6 n + 2 n^2, what eigenvectors take to work in, is an int */
+
 /* Fortran's: arguments by address, matrices column by column. */
 void dgemm_(const char *trans_a, const char *trans_b, const int *m, const int *n, const int *k, const double *alpha,
             const double *a, const int *lda, const double *b, const int *ldb, const double *beta, double *c,
@@ -78,6 +80,9 @@ static void choose_signs(double *rows, int64_t n) {
 }
 
 mn_status mn_dense_eigen(double *a, int64_t n, double *values, mn_error *err) {
+    if (n > MAX_ORDER)
+        return mn_fail(err, MN_ERR_LIMIT, "a %lld x %lld matrix is beyond the %d rows that LAPACK's numbers hold.",
+                       (long long)n, (long long)n, MAX_ORDER);
     const int order = (int)n, ask = -1;
     int info = 0, n_whole = 0;
     double best = 0;

@@ -4,24 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1, NAME_BYTES = 160 };
+enum { VERSION = 1, NAME_BYTES = 160, SOURCE = 4, N_HEAD, N_COUNTERS = N_HEAD + MN_MAX_SOURCES };
+static const int64_t MOST = INT64_C(1) << 62; /* of anything that is counted */
 
 static const char *const moment_suffix[2] = {".m0", ".m1"};
 
 /* The counters of a state in the order of the file. */
-static void pack_state(const mn_train_state *s, int64_t out[5 + MN_MAX_SOURCES]) {
-    const int64_t head[] = {s->step, s->n_tokens, s->cursor.n_documents, s->cursor.offset, s->cursor.source};
+static void pack_state(const mn_train_state *s, int64_t out[N_COUNTERS]) {
+    const int64_t head[N_HEAD] = {s->step, s->n_tokens, s->cursor.n_documents, s->cursor.offset, s->cursor.source};
     memcpy(out, head, sizeof head);
-    memcpy(out + 5, s->cursor.n_of_source, sizeof s->cursor.n_of_source);
+    memcpy(out + N_HEAD, s->cursor.n_of_source, sizeof s->cursor.n_of_source);
 }
 
-static void unpack_state(const int64_t in[5 + MN_MAX_SOURCES], mn_train_state *s) {
+/* False: no training stands there. */
+static bool unpack_state(const int64_t in[N_COUNTERS], mn_train_state *s) {
+    for (int i = 0; i < N_COUNTERS; i++)
+        if (in[i] > MOST || in[i] < (i == SOURCE ? -1 : 0)) return false;
+    if (in[SOURCE] >= MN_MAX_SOURCES) return false;
     s->step = in[0];
     s->n_tokens = in[1];
     s->cursor.n_documents = in[2];
     s->cursor.offset = in[3];
-    s->cursor.source = in[4];
-    memcpy(s->cursor.n_of_source, in + 5, sizeof s->cursor.n_of_source);
+    s->cursor.source = in[SOURCE];
+    memcpy(s->cursor.n_of_source, in + N_HEAD, sizeof s->cursor.n_of_source);
+    return true;
 }
 
 static void put_numbers(mn_gguf_writer *w, const char *key, mn_gguf_type type, const void *data, uint64_t n,
@@ -53,7 +59,7 @@ static void put_set(mn_gguf_writer *w, const mn_parameters *all) {
 }
 
 static void put_state(mn_gguf_writer *w, const mn_train_state *state, const char *config) {
-    int64_t counters[5 + MN_MAX_SOURCES];
+    int64_t counters[N_COUNTERS];
     double times[] = {state->seconds, state->best_validation};
     pack_state(state, counters);
     mn_gguf_put_string(w, "general.type", "checkpoint");
@@ -87,20 +93,30 @@ static mn_status get_numbers(const mn_gguf *g, const char *key, mn_gguf_type typ
     return MN_OK;
 }
 
+static bool are_tokens(const int32_t *tokens, size_t n, int64_t n_vocab) {
+    for (size_t i = 0; i < n; i++)
+        if (tokens[i] < 0 || tokens[i] >= n_vocab) return false;
+    return true;
+}
+
 /* Tokens mined, where this training keeps some and the file has them. */
-static mn_status get_pool(const mn_gguf *g, mn_train_state *state, mn_error *err) {
+static mn_status get_pool(const mn_gguf *g, int64_t n_vocab, mn_train_state *state, mn_error *err) {
     int32_t *tokens = NULL;
     size_t n = 0;
     bool found = false;
     state->n_pool = 0;
     if (!state->pool) return MN_OK;
     MN_TRY(mn_gguf_get_i32s(g, "checkpoint.pool", &tokens, &n, &found, err));
-    if (found && n <= (size_t)state->pool_capacity) {
+    mn_status status = MN_OK;
+    if (found && !are_tokens(tokens, n, n_vocab))
+        status = mn_fail(err, MN_ERR_FORMAT, "%s: checkpoint.pool holds tokens that the vocabulary of %lld has not.",
+                         mn_gguf_path(g), (long long)n_vocab);
+    if (status == MN_OK && found && n <= (size_t)state->pool_capacity) {
         memcpy(state->pool, tokens, n * sizeof *tokens);
         state->n_pool = (int64_t)n;
     }
     free(tokens);
-    return MN_OK;
+    return status;
 }
 
 static mn_status get_floats(const mn_gguf *g, const mn_parameter *p, const char *suffix, float *out, mn_error *err) {
@@ -127,7 +143,7 @@ static mn_status get_set(const mn_gguf *g, const mn_parameters *all, mn_error *e
 }
 
 static mn_status get_state(const mn_gguf *g, mn_train_state *state, mn_error *err) {
-    int64_t counters[5 + MN_MAX_SOURCES], version = 0;
+    int64_t counters[N_COUNTERS], version = 0;
     double times[2];
     bool found = false;
     MN_TRY(mn_gguf_get_i64(g, "checkpoint.version", &version, &found, err));
@@ -136,7 +152,9 @@ static mn_status get_state(const mn_gguf *g, mn_train_state *state, mn_error *er
                        mn_gguf_path(g), (long long)version, VERSION);
     MN_TRY(get_numbers(g, "checkpoint.state", MN_GGUF_I64, counters, sizeof counters / sizeof *counters, err));
     MN_TRY(get_numbers(g, "checkpoint.times", MN_GGUF_F64, times, 2, err));
-    unpack_state(counters, state);
+    if (!unpack_state(counters, state))
+        return mn_fail(err, MN_ERR_FORMAT, "%s: says that it is at a place where no training is; it is damaged.",
+                       mn_gguf_path(g));
     state->seconds = times[0];
     state->best_validation = times[1];
     return MN_OK;
@@ -147,7 +165,7 @@ mn_status mn_checkpoint_load(const char *path, mn_parameters *const *sets, int n
     mn_gguf *g;
     MN_TRY(mn_gguf_open(path, &g, err));
     mn_status status = get_state(g, state, err);
-    if (status == MN_OK) status = get_pool(g, state, err);
+    if (status == MN_OK) status = get_pool(g, sets[0]->model.config.n_vocab, state, err);
     for (int i = 0; i < n_sets && status == MN_OK; i++) status = get_set(g, sets[i], err);
     mn_gguf_close(g);
     return status;

@@ -25,8 +25,8 @@ typedef struct mn_train_state {
 mn_status mn_checkpoint_save(const char *path, mn_parameters *const *sets, int n_sets, const mn_train_state *state,
                              const char *config_text, mn_error *err);
 
-/* Fills parameters and state from `path`. Errors: no checkpoint, one of a model with other tensors or shapes, or one
- * cut short; parameters may then be half filled and are not to be used. */
+/* Fills parameters and state from `path`; the first set is of the model. Errors: no checkpoint, one of a model with
+ * other tensors or shapes, or one that is damaged; parameters may then be half filled and are not to be used. */
 mn_status mn_checkpoint_load(const char *path, mn_parameters *const *sets, int n_sets, mn_train_state *state,
                              mn_error *err);
 

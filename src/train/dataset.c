@@ -127,6 +127,11 @@ static mn_status open_document(const mn_dataset *d, mn_dataset_cursor *c, int64_
         c->source = draw_source(d, c->n_documents++);
         c->offset = 0;
     }
+    if (c->source >= d->n_sources)
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "the training stopped in source %lld of its data, and there are only %d now; go on with those "
+                       "that it began with.",
+                       (long long)c->source + 1, d->n_sources);
     int source = (int)c->source;
     if (d->sources[source].is_needles) return needle_document(d, source, c->n_of_source[source], left, out, err);
     int64_t count = c->n_of_source[source]; /* moved on when the document is finished */

@@ -127,6 +127,38 @@ static void test_balance_biases_are_kept(void **state) {
     mn_train_config_release(&c);
 }
 
+/* What the file counts would be indexes and steps: nothing below nothing, no source that no training has, no token that
+ * the vocabulary has not. */
+static void test_damaged_counters(void **state) {
+    (void)state;
+    static int32_t pool[] = {1, 2, 3, 4};
+    static const mn_train_state bad[] = {
+        {.step = -1, .cursor.source = -1},
+        {.n_tokens = INT64_MAX, .cursor.source = -1},
+        {.cursor = {.source = MN_MAX_SOURCES}},
+        {.cursor = {.source = -2}},
+        {.cursor = {.source = 0, .offset = -5}},
+        {.cursor = {.source = 0, .n_of_source = {0, -1}}},
+        {.cursor.source = -1, .pool = pool, .n_pool = 4, .pool_capacity = 4},
+    };
+    mn_train_config c;
+    mn_parameters p;
+    mn_error err;
+    int32_t room[4];
+    char path[512];
+    mn_train_config_init(&c);
+    snprintf(path, sizeof path, "%s", temp_path("damaged.gguf"));
+    assert_ok(mn_parameters_open(make_model(), &c, &p, &err), err);
+    pool[2] = (int32_t)p.model.config.n_vocab;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        mn_train_state t = {.pool = room, .pool_capacity = 4};
+        assert_ok(mn_checkpoint_save(path, (mn_parameters *[]){&p}, 1, &bad[i], "", &err), err);
+        assert_int_equal(mn_checkpoint_load(path, (mn_parameters *[]){&p}, 1, &t, &err), MN_ERR_FORMAT);
+    }
+    mn_parameters_close(&p);
+    mn_train_config_release(&c);
+}
+
 /* Cut at any place, or of another model: an error, and no crash. A save that fails leaves the last one. */
 static void test_bad_checkpoints(void **state) {
     (void)state;
@@ -165,6 +197,7 @@ int main(void) {
         cmocka_unit_test(test_restored_equals_saved),
         cmocka_unit_test(test_balance_biases_are_kept),
         cmocka_unit_test(test_bad_checkpoints),
+        cmocka_unit_test(test_damaged_counters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

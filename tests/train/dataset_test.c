@@ -126,6 +126,8 @@ static void test_windows_are_functions_of_the_cursor(void **state) {
         }
     }
     assert_true(filled > 40 * N_CTX * 8 / 10);
+    c = (mn_dataset_cursor){.source = d.n_sources}; /* of a training with more sources */
+    assert_int_equal(mn_dataset_next(&d, &c, &first->w, &err), MN_ERR_ARGUMENT);
     free(first);
     free(again);
     mn_dataset_close(&d);
