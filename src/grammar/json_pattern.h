@@ -1,7 +1,8 @@
 /* Regular expressions of JSON schemas (the plain part of ECMA 262) over the characters of a JSON string:
  *
- *   ^ and $ at the ends of the whole, . [a-z] [^a-z] \d \w \s \D \W \S, escapes (\n \t \r \f \v \xHH \uHHHH \. ...),
- * groups ( ) and (?: ), |, and * + ? {n} {n,} {m,n}
+ * - ^ and $ at the ends of the whole
+ * - . [a-z] [^a-z] \d \w \s \D \W \S, escapes (\n \t \r \f \v \xHH \uHHHH \. ...)
+ * - groups ( ) and (?: ), |, and * + ? {n} {n,} {m,n}
  *
  * Without ^ or $ anything may stand before or behind. Look-around, back references, \b and lazy repetition are not
  * there.

@@ -348,9 +348,10 @@ static const char *remedy_of(const char *key) {
 static mn_status check_keywords(mn_schema_compiler *c, const json_t *schema) {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)schema, key,
-                        value) if (keyword_of(key) < 0 &&
-                                   !mn_schema_is_annotation(key)) return mn_schema_unsupported(c, key, remedy_of(key));
+    json_object_foreach((json_t *)schema, key, value) {
+        if (keyword_of(key) >= 0 || mn_schema_is_annotation(key)) continue;
+        return mn_schema_unsupported(c, key, remedy_of(key));
+    }
     return MN_OK;
 }
 

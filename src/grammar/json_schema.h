@@ -2,14 +2,16 @@
  * need not be every such text: objects have their named properties in the schema's order, strings of bounded sets their
  * shortest spelling, and blanks are bounded (mn_json_blanks).
  *
- *   any value        true, false, type (one or a list), nullable, enum, const, anyOf, oneOf, allOf, not, if, then,
- * else, $ref within the document (recursion too, and beside other keywords), $defs, definitions object properties,
- * patternProperties, additionalProperties (absent: none beside properties, any without them), propertyNames, required,
- * dependentRequired, dependentSchemas, dependencies, minProperties (of properties without a name in the schema one
- * counts), maxProperties array            items, prefixItems (items as a list), additionalItems, contains, minContains,
- * maxContains, minItems, maxItems; uniqueItems of items that have up to 4096 values (above 10: in their order) string
- * minLength, maxLength, pattern (json_pattern.h), format: date, time, date-time, duration, uuid, ipv4, email, uri,
- * hostname; all together too integer, number  minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf
+ * - any value: true, false, type (one or a list), nullable, enum, const, anyOf, oneOf, allOf, not, if, then, else, $ref
+ *   within the document (recursion too, and beside other keywords), $defs, definitions
+ * - object: properties, patternProperties, additionalProperties (absent: none beside properties, any without them),
+ *   propertyNames, required, dependentRequired, dependentSchemas, dependencies, minProperties (of properties without a
+ *   name in the schema one counts), maxProperties
+ * - array: items, prefixItems (items as a list), additionalItems, contains, minContains, maxContains, minItems,
+ *   maxItems; uniqueItems of items that have up to 4096 values (above 10: in their order)
+ * - string: minLength, maxLength, pattern (json_pattern.h), format: date, time, date-time, duration, uuid, ipv4, email,
+ *   uri, hostname; all together too
+ * - integer, number: minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf
  *
  * Annotations (title, description, default, examples ...) change nothing. Whatever else stands in a schema, and what
  * cannot be held (two different contains, the opposite of a keyword under not that has none), is MN_ERR_UNSUPPORTED

@@ -99,9 +99,12 @@ typedef struct mn_direct_ops {
 static inline size_t mn_direct_q_bytes(int k_dim) { return (size_t)((k_dim + 63) & ~63) * sizeof(float); }
 
 /* A tile of query rows and a key tile on the way back (FlashAttention-2, arXiv:2307.08691, alg. 2). P is remade from
- * the forward's log-sum-exp: x = factor q.k, soft-cap, bias;  P = 2^(x - lse) dP = d_out . v,  dS = P (dP - delta),
- * delta = d_out . out, of the soft-cap's operand where there is one d_q += dS k,  d_k += dS^T q,  d_v += P^T d_out the
- * caller scales d_q and d_k by the scale of the scores */
+ * the forward's log-sum-exp:
+ *
+ *   P = 2^(x - lse)                                    x = factor q.k, soft-cap, bias
+ *   dS = P (dP - delta)                                dP = d_out . v, delta = d_out . out; of the soft-cap's operand
+ *                                                      where there is one
+ *   d_q += dS k,  d_k += dS^T q,  d_v += P^T d_out     the caller scales d_q and d_k by the scale of the scores */
 enum { MN_BACKWARD_ROWS = 64 };
 typedef struct mn_attend_back {
     const char *rows, *keys; /* packed */

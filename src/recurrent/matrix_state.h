@@ -11,8 +11,10 @@
  * makes all the products of a chunk of tokens small matrix products. With F_i the product of d_1 ... d_i in the chunk
  * and F_ij that of d_{j+1} ... d_i, all at most 1 where models keep their promise:
  *
- *   w = beta (v - (F k) M) by forward substitution with A_ij = beta_i k_i F_ij k_j (j < i);  without delta rule w =
- * beta v out_i = (F_i q_i)^T M + sum_{j <= i} (q_i F_ij k_j) w_j;   M = F_n M + sum_j (F_nj k_j) w_j^T
+ *   w = beta (v - (F k) M)    by forward substitution with A_ij = beta_i k_i F_ij k_j (j < i); without the delta rule
+ *                             w = beta v
+ *   out_i = (F_i q_i)^T M + sum_{j <= i} (q_i F_ij k_j) w_j
+ *   M = F_n M + sum_j (F_nj k_j) w_j^T
  *
  * About 3 k_dim v_dim products per token and head, and in chunks of n rows 2 n (k_dim + v_dim) / 2 more.
  */

@@ -1,7 +1,10 @@
 /* XAttention, Xu et al. 2025 (arXiv:2503.16428), sec. 2: in a prompt, the sums along antidiagonals, S tokens apart,
  * tell which blocks of 128 keys matter to a block of 128 queries. Tokens are taken S at a time; for a group i of
- * queries and a group j of keys score(i, j) = scale / S * sum_t q[i S + S - 1 - t] . k[j S + t],   softmax over the
- * groups j <= i, and the weights of a block are summed. Each head keeps the fewest blocks that, with block 0 and its
+ * queries and a group j of keys
+ *
+ *   score(i, j) = scale / S * sum_t q[i S + S - 1 - t] . k[j S + t],   softmax over the groups j <= i,
+ *
+ * and the weights of a block are summed. Each head keeps the fewest blocks that, with block 0 and its
  * own, hold the share `mass` of the weight. All queries of a block choose together: a later one may change which
  * earlier blocks an earlier one sees, and never shows it a later key.
  */
