@@ -49,7 +49,7 @@ COLUMNS=40 "$mnemo" run nowhere.gguf x 2>err >out </dev/null && fail 'a model fr
 grep -qx 'mnemo run: nowhere.gguf: cannot open: No such file or directory.' err || fail "$(cat err)"
 
 # Progress and figures on a terminal of 40 columns: what is drawn between two returns fits.
-command -v script >/dev/null || { echo 'left out: progress on a terminal (not here: script)'; exit 0; }
+command -v script >/dev/null || { echo 'skipped: progress on a terminal; script is not here'; exit 77; }
 for _ in 1 2; do cat "$MNEMO_SOURCE_DIR/models/demo/pride-and-prejudice.txt"; done >long.txt
 COLUMNS=40 script -qec "'$mnemo' run m.gguf -f long.txt -p Who? -n 2 -c 8000 --rope-scaling yarn -b 64" /dev/null \
     </dev/null >out
