@@ -58,13 +58,14 @@ static spent draw(const mn_token_trie *trie, float *const *logits, const char *s
         mn_grammar_destroy(g);
     }
     out.setting_up = mn_clock_seconds() - start;
+    const mn_token_filter filter = c ? mn_constraint_filter(c) : (mn_token_filter){0};
     assert_ok(mn_sampler_create(&params, trie->n_tokens, &s, &err), err);
     start = mn_clock_seconds();
     for (; out.n < N_TOKENS; out.n++) {
         int32_t token;
         if (c && mn_constraint_has_ended(c)) mn_constraint_reset(c);
         if (c) assert_ok(mn_constraint_set_left(c, N_TOKENS + 100 - out.n, &err), err);
-        assert_ok(mn_sampler_draw_allowed(s, logits[out.n % N_LOGITS], mn_constraint_filter(c), &token, &err), err);
+        assert_ok(mn_sampler_draw_allowed(s, logits[out.n % N_LOGITS], filter, &token, &err), err);
         if (c) assert_ok(mn_constraint_accept(c, token, &err), err);
     }
     out.drawing = mn_clock_seconds() - start;
