@@ -27,3 +27,11 @@ bool mn_word_is_near(const char *given, const char *known) {
     if (n >= 3 && !strncmp(given, known, (size_t)n)) return true; /* not finished */
     return mn_word_distance(given, known) <= MN_MIN(1 + n / 4, n - 1);
 }
+
+bool mn_nearest_try(mn_nearest *n, const char *known) {
+    int distance = mn_word_distance(n->given, known);
+    if ((n->best && distance >= n->distance) || !mn_word_is_near(n->given, known)) return false;
+    n->best = known;
+    n->distance = distance;
+    return true;
+}

@@ -225,7 +225,7 @@ int cmd_agent(int argc, char **argv) {
         MN_OPTION_TEXT("endpoint-model", &agent_given.endpoint_model, "NAME", NULL, "the model to ask there"),
         MN_OPTION_TEXT("style", &agent_given.style, "STYLE", "auto",
                        "memgpt (it speaks by a function), plain (by its text), automatic (it calls nothing; facts are "
-                       "looked up for it)"),
+                       "looked up for it); auto: plain where its chat template takes functions, else automatic"),
         MN_OPTION_INT("window", &agent_given.window, "N", "0", 0, 1 << 24,
                       "tokens of a prompt and its answer; 0 = all"),
         MN_OPTION_INT("max-steps", &agent_given.max_steps, "N", "50", 1, 10000, "of the model for one message"),

@@ -211,7 +211,7 @@ int cmd_attn(int argc, char **argv) {
         MN_OPTION_TEXT("svg", &given.svg, "FILE", NULL, "draw the mask: queries downwards, keys to the right"),
         MN_OPTION_FLAG("bidirectional", &given.bidirectional, "the form for encoders: keys after the query too"),
         MN_OPTION_FLAG("shifted", &given.shifted, "what the upper half of the heads sees, where they differ"),
-        MN_OPTION_FLAG("json", &given.json, "print JSON"),
+        MN_OPTION_FLAG("json", &given.json, "print one JSON object"),
         MN_OPTIONS_END,
     };
     const mn_usage usage = {

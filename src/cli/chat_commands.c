@@ -268,10 +268,11 @@ static mn_status command_help(chat *c, const char *argument, mn_error *err) {
 static mn_status no_command(const char *name, int name_bytes, mn_error *err) {
     char word[64];
     snprintf(word, sizeof word, "%.*s", name_bytes, name);
-    for (int i = 0; i < N_COMMANDS; i++)
-        if (mn_word_is_near(word, commands[i].name))
-            return mn_fail(err, MN_ERR_ARGUMENT, "there is no command %s; is %s meant? /help lists them.", word,
-                           commands[i].name);
+    mn_nearest nearest = {.given = word};
+    for (int i = 0; i < N_COMMANDS; i++) mn_nearest_try(&nearest, commands[i].name);
+    if (nearest.best)
+        return mn_fail(err, MN_ERR_ARGUMENT, "there is no command %s; is %s meant? /help lists them.", word,
+                       nearest.best);
     return mn_fail(err, MN_ERR_ARGUMENT, "there is no command %s; /help lists them.", word);
 }
 

@@ -73,7 +73,7 @@ static mn_status run(const settings *s, mn_error *err) {
 int cmd_detokenize(int argc, char **argv) {
     settings s = {0};
     const mn_option options[] = {
-        MN_OPTION_TEXT("m model", &s.model, "MODEL", NULL, "GGUF file; its vocabulary is enough"),
+        MN_OPTION_TEXT("m model", &s.model, "FILE", NULL, "model file (GGUF); its vocabulary is enough"),
         MN_OPTION_TEXT("f file", &s.file, "FILE", NULL, "ids separated by white space (standard input)"),
         MN_OPTION_FLAG("special", &s.special, "show control tokens, which are left out otherwise"),
         MN_OPTIONS_END,

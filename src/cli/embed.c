@@ -136,7 +136,7 @@ int cmd_embed(int argc, char **argv) {
     };
     const mn_usage usage = {
         .verb = "embed",
-        .synopsis = "-m MODEL [TEXT...] [-f FILE]... [--lines FILE] [options]",
+        .synopsis = "[-m MODEL] [TEXT...] [-f FILE]... [--lines FILE] [options]",
         .about =
             "Prints a vector for each text, of length 1, as OpenAI's endpoint for embeddings answers: texts of like "
             "meaning lie in like directions. Encoders (bert, nomic-bert) were trained for it; of other models the "

@@ -67,16 +67,11 @@ static void print_help(FILE *out) {
     mn_print_line(out, 4, "  mnemo eval needle -m model.gguf --lengths 1k,2k,4k --depths 11 -n 5 --svg map.svg");
 }
 
-static const char *nearest(const char *what) {
-    for (const mn_eval_verb *v = verbs; v->name; v++)
-        if (mn_word_is_near(what, v->name)) return v->name;
-    return NULL;
-}
-
 static int no_such(const char *what) {
-    const char *meant = nearest(what);
-    if (meant)
-        mn_say("mnemo eval: there is no \"%s\" to evaluate; is %s meant?", what, meant);
+    mn_nearest nearest = {.given = what};
+    for (const mn_eval_verb *v = verbs; v->name; v++) mn_nearest_try(&nearest, v->name);
+    if (nearest.best)
+        mn_say("mnemo eval: there is no \"%s\" to evaluate; is %s meant?", what, nearest.best);
     else
         mn_say("mnemo eval: there is no \"%s\" to evaluate; mnemo eval --help lists what there is.", what);
     return MN_EXIT_USAGE;

@@ -22,14 +22,14 @@ static int64_t stride, max_windows, n_buckets;
 static bool as_json;
 
 static const mn_option options[] = {
-    MN_OPTION_TEXTS("f file", &files, "FILE", "text to score (may be repeated)"),
+    MN_OPTION_TEXTS("f file", &files, "FILE", "a text to score; may be repeated"),
     MN_OPTION_TEXT("windows", &windows_text, "N,...", "512", "tokens of a window; several are compared"),
     MN_OPTION_INT("stride", &stride, "S", "0", 0, 1e12,
                   "tokens from one window to the next (0: the window, no overlap)"),
     MN_OPTION_INT("max-windows", &max_windows, "N", "0", 0, 1e9, "at most so many windows of each text; 0: all"),
     MN_OPTION_INT("buckets", &n_buckets, "N", "8", 1, MN_TEXT_LOSS_BUCKETS,
                   "parts of the window in the table by position"),
-    MN_OPTION_FLAG("json", &as_json, "one JSON object"),
+    MN_OPTION_FLAG("json", &as_json, "print one JSON object"),
     MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw the loss by position"),
     MN_OPTION_GROUP(mn_model_option_rows),
     MN_OPTION_GROUP(mn_position_option_rows),

@@ -20,13 +20,13 @@ static int64_t window, n_windows, n_repeats, seed;
 static bool as_json;
 
 static const mn_option options[] = {
-    MN_OPTION_TEXTS("f file", &files, "FILE", "text to score (may be repeated)"),
+    MN_OPTION_TEXTS("f file", &files, "FILE", "a text to score; may be repeated"),
     MN_OPTION_TEXT("shares", &shares_text, "P,...", "25,50,75", "percent of tokens in small MLPs that are compared"),
     MN_OPTION_INT("window", &window, "N", "512", 65, 1 << 20, "tokens of a window"),
     MN_OPTION_INT("windows", &n_windows, "N", "32", 1, 1 << 20, "how many, from the start of the text"),
     MN_OPTION_INT("r repetitions", &n_repeats, "N", "5", 0, 64, "of each measurement of speed; 0: none"),
     MN_OPTION_INT("s seed", &seed, "N", "1", 0, 1e12, "of the random way"),
-    MN_OPTION_FLAG("json", &as_json, "one JSON object"),
+    MN_OPTION_FLAG("json", &as_json, "print one JSON object"),
     MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw the loss by share"),
     MN_OPTION_GROUP(mn_model_option_rows),
     MN_OPTION_GROUP(mn_position_option_rows),

@@ -29,7 +29,7 @@ static const mn_option options[] = {
     MN_OPTION_INT("n samples", &n_samples, "N", "20", 1, 1000000, "samples of each cell"),
     MN_OPTION_TEXT("tasks", &tasks_text, "NAME,...", NULL, "tasks, instead of the verb's own (mnemo eval tasks)"),
     MN_OPTION_TEXTS("settings", &settings, "SETTING",
-                    "one of several ways to open the session: attn=quest:16,512 (may be repeated)"),
+                    "one of several ways to open the session: attn=quest:16,512; may be repeated"),
     MN_OPTION_TEXTS("haystack", &haystacks, "PATH", "texts that needles are hidden in (the novel that ships)"),
     MN_OPTION_TEXTS("qa", &qa_files, "FILE", "questions as JSON Lines: question, answers, passages, others"),
     MN_OPTION_INT("s seed", &seed, "N", "42", 0, 9e18, "of the samples"),
@@ -38,7 +38,7 @@ static const mn_option options[] = {
     MN_OPTION_TEXT("from", &from_path, "FILE", NULL, "ask the samples that --dump wrote, instead of making some"),
     MN_OPTION_TEXT("templates", &templates_path, "FILE", NULL,
                    "other words for tasks, as JSON: task, prompt with {context} and {query}, answer_prefix"),
-    MN_OPTION_FLAG("json", &as_json, "one JSON object"),
+    MN_OPTION_FLAG("json", &as_json, "print one JSON object"),
     MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL,
                    "draw the heat map of the first task; of several settings score by length"),
     MN_OPTION_TEXT("html", &html_path, "FILE", NULL, "one page with all maps and tables"),
@@ -315,10 +315,10 @@ static mn_status run(job *j, const mn_eval_verb *verb, mn_error *err) {
 }
 
 int mn_eval_tasks(const mn_eval_verb *verb, int argc, char **argv) {
-    char name[32];
+    char name[32], about[256];
     const mn_usage usage = {.verb = name,
                             .synopsis = "[MODEL] [--lengths N,...] [-n N] [options]",
-                            .about = verb->about,
+                            .about = about,
                             .example =
                                 "mnemo eval needle -m model.gguf --lengths 1k,2k,4k --depths 11 -n 5 --svg map.svg",
                             .options = options,
@@ -327,6 +327,8 @@ int mn_eval_tasks(const mn_eval_verb *verb, int argc, char **argv) {
     mn_error err;
     static job j;
     snprintf(name, sizeof name, "eval %s", verb->name);
+    snprintf(about, sizeof about, "Asks a model samples of several lengths and scores its answers. %s: %s.", verb->name,
+             verb->about);
     int code = mn_options_parse(&usage, argc, argv, &none);
     if (code >= 0) return code;
     mn_status status = run(&j, verb, &err);

@@ -22,8 +22,8 @@ static struct {
 
 static const mn_option options[] = {
     MN_OPTION_TEXT("m model", &given.model, "FILE", NULL, "model to begin with (GGUF); the one that ships otherwise"),
-    MN_OPTION_TEXTS("data", &given.data, "PATH", "text, .jsonl or a folder of them; may be given often"),
-    MN_OPTION_TEXT("o output out", &given.out, "FILE", NULL, "model to write (GGUF)"),
+    MN_OPTION_TEXTS("data", &given.data, "PATH", "text, .jsonl or a folder of them; may be repeated"),
+    MN_OPTION_TEXT("o output out", &given.out, "OUT", NULL, "model to write (GGUF)"),
     MN_OPTION_INT("c ctx-size", &given.window, "N", "0", 0, INT32_MAX, "window in tokens; 0: the model's"),
     MN_OPTION_HEADING("positions"),
     MN_OPTION_TEXT("rope-scaling", &given.scaling, "NAME", NULL, "yarn linear ntk none (yarn for a longer window)"),
@@ -41,7 +41,7 @@ static const mn_option options[] = {
     MN_OPTION_INT("steps", &given.steps, "N", "100", 1, 1e12, "steps"),
     MN_OPTION_INT("batch", &given.batch, "N", NULL, 1, 65536, "windows in a step (8192 tokens of them)"),
     MN_OPTION_NUMBER("rate", &given.rate, "X", NULL, 0, 10, "learning rate (by the model's width)"),
-    MN_OPTION_NUMBER("max-minutes", &given.max_minutes, "M", NULL, 0, 1e6, "stop with a checkpoint after"),
+    MN_OPTION_NUMBER("max-minutes", &given.max_minutes, "M", NULL, 0, 1e6, "stop with a checkpoint after M minutes"),
     MN_OPTION_INT("t threads", &given.threads, "N", "0", 0, 1024, "threads; 0: one per core"),
     MN_OPTION_TEXT("type", &given.type, "TYPE", NULL, "of the matrices written (f16; merged adapters: the model's)"),
     MN_OPTION_TEXT("run", &given.run, "DIR", NULL, "folder of checkpoint, log and curve (OUT.run)"),
@@ -51,7 +51,7 @@ static const mn_option options[] = {
 
 static const mn_usage usage = {
     .verb = "finetune",
-    .synopsis = "-m MODEL --data PATH... -c N -o OUT [KEY=VALUE]...",
+    .synopsis = "[-m MODEL] --data PATH... -c N -o OUT [KEY=VALUE]...",
     .about = "Extends a model's window to N tokens and trains it there, or trains it on a text in the window it has. "
              "What is written says how its positions are scaled, so that other engines run it too. Words that are no "
              "options are paths of data or, with a =, keys of a configuration (mnemo train --keys). Stopped, the same "

@@ -235,7 +235,7 @@ int cmd_info(int argc, char **argv) {
     mn_error err;
     mn_text_list none;
     const mn_option options[] = {
-        MN_OPTION_TEXT("m model", &args.path, "MODEL", NULL, "GGUF file; of a split model any part"),
+        MN_OPTION_TEXT("m model", &args.path, "FILE", NULL, "model file (GGUF); of a split model any part"),
         MN_OPTION_FLAG("keys", &args.keys, "list the metadata"),
         MN_OPTION_FLAG("tensors", &args.tensors, "list the tensors, shapes outermost first"),
         {.names = "cpu",

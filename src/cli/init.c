@@ -75,15 +75,15 @@ int cmd_init(int argc, char **argv) {
         MN_OPTION_INT("experts", &m->n_experts, "N", NULL, 1, 65536,
                       "experts of each MLP (none; 8 where an architecture has them)"),
         MN_OPTION_INT("experts-used", &m->n_experts_used, "N", NULL, 1, 65536, "experts per token (2)"),
-        MN_OPTION_INT("ctx", &m->n_ctx, "N", "4096", 1, INT32_MAX, "context length written into the file"),
-        MN_OPTION_NUMBER("rope-base rope-freq-base", &m->rope_base, "X", NULL, 1, 1e12,
+        MN_OPTION_INT("c ctx-size ctx", &m->n_ctx, "N", "4096", 1, INT32_MAX, "context length written into the file"),
+        MN_OPTION_NUMBER("rope-freq-base rope-base", &m->rope_base, "X", NULL, 1, 1e12,
                          "base of RoPE (10000; qwen 1000000)"),
         MN_OPTION_FLAG("untied", &m->untied, "an output matrix of its own (the token table serves)"),
         MN_OPTION_TEXT("vocab-from", &args.vocab_path, "MODEL", NULL, "GGUF whose tokenizer is copied"),
         MN_OPTION_TEXT("type", &args.type_name, "TYPE", "f32", "type of the matrices"),
         MN_OPTION_INT("s seed", &args.seed, "N", "1", 0, 9e18, "the same seed gives the same file"),
         MN_OPTION_INT("t threads", &args.n_threads, "N", "0", 0, 1024, "threads; 0: one per core"),
-        MN_OPTION_TEXT("o output", &args.out_path, "OUT", NULL, "file to write"),
+        MN_OPTION_TEXT("o output", &args.out_path, "OUT", NULL, "model to write (GGUF)"),
         MN_OPTIONS_END,
     };
     const mn_usage usage = {
@@ -93,7 +93,7 @@ int cmd_init(int argc, char **argv) {
                  "start.",
         .example =
             "mnemo init --arch llama --layers 16 --embd 1024 --heads 16 --kv-heads 8 --ff 4096 --vocab-from model.gguf "
-            "--ctx 131072 --type q8_0 --seed 1 -o random.gguf",
+            "-c 131072 --type q8_0 --seed 1 -o random.gguf",
         .options = options};
     int code = mn_options_parse(&usage, argc, argv, &none);
     if (code < 0) code = complete(&usage, &args);

@@ -60,28 +60,16 @@ static const verb *find(const char *name) {
     return NULL;
 }
 
-/* The verb that was probably meant, NULL when none is near. */
-static const char *nearest(const char *name) {
-    const char *best = NULL;
-    int least = 64;
-    for (const verb *v = verbs; v->name; v++) {
-        int distance = mn_word_distance(name, v->name);
-        if (distance >= least || !mn_word_is_near(name, v->name)) continue;
-        least = distance;
-        best = v->name;
-    }
-    return best;
-}
-
 static int no_verb(const char *name) {
-    const char *meant = nearest(name);
+    mn_nearest nearest = {.given = name};
     size_t n = strlen(name);
+    for (const verb *v = verbs; v->name; v++) mn_nearest_try(&nearest, v->name);
     if (name[0] == '-')
         mn_say("mnemo: the verb comes first, as in mnemo run %s ...; mnemo --help lists them.", name);
     else if (n > 5 && !strcmp(name + n - 5, ".gguf"))
         mn_say("mnemo: the verb comes first, as in mnemo run %s -p PROMPT; mnemo --help lists them.", name);
-    else if (meant)
-        mn_say("mnemo: there is no verb \"%s\"; is %s meant? mnemo --help lists them.", name, meant);
+    else if (nearest.best)
+        mn_say("mnemo: there is no verb \"%s\"; is %s meant? mnemo --help lists them.", name, nearest.best);
     else
         mn_say("mnemo: there is no verb \"%s\"; mnemo --help lists them.", name);
     return MN_EXIT_USAGE;

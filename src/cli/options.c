@@ -35,7 +35,7 @@ mn_status mn_cli_past_usage(mn_status status, mn_error *err) {
 
 int mn_cli_wrong(const mn_usage *u, const char *sentence) {
     mn_say("mnemo %s: %s", u->verb, sentence);
-    mn_say("usage: mnemo %s %s", u->verb, u->synopsis);
+    mn_say("usage: mnemo %s%s%s", u->verb, *u->synopsis ? " " : "", u->synopsis);
     mn_say("try: mnemo %s --help", u->verb);
     return MN_EXIT_USAGE;
 }

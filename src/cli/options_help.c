@@ -39,16 +39,21 @@ static void print_option(const mn_option *o, int columns) {
 void mn_options_print_help(const mn_usage *u) {
     int columns = mn_terminal_columns(stdout);
     mn_option_walk walk = {.at = u->options};
+    bool has_options = u->options->kind != MN_OPT_END;
     if (columns == 0 || columns > WIDEST) columns = WIDEST;
-    int at = printf("usage: mnemo %s ", u->verb);
+    int at = printf("usage: mnemo %s%s", u->verb, *u->synopsis ? " " : "");
     mn_print_folded(stdout, u->synopsis, at, 4, columns);
     printf("\n\n");
     mn_print_folded(stdout, u->about, 0, 0, columns);
-    printf("\n%s", u->options->kind == MN_OPT_HEADING ? "" : "\n");
+    printf("\n%s", has_options && u->options->kind != MN_OPT_HEADING ? "\n" : "");
     for (const mn_option *o; (o = mn_option_next(&walk));) print_option(o, columns);
-    putchar('\n');
-    mn_print_folded(stdout, "Every option may stand in the environment: --ctx-size as MNEMO_CTX_SIZE.", 0, 0, columns);
-    printf("\n\nexample:\n  ");
+    if (has_options) {
+        putchar('\n');
+        mn_print_folded(stdout, "Every option may stand in the environment: --ctx-size as MNEMO_CTX_SIZE.", 0, 0,
+                        columns);
+        putchar('\n');
+    }
+    printf("\nexample:\n  ");
     mn_print_folded(stdout, u->example, 2, 4, columns);
     putchar('\n');
 }

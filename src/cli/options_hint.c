@@ -57,18 +57,16 @@ static const char *sentence_of_foreign(const char *word) {
 
 bool mn_options_nearest(const mn_usage *u, const char *word, bool long_only, char out[MN_OPTION_NAME_BYTES]) {
     mn_option_walk walk = {.at = u->options};
-    int least = MN_OPTION_NAME_BYTES;
+    mn_nearest nearest = {.given = word};
     for (const mn_option *o; (o = mn_option_next(&walk));) {
         char name[MN_OPTION_NAME_BYTES];
         for (const char *at = o->names; mn_option_next_name(o, &at, name);) {
             const char *known = name + (name[1] == '-' ? 2 : 1);
-            int distance = mn_word_distance(word, known);
-            if (distance >= least || !mn_word_is_near(word, known) || (long_only && name[1] != '-')) continue;
-            least = distance;
-            snprintf(out, MN_OPTION_NAME_BYTES, "%s", name);
+            if ((name[1] == '-' || !long_only) && mn_nearest_try(&nearest, known))
+                snprintf(out, MN_OPTION_NAME_BYTES, "%s", name);
         }
     }
-    return least < MN_OPTION_NAME_BYTES;
+    return nearest.best != NULL;
 }
 
 void mn_options_hint(const mn_usage *u, const char *given, char *out, size_t out_bytes) {

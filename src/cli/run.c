@@ -38,7 +38,7 @@ static const mn_option options[] = {
     MN_OPTION_FLAG("session-replace", &saved.replace, "save to it also where it holds another text"),
     MN_OPTION_FLAG("json", &as_json, "print one JSON object: answer, why it ended, figures, ids"),
     MN_OPTION_FLAG("profile", &profiles, "say where the time went: by operation and layers"),
-    MN_OPTION_TEXT("svg", &svg_path, "OUT", NULL, "draw what --profile says"),
+    MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw what --profile says"),
     MN_OPTION_FLAG("q quiet", &quiet, "no line of figures"),
     MN_OPTION_FLAG("v verbose", &verbose, "say what was chosen: the seed"),
     MN_OPTION_GROUP(mn_prompt_option_rows),

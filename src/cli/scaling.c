@@ -1,4 +1,5 @@
 /* mnemo scaling: from a budget to a model, and back. */
+#include "base/nearest.h"
 #include "base/strbuf.h"
 #include "cli/scaling.h"
 
@@ -194,11 +195,18 @@ static void print_help(FILE *out) {
         mn_print_folded(out, subcommands[i].summary, 13, 13, columns);
         fputc('\n', out);
     }
-    fputs("\nexample:\n  ", out);
-    mn_print_folded(out,
-                    "mnemo scaling loss --params 70e9 --tokens 15e12 --law chinchilla\n"
-                    "mnemo scaling SUBCOMMAND --help tells more.\n",
-                    2, 0, columns);
+    fputs("\nmnemo scaling WHAT --help tells more.\n\nexample:\n  ", out);
+    mn_print_folded(out, "mnemo scaling loss --params 70e9 --tokens 15e12 --law chinchilla\n", 2, 4, columns);
+}
+
+static int no_such(const char *name) {
+    mn_nearest nearest = {.given = name};
+    for (int i = 0; i < N_SUBCOMMANDS; i++) mn_nearest_try(&nearest, subcommands[i].name);
+    if (nearest.best)
+        mn_say("mnemo scaling: there is no \"%s\"; is %s meant?", name, nearest.best);
+    else
+        mn_say("mnemo scaling: there is no \"%s\"; mnemo scaling --help lists what there is.", name);
+    return MN_EXIT_USAGE;
 }
 
 int cmd_scaling(int argc, char **argv) {
@@ -209,7 +217,7 @@ int cmd_scaling(int argc, char **argv) {
     }
     for (int i = 0; name && i < N_SUBCOMMANDS; i++)
         if (!strcmp(name, subcommands[i].name)) return subcommands[i].run(argc - 1, argv + 1);
-    if (name) mn_say("mnemo scaling: there is no \"%s\".", name);
+    if (name) return no_such(name);
     print_help(stderr);
     return MN_EXIT_USAGE;
 }

@@ -113,15 +113,14 @@ int cmd_scaling_fit(int argc, char **argv) {
         MN_OPTION_TEXT("law", &r.law, "LAW", "chinchilla", "the form that is fitted: E + A / N^alpha + B / D^beta"),
         MN_OPTION_INT("bootstrap", &r.n_bootstrap, "N", "0", 0, 1e6,
                       "standard errors from N resamples of the runs; 1000 is usual"),
-        MN_OPTION_TEXT("o out output", &r.out, "LAW.json", NULL, "write the law for --law of the other subcommands"),
+        MN_OPTION_TEXT("o output out", &r.out, "OUT", NULL, "write the law for --law of the other subcommands"),
         MN_OPTION_TEXT("svg", &r.svg, "FILE", NULL, "draw what the law leaves over"),
-        MN_OPTION_FLAG("json", &r.json, "answer with one JSON object"),
+        MN_OPTION_FLAG("json", &r.json, "print one JSON object"),
         MN_OPTION_INT("s seed", &r.seed, "N", "1", 0, 1e15, "of the resampling"),
         MN_OPTION_INT("t threads", &r.n_threads, "N", "0", 0, 1024, "threads; 0: one per core; changes no result"),
         MN_OPTIONS_END};
     const mn_usage usage = {.verb = "scaling fit",
-                            .synopsis =
-                                "RUNS.csv [--law chinchilla] [--bootstrap N] [-o LAW.json] [--svg FILE] [--json]",
+                            .synopsis = "RUNS.csv [--law chinchilla] [--bootstrap N] [-o OUT] [--svg FILE] [--json]",
                             .about = "Fits a law to training runs, one a line under the header params,tokens,loss: "
                                      "Huber loss on logarithms, L-BFGS from 4500 starts.",
                             .example = "mnemo scaling fit runs.csv --bootstrap 1000 -o law.json --svg residuals.svg",

@@ -89,7 +89,7 @@ static mn_status run(settings *s, mn_error *err) {
 int cmd_tokenize(int argc, char **argv) {
     settings s = {0};
     const mn_option options[] = {
-        MN_OPTION_TEXT("m model", &s.model, "MODEL", NULL, "GGUF file; its vocabulary is enough"),
+        MN_OPTION_TEXT("m model", &s.model, "FILE", NULL, "model file (GGUF); its vocabulary is enough"),
         MN_OPTION_TEXT("f file", &s.file, "FILE", NULL, "the text (without -f and -p: standard input)"),
         {.names = "p prompt",
          .kind = MN_OPT_TEXT,

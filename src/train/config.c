@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <ini.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,16 +141,10 @@ void mn_train_config_init(mn_train_config *c) {
 void mn_train_config_release(mn_train_config *c) { mn_arena_release(&c->arena); }
 
 static const char *nearest_key(const char *section, const char *name) {
-    const char *best = NULL;
-    int least = INT_MAX;
-    for (int i = 0; i < mn_n_train_keys; i++) {
-        const char *known = mn_train_keys[i].name;
-        int distance = mn_word_distance(name, known);
-        if (strcmp(mn_train_keys[i].section, section) || distance >= least || !mn_word_is_near(name, known)) continue;
-        least = distance;
-        best = known;
-    }
-    return best;
+    mn_nearest nearest = {.given = name};
+    for (int i = 0; i < mn_n_train_keys; i++)
+        if (!strcmp(mn_train_keys[i].section, section)) mn_nearest_try(&nearest, mn_train_keys[i].name);
+    return nearest.best;
 }
 
 static mn_status no_such_key(const char *section, const char *name, mn_error *err) {

@@ -37,11 +37,24 @@ static void what_is_near_depends_on_the_length(void **state) {
     assert_true(mn_word_is_near("learning-rtae", "learning-rate"));
 }
 
+static void the_nearest_is_found(void **state) {
+    (void)state;
+    mn_nearest n = {.given = "tokenise"};
+    assert_false(mn_nearest_try(&n, "train"));
+    assert_null(n.best);
+    assert_true(mn_nearest_try(&n, "detokenize"));
+    assert_true(mn_nearest_try(&n, "tokenize"));
+    assert_false(mn_nearest_try(&n, "detokenize"));
+    assert_string_equal(n.best, "tokenize");
+    assert_int_equal(n.distance, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(edits_are_counted),
         cmocka_unit_test(words_longer_than_63_bytes_are_cut),
         cmocka_unit_test(what_is_near_depends_on_the_length),
+        cmocka_unit_test(the_nearest_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,7 +60,8 @@ refuses 2 '--params does not take "-5"' loss --params -5 --tokens 1e9
 refuses 2 '--params does not take "nan"' loss --params nan --tokens 1e9
 refuses 2 '--tokens does not take "1e99"' loss --params 1e9 --tokens 1e99
 refuses 2 '--tokens does not take "5G"' loss --params 1e9 --tokens 5G
-refuses 2 'there is no "los"' los
+refuses 2 'there is no "los"; is loss meant?' los
+refuses 2 'there is no "nonsense"; mnemo scaling --help lists what there is' nonsense
 answer=$("$mnemo" scaling tokens --params 7e9 --loss 1.85 --json 2>/dev/null)
 grep -qF '"tokens": null' <<<"$answer" || { echo "no null in $answer"; failed=1; }
 

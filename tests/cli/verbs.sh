@@ -26,7 +26,11 @@ for verb in $("$mnemo" --help | awk '/^  [a-z]/ { print $1 }'); do
     expect 0 "^usage: mnemo $verb" "$verb" --help
     expect 0 '^example:' "$verb" --help
     expect 2 'there is no .*--no-such-option' "$verb" --no-such-option
+    ! grep -q ' $' <<<"$("$mnemo" "$verb" --help)" || { echo "mnemo $verb --help: a blank ends a line"; failures=1; }
 done
+expect 2 'no verb "tokenise"; is tokenize meant?' tokenise
+expect 2 'is ruler meant?' eval rular
+grep -q MNEMO_ <<<"$("$mnemo" version --help)" && { echo 'version --help speaks of options'; failures=1; }
 
 # Option values, by way of a verb that needs no file.
 expect 0 '^2048 tokens' attn show causal -n 2k
