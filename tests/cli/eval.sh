@@ -44,6 +44,9 @@ has "$temp/curves.svg" '>full<'
     --max-windows 2 --svg "$temp/loss.svg" >"$temp/ppl" 2>"$temp/err"
 has "$temp/ppl" 'bits/byte'
 has "$temp/loss.svg" 'window 256'
+printf aaa >"$temp/short.txt" # of one token's loss there is no error
+"$mnemo" eval ppl -m "$model" -f "$temp/short.txt" --windows 2 --max-windows 1 --json >"$temp/out" 2>"$temp/err"
+has "$temp/out" '"standard_error": null'
 
 # A table of figures becomes a picture; one that is none is refused by its line.
 printf '# name, x, y\nscore: a\t10\t0.5\nscore: a\t20\t0.7\nb & c\t15\t1\n' >"$temp/table.tsv"
