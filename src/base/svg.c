@@ -2,7 +2,7 @@
 
 #include "base/checked.h"
 #include "base/file.h"
-#include "base/markup.h"
+#include "base/xml_text.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -150,7 +150,7 @@ static void put_class(mn_strbuf *out, char kind, int color) {
 static double legend_row(mn_svg *svg, const char *label) {
     double x = LEFT + svg->width + 22, y = TOP + 12 + 21.0 * svg->n_legend++;
     mn_strbuf_printf(&svg->legend, "<text x=\"%.0f\" y=\"%.1f\">", x + 32, y + 4);
-    size_t chars = mn_markup_put(&svg->legend, label, SIZE_MAX);
+    size_t chars = mn_xml_text_put(&svg->legend, label, SIZE_MAX);
     svg->legend_chars = MN_MAX(svg->legend_chars, chars);
     mn_strbuf_puts(&svg->legend, "</text>\n");
     return y;
@@ -222,7 +222,7 @@ void mn_svg_note(mn_svg *svg, mn_svg_anchor anchor, double x, double y, const ch
     if (!visible(svg, x, y)) return;
     mn_strbuf_printf(&svg->body, "<text class=\"note\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", pixel_x(svg, x),
                      pixel_y(svg, y) + 4, anchors[anchor]);
-    mn_markup_put(&svg->body, text, SIZE_MAX);
+    mn_xml_text_put(&svg->body, text, SIZE_MAX);
     mn_strbuf_puts(&svg->body, "</text>\n");
 }
 
@@ -251,7 +251,7 @@ static void put_style(mn_strbuf *out) {
 
 static void put_label(mn_strbuf *out, const char *attributes, double x, double y, const char *text) {
     mn_strbuf_printf(out, "<text x=\"%.1f\" y=\"%.1f\"%s>", x, y, attributes);
-    mn_markup_put(out, text, SIZE_MAX);
+    mn_xml_text_put(out, text, SIZE_MAX);
     mn_strbuf_puts(out, "</text>\n");
 }
 
@@ -287,7 +287,7 @@ static void put_file(mn_strbuf *out, const mn_svg *svg) {
                      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
                      "viewBox=\"0 0 %.0f %.0f\" role=\"img\">\n<title>",
                      width, height, width, height);
-    mn_markup_put(out, svg->title, SIZE_MAX);
+    mn_xml_text_put(out, svg->title, SIZE_MAX);
     mn_strbuf_puts(out, "</title>\n");
     put_style(out);
     mn_strbuf_puts(out, "<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n");

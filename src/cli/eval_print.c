@@ -2,8 +2,8 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/human.h"
-#include "base/markup.h"
 #include "base/svg.h"
+#include "base/xml_text.h"
 #include "cli/eval.h"
 #include "cli/json_text.h"
 #include "cli/table.h"
@@ -265,12 +265,12 @@ mn_status mn_eval_page(const mn_eval_grid *g, const mn_results *r, const char *p
         "<title>mnemo eval</title><style>body{font:15px/1.5 system-ui;max-width:70em;margin:2em auto;padding:0 1em;"
         "color-scheme:light dark}table{border-collapse:collapse}td,th{padding:.3em .7em;border:1px solid #8884;"
         "text-align:right}td:first-child{text-align:left}small{opacity:.7}svg{max-width:100%}</style>\n<h1>");
-    mn_markup_put(&out, g->model, SIZE_MAX);
+    mn_xml_text_put(&out, g->model, SIZE_MAX);
     mn_strbuf_printf(&out, "</h1><p>%lld samples a cell, seed %lld; intervals are Wilson's, 95 %%.</p>\n",
                      (long long)g->n_samples, (long long)g->seed);
     for (int s = 0; s < g->n_settings && status == MN_OK; s++) {
         mn_strbuf_puts(&out, "<h2>");
-        mn_markup_put(&out, *g->settings[s] ? g->settings[s] : "as the model is", SIZE_MAX);
+        mn_xml_text_put(&out, *g->settings[s] ? g->settings[s] : "as the model is", SIZE_MAX);
         mn_strbuf_puts(&out, "</h2>\n");
         put_table(&out, g, r, g->settings[s]);
         for (int t = 0; t < g->n_tasks && status == MN_OK && g->n_depths > 1; t++)

@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "base/human.h"
-#include "base/markup.h"
+#include "base/xml_text.h"
 #include "graph/picture.h"
 
 #include <stdio.h>
@@ -68,9 +68,9 @@ static mn_status print_figures(mn_graph *graph, mn_error *err) {
 static void put_fact(void *arg, const mn_fact *fact, const mn_passage *passage) {
     mn_strbuf *out = arg;
     mn_strbuf_puts(out, "<li>");
-    mn_markup_put(out, fact->text, SIZE_MAX);
+    mn_xml_text_put(out, fact->text, SIZE_MAX);
     mn_strbuf_puts(out, " <small>");
-    mn_markup_put(out, passage->file, 200);
+    mn_xml_text_put(out, passage->file, 200);
     mn_strbuf_puts(out, "</small></li>\n");
 }
 

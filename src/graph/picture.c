@@ -1,7 +1,7 @@
 /* Pictures of a graph and of a walk. */
 #include "graph/picture.h"
 
-#include "base/markup.h"
+#include "base/xml_text.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static void begin(mn_strbuf *out, int width, int height) {
 
 static void label(mn_strbuf *out, double x, double y, const char *anchor, const char *text) {
     mn_strbuf_printf(out, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"%s\">", x, y, anchor);
-    mn_markup_put(out, text, LABEL_BYTES);
+    mn_xml_text_put(out, text, LABEL_BYTES);
     mn_strbuf_puts(out, "</text>\n");
 }
 
@@ -76,9 +76,9 @@ mn_status mn_picture_walk(const mn_walk *walk, mn_strbuf *out, mn_error *err) {
     int columns = walk->n_paths ? walk->n_paths : 1;
     begin(out, 10 + columns * (BOX_WIDTH + 20), 70 + rows * (BOX_HEIGHT + 16));
     mn_strbuf_puts(out, "<text x=\"10\" y=\"20\">");
-    mn_markup_put(out, walk->question, 120);
+    mn_xml_text_put(out, walk->question, 120);
     mn_strbuf_puts(out, "</text>\n<text x=\"10\" y=\"38\">");
-    mn_markup_put(out, walk->answer ? walk->answer : "", 120);
+    mn_xml_text_put(out, walk->answer ? walk->answer : "", 120);
     mn_strbuf_puts(out, "</text>\n");
     row = 0;
     for (size_t i = 0; i < walk->n_steps; i++) {

@@ -53,6 +53,16 @@ double training_run(const mn_train_config *c, int64_t stop) {
     return line.loss;
 }
 
+double training_train(const char *name, const char *const *settings, const char *const *more, int64_t stop,
+                      char out[600]) {
+    mn_train_config c;
+    snprintf(out, 600, "%s", temp_path(name));
+    training_configure(&c, out, settings, more);
+    double loss = training_run(&c, stop);
+    mn_train_config_release(&c);
+    return loss;
+}
+
 void assert_same_tensors(const char *a, const char *b) {
     mn_gguf *x, *y;
     mn_error err;

@@ -11,6 +11,9 @@ void training_remove(const char *out);
 /* Trains to the end and writes the model; stop > 0: leaves without a word after so many steps and opens it again, as a
  * killed process would. Returns the last step's loss. */
 double training_run(const mn_train_config *c, int64_t stop);
+/* Both, of a temporary file `name`, whose path goes to `out`. */
+double training_train(const char *name, const char *const *settings, const char *const *more, int64_t stop,
+                      char out[600]);
 /* The tensors of two files, names and bits. */
 void assert_same_tensors(const char *a, const char *b);
 

@@ -33,12 +33,7 @@ static const char *const usual[] = {"model.arch=llama",
                                     NULL};
 
 static double train(const char *name, const char *const *more, int64_t stop, char out[600]) {
-    mn_train_config c;
-    snprintf(out, 600, "%s", temp_path(name));
-    training_configure(&c, out, usual, more);
-    double loss = training_run(&c, stop);
-    mn_train_config_release(&c);
-    return loss;
+    return training_train(name, usual, more, stop, out);
 }
 
 /* Left between checkpoints, with a log that is ahead of them: bit for bit as if never stopped. Threads and recomputing

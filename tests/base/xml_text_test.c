@@ -1,13 +1,13 @@
-/* base/markup: what XML reserves, what it forbids, and a text that is cut between two characters. */
+/* What XML reserves, what it forbids, and a text that is cut between two characters. */
 #include "support/support.h"
 
 #include <stdint.h>
 
-#include "base/markup.h"
+#include "base/xml_text.h"
 
 static void check(const char *text, size_t max_bytes, const char *wanted, size_t chars) {
     mn_strbuf out = MN_STRBUF_INIT;
-    assert_int_equal(mn_markup_put(&out, text, max_bytes), chars);
+    assert_int_equal(mn_xml_text_put(&out, text, max_bytes), chars);
     assert_string_equal(out.data ? out.data : "", wanted);
     mn_strbuf_release(&out);
 }

@@ -1,4 +1,4 @@
-#include "base/markup.h"
+#include "base/xml_text.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static void put_char(mn_strbuf *out, const char *text, utf8proc_ssize_t bytes, u
         mn_strbuf_put(out, text, (size_t)bytes);
 }
 
-size_t mn_markup_put(mn_strbuf *out, const char *text, size_t max_bytes) {
+size_t mn_xml_text_put(mn_strbuf *out, const char *text, size_t max_bytes) {
     size_t whole = strlen(text), chars = 0;
     for (size_t at = 0; at < whole; chars++) {
         utf8proc_int32_t code;
