@@ -321,6 +321,10 @@ int32_t mn_automaton_step(mn_automaton *a, int32_t at, uint32_t symbol) {
     return next;
 }
 
+mn_automaton_table mn_automaton_known(const mn_automaton *a) {
+    return (mn_automaton_table){a->rows, a->class_of, (size_t)a->n_classes};
+}
+
 /* ---- what is known of a configuration ---- */
 
 bool mn_automaton_accepts(const mn_automaton *a, int32_t at) { return a->configs[at].accepts; }

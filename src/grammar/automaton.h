@@ -29,6 +29,20 @@ void mn_automaton_destroy(mn_automaton *a);
 int32_t mn_automaton_start(mn_automaton *a);
 /* The configuration behind a symbol, MN_AUTOMATON_DEAD where it cannot come, MN_AUTOMATON_FULL where memory ends. */
 int32_t mn_automaton_step(mn_automaton *a, int32_t config, uint32_t symbol);
+/* What is known of bytes so far, for who steps often: rows[config * n_classes + class_of[byte]] is 0 where it is not
+ * known, 1 for MN_AUTOMATON_DEAD, else 2 + the configuration. Valid as long as the automaton. */
+typedef struct mn_automaton_table {
+    const int32_t *rows;
+    const uint8_t *class_of;
+    size_t n_classes;
+} mn_automaton_table;
+mn_automaton_table mn_automaton_known(const mn_automaton *a);
+/* mn_automaton_step for a byte. */
+static inline int32_t mn_automaton_step_byte(mn_automaton *a, const mn_automaton_table *t, int32_t config,
+                                             uint8_t byte) {
+    int32_t known = t->rows[(size_t)config * t->n_classes + t->class_of[byte]];
+    return known > 1 ? known - 2 : known == 1 ? MN_AUTOMATON_DEAD : mn_automaton_step(a, config, byte);
+}
 /* Whether the symbols so far are complete. */
 bool mn_automaton_accepts(const mn_automaton *a, int32_t config);
 /* Whether any symbol may come, and whether any of them is a token. */

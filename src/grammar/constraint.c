@@ -24,6 +24,7 @@ typedef struct knowledge {
 struct mn_constraint {
     const mn_token_trie *tokens;
     mn_automaton *automaton;
+    mn_automaton_table table;
     int32_t at; /* the configuration behind what was accepted */
     int64_t left;
     int64_t farthest; /* no configuration that was met is farther from its end */
@@ -34,7 +35,10 @@ struct mn_constraint {
     int32_t n_known;  /* entries that may not be zero */
     int32_t *ids;     /* all lists */
     int32_t n_ids, max_ids;
-    uint64_t *bits; /* for each that has them: which tokens were looked at, then which may come */
+    int32_t *every, n_every; /* [n_tokens] all tokens that may come, for one draw */
+    int32_t *path;           /* [2 * (longest + 1)] of a walk over the whole tree */
+    size_t longest;          /* token, in bytes */
+    uint64_t *bits;          /* for each that has them: which tokens were looked at, then which may come */
     int32_t n_bits, max_bits;
     size_t words; /* of one set */
 };
@@ -43,6 +47,8 @@ struct mn_constraint {
 
 static bool take_memory(mn_constraint *c, size_t cache_bytes) {
     size_t quarter = cache_bytes / 4, set_bytes;
+    for (int32_t i = 0; i < c->tokens->n_tokens; i++)
+        c->longest = MN_MAX(c->longest, c->tokens->offsets[i + 1] - c->tokens->offsets[i]);
     c->words = ((size_t)c->tokens->n_tokens + 63) / 64;
     set_bytes = 2 * c->words * sizeof *c->bits;
     c->max_bits = (int32_t)MN_MIN(quarter / MN_MAX(set_bytes, 1), (size_t)INT32_MAX - 1);
@@ -50,7 +56,9 @@ static bool take_memory(mn_constraint *c, size_t cache_bytes) {
     c->known = calloc((size_t)mn_automaton_capacity(c->automaton), sizeof *c->known);
     c->ids = malloc(((size_t)c->max_ids + 1) * sizeof *c->ids);
     c->bits = malloc((size_t)c->max_bits * set_bytes + 1);
-    return c->known && c->ids && c->bits;
+    c->every = malloc(((size_t)c->tokens->n_tokens + 1) * sizeof *c->every);
+    c->path = malloc(2 * (c->longest + 1) * sizeof *c->path);
+    return c->known && c->ids && c->bits && c->every && c->path;
 }
 
 mn_status mn_constraint_create(const mn_grammar *grammar, const mn_token_trie *tokens, size_t cache_bytes,
@@ -64,6 +72,7 @@ mn_status mn_constraint_create(const mn_grammar *grammar, const mn_token_trie *t
     if (status == MN_OK && !take_memory(c, c->cache_bytes))
         status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for a constraint over %d tokens.", tokens->n_tokens);
     if (status == MN_OK) {
+        c->table = mn_automaton_known(c->automaton);
         mn_constraint_reset(c);
         status = mn_constraint_check(c, err);
     }
@@ -83,6 +92,8 @@ void mn_constraint_destroy(mn_constraint *c) {
     free(c->known);
     free(c->ids);
     free(c->bits);
+    free(c->every);
+    free(c->path);
     free(c);
 }
 
@@ -145,7 +156,7 @@ static int32_t walk(mn_constraint *c, int32_t token) {
                    ? mn_automaton_step(c->automaton, config, MN_SYMBOL_TOKEN + (uint32_t)token)
                    : MN_AUTOMATON_DEAD;
     for (size_t i = 0; i < bytes && config >= 0; i++)
-        config = mn_automaton_step(c->automaton, config, (uint8_t)piece[i]);
+        config = mn_automaton_step_byte(c->automaton, &c->table, config, (uint8_t)piece[i]);
     return config;
 }
 
@@ -237,7 +248,7 @@ static bool list_branches(mn_constraint *c) {
     while (node < c->tokens->n_nodes) {
         while (node >= ends[depth]) depth--;
         if (++steps > MAX_WALK) return false;
-        int32_t config = mn_automaton_step(c->automaton, configs[depth], nodes[node].byte);
+        int32_t config = mn_automaton_step_byte(c->automaton, &c->table, configs[depth], nodes[node].byte);
         if (config == MN_AUTOMATON_FULL) return false;
         if (config == MN_AUTOMATON_DEAD) {
             node = nodes[node].next;
@@ -264,6 +275,65 @@ const int32_t *mn_constraint_list(mn_constraint *c, int32_t *n) {
     }
     *n = k->list_n - LIST;
     return k->list_n == MANY ? NULL : c->ids + k->list_begin;
+}
+
+/* ---- all tokens ---- */
+
+static void take_every(mn_constraint *c, int32_t token) {
+    for (; token >= 0; token = c->tokens->same[token])
+        if (!c->tokens->ends[token]) c->every[c->n_every++] = token;
+}
+
+/* The tokens of the tree whose configuration fits: tokens that lead to the same one are asked about once in a row.
+ * False where memory ends. */
+static bool every_branch(mn_constraint *c) {
+    const mn_token_trie_node *nodes = c->tokens->nodes;
+    int32_t *configs = c->path, *ends = configs + c->longest + 1, depth = 0, last = MN_AUTOMATON_DEAD;
+    int last_fits = 0;
+    configs[0] = c->at;
+    ends[0] = c->tokens->n_nodes;
+    for (int32_t node = 1; node < c->tokens->n_nodes;) {
+        while (node >= ends[depth]) depth--;
+        int32_t config = mn_automaton_step_byte(c->automaton, &c->table, configs[depth], nodes[node].byte);
+        if (config == MN_AUTOMATON_FULL) return false;
+        if (config == MN_AUTOMATON_DEAD) {
+            node = nodes[node].next;
+            continue;
+        }
+        if (nodes[node].token >= 0 && config != last) {
+            last_fits = fits(c, last = config);
+            if (last_fits == MN_AUTOMATON_FULL) return false;
+        }
+        if (nodes[node].token >= 0 && last_fits) take_every(c, nodes[node].token);
+        configs[++depth] = config;
+        ends[depth] = nodes[node].next;
+        node++;
+    }
+    return true;
+}
+
+/* False where memory ends. */
+static bool find_every(mn_constraint *c) {
+    bool accepts = mn_automaton_accepts(c->automaton, c->at);
+    bool takes_tokens = mn_automaton_takes_tokens(c->automaton, c->at);
+    c->n_every = 0;
+    for (int32_t i = 0; i < c->tokens->n_tokens && (accepts || takes_tokens); i++) {
+        bool has_text = c->tokens->offsets[i + 1] > c->tokens->offsets[i];
+        int allowed = c->tokens->ends[i] ? accepts : !has_text && takes_tokens ? look(c, i) : 0;
+        if (allowed == MN_AUTOMATON_FULL) return false;
+        if (allowed) c->every[c->n_every++] = i;
+    }
+    return every_branch(c);
+}
+
+const int32_t *mn_constraint_all(mn_constraint *c, int32_t *n) {
+    bool complete = !c->ended && !c->full && find_every(c);
+    if (!complete && !c->ended && !c->full) {
+        forget(c);
+        c->full = !find_every(c);
+    }
+    *n = c->full || c->ended ? 0 : c->n_every;
+    return c->every;
 }
 
 /* ---- an answer ---- */
@@ -321,8 +391,11 @@ static const int32_t *list_tokens(void *c, int32_t *n) { return mn_constraint_li
 
 static bool allows_token(void *c, int32_t token) { return mn_constraint_allows(c, token); }
 
+static const int32_t *all_tokens(void *c, int32_t *n) { return mn_constraint_all(c, n); }
+
 static mn_status check_filter(const void *c, mn_error *err) { return mn_constraint_check(c, err); }
 
 mn_token_filter mn_constraint_filter(mn_constraint *c) {
-    return (mn_token_filter){c, list_tokens, allows_token, check_filter};
+    return (mn_token_filter){
+        .arg = c, .list = list_tokens, .allows = allows_token, .all = all_tokens, .check = check_filter};
 }

@@ -6,8 +6,9 @@
  * runs into a place where nothing may come. Tokens that end a text may come where the grammar is complete.
  *
  * Cost: the tokens that may come are found once for a state of the grammar and kept. Where few may come they are a list
- * (found by walking the tree of tokens); where many may, each is looked at when the sampler asks for it, and a bit
- * keeps the answer once the state was met twice. docs/constrained-output.md has the figures.
+ * (found by walking the tree of tokens); where many may, each is looked at when the sampler asks for it, best first,
+ * and a bit keeps the answer once the state was met twice; after many questions in vain (an answer that has to end) all
+ * are found by one walk. docs/constrained-output.md has the figures.
  *
  * Memory: cache_bytes and the grammar, taken at once (pages that are not used are not touched); when it is full, what
  * was kept is dropped and found again. Nothing is allocated while tokens are drawn. One thread at a time.
@@ -41,6 +42,9 @@ int64_t mn_constraint_shortest(mn_constraint *c);
  * call that is not mn_constraint_allows. */
 const int32_t *mn_constraint_list(mn_constraint *c, int32_t *n);
 bool mn_constraint_allows(mn_constraint *c, int32_t token);
+/* All tokens of which mn_constraint_allows is true, in no order: one walk over the tree of tokens. Borrowed until the
+ * next call. */
+const int32_t *mn_constraint_all(mn_constraint *c, int32_t *n);
 /* Takes a token. One that may not come is MN_ERR_ARGUMENT; a grammar whose states do not fit into the cache
  * MN_ERR_LIMIT.
  */

@@ -16,6 +16,8 @@ enum { BLOCK = 64 };
 /* Of a vocabulary that a filter may refuse: how many logits tell what share lies above a limit, how many tokens for
  * each that is wanted are asked for first, and how many times more in each round after it. */
 enum { N_SAMPLES = 512, FIRST_ROUND = 8, MORE = 8 };
+/* Questions to a filter, after which it is to name all tokens that may come. */
+enum { MAX_ASKED = 256 };
 
 /* The candidates of one draw lie in kept[0..n_kept). Gathering keeps the best `capacity` of the vocabulary in a heap
  * with the worst at its root. The heap is then turned over: the best is at the root, and best_at() pops it to the end
@@ -264,14 +266,23 @@ static mn_status fill_round(mn_sampler *s, const float *logits, float low, float
     return MN_OK;
 }
 
+static mn_status gather_named(mn_sampler *s, const float *logits, const mn_token_filter *filter, mn_error *err) {
+    int32_t n;
+    const int32_t *all = filter->all(filter->arg, &n);
+    s->n_kept = 0;
+    return gather_list(s, logits, all, n, &(mn_token_filter){0}, err);
+}
+
 /* Tokens are asked for best first, until enough are allowed. */
 static mn_status gather_allowed(mn_sampler *s, const float *logits, const mn_token_filter *filter, mn_error *err) {
     float low, high = INFINITY;
+    int32_t n_asked = 0;
     for (int64_t n = (int64_t)FIRST_ROUND * s->capacity; s->n_kept < s->capacity && high > -INFINITY; n *= MORE) {
         low = limit_for(s, logits, n);
         if (isnan(low) || low > high) low = high;
         MN_TRY(fill_round(s, logits, low, high, err));
         while (s->n_round > 0 && s->n_kept < s->capacity) {
+            if (filter->all && n_asked++ == MAX_ASKED) return gather_named(s, logits, filter, err);
             candidate c = pop_round(s);
             if (filter->allows(filter->arg, c.id)) s->kept[s->n_kept++] = c;
         }

@@ -47,6 +47,9 @@ typedef struct mn_token_filter {
      * next draw. */
     const int32_t *(*list)(void *arg, int32_t *n);
     bool (*allows)(void *arg, int32_t token);
+    /* All tokens that may come, found at one go, which takes longer than a few hundred questions: for when many were
+     * asked in vain. In no order, borrowed until the next draw. NULL: there is no such way. */
+    const int32_t *(*all)(void *arg, int32_t *n);
     /* What went wrong in the two above. */
     mn_status (*check)(const void *arg, mn_error *err);
 } mn_token_filter;

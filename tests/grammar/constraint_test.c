@@ -167,6 +167,17 @@ static bool takes_afresh(const mn_grammar *g, const mn_token_trie *trie, const i
     return takes;
 }
 
+/* The walk over the whole tree finds the tokens that are allowed one by one, each once. */
+static void check_all(mn_constraint *c) {
+    static int times[N_VOCAB];
+    int32_t n;
+    const int32_t *all = mn_constraint_all(c, &n);
+    memset(times, 0, sizeof times);
+    for (int32_t i = 0; i < n; i++) times[all[i]]++;
+    for (int i = 0; i < N_VOCAB; i++)
+        if (times[i] != mn_constraint_allows(c, i)) fail_msg("token %d of all: %d times", i, times[i]);
+}
+
 static void masks_are_those_of_the_definition(void **state) {
     (void)state;
     static const char grammar[] =
@@ -189,6 +200,7 @@ static void masks_are_those_of_the_definition(void **state) {
             if (t % 7 == n % 7 && allowed != takes_afresh(g, trie, tokens, n, t)) fail_msg("token %d differs", t);
             if (allowed && !trie->ends[t]) candidates[n_candidates++] = t;
         }
+        check_all(c);
         assert_true(n_candidates > 0);
         tokens[n] = candidates[below((uint32_t)n_candidates)];
         assert_ok(mn_constraint_accept(c, tokens[n], &err), err);
@@ -219,6 +231,7 @@ static void draws_are_those_of_masked_logits(void **state) {
         assert_ok(mn_constraint_set_left(c, left, &err), err);
         assert_ok(mn_sampler_draw_allowed(one, logits, mn_constraint_filter(c), &a, &err), err);
         for (int i = 0; i < N_VOCAB; i++) masked[i] = mn_constraint_allows(c, i) ? logits[i] : -INFINITY;
+        check_all(c);
         assert_ok(mn_sampler_draw(two, masked, &b, &err), err);
         assert_int_equal(a, b);
         assert_ok(mn_constraint_accept(c, a, &err), err);
