@@ -54,20 +54,34 @@ static bool grow(void **list, size_t item_bytes, size_t n, size_t *capacity) {
 
 /* ---- keys ---- */
 
-/* The id of words [first, end) as a key, new or known; MN_INTERN_NONE where they are none. */
-static uint32_t key_of(mn_build *b, const char *text, const mn_word_list *words, size_t first, size_t end) {
+/* Bytes of a key's text that are kept: whole characters. */
+static size_t kept_bytes(const char *text, size_t bytes) {
+    enum { MOST = 480 };
+    if (bytes <= MOST) return bytes;
+    bytes = MOST;
+    while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80) bytes--;
+    return bytes;
+}
+
+/* The id of words [first, end) as a key, new or known; MN_INTERN_NONE where they are none. A new one is shown as it is
+ * spelled. */
+static uint32_t key_spelled(mn_build *b, const mn_word_list *words, size_t first, size_t end, const char *spelled,
+                            size_t bytes) {
     if (!mn_key_form(&b->lexicon, words, first, end, &b->form)) return MN_INTERN_NONE;
     uint32_t n = b->keys.n, key = mn_intern_put(&b->keys, b->form.data, b->form.bytes);
     if (key == n) {
-        /* The surface form, with the key's number behind it so that each is different. */
-        char surface[512];
-        size_t begin = words->items[first].begin, bytes = words->items[end - 1].end - begin;
-        int used = snprintf(surface, sizeof surface, "%.*s", (int)MN_MIN(bytes, 480), text + begin);
+        char surface[512]; /* with the key's number behind it so that each is different */
+        int used = snprintf(surface, sizeof surface, "%.*s", (int)kept_bytes(spelled, bytes), spelled);
         used += 1 + snprintf(surface + used + 1, 16, "%u", key);
         if (mn_intern_put(&b->key_texts, surface, (size_t)used) != key) b->failed = true;
     }
     b->failed = b->failed || key == MN_INTERN_NONE;
     return key;
+}
+
+static uint32_t key_of(mn_build *b, const char *text, const mn_word_list *words, size_t first, size_t end) {
+    size_t begin = words->items[first].begin;
+    return key_spelled(b, words, first, end, text + begin, words->items[end - 1].end - begin);
 }
 
 typedef struct finding {
@@ -89,14 +103,18 @@ static void take_head(mn_build *b, const char *text, size_t first, size_t end) {
     if (key != MN_INTERN_NONE && !mn_numbers_add(&b->head_keys, (uint64_t)b->n_passages << 32 | key)) b->failed = true;
 }
 
-/* "John Ronald Tolkien" also as "john tolkien". */
+/* "John Ronald Tolkien" also as "John Tolkien". */
 static void take_short_name(mn_build *b, const char *text, size_t end) {
     mn_word pair[2] = {b->found.items[0], b->found.items[end - 1]};
     const mn_word_list words = {pair, 2, 2};
-    if (end < 3 || end > 5) return;
+    int n_first = (int)(pair[0].end - pair[0].begin), n_last = (int)(pair[1].end - pair[1].begin);
+    char spelled[512];
+    if (end < 3 || end > 5 || n_first + n_last > 400) return;
     for (size_t i = 0; i < end; i++)
         if (!(b->found.items[i].traits & MN_WORD_CAPITAL)) return;
-    uint32_t key = key_of(b, text, &words, 0, 2);
+    int bytes =
+        snprintf(spelled, sizeof spelled, "%.*s %.*s", n_first, text + pair[0].begin, n_last, text + pair[1].begin);
+    uint32_t key = key_spelled(b, &words, 0, 2, spelled, (size_t)bytes);
     if (key != MN_INTERN_NONE && !mn_numbers_add(&b->head_keys, (uint64_t)b->n_passages << 32 | key)) b->failed = true;
 }
 

@@ -62,6 +62,7 @@ refuses 1 'nowhere.gguf' "$mnemo" read search --store n.db -q x --embed nowhere.
 has 'Nothing in the store' "$mnemo" read search --store s.db -q 'xyzzy plugh'
 has '"results": \[\]' "$mnemo" read search --store s.db -q '?!' --json
 has 'Bloemfontein: [0-9]+ facts' "$mnemo" read show --store s.db 'the BLOEMFONTEIN'
+has '^  John Tolkien \([0-9]+\)$' "$mnemo" read show --store s.db Bloemfontein # not his whole name a second time
 has '2 documents' "$mnemo" read show --store s.db
 "$mnemo" read show --store s.db Bloemfontein --svg key.svg --html key.html
 "$mnemo" read show --store s.db -q 'Where was Tolkien born?' --svg walk.svg
