@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { MAX_PATH = 4096 };
 
@@ -139,6 +140,15 @@ size_t mn_ram_free_under(const char *root) {
 }
 
 size_t mn_ram_free(void) { return mn_ram_free_under(""); }
+
+size_t mn_ram_held(void) {
+    unsigned long long mapped, held;
+    FILE *f = open_in("", "proc/self/statm");
+    if (!f) return 0;
+    int n = fscanf(f, "%llu %llu", &mapped, &held);
+    fclose(f);
+    return n == 2 ? (size_t)held * (size_t)sysconf(_SC_PAGESIZE) : 0;
+}
 
 size_t mn_ram_peak(void) {
     struct rusage used;

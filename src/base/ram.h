@@ -10,6 +10,8 @@
 size_t mn_ram_free(void);
 /* The same of another root directory, which holds proc/ and what is mounted: for tests. */
 size_t mn_ram_free_under(const char *root);
+/* The bytes that this process has in memory now; 0 where the system does not say. */
+size_t mn_ram_held(void);
 /* The most bytes that this process has had in memory at once, mapped files counted where they were touched. */
 size_t mn_ram_peak(void);
 

@@ -8,6 +8,7 @@
 #include "train/batch.h"
 #include "train/model_file.h"
 #include "train/optimise.h"
+#include "train/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

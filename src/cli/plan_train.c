@@ -22,9 +22,9 @@ static const mn_usage usage = {
     .verb = "plan",
     .synopsis = "--train CONFIG [KEY=VALUE]... [--json]",
     .about =
-        "Says what the training that CONFIG describes takes: memory for weights, gradients, the optimiser's moments "
-        "and activations, and operations of a step, with the time they take at least on this machine. Nothing is "
-        "trained. Exit code 1 when it does not fit.",
+        "Says what the training that CONFIG describes takes: memory for weights, gradients, the optimiser's moments, "
+        "activations and the program itself, and operations of a step, with the time they take at least on this "
+        "machine. Nothing is trained. Exit code 1 when it does not fit.",
     .example = "mnemo plan --train models/recipes/toy.ini window=4096",
     .options = options,
     .max_positional = 64,
@@ -50,12 +50,13 @@ static void print_text(const mn_train_plan *p, const mn_train_config *c, double 
 }
 
 static void print_json(const mn_train_plan *p, const mn_train_config *c, double peak) {
-    json_t *root = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:f,s:f}", "n_params", (json_int_t)p->n_params,
-                             "n_trained", (json_int_t)p->n_trained, "weights_bytes", (json_int_t)p->weights_bytes,
-                             "optimiser_bytes", (json_int_t)p->optimiser_bytes, "activation_bytes",
-                             (json_int_t)p->n_tapes * 2 * (json_int_t)p->activation_bytes, "cache_bytes",
-                             (json_int_t)p->cache_bytes, "total_bytes", (json_int_t)p->total_bytes, "recomputes",
-                             p->recomputes, "flops_per_step", flops_per_step(p, c), "peak_flops_per_s", peak);
+    json_t *root =
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:f,s:f}", "n_params", (json_int_t)p->n_params, "n_trained",
+                  (json_int_t)p->n_trained, "weights_bytes", (json_int_t)p->weights_bytes, "optimiser_bytes",
+                  (json_int_t)p->optimiser_bytes, "activation_bytes", (json_int_t)mn_train_plan_activations(p),
+                  "cache_bytes", (json_int_t)p->cache_bytes, "program_bytes", (json_int_t)p->program_bytes,
+                  "total_bytes", (json_int_t)p->total_bytes, "recomputes", p->recomputes, "flops_per_step",
+                  flops_per_step(p, c), "peak_flops_per_s", peak);
     json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(root);

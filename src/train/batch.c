@@ -1,10 +1,7 @@
 #include "train/batch.h"
 
 #include "base/checked.h"
-#include "base/human.h"
-#include "base/ram.h"
 #include "model/forward.h"
-#include "train/lanes.h"
 #include "train/memory_training.h"
 #include "train/teacher.h"
 
@@ -34,6 +31,15 @@ static mn_status open_windows(mn_train_batch *b, int64_t n_lesson_rows, mn_error
             (mn_train_window){b->tokens + at, b->targets + at, b->weights + at, b->roles + at, b->documents + at, 0};
     }
     return MN_OK;
+}
+
+size_t mn_train_batch_bytes(int64_t n_windows, int64_t n_ctx, int64_t n_lesson_rows) {
+    const mn_train_batch *b = NULL;
+    size_t token =
+        sizeof *b->tokens + sizeof *b->targets + sizeof *b->documents + sizeof *b->weights + sizeof *b->roles;
+    size_t row = sizeof *b->row_tokens + sizeof *b->row_labels + sizeof *b->row_weights + sizeof *b->row_roles;
+    size_t n = (size_t)n_windows * (size_t)n_ctx;
+    return n * token + (n + (size_t)n_lesson_rows) * row + (size_t)n_windows * sizeof *b->windows;
 }
 
 /* The pattern asked for, in every layer that has no window of its own. */
@@ -312,6 +318,10 @@ static mn_status differentiate_again(const mn_train_batch *b, mn_tape *t, mn_err
     return mn_tape_backward(t, &pass.step, 0, err);
 }
 
+mn_status mn_train_batch_differentiate(const mn_train_batch *b, mn_tape *t, bool recompute, mn_error *err) {
+    return recompute ? differentiate_again(b, t, err) : differentiate(b, t, err);
+}
+
 static mn_status ask_teacher(const mn_train_batch *b, mn_tape *t, mn_error *err) {
     t->target.teacher = mn_teacher_logits;
     t->target.teacher_arg = b->teacher;
@@ -326,126 +336,7 @@ mn_status mn_train_batch_run(mn_train_batch *b, int first, int n, mn_tape *t, bo
     if (b->lessons) MN_TRY(mn_memory_lessons_give(b->lessons, b, first, n, t, err));
     set_target(b, t);
     if (b->teacher) MN_TRY(ask_teacher(b, t, err));
-    mn_status status = recompute ? differentiate_again(b, t, err) : differentiate(b, t, err);
+    mn_status status = mn_train_batch_differentiate(b, t, recompute, err);
     mn_arena_rewind(t->compute->scratch, mark);
-    return status;
-}
-
-/* Whole windows of one document each, over a dry pool: what a step takes at most. */
-static mn_status measure(const mn_train_config *config, const mn_parameters *p, const mn_compute *dry, bool recompute,
-                         int64_t detach_segments, size_t *activation_bytes, mn_error *err) {
-    mn_train_batch b = {.model = &p->model,
-                        .n_ctx = config->window,
-                        .n_rows = config->batch * config->window,
-                        .n_slices = (int)config->batch,
-                        .sum_weights = 1};
-    mn_sequence sequence;
-    mn_attn_spec attn = mn_attn_of_model(&p->model.config);
-    mn_tape tape;
-    int64_t n_lesson_rows = mn_memory_lesson_rows(config, &p->model);
-    const float any = 0;
-    b.n_slices += n_lesson_rows > 0; /* the pool's documents together: what they take does not depend on their number */
-    b.n_rows += n_lesson_rows;
-    MN_TRY(mn_sequence_init_dry(&sequence, &p->model.config, &attn, MN_F32, MN_F32, err));
-    mn_status status = mn_tape_open(dry, p, (size_t)1 << 44, &tape, err);
-    b.slices = calloc((size_t)b.n_slices, sizeof *b.slices);
-    if (!b.slices && status == MN_OK) status = no_memory(err);
-    for (int i = 0; status == MN_OK && i < b.n_slices; i++)
-        b.slices[i] = (mn_slice){&sequence, i * config->window, i < config->batch ? config->window : n_lesson_rows};
-    if (n_lesson_rows) {
-        tape.memory = (mn_tape_memory){.hard = config->memory.hard,
-                                       .labels = &any,
-                                       .n_hardest = config->memory.hardest_tokens,
-                                       .hardest_weight = 1};
-    }
-    tape.memory.detach_segments = detach_segments;
-    if (status == MN_OK) status = recompute ? differentiate_again(&b, &tape, err) : differentiate(&b, &tape, err);
-    *activation_bytes = tape.most;
-    mn_tape_close(&tape);
-    mn_sequence_release(&sequence);
-    free(b.slices);
-    return status;
-}
-
-/* Multiplications with the model's matrices for one token. */
-static double products_per_token(const mn_model *m) {
-    const mn_config *c = &m->config;
-    double products = 0;
-    for (int64_t i = 0; i < mn_gguf_n_tensors(m->gguf); i++) {
-        const mn_tensor *x = mn_gguf_tensor_at(m->gguf, i);
-        bool embeds = !strcmp(x->name, "token_embd.weight") || !strcmp(x->name, "position_embd.weight");
-        double share = strstr(x->name, "_exps.") ? (double)c->moe.router.n_used / c->moe.router.n_experts : 1;
-        if (x->n_dims > 1 && !embeds) products += share * (double)(x->ne[0] * x->ne[1] * x->ne[2]);
-    }
-    bool tied = m->weights.output.w.data == m->weights.token_embd.data;
-    return products + (tied ? (double)c->n_vocab * c->n_embd : 0);
-}
-
-/* 2 operations a multiplication forward; backward as many for the inputs, and for the weights where they are trained.
- */
-static double flops_per_token(const mn_parameters *p, int64_t window) {
-    const mn_config *c = &p->model.config;
-    /* 2 products of a query and the keys before it forward, 5 backward, 2 operations each, half of the window on
-     * average */
-    double attention = 0;
-    for (const mn_layer_shape *l = c->layers; l < c->layers + c->n_layers; l++)
-        attention += 7.0 * l->n_heads * (l->head_dim_k + l->head_dim_v) / 2 * (double)window;
-    return (p->n_trained ? 6 : 4) * products_per_token(&p->model) + attention;
-}
-
-static mn_status refuse(size_t bytes, size_t free_bytes, bool recomputes, mn_error *err) {
-    mn_human taken, there;
-    return mn_fail(
-        err, MN_ERR_MEMORY, "training takes %s, and %s are free; use a smaller batch%s, or a smaller window.",
-        mn_human_bytes(taken, bytes), mn_human_bytes(there, free_bytes), recomputes ? "" : ", recompute = on");
-}
-
-mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters *p, const mn_parameters *adapters,
-                             const mn_compute *compute, mn_train_plan *out, mn_error *err) {
-    mn_compute dry = *compute;
-    mn_arena scratch = MN_ARENA_INIT;
-    mn_train_config side = *config; /* what one tape takes at once */
-    size_t gradient_bytes = p->map.bytes + adapters->map.bytes;
-    int n_lanes = mn_lanes_count(config, &p->model, gradient_bytes), n_threads = mn_pool_threads(compute->pool);
-    if (n_lanes > 1) side.batch = 1;
-    *out = (mn_train_plan){.n_trained = p->n_trained + adapters->n_trained,
-                           .flops_per_token = flops_per_token(p, config->window),
-                           .n_lanes = n_lanes,
-                           .n_tapes = n_lanes > 1 ? MN_MIN(n_lanes, n_threads) : 1};
-    const mn_gguf *g = p->model.gguf;
-    for (int64_t i = 0; i < mn_gguf_n_tensors(g); i++) {
-        const mn_tensor *x = mn_gguf_tensor_at(g, i);
-        out->n_params += x->ne[0] * x->ne[1] * x->ne[2] * x->ne[3];
-    }
-    size_t free_bytes = mn_ram_free(), least = SIZE_MAX;
-    if (!mn_mul_size((size_t)(side.batch * config->window), (size_t)p->model.config.n_embd * 2 * sizeof(float),
-                     &least) ||
-        !mn_mul_size(least, (size_t)p->model.config.n_layers + 1, &least) || least > free_bytes)
-        return refuse(least, free_bytes, true, err); /* the layers' borders alone */
-    dry.scratch = &scratch;
-    out->detach_segments = mn_memory_detach(config, &p->model, free_bytes / 4);
-    MN_TRY(mn_pool_create_dry(n_lanes > 1 ? 1 : n_threads, &dry.pool, err));
-    mn_kv_shape shape = mn_sequence_kv_shape_all(&p->model.config, MN_F32, MN_F32);
-    out->weights_bytes = (size_t)(1 + n_lanes) * gradient_bytes + (p->map.bytes ? 0 : mn_gguf_file_bytes(g));
-    out->optimiser_bytes = (size_t)out->n_trained * 2 * sizeof(float);
-    for (int i = 0; i < shape.n_layers; i++)
-        out->cache_bytes +=
-            (size_t)(out->n_tapes * side.batch * config->window) * (mn_kv_page_bytes(&shape, i) / MN_PAGE_TOKENS);
-    size_t kept = out->weights_bytes + out->optimiser_bytes + out->cache_bytes;
-    mn_status status = measure(&side, p, &dry, config->recompute == MN_RECOMPUTE_ON, out->detach_segments,
-                               &out->activation_bytes, err);
-    out->recomputes = config->recompute == MN_RECOMPUTE_ON;
-    if (status == MN_OK && config->recompute == MN_RECOMPUTE_AUTO &&
-        kept + (size_t)out->n_tapes * 2 * out->activation_bytes > free_bytes / 2) {
-        out->recomputes = true;
-        scratch.most_bytes = 0;
-        status = measure(&side, p, &dry, true, out->detach_segments, &out->activation_bytes, err);
-    }
-    out->scratch_bytes = scratch.most_bytes;
-    out->total_bytes = kept + (size_t)out->n_tapes * (2 * out->activation_bytes + out->scratch_bytes);
-    mn_pool_destroy(dry.pool);
-    mn_arena_release(&scratch);
-    if (status == MN_OK && out->total_bytes > free_bytes)
-        return refuse(out->total_bytes, free_bytes, out->recomputes, err);
     return status;
 }

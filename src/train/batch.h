@@ -34,6 +34,8 @@ typedef struct mn_train_batch {
 /* Room for a step of config->batch * accumulate windows (and of the validation's). The caller closes it. */
 mn_status mn_train_batch_open(const mn_train_config *config, const mn_model *model, mn_train_batch *out, mn_error *err);
 void mn_train_batch_close(mn_train_batch *b);
+/* What room for so many windows takes, without sequences. */
+size_t mn_train_batch_bytes(int64_t n_windows, int64_t n_ctx, int64_t n_lesson_rows);
 
 /* Draws the next n windows. */
 mn_status mn_train_batch_fill(mn_train_batch *b, const mn_dataset *data, mn_dataset_cursor *cursor, int n,
@@ -41,6 +43,8 @@ mn_status mn_train_batch_fill(mn_train_batch *b, const mn_dataset *data, mn_data
 /* Forward and backward of windows [first, first + n): gradients of sum(weight * loss) / sum_weights are added to,
  * tape->loss too. recompute: activations are kept at the layers' borders alone, and made again; the same bits. */
 mn_status mn_train_batch_run(mn_train_batch *b, int first, int n, mn_tape *tape, bool recompute, mn_error *err);
+/* The same of a pass whose rows, slices and targets stand: for a plan, over a dry pool. */
+mn_status mn_train_batch_differentiate(const mn_train_batch *b, mn_tape *tape, bool recompute, mn_error *err);
 /* The loss alone. */
 mn_status mn_train_batch_score(mn_train_batch *b, int first, int n, mn_tape *tape, mn_error *err);
 
@@ -53,10 +57,5 @@ mn_status mn_train_batch_add_document(mn_train_batch *b, const int32_t *tokens, 
 typedef void mn_train_key_fn(void *arg, const mn_train_window *window, int64_t i, const float *y, const float *k);
 mn_status mn_train_batch_visit_keys(mn_train_batch *b, int first, int n, int layer, mn_tape *tape,
                                     mn_train_key_fn *visit, void *arg, mn_error *err);
-
-/* Decides whether to recompute, and counts what a step of this configuration takes, by running one over a dry pool. */
-mn_status mn_train_plan_make(const mn_train_config *config, const mn_parameters *parameters,
-                             const mn_parameters *adapters, const mn_compute *compute, mn_train_plan *out,
-                             mn_error *err);
 
 #endif

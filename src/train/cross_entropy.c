@@ -143,7 +143,7 @@ static mn_status run_tile(const tile *t, mn_loss *loss, mn_error *err) {
     MN_TRY(mn_matmul_training(t->c, &(float *){t->logits}, &t->n_vocab, t->x, t->n_embd, t->n, &e->w, 1, err));
     if (e->teacher) MN_TRY(e->teacher(e->teacher_arg, t->rows, t->n, t->teacher, err));
     mn_pool_run(t->c->pool, t->n, 1, run_rows, (void *)(uintptr_t)t);
-    for (int64_t i = 0; i < t->n; i++) {
+    for (int64_t i = 0; i < t->n && !mn_pool_is_dry(t->c->pool); i++) {
         loss->loss += t->losses[i];
         loss->label += t->label_losses[i];
         loss->weights += (double)weight_of(e, t->rows[i]);
@@ -175,10 +175,12 @@ static mn_status take_scratch(tile *t, int64_t n, mn_error *err) {
 static mn_status run(const mn_compute *c, const mn_cross_entropy *e, mn_loss *loss, mn_error *err) {
     tile t = {.c = c, .e = e, .n_vocab = e->w->ne[1], .n_embd = e->w->ne[0]};
     int64_t *rows = mn_arena_alloc(c->scratch, (size_t)e->n_rows, sizeof *rows), n_all;
+    bool dry = mn_pool_is_dry(c->pool);
     if (!rows) return mn_fail(err, MN_ERR_MEMORY, "no memory for the labels of %lld tokens.", (long long)e->n_rows);
     MN_TRY(list_rows(e, rows, &n_all, err));
+    if (dry) n_all = MN_MIN(e->n_rows, tile_rows(t.n_vocab)); /* a tile stands for all */
     int64_t most = MN_MIN(tile_rows(t.n_vocab), n_all);
-    if (e->d_x) memset(e->d_x, 0, (size_t)(e->n_rows * t.n_embd) * sizeof *e->d_x);
+    if (e->d_x && !dry) memset(e->d_x, 0, (size_t)(e->n_rows * t.n_embd) * sizeof *e->d_x);
     MN_TRY(take_scratch(&t, MN_MAX(most, INT64_C(1)), err));
     for (int64_t first = 0; first < n_all; first += most) {
         t.rows = rows + first;

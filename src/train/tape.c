@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, PAGE_BYTES = 4096 };
 
 /* Stands in front of each buffer. */
 typedef struct header {
@@ -34,7 +34,7 @@ mn_status mn_tape_take(const mn_step *s, int64_t n_rows, int n_heads, int64_t n,
     char *memory = t->data + t->used;
     t->used = end;
     t->most = MN_MAX(t->most, t->used);
-    if (!is_dry(t)) *(header *)(void *)memory = (header){(int64_t)floats, false};
+    *(header *)(void *)memory = (header){(int64_t)floats, false};
     *out = mn_cpu_rows((float *)(void *)(memory + ALIGN), n_rows, n);
     out->n_heads = n_heads;
     out->row_stride = n_heads * n;
@@ -270,11 +270,16 @@ static mn_backend recorder(mn_tape *t) {
                         .logits = logits};
 }
 
-/* Two regions one behind the other; of a dry tape one, hardly touched. */
+/* Two regions one behind the other; of a dry tape one, touched where headers lie, and behind it a byte for each of its
+ * pages: whether gradients of it were claimed. */
+static size_t behind_bytes(const mn_tape *t) {
+    return mn_pool_is_dry(t->compute->pool) ? t->capacity / PAGE_BYTES : t->capacity;
+}
+
 static mn_status reserve(mn_tape *t, size_t bytes, mn_error *err) {
     bool dry = mn_pool_is_dry(t->compute->pool);
     size_t total = 0;
-    if (mn_align_size(bytes, 4096, &t->capacity) && mn_mul_size(t->capacity, dry ? 1 : 2, &total)) {
+    if (mn_align_size(bytes, PAGE_BYTES, &t->capacity) && mn_add_size(t->capacity, behind_bytes(t), &total)) {
         void *memory = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory != MAP_FAILED) t->data = memory;
     }
@@ -295,7 +300,7 @@ mn_status mn_tape_open(const mn_compute *compute, const mn_parameters *parameter
 }
 
 void mn_tape_close(mn_tape *t) {
-    if (t->data) munmap(t->data, t->capacity * (is_dry(t) ? 1 : 2));
+    if (t->data) munmap(t->data, t->capacity + behind_bytes(t));
     free(t->entries);
     free(t->attended);
     *t = (mn_tape){0};
@@ -350,14 +355,27 @@ void mn_tape_clear(mn_tape *t) {
     t->since = mn_clock_seconds();
 }
 
-bool mn_tape_has_gradient(const mn_tape *t, mn_rows x) { return x.buffer && (is_dry(t) || header_of(x)->has_gradient); }
+bool mn_tape_has_gradient(const mn_tape *t, mn_rows x) {
+    (void)t;
+    return x.buffer && header_of(x)->has_gradient;
+}
+
+/* The pages of a buffer's gradient, those that were not counted before. */
+static void count_pages(mn_tape *t, mn_rows x, int64_t n_floats) {
+    char *counted = t->data + t->capacity;
+    size_t begin = (size_t)((char *)(void *)x.buffer - t->data), end = begin + (size_t)n_floats * sizeof(float);
+    for (size_t page = begin / PAGE_BYTES; page * PAGE_BYTES < end; page++) {
+        if (!counted[page]) t->claimed += PAGE_BYTES;
+        counted[page] = 1;
+    }
+}
 
 bool mn_tape_claim(mn_tape *t, mn_rows x) {
-    if (is_dry(t)) return true;
     header *h = header_of(x);
     bool held = h->has_gradient, whole = x.offset == 0 && x.n_rows * x.n_heads * x.n == h->n_floats;
     h->has_gradient = true;
+    if (!held && is_dry(t)) count_pages(t, x, h->n_floats);
     if (held || whole) return held;
-    memset((char *)(void *)x.buffer + t->to_gradients, 0, (size_t)h->n_floats * sizeof(float));
+    if (!is_dry(t)) memset((char *)(void *)x.buffer + t->to_gradients, 0, (size_t)h->n_floats * sizeof(float));
     return true;
 }

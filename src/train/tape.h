@@ -95,6 +95,7 @@ typedef struct mn_tape {
     char *gradients[2];            /* where those of parameters and adapters are added up; NULL: in their own block */
     char *data;                    /* the region of activations */
     size_t capacity, used, most;   /* bytes */
+    size_t claimed;                /* of a dry tape: bytes of gradients that were claimed, in whole pages */
     ptrdiff_t to_gradients;        /* from an activation to its gradient */
     mn_tape_entry *entries;
     int64_t n_entries, entries_capacity;
@@ -118,7 +119,8 @@ typedef struct mn_tape {
 const char *mn_tape_kind_name(mn_tape_kind kind);
 
 /* A tape with room for `bytes` of activations, and as much for their gradients; memory is taken as it is used. With a
- * dry pool in compute nothing is touched: tape->most then is what a step needs. The caller closes it. */
+ * dry pool in compute hardly anything is touched: tape->most then is what a step needs of activations, and
+ * tape->claimed of gradients, as not every activation has one. The caller closes it. */
 mn_status mn_tape_open(const mn_compute *compute, const mn_parameters *parameters, size_t bytes, mn_tape *out,
                        mn_error *err);
 void mn_tape_close(mn_tape *tape);

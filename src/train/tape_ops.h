@@ -30,7 +30,8 @@ static inline float *mn_tape_floats(const mn_tape *t, int64_t n) {
 /* A gradient that is about to be added to: zeros where nothing was. */
 static inline float *mn_tape_ready(mn_tape *t, mn_rows x) {
     bool held = mn_tape_claim(t, x);
-    if (!held) memset(mn_tape_gradient(t, x), 0, (size_t)mn_tape_n_floats(x) * sizeof(float));
+    if (!held && !mn_pool_is_dry(t->compute->pool))
+        memset(mn_tape_gradient(t, x), 0, (size_t)mn_tape_n_floats(x) * sizeof(float));
     return mn_tape_gradient(t, x);
 }
 

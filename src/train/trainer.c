@@ -10,6 +10,7 @@
 #include "train/memory_training.h"
 #include "train/model_file.h"
 #include "train/optimise.h"
+#include "train/plan.h"
 #include "train/run_card.h"
 #include "train/schedule.h"
 #include "train/tape.h"

@@ -16,15 +16,17 @@ void mn_trainer_close(mn_trainer *trainer);
 /* What is known before the first step. */
 typedef struct mn_train_plan {
     int64_t n_params, n_trained;
-    size_t weights_bytes, optimiser_bytes, activation_bytes, cache_bytes,
-        total_bytes;         /* gradients with what they are of; activations of one tape */
-    size_t scratch_bytes;    /* of one tape */
+    size_t program_bytes; /* what the process held before: the program, its libraries, the vocabulary */
+    size_t weights_bytes, optimiser_bytes, cache_bytes, total_bytes; /* weights with their gradients */
+    size_t activation_bytes, gradient_bytes, scratch_bytes;          /* of one tape: activations, their gradients */
     int64_t detach_segments; /* of a compressive memory that gradients pass; 0: all */
     int n_lanes;             /* see lanes.h */
     int n_tapes;             /* that hold activations at once */
     bool recomputes;         /* activations are made again in the backward pass */
     double flops_per_token;  /* of forward and backward: 6 for each parameter that a token uses, and attention */
 } mn_train_plan;
+/* Bytes of activations and their gradients, of all tapes. */
+size_t mn_train_plan_activations(const mn_train_plan *plan);
 const mn_train_plan *mn_trainer_plan(const mn_trainer *trainer);
 /* The plan of a training that is not begun; data is not looked at. The model it starts from is written to a folder of
  * $TMPDIR (/tmp) for as long as the call takes. MN_ERR_MEMORY where the training does not fit, with what it takes and
