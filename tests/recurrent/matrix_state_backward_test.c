@@ -36,18 +36,26 @@ static double decay_of(const state_case *c, int at, int head, int i) {
     return exp(c->x[A].d[head] * softplus(c->x[DECAY].d[row + gate] + c->x[DT].d[gate]));
 }
 
+/* Of a head's channels, which share one unless each has its own: all that a token takes of exponentials. */
+static void find_decays(const state_case *c, int row, int head, double decays[K_DIM]) {
+    for (int i = 0; i < K_DIM; i++)
+        decays[i] = i > 0 && !c->shape.decays_channels ? decays[0] : decay_of(c, row, head, i);
+}
+
 /* d_out . out of one row of a head, whose state moves on. */
 static double token(const state_case *c, double m[K_DIM][V_DIM], int row, int head) {
     const mn_matrix_state *s = &c->shape;
     const double *q = c->x[Q].d + (row * s->n_k_heads + k_head_of(s, head)) * K_DIM;
     const double *k = c->x[K].d + (row * s->n_k_heads + k_head_of(s, head)) * K_DIM;
-    double sum = 0, beta = s->corrects ? sigmoid(c->x[BETA].d[row * HEADS + head])
-                                       : softplus(c->x[DECAY].d[row * HEADS + head] + c->x[DT].d[head]);
+    double decays[K_DIM], sum = 0;
+    double beta = s->corrects ? sigmoid(c->x[BETA].d[row * HEADS + head])
+                              : softplus(c->x[DECAY].d[row * HEADS + head] + c->x[DT].d[head]);
+    find_decays(c, row, head, decays);
     for (int j = 0; j < V_DIM; j++) {
         int at = (row * HEADS + head) * V_DIM + j;
         double known = 0, out = s->corrects ? 0 : c->x[D].d[head] * c->x[V].d[at];
         for (int i = 0; i < K_DIM; i++) {
-            m[i][j] *= decay_of(c, row, head, i);
+            m[i][j] *= decays[i];
             known += s->corrects ? m[i][j] * k[i] : 0;
         }
         for (int i = 0; i < K_DIM; i++) {
