@@ -16,6 +16,8 @@ typedef struct mn_vec_kernels {
     float (*dot)(const float *x, const float *y, int64_t n);
     /* out_i += a x_i */
     void (*axpy)(float *out, const float *x, float a, int64_t n);
+    /* out_i += a max(x_i, 0); a NaN in x counts as 0 */
+    void (*axpy_relu)(float *out, const float *x, float a, int64_t n);
     /* out_i = a x_i */
     void (*scale)(float *out, const float *x, float a, int64_t n);
     /* out_i = x_i + y_i ; out_i = x_i y_i */

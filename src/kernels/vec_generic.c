@@ -30,6 +30,10 @@ static void vec_axpy(float *out, const float *x, float a, int64_t n) {
     for (int64_t i = 0; i < n; i++) out[i] += a * x[i];
 }
 
+static void vec_axpy_relu(float *out, const float *x, float a, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] += a * (x[i] > 0 ? x[i] : 0);
+}
+
 static void vec_scale(float *out, const float *x, float a, int64_t n) {
     for (int64_t i = 0; i < n; i++) out[i] = a * x[i];
 }
@@ -112,6 +116,7 @@ void mn_vec_init_generic(mn_vec_kernels *table) {
     *table = (mn_vec_kernels){
         .dot = vec_dot,
         .axpy = vec_axpy,
+        .axpy_relu = vec_axpy_relu,
         .scale = vec_scale,
         .add = vec_add,
         .mul = vec_mul,

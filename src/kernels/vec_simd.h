@@ -26,6 +26,10 @@ static void vec_axpy(float *out, const float *x, float a, int64_t n) {
     FOR_VECTORS(n, { STORE(out, LOAD(out) + a * LOAD(x)); });
 }
 
+static void vec_axpy_relu(float *out, const float *x, float a, int64_t n) {
+    FOR_VECTORS(n, { STORE(out, LOAD(out) + a * larger(LOAD(x), (vf){0})); });
+}
+
 static void vec_scale(float *out, const float *x, float a, int64_t n) {
     FOR_VECTORS(n, { STORE(out, a * LOAD(x)); });
 }
@@ -242,6 +246,7 @@ static void vec_init(mn_vec_kernels *table) {
     *table = (mn_vec_kernels){
         .dot = vec_dot,
         .axpy = vec_axpy,
+        .axpy_relu = vec_axpy_relu,
         .scale = vec_scale,
         .add = vec_add,
         .mul = vec_mul,

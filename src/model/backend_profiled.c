@@ -131,15 +131,15 @@ static mn_status attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows
     RUN(MN_OP_ATTENTION, attend_latent(s, layer, out, lse, q, chosen, err));
 }
 
-/* Every key so far meets every query of the indexer. */
+/* Every query of the indexer meets the keys up to its own token. */
 static mn_status choose(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
                         mn_rows turns, mn_error *err) {
     at_layer(s, layer);
     int ratio = MN_MAX(s->model->config.layers[layer].ratio, 1);
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
-        double n_keys = (double)((mn_sequence_n_kv(slice->sequence) + slice->n_rows) / ratio);
-        count(s, MN_OP_CHOICE, 2.0 * q.n_heads * (double)q.n * n_keys * (double)slice->n_rows,
-              n_keys * (double)q.n * 2);
+        double before = (double)mn_sequence_n_kv(slice->sequence), n = (double)slice->n_rows;
+        count(s, MN_OP_CHOICE, 2.0 * q.n_heads * (double)q.n * (before + (n + 1) / 2) / ratio * n,
+              (before + n) / ratio * (double)q.n * 2);
     }
     RUN(MN_OP_CHOICE, choose(s, layer, chosen, q, k, weights, turns, err));
 }

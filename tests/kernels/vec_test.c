@@ -48,6 +48,11 @@ static void check_arithmetic(const mn_vec_kernels *vec, const char *level) {
         for (int i = 0; i < n; i++) want[i] = c[i] + 0.7f * x[i];
         assert_close(out, want, (size_t)n, 1e-7, 3e-7, level);
         check_end(out, n);
+        memcpy(out, c, (size_t)n * sizeof *out);
+        vec->axpy_relu(out, x, -0.7f, n);
+        for (int i = 0; i < n; i++) want[i] = c[i] - 0.7f * (x[i] > 0 ? x[i] : 0);
+        assert_close(out, want, (size_t)n, 1e-7, 3e-7, level);
+        check_end(out, n);
         vec->scale(out, x, -1.3f, n);
         for (int i = 0; i < n; i++) assert_true(out[i] == -1.3f * x[i]);
         vec->add(out, x, y, n);
