@@ -1,5 +1,7 @@
 #include "tokenizer/chat_tokens.h"
 
+#include "tokenizer/named_template.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +12,11 @@ mn_status mn_chat_template_load(const mn_gguf *gguf, char **out, mn_error *err) 
     MN_TRY(mn_gguf_get_string(gguf, "tokenizer.chat_template", &text, &found, err));
     if (!found) return MN_OK;
     *out = strndup(text.data, text.bytes);
+    const char *named = *out ? mn_named_template(*out) : NULL;
+    if (named) {
+        free(*out);
+        *out = strdup(named);
+    }
     return *out ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for a chat template.");
 }
 

@@ -5,7 +5,8 @@
 #include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
-/* The source of a model's chat template, copied and freed by the caller; NULL when the file has none. */
+/* The source of a model's chat template, or of the built-in one that it names; the caller frees the copy. NULL when the
+ * file has none. */
 mn_status mn_chat_template_load(const mn_gguf *gguf, char **out, mn_error *err);
 
 /* Renders the conversation with the template's source and tokenises the rendering: what messages say cannot become

@@ -1,4 +1,4 @@
-/* The three kinds of tokenizer behind one table: text without special tokens in, ids out. */
+/* The kinds of tokenizer behind one table: text without special tokens in, ids out. */
 #ifndef MN_TOKENIZER_KINDS_H
 #define MN_TOKENIZER_KINDS_H
 
@@ -12,7 +12,7 @@ typedef struct mn_kind {
     mn_status (*encode)(const void *kind, mn_words *words, const char *text, size_t bytes, mn_error *err);
 } mn_kind;
 
-extern const mn_kind mn_kind_spm, mn_kind_bpe, mn_kind_wordpiece;
+extern const mn_kind mn_kind_spm, mn_kind_bpe, mn_kind_wordpiece, mn_kind_greedy;
 
 /* Whether this byte-level BPE puts BOS where the file does not say (llama-bpe does). */
 bool mn_bpe_adds_bos(const void *bpe);

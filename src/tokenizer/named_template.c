@@ -89,6 +89,8 @@ static const struct {
     {"phi3", EACH("<|{{ m.role }}|>\n{{ m.content }}<|end|>\n") ASK("<|assistant|>\n")},
     {"phi4",
      EACH("<|im_start|>{{ m.role }}<|im_sep|>{{ m.content }}<|im_end|>") ASK("<|im_start|>assistant<|im_sep|>")},
+    {"rwkv-world", EACH("{{ {'system': 'System', 'user': 'User'}.get(m.role, 'Assistant') }}: {{ m.content | trim }}"
+                        "\n\n") ASK("Assistant:")},
     {"vicuna",
      SPLIT_SYSTEM "{{ bos_token }}{% if system %}{{ system }} {% endif %}"
                   "{% for m in messages %}{% if m.role == 'user' %}USER: {{ m.content }} "

@@ -52,6 +52,23 @@ static int hex_digit(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+size_t mn_spelling_unescape_bytes(const char *text, size_t bytes, char *out) {
+    static const char names[] = "tnr", meant[] = "\t\n\r";
+    size_t n = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] == '\\' && i + 1 < bytes) {
+            const char *name = memchr(names, text[++i], 3);
+            int high = text[i] == 'x' && bytes - i > 2 ? hex_digit(text[i + 1]) : -1;
+            int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+            out[n++] = low >= 0 ? (char)(high * 16 + low) : name ? meant[name - names] : text[i];
+            i += low >= 0 ? 2 : 0;
+        } else {
+            out[n++] = text[i];
+        }
+    }
+    return n;
+}
+
 int mn_spelling_hex_byte(const char *text, size_t bytes) {
     if (bytes != 6 || memcmp(text, "<0x", 3) || text[5] != '>') return -1;
     int high = hex_digit(text[3]), low = hex_digit(text[4]);

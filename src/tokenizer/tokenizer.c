@@ -24,7 +24,7 @@ struct mn_tokenizer {
 /* ---- loading ---- */
 
 static mn_status load(const mn_gguf *gguf, mn_tokenizer *t, mn_error *err) {
-    static const mn_kind *const kinds[] = {&mn_kind_spm, &mn_kind_bpe, &mn_kind_wordpiece};
+    static const mn_kind *const kinds[] = {&mn_kind_spm, &mn_kind_bpe, &mn_kind_wordpiece, &mn_kind_greedy};
     MN_TRY(mn_vocab_load(gguf, &t->vocab, err));
     bool found, is_bpe = t->vocab.kind == MN_VOCAB_BPE;
     t->kind = kinds[t->vocab.kind];

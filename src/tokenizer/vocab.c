@@ -19,21 +19,21 @@ static mn_status no_memory(mn_error *err) {
 }
 
 static mn_status read_kind(const mn_gguf *gguf, mn_vocab_kind *kind, mn_error *err) {
-    static const char *const names[] = {"llama", "gpt2", "bert", "gemma4"};
+    static const char *const names[] = {"llama", "gpt2", "bert", "rwkv", "gemma4"};
     mn_gguf_string model;
     bool found = false;
     MN_TRY(mn_gguf_get_string(gguf, "tokenizer.ggml.model", &model, &found, err));
     if (!found)
         return mn_fail(err, MN_ERR_FORMAT, "The file holds no tokenizer: the key tokenizer.ggml.model is missing.");
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         if (model.bytes == strlen(names[i]) && !memcmp(model.data, names[i], model.bytes)) {
-            *kind = i == 3 ? MN_VOCAB_SPM : (mn_vocab_kind)i; /* Gemma 4's is SentencePiece, told by its merges */
+            *kind = i == 4 ? MN_VOCAB_SPM : (mn_vocab_kind)i; /* Gemma 4's is SentencePiece, told by its merges */
             return MN_OK;
         }
     }
     return mn_fail(err, MN_ERR_UNSUPPORTED,
                    "tokenizer.ggml.model is \"%.*s\"; this version reads llama and gemma4 (SentencePiece BPE), gpt2 "
-                   "(byte-level BPE) and bert (WordPiece).",
+                   "(byte-level BPE), bert (WordPiece) and rwkv (the longest match).",
                    SHOWN(model));
 }
 
@@ -138,7 +138,9 @@ static mn_status put_piece(const mn_vocab *v, int32_t i, mn_gguf_string spelling
     }
     bool verbatim = type == MN_TOKEN_CONTROL || type == MN_TOKEN_UNKNOWN ||
                     (type == MN_TOKEN_USER_DEFINED && v->kind == MN_VOCAB_BPE);
-    if (!verbatim && v->kind != MN_VOCAB_BPE) {
+    if (!verbatim && v->kind == MN_VOCAB_GREEDY) {
+        *bytes = mn_spelling_unescape_bytes(spelling.data, spelling.bytes, out);
+    } else if (!verbatim && v->kind != MN_VOCAB_BPE) {
         *bytes = mn_spelling_unescape(spelling.data, spelling.bytes, out);
     } else if (verbatim || !mn_spelling_decode_bytes(spelling.data, spelling.bytes, out, bytes)) {
         memcpy(out, spelling.data, spelling.bytes);

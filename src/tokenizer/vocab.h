@@ -1,8 +1,9 @@
 /* The vocabulary: every token's bytes, type and score, and the way back from bytes to id.
  *
  * A piece is a token's bytes as they stand in the text. Files spell pieces otherwise: SentencePiece and WordPiece
- * write a space as U+2581, byte-level BPE writes every byte as one printable character. Spellings are undone once, at
- * load, so that tokenising works on the text as it is, and detokenising is nothing but joining pieces.
+ * write a space as U+2581, byte-level BPE writes every byte as one printable character, RWKV writes backslashes before
+ * what cannot be printed. Spellings are undone once, at load, so that tokenising works on the text as it is, and
+ * detokenising is nothing but joining pieces.
  */
 #ifndef MN_TOKENIZER_VOCAB_H
 #define MN_TOKENIZER_VOCAB_H
@@ -10,9 +11,10 @@
 #include "model/gguf.h"
 
 typedef enum mn_vocab_kind {
-    MN_VOCAB_SPM,      /* tokenizer.ggml.model "llama": SentencePiece BPE with byte fallback */
-    MN_VOCAB_BPE,      /* "gpt2": byte-level BPE */
-    MN_VOCAB_WORDPIECE /* "bert" */
+    MN_VOCAB_SPM,       /* tokenizer.ggml.model "llama": SentencePiece BPE with byte fallback */
+    MN_VOCAB_BPE,       /* "gpt2": byte-level BPE */
+    MN_VOCAB_WORDPIECE, /* "bert" */
+    MN_VOCAB_GREEDY     /* "rwkv": the longest token, then the longest of the rest */
 } mn_vocab_kind;
 
 /* tokenizer.ggml.token_type */

@@ -44,7 +44,7 @@ static bool spells(const mn_words *w, const mn_word_seen *seen, const char *word
     return bytes == 0;
 }
 
-static mn_status put_bytes(mn_words *w, const char *text, size_t bytes, mn_error *err) {
+mn_status mn_words_put_bytes(mn_words *w, const char *text, size_t bytes, mn_error *err) {
     for (size_t i = 0; i < bytes; i++) {
         unsigned char byte = (unsigned char)text[i];
         int32_t id = w->vocab->byte_ids[byte] >= 0 ? w->vocab->byte_ids[byte] : w->vocab->unknown;
@@ -67,7 +67,7 @@ static mn_status put_merged(mn_words *w, const mn_merge_rules *rules, const char
         if (s->id >= 0 && s->id < w->vocab->n_tokens)
             MN_TRY(mn_ids_put(w->ids, s->id, err));
         else
-            MN_TRY(put_bytes(w, word + s->begin, s->bytes, err));
+            MN_TRY(mn_words_put_bytes(w, word + s->begin, s->bytes, err));
     }
     return MN_OK;
 }

@@ -31,6 +31,8 @@ mn_status mn_words_begin(mn_words *words, const mn_vocab *vocab, size_t text_byt
 /* Appends the ids of a word, bytes >= 1; rules are the same in every call. Bytes that no token spells become the
  * unknown token, or an error. */
 mn_status mn_words_put(mn_words *words, const mn_merge_rules *rules, const char *word, size_t bytes, mn_error *err);
+/* Appends the token of each byte, the unknown one where there is none; neither is an error. */
+mn_status mn_words_put_bytes(mn_words *words, const char *text, size_t bytes, mn_error *err);
 void mn_words_end(mn_words *words);
 
 #endif

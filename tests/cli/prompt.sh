@@ -32,7 +32,7 @@ for template in "$temp/qa.jinja" $'{% for m in messages %}Q: {{ m.content }}\nA:
 done
 got=$(printf 'hi\n' | "$mnemo" chat -m "$plain" -n 1 --chat-template chatml --verbose-prompt 2>&1 >/dev/null)
 [[ $got == *$'<s><|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n\nids: 1 '* ]] || fail "$got"
-expect 2 'mnemo run: there is neither a chat template nor a file called llama9; built in are: alpaca chatml command-r deepseek deepseek2 gemma gpt-oss granite llama2 llama3 llama4 mistral openchat phi3 phi4 vicuna zephyr.' \
+expect 2 'mnemo run: there is neither a chat template nor a file called llama9; built in are: alpaca chatml command-r deepseek deepseek2 gemma gpt-oss granite llama2 llama3 llama4 mistral openchat phi3 phi4 rwkv-world vicuna zephyr.' \
     "$mnemo" run -m "$plain" -p hi --chat-template llama9
 printf 'a\0b' >"$temp/zero.jinja"
 expect 1 "mnemo run: $temp/zero.jinja: holds zero bytes, so it is no chat template." \

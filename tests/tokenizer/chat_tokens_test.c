@@ -72,6 +72,7 @@ static const struct {
              "<|assistant|>\n"},
     {"phi4", "<|im_start|>system<|im_sep|>Be brief.<|im_end|><|im_start|>user<|im_sep|>Hello<|im_end|><|im_start|>"
              "assistant<|im_sep|>Hi!<|im_end|><|im_start|>user<|im_sep|>Bye<|im_end|><|im_start|>assistant<|im_sep|>"},
+    {"rwkv-world", "System: Be brief.\n\nUser: Hello\n\nAssistant: Hi!\n\nUser: Bye\n\nAssistant:"},
     {"vicuna", "<s>Be brief. USER: Hello ASSISTANT: Hi!</s>USER: Bye ASSISTANT:"},
     {"zephyr",
      "<|system|>\nBe brief.</s>\n<|user|>\nHello</s>\n<|assistant|>\nHi!</s>\n<|user|>\nBye</s>\n<|assistant|>"

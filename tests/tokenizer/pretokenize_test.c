@@ -33,24 +33,30 @@ static const char sample[] = "I'll pay  $12345, OK?\n\nÜber 'RE  ";
 
 static void gpt2_family(void **state) {
     (void)state;
-    expect("gpt-2 mpt", sample, "I|'ll| pay| | $|12345|,| OK|?|\n|\n|Über| '|RE|  ");
-    expect("starcoder refact command-r", sample, "I|'ll| pay| | $|1|2|3|4|5|,| OK|?|\n|\n|Über| '|RE|  ");
+    expect("gpt-2 phi-2 mpt olmo jais jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code gigachat "
+           "roberta-bpe exaone4 a.x-4.0 mellum trillion granite-docling",
+           sample, "I|'ll| pay| | $|12345|,| OK|?|\n|\n|Über| '|RE|  ");
+    expect("starcoder refact command-r smollm codeshell exaone minerva-7b", sample,
+           "I|'ll| pay| | $|1|2|3|4|5|,| OK|?|\n|\n|Über| '|RE|  ");
     expect("falcon", sample, "I|'|ll| pay|  |$|123|45|,| OK|?|\n|\n|Über| |'|RE|  ");
     expect("default", sample, "I|'|ll| pay|  |$|123|45|,| OK|?|\n|\n|Über| |'|RE|  ");
-    expect("bloom", sample, "I'll| pay| | $12345|,| OK|?\n\n|Über| 'RE|  ");
+    expect("bloom poro-chat gpt3-finnish", sample, "I'll| pay| | $12345|,| OK|?\n\n|Über| 'RE|  ");
+    expect("viking", sample, "I'll| pay| | $|1|2|3|4|5|,| OK|?\n\n|Über| 'RE|  ");
 }
 
 static void llama3_family(void **state) {
     (void)state;
-    expect("llama-bpe llama3", sample, "I|'ll| pay| | $|123|45|,| OK|?\n\n|Über| '|RE|  ");
-    expect("qwen2", sample, "I|'ll| pay| | $|1|2|3|4|5|,| OK|?\n\n|Über| '|RE|  ");
+    expect("llama-bpe llama3 llama-v3 falcon3 falcon-h1 lfm2 pixtral midm-2.0 dbrx smaug-bpe chatglm-bpe glm4", sample,
+           "I|'ll| pay| | $|123|45|,| OK|?\n\n|Über| '|RE|  ");
+    expect("qwen2 stablelm2 deepseek-r1-qwen megrez hunyuan solar-open grok-2", sample,
+           "I|'ll| pay| | $|1|2|3|4|5|,| OK|?\n\n|Über| '|RE|  ");
     expect("llama-bpe", "it'S \n \n x", "it|'S| \n \n| x");
     expect("qwen2", "(word)\r\n", "(word|)\r\n");
 }
 
 static void cased_family(void **state) {
     (void)state;
-    expect("gpt-4o llama4 minimax-m2", sample, "I'll| pay| | $|123|45|,| OK|?\n\n|Über| '|RE|  ");
+    expect("gpt-4o llama4 kanana2 minimax-m2", sample, "I'll| pay| | $|123|45|,| OK|?\n\n|Über| '|RE|  ");
     expect("tekken", sample, "I|'ll| pay| | $|1|2|3|4|5|,| OK|?\n\n|Über| '|RE|  ");
     expect("gpt-4o tekken", "HelloWorld camelCase", "Hello|World| camel|Case");
     expect("superbpe", "a 12345 b 123", "a |12|345| b |123");
@@ -61,7 +67,8 @@ static void deepseek_family(void **state) {
     (void)state;
     expect("deepseek-llm", "Say 中文ok, 123!\n  ", "Say| |中文|ok|,| |123|!|\n|  ");
     expect("deepseek-coder", "Say 中文ok, 12!\n  ", "Say| |中文|ok|,| |1|2|!|\n|  ");
-    expect("deepseek-v3", "Say 中文かな ok, 12345 ~é\n  x", "Say| |中文かな| ok|,| |123|45| ~|é|\n| | x");
+    expect("deepseek-v3 hunyuan-dense joyai-llm", "Say 中文かな ok, 12345 ~é\n  x",
+           "Say| |中文かな| ok|,| |123|45| ~|é|\n| | x");
 }
 
 /* White space is what Unicode says; U+180E, which PCRE2's own class adds, is not. */

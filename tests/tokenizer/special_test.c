@@ -233,6 +233,35 @@ static void tokens_have_places(void **state) {
     }
 }
 
+/* RWKV: the longest token at each place, whatever comes of the rest; files spell bytes as Python does. */
+static void takes_the_longest_token(void **state) {
+    (void)state;
+    enum { T_END, T_A, T_AB, T_ABCD, T_B, T_C, T_BLANKS, T_ODD, T_QUOTE, T_BACK, T_PAD };
+    static const char *const tokens[] = {"<s>",    "a",          "ab",  "abcd",  "b",    "c",
+                                         "\\n\\n", "\\xe4\\xb8", "\\'", "\\\\x", "[PAD]"};
+    static const int32_t types[] = {3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 5};
+    vocab_file file = vocab_file_begin("rwkv");
+    vocab_file_texts(&file, "tokens", tokens, 11);
+    vocab_file_i32s(&file, "token_type", types, 11);
+    vocab_file_u32(&file, "eot_token_id", T_BLANKS);
+    mn_tokenizer *t;
+    mn_error err;
+    assert_ok(vocab_file_load(&file, &t, &err), err);
+    expect_ids(t, "abcabcda", false, IDS(T_AB, T_C, T_ABCD, T_A));
+    expect_ids(t, "\n\n\xe4\xb8'\\x", false, IDS(T_BLANKS, T_ODD, T_QUOTE, T_BACK));
+    expect_ids(t, "a<s>", true, IDS(T_A, T_END));
+    assert_true(mn_tokenizer_is_end(t, T_BLANKS));
+    int32_t *ids;
+    size_t n;
+    assert_int_equal(mn_tokenize(t, "a\n", 2, false, false, &ids, &n, &err), MN_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "0x0a"));
+    char *text;
+    assert_ok(mn_detokenize(t, IDS(T_BACK, T_BLANKS, T_ODD, T_QUOTE), 4, false, &text, &n, &err), err);
+    assert_string_equal(text, "\\x\n\n\xe4\xb8'");
+    free(text);
+    mn_tokenizer_destroy(t);
+}
+
 static void roles_are_known(void **state) {
     (void)state;
     mn_tokenizer *t = open_spm(true);
@@ -326,6 +355,7 @@ int main(void) {
         cmocka_unit_test(marked_text_stays_text),
         cmocka_unit_test(special_tokens_strip_by_name),
         cmocka_unit_test(masks_strip_to_their_left),
+        cmocka_unit_test(takes_the_longest_token),
         cmocka_unit_test(the_last_of_equal_pieces_counts),
         cmocka_unit_test(text_cannot_forge_the_ends),
         cmocka_unit_test(tokens_have_places),
