@@ -57,8 +57,7 @@ static void leave_out_groups(const mn_router *r, const row_scratch *t) {
         memset(t->taken + take_best(t->group_scores, t->group_taken, r->n_groups) * size, 0, (size_t)size);
 }
 
-/* Of one logit; not softmax. */
-static float gate_of(const mn_router *r, float logit) {
+float mn_router_score(const mn_router *r, float logit) {
     if (r->gating == MN_GATING_SIGMOID) return 1 / (1 + expf(-logit));
     return sqrtf(fmaxf(logit, 0) + log1pf(expf(-fabsf(logit))));
 }
@@ -68,7 +67,7 @@ static void score(const mn_router *r, const mn_kernels *kernels, const float *lo
     if (r->gating == MN_GATING_SOFTMAX)
         kernels->vec.softmax(t->s, r->n_experts);
     else
-        for (int i = 0; i < r->n_experts; i++) t->s[i] = gate_of(r, t->s[i]);
+        for (int i = 0; i < r->n_experts; i++) t->s[i] = mn_router_score(r, t->s[i]);
     /* Scores that nothing is added to rank as logits do, which round less where sigmoid saturates. */
     bool by_logits = !r->selection_bias && r->n_groups <= 1;
     for (int i = 0; i < r->n_experts; i++) {
@@ -100,7 +99,7 @@ static void route_row(const mn_router *r, const mn_kernels *kernels, int32_t *id
 void mn_router_weigh(const mn_router *r, const mn_kernels *kernels, const int32_t *ids, float *scores, float *weights) {
     if (r->gating == MN_GATING_SOFTMAX) kernels->vec.softmax(scores, r->n_experts);
     for (int i = 0; i < r->n_used; i++)
-        weights[i] = r->gating == MN_GATING_SOFTMAX ? scores[ids[i]] : gate_of(r, scores[ids[i]]);
+        weights[i] = r->gating == MN_GATING_SOFTMAX ? scores[ids[i]] : mn_router_score(r, scores[ids[i]]);
     finish_weights(r, weights);
 }
 

@@ -42,6 +42,8 @@ mn_status mn_router_check(const mn_router *router, mn_error *err);
 mn_status mn_route(const mn_compute *c, const mn_router *router, int32_t *ids, float *weights, const float *logits,
                    int64_t n_rows, mn_error *err);
 
+/* What a logit weighs before weights are normalised; not for softmax. */
+float mn_router_score(const mn_router *router, float logit);
 /* weights [n_used] of one row whose experts are given; scores [n_experts] are its logits, which softmax takes the place
  * of. */
 void mn_router_weigh(const mn_router *router, const mn_kernels *kernels, const int32_t *ids, float *scores,

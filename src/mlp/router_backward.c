@@ -25,7 +25,7 @@ static void score(const router_job *job, float *s, int64_t row) {
     if (job->r->gating == MN_GATING_SOFTMAX)
         job->kernels->vec.softmax(s, n);
     else
-        for (int i = 0; i < n; i++) s[i] = 1 / (1 + expf(-s[i]));
+        for (int i = 0; i < n; i++) s[i] = mn_router_score(job->r, s[i]);
 }
 
 /* d_logits += what ds, the gradient of the scores s, means for them; ds is overwritten. */
@@ -33,6 +33,8 @@ static void back_scores(const router_job *job, const float *s, float *ds, int64_
     int n = job->r->n_experts;
     if (job->r->gating == MN_GATING_SOFTMAX)
         job->kernels->vec_backward.softmax(ds, s, ds, n);
+    else if (job->r->gating == MN_GATING_SQRT_SOFTPLUS) /* s^2 = softplus, 1 - e^-softplus = sigmoid */
+        for (int i = 0; i < n; i++) ds[i] *= s[i] > 0 ? -expm1f(-s[i] * s[i]) / (2 * s[i]) : 0;
     else
         for (int i = 0; i < n; i++) ds[i] *= s[i] * (1 - s[i]);
     job->kernels->vec.add(job->d_logits + row * n, job->d_logits + row * n, ds, n);

@@ -1,7 +1,8 @@
 /* The backward of the router (router.h), and what keeps experts evenly used.
  *
  * The choice of experts has no gradient; their weights have:
- *   w_i = scale s_i (/ sum of s over the chosen),   s = softmax(logits) or sigmoid(logits)
+ *   w_i = scale s_i (/ sum of s over the chosen),   s = softmax(logits), sigmoid(logits) or
+ *   sqrt(softplus(logits))
  *
  * Balance loss (Switch, Fedus et al., arXiv:2101.03961, eq. 4 to 6; GShard's with more than one expert a token):
  *   coefficient n_experts sum_i f_i P_i,  f_i: share of the n_rows n_used visits that expert i gets, no gradient;

@@ -27,6 +27,10 @@ static inline const mn_compute *mn_cpu_compute(const mn_step *s) { return s->bac
 mn_status mn_cpu_attend_call(const mn_step *s, const mn_slice *slice, int layer, int range, mn_rows out, mn_rows lse,
                              mn_rows q, mn_attend *a, mn_error *err);
 
+/* The same of attention to the layer's first n compressed keys, n >= 1; of one row, all that are complete at it. */
+mn_status mn_cpu_compressed_call(const mn_step *s, const mn_slice *slice, int layer, int64_t n, mn_rows out,
+                                 mn_rows lse, mn_rows q, mn_rows chosen, mn_attend *a, mn_error *err);
+
 /* Rows of one head in memory of one's own. */
 static inline mn_rows mn_cpu_rows(float *data, int64_t n_rows, int64_t n) {
     return (mn_rows){(mn_buffer *)(void *)data, 0, n, n, n_rows, n, 1};

@@ -91,9 +91,8 @@ static mn_status end_at_tokens(const mn_step *s, int ratio, mn_attend *a, mn_err
     return MN_OK;
 }
 
-/* A call over n keys; one row sees them all. */
-static mn_status make_call(const mn_step *s, const mn_slice *slice, int layer, int64_t n, mn_rows out, mn_rows lse,
-                           mn_rows q, mn_rows chosen, mn_attend *a, mn_error *err) {
+mn_status mn_cpu_compressed_call(const mn_step *s, const mn_slice *slice, int layer, int64_t n, mn_rows out,
+                                 mn_rows lse, mn_rows q, mn_rows chosen, mn_attend *a, mn_error *err) {
     const mn_config *c = &s->model->config;
     const mn_sequence *t = slice->sequence;
     *a = (mn_attend){.q = mn_cpu_row(q, slice->first_row),
@@ -134,7 +133,7 @@ mn_status mn_cpu_attend_compressed(const mn_step *s, int layer, mn_rows out, mn_
             if (!mn_pool_is_dry(c->pool)) clear_slice(slice, out, lse);
             continue;
         }
-        MN_TRY(make_call(s, slice, layer, n, out, lse, q, chosen, &calls[n_calls], err));
+        MN_TRY(mn_cpu_compressed_call(s, slice, layer, n, out, lse, q, chosen, &calls[n_calls], err));
         mn_cpu_count_call(s, slice, &calls[n_calls++], false);
     }
     MN_TRY(mn_attention_batch(c, calls, n_calls, err));

@@ -89,7 +89,8 @@ static mn_status configure_experts(const mn_gguf *g, mn_config *c, mn_error *err
 static mn_status configure(const mn_gguf *g, mn_config *c, mn_error *err) {
     mn_hyper_config *h = &c->hyper;
     MN_TRY(mn_config_int(g, c->arch, "hyper_connection.count", true, 1, MN_MAX_STREAMS, &h->n_streams, err));
-    MN_TRY(mn_config_int(g, c->arch, "hyper_connection.sinkhorn_iterations", true, 1, 1 << 10, &h->n_rounds, err));
+    MN_TRY(mn_config_int(g, c->arch, "hyper_connection.sinkhorn_iterations", true, 1, MN_MAX_HYPER_ROUNDS, &h->n_rounds,
+                         err));
     MN_TRY(mn_config_float(g, c->arch, "hyper_connection.epsilon", true, &h->eps, err));
     MN_TRY(configure_attention(g, c, err));
     MN_TRY(configure_experts(g, c, err));

@@ -14,7 +14,7 @@
 
 #include <stdint.h>
 
-enum { MN_MAX_STREAMS = 8 };
+enum { MN_MAX_STREAMS = 8, MN_MAX_HYPER_ROUNDS = 1 << 10 };
 
 typedef struct mn_hyper_config {
     int n_streams; /* 0: one, and no such connections */

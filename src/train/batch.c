@@ -201,7 +201,7 @@ static void set_target(const mn_train_batch *b, mn_tape *t) {
 
 static void copy_rows(const mn_tape *t, mn_rows to, mn_rows from) {
     if (mn_pool_is_dry(t->compute->pool)) return;
-    memcpy(mn_cpu_data(to), mn_cpu_data(from), (size_t)(to.n_rows * to.n) * sizeof(float));
+    memcpy(mn_cpu_data(to), mn_cpu_data(from), (size_t)(to.n_rows * to.n_heads * to.n) * sizeof(float));
 }
 
 /* A layer whose activations are forgotten: pass->x becomes its output, in the place of its input. */
@@ -274,7 +274,7 @@ static void reset_layer(const mn_train_batch *b, int layer) {
 static void hand_down(mn_tape *t, mn_rows to, mn_rows from) {
     mn_tape_claim(t, to);
     if (mn_pool_is_dry(t->compute->pool)) return;
-    memcpy(mn_tape_gradient(t, to), mn_tape_gradient(t, from), (size_t)(to.n_rows * to.n) * sizeof(float));
+    memcpy(mn_tape_gradient(t, to), mn_tape_gradient(t, from), (size_t)(to.n_rows * to.n_heads * to.n) * sizeof(float));
 }
 
 /* One layer again, recorded this time, from its input, and back from the gradient of its output. */
@@ -303,7 +303,7 @@ static mn_status differentiate_again(const mn_train_batch *b, mn_tape *t, mn_err
     t->records = false;
     borders[0] = pass.x;
     for (int layer = 0; layer < n_layers; layer++) {
-        MN_TRY(t->backend.take(&pass.step, b->n_rows, 1, pass.x.n, &borders[layer + 1], err));
+        MN_TRY(t->backend.take(&pass.step, b->n_rows, pass.x.n_heads, pass.x.n, &borders[layer + 1], err));
         copy_rows(t, borders[layer + 1], borders[layer]);
         pass.x = borders[layer + 1];
         MN_TRY(run_layer_over(&pass, t, layer, err));

@@ -97,7 +97,7 @@ static void put_tensors(writing *w, mn_tensor_types types, mn_dtype type, mn_ggu
         mn_tensor t = *mn_gguf_tensor_at(w->in, i);
         bool kept = mn_precision_is_kept(&t);
         mn_dtype before = t.type;
-        if (types == MN_TYPES_ALL_F32) t.type = MN_F32;
+        if (types == MN_TYPES_ALL_F32 && t.type != MN_I32) t.type = MN_F32;
         if (types == MN_TYPES_PICKED && !kept) t.type = mn_precision_pick(&t, type);
         if (t.type != before) t.data = NULL;
         t.bytes = mn_tensor_row_bytes(&t) * (size_t)(t.ne[1] * t.ne[2] * t.ne[3]);

@@ -11,7 +11,7 @@
  * that Gemma 4 multiplies its layers with. */
 static bool has_no_gradient(const char *name) {
     return !strcmp(name, "rope_freqs.weight") || !strncmp(name, "rope_factors_", 13) || strstr(name, "exp_probs_b") ||
-           strstr(name, ".indexer.") || strstr(name, ".layer_output_scale.");
+           strstr(name, ".indexer.") || strstr(name, ".indexer_compressor_") || strstr(name, ".layer_output_scale.");
 }
 
 /* DeepSeek-V3's rule moves the biases of a choice of experts. */
@@ -21,9 +21,10 @@ static bool moves_by_rule(const mn_train_config *c, const char *name) {
 
 /* Vectors, and the small matrices that act as such: filters, shares of the token before, numbers of each head. */
 static bool takes_decay(const mn_parameter *p) {
-    static const char *const plain[] = {"_norm.",      ".bias",       "_conv.",         "gate_inp",    "infini_",
-                                        "_gate.bias",  "conv1d",      "shortconv.conv", "mix_lerp",    "time_mix_w0",
-                                        "time_mix_a0", "time_mix_v0", "time_mix_k_",    "time_mix_r_", "time_mix_ln"};
+    static const char *const plain[] = {"_norm.",      ".bias",       "_conv.",      "gate_inp",
+                                        "infini_",     "_gate.bias",  "conv1d",      "shortconv.conv",
+                                        "mix_lerp",    "time_mix_w0", "_ape.",       "time_mix_a0",
+                                        "time_mix_v0", "time_mix_k_", "time_mix_r_", "time_mix_ln"};
     const char *last = strrchr(p->name, '.');
     if (last && (!strcmp(last, ".ssm_a") || !strcmp(last, ".ssm_d"))) return false;
     if (!p->is_matrix) return false;
@@ -75,6 +76,7 @@ static void decide(const mn_train_config *c, mn_parameter *p, uint32_t *groups_u
 
 static mn_status add(mn_parameters *all, const mn_train_config *c, const mn_tensor *t, uint32_t *groups_used,
                      mn_error *err) {
+    if (t->type == MN_I32) return MN_OK; /* a table of experts: whole numbers */
     mn_parameter *p = &all->items[all->n_items++];
     if (t->type != MN_F32)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "tensor %s is %s; weights in training are f32.", t->name,
@@ -136,10 +138,6 @@ static mn_status open_model(const char *path, mn_parameters *out, mn_error *err)
     MN_TRY(mn_model_bind(gguf, &out->model, err));
     if (out->model.config.is_encoder)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: %s models are encoders, which are not trained here.", path,
-                       out->model.config.arch);
-    if (out->model.config.hyper.n_streams)
-        return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "%s: %s models have compressed keys and hyper-connections, which are not trained here.", path,
                        out->model.config.arch);
     return MN_OK;
 }

@@ -172,17 +172,6 @@ static mn_status activate(const mn_step *s, mn_mlp_act activation, mn_rows out, 
         (mn_tape_entry){.kind = MN_TAPE_ACTIVATE, .out = {out}, .in = {gate, up}, .activation = activation}, err);
 }
 
-static mn_status merge_streams(const mn_step *s, const mn_hyper_weights *w, mn_rows out, mn_rows gates, mn_rows x,
-                               mn_rows mixes, mn_error *err) {
-    (void)s, (void)w, (void)out, (void)gates, (void)x, (void)mixes;
-    return mn_tape_refuse("a hyper-connection", err);
-}
-
-static mn_status spread_streams(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_rows gates, mn_error *err) {
-    (void)s, (void)out, (void)x, (void)y, (void)gates;
-    return mn_tape_refuse("a hyper-connection", err);
-}
-
 static mn_status add(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err) {
     mn_step in = mn_tape_inner(s);
     MN_TRY(in.backend->add(&in, out, x, y, err));
@@ -251,8 +240,8 @@ static mn_backend recorder(mn_tape *t) {
                         .choose = mn_tape_choose,
                         .compress = mn_tape_compress,
                         .attend_compressed = mn_tape_attend_compressed,
-                        .merge_streams = merge_streams,
-                        .spread_streams = spread_streams,
+                        .merge_streams = mn_tape_merge_streams,
+                        .spread_streams = mn_tape_spread_streams,
                         .merge = mn_tape_merge,
                         .mix_recurrent = mn_tape_mix_recurrent,
                         .convolve_mixer = mn_tape_convolve_mixer,
@@ -318,6 +307,11 @@ const char *mn_tape_kind_name(mn_tape_kind kind) {
         [MN_TAPE_SHARE] = "keys of other layers",
         [MN_TAPE_ATTEND] = "attention",
         [MN_TAPE_ATTEND_LATENT] = "latent attention",
+        [MN_TAPE_COMPRESS] = "compressed keys",
+        [MN_TAPE_ATTEND_COMPRESSED] = "attention to compressed keys",
+        [MN_TAPE_MERGE] = "attention joined",
+        [MN_TAPE_MERGE_STREAMS] = "streams merged",
+        [MN_TAPE_SPREAD_STREAMS] = "streams spread",
         [MN_TAPE_MIX_RECURRENT] = "recurrent states",
         [MN_TAPE_CONVOLVE_MIXER] = "convolutions of mixers",
         [MN_TAPE_MIX_SHIFTED] = "token shifts",

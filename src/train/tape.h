@@ -28,6 +28,11 @@ typedef enum mn_tape_kind {
     MN_TAPE_SHARE,
     MN_TAPE_ATTEND,
     MN_TAPE_ATTEND_LATENT,
+    MN_TAPE_COMPRESS,
+    MN_TAPE_ATTEND_COMPRESSED,
+    MN_TAPE_MERGE,
+    MN_TAPE_MERGE_STREAMS,
+    MN_TAPE_SPREAD_STREAMS,
     MN_TAPE_MIX_RECURRENT,
     MN_TAPE_CONVOLVE_MIXER,
     MN_TAPE_MIX_SHIFTED,
@@ -52,6 +57,7 @@ typedef struct mn_tape_entry {
     mn_rows out[4], in[7];
     const mn_projection *projections[4];
     const mn_norm *norm;
+    const mn_hyper_weights *hyper;
     const int64_t *rows;
     int64_t first;
     float limit; /* of clamp; the factor of scale */
@@ -84,6 +90,7 @@ typedef struct mn_tape_attended {
     mn_rows shared_k, shared_v; /* copies for later layers that attend to these keys, which outlive the layer's buffers
                                  * when activations are made again; none: no layer does */
     mn_rows chosen;             /* what the layer's indexer chose; none: it has none */
+    mn_rows compressed;         /* the compressed keys of the step, for their gradient; none: no block is complete */
 } mn_tape_attended;
 
 typedef struct mn_tape {

@@ -33,7 +33,7 @@ mn_status mn_tape_prepare(const mn_step *s, mn_error *err) {
     return in.backend->prepare(&in, err);
 }
 
-static void copy(const mn_tape *t, mn_rows to, mn_rows from) {
+void mn_tape_copy(const mn_tape *t, mn_rows to, mn_rows from) {
     if (mn_pool_is_dry(t->compute->pool)) return;
     memcpy(mn_cpu_data(to), mn_cpu_data(from), (size_t)mn_tape_n_floats(to) * sizeof(float));
 }
@@ -47,8 +47,8 @@ mn_status mn_tape_append(const mn_step *s, int layer, int plane, mn_rows k, mn_r
     attended->k = k;
     attended->v = v;
     if (!attended->shared_k.buffer) return MN_OK;
-    copy(t, attended->shared_k, k);
-    copy(t, attended->shared_v, v);
+    mn_tape_copy(t, attended->shared_k, k);
+    mn_tape_copy(t, attended->shared_v, v);
     attended->k = attended->shared_k;
     attended->v = attended->shared_v;
     return mn_tape_record(t, (mn_tape_entry){.kind = MN_TAPE_SHARE, .out = {attended->k, attended->v}, .in = {k, v}},
@@ -66,8 +66,8 @@ mn_status mn_tape_attend(const mn_step *s, int layer, int range, mn_rows out, mn
     mn_tape *t = mn_tape_of(s);
     mn_step in = mn_tape_inner(s);
     const mn_tape_attended *attended = &t->attended[s->model->config.layers[layer].kv_layer];
-    if (range > 0 || lse.buffer) return mn_tape_refuse("a position map", err);
-    MN_TRY(mn_tape_take(s, q.n_rows, q.n_heads, 1, &lse, err));
+    if (range > 0) return mn_tape_refuse("a position map", err);
+    if (!lse.buffer) MN_TRY(mn_tape_take(s, q.n_rows, q.n_heads, 1, &lse, err));
     MN_TRY(in.backend->attend(&in, layer, range, out, lse, q, err));
     return mn_tape_record(
         t,
@@ -101,23 +101,6 @@ mn_status mn_tape_attend_latent(const mn_step *s, int layer, mn_rows out, mn_row
         (mn_tape_entry){
             .kind = MN_TAPE_ATTEND_LATENT, .layer = layer, .out = {out, lse}, .in = {q, t->attended[layer].k, choice}},
         err);
-}
-
-mn_status mn_tape_compress(const mn_step *s, int layer, bool of_indexer, mn_rows u, mn_rows sc, mn_error *err) {
-    (void)s, (void)layer, (void)of_indexer, (void)u, (void)sc;
-    return mn_tape_refuse("a compressed key", err);
-}
-
-mn_status mn_tape_attend_compressed(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
-                                    mn_error *err) {
-    (void)s, (void)layer, (void)out, (void)lse, (void)q, (void)chosen;
-    return mn_tape_refuse("a compressed key", err);
-}
-
-mn_status mn_tape_merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
-                        mn_error *err) {
-    (void)s, (void)out, (void)lse, (void)x, (void)x_lse, (void)y, (void)y_lse;
-    return mn_tape_refuse("a position map", err);
 }
 
 /* The sinks of a layer, heads apart: a row gives its sink the share p = 2^(sink log2 e - lse), whose value is 0, so
@@ -154,7 +137,8 @@ static void sinks_backward(const mn_tape *t, const mn_step *s, const mn_tape_ent
 mn_status mn_tape_attend_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     mn_rows q = e->in[0], k = e->in[1], v = e->in[2];
     mn_step in = mn_tape_inner(s);
-    float *dq = mn_tape_ready(t, q), *dk = mn_tape_ready(t, k), *dv = mn_tape_ready(t, v);
+    float *dq = mn_tape_ready(t, q), *dk = mn_tape_ready(t, k);
+    float *dv = v.buffer ? mn_tape_ready(t, v) : NULL; /* none: keys are the values too */
     for (const mn_slice *slice = s->slices; slice < s->slices + s->n_slices; slice++) {
         mn_attend call;
         int64_t r = slice->first_row;
@@ -164,7 +148,7 @@ mn_status mn_tape_attend_backward(mn_tape *t, const mn_step *s, const mn_tape_en
         mn_attend_grad g = {mn_tape_gradient(t, e->out[0]) + r * e->out[0].row_stride,
                             dq + r * q.row_stride,
                             dk + r * k.row_stride,
-                            dv + r * v.row_stride,
+                            dv ? dv + r * v.row_stride : NULL,
                             e->out[0].row_stride,
                             q.row_stride,
                             k.row_stride,

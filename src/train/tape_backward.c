@@ -62,24 +62,6 @@ void mn_tape_pass_on(mn_tape *t, mn_rows to, mn_rows from) {
     mn_tape_give(t, mn_tape_gradient(t, to), mn_tape_gradient(t, from), mn_tape_n_floats(to), add);
 }
 
-static mn_status embed_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
-    const mn_weights *w = &s->model->weights;
-    const float *dy = mn_tape_gradient(t, e->out[0]);
-    int64_t n = e->out[0].n, n_rows = e->out[0].n_rows;
-    float *d_table = mn_tape_weight_gradient(t, w->token_embd.data);
-    if (d_table) mn_embed_backward(t->compute, d_table, s->tokens, dy, n, n_rows, s->model->config.embedding_scale);
-    float *d_positions = mn_tape_weight_gradient(t, w->position_embd.data);
-    if (!d_positions) return MN_OK;
-    int32_t *ids = mn_arena_alloc(t->compute->scratch, (size_t)n_rows, sizeof *ids);
-    if (!ids) return mn_no_scratch(err);
-    for (int64_t r = 0; r < n_rows; r++) {
-        const mn_slice *slice = mn_step_slice(s, r);
-        ids[r] = (int32_t)mn_attn_position(&slice->sequence->attn, slice->sequence->n_tokens + r - slice->first_row);
-    }
-    mn_embed_backward(t->compute, d_positions, ids, dy, n, n_rows, 1);
-    return MN_OK;
-}
-
 static mn_status embed_layers_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
     (void)err;
     mn_rows y = e->out[0];
@@ -180,6 +162,29 @@ static void copy_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
 static void copy_vectors(const mn_tape *t, mn_vectors to, mn_vectors from, int64_t n_rows, bool add) {
     copy_job job = {&t->compute->kernels->vec, to, from, add};
     mn_pool_run(t->compute->pool, n_rows, mn_cpu_grain(to.n_heads * to.n), copy_rows, &job);
+}
+
+static mn_status embed_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err) {
+    const mn_weights *w = &s->model->weights;
+    int64_t n = e->out[0].n, n_rows = e->out[0].n_rows;
+    float *dy = mn_tape_gradient(t, e->out[0]);
+    if (e->out[0].row_stride != n) { /* one of several streams */
+        mn_vectors stream = vectors_of(e->out[0], dy);
+        if (!(dy = mn_tape_floats(t, n_rows * n))) return mn_no_scratch(err);
+        copy_vectors(t, mn_vectors_of_heads(dy, 1, (int)n), stream, n_rows, false);
+    }
+    float *d_table = mn_tape_weight_gradient(t, w->token_embd.data);
+    if (d_table) mn_embed_backward(t->compute, d_table, s->tokens, dy, n, n_rows, s->model->config.embedding_scale);
+    float *d_positions = mn_tape_weight_gradient(t, w->position_embd.data);
+    if (!d_positions) return MN_OK;
+    int32_t *ids = mn_arena_alloc(t->compute->scratch, (size_t)n_rows, sizeof *ids);
+    if (!ids) return mn_no_scratch(err);
+    for (int64_t r = 0; r < n_rows; r++) {
+        const mn_slice *slice = mn_step_slice(s, r);
+        ids[r] = (int32_t)mn_attn_position(&slice->sequence->attn, slice->sequence->n_tokens + r - slice->first_row);
+    }
+    mn_embed_backward(t->compute, d_positions, ids, dy, n, n_rows, 1);
+    return MN_OK;
 }
 
 /* For operations whose backward writes its result: where it may write, without gaps, and what has to be added
@@ -302,11 +307,13 @@ typedef struct factor_job {
 static void factor_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const factor_job *j = arg;
-    mn_rows y = j->e->out[0];
-    int64_t n = y.n_heads * y.n;
+    mn_rows x = j->e->in[0], y = j->e->out[0];
     for (int64_t r = begin; r < end; r++) {
         float factor = j->e->kind == MN_TAPE_SCALE ? j->e->limit : mn_cpu_temperature(j->s, r);
-        j->t->compute->kernels->vec.axpy(j->dx + r * n, mn_tape_gradient(j->t, y) + r * n, factor, n);
+        for (int h = 0; h < y.n_heads; h++)
+            j->t->compute->kernels->vec.axpy(j->dx + r * x.row_stride + h * x.head_stride,
+                                             mn_tape_gradient(j->t, y) + r * y.row_stride + h * y.head_stride, factor,
+                                             y.n);
     }
 }
 
@@ -379,6 +386,11 @@ static backward_fn *const backwards[MN_TAPE_KIND_COUNT] = {
     [MN_TAPE_EASY] = mn_tape_easy_backward,
     [MN_TAPE_CONVOLVE] = convolve_backward,
     [MN_TAPE_ATTEND_LATENT] = mn_tape_attend_latent_backward,
+    [MN_TAPE_COMPRESS] = mn_tape_compress_backward,
+    [MN_TAPE_ATTEND_COMPRESSED] = mn_tape_attend_compressed_backward,
+    [MN_TAPE_MERGE] = mn_tape_merge_backward,
+    [MN_TAPE_MERGE_STREAMS] = mn_tape_merge_streams_backward,
+    [MN_TAPE_SPREAD_STREAMS] = mn_tape_spread_streams_backward,
     [MN_TAPE_MIX_RECURRENT] = mn_tape_mix_recurrent_backward,
     [MN_TAPE_CONVOLVE_MIXER] = mn_tape_convolve_mixer_backward,
     [MN_TAPE_MIX_SHIFTED] = mn_tape_mix_shifted_backward,

@@ -2,6 +2,7 @@
 #include "kernels/kernels.h"
 #include "kernels/matmul_backward.h"
 #include "kernels/rows_backward.h"
+#include "mlp/hash_layer.h"
 #include "mlp/moe_backward.h"
 #include "mlp/router_backward.h"
 #include "model/backend_cpu_ops.h"
@@ -10,11 +11,10 @@
 mn_status mn_tape_experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, const int64_t *rows,
                           mn_error *err) {
     mn_step in = mn_tape_inner(s);
-    if (s->model->config.moe.router.gating == MN_GATING_SQRT_SOFTPLUS || s->model->config.layers[layer].is_hashed)
-        return mn_tape_refuse("a gate by the square root of softplus, or experts by a token's id,", err);
     MN_TRY(in.backend->experts(&in, layer, out, x, routed, rows, err));
     return mn_tape_record(
-        mn_tape_of(s), (mn_tape_entry){.kind = MN_TAPE_EXPERTS, .layer = layer, .out = {out}, .in = {x, routed}}, err);
+        mn_tape_of(s),
+        (mn_tape_entry){.kind = MN_TAPE_EXPERTS, .layer = layer, .out = {out}, .in = {x, routed}, .rows = rows}, err);
 }
 
 /* What the router said of each row, made again as the forward made it, and its gradient. */
@@ -38,10 +38,11 @@ static void bias_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     for (int64_t r = begin; r < end; r++) j->vec->add(j->x + r * j->n, j->x + r * j->n, j->bias, j->n);
 }
 
-static mn_status route_again(const mn_tape *t, const mn_model *m, const mn_layer *w, mn_rows routed, routing *out,
-                             mn_error *err) {
+static mn_status route_again(const mn_tape *t, const mn_step *s, const mn_tape_entry *e, routing *out, mn_error *err) {
     const mn_compute *c = t->compute;
-    *out = (routing){.router = m->config.moe.router};
+    const mn_layer *w = &s->model->weights.layers[e->layer];
+    mn_rows routed = e->in[1];
+    *out = (routing){.router = s->model->config.moe.router};
     int64_t n = routed.n_rows, n_experts = out->router.n_experts, n_used = out->router.n_used;
     out->logits = mn_tape_floats(t, n * n_experts);
     out->d_logits = mn_tape_floats(t, n * n_experts);
@@ -53,7 +54,11 @@ static mn_status route_again(const mn_tape *t, const mn_model *m, const mn_layer
     MN_TRY(mn_matmul(c, out->logits, n_experts, mn_cpu_data(routed), routed.row_stride, n, &w->router.w, err));
     bias_job job = {&c->kernels->vec, out->logits, w->router.b, n_experts};
     if (job.bias) mn_pool_run(c->pool, n, mn_cpu_grain(n_experts), bias_rows, &job);
-    return mn_route(c, &out->router, out->ids, out->weights, out->logits, n, err);
+    if (!w->experts_of_token) return mn_route(c, &out->router, out->ids, out->weights, out->logits, n, err);
+    if (!mn_pool_is_dry(c->pool)) memcpy(out->d_logits, out->logits, (size_t)(n * n_experts) * sizeof(float));
+    mn_route_by_hash(c, &out->router, w->experts_of_token, s->tokens, e->rows, out->ids, out->weights, out->d_logits,
+                     n); /* which may overwrite what it is given */
+    return MN_OK;
 }
 
 /* From the gradient of the weights to the router and what it looked at. */
@@ -62,7 +67,7 @@ static mn_status back_router(mn_tape *t, const mn_layer *w, const routing *r, mn
     int64_t n = routed.n_rows, n_experts = r->router.n_experts;
     if (!mn_pool_is_dry(c->pool)) memset(r->d_logits, 0, (size_t)(n * n_experts) * sizeof(float));
     MN_TRY(mn_route_backward(c, &r->router, r->d_logits, r->d_weights, r->logits, r->ids, n, err));
-    if (t->balance > 0)
+    if (t->balance > 0 && !w->experts_of_token) /* no gradient moves a table */
         MN_TRY(mn_balance_loss(c, &r->router, t->balance, t->target.scale * t->target_weights, r->d_logits,
                                &t->balance_loss, r->logits, r->ids, n, err));
     MN_TRY(mn_matmul_dx(c, mn_tape_ready(t, routed), routed.row_stride, true, r->d_logits, n_experts, n, &w->router.w,
@@ -79,7 +84,7 @@ mn_status mn_tape_experts_backward(mn_tape *t, const mn_step *s, const mn_tape_e
     mn_experts stacks = mn_cpu_experts(s->model, e->layer);
     mn_rows x = e->in[0], routed = e->in[1];
     routing r;
-    MN_TRY(route_again(t, s->model, w, routed, &r, err));
+    MN_TRY(route_again(t, s, e, &r, err));
     mn_moe_grad g = {.d_out = mn_tape_gradient(t, e->out[0]),
                      .d_x = mn_tape_ready(t, x),
                      .d_weights = r.d_weights,

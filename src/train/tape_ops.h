@@ -40,6 +40,9 @@ void mn_tape_give(const mn_tape *t, float *to, const float *from, int64_t n, boo
 /* The gradient of a result that is handed to an operand as it is. */
 void mn_tape_pass_on(mn_tape *t, mn_rows to, mn_rows from);
 
+/* to = from, of the same shape and without gaps. */
+void mn_tape_copy(const mn_tape *t, mn_rows to, mn_rows from);
+
 /* tape_easy.c */
 mn_status mn_tape_split(const mn_step *s, int layer, mn_split *out, mn_rows x, const int64_t *rows, mn_error *err);
 mn_status mn_tape_join(const mn_step *s, int layer, mn_split *split, int part, mn_rows out, mn_rows y, mn_error *err);
@@ -56,14 +59,26 @@ mn_status mn_tape_attend_latent(const mn_step *s, int layer, mn_rows out, mn_row
                                 mn_error *err);
 mn_status mn_tape_choose(const mn_step *s, int layer, mn_rows chosen, mn_rows q, mn_rows k, mn_rows weights,
                          mn_rows angles, mn_error *err);
+mn_status mn_tape_share_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+mn_status mn_tape_attend_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+mn_status mn_tape_attend_latent_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+
+/* tape_compressed.c */
 mn_status mn_tape_compress(const mn_step *s, int layer, bool of_indexer, mn_rows u, mn_rows sc, mn_error *err);
 mn_status mn_tape_attend_compressed(const mn_step *s, int layer, mn_rows out, mn_rows lse, mn_rows q, mn_rows chosen,
                                     mn_error *err);
 mn_status mn_tape_merge(const mn_step *s, mn_rows out, mn_rows lse, mn_rows x, mn_rows x_lse, mn_rows y, mn_rows y_lse,
                         mn_error *err);
-mn_status mn_tape_share_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
-mn_status mn_tape_attend_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
-mn_status mn_tape_attend_latent_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+mn_status mn_tape_compress_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+mn_status mn_tape_attend_compressed_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+mn_status mn_tape_merge_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+
+/* tape_streams.c */
+mn_status mn_tape_merge_streams(const mn_step *s, const mn_hyper_weights *w, mn_rows out, mn_rows gates, mn_rows x,
+                                mn_rows mixes, mn_error *err);
+mn_status mn_tape_spread_streams(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_rows gates, mn_error *err);
+mn_status mn_tape_merge_streams_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
+mn_status mn_tape_spread_streams_backward(mn_tape *t, const mn_step *s, const mn_tape_entry *e, mn_error *err);
 
 /* tape_experts.c */
 mn_status mn_tape_experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, const int64_t *rows,

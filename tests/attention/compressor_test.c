@@ -1,4 +1,5 @@
 /* attention/compressor: keys against the formula in double precision; cut anywhere, the same bits. */
+#include "support/gradient.h"
 #include "support/support.h"
 
 #include <math.h>
@@ -6,6 +7,7 @@
 #include <string.h>
 
 #include "attention/compressor.h"
+#include "attention/compressor_backward.h"
 
 enum { DIM = 70, N_TOKENS = 300 };
 
@@ -103,10 +105,68 @@ static void cuts_change_no_bit(void **unused) {
     }
 }
 
+/* The sum of all keys times r, of u, s and ape in double precision. */
+typedef struct weighed_keys {
+    const mn_compressor *x;
+    gradient_operand u, s, ape, r;
+    int64_t n_rows;
+} weighed_keys;
+
+static double weigh_keys(void *arg) {
+    const weighed_keys *k = arg;
+    const mn_compressor *x = k->x;
+    int64_t width = mn_compressor_width(x);
+    double total = 0;
+    for (int64_t b = 0; b < mn_compressor_blocks(x, k->n_rows); b++)
+        for (int channel = 0; channel < x->dim; channel++) {
+            double sum = 0, mean = 0;
+            for (int64_t t = (b - x->overlaps) * x->ratio; t < (b + 1) * x->ratio; t++) {
+                if (t < 0) continue;
+                int64_t at = channel + (x->overlaps && t / x->ratio == b ? x->dim : 0);
+                double weight = exp(k->s.d[t * width + at] + k->ape.d[t % x->ratio * width + at]);
+                sum += weight;
+                mean += weight * k->u.d[t * width + at];
+            }
+            total += mean / sum * k->r.d[b * x->dim + channel];
+        }
+    return total;
+}
+
+static void gradients_are_those_of_differences(void **unused) {
+    (void)unused;
+    enum { ROWS = 43, SMALL = 19 };
+    static const mn_compressor shapes[] = {{.ratio = 4, .dim = SMALL, .overlaps = true}, {.ratio = 8, .dim = SMALL}};
+    for (int i = 0; i < 2; i++) {
+        mn_compressor x = shapes[i];
+        size_t width = (size_t)mn_compressor_width(&x), n_keys = (size_t)(ROWS / x.ratio) * SMALL;
+        weighed_keys k = {&x,
+                          gradient_operand_create(ROWS * width, 1, 1),
+                          gradient_operand_create(ROWS * width, 1, 2),
+                          gradient_operand_create((size_t)x.ratio * width, 1, 3),
+                          gradient_operand_create(n_keys, 1, 4),
+                          ROWS};
+        float *keys = malloc(n_keys * sizeof *keys), *d = calloc(2 * ROWS * width + k.ape.n, sizeof *d);
+        float *d_u = d, *d_s = d + ROWS * width, *d_ape = d_s + ROWS * width;
+        mn_compressor_rows rows = {k.u.f, k.s.f, (int64_t)width, (int64_t)width, ROWS, 0};
+        mn_compute c = {0};
+        x.ape = k.ape.f;
+        mn_compress(&c, &x, NULL, &rows, keys);
+        mn_compress_backward(&c, &x, &rows, &(mn_compressor_grad){keys, k.r.f, d_u, d_s, d_ape});
+        gradient_check("u", weigh_keys, &k, k.u.d, d_u, k.u.n, 0, 1e-5);
+        gradient_check("s", weigh_keys, &k, k.s.d, d_s, k.s.n, 0, 1e-5);
+        gradient_check("ape", weigh_keys, &k, k.ape.d, d_ape, k.ape.n, 0, 1e-5);
+        free(keys);
+        free(d);
+        gradient_operand *const all[] = {&k.u, &k.s, &k.ape, &k.r};
+        for (int j = 0; j < 4; j++) gradient_operand_free(all[j]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_as_the_formula_says),
         cmocka_unit_test(cuts_change_no_bit),
+        cmocka_unit_test(gradients_are_those_of_differences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
