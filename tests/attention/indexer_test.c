@@ -112,7 +112,7 @@ static void check_row(const mn_indexer *x, int64_t row, const uint64_t *bits) {
 
 static const shape shapes[] = {{3, 32, 0, 20, MN_F32, 40, 0, 40},      {3, 32, 0, 20, MN_F16, 333, 300, 33},
                                {3, 32, 0, 20, MN_F32, 400, 399, 1},    {1, 20, 0, 7, MN_F32, 200, 150, 50},
-                               {5, 64, 4, 30, MN_F16, 130, 500, 22},   {64, 128, 0, 100, MN_F16, 500, 477, 23},
+                               {5, 64, 4, 30, MN_F16, 130, 500, 22},   {64, 128, 0, 100, MN_F16, 300, 289, 11},
                                {7, 192, 4, 64, MN_BF16, 129, 470, 49}, {2, 64, 0, 3, MN_Q8_0, 65, 15, 50}};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -120,6 +120,7 @@ static void chooses_the_largest_scores(void **state) {
     (void)state;
     EACH_LEVEL(level)
     for (size_t i = 0; i < N_SHAPES; i++) {
+        if (!takes_case(i, 4)) continue;
         indexer_case c = create(&shapes[i]);
         uint64_t bits[MAX_ROWS * WORDS];
         choose(&c.x, level, 1, bits);
@@ -144,6 +145,7 @@ static void rows_choose_alike_however_they_come(void **state) {
     static const int64_t steps[] = {1, 7, 17};
     EACH_LEVEL(level)
     for (size_t i = 0; i < N_SHAPES; i++) {
+        if (!takes_case(i, 4)) continue;
         indexer_case c = create(&shapes[i]);
         uint64_t whole[MAX_ROWS * WORDS], bits[MAX_ROWS * WORDS];
         choose(&c.x, level, 1, whole);
