@@ -1,6 +1,7 @@
 /* Decode: few rows and many keys, so the keys are split: every range of every KV head of every sequence is an item. */
 #include "attention/decode.h"
 
+#include "attention/listed.h"
 #include "attention/tile.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
@@ -8,16 +9,19 @@
 /* Ranges are handed out several at a time: what is asked for at the end of one is the beginning of the next. */
 enum { RUNS_PER_THREAD = 8 };
 
-/* One sequence's share of the work: ranges [first_range, first_range + n_ranges) for each of its KV heads. */
+/* One sequence's share of the work: ranges [first_range, first_range + n_ranges) for each of its heads. These are KV
+ * heads, with all rows that share them, or query heads that walk a list each, whose ranges are of listed keys. */
 typedef struct sequence {
     const mn_attend *a;
     mn_arithmetic by;
-    int64_t first_range, n_ranges;
-    int64_t first_item;    /* of all items: one per (KV head, range) */
-    int64_t first_head;    /* of all (sequence, KV head) pairs */
-    int64_t n_rows;        /* of one KV head: tokens times group */
+    bool by_head; /* query heads */
+    int64_t first_range, n_ranges, end_key;
+    int64_t n_heads;
+    int64_t first_item;    /* of all items: one per (head, range) */
+    int64_t first_head;    /* of all (sequence, head) pairs */
+    int64_t n_rows;        /* of one head */
     size_t partial_floats; /* of one item */
-    float *partials;       /* [n_kv_heads, n_ranges] softmaxes */
+    float *partials;       /* [n_heads, n_ranges] softmaxes */
 } sequence;
 
 typedef struct decode {
@@ -31,19 +35,24 @@ static float *partial_of(const sequence *s, int64_t head, int64_t range) {
     return s->partials + (size_t)(head * s->n_ranges + range) * s->partial_floats;
 }
 
+static mn_row_tile tile_of(const decode *d, const sequence *s, int64_t head, int thread_index) {
+    char *scratch = d->scratch + (size_t)thread_index * d->thread_bytes;
+    if (s->by_head) return mn_head_tile_init(s->a, s->by, (int)head, scratch);
+    return mn_row_tile_init(s->a, s->by, (int)head, 0, (int)s->a->n_rows, scratch);
+}
+
 static void run_ranges(void *arg, int64_t begin, int64_t end, int thread_index) {
     const decode *d = arg;
     const sequence *s = d->sequences;
     for (int64_t item = begin; item < end; item++) {
-        while (item >= s->first_item + s->a->kv.n_kv_heads * s->n_ranges) s++;
+        while (item >= s->first_item + s->n_heads * s->n_ranges) s++;
         int64_t head = (item - s->first_item) / s->n_ranges, range = (item - s->first_item) % s->n_ranges;
-        mn_row_tile tile = mn_row_tile_init(s->a, s->by, (int)head, 0, (int)s->a->n_rows,
-                                            d->scratch + (size_t)thread_index * d->thread_bytes);
+        mn_row_tile tile = tile_of(d, s, head, thread_index);
         mn_softmax_rows part = mn_softmax_view(partial_of(s, head, range), s->n_rows, tile.v_pad);
         mn_softmax_clear(part, s->n_rows, tile.v_pad);
         int64_t first_key = (s->first_range + range) * MN_RANGE_KEYS;
-        int64_t last_key = mn_row_tile_range(s->a, 0, s->a->n_rows).end;
-        mn_row_tile_absorb(&tile, part, first_key, MN_MIN(first_key + MN_RANGE_KEYS, last_key));
+        int64_t end_key = MN_MIN(first_key + MN_RANGE_KEYS, s->end_key);
+        (s->by_head ? mn_absorb_listed_nth : mn_row_tile_absorb)(&tile, part, first_key, end_key);
     }
 }
 
@@ -52,12 +61,13 @@ static void run_merges(void *arg, int64_t begin, int64_t end, int thread_index) 
     const decode *d = arg;
     const sequence *s = d->sequences;
     for (int64_t item = begin; item < end; item++) {
-        while (item >= s->first_head + s->a->kv.n_kv_heads) s++;
+        while (item >= s->first_head + s->n_heads) s++;
         int64_t head = item - s->first_head;
-        mn_row_tile tile = mn_row_tile_init(s->a, s->by, (int)head, 0, (int)s->a->n_rows,
-                                            d->scratch + (size_t)thread_index * d->thread_bytes);
+        mn_row_tile tile = tile_of(d, s, head, thread_index);
         mn_softmax_rows total = mn_softmax_view(partial_of(s, head, 0), s->n_rows, tile.v_pad);
-        if (s->a->sums) total = mn_attend_sums_of(s->a, (int)head);
+        if (s->a->sums)
+            total = mn_softmax_skip(mn_attend_sums_of(s->a, tile.kv_head),
+                                    tile.first_head % (s->a->n_heads / s->a->kv.n_kv_heads), tile.v_pad);
         for (int64_t range = s->a->sums ? 0 : 1; range < s->n_ranges; range++)
             s->by.ops->merge(total, mn_softmax_view(partial_of(s, head, range), s->n_rows, tile.v_pad), s->n_rows,
                              tile.v_pad);
@@ -65,26 +75,35 @@ static void run_merges(void *arg, int64_t begin, int64_t end, int thread_index) 
     }
 }
 
+/* Lays out a sequence's work behind that of those before it. false when scratch memory ends. */
+static bool plan_sequence(decode *d, const mn_compute *c, const mn_attend *a, int64_t first_item, int64_t first_head) {
+    sequence *s = &d->sequences[d->n_sequences++];
+    *s = (sequence){.a = a, .first_item = first_item, .first_head = first_head};
+    s->by = mn_choose_arithmetic(&c->kernels->attend, c->exact, a, a->n_rows);
+    s->by_head = mn_walks_by_head(a, s->by);
+    s->n_heads = s->by_head ? a->n_heads : a->kv.n_kv_heads;
+    mn_key_range keys = mn_row_tile_range(a, 0, a->n_rows);
+    if (s->by_head && !mn_pool_is_dry(c->pool)) keys = (mn_key_range){0, mn_listed_keys(a)};
+    s->end_key = keys.end;
+    s->first_range = keys.begin / MN_RANGE_KEYS;
+    s->n_ranges = MN_MAX(1, (keys.end + MN_RANGE_KEYS - 1) / MN_RANGE_KEYS - s->first_range);
+    s->n_rows = a->n_rows * a->n_heads / s->n_heads;
+    s->partial_floats = (mn_softmax_floats(s->n_rows, mn_attend_pad(a->kv.v_dim)) + 15) & ~(size_t)15;
+    s->partials =
+        mn_arena_alloc(c->scratch, (size_t)(s->n_heads * s->n_ranges), s->partial_floats * sizeof *s->partials);
+    d->thread_bytes = MN_MAX(d->thread_bytes, mn_row_tile_bytes(a, s->by, s->n_rows));
+    return s->partials;
+}
+
 /* Lays out the work of all sequences; returns the items, or -1 when scratch memory ends. */
 static int64_t plan(decode *d, const mn_compute *c, const mn_attend *batch, int n_batch, int64_t *n_heads) {
     int64_t n_items = 0;
     for (int i = 0; i < n_batch; i++) {
-        const mn_attend *a = &batch[i];
-        if (a->n_rows == 0) continue;
-        sequence *s = &d->sequences[d->n_sequences++];
-        mn_key_range keys = mn_row_tile_range(a, 0, a->n_rows);
-        *s = (sequence){.a = a, .first_item = n_items, .first_head = *n_heads};
-        s->by = mn_choose_arithmetic(&c->kernels->attend, c->exact, a, a->n_rows);
-        s->first_range = keys.begin / MN_RANGE_KEYS;
-        s->n_ranges = MN_MAX(1, (keys.end + MN_RANGE_KEYS - 1) / MN_RANGE_KEYS - s->first_range);
-        s->n_rows = a->n_rows * (a->n_heads / a->kv.n_kv_heads);
-        s->partial_floats = (mn_softmax_floats(s->n_rows, mn_attend_pad(a->kv.v_dim)) + 15) & ~(size_t)15;
-        int64_t items = a->kv.n_kv_heads * s->n_ranges;
-        s->partials = mn_arena_alloc(c->scratch, (size_t)items, s->partial_floats * sizeof(float));
-        if (!s->partials) return -1;
-        d->thread_bytes = MN_MAX(d->thread_bytes, mn_row_tile_bytes(a, s->by, s->n_rows));
-        n_items += items;
-        *n_heads += a->kv.n_kv_heads;
+        if (batch[i].n_rows == 0) continue;
+        if (!plan_sequence(d, c, &batch[i], n_items, *n_heads)) return -1;
+        const sequence *s = &d->sequences[d->n_sequences - 1];
+        n_items += s->n_heads * s->n_ranges;
+        *n_heads += s->n_heads;
     }
     return n_items;
 }

@@ -1,5 +1,6 @@
 #include "attention/tile.h"
 
+#include "attention/listed.h"
 #include "base/checked.h"
 
 #include <math.h>
@@ -8,9 +9,7 @@
 enum {
     AHEAD_KEYS = 2 * MN_TILE_KEYS, /* tiles of 64 dims are 8 KiB: as far as lone rows of weights look */
     GRANULE = 16,                  /* keys of the smallest block */
-    READ_PAST_BYTES = 64,          /* that a kernel may read behind the last row */
-    MAX_WALKED = 64,               /* lists that are walked side by side */
-    BLOCKS_AHEAD = 6               /* from where a list's next block is asked for */
+    READ_PAST_BYTES = 64           /* that a kernel may read behind the last row */
 };
 
 static const float LOG2_E = 1.44269504f;
@@ -92,7 +91,7 @@ static int64_t token_of(const mn_row_tile *tile, int row) {
 }
 
 static int head_of(const mn_row_tile *tile, int row) {
-    return tile->kv_head * tile->group + (heads_first(tile) ? row / tile->n_tokens : row % tile->group);
+    return tile->first_head + (heads_first(tile) ? row / tile->n_tokens : row % tile->group);
 }
 
 static void pack_queries(const mn_row_tile *tile) {
@@ -105,12 +104,13 @@ static void pack_queries(const mn_row_tile *tile) {
     }
 }
 
-mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, int64_t first_row, int n_tokens,
-                             void *scratch) {
+static mn_row_tile init(const mn_attend *a, mn_arithmetic by, int first_head, int n_heads, int64_t first_row,
+                        int n_tokens, void *scratch) {
     mn_row_tile tile = {.a = a,
                         .by = by,
-                        .kv_head = kv_head,
-                        .group = a->n_heads / a->kv.n_kv_heads,
+                        .kv_head = first_head / (a->n_heads / a->kv.n_kv_heads),
+                        .first_head = first_head,
+                        .group = n_heads,
                         .k_pad = padded_k(a, by),
                         .v_pad = mn_attend_pad(a->kv.v_dim),
                         .factor = a->softcap > 0 ? a->scale / a->softcap : a->scale * LOG2_E,
@@ -121,8 +121,19 @@ mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, 
     tile.v = tile.k + (size_t)run_tiles(by) * packed_bytes(by, tile.k_pad);
     tile.s = (float *)(void *)(tile.v + (size_t)run_tiles(by) * packed_bytes(by, tile.v_pad));
     tile.seen = (uint64_t *)(void *)((char *)tile.s + scores_bytes(by, (int64_t)n_tokens * tile.group));
+    tile.gathered = (char *)tile.seen + run_bytes(by, (int64_t)n_tokens * tile.group);
     pack_queries(&tile);
     return tile;
+}
+
+mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, int64_t first_row, int n_tokens,
+                             void *scratch) {
+    int group = a->n_heads / a->kv.n_kv_heads;
+    return init(a, by, kv_head * group, group, first_row, n_tokens, scratch);
+}
+
+mn_row_tile mn_head_tile_init(const mn_attend *a, mn_arithmetic by, int head, void *scratch) {
+    return init(a, by, head, 1, 0, 1, scratch);
 }
 
 /* The tile to ask for while one is in use: AHEAD_KEYS further, behind the last key the next head's first ones, which
@@ -282,7 +293,7 @@ typedef struct gather {
 } gather;
 
 static gather start_gather(const mn_row_tile *tile) {
-    gather g = {.k = (char *)tile->seen};
+    gather g = {.k = tile->gathered};
     g.v = g.k + gathered_bytes(tile->a->kv.k_row_bytes);
     g.seen = (uint64_t *)(void *)(g.v + gathered_bytes(tile->a->kv.v_row_bytes));
     g.bits = g.seen + tile->n_tokens * tile->group;
@@ -333,77 +344,11 @@ static void gather_visible(const mn_row_tile *tile, mn_softmax_rows rows, gather
     }
 }
 
-/* The next blocks of the lists of one token, one list for each query head of the group or one for all. */
-typedef struct list_walk {
-    mn_block_span lists[MAX_WALKED];
-    int n_lists;
-} list_walk;
-
-/* The first block of any list; INT64_MAX behind the last. */
-static int64_t next_block(const list_walk *walk) {
-    int64_t block = INT64_MAX;
-    for (int i = 0; i < walk->n_lists; i++)
-        if (walk->lists[i].begin < walk->lists[i].end) block = MN_MIN(block, (int64_t)*walk->lists[i].begin);
-    return block;
-}
-
-static void fetch(const char *rows, size_t bytes) {
-    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(rows + at, 0, 2);
-}
-
-/* Asks for a block that comes a few blocks later: they lie apart, and no processor guesses where. */
-static void fetch_block(const mn_row_tile *tile, int64_t block) {
-    const mn_kv_view *kv = &tile->a->kv;
-    int64_t key = block * tile->a->blocks->block_tokens, page = key / MN_PAGE_TOKENS;
-    size_t row = (size_t)tile->kv_head * MN_PAGE_TOKENS + (size_t)(key % MN_PAGE_TOKENS),
-           n = (size_t)tile->a->blocks->block_tokens;
-    if (key >= kv->n_tokens || !kv->k_pages[page] || !kv->v_pages[page]) return;
-    fetch((const char *)kv->k_pages[page] + row * kv->k_row_bytes, n * kv->k_row_bytes);
-    fetch((const char *)kv->v_pages[page] + row * kv->v_row_bytes, n * kv->v_row_bytes);
-}
-
-/* The block's bits for each row, and past it in the lists that have it. */
-static void take_block(const mn_row_tile *tile, list_walk *walk, gather *g, int64_t block, int n_keys) {
-    uint64_t all = (UINT64_C(1) << n_keys) - 1;
-    for (int i = 0; i < walk->n_lists; i++) {
-        mn_block_span *list = &walk->lists[i];
-        bool has = list->begin < list->end && *list->begin == block;
-        if (walk->n_lists > 1)
-            g->bits[i] = has ? all : 0;
-        else
-            for (int row = 0; row < tile->group; row++) g->bits[row] = all;
-        if (!has) continue;
-        list->begin++;
-        if (list->end - list->begin > BLOCKS_AHEAD) fetch_block(tile, list->begin[BLOCKS_AHEAD]);
-    }
-}
-
-/* One token that sees all that its lists name: block after block, without a search. */
-static void gather_listed(const mn_row_tile *tile, mn_softmax_rows rows, gather *g, int64_t begin, int64_t end) {
-    const mn_attend *a = tile->a;
-    list_walk walk = {.n_lists = mn_heads_listed(a)};
-    int64_t block, block_tokens = a->blocks->block_tokens, n_tokens = MN_MIN(a->kv.n_tokens, tile->first_token + 1);
-    for (int i = 0; i < walk.n_lists; i++)
-        walk.lists[i] = mn_listed_blocks(a, tile->kv_head * tile->group + i, tile->first_token, begin / block_tokens);
-    while ((block = next_block(&walk)) < INT64_MAX && block * block_tokens < MN_MIN(end, n_tokens)) {
-        int64_t key = block * block_tokens, tile_begin = key / MN_TILE_KEYS * MN_TILE_KEYS;
-        int n_keys = (int)MN_MIN(block_tokens, n_tokens - key);
-        mn_cached_rows k = find_rows(tile, false, tile_begin), v = find_rows(tile, true, tile_begin);
-        take_block(tile, &walk, g, block, n_keys);
-        if (k.rows && v.rows) gather_keys(tile, rows, g, &k, &v, (int)(key - tile_begin), n_keys);
-    }
-}
-
 /* Tiles of those keys alone that some row sees, in their order: what nobody lists is not even read. Where all is
  * listed, these are the tiles that absorb_tiles takes. */
 static void absorb_gathered(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end) {
-    const mn_attend *a = tile->a;
-    bool masked = a->window || a->segment || a->n_sinks || a->dilation > 1 || a->chosen || a->key_begin;
     gather g = start_gather(tile);
-    if (tile->n_tokens == 1 && !masked && mn_heads_listed(a) <= MAX_WALKED)
-        gather_listed(tile, rows, &g, begin, end);
-    else
-        gather_visible(tile, rows, &g, begin, end);
+    gather_visible(tile, rows, &g, begin, end);
     end_gather(tile, rows, &g);
 }
 
@@ -428,7 +373,10 @@ static void absorb_tiles(const mn_row_tile *tile, mn_softmax_rows rows, int64_t 
 
 void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end) {
     if (!tile->by.direct_k && tile->by.ops->enter) tile->by.ops->enter();
-    (gathers(tile->a, tile->by) ? absorb_gathered : absorb_tiles)(tile, rows, begin, end);
+    if (mn_walks_lists(tile->a, tile->by))
+        mn_absorb_listed(tile, rows, begin, end);
+    else
+        (gathers(tile->a, tile->by) ? absorb_gathered : absorb_tiles)(tile, rows, begin, end);
     if (!tile->by.direct_k && tile->by.ops->leave) tile->by.ops->leave();
 }
 

@@ -26,13 +26,14 @@ mn_arithmetic mn_choose_arithmetic(const mn_attend_kernels *kernels, bool exact,
 typedef struct mn_row_tile {
     const mn_attend *a;
     mn_arithmetic by;
-    int kv_head, group, k_pad, v_pad;
-    float factor; /* of the scores */
+    int kv_head, first_head, group, k_pad, v_pad; /* query heads [first_head, first_head + group) */
+    float factor;                                 /* of the scores */
     int64_t first_token;
     int n_tokens;
     char *q, *k, *v;
     float *s;
     uint64_t *seen; /* of the key tiles of a run */
+    char *gathered; /* keys and values that are put together */
 } mn_row_tile;
 
 /* The KV entries of a key tile; pages hold whole tiles. rows is NULL when the page was dropped. What is ahead is the
@@ -44,6 +45,8 @@ size_t mn_row_tile_bytes(const mn_attend *a, mn_arithmetic by, int64_t n_rows);
 /* Packs the queries of tokens [first_row, first_row + n_tokens) of a into scratch, 64-byte aligned. */
 mn_row_tile mn_row_tile_init(const mn_attend *a, mn_arithmetic by, int kv_head, int64_t first_row, int n_tokens,
                              void *scratch);
+/* The same for one query head of the only token of a. */
+mn_row_tile mn_head_tile_init(const mn_attend *a, mn_arithmetic by, int head, void *scratch);
 /* Absorbs the visible keys in [begin, end), begin a multiple of MN_TILE_KEYS, into rows (which the caller has
  * cleared: mn_softmax_clear). */
 void mn_row_tile_absorb(const mn_row_tile *tile, mn_softmax_rows rows, int64_t begin, int64_t end);

@@ -8,6 +8,7 @@
 #include "kvcache/view.h"
 #include "tensor/tensor.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Keys are walked in ranges of so many, each with a softmax of its own (tile.h). */
@@ -22,6 +23,7 @@ typedef struct mn_block_list {
     const int64_t *offsets; /* [n_lists * n_query_blocks + 1] into blocks */
     const int32_t *blocks;
     int query_tokens; /* tokens of a query block, 1 or more; 0: block_tokens */
+    bool by_content;  /* chosen by what keys hold, all of which are in memory then: no call is made in several */
 } mn_block_list;
 
 /* Tokens of a query block. */

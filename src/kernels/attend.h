@@ -94,6 +94,9 @@ typedef struct mn_direct_ops {
     void (*pack_q)(void *packed, const float *q, int k_dim);
     void (*scores)(float *s, const void *q, const mn_cached_rows *k, float factor, int n_rows, int k_dim);
     void (*absorb)(mn_softmax_rows rows, float *s, const mn_cached_rows *v, int n_rows, int v_dim);
+    /* To the bit the same where the tile lies in parts, keys of s in their order. NULL: it must be put together. */
+    void (*absorb_parts)(mn_softmax_rows rows, float *s, const mn_cached_rows *parts, int n_parts, int n_rows,
+                         int v_dim);
 } mn_direct_ops;
 
 static inline size_t mn_direct_q_bytes(int k_dim) { return (size_t)((k_dim + 63) & ~63) * sizeof(float); }

@@ -20,7 +20,7 @@ void mn_attend_init_avx2(mn_attend_kernels *table) {
     use_f32(table);
     use_direct(table, MN_MAX_DIRECT_ROWS_AVX2);
     table->direct[MN_Q8_0] = (mn_direct_ops){MN_MAX_DIRECT_ROWS_AVX2, mn_attend_pack_q_q8_0_avx2,
-                                             mn_attend_scores_q8_0_avx2, mn_attend_absorb_q8_0_avx2};
+                                             mn_attend_scores_q8_0_avx2, mn_attend_absorb_q8_0_avx2, NULL};
     table->direct[MN_Q4_0] = (mn_direct_ops){MN_MAX_DIRECT_ROWS_AVX2, mn_attend_pack_q_q4_0_avx2,
-                                             mn_attend_scores_q4_0_avx2, mn_attend_absorb_q4_0_avx2};
+                                             mn_attend_scores_q4_0_avx2, mn_attend_absorb_q4_0_avx2, NULL};
 }

@@ -179,7 +179,7 @@ static void direct_absorb(mn_softmax_rows rows, float *s, const mn_cached_rows *
 
 void mn_attend_init_avx512(mn_attend_kernels *table) {
     use_f32(table);
-    const mn_direct_ops direct = {MAX_DIRECT_ROWS, pack_q_f32, direct_scores, direct_absorb};
+    const mn_direct_ops direct = {MAX_DIRECT_ROWS, pack_q_f32, direct_scores, direct_absorb, NULL};
     table->direct[MN_F32] = table->direct[MN_F16] = table->direct[MN_BF16] = direct;
     table->direct[MN_Q8_0] = table->direct[MN_Q4_0] = direct;
 }

@@ -62,8 +62,8 @@ void mn_attend_init_avx512bf16(mn_attend_kernels *table) {
                                   .add_slope = add_slope_f32};
     table->direct[MN_F32].max_rows = table->direct[MN_F16].max_rows = table->direct[MN_BF16].max_rows =
         MAX_DIRECT_ROWS_BF16;
-    table->direct[MN_Q8_0] =
-        (mn_direct_ops){MAX_DIRECT_ROWS_BYTES, mn_attend_pack_q_q8_0, mn_attend_scores_q8_0, mn_attend_absorb_q8_0};
-    table->direct[MN_Q4_0] =
-        (mn_direct_ops){MAX_DIRECT_ROWS_BYTES, mn_attend_pack_q_q4_0, mn_attend_scores_q4_0, mn_attend_absorb_q4_0};
+    table->direct[MN_Q8_0] = (mn_direct_ops){MAX_DIRECT_ROWS_BYTES, mn_attend_pack_q_q8_0, mn_attend_scores_q8_0,
+                                             mn_attend_absorb_q8_0, NULL};
+    table->direct[MN_Q4_0] = (mn_direct_ops){MAX_DIRECT_ROWS_BYTES, mn_attend_pack_q_q4_0, mn_attend_scores_q4_0,
+                                             mn_attend_absorb_q4_0, NULL};
 }

@@ -81,24 +81,32 @@ static void direct_scores(float *s, const void *packed, const mn_cached_rows *k,
     }
 }
 
+/* The values of a tile: parts of it that may lie apart. */
+typedef struct tile_values {
+    const mn_cached_rows *parts;
+    int n_parts;
+} tile_values;
+
 /* o[r, i ...] += sum_j p[r, j] v[j, i ...] over n_vectors vectors */
-MN_INLINE void add_values(float *o, mn_dtype type, const float *p, const mn_cached_rows *v, int i, int n_rows,
+MN_INLINE void add_values(float *o, mn_dtype type, const float *p, const tile_values *values, int i, int n_rows,
                           int n_vectors, int v_dim) {
     mn_vf sums[BLOCK_ROWS][BLOCK_SUMS];
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++)
 #pragma GCC unroll 8
         for (int w = 0; w < n_vectors; w++) sums[r][w] = splat(0);
-    const char *row = v->rows;
-    size_t share = v->row_bytes * (size_t)(n_vectors * MN_LANES) / (size_t)v_dim;
-    size_t ahead = v->row_bytes * (size_t)(i * MN_TILE_KEYS) / (size_t)v_dim;
-    for (int j = 0; j < v->n_keys; j++, row += v->row_bytes, ahead += share) {
-        mn_fetch_ahead(v, ahead, share);
+    for (const mn_cached_rows *v = values->parts; v < values->parts + values->n_parts; p += v++->n_keys) {
+        const char *row = v->rows;
+        size_t share = v->row_bytes * (size_t)(n_vectors * MN_LANES) / (size_t)v_dim;
+        size_t ahead = v->row_bytes * (size_t)(i * v->n_keys) / (size_t)v_dim;
+        for (int j = 0; j < v->n_keys; j++, row += v->row_bytes, ahead += share) {
+            mn_fetch_ahead(v, ahead, share);
 #pragma GCC unroll 8
-        for (int w = 0; w < n_vectors; w++) {
-            mn_vf x = load_elements(type, row, i + w * MN_LANES);
+            for (int w = 0; w < n_vectors; w++) {
+                mn_vf x = load_elements(type, row, i + w * MN_LANES);
 #pragma GCC unroll 8
-            for (int r = 0; r < n_rows; r++) sums[r][w] = mn_vf_fma(splat(p[r * MN_TILE_KEYS + j]), x, sums[r][w]);
+                for (int r = 0; r < n_rows; r++) sums[r][w] = mn_vf_fma(splat(p[r * MN_TILE_KEYS + j]), x, sums[r][w]);
+            }
         }
     }
 #pragma GCC unroll 8
@@ -110,7 +118,7 @@ MN_INLINE void add_values(float *o, mn_dtype type, const float *p, const mn_cach
         }
 }
 
-MN_INLINE void add_rows(float *o, mn_dtype type, const float *p, const mn_cached_rows *v, int n_rows, int v_dim) {
+MN_INLINE void add_rows(float *o, mn_dtype type, const float *p, const tile_values *v, int n_rows, int v_dim) {
     const int n_vectors = n_rows == 1 ? 8 : n_rows == 4 ? 2 : 4;
     int i = 0;
     for (; i + n_vectors * MN_LANES <= v_dim; i += n_vectors * MN_LANES)
@@ -118,7 +126,7 @@ MN_INLINE void add_rows(float *o, mn_dtype type, const float *p, const mn_cached
     for (; i + 2 * MN_LANES <= v_dim; i += 2 * MN_LANES) add_values(o, type, p, v, i, n_rows, 2, v_dim);
 }
 
-MN_INLINE void add_type(float *o, mn_dtype type, const float *p, const mn_cached_rows *v, int n_rows, int v_dim) {
+MN_INLINE void add_type(float *o, mn_dtype type, const float *p, const tile_values *v, int n_rows, int v_dim) {
     switch (n_rows) {
     case 1: add_rows(o, type, p, v, 1, v_dim); break;
     case 2: add_rows(o, type, p, v, 2, v_dim); break;
@@ -127,22 +135,28 @@ MN_INLINE void add_type(float *o, mn_dtype type, const float *p, const mn_cached
     }
 }
 
-static void direct_absorb(mn_softmax_rows rows, float *s, const mn_cached_rows *v, int n_rows, int v_dim) {
+static void direct_absorb_parts(mn_softmax_rows rows, float *s, const mn_cached_rows *parts, int n_parts, int n_rows,
+                                int v_dim) {
+    const tile_values v = {parts, n_parts};
     weigh_f32(rows, s, n_rows, v_dim);
     for (int r = 0; r < n_rows; r += BLOCK_ROWS) {
         int n = n_rows - r < BLOCK_ROWS ? n_rows - r : BLOCK_ROWS;
         float *o = rows.o + r * v_dim;
         const float *p = s + r * MN_TILE_KEYS;
-        switch (v->type) {
-        case MN_F16: add_type(o, MN_F16, p, v, n, v_dim); break;
-        case MN_BF16: add_type(o, MN_BF16, p, v, n, v_dim); break;
-        default: add_type(o, MN_F32, p, v, n, v_dim); break;
+        switch (parts->type) {
+        case MN_F16: add_type(o, MN_F16, p, &v, n, v_dim); break;
+        case MN_BF16: add_type(o, MN_BF16, p, &v, n, v_dim); break;
+        default: add_type(o, MN_F32, p, &v, n, v_dim); break;
         }
     }
 }
 
+static void direct_absorb(mn_softmax_rows rows, float *s, const mn_cached_rows *v, int n_rows, int v_dim) {
+    direct_absorb_parts(rows, s, v, 1, n_rows, v_dim);
+}
+
 static void use_direct(mn_attend_kernels *table, int max_rows) {
-    const mn_direct_ops direct = {max_rows, pack_q_f32, direct_scores, direct_absorb};
+    const mn_direct_ops direct = {max_rows, pack_q_f32, direct_scores, direct_absorb, direct_absorb_parts};
     table->direct[MN_F32] = table->direct[MN_F16] = table->direct[MN_BF16] = direct;
 }
 

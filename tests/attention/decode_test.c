@@ -209,12 +209,56 @@ static void small_blocks_are_put_together(void **state) {
     }
 }
 
+/* Each head of a decoded row walks a list of its own: as the definition says, to the bit what no list gives where all
+ * is listed, whatever the other heads' lists and the number of threads. */
+static void heads_walk_their_lists(void **state) {
+    (void)state;
+    enum { N_HEADS = 4, N_TOKENS = 4205, ROW = N_HEADS * 64 };
+    static int64_t offsets[N_HEADS + 1];
+    static int32_t blocks[N_HEADS * (N_TOKENS / 16 + 1)];
+    static const mn_dtype kinds[] = {MN_F16, MN_F32, MN_Q8_0, MN_Q4_0};
+    static const int sizes[] = {16, 32, 64, 256, 2048};
+    static float whole[ROW];
+    for (int i = 0; i < 4 * 5; i++) {
+        mn_dtype type = kinds[i % 4];
+        attend_spec spec = {type, type, 2, 2, 64, 64, N_TOKENS, N_TOKENS - 1, 1, .window = 0};
+        attend_case c = attend_case_create(&spec, (uint64_t)i);
+        double want[ROW];
+        mn_block_list lists;
+        EACH_LEVEL(level) {
+            c.call.blocks = NULL;
+            attend_run(&c.call, attend_decode, level, 1, false);
+            memcpy(whole, c.out, sizeof whole);
+            c.call.blocks = &lists;
+            lists = list_blocks(&c.call, sizes[i / 4], N_HEADS, 1, offsets, blocks);
+            lists.by_content = true;
+            attend_run(&c.call, attend_decode, level, 2, false);
+            assert_memory_equal(whole, c.out, sizeof whole);
+            lists = list_blocks(&c.call, sizes[i / 4], N_HEADS, 3, offsets, blocks);
+            lists.by_content = true;
+            attend_oracle(&c.call, want);
+            attend_run(&c.call, attend_decode, level, 1, false);
+            memcpy(whole, c.out, sizeof whole);
+            assert_true(attend_error(&c.call, want) <= (i % 4 < 2 ? 2e-6 : 2e-4));
+            offsets[0] = offsets[1] - 1; /* the first head sees its own block alone */
+            attend_run(&c.call, attend_decode, level, 3, false);
+            assert_memory_equal(whole + 64, c.out + 64, sizeof whole - 64 * sizeof *whole);
+        }
+        attend_case_free(&c);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type),    cmocka_unit_test(every_group_and_dim),
-        cmocka_unit_test(every_length),  cmocka_unit_test(masks_and_biases),
-        cmocka_unit_test(many_rows),     cmocka_unit_test(batches_and_threads_change_nothing),
-        cmocka_unit_test(dropped_pages), cmocka_unit_test(small_blocks_are_put_together),
+        cmocka_unit_test(every_type),
+        cmocka_unit_test(every_group_and_dim),
+        cmocka_unit_test(every_length),
+        cmocka_unit_test(masks_and_biases),
+        cmocka_unit_test(many_rows),
+        cmocka_unit_test(batches_and_threads_change_nothing),
+        cmocka_unit_test(dropped_pages),
+        cmocka_unit_test(small_blocks_are_put_together),
+        cmocka_unit_test(heads_walk_their_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

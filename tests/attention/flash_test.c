@@ -249,7 +249,7 @@ static lists *make_lists(const attend_spec *spec, int block_tokens, int n_lists,
     lists *l = calloc(1, sizeof *l);
     int64_t first = spec->first_token / block_tokens, end = (spec->first_token + spec->n_rows - 1) / block_tokens + 1,
             n = 0;
-    l->list = (mn_block_list){block_tokens, first, end - first, n_lists, l->offsets, l->blocks, 0};
+    l->list = (mn_block_list){block_tokens, first, end - first, n_lists, l->offsets, l->blocks, 0, false};
     for (int i = 0; i < n_lists; i++)
         for (int64_t query = first; query < end; query++) {
             for (int64_t key = 0; key <= query; key++)

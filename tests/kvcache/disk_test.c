@@ -200,7 +200,7 @@ static void reads_only_pages_that_are_seen(void **state) {
     (void)state;
     static const int32_t blocks[] = {2, 29, 60, 61, 93}; /* of 64 tokens: pages 1, 14, 30 (both), 46, which is in RAM */
     static const int64_t offsets[] = {0, 5};
-    mn_block_list list = {64, (N_TOKENS - 1) / 64, 1, 1, offsets, blocks, 0};
+    mn_block_list list = {64, (N_TOKENS - 1) / 64, 1, 1, offsets, blocks, 0, false};
     mn_arena scratch = MN_ARENA_INIT;
     mn_compute c = compute_of(true, &scratch);
     mn_kvcache *cold = make_cache(MN_F16, false, true, &c), *ram = make_cache(MN_F16, false, false, &c);

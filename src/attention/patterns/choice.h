@@ -1,4 +1,4 @@
-/* Lists that are filled by scores: the largest of them, and the table of all lists of a call. */
+/* Lists that are filled by scores: the table of all lists of a call. */
 #ifndef MN_ATTENTION_PATTERNS_CHOICE_H
 #define MN_ATTENTION_PATTERNS_CHOICE_H
 
@@ -16,7 +16,7 @@ typedef struct mn_choice {
 /* lists: block_tokens, query_tokens, first_query_block, n_query_blocks and n_lists. Memory is the arena's;
  * MN_ERR_MEMORY when it ends. */
 mn_status mn_choice_init(mn_choice *choice, mn_block_list lists, int64_t capacity, mn_arena *arena, mn_error *err);
-/* Where the blocks of a list go, in any order. list = h * n_query_blocks + block. */
+/* Where the blocks of a list go, ascending. list = h * n_query_blocks + block. */
 static inline int32_t *mn_choice_at(const mn_choice *choice, int64_t list) {
     return choice->blocks + list * choice->capacity;
 }
@@ -24,12 +24,5 @@ static inline int32_t *mn_choice_at(const mn_choice *choice, int64_t list) {
 void mn_choice_close(mn_choice *choice, int64_t list, int64_t n);
 /* What attention executes. The choice must not be filled further. */
 mn_block_list mn_choice_finish(mn_choice *choice);
-
-/* The k largest of n scores, or all of them: their indices, in no order. Of equal scores the lowest index is taken.
- * Returns how many; O(n) for
- * up to 16384 scores, else O(n log k). */
-int64_t mn_choose_largest(const float *scores, int64_t n, int64_t k, int32_t *chosen);
-/* Brings indices into ascending order. */
-void mn_sort_chosen(int32_t *chosen, int64_t n);
 
 #endif

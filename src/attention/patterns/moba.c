@@ -6,6 +6,7 @@
 #include "attention/patterns/kinds.h"
 
 #include "attention/patterns/choice.h"
+#include "attention/patterns/largest.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
 

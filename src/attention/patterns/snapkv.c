@@ -5,8 +5,8 @@
  */
 #include "attention/patterns/snapkv.h"
 
-#include "attention/patterns/choice.h"
 #include "attention/patterns/kinds.h"
+#include "attention/patterns/largest.h"
 #include "base/checked.h"
 #include "kernels/kernels.h"
 
@@ -85,7 +85,6 @@ static void take_elected(void *arg, int64_t begin, int64_t end, int thread_index
     const election *e = arg;
     int32_t *kept = e->kept + e->kv_head * e->n_kept;
     int64_t n = mn_choose_largest(e->pooled, n_earlier(e), e->n_kept - e->a->n_rows, kept);
-    mn_sort_chosen(kept, n);
     for (int64_t j = n_earlier(e); j < e->n_keys; j++) kept[n++] = (int32_t)j;
 }
 
