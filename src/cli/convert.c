@@ -148,7 +148,7 @@ int cmd_convert(int argc, char **argv) {
         MN_OPTION_INT("t threads", &n_threads, "N", "0", 0, 1024, "threads; 0: one per core"),
         MN_OPTION_HEADING("small MLPs for easy tokens"),
         MN_OPTION_TEXT("mlp-router", &small.wish, "N", NULL,
-                       "beside each MLP one of 1/N of its units, and a router; for some layers N,2-5"),
+                       "beside each MLP one of 1/N of its units (2, 1.5), and a router; for some layers N,2-5"),
         MN_OPTION_INT("calibrate-tokens", &small.n_tokens, "N", "4096", 2, 1e9,
                       "of the calibration text at most, to pick units and fit routers"),
         MN_OPTION_NUMBER("router-share", &small.share, "S", "0.5", 0.01, 0.99, "of its tokens that are to be easy"),

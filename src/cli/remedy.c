@@ -31,7 +31,7 @@ static const char *flag_of(const mn_remedy *r) {
     case MN_REMEDY_NO_ATTN: return "leave out --attn and --attn-layers";
     case MN_REMEDY_SEGMENT: return "use --attn infini:#";
     case MN_REMEDY_NO_MAP: return "leave out --pos";
-    case MN_REMEDY_SMALL_MLPS: return "use mnemo convert IN OUT --mlp-router 8 --calibrate TEXT";
+    case MN_REMEDY_SMALL_MLPS: return "use mnemo convert IN OUT --mlp-router 2 --calibrate TEXT";
     case MN_REMEDY_PROMPT: return "put it into -p";
     case MN_REMEDY_NOT_RAW: return "leave out --raw";
     case MN_REMEDY_ASK: return "use mnemo run -f FILE -p PROMPT";

@@ -5,6 +5,7 @@
 #include "convert/small_mlp_fit.h"
 #include "model/gguf_precision.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +27,12 @@ static bool read_range(const char **text, int n_layers, int *first, int *last) {
     return a <= b && b < n_layers;
 }
 
-mn_status mn_small_parse(const char *text, int n_layers, int *divisor, uint8_t *in_layer, mn_error *err) {
+mn_status mn_small_parse(const char *text, int n_layers, double *divisor, uint8_t *in_layer, mn_error *err) {
     char *end;
     const char *at;
-    long n = strtol(text, &end, 10);
-    bool right = *text >= '0' && *text <= '9' && n >= 1 && n <= 1 << 16 && (*end == 0 || *end == ',');
-    *divisor = (int)n;
+    *divisor = strtod(text, &end);
+    bool plain = *text >= '0' && *text <= '9' && end == text + strspn(text, "0123456789.");
+    bool right = plain && *divisor >= 1 && *divisor <= 1 << 16 && (*end == 0 || *end == ',');
     memset(in_layer, right && *end == 0, (size_t)n_layers);
     for (at = end; right && *at == ',';) {
         int first, last;
@@ -42,7 +43,7 @@ mn_status mn_small_parse(const char *text, int n_layers, int *divisor, uint8_t *
     if (right) return MN_OK;
     return mn_fail(err, MN_ERR_ARGUMENT,
                    "\"%s\" is no small MLP; give how many times smaller it is, and layers of 0 to %d if it is not for "
-                   "all, as 8 or 8,2-5.",
+                   "all, as 8, 1.5 or 8,2-5.",
                    text, n_layers - 1);
 }
 
@@ -190,7 +191,7 @@ mn_status mn_small_write(const mn_compute *compute, const mn_model *model, const
     mn_small_fit *fits = calloc((size_t)MN_MAX(n_layers, 0), sizeof *fits);
     if (!fits) return mn_fail(err, MN_ERR_MEMORY, "no memory for %d layers.", n_layers);
     for (int i = 0; i < n_layers; i++) {
-        int64_t n_ff = model->config.layers[i].n_ff, n = (n_ff + wish->divisor - 1) / wish->divisor;
+        int64_t n_ff = model->config.layers[i].n_ff, n = (int64_t)ceil((double)n_ff / wish->divisor);
         if (wish->in_layer[i]) fits[i].n = MN_MIN(n_ff, (n + UNITS_STEP - 1) / UNITS_STEP * UNITS_STEP);
     }
     mn_status status = mn_small_fit_all(compute, model, wish, fits, err);

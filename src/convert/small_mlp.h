@@ -18,7 +18,7 @@
 #include "model/model.h"
 
 typedef struct mn_small_wish {
-    int divisor;
+    double divisor;          /* 1 or more */
     const uint8_t *in_layer; /* [n_layers]: which get one */
     double share;            /* of tokens that are to be easy, above 0 and below 1 */
     const int32_t *tokens;   /* the calibration text */
@@ -32,8 +32,8 @@ typedef struct mn_small_report {
     double easy_error;  /* the same over the tokens that the routers find easy */
 } mn_small_report;
 
-/* "8", or "8,0-3,7": the divisor and layers, all without any. in_layer [n_layers]. MN_ERR_ARGUMENT. */
-mn_status mn_small_parse(const char *text, int n_layers, int *divisor, uint8_t *in_layer, mn_error *err);
+/* "8", "1.5", or "8,0-3,7": the divisor and layers, all without any. in_layer [n_layers]. MN_ERR_ARGUMENT. */
+mn_status mn_small_parse(const char *text, int n_layers, double *divisor, uint8_t *in_layer, mn_error *err);
 
 /* Writes the model to `path` with small MLPs of the types that the large ones have. Units are counted up to a multiple
  * of 32; a small MLP of all units is a copy. Cost: three prefills of the text, and n_ff / divisor squared for each

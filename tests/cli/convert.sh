@@ -87,11 +87,11 @@ grep -A 1 '"router_decode"' "$temp/says" | grep -q '"share": 0.0' || fail "$(cat
 "$mnemo" info "$temp/easy8.gguf" --tensors | grep -q '^blk.0.ffn_small_router.weight  f32 \[64\]'
 expect 1 "mnemo convert: $temp/easy.gguf: has small MLPs already; convert the model that it was made of." \
     "$mnemo" convert "$temp/easy.gguf" "$temp/x.gguf" --mlp-router 4
-expect 2 'mnemo convert: "8,3" is no small MLP; give how many times smaller it is, and layers of 0 to 0 if it is not for all, as 8 or 8,2-5.
+expect 2 'mnemo convert: "8,3" is no small MLP; give how many times smaller it is, and layers of 0 to 0 if it is not for all, as 8, 1.5 or 8,2-5.
 '"$usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --mlp-router 8,3
 expect 2 "mnemo convert: makes one change at a time; convert the file that --mlp-router made once more.
 $usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --mlp-router 8 --type f16
-expect 2 "mnemo run: this model has no small MLPs that easy tokens could take; give it some first. Use mnemo convert IN OUT --mlp-router 8 --calibrate TEXT." \
+expect 2 "mnemo run: this model has no small MLPs that easy tokens could take; give it some first. Use mnemo convert IN OUT --mlp-router 2 --calibrate TEXT." \
     "$mnemo" run -m "$temp/in.gguf" -p x --router-threshold 0.5
 [ ! -e "$temp/x.gguf" ] || fail 'left behind'
 

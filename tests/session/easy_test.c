@@ -228,7 +228,7 @@ static void what_cannot_be_is_refused(void **state) {
     static const double half = 0.5, beyond = 2;
     mn_error err;
     mn_session *s;
-    int divisor;
+    double divisor;
     uint8_t in_layer[4];
     mn_engine *engine = open_engine(data_path("golden/tiny-llama.gguf"), 1);
     mn_session_params params = {.router_threshold = &half};
@@ -242,10 +242,13 @@ static void what_cannot_be_is_refused(void **state) {
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(mn_small_parse(wrong[i], 4, &divisor, in_layer, &err), MN_ERR_ARGUMENT);
     assert_ok(mn_small_parse("16,0,2-", 4, &divisor, in_layer, &err), err);
-    assert_int_equal(divisor, 16);
+    assert_true(divisor == 16);
     assert_memory_equal(in_layer, ((uint8_t[]){1, 0, 1, 1}), 4);
     assert_ok(mn_small_parse("3", 4, &divisor, in_layer, &err), err);
     assert_memory_equal(in_layer, ((uint8_t[]){1, 1, 1, 1}), 4);
+    assert_ok(mn_small_parse("1.5,3", 4, &divisor, in_layer, &err), err);
+    assert_true(divisor == 1.5);
+    assert_memory_equal(in_layer, ((uint8_t[]){0, 0, 0, 1}), 4);
 }
 
 int main(void) {
