@@ -50,10 +50,10 @@ test-slow: all
 test-emulated: all
 	@ctest --test-dir $(BUILD) -j $(JOBS) -L emulated --output-on-failure
 
-# All of it built by another compiler, each warning an error; the tests do not run again.
+# All of it built by another compiler, each warning an error; the tests do not run again, so nothing is optimised.
 test-clang:
 	@command -v clang >/dev/null || { echo 'skipped: no clang here; make deps installs it'; exit 0; }; \
-	cmake -S . -B $(BUILD)-clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Release -DMNEMO_WERROR=ON >/dev/null && \
+	cmake -S . -B $(BUILD)-clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DMNEMO_WERROR=ON >/dev/null && \
 	cmake --build $(BUILD)-clang -j $(JOBS)
 
 # With sanitizers: of addresses and undefined behaviour, the whole fast suite or what takes little time of it; of
@@ -63,7 +63,7 @@ test-asan test-asan-quick: SANITIZED = $(BUILD)-asan
 test-asan test-asan-quick: TARGETS = all
 test-tsan: SANITIZE = thread
 test-tsan: SANITIZED = $(BUILD)-tsan
-test-tsan: TARGETS = thread-tests
+test-tsan: TARGETS = mnemo fast-tests
 
 OTHER_LEVELS = /(generic|avxvnni|avx512|avx512bf16|amx)$$
 LONG_WITH_ASAN = ^(attention/(dynamic|flash|mla|patt)|session/(a|b|d[er]|easy|golden|kv|m[el]|pos|st[er]|win)|train/)

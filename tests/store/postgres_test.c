@@ -23,6 +23,12 @@ static void a_server_that_is_away_is_a_sentence(void **state) {
     assert_non_null(strstr(err.text, "cannot be reached"));
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { GIVES_MEMORY_BACK = 0 }; /* what is freed is kept for a while, to catch who uses it still */
+#else
+enum { GIVES_MEMORY_BACK = 1 };
+#endif
+
 static long peak_kib(void) {
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
@@ -44,7 +50,8 @@ static void exports_hold_no_table_in_memory(void **state) {
     long before = peak_kib();
     assert_ok(mn_store_export(store, out, &err), err);
     assert_true(ftell(out) > 60000 * 1280L);
-    if (peak_kib() - before > 16 << 10) fail_msg("an export of 77 MB took %ld KiB", peak_kib() - before);
+    if (GIVES_MEMORY_BACK && peak_kib() - before > 16 << 10)
+        fail_msg("an export of 77 MB took %ld KiB", peak_kib() - before);
     /* What cannot be written ends it, and the store goes on. */
     assert_int_equal(mn_store_export(store, full, &err), MN_ERR_IO);
     assert_int_equal(number(store, "SELECT count(*) FROM large"), 60000);
