@@ -7,7 +7,7 @@ WERROR ?= OFF
 MAKEFLAGS += --no-print-directory
 
 .PHONY: all deps demo demo-train bench check ci clean models models-check
-.PHONY: test test-slow test-emulated test-clang test-asan test-asan-quick test-tsan
+.PHONY: test test-slow test-emulated test-asan test-asan-quick test-tsan
 
 all:
 	@tools/install-deps.sh $(PACKAGES)
@@ -50,15 +50,11 @@ test-slow: all
 test-emulated: all
 	@ctest --test-dir $(BUILD) -j $(JOBS) -L emulated --output-on-failure
 
-# All of it built by another compiler, each warning an error; the tests do not run again, so nothing is optimised.
-test-clang:
-	@command -v clang >/dev/null || { echo 'skipped: no clang here; make deps installs it'; exit 0; }; \
-	cmake -S . -B $(BUILD)-clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DMNEMO_WERROR=ON >/dev/null && \
-	cmake --build $(BUILD)-clang -j $(JOBS)
-
 # With sanitizers: of addresses and undefined behaviour, the whole fast suite or what takes little time of it; of
-# threads, the tests that start some.
+# threads, the tests that start some. The first are built by clang where it is, so that two compilers see everything.
 test-asan test-asan-quick: SANITIZE = address,undefined
+test-asan test-asan-quick: SANITIZED_BY = $(firstword $(shell command -v clang 2>/dev/null) cc)
+test-tsan: SANITIZED_BY = cc
 test-asan test-asan-quick: SANITIZED = $(BUILD)-asan
 test-asan test-asan-quick: TARGETS = all
 test-tsan: SANITIZE = thread
@@ -72,8 +68,8 @@ LONG_WITH_TSAN = ^(attention/(dynamic|flash_b)|eval/rou|session/([ab]|deep|drop|
 .PHONY: sanitized
 sanitized:
 	@tools/install-deps.sh build
-	@cmake -S . -B $(SANITIZED) -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g" \
-	    -DMNEMO_SANITIZE=$(SANITIZE) >/dev/null
+	@cmake -S . -B $(SANITIZED) -DCMAKE_C_COMPILER=$(SANITIZED_BY) -DCMAKE_BUILD_TYPE=Debug \
+	    -DCMAKE_C_FLAGS_DEBUG="-O1 -g" -DMNEMO_SANITIZE=$(SANITIZE) -DMNEMO_WERROR=$(WERROR) >/dev/null
 	@cmake --build $(SANITIZED) -j $(JOBS) --target $(TARGETS)
 
 test-asan: sanitized
@@ -106,4 +102,4 @@ bench: all
 	@tools/bench.sh $(BUILD)/mnemo
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-clang $(BUILD)-asan $(BUILD)-tsan
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan

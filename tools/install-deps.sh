@@ -7,7 +7,7 @@ build=(gcc make cmake pkg-config libpcre2-dev libutf8proc-dev libjansson-dev lib
        libedit-dev libxml2-dev libarchive-dev poppler-utils libsqlite3-dev libpq-dev libcurl4-openssl-dev libstemmer-dev
        libcmocka-dev)
 test=(mold postgresql qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
-all=(clang clang-format-14 git)
+all=(clang libclang-rt-14-dev clang-format-14 git)
 case ${1:-all} in
 build) packages=("${build[@]}") ;;
 test) packages=("${build[@]}" "${test[@]}") ;;

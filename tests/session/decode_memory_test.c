@@ -12,7 +12,7 @@
 
 #include <mnemo/session.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef MNEMO_SANITIZED
 enum { COUNTS = 0 }; /* the sanitizer has put its own malloc there */
 static _Atomic long n_calls;
 #else

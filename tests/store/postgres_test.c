@@ -23,7 +23,7 @@ static void a_server_that_is_away_is_a_sentence(void **state) {
     assert_non_null(strstr(err.text, "cannot be reached"));
 }
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef MNEMO_SANITIZED
 enum { GIVES_MEMORY_BACK = 0 }; /* what is freed is kept for a while, to catch who uses it still */
 #else
 enum { GIVES_MEMORY_BACK = 1 };
