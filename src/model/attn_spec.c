@@ -7,7 +7,7 @@ enum { STATE_ALIGN = 64 };
 mn_attn_spec mn_attn_of_model(const mn_config *c) {
     mn_infini shape = {c->infini.rule, c->infini.feature, c->n_heads,       c->n_kv_heads,
                        c->head_dim_k,  c->head_dim_v,     c->infini.segment};
-    return (mn_attn_spec){.infini = {shape, c->infini.write_threshold, true, true, 0}};
+    return (mn_attn_spec){.infini = {shape, c->infini.write_threshold, true, true, 0, c->infini.mark}};
 }
 
 static int count_kv(const mn_attn_spec *r, const mn_config *c, int n_layers) {

@@ -17,6 +17,7 @@ typedef struct mn_infini_spec {
     bool model_writes;     /* delta-exact: the layers' weights make write gates; else every token is written whole */
     bool model_mixes;      /* the layers' weights hold mixing gates; else `share` of every head is the memory's */
     float share;
+    mn_segment_mark mark; /* beside every S tokens, what begins a segment */
 } mn_infini_spec;
 
 typedef struct mn_attn_spec {
@@ -59,7 +60,11 @@ int mn_attn_n_kv_layers(const mn_attn_spec *r, const mn_config *config);
 /* The KV entries that later tokens can see in any layer, segments of a compressive memory aside; last 0: all. */
 mn_kept_keys mn_attn_kept_keys(const mn_attn_spec *r, const mn_config *config);
 
-/* The position that a token is given: where segments restart, its place in the segment. */
+/* Whether more than the number of a token decides which segment it lies in. */
+static inline bool mn_attn_has_mark(const mn_attn_spec *r) { return r->infini.shape.segment && r->infini.mark.n > 0; }
+
+/* The position that a token is given: where segments restart, its place in the segment. Not where marks begin segments
+ * (mn_segments_pass). */
 static inline int64_t mn_attn_position(const mn_attn_spec *r, int64_t token) {
     return r->infini.shape.segment ? token % r->infini.shape.segment : token;
 }

@@ -74,13 +74,29 @@ static int64_t position_of(const mn_attn_spec *attn, mn_place place, int index, 
     return mn_attn_position(attn, token);
 }
 
+/* The place of a slice's row in its segment, where marks begin segments. walk stands behind the row before, unless this
+ * is the first one looked at or the slice's first. */
+static int64_t place_in_segment(const mn_step *s, const mn_slice *slice, int64_t row, bool first, mn_segments *walk) {
+    const mn_infini_spec *m = &slice->sequence->attn.infini;
+    int64_t from = row;
+    if (first || row == slice->first_row) {
+        *walk = slice->sequence->segments;
+        from = slice->first_row;
+    }
+    for (int64_t r = from; r < row; r++) mn_segments_pass(walk, &m->mark, m->shape.segment, s->tokens[r]);
+    return mn_segments_pass(walk, &m->mark, m->shape.segment, s->tokens[row]);
+}
+
 static void angle_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const rows_job *job = arg;
+    mn_segments walk = {0};
     for (int64_t r = begin; r < end; r++) {
         const mn_slice *slice = mn_step_slice(job->s, r);
         const mn_sequence *t = slice->sequence;
-        int64_t position = position_of(&t->attn, job->place, job->index, t->n_tokens + r - slice->first_row);
+        int64_t position = mn_attn_has_mark(&t->attn)
+                               ? place_in_segment(job->s, slice, r, r == begin, &walk)
+                               : position_of(&t->attn, job->place, job->index, t->n_tokens + r - slice->first_row);
         mn_rope_angles(job->place == MN_PLACE_TOKEN_LOCAL ? &t->rope_local : &t->rope, &position, 1,
                        vector_at(job->out, r, 0), vector_at(job->out, r, 1));
     }

@@ -73,13 +73,33 @@ static mn_status restrict_to_range(const mn_step *s, const mn_sequence *t, int l
     return MN_OK;
 }
 
+/* The keys of each row's segment, where marks begin segments; in a dry step as many as there can be. */
+static mn_status restrict_to_segments(const mn_step *s, const mn_slice *slice, mn_attend *a, mn_error *err) {
+    const mn_infini_spec *m = &slice->sequence->attn.infini;
+    int64_t *begin = mn_arena_alloc(mn_cpu_compute(s)->scratch, (size_t)a->n_rows, 2 * sizeof *begin);
+    if (!begin) return mn_no_scratch(err);
+    int64_t *end = begin + a->n_rows, segment = m->shape.segment;
+    mn_segments walk = slice->sequence->segments;
+    for (int64_t r = 0; r < a->n_rows; r++) {
+        int64_t token = a->first_token + r, most = MN_MIN(token, segment - 1);
+        begin[r] =
+            token - (s->tokens ? mn_segments_pass(&walk, &m->mark, segment, s->tokens[slice->first_row + r]) : most);
+        end[r] = token + 1;
+    }
+    a->key_begin = begin;
+    a->key_end = end;
+    return MN_OK;
+}
+
 /* What a sequence sees in a layer: the range of its position map; else the pattern asked for, else the model's own
  * window; of these the query's segment, behind a compressive memory. */
-static mn_status restrict_keys(const mn_step *s, const mn_sequence *t, int layer, int range, mn_attend *a,
+static mn_status restrict_keys(const mn_step *s, const mn_slice *slice, int layer, int range, mn_attend *a,
                                mn_error *err) {
     const mn_config *c = &s->model->config;
+    const mn_sequence *t = slice->sequence;
     const mn_pattern *pattern = t->attn.patterns ? &t->attn.patterns[layer] : NULL;
     if (mn_attn_map(&t->attn, c, layer)) return restrict_to_range(s, t, layer, range, a, err);
+    if (mn_attn_has_mark(&t->attn)) return restrict_to_segments(s, slice, a, err);
     a->segment = t->attn.infini.shape.segment;
     if (pattern && pattern->kind && !a->segment) return mn_pattern_apply(pattern, mn_cpu_compute(s), layer, a, err);
     if (!a->segment) a->segment = c->layers[layer].chunk;
@@ -112,7 +132,7 @@ mn_status mn_cpu_attend_call(const mn_step *s, const mn_slice *slice, int layer,
         const mn_pattern *pattern = t->attn.patterns ? &t->attn.patterns[layer] : NULL;
         if (pattern && pattern->kind && pattern->kind->choose) return no_choice(pattern, err);
     }
-    return restrict_keys(s, t, layer, range, a, err);
+    return restrict_keys(s, slice, layer, range, a, err);
 }
 
 /* One sequence's part of an operation. */
@@ -263,7 +283,7 @@ mn_status mn_cpu_attend_latent(const mn_step *s, int layer, mn_rows out, mn_rows
             MN_TRY(absorb(s, &calls[i], &mla, err));
         else
             a->mla = &mla;
-        MN_TRY(restrict_keys(s, s->slices[i].sequence, layer, 0, a, err));
+        MN_TRY(restrict_keys(s, &s->slices[i], layer, 0, a, err));
         if (chosen.buffer) {
             a->chosen = mn_cpu_chosen(chosen, s->slices[i].first_row);
             a->chosen_words = chosen.row_stride / 2;

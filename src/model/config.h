@@ -6,6 +6,7 @@
 #include "mlp/router.h"
 #include "model/gguf.h"
 #include "model/hyper_connections.h"
+#include "model/segments.h"
 #include "position/position.h"
 #include "recurrent/infini.h"
 
@@ -71,6 +72,7 @@ typedef struct mn_infini_config {
     mn_infini_rule rule;
     mn_infini_feature feature;
     float write_threshold;
+    mn_segment_mark mark; /* of delta-exact alone */
 } mn_infini_config;
 
 /* What layers that keep a recurrent state do with it (src/recurrent/), in the place of attention or beside it. */

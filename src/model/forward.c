@@ -415,6 +415,7 @@ mn_status mn_forward(const mn_backend *backend, const mn_model *model, const mn_
     if (status == MN_OK) status = mn_forward_end(&p, err);
     backend->rewind(&p.step, mark);
     if (status != MN_OK) return status;
-    for (int i = 0; i < batch->n_slices; i++) batch->slices[i].sequence->n_tokens += batch->slices[i].n_rows;
+    for (const mn_slice *slice = batch->slices; slice < batch->slices + batch->n_slices; slice++)
+        mn_sequence_extend(slice->sequence, batch->tokens ? batch->tokens + slice->first_row : NULL, slice->n_rows);
     return MN_OK;
 }

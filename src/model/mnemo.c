@@ -6,6 +6,7 @@
 #include "model/family.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 typedef int find_fn(const char *name);
 
@@ -22,6 +23,27 @@ static mn_status read_choice(const mn_gguf *g, const char *key, find_fn *find, i
     return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: %s is \"%s\", which is not known here.", mn_gguf_path(g), key, name);
 }
 
+/* The tokens that begin a segment. The paper's rules write whole segments, which training takes to be of one length. */
+static mn_status read_mark(const mn_gguf *g, mn_config *c, mn_error *err) {
+    static const char key[] = "mnemo.infini.segment_mark";
+    mn_segment_mark *mark = &c->infini.mark;
+    int32_t *ids;
+    size_t n;
+    bool found;
+    MN_TRY(mn_gguf_get_i32s(g, key, &ids, &n, &found, err));
+    if (!found) return MN_OK;
+    bool fits = n >= 1 && n <= MN_MAX_MARK;
+    for (size_t i = 0; i < n && fits; i++) mark->ids[i] = ids[i];
+    free(ids);
+    if (!fits)
+        return mn_fail(err, MN_ERR_FORMAT, "%s: %s has %zu tokens; a mark has 1 to %d.", mn_gguf_path(g), key, n,
+                       MN_MAX_MARK);
+    if (c->infini.rule != MN_INFINI_DELTA_EXACT)
+        return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: %s goes with the update delta-exact alone.", mn_gguf_path(g), key);
+    mark->n = (int)n;
+    return MN_OK;
+}
+
 static mn_status configure_infini(const mn_gguf *g, mn_config *c, mn_error *err) {
     int rule = 0, feature = 0;
     MN_TRY(mn_config_i64(g, c->arch, "infini.segment", false, 1, 1 << 24, &c->infini.segment, err));
@@ -31,6 +53,7 @@ static mn_status configure_infini(const mn_gguf *g, mn_config *c, mn_error *err)
     c->infini.rule = (mn_infini_rule)rule;
     c->infini.feature = (mn_infini_feature)feature;
     MN_TRY(mn_config_float(g, c->arch, "infini.write_threshold", false, &c->infini.write_threshold, err));
+    MN_TRY(read_mark(g, c, err));
     mn_attn_spec spec = mn_attn_of_model(c);
     return mn_attn_check(&spec, c, err);
 }

@@ -202,6 +202,25 @@ mn_status mn_sequence_init_dry(mn_sequence *t, const mn_config *config, const mn
     return status;
 }
 
+void mn_sequence_extend(mn_sequence *t, const int32_t *tokens, int64_t n) {
+    const mn_infini_spec *m = &t->attn.infini;
+    for (int64_t i = 0; i < n && tokens && mn_attn_has_mark(&t->attn); i++)
+        mn_segments_pass(&t->segments, &m->mark, m->shape.segment, tokens[i]);
+    t->n_tokens += n;
+}
+
+void mn_sequence_resume(mn_sequence *t, const int32_t *tokens, int64_t n) {
+    t->segments = (mn_segments){0};
+    t->n_tokens = 0;
+    mn_sequence_extend(t, tokens, n);
+}
+
+int64_t mn_sequence_segment_begin(const mn_sequence *t) {
+    int64_t segment = t->attn.infini.shape.segment;
+    if (mn_attn_has_mark(&t->attn)) return mn_segments_next_begin(&t->segments, segment);
+    return t->n_tokens / segment * segment;
+}
+
 void mn_sequence_drop_after(mn_sequence *t, int64_t n) {
     mn_kvcache_drop_after(t->cache, n);
     if (t->second) mn_kvcache_drop_after(t->second, n);
@@ -211,8 +230,7 @@ void mn_sequence_drop_after(mn_sequence *t, int64_t n) {
 }
 
 void mn_sequence_drop_unseen(mn_sequence *t) {
-    int64_t segment = t->attn.infini.shape.segment;
-    if (segment) mn_kvcache_drop_before(t->cache, t->n_tokens / segment * segment);
+    if (t->attn.infini.shape.segment) mn_kvcache_drop_before(t->cache, mn_sequence_segment_begin(t));
     if (t->window) mn_sequence_drop_windows(t);
     if (t->kept.last == 0) return;
     mn_kvcache_drop_between(t->cache, t->kept.first, MN_MAX(t->n_tokens + 1 - t->kept.last - MN_SPARE_TOKENS, 0));

@@ -33,9 +33,10 @@ typedef struct mn_sequence {
     mn_easy easy;           /* which tokens take a small MLP */
     int64_t *expert_visits; /* [n_layers, n_experts], of steps that it had alone; NULL without experts */
     int64_t n_tokens;
-    int64_t n_evicted; /* of these tokens, KV entries that each head has dropped; the others moved to the front */
-    mn_key_share keys; /* so far, whatever was taken back */
-    int64_t evict_to;  /* > 0: with the step that runs now each head drops all but so many entries (SnapKV) */
+    mn_segments segments; /* after these tokens, where marks begin segments; else not kept */
+    int64_t n_evicted;    /* of these tokens, KV entries that each head has dropped; the others moved to the front */
+    mn_key_share keys;    /* so far, whatever was taken back */
+    int64_t evict_to;     /* > 0: with the step that runs now each head drops all but so many entries (SnapKV) */
     /* Recurrent state of all layers in one block, plain memory: zeros at token 0; copied away and back at will. */
     char *state;
     size_t state_bytes;
@@ -60,6 +61,12 @@ void mn_sequence_release(mn_sequence *t);
 /* One for a dry step (backend_cpu.h): caches of a page, whose entries are not touched; a state; no positions. */
 mn_status mn_sequence_init_dry(mn_sequence *t, const mn_config *config, const mn_attn_spec *attn, mn_dtype k_type,
                                mn_dtype v_type, mn_error *err);
+/* Counts n more tokens as held. tokens may be NULL in a dry step. */
+void mn_sequence_extend(mn_sequence *t, const int32_t *tokens, int64_t n);
+/* Counts n tokens, all there are, as held: after a way back. */
+void mn_sequence_resume(mn_sequence *t, const int32_t *tokens, int64_t n);
+/* The first token that those behind the ones held may attend to in their segment. */
+int64_t mn_sequence_segment_begin(const mn_sequence *t);
 /* Gives back KV entries from n on. */
 void mn_sequence_drop_after(mn_sequence *t, int64_t n);
 /* KV entries out of sight that stay all the same, so that a short way back needs no new start. */

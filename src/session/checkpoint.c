@@ -17,7 +17,8 @@ void mn_session_tell_places(mn_session *s) {
 void mn_session_clear(mn_session *s) {
     mn_sequence *t = &s->sequence;
     if (t->state) memset(t->state, 0, t->state_bytes);
-    t->n_tokens = t->n_evicted = t->evict_to = 0;
+    mn_sequence_resume(t, NULL, 0);
+    t->n_evicted = t->evict_to = 0;
     mn_sequence_drop_after(t, 0);
     s->n_checkpoints = 0;
     mn_session_tell_places(s);
@@ -50,9 +51,8 @@ static void thin_checkpoints(mn_session *s) {
 void mn_session_take_checkpoint(mn_session *s) {
     const mn_sequence *t = &s->sequence;
     int64_t last = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
-    int64_t segment = s->attn.infini.shape.segment;
     if (t->state_bytes == 0 || t->n_tokens - last < s->checkpoint_interval) return;
-    if (segment && t->n_tokens % segment) return;
+    if (s->attn.infini.shape.segment && mn_sequence_segment_begin(t) < t->n_tokens) return;
     if (s->n_checkpoints == MN_MAX_CHECKPOINTS) thin_checkpoints(s);
     mn_checkpoint *c = &s->checkpoints[s->n_checkpoints];
     if (!c->state && !(c->state = malloc(t->state_bytes))) return; /* a way back is longer: no reason to fail */
@@ -76,7 +76,7 @@ void mn_session_retreat(mn_session *s, int64_t n) {
         mn_session_clear(s);
         return;
     }
-    t->n_tokens = n;
+    mn_sequence_resume(t, s->tokens, n);
     mn_sequence_drop_after(t, mn_sequence_n_kv(t));
     mn_session_tell_ledger(s);
 }

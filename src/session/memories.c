@@ -36,6 +36,7 @@ static void force(mn_session *s, const mn_config *c, const mn_pattern *p) {
     m.shape.feature = mn_infini_feature_of(m.shape.rule);
     m.model_writes = model_has_one;
     m.model_mixes = model_has_one && !share_said;
+    if (m.shape.rule != MN_INFINI_DELTA_EXACT) m.mark.n = 0;
     m.share = share_said ? (float)p->args[2] / MN_PATTERN_WHOLE : 0.5f;
     s->attn.infini = m;
     if (!model_has_one || differs(&m, c)) note_forced(s, &m, model_has_one);

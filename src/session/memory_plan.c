@@ -24,7 +24,8 @@ static int64_t held_pages(const mn_attn_spec *r, const mn_config *c, const mn_wi
     if (mn_attn_n_kv_layers(r, c) == 0) return 0;
     mn_kept_keys kept = mn_attn_kept_keys(r, c);
     if (segment) {
-        int64_t before_first = segment % MN_PAGE_TOKENS ? MN_PAGE_TOKENS - 1 : 0;
+        bool begins_in_page = segment % MN_PAGE_TOKENS || mn_attn_has_mark(r);
+        int64_t before_first = begins_in_page ? MN_PAGE_TOKENS - 1 : 0;
         return MN_MIN(all, pages_of(before_first + segment - 1 + w->n_batch));
     }
     if (kept.last == 0 || w->kv_ram_bytes) return all;

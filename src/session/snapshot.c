@@ -224,14 +224,21 @@ static bool expected_bytes(const mn_sequence *t, const snapshot_header *h, size_
     return true;
 }
 
+/* Where the segment begins that tokens behind the saved ones lie in. */
+static int64_t segment_begin(const mn_session *s, const int32_t *tokens, int64_t n) {
+    mn_sequence at = {.attn = s->attn};
+    mn_sequence_resume(&at, tokens, n);
+    return mn_sequence_segment_begin(&at);
+}
+
 /* Whether the rows that the file lacks are such as no later token sees. */
-static bool lacks_only_unseen(const mn_session *s, const snapshot_header *h) {
-    int64_t segment = s->attn.infini.shape.segment, from = h->gap_begin, to = h->gap_end;
+static bool lacks_only_unseen(const mn_session *s, const snapshot_header *h, const int32_t *tokens) {
+    int64_t from = h->gap_begin, to = h->gap_end;
     mn_kept_keys kept = s->sequence.kept;
     if (h->first_page > 0 && h->gap_begin < h->gap_end) return false;
     if (h->first_page > 0) from = 0, to = h->first_page;
     if (from >= to) return true;
-    if (segment) return from == 0 && to <= h->n_tokens / segment * segment / MN_PAGE_TOKENS;
+    if (s->attn.infini.shape.segment) return from == 0 && to <= segment_begin(s, tokens, h->n_tokens) / MN_PAGE_TOKENS;
     return kept.last && from >= (kept.first + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS &&
            to <= (h->n_tokens + 1 - kept.last) / MN_PAGE_TOKENS;
 }
@@ -266,10 +273,6 @@ static mn_status check_header(const mn_session *s, const snapshot_header *h, con
     if (h->slab_bytes != own.slab_bytes || h->grouped_slab_bytes != own.grouped_slab_bytes ||
         h->state_bytes != own.state_bytes || h->end_page != end_page || (h->state_bytes == 0 && h->n_checkpoints != 0))
         return mn_fail(err, MN_ERR_FORMAT, "%s: its sizes contradict each other; the file is damaged.", path);
-    if (!lacks_only_unseen(s, h))
-        return mn_fail(err, MN_ERR_FORMAT,
-                       "%s: lacks KV entries that its next tokens look at; leave out the disk, or read the text again.",
-                       path);
     return MN_OK;
 }
 
@@ -288,6 +291,10 @@ static mn_status check_file(const mn_session *s, const mn_mapfile *map, const ch
     memcpy(&sum, map->data + map->bytes - sizeof sum, sizeof sum);
     if (sum != XXH3_64bits(map->data, map->bytes - sizeof sum))
         return mn_fail(err, MN_ERR_FORMAT, "%s: its checksum is wrong; the file is damaged.", path);
+    if (!lacks_only_unseen(s, h, (const int32_t *)(const void *)((const char *)map->data + sizeof *h)))
+        return mn_fail(err, MN_ERR_FORMAT,
+                       "%s: lacks KV entries that its next tokens look at; leave out the disk, or read the text again.",
+                       path);
     return MN_OK;
 }
 
@@ -352,7 +359,7 @@ static mn_status load(mn_session *s, const unsigned char *data, const snapshot_h
         snapshot_header all = compressed_pages(t, i, h->n_tokens);
         MN_TRY(load_pages(t->compressed[i], &r, &all, err));
     }
-    t->n_tokens = h->n_tokens;
+    mn_sequence_resume(t, s->tokens, h->n_tokens);
     s->has_logits = h->has_logits;
     return MN_OK;
 }

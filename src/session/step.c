@@ -29,6 +29,14 @@ static int64_t cut_at_vote(const mn_session *s, int64_t rows) {
     return held < vote ? MN_MIN(rows, vote - held) : s->prompt_tokens - held;
 }
 
+/* Where marks begin segments, steps end with one while text follows: there a checkpoint can be taken. */
+static int64_t cut_at_segment(const mn_session *s, int64_t rows, int64_t n_left) {
+    if (!mn_attn_has_mark(&s->attn) || rows == n_left) return rows;
+    int64_t end = s->sequence.n_tokens + rows;
+    int64_t over = (end - mn_sequence_segment_begin(&s->sequence)) % s->attn.infini.shape.segment;
+    return over < rows ? rows - over : rows;
+}
+
 int64_t mn_session_next_slice(const mn_session *s, int64_t n_left, int64_t max_tokens) {
     int64_t rows = MN_MIN(n_left, MN_MAX(max_tokens, 1));
     return n_left > 0 ? cut_at_vote(s, rows) : 0;
@@ -90,7 +98,7 @@ typedef struct room {
 static int64_t take_rows(const mn_step_entry *e, int64_t most_wanted, room *left) {
     int64_t asked = MN_MIN(e->n_tokens - e->n_done, e->session->n_batch);
     if (e->want) asked = MN_MIN(asked, most_wanted);
-    int64_t rows = cut_at_vote(e->session, asked);
+    int64_t rows = cut_at_vote(e->session, cut_at_segment(e->session, asked, e->n_tokens - e->n_done));
     bool fits = (rows < MN_FLASH_MIN_ROWS || rows <= left->rows) && (!e->want || rows <= left->wanted);
     if (!fits && left->n_slices > 0) return 0;
     if (rows >= MN_FLASH_MIN_ROWS) left->rows -= rows;

@@ -124,7 +124,7 @@ static mn_status next_sequence(mn_train_batch *b, int i, mn_error *err) {
         b->n_sequences++;
     }
     mn_sequence *s = &b->sequences[i];
-    s->n_tokens = 0;
+    mn_sequence_resume(s, NULL, 0);
     if (s->state) memset(s->state, 0, s->state_bytes);
     return MN_OK;
 }

@@ -63,7 +63,7 @@ typedef struct mn_memory_config {
     int64_t segment; /* tokens; 0: the model's own memory, if it has one */
     int64_t taps;    /* of convolutions, with the memory; 0: as many as the model has */
     int update;      /* mn_infini_rule */
-    const char *heads, *prose;
+    const char *heads, *prose, *mark;
     double mixing_bias, write_bias, threshold;
     bool hard;
     int64_t detach;

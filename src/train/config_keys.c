@@ -128,6 +128,9 @@ const mn_train_key mn_train_keys[] = {
 
     {"memory", "segment", MN_KEY_INT, MEMORY(segment), "0", 0, 1 << 24, NULL,
      "give the model a compressive memory behind segments of so many tokens (0: it has one, or none)"},
+    {"memory", "mark", MN_KEY_ESCAPED, MEMORY(mark), "", 0, 0, NULL,
+     "with it, a text whose last token begins a segment wherever it stands, as what stands before a question: "
+     "\\nQuestion: (nothing: segments begin every so many tokens alone)"},
     {"memory", "taps", MN_KEY_INT, MEMORY(taps), "0", 0, 64, NULL,
      "with it, widen the convolutions on queries and keys to so many tokens (0: as they are)"},
     {"memory", "update", MN_KEY_CHOICE, MEMORY(update), "delta-exact", 0, 0, "linear delta delta-exact",

@@ -58,7 +58,7 @@ static bool is_fixed(const mn_train_key *k) {
     if (!strcmp(k->section, "train")) return !strcmp(k->name, "window") || !strcmp(k->name, "optimiser");
     if (!strcmp(k->section, "memory"))
         return !strcmp(k->name, "segment") || !strcmp(k->name, "update") || !strcmp(k->name, "heads") ||
-               !strcmp(k->name, "taps");
+               !strcmp(k->name, "taps") || !strcmp(k->name, "mark");
     if (strcmp(k->section, "model") && strcmp(k->section, "positions") && strcmp(k->section, "lora")) return false;
     for (size_t i = 0; i < sizeof free / sizeof *free; i++)
         if (!strcmp(k->name, free[i])) return false;

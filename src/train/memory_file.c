@@ -2,10 +2,13 @@
 
 #include "base/arena.h"
 #include "model/config.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MAX_MARK_BYTES = 64 };
 
 static const float SHUT = -30; /* below MN_SHUT_BIAS */
 
@@ -66,6 +69,37 @@ static void put_keys(const mn_gguf *in, const mn_memory_start *m, mn_gguf_writer
     mn_gguf_put_string(w, "mnemo.infini.update", mn_infini_rule_name(m->rule));
     mn_gguf_put_string(w, "mnemo.infini.feature", mn_infini_feature_of(m->rule) == MN_INFINI_ELU1 ? "elu1" : "silu-l2");
     mn_gguf_put_f32(w, "mnemo.infini.write_threshold", m->threshold);
+}
+
+/* The mark's tokens as they stand in the middle of a text, which is here a line's end. */
+static mn_status tokenize_mark(const mn_tokenizer *tokenizer, const char *mark, mn_gguf_writer *w, mn_error *err) {
+    char text[MAX_MARK_BYTES + 2];
+    int32_t *before = NULL, *ids = NULL;
+    size_t n_before = 0, n = 0;
+    snprintf(text, sizeof text, "\n%s", mark);
+    mn_status status = mn_tokenize(tokenizer, "\n", 1, false, true, &before, &n_before, err);
+    if (status == MN_OK) status = mn_tokenize(tokenizer, text, strlen(text), false, true, &ids, &n, err);
+    if (status == MN_OK && (n <= n_before || n - n_before > MN_MAX_MARK || memcmp(ids, before, n_before * sizeof *ids)))
+        status = mn_fail(err, MN_ERR_ARGUMENT,
+                         "memory.mark, \"%s\", is not 1 to %d tokens of this model's behind a line's end; choose "
+                         "another.",
+                         mark, MN_MAX_MARK);
+    if (status == MN_OK) mn_gguf_put_i32s(w, "mnemo.infini.segment_mark", ids + n_before, (int64_t)(n - n_before));
+    free(before);
+    free(ids);
+    return status;
+}
+
+static mn_status put_mark(const mn_gguf *in, const char *mark, mn_gguf_writer *w, mn_error *err) {
+    mn_tokenizer *tokenizer;
+    if (!mark || !*mark) return MN_OK;
+    if (strlen(mark) > MAX_MARK_BYTES)
+        return mn_fail(err, MN_ERR_ARGUMENT, "memory.mark has %zu bytes; write at most %d.", strlen(mark),
+                       MAX_MARK_BYTES);
+    MN_TRY(mn_tokenizer_create(in, &tokenizer, err));
+    mn_status status = tokenize_mark(tokenizer, mark, w, err);
+    mn_tokenizer_destroy(tokenizer);
+    return status;
 }
 
 /* A tensor of n rows whose numbers are `fill` where the row is open, else `shut`. open NULL: all of it is `fill`. */
@@ -142,12 +176,15 @@ static mn_status check(const mn_gguf *in, const mn_config *c, const mn_memory_st
     if (m->n_taps && (m->n_taps < c->n_conv_taps || c->n_conv_taps == 0))
         return mn_fail(err, MN_ERR_ARGUMENT, "memory.taps is %d; the model's convolutions have %d, and none can go.",
                        m->n_taps, c->n_conv_taps);
+    if (m->mark && *m->mark && m->rule != MN_INFINI_DELTA_EXACT)
+        return mn_fail(err, MN_ERR_ARGUMENT, "memory.mark goes with memory.update = delta-exact alone.");
     return check_heads(c, m->heads, err);
 }
 
 static mn_status write(const mn_gguf *in, const mn_config *c, const mn_memory_start *m, const char *path,
                        mn_arena *arena, mn_gguf_writer *w, mn_error *err) {
     put_keys(in, m, w);
+    MN_TRY(put_mark(in, m->mark, w, err));
     MN_TRY(put_tensors(in, m->n_taps, arena, w, err));
     for (int layer = 0; layer < c->n_layers; layer++) MN_TRY(put_layer(c, m, layer, arena, w, err));
     return mn_gguf_write(w, path, NULL, NULL, err);

@@ -13,7 +13,8 @@ typedef struct mn_memory_start {
     mn_infini_rule rule;
     const char *heads; /* "LAYER.HEAD" of query heads with blanks between; "*" for all of either */
     float mixing_bias, write_bias, threshold; /* of the chosen heads' gates, whose weights are 0 */
-    int n_taps; /* of the convolution on q and k in all layers: more of them see further back; 0: as they are */
+    const char *mark; /* text whose last token begins a segment (model/segments.h); NULL or empty: none */
+    int n_taps;       /* of the convolution on q and k in all layers: more of them see further back; 0: as they are */
 } mn_memory_start;
 
 /* Writes `in` with the memory to path. Errors: another architecture, a model that has a memory, a head that there is

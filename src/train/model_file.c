@@ -268,9 +268,14 @@ static mn_status extend(const mn_train_config *c, const mn_gguf *in, const char 
 /* The model at `from` with the memory that the configuration asks for. */
 static mn_status give_memory(const mn_train_config *c, const char *from, const char *path, mn_error *err) {
     mn_gguf *in;
-    mn_memory_start m = {
-        c->memory.segment,           (mn_infini_rule)c->memory.update, c->memory.heads,    (float)c->memory.mixing_bias,
-        (float)c->memory.write_bias, (float)c->memory.threshold,       (int)c->memory.taps};
+    mn_memory_start m = {.segment = c->memory.segment,
+                         .rule = (mn_infini_rule)c->memory.update,
+                         .heads = c->memory.heads,
+                         .mixing_bias = (float)c->memory.mixing_bias,
+                         .write_bias = (float)c->memory.write_bias,
+                         .threshold = (float)c->memory.threshold,
+                         .mark = c->memory.mark,
+                         .n_taps = (int)c->memory.taps};
     MN_TRY(mn_gguf_open(from, &in, err));
     mn_status status = mn_memory_file_write(in, path, &m, err);
     mn_gguf_close(in);

@@ -59,7 +59,7 @@ static mn_status read_document(mn_teacher *t, const mn_backend *backend, const i
     int64_t *wanted = mn_arena_alloc(t->compute->scratch, (size_t)n, sizeof *wanted);
     if (!wanted) return mn_no_scratch(err);
     for (int64_t i = 0; i < n; i++) wanted[i] = i;
-    s->n_tokens = 0;
+    mn_sequence_resume(s, NULL, 0);
     if (s->state) memset(s->state, 0, s->state_bytes);
     mn_sequence_drop_after(s, 0);
     mn_slice slice = {s, 0, n};

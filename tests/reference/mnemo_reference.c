@@ -22,6 +22,8 @@ typedef struct model {
     int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, n_vocab, n_taps, segment;
     double epsilon, rope_base, factor, original, scale, threshold;
     bool yarn;
+    int mark[16], n_mark;
+    int place[MAX_TOKENS]; /* of each token in its segment, or in the text */
 } model;
 
 static void die(const char *what) {
@@ -77,6 +79,27 @@ static void read_model(const mn_gguf *g, model *m) {
     m->yarn = !strcmp(scaling, "yarn");
     m->n_vocab = (int)mn_gguf_tensor(g, "token_embd.weight")->ne[1];
     if (*scaling && !m->yarn && strcmp(scaling, "none")) die("positions are scaled by something else than YaRN");
+}
+
+static void read_mark(model *m) {
+    int32_t *ids = NULL;
+    size_t n = 0;
+    bool found;
+    mn_error err;
+    if (mn_gguf_get_i32s(m->gguf, "mnemo.infini.segment_mark", &ids, &n, &found, &err) != MN_OK) die(err.text);
+    if (n > 16) die("the mark of segments is too long");
+    for (size_t i = 0; i < n; i++) m->mark[m->n_mark++] = ids[i];
+    free(ids);
+}
+
+/* Segments begin every so many tokens, and at a token that ends the mark. */
+static void place_tokens(model *m, const int *ids, int n) {
+    for (int t = 0; t < n; t++) {
+        bool marked = m->n_mark > 0 && t + 1 >= m->n_mark;
+        for (int i = 0; i < m->n_mark && marked; i++) marked = ids[t + 1 - m->n_mark + i] == m->mark[i];
+        m->place[t] = t == 0 ? 0 : m->place[t - 1] + 1;
+        if (m->segment && (m->place[t] == m->segment || marked)) m->place[t] = 0;
+    }
 }
 
 /* A tensor in double, or NULL; the caller frees it. */
@@ -143,7 +166,7 @@ static void rotate(const model *m, int n, int width, double *x) {
     double size = m->yarn ? 0.1 * log(m->factor) + 1 : 1;
     for (int t = 0; t < n; t++)
         for (int c = 0; c < width; c += 2) {
-            double a = frequency(m, c % m->head_dim / 2) * (m->segment ? t % m->segment : t);
+            double a = frequency(m, c % m->head_dim / 2) * m->place[t];
             double *p = x + (size_t)t * width + c, u = p[0], v = p[1];
             p[0] = size * (u * cos(a) - v * sin(a));
             p[1] = size * (u * sin(a) + v * cos(a));
@@ -155,7 +178,7 @@ static void attend(const model *m, int head, int n, const double *q, const doubl
     int d = m->head_dim, group = m->n_heads / m->n_kv_heads, kv = m->n_kv_heads * d, width = m->n_heads * d;
     static double score[MAX_TOKENS];
     for (int t = 0; t < n; t++) {
-        int first = m->segment ? t - t % m->segment : 0;
+        int first = t - m->place[t];
         double max = -INFINITY, sum = 0;
         for (int s = first; s <= t; s++) {
             score[s] = 0;
@@ -281,13 +304,15 @@ int main(int argc, char **argv) {
     static int ids[MAX_TOKENS], rows[MAX_TOKENS];
     mn_gguf *gguf;
     mn_error err;
-    model m;
+    static model m;
     if (argc != 4) die("usage: mnemo-reference MODEL RUN.json OUT.bin");
     json_t *run = json_load_file(argv[2], 0, NULL);
     if (!run) die("RUN.json is no JSON");
     int n = numbers(run, "token_ids", ids), n_rows = numbers(run, "row_positions", rows);
     if (mn_gguf_open(argv[1], &gguf, &err) != MN_OK) die(err.text);
     read_model(gguf, &m);
+    read_mark(&m);
+    place_tokens(&m, ids, n);
     double *table = tensor(&m, -1, "token_embd.weight"), *x = zeros((size_t)n * m.n_embd);
     for (int t = 0; t < n; t++)
         memcpy(x + (size_t)t * m.n_embd, table + (size_t)ids[t] * m.n_embd, (size_t)m.n_embd * sizeof *x);

@@ -15,11 +15,13 @@
 
 enum { SEGMENT = 12, HEADS = 4, KV_HEADS = 2 };
 
+static const char *mark_text; /* of the next model */
+
 static const char *make_memory(const char *heads, mn_infini_rule rule, float threshold, int n_taps) {
     static char path[600];
     mn_gguf *in;
     mn_error err;
-    mn_memory_start m = {SEGMENT, rule, heads, -0.3f, 0.5f, threshold, n_taps};
+    mn_memory_start m = {SEGMENT, rule, heads, -0.3f, 0.5f, threshold, mark_text, n_taps};
     snprintf(path, sizeof path, "%s", temp_path("memory.gguf"));
     assert_ok(mn_gguf_open(tape_make_mnemo(HEADS, KV_HEADS), &in, &err), err);
     assert_ok(mn_memory_file_write(in, path, &m, &err), err);
@@ -254,10 +256,33 @@ static void wider(void **state) {
     tape_close(&wide);
 }
 
+/* Marks begin segments in documents as in the texts of sessions, and gradients stop where they do. */
+static void marked(void **state) {
+    (void)state;
+    tape_case f;
+    mark_text = "?\nA";
+    open_memory(&f, "*", MN_INFINI_DELTA_EXACT, 0, 1);
+    mark_text = NULL;
+    const mn_segment_mark *mark = &f.parameters.model.config.infini.mark;
+    double before = tape_score(&f);
+    assert_in_range(mark->n, 3, MN_MAX_MARK);
+    for (int i = 0; i < mark->n; i++)
+        f.batch.windows[0].tokens[26 + i] = f.batch.windows[1].tokens[5 + i] = mark->ids[i];
+    double with = tape_differentiate(&f, true);
+    assert_true(with == tape_differentiate(&f, false) && with != before);
+    tape_check_set(&f, &f.parameters, "marked", 2e-3);
+    int n = mark->n;
+    f.parameters.model.config.infini.mark.n = f.batch.params.attn.infini.mark.n = 0;
+    for (int i = 0; i < f.batch.n_sequences; i++) f.batch.sequences[i].attn.infini.mark.n = 0;
+    assert_true(n > 0 && with != tape_score(&f));
+    tape_close(&f);
+}
+
 static void refuse(const char *heads, mn_status status, const char *word) {
     mn_gguf *in;
     mn_error err;
-    mn_memory_start m = {SEGMENT, MN_INFINI_DELTA_EXACT, heads, 0, 0, 0, heads && !strcmp(heads, "*") ? 2 : 0};
+    mn_memory_start m = {
+        SEGMENT, MN_INFINI_DELTA_EXACT, heads, 0, 0, 0, mark_text, heads && !strcmp(heads, "*") ? 2 : 0};
     const char *path = heads ? tape_make_mnemo(HEADS, KV_HEADS) : data_path("golden/tiny-llama.gguf");
     assert_ok(mn_gguf_open(path, &in, &err), err);
     assert_int_equal(mn_memory_file_write(in, temp_path("no.gguf"), &m, &err), status);
@@ -272,6 +297,11 @@ static void refused(void **state) {
     refuse("0.1 x", MN_ERR_ARGUMENT, "\"x\"");
     refuse(NULL, MN_ERR_UNSUPPORTED, "llama");
     refuse("*", MN_ERR_ARGUMENT, "memory.taps is 2");
+    mark_text = "a mark of far more words than any that stands in front of a question should";
+    refuse("0.1", MN_ERR_ARGUMENT, "memory.mark has");
+    mark_text = "0123456789 0123456789";
+    refuse("0.1", MN_ERR_ARGUMENT, "memory.mark, \"0123");
+    mark_text = NULL;
     assert_true(mn_memory_names_head("*.1 0.3", 5, 1) && mn_memory_names_head("*.1 0.3", 0, 3));
     assert_false(mn_memory_names_head("*.1 0.3", 1, 3) || mn_memory_names_head("0.1x", 0, 1));
 }
@@ -281,7 +311,7 @@ int main(void) {
         cmocka_unit_test(linear),    cmocka_unit_test(delta),    cmocka_unit_test(delta_exact),
         cmocka_unit_test(threshold), cmocka_unit_test(labels),   cmocka_unit_test(recomputed),
         cmocka_unit_test(prefixes),  cmocka_unit_test(detached), cmocka_unit_test(dead_heads),
-        cmocka_unit_test(wider),     cmocka_unit_test(refused),
+        cmocka_unit_test(wider),     cmocka_unit_test(marked),   cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
