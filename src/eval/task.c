@@ -71,12 +71,22 @@ static int64_t try_units(const fit *f, int64_t units) {
 
 static mn_status no_memory(mn_error *err) { return mn_fail(err, MN_ERR_MEMORY, "no memory for a sample."); }
 
+/* Tokens by which a sample may end before the length: texts that all end alike say nothing about where a model's
+ * segments end. */
+static int64_t draw_slack(const mn_task *task, const mn_task_world *world, uint64_t seed) {
+    mn_random rng;
+    if (!task->asks_plainly) return 0;
+    mn_random_seed(&rng, seed, 12);
+    return mn_random_below(&rng, (uint32_t)MN_MIN(MN_SLACK_TOKENS, world->length / 32 + 1));
+}
+
 mn_status mn_task_fit(const mn_task *task, const mn_task_world *world, uint64_t seed, mn_count_fn *count, void *arg,
                       mn_task_sample *out, int64_t *n_tokens, mn_error *err) {
     fit f = {task, world, seed, count, arg, out};
-    int64_t room = world->length - task->n_answer_tokens, low = task->least_units, high = low, n = try_units(&f, low);
+    int64_t slack = draw_slack(task, world, seed), room = world->length - task->n_answer_tokens - slack,
+            low = task->least_units, high = low, n = try_units(&f, low);
     if (n < 0) return no_memory(err);
-    if (n > room)
+    if (n > room + slack)
         return mn_fail(err, MN_ERR_LIMIT,
                        "the shortest sample of %s takes %lld tokens and %d for its answer; the length is %lld.",
                        task->name, (long long)n, task->n_answer_tokens, (long long)world->length);

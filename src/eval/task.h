@@ -63,9 +63,13 @@ void mn_task_add_reference(mn_task_sample *s, const char *text);
 /* Tokens of a sample's whole prompt as the model will see it; < 0: out of memory. */
 typedef int64_t mn_count_fn(void *arg, const mn_task *task, const mn_task_sample *sample);
 
-/* The sample of `seed` with the most units whose prompt and answer tokens fit world->length. Found by doubling and
- * bisection: about 2 log2(units) makings. MN_ERR_LIMIT when not even the least fits: the sentence says how many tokens
- * it takes. */
+/* Tasks that ask plainly end up to so many tokens (at most a 32nd of the length) before the length, drawn by the seed:
+ * as texts of users do, anywhere in a model's segments and blocks. */
+enum { MN_SLACK_TOKENS = 128 };
+
+/* The sample of `seed` with the most units whose prompt and answer tokens fit world->length, slack aside. Found by
+ * doubling and bisection: about 2 log2(units) makings. MN_ERR_LIMIT when not even the least fits: the sentence says how
+ * many tokens it takes. */
 mn_status mn_task_fit(const mn_task *task, const mn_task_world *world, uint64_t seed, mn_count_fn *count, void *arg,
                       mn_task_sample *out, int64_t *n_tokens, mn_error *err);
 

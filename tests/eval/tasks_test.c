@@ -114,6 +114,26 @@ static void test_lengths(void **state) {
     world_close(&x);
 }
 
+/* Questions stand anywhere in segments of 128 tokens: in each eighth of them, about as often. */
+static void test_ends(void **state) {
+    (void)state;
+    world x;
+    int in_eighth[8] = {0};
+    world_open(&x);
+    x.w.length = 4096;
+    for (uint64_t seed = 0; seed < 64; seed++) {
+        mn_task_sample s;
+        mn_error err;
+        int64_t n;
+        mn_task_sample_init(&s);
+        assert_ok(fit(&x, &mn_task_passkey, seed, &s, &n, &err), err);
+        in_eighth[n % 128 / 16]++;
+        mn_task_sample_release(&s);
+    }
+    for (int i = 0; i < 8; i++) assert_in_range(in_eighth[i], 2, 20);
+    world_close(&x);
+}
+
 /* Answers stand in the text exactly as often as the task says. */
 static void test_answers_occur(void **state) {
     (void)state;
@@ -310,10 +330,10 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lengths),         cmocka_unit_test(test_answers_occur),
-        cmocka_unit_test(test_depths_as_asked), cmocka_unit_test(test_counted_words),
-        cmocka_unit_test(test_rounds),          cmocka_unit_test(test_graph_answers),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_ends),          cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_answers_occur), cmocka_unit_test(test_depths_as_asked),
+        cmocka_unit_test(test_counted_words), cmocka_unit_test(test_rounds),
+        cmocka_unit_test(test_graph_answers), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
