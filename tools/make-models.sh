@@ -15,7 +15,7 @@ for name in base-1 base-2 base-3 base default llama-1 llama llama-4k infini; do
     if [ -e "$name.gguf" ]; then continue; fi
     echo "== models/recipes/$name.ini"
     more=()
-    if [ "$name" = infini ]; then more=(source.{pass,prose}.paths=texts memory.prose=texts); fi
+    if [ "$name" = infini ]; then more=(source.{pass,facts,prose}.paths=texts memory.prose=texts); fi
     "$mnemo" train "$here/models/recipes/$name.ini" "${more[@]}"
 done
 echo "The models are in $folder. To ship them: cp to models/, then tools/measure-models.sh --write"

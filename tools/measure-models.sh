@@ -22,7 +22,7 @@ measure() {
     "$mnemo" eval ours -m "$here/models/$model.gguf" --lengths "$lengths" -n "$n" "${hay[@]}" "$@" |
         awk -v OFS='\t' -v model="$model" -v books="$books" -v options="$*" -v n="$n" '
             $1 == "task" { for (i = 2; i <= NF; i++) length_of[i] = $i; next }
-            /^(needle|keys|chain|values|json|passkey|passkey-filler) / {
+            /^(needle|keys|chain|values|json|passkey|passkey-filler|facts) / {
                 rest = substr($0, length($1) + 1)
                 for (i = 2; match(rest, /[0-9.]+ \[[0-9., ]+\]/); i++) {
                     split(substr(rest, RSTART, RLENGTH), part, " ")
@@ -44,7 +44,9 @@ measure_all() {
     measure default held-out 8k,16k 50 --rope-scaling yarn --tasks needle
     measure llama held-out 512 100
     measure llama-4k held-out 4k 100
-    measure infini held-out 4k,32k,128k 20 --tasks passkey,passkey-filler
+    measure infini held-out 4k,32k 20 --tasks passkey,passkey-filler
+    measure infini held-out 128k 20 --tasks passkey
+    measure infini held-out 4k,32k 100 --tasks facts
 }
 
 measure_all >"$new"
