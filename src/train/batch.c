@@ -318,10 +318,6 @@ static mn_status differentiate_again(const mn_train_batch *b, mn_tape *t, mn_err
     return mn_tape_backward(t, &pass.step, 0, err);
 }
 
-mn_status mn_train_batch_differentiate(const mn_train_batch *b, mn_tape *t, bool recompute, mn_error *err) {
-    return recompute ? differentiate_again(b, t, err) : differentiate(b, t, err);
-}
-
 static mn_status ask_teacher(const mn_train_batch *b, mn_tape *t, mn_error *err) {
     t->target.teacher = mn_teacher_logits;
     t->target.teacher_arg = b->teacher;
@@ -330,12 +326,16 @@ static mn_status ask_teacher(const mn_train_batch *b, mn_tape *t, mn_error *err)
     return mn_teacher_read(b->teacher, t->compute, b, err);
 }
 
+mn_status mn_train_batch_differentiate(const mn_train_batch *b, mn_tape *t, bool recompute, mn_error *err) {
+    if (b->teacher) MN_TRY(ask_teacher(b, t, err));
+    return recompute ? differentiate_again(b, t, err) : differentiate(b, t, err);
+}
+
 mn_status mn_train_batch_run(mn_train_batch *b, int first, int n, mn_tape *t, bool recompute, mn_error *err) {
     mn_arena_mark mark = mn_arena_get_mark(t->compute->scratch);
     MN_TRY(gather_rows(b, first, n, err));
     if (b->lessons) MN_TRY(mn_memory_lessons_give(b->lessons, b, first, n, t, err));
     set_target(b, t);
-    if (b->teacher) MN_TRY(ask_teacher(b, t, err));
     mn_status status = mn_train_batch_differentiate(b, t, recompute, err);
     mn_arena_rewind(t->compute->scratch, mark);
     return status;

@@ -7,6 +7,7 @@
 #include "train/lanes.h"
 #include "train/memory_lessons.h"
 #include "train/memory_training.h"
+#include "train/teacher.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 typedef struct draft {
     mn_train_config config; /* of what one tape takes at once: with lanes one window */
     mn_parameters *parameters, *adapters;
+    mn_teacher teacher; /* without a model: none */
     mn_compute dry;
     mn_arena scratch;
     int64_t n_lesson_rows;
@@ -35,16 +37,24 @@ static double products_per_token(const mn_model *m) {
     return products + (tied ? (double)c->n_vocab * c->n_embd : 0);
 }
 
-/* 2 operations a multiplication forward; backward as many for the inputs, and for the weights where they are trained.
- */
-static double flops_per_token(const mn_parameters *p, int64_t window) {
-    const mn_config *c = &p->model.config;
-    /* 2 products of a query and the keys before it forward, 5 backward, 2 operations each, half of the window on
-     * average */
-    double attention = 0;
+/* Of a product of a token's query and the keys before it, 2 operations each, half of the window on average. */
+static double attention_flops(const mn_config *c, int64_t window) {
+    double flops = 0;
     for (const mn_layer_shape *l = c->layers; l < c->layers + c->n_layers; l++)
-        attention += 7.0 * l->n_heads * (l->head_dim_k + l->head_dim_v) / 2 * (double)window;
-    return (p->n_trained ? 6 : 4) * products_per_token(&p->model) + attention;
+        flops += (double)l->n_heads * (l->head_dim_k + l->head_dim_v) / 2 * (double)window;
+    return flops;
+}
+
+/* 2 operations a multiplication forward; backward as many for the inputs, and for the weights where they are trained.
+ * Attention has 2 products forward and 5 backward. A teacher goes forward alone. */
+static double flops_per_token(const draft *d) {
+    const mn_parameters *p = d->parameters;
+    const mn_model *teacher = &d->teacher.model;
+    int64_t window = d->config.window;
+    double flops =
+        (p->n_trained ? 6 : 4) * products_per_token(&p->model) + 7 * attention_flops(&p->model.config, window);
+    if (teacher->gguf) flops += 2 * products_per_token(teacher) + 2 * attention_flops(&teacher->config, window);
+    return flops;
 }
 
 static int64_t count_params(const mn_gguf *g) {
@@ -83,6 +93,17 @@ static mn_status sequence_bytes(const mn_config *c, const mn_attn_spec *attn, in
     return MN_OK;
 }
 
+/* A teacher's weights, what it keeps of the window it reads, which may be one document, and what it made of all. */
+static mn_status teacher_bytes(const draft *d, size_t *bytes, mn_error *err) {
+    const mn_model *m = &d->teacher.model;
+    *bytes = 0;
+    if (!m->gguf) return MN_OK;
+    MN_TRY(sequence_bytes(&m->config, &d->teacher.sequence.attn, d->config.window, bytes, err));
+    *bytes += mn_gguf_file_bytes(m->gguf) + (size_t)(d->config.batch * d->config.window + d->n_lesson_rows) *
+                                                (size_t)m->config.n_embd * sizeof(float);
+    return MN_OK;
+}
+
 /* Whole windows of one document each, over the dry pool; with lessons their pool's documents together, as what they
  * take does not depend on their number. Every slice is the same sequence: nothing is kept in it. */
 static mn_status run_windows(draft *d, mn_train_batch *b, mn_sequence *sequence, mn_tape *tape, mn_error *err) {
@@ -100,6 +121,7 @@ static mn_status run_windows(draft *d, mn_train_batch *b, mn_sequence *sequence,
             .hard = c->memory.hard, .labels = &any, .n_hardest = c->memory.hardest_tokens, .hardest_weight = 1};
     tape->memory.detach_segments = d->plan->detach_segments;
     tape->adapters = d->adapters;
+    if (d->teacher.model.gguf) b->teacher = &d->teacher;
     MN_TRY(mn_train_batch_differentiate(b, tape, d->plan->recomputes, err));
     d->plan->activation_bytes = tape->most;
     d->plan->gradient_bytes = tape->claimed;
@@ -150,7 +172,7 @@ static void count_parameters(draft *d) {
     size_t bytes = p->map.bytes + a->map.bytes;
     plan->n_params = count_params(p->model.gguf);
     plan->n_trained = p->n_trained + a->n_trained;
-    plan->flops_per_token = flops_per_token(p, d->config.window);
+    plan->flops_per_token = flops_per_token(d);
     plan->weights_bytes = (size_t)(1 + plan->n_lanes) * bytes + (p->map.bytes ? 0 : mn_gguf_file_bytes(p->model.gguf));
     plan->optimiser_bytes = moments_bytes(p) + moments_bytes(a);
 }
@@ -180,8 +202,8 @@ static void add_up(draft *d, const mn_train_config *config, int n_threads, size_
     size_t windows = mn_train_batch_bytes(config->batch * config->accumulate, config->window, d->n_lesson_rows) +
                      (lanes ? (size_t)n_threads * mn_train_batch_bytes(1, config->window, 0) : 0);
     p->cache_bytes *= n_tapes * (size_t)d->config.batch;
-    p->total_bytes = p->program_bytes + p->weights_bytes + p->optimiser_bytes + p->cache_bytes + scratch + windows +
-                     mn_train_plan_activations(p);
+    p->total_bytes = p->program_bytes + p->weights_bytes + p->optimiser_bytes + p->cache_bytes + p->teacher_bytes +
+                     scratch + windows + mn_train_plan_activations(p);
 }
 
 /* Beyond what is held already. */
@@ -190,7 +212,10 @@ static size_t wanted_bytes(const mn_train_plan *p) { return p->total_bytes - p->
 static mn_status make(draft *d, const mn_train_config *config, int n_threads, mn_error *err) {
     mn_train_plan *p = d->plan;
     size_t free_bytes = mn_ram_free(), optimisers_bytes;
+    const char *teacher = config->teacher;
     MN_TRY(check_least(d, free_bytes, err));
+    if (teacher) MN_TRY(mn_teacher_open_dry(teacher, &d->parameters->model, config->window, &d->teacher, err));
+    MN_TRY(teacher_bytes(d, &p->teacher_bytes, err));
     count_parameters(d);
     p->detach_segments = mn_memory_detach(config, &d->parameters->model, free_bytes / 4);
     MN_TRY(measure_optimisers(d, &optimisers_bytes, err));
@@ -218,6 +243,7 @@ mn_status mn_train_plan_make(const mn_train_config *config, mn_parameters *param
     d.dry.scratch = &d.scratch;
     MN_TRY(mn_pool_create_dry(n_lanes > 1 ? 1 : n_threads, &d.dry.pool, err));
     mn_status status = make(&d, config, n_threads, err);
+    mn_teacher_close(&d.teacher);
     mn_pool_destroy(d.dry.pool);
     mn_arena_release(&d.scratch);
     return status;

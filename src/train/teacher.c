@@ -28,15 +28,30 @@ static mn_status check(const mn_teacher *t, const char *path, const mn_model *st
     return MN_OK;
 }
 
-mn_status mn_teacher_open(const char *path, const mn_model *student, int64_t window, mn_teacher *out, mn_error *err) {
+static mn_status open_sequence(mn_teacher *t, int64_t window, bool dry, mn_error *err) {
+    const mn_config *c = &t->model.config;
+    mn_sequence_params params = {&c->rope, mn_attn_of_model(c), window, MN_F32, MN_F32};
+    if (dry) return mn_sequence_init_dry(&t->sequence, c, &params.attn, MN_F32, MN_F32, err);
+    return mn_sequence_init(&t->sequence, c, &params, err);
+}
+
+static mn_status open_teacher(const char *path, const mn_model *student, int64_t window, bool dry, mn_teacher *out,
+                              mn_error *err) {
     *out = (mn_teacher){0};
     MN_TRY(mn_model_open(path, &out->model, err));
-    const mn_config *c = &out->model.config;
-    mn_sequence_params params = {&c->rope, mn_attn_of_model(c), window, MN_F32, MN_F32};
     mn_status status = check(out, path, student, window, err);
-    if (status == MN_OK) status = mn_sequence_init(&out->sequence, c, &params, err);
+    if (status == MN_OK) status = open_sequence(out, window, dry, err);
     if (status != MN_OK) mn_teacher_close(out);
     return status;
+}
+
+mn_status mn_teacher_open(const char *path, const mn_model *student, int64_t window, mn_teacher *out, mn_error *err) {
+    return open_teacher(path, student, window, false, out, err);
+}
+
+mn_status mn_teacher_open_dry(const char *path, const mn_model *student, int64_t window, mn_teacher *out,
+                              mn_error *err) {
+    return open_teacher(path, student, window, true, out, err);
 }
 
 void mn_teacher_close(mn_teacher *t) {
@@ -48,7 +63,8 @@ void mn_teacher_close(mn_teacher *t) {
 
 /* In the place of logits: what the projection would take, where they would go. */
 static mn_status keep_rows(const mn_step *s, float *out, mn_rows x, mn_error *err) {
-    (void)s, (void)err;
+    (void)err;
+    if (mn_pool_is_dry(mn_cpu_compute(s)->pool)) return MN_OK;
     memcpy(out, mn_cpu_data(x), (size_t)(x.n_rows * x.n) * sizeof *out);
     return MN_OK;
 }
@@ -93,6 +109,19 @@ mn_status mn_teacher_read(mn_teacher *t, const mn_compute *compute, const mn_tra
     return MN_OK;
 }
 
+typedef struct gather_job {
+    const mn_teacher *t;
+    const int64_t *rows;
+    float *x;
+} gather_job;
+
+static void gather_rows(void *arg, int64_t begin, int64_t end, int thread_index) {
+    (void)thread_index;
+    const gather_job *j = arg;
+    int64_t n = j->t->model.config.n_embd;
+    for (int64_t i = begin; i < end; i++) memcpy(j->x + i * n, j->t->hidden + j->rows[i] * n, (size_t)n * sizeof *j->x);
+}
+
 typedef struct finish_job {
     const mn_teacher *t;
     float *logits;
@@ -118,7 +147,7 @@ mn_status mn_teacher_logits(void *arg, const int64_t *rows, int64_t n, float *lo
     mn_arena_mark mark = mn_arena_get_mark(t->compute->scratch);
     float *x = mn_arena_alloc(t->compute->scratch, (size_t)(n * n_embd), sizeof *x);
     if (!x) return mn_no_scratch(err);
-    for (int64_t i = 0; i < n; i++) memcpy(x + i * n_embd, t->hidden + rows[i] * n_embd, (size_t)n_embd * sizeof *x);
+    mn_pool_run(t->compute->pool, n, 16, gather_rows, &(gather_job){t, rows, x});
     MN_TRY(mn_matmul(t->compute, logits, n_vocab, x, n_embd, n, &t->model.weights.output.w, err));
     mn_pool_run(t->compute->pool, n, 16, finish_rows, &job);
     mn_arena_rewind(t->compute->scratch, mark);

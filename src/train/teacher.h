@@ -22,6 +22,9 @@ typedef struct mn_teacher {
 /* Maps the model of any types at path. Errors: another vocabulary than the student's, a window that its positions do
  * not reach. The caller closes it. */
 mn_status mn_teacher_open(const char *path, const mn_model *student, int64_t window, mn_teacher *out, mn_error *err);
+/* One that reads over a dry pool and keeps nothing: for a plan. */
+mn_status mn_teacher_open_dry(const char *path, const mn_model *student, int64_t window, mn_teacher *out,
+                              mn_error *err);
 void mn_teacher_close(mn_teacher *t);
 
 /* Reads the rows of the pass that stands in the batch. Cost: a forward pass of the teacher without its logits. */

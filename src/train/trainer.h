@@ -19,11 +19,13 @@ typedef struct mn_train_plan {
     size_t program_bytes; /* what the process held before: the program, its libraries, the vocabulary */
     size_t weights_bytes, optimiser_bytes, cache_bytes, total_bytes; /* weights with their gradients */
     size_t activation_bytes, gradient_bytes, scratch_bytes;          /* of one tape: activations, their gradients */
+    size_t teacher_bytes;                                            /* its weights, caches and hidden rows; 0: none */
     int64_t detach_segments; /* of a compressive memory that gradients pass; 0: all */
     int n_lanes;             /* see lanes.h */
     int n_tapes;             /* that hold activations at once */
     bool recomputes;         /* activations are made again in the backward pass */
-    double flops_per_token;  /* of forward and backward: 6 for each parameter that a token uses, and attention */
+    double flops_per_token;  /* of forward and backward: 6 for each parameter that a token uses, and attention; of a
+                                teacher forward alone */
 } mn_train_plan;
 /* Bytes of activations and their gradients, of all tapes. */
 size_t mn_train_plan_activations(const mn_train_plan *plan);

@@ -7,6 +7,7 @@
 #include "kernels/kernels.h"
 #include "train/batch.h"
 #include "train/plan.h"
+#include "train/teacher.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ typedef struct fixture {
     mn_arena scratch;
     mn_compute compute;
     mn_train_plan plan;
+    mn_teacher teacher; /* if there is one */
     mn_train_batch batch;
     mn_tape tape;
 } fixture;
@@ -40,10 +42,16 @@ static void open_fixture(fixture *f, const char *path, const char *const *settin
     assert_ok(mn_train_plan_make(&f->config, &f->parameters, &none, &f->compute, &f->plan, &err), err);
     assert_ok(mn_train_batch_open(&f->config, &f->parameters.model, &f->batch, &err), err);
     assert_ok(mn_tape_open(&f->compute, &f->parameters, f->plan.activation_bytes, &f->tape, &err), err);
+    if (!f->config.teacher) return;
+    assert_ok(mn_teacher_open(f->config.teacher, &f->parameters.model, N_CTX, &f->teacher, &err), err);
+    f->batch.teacher = &f->teacher;
+    f->batch.teacher_share = 0.5f;
+    f->batch.temperature = 1;
 }
 
 static void close_fixture(fixture *f) {
     mn_tape_close(&f->tape);
+    mn_teacher_close(&f->teacher);
     mn_train_batch_close(&f->batch);
     mn_parameters_close(&f->parameters);
     mn_pool_destroy(f->pool);
@@ -73,6 +81,19 @@ static size_t gradients_in_memory(const mn_tape *t) {
     return bytes;
 }
 
+/* A teacher's weights, what it made of the window, and what it keeps of it, which comes in whole pages. */
+static void check_teacher(const fixture *f) {
+    const mn_teacher *t = &f->teacher;
+    size_t weights = mn_gguf_file_bytes(t->model.gguf);
+    size_t hidden = (size_t)(t->capacity * t->model.config.n_embd) * sizeof(float);
+    size_t taken = weights + hidden + mn_sequence_bytes(&t->sequence);
+    assert_int_equal(t->capacity, N_CTX);
+    assert_in_range(f->plan.teacher_bytes, weights + hidden + 1, taken);
+    int64_t paged = (N_CTX + MN_PAGE_TOKENS - 1) / MN_PAGE_TOKENS * MN_PAGE_TOKENS;
+    double of_page = (double)(paged - N_CTX) / (double)paged; /* that the last page has no token for */
+    assert_true((double)(taken - f->plan.teacher_bytes) <= of_page * (double)mn_sequence_bytes(&t->sequence));
+}
+
 /* A step under these settings, as it was planned. */
 static void check_step(const char *path, const char *const *settings) {
     fixture f;
@@ -85,6 +106,10 @@ static void check_step(const char *path, const char *const *settings) {
     assert_int_equal(f.scratch.most_bytes, f.plan.scratch_bytes);
     assert_int_equal(gradients_in_memory(&f.tape), f.plan.gradient_bytes);
     assert_true(f.plan.gradient_bytes < f.plan.activation_bytes);
+    if (f.config.teacher)
+        check_teacher(&f);
+    else
+        assert_int_equal(f.plan.teacher_bytes, 0);
     close_fixture(&f);
 }
 
@@ -113,6 +138,15 @@ static void sinks(void **state) {
     check_step(path, (const char *const[]){"train.recompute=off", NULL});
 }
 
+/* Larger than its student, so that a step's scratch is what it takes. */
+static void a_teacher(void **state) {
+    (void)state;
+    const char *path = small_mnemo_write(temp_path("plan.gguf"), 1);
+    const char *teacher = "loss.teacher=" MNEMO_SOURCE_DIR "/models/default.gguf";
+    check_step(path, (const char *const[]){teacher, "train.recompute=off", NULL});
+    check_step(path, (const char *const[]){teacher, "train.recompute=on", NULL});
+}
+
 /* Rows of the windows and the optimisers' scratch come on top. */
 static void the_sum(void **state) {
     (void)state;
@@ -123,6 +157,13 @@ static void the_sum(void **state) {
     assert_true(p->total_bytes > p->program_bytes + p->weights_bytes + p->optimiser_bytes + p->cache_bytes +
                                      mn_train_plan_activations(p) + p->scratch_bytes);
     assert_int_equal(mn_train_plan_activations(p), p->activation_bytes + p->gradient_bytes);
+    size_t alone = p->total_bytes - p->program_bytes;
+    double flops = p->flops_per_token;
+    close_fixture(&f);
+    const char *teacher = "loss.teacher=" MNEMO_SOURCE_DIR "/models/default.gguf";
+    open_fixture(&f, small_mnemo_write(temp_path("plan.gguf"), 1), (const char *const[]){teacher, NULL});
+    assert_true(p->total_bytes - p->program_bytes >= alone + p->teacher_bytes);
+    assert_true(p->flops_per_token > flops + 2 * 2e6); /* of its two million parameters */
     close_fixture(&f);
 }
 
@@ -131,6 +172,7 @@ int main(void) {
         cmocka_unit_test(activations_kept_and_made_again),
         cmocka_unit_test(patterns_with_their_lists),
         cmocka_unit_test(sinks),
+        cmocka_unit_test(a_teacher),
         cmocka_unit_test(the_sum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
