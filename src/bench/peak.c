@@ -72,7 +72,8 @@ static void flush_pieces(void *arg, int64_t begin, int64_t end, int thread_index
 /* Operations (or bytes) per second of one burst. */
 static double burst_rate(burst *b, mn_pool *pool) {
     if (b->fits_cache) mn_pool_run(pool, (int64_t)b->buffer_bytes / READ_PIECE_BYTES, 8, flush_pieces, b);
-    double start = mn_clock_seconds(), done;
+    double (*now)(void) = mn_pool_threads(pool) > 1 ? mn_clock_seconds : mn_clock_thread_seconds;
+    double start = now(), done;
     if (b->fn) {
         float sink = 0;
         mn_pool_run(pool, mn_pool_threads(pool), 1, run_steps, b);
@@ -81,7 +82,7 @@ static double burst_rate(burst *b, mn_pool *pool) {
         mn_pool_run(pool, (int64_t)b->buffer_bytes / READ_PIECE_BYTES, 8, read_pieces, b);
         done = (double)b->buffer_bytes;
     }
-    return done / (mn_clock_seconds() - start);
+    return done / (now() - start);
 }
 
 static mn_peak_fn *f32_fn(mn_cpu_level level) {

@@ -35,6 +35,8 @@ static const mn_option options[] = {
     MN_OPTION_FLAG("cold", &given.cold, "drop the weights of experts from memory before each step"),
     MN_OPTION_FLAG("json", &given.as_json, "print one JSON object"),
     MN_OPTION_FLAG("profile", &given.profiles, "say where the time goes: by operation and layers, at each depth"),
+    MN_OPTION_FLAG("cpu-time", &given.cpu_time,
+                   "let --profile count CPU time, which other programs do not disturb (-t 1)"),
     MN_OPTION_TEXT("svg", &given.svg_path, "FILE", NULL, "draw speed by depth; with --profile, the last depth's time"),
     MN_OPTION_GROUP(mn_model_option_rows),
     MN_OPTION_GROUP(mn_position_option_rows),
@@ -134,6 +136,8 @@ int cmd_bench(int argc, char **argv) {
     mn_text_list positional;
     int code = mn_options_parse(&usage, argc, argv, &positional);
     if (code >= 0) return code;
+    if (given.cpu_time && !given.profiles)
+        return mn_cli_wrong(&usage, "--cpu-time is about what --profile says: give both.");
     mn_error err;
     return run(&err) == MN_OK ? MN_EXIT_DONE : mn_cli_fail("bench", &err);
 }

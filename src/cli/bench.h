@@ -20,7 +20,7 @@ typedef struct mn_bench_list {
 typedef struct mn_bench_options {
     mn_bench_list depths, sessions;
     int64_t n_prompt, n_generated, n_repeats;
-    bool as_json, profiles, cold;
+    bool as_json, profiles, cpu_time, cold;
     const char *svg_path;
     mn_text_list files; /* what depths are made of; none: repeated rows */
 } mn_bench_options;

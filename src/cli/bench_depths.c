@@ -27,9 +27,10 @@ typedef struct job {
 } job;
 
 static mn_status create_profiles(job *j, int i, mn_error *err) {
-    if (j->o->profiles && j->o->n_prompt) MN_TRY(mn_cli_profile_create(j->engine, &j->peaks, &j->profiles[i][0], err));
-    if (j->o->profiles && j->o->n_generated)
-        MN_TRY(mn_cli_profile_create(j->engine, &j->peaks, &j->profiles[i][1], err));
+    const int64_t rows[2] = {j->o->n_prompt, j->o->n_generated};
+    for (int k = 0; k < 2; k++)
+        if (j->o->profiles && rows[k])
+            MN_TRY(mn_cli_profile_create(j->engine, &j->peaks, j->o->cpu_time, &j->profiles[i][k], err));
     return MN_OK;
 }
 

@@ -10,8 +10,15 @@
 
 enum { PEAK_BUFFER_BYTES = 256 << 20, MAX_RUNS_NAMED = 4 };
 
-mn_status mn_cli_profile_create(const mn_engine *engine, const mn_peaks *peaks, mn_profile **out, mn_error *err) {
-    return mn_profile_create(engine->model.config.n_layers, peaks, out, err);
+mn_status mn_cli_profile_create(const mn_engine *engine, const mn_peaks *peaks, bool cpu_time, mn_profile **out,
+                                mn_error *err) {
+    int n_threads = mn_pool_threads(engine->pool);
+    if (cpu_time && n_threads > 1)
+        return mn_fail(err, MN_ERR_ARGUMENT, "--cpu-time counts what one thread computes, and there are %d; use -t 1.",
+                       n_threads);
+    MN_TRY(mn_profile_create(engine->model.config.n_layers, peaks, out, err));
+    (*out)->cpu_time = cpu_time;
+    return MN_OK;
 }
 
 mn_status mn_cli_profile_peaks(const mn_engine *engine, mn_peaks *out, mn_error *err) {
@@ -155,7 +162,8 @@ void mn_profile_print(FILE *out, const mn_profiled *part) {
                                          "GFLOP",  "MB",        "of the floor", NULL};
     mn_op_cost total = total_of(part->profile);
     report r = {.seconds = total.seconds};
-    mn_print_line(out, 2, "%s: %lld tokens in %.1f ms", part->title, (long long)part->n_tokens, total.seconds * 1e3);
+    mn_print_line(out, 2, "%s: %lld tokens in %.1f ms%s", part->title, (long long)part->n_tokens, total.seconds * 1e3,
+                  part->profile->cpu_time ? " of CPU time" : "");
     mn_table_begin(&r.table, titles, 3);
     each_line(part->profile, print_row, &r);
     add_row(&r, "all", "all", &total);

@@ -14,8 +14,9 @@ typedef struct mn_profiled {
     int64_t n_tokens;
 } mn_profiled;
 
-/* A profile for a model. The caller destroys it. */
-mn_status mn_cli_profile_create(const mn_engine *engine, const mn_peaks *peaks, mn_profile **out, mn_error *err);
+/* A profile for a model; cpu_time: by the CPU time of the only thread, or MN_ERR_ARGUMENT. The caller destroys it. */
+mn_status mn_cli_profile_create(const mn_engine *engine, const mn_peaks *peaks, bool cpu_time, mn_profile **out,
+                                mn_error *err);
 /* Peaks in half a second, for runs that have not measured them otherwise. */
 mn_status mn_cli_profile_peaks(const mn_engine *engine, mn_peaks *out, mn_error *err);
 /* Milliseconds by kind of operation and range of layers that are alike, and what these operations had to do. */

@@ -22,7 +22,7 @@
 static mn_text_list files;
 static const char *prompt, *system_prompt;
 static mn_saved_session saved;
-static bool raw, quiet, verbose, as_json, escape, no_escape, profiles;
+static bool raw, quiet, verbose, as_json, escape, no_escape, profiles, cpu_time;
 static const char *svg_path;
 
 static const mn_option options[] = {
@@ -38,6 +38,7 @@ static const mn_option options[] = {
     MN_OPTION_FLAG("session-replace", &saved.replace, "save to it also where it holds another text"),
     MN_OPTION_FLAG("json", &as_json, "print one JSON object: answer, why it ended, figures, ids"),
     MN_OPTION_FLAG("profile", &profiles, "say where the time went: by operation and layers"),
+    MN_OPTION_FLAG("cpu-time", &cpu_time, "let --profile count CPU time, which other programs do not disturb (-t 1)"),
     MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw what --profile says"),
     MN_OPTION_FLAG("q quiet", &quiet, "no line of figures"),
     MN_OPTION_FLAG("v verbose", &verbose, "say what was chosen: the seed"),
@@ -156,7 +157,8 @@ static mn_status answer(job *j, mn_error *err) {
 static mn_status create_profiles(job *j, mn_error *err) {
     mn_peaks peaks;
     MN_TRY(mn_cli_profile_peaks(j->engine, &peaks, err));
-    for (int i = 0; i < 2; i++) MN_TRY(mn_cli_profile_create(j->engine, &peaks, &j->figures.profiles[i], err));
+    for (int i = 0; i < 2; i++)
+        MN_TRY(mn_cli_profile_create(j->engine, &peaks, cpu_time, &j->figures.profiles[i], err));
     return MN_OK;
 }
 
@@ -198,6 +200,7 @@ int cmd_run(int argc, char **argv) {
     if (code >= 0) return code;
     if (escape && no_escape) return mn_cli_wrong(&usage, "-e and --no-escape exclude each other.");
     if (svg_path && !profiles) return mn_cli_wrong(&usage, "--svg draws what --profile says: give both.");
+    if (cpu_time && !profiles) return mn_cli_wrong(&usage, "--cpu-time is about what --profile says: give both.");
     job j = {.document = MN_STRBUF_INIT, .answer = MN_STRBUF_INIT};
     mn_error err;
     mn_status status = set_up(&j, &err);

@@ -32,14 +32,16 @@ void mn_profile_destroy(mn_profile *p) {
     free(p);
 }
 
+static double now_of(const mn_profile *p) { return p->cpu_time ? mn_clock_thread_seconds() : mn_clock_seconds(); }
+
 static void charge(mn_profile *p) {
-    double now = mn_clock_seconds();
+    double now = now_of(p);
     if (p->runs) mn_profile_at(p, p->place, p->kind)->seconds += now - p->since;
     p->since = now;
 }
 
 void mn_profile_start(mn_profile *p) {
-    p->since = mn_clock_seconds();
+    p->since = now_of(p);
     p->place = 0;
     p->kind = MN_OP_OTHER;
     p->runs = true;

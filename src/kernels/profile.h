@@ -37,11 +37,13 @@ struct mn_profile {
     mn_op_kind kind; /* what runs now */
     double since;    /* when it began */
     bool runs;
+    bool cpu_time; /* of the thread, instead of the time that passes: where it alone runs the steps */
     mn_peaks peaks;
     mn_op_cost *costs; /* [n_layers + 2, MN_OP_COUNT] */
 };
 
-/* Stopped and empty. peaks: what floors are computed from. The caller destroys it. MN_ERR_MEMORY. */
+/* Stopped and empty, by the time that passes. peaks: what floors are computed from. The caller destroys it.
+ * MN_ERR_MEMORY. */
 mn_status mn_profile_create(int n_layers, const mn_peaks *peaks, mn_profile **out, mn_error *err);
 void mn_profile_destroy(mn_profile *p);
 /* From now on time counts, as MN_OP_OTHER before the layers; until the stop. */

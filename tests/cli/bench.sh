@@ -50,6 +50,13 @@ for key in '"prefill_profile"' '"decode_profile"' '"floor_ms"' '"decode_keys_rea
     grep -q "$key" "$temp/json" || fail "no $key in the JSON" "$(cat "$temp/json")"
 done
 
+# CPU time is one thread's.
+"$mnemo" bench -m "$model" -d 64 -p 0 -n 2 -r 1 -t 1 --profile --cpu-time >"$temp/profile"
+grep -Eq '^decode: 2 tokens in [0-9.]+ ms of CPU time$' "$temp/profile" || fail 'CPU time:' "$(cat "$temp/profile")"
+expect 2 'mnemo bench: --cpu-time counts what one thread computes, and there are 2; use -t 1.' \
+    "$mnemo" bench -m "$model" -d 64 -t 2 --profile --cpu-time
+expect 2 'mnemo bench: --cpu-time is about what --profile says: give both.' "$mnemo" bench -m "$model" --cpu-time
+
 # Layers of which each does as much as the next, and the last three times the first: none is left out.
 "$mnemo" bench -m "$model" -d 1500 -p 0 -n 2 -r 1 --profile \
     --attn-layers 0=window:256,1=window:448,2-3=window:704 >"$temp/profile"
