@@ -1,12 +1,12 @@
 #include "base/arena.h"
 
 #include "base/checked.h"
+#include "base/huge.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-enum { ALIGN_BYTES = 64, MIN_CHUNK_BYTES = 1 << 18, HUGE_PAGE_BYTES = 1 << 21 };
+enum { ALIGN_BYTES = 64, MIN_CHUNK_BYTES = 1 << 18 };
 
 struct mn_arena_chunk {
     mn_arena_chunk *next;
@@ -14,20 +14,10 @@ struct mn_arena_chunk {
     char *data;
 };
 
-/* Large chunks on large pages where the system has them: rows of a step lie a page and more apart, and each small page
- * would have to be found anew. */
-static char *create_data(size_t capacity) {
-    if (capacity < 2 * HUGE_PAGE_BYTES) return aligned_alloc(ALIGN_BYTES, capacity);
-    void *data;
-    if (posix_memalign(&data, HUGE_PAGE_BYTES, capacity)) return NULL;
-    madvise(data, capacity, MADV_HUGEPAGE);
-    return data;
-}
-
 static mn_arena_chunk *chunk_create(size_t capacity) {
     mn_arena_chunk *chunk = malloc(sizeof *chunk);
     if (!chunk) return NULL;
-    chunk->data = create_data(capacity);
+    chunk->data = mn_huge_alloc(capacity); /* rows of a step lie a page and more apart */
     if (!chunk->data) {
         free(chunk);
         return NULL;

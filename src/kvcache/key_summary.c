@@ -1,6 +1,7 @@
 #include "kvcache/key_summary.h"
 
 #include "base/checked.h"
+#include "base/huge.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -84,10 +85,12 @@ static mn_status grow(mn_key_summary *s, int64_t n_tokens, mn_error *err) {
     if (need <= s->bytes) return MN_OK;
     int64_t max_tokens = MN_MAX(n_tokens, s->max_tokens);
     size_t bytes = mn_key_summary_bytes(s->kind, s->type, s->block_tokens, s->n_kv_heads, s->k_dim, max_tokens);
-    char *blocks = bytes ? realloc(s->blocks, bytes) : NULL;
+    char *blocks = bytes ? mn_huge_alloc((bytes + 63) & ~(size_t)63) : NULL;
     if (!blocks)
         return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes that summarise cached keys; use larger blocks.",
                        bytes);
+    if (s->blocks) memcpy(blocks, s->blocks, s->bytes);
+    free(s->blocks);
     s->blocks = blocks;
     s->bytes = bytes;
     return MN_OK;

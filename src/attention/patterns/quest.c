@@ -33,7 +33,7 @@ typedef struct quest {
     int64_t n_pages;
 } quest;
 
-enum { HEADS_AT_ONCE = 4 };
+enum { HEADS_AT_ONCE = 4, AHEAD_TILES = 2 };
 
 /* What meets the minima, and what meets the maxima. */
 static void split_by_sign(float *restrict out, const float *restrict q, int k_dim) {
@@ -77,8 +77,9 @@ void mn_quest_bounds(const mn_compute *c, const mn_key_summary *pages, int kv_he
     int width = 2 * pages->k_dim;
     mn_cached_rows tile = {pages->type, mn_key_summary_at(pages, first, kv_head), mn_key_summary_row_bytes(pages),
                            (int)n, NULL};
-    int64_t ahead = first + MN_SUMMARY_TILE, end = (pages->n_tokens - 1) / pages->block_tokens + 1;
-    tile.ahead = ahead < end ? mn_key_summary_at(pages, ahead, kv_head) : tile.rows;
+    int64_t last = (pages->n_tokens - 1) / pages->block_tokens / MN_SUMMARY_TILE * MN_SUMMARY_TILE;
+    const char *last_tile = mn_key_summary_at(pages, last, pages->n_kv_heads - 1);
+    tile.ahead = MN_MIN(tile.rows + AHEAD_TILES * MN_SUMMARY_TILE * tile.row_bytes, last_tile);
     if (ops->max_rows > 0 && width % 16 == 0 && width <= MN_ATTEND_MAX_DIM) {
         bound_tile(ops, &tile, q, n_heads, pages->k_dim, bounds, stride);
         return;
@@ -89,14 +90,15 @@ void mn_quest_bounds(const mn_compute *c, const mn_key_summary *pages, int kv_he
 
 static int64_t n_tiles(const quest *job) { return (job->n_pages - 1 + MN_SUMMARY_TILE - 1) / MN_SUMMARY_TILE; }
 
-/* Items are tiles of pages of KV heads; a tile is read once for the query heads that share it. */
+/* Items are tiles of pages of KV heads, as they follow each other in memory; a tile is read once for the query heads
+ * that share it. */
 static void bound_tiles(void *arg, int64_t begin, int64_t end, int thread_index) {
     (void)thread_index;
     const quest *job = arg;
     int group = job->a->n_heads / job->a->kv.n_kv_heads;
     int64_t n = job->n_pages - 1;
     for (int64_t item = begin; item < end; item++) {
-        int64_t kv_head = item / n_tiles(job), first = item % n_tiles(job) * MN_SUMMARY_TILE;
+        int64_t kv_head = item % job->a->kv.n_kv_heads, first = item / job->a->kv.n_kv_heads * MN_SUMMARY_TILE;
         mn_quest_bounds(job->c, job->pages, (int)kv_head, job->a->q + kv_head * group * job->a->kv.k_dim, group, first,
                         MN_MIN((int64_t)MN_SUMMARY_TILE, n - first), job->scores + kv_head * group * n + first, n);
     }
