@@ -169,9 +169,21 @@ static mn_cached_rows find_rows(const mn_row_tile *tile, bool values, int64_t ti
     return mn_tile_rows(&tile->a->kv, tile->kv_head, values, tile_begin);
 }
 
+/* Four scores at a time, as words: what is not seen becomes the word of -INFINITY. */
 static void mask_row(float *s, uint64_t seen) {
-    for (int j = 0; j < MN_TILE_KEYS; j++)
-        if (!(seen >> j & 1)) s[j] = -INFINITY;
+    static const uint32_t keeps[16][4] = {
+        {0, 0, 0, 0},     {~0u, 0, 0, 0},     {0, ~0u, 0, 0},     {~0u, ~0u, 0, 0},
+        {0, 0, ~0u, 0},   {~0u, 0, ~0u, 0},   {0, ~0u, ~0u, 0},   {~0u, ~0u, ~0u, 0},
+        {0, 0, 0, ~0u},   {~0u, 0, 0, ~0u},   {0, ~0u, 0, ~0u},   {~0u, ~0u, 0, ~0u},
+        {0, 0, ~0u, ~0u}, {~0u, 0, ~0u, ~0u}, {0, ~0u, ~0u, ~0u}, {~0u, ~0u, ~0u, ~0u}};
+    const uint32_t unseen = 0xff800000u;
+    for (int j = 0; j < MN_TILE_KEYS; j += 4, seen >>= 4) {
+        const uint32_t *keep = keeps[seen & 15];
+        uint32_t words[4];
+        memcpy(words, s + j, sizeof words);
+        for (int i = 0; i < 4; i++) words[i] = (words[i] & keep[i]) | (unseen & ~keep[i]);
+        memcpy(s + j, words, sizeof words);
+    }
 }
 
 /* What the tile's tokens [first, last] see of a key tile. */
@@ -179,19 +191,28 @@ static mn_sight look(const mn_row_tile *tile, int64_t first, int64_t last, int64
     return mn_look(tile->a, tile->kv_head, tile->first_token + first, tile->first_token + last, tile_begin);
 }
 
-/* What is not a plain product: soft-cap, ALiBi and masks, row by row. */
+/* What is not a plain product: soft-cap, ALiBi and masks, row by row. Rows that have the same list are looked up once.
+ */
 static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int64_t tile_begin, mn_sight seen) {
     const mn_attend *a = tile->a;
+    int query_tokens = a->blocks ? mn_query_block_tokens(a->blocks) : 1, n_heads = mn_heads_listed(a), last_head = -1;
+    int64_t last_block = -1;
+    unsigned granules = 0;
     for (int r = 0; r < n_rows; r++) {
         float *s = tile->s + r * MN_TILE_KEYS;
-        int64_t token = token_of(tile, first_row + r);
+        int64_t token = token_of(tile, first_row + r), block = token / query_tokens;
         int head = head_of(tile, first_row + r);
         if (a->softcap > 0) tile->by.ops->softcap(s, a->softcap * LOG2_E);
         if (a->slopes) {
             float slope = a->slopes[head] * LOG2_E;
             tile->by.ops->add_slope(s, slope, (float)(tile_begin - token));
         }
-        if (seen == MN_SEES_SOME) mask_row(s, mn_visible_keys(a, head, token, tile_begin));
+        if (seen != MN_SEES_SOME) continue;
+        if (block != last_block || (n_heads > 1 && head != last_head))
+            granules = mn_visible_granules(a, head, token, tile_begin);
+        last_block = block;
+        last_head = head;
+        mask_row(s, mn_visible_of(a, granules, token, tile_begin));
     }
 }
 

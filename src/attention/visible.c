@@ -104,15 +104,19 @@ static uint64_t first_bits(int n) { return n == 64 ? ~(uint64_t)0 : ((uint64_t)1
 
 /* Those of bits [begin, end) that stand a multiple of the dilation before the token, at bit `own`. */
 static uint64_t dilated_bits(int64_t own, int64_t dilation, int begin, int end) {
-    uint64_t bits = 0;
-    if (begin >= end) return 0;
-    for (int64_t j = begin + (own - begin) % dilation; j < end; j += dilation) bits |= (uint64_t)1 << j;
-    return bits;
+    int64_t first = begin + (own - begin) % dilation;
+    if (first >= end) return 0;
+    uint64_t bits = (uint64_t)1 << first;
+    for (int64_t step = dilation; step < MN_TILE_KEYS; step *= 2) bits |= bits << step;
+    return bits & first_bits(end);
 }
 
 uint64_t mn_visible_keys(const mn_attend *a, int head, int64_t token, int64_t tile_begin) {
+    return mn_visible_of(a, mn_visible_granules(a, head, token, tile_begin), token, tile_begin);
+}
+
+uint64_t mn_visible_of(const mn_attend *a, unsigned granules, int64_t token, int64_t tile_begin) {
     mn_key_range keys = mn_visible_range(a, token);
-    unsigned granules = mn_visible_granules(a, head, token, tile_begin);
     int sinks = within_tile(a->n_sinks, tile_begin);
     int begin = MN_MAX(sinks, within_tile(keys.begin, tile_begin)), end = within_tile(keys.end, tile_begin);
     uint64_t seen = first_bits(end) & (first_bits(sinks) | ~first_bits(begin));

@@ -33,6 +33,8 @@ int64_t mn_next_visible_tile(const mn_attend *a, int h, int64_t first_token, int
 
 /* Bit j: query head `head` sees key tile_begin + j with the token's query, all that a call says considered. */
 uint64_t mn_visible_keys(const mn_attend *a, int head, int64_t token, int64_t tile_begin);
+/* The same where the granules are known: those of its list are its whole query block's. */
+uint64_t mn_visible_of(const mn_attend *a, unsigned granules, int64_t token, int64_t tile_begin);
 
 /* What tokens [first_token, last_token] see of a key tile, all query heads of KV head h considered: SOME may be said
  * where it is none or all. */
