@@ -1,6 +1,7 @@
 #include "model/sequence.h"
 
 #include "base/checked.h"
+#include "base/huge.h"
 #include "model/weights.h"
 #include "tensor/blocks.h"
 
@@ -149,7 +150,7 @@ mn_status mn_sequence_state_bytes(const mn_config *config, const mn_attn_spec *a
 static mn_status init_state(mn_sequence *t, const mn_config *c, mn_error *err) {
     MN_TRY(lay_out_state(t, c, err));
     if (t->state_bytes == 0) return MN_OK;
-    t->state = aligned_alloc(STATE_ALIGN, t->state_bytes);
+    t->state = mn_huge_alloc(t->state_bytes);
     if (!t->state) return mn_fail(err, MN_ERR_MEMORY, "no memory for %zu bytes of state.", t->state_bytes);
     memset(t->state, 0, t->state_bytes);
     return MN_OK;
