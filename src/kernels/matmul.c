@@ -57,13 +57,19 @@ static void prepare_rows(void *arg, int64_t begin, int64_t end, int thread_index
 typedef struct group {
     const product *p;
     int64_t first_panel, n_panels, n_steps, first_row, n_rows;
-    float *sums; /* [n_panels, n_rows, panel_outputs], while there are inputs to come */
+    int64_t panel_outputs; /* of the path, or of all panels where the tile reads W itself */
+    float *sums;           /* [n_panels, n_rows, panel_outputs], while there are inputs to come */
 } group;
 
 static group group_of(const job *j, const product *p, int64_t item, float *sums) {
     group g = {.p = p, .sums = sums};
     g.first_panel = item % p->n_groups * p->panels_per_group;
     g.n_panels = MN_MIN(p->panels_per_group, p->n_panels - g.first_panel);
+    g.panel_outputs = p->task.path->panel_outputs;
+    if (!p->task.path->pack && !p->lone_row && !p->few_rows) {
+        g.panel_outputs *= g.n_panels;
+        g.n_panels = 1;
+    }
     g.n_steps = g.n_panels * ((p->n_in + p->task.path->block_inputs - 1) / p->task.path->block_inputs);
     g.first_row = item / p->n_groups * p->rows_per_chunk;
     g.n_rows = MN_MIN(p->rows_per_chunk, j->n_rows - g.first_row);
@@ -74,9 +80,9 @@ static mn_matmul_part part_of(const group *g, int64_t step) {
     const product *p = g->p;
     const mn_matmul_path *path = p->task.path;
     mn_matmul_part part = {.w = p->task.w, .row_bytes = p->task.w_row_bytes};
-    part.first_output = (g->first_panel + step % g->n_panels) * path->panel_outputs;
+    part.first_output = g->first_panel * path->panel_outputs + step % g->n_panels * g->panel_outputs;
     part.first_input = step / g->n_panels * path->block_inputs;
-    part.n_outputs = (int)MN_MIN(path->panel_outputs, p->n_out - part.first_output);
+    part.n_outputs = (int)MN_MIN(g->panel_outputs, p->n_out - part.first_output);
     part.n_inputs = (int)MN_MIN(path->block_inputs, p->n_in - part.first_input);
     return part;
 }
@@ -110,7 +116,7 @@ static void run_tile(const group *g, const mn_matmul_part *part, int64_t step, c
 
 static void pack_panel(const job *j, const group *g, const mn_matmul_part *part, void *panel) {
     const mn_matmul_task *t = &g->p->task;
-    (t->transposed ? t->path->pack_transposed : t->path->pack)(part, j->vec, panel);
+    if (t->path->pack) (t->transposed ? t->path->pack_transposed : t->path->pack)(part, j->vec, panel);
 }
 
 /* A block of inputs at a time, which stays in the second-level cache for all panels. */

@@ -71,7 +71,8 @@ typedef struct mn_matmul_path {
     size_t (*x_row_bytes)(int64_t n_in);
     /* One row of x, f32, into that form. */
     void (*prepare)(const float *x, int64_t n_in, void *row);
-    /* Expands a part of W. Outputs that are not there are whatever is cheap. Does nothing where the tile reads W. */
+    /* Expands a part of W. Outputs that are not there are whatever is cheap. NULL: the tile reads W as it is stored,
+     * any number of outputs at once. */
     void (*pack)(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
     /* The same from W^T of f32, f16 or bf16: the outputs of an input stand side by side. NULL: not by this path. */
     void (*pack_transposed)(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);

@@ -56,8 +56,6 @@ void mn_few_prepare(const float *x, int64_t n_in, void *row);
 size_t mn_few_x_row_bytes(int64_t n_in);
 void mn_words_prepare(const float *x, int64_t n_in, void *row);
 size_t mn_words_x_row_bytes(int64_t n_in);
-/* There is no panel: the tile reads W. */
-void mn_few_pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel);
 
 /* The `row` of f32 weights (mn_matmul_path). */
 void mn_row_f32_avx2(const mn_matmul_part *part, const void *x, void *panel, float *out);
@@ -81,7 +79,6 @@ MN_ALWAYS_INLINE float mn_sum_lanes(__m256 v) {
         .panel_bytes = 64, /* none is used */                                                                          \
         .x_row_bytes = x_row_bytes_fn,                                                                                 \
         .prepare = prepare_fn,                                                                                         \
-        .pack = mn_few_pack,                                                                                           \
         .tile = tile_fn,                                                                                               \
     };
 

@@ -87,10 +87,6 @@ void mn_words_prepare(const float *x, int64_t n_in, void *row) {
     }
 }
 
-void mn_few_pack(const mn_matmul_part *part, const mn_vec_kernels *vec, void *panel) {
-    (void)part, (void)vec, (void)panel;
-}
-
 MN_UNPACK_TYPES(MN_FEW_QUANT_PATH)
 
 void mn_matmul_init_few_quant_avx2(mn_matmul_kernels *table) {
