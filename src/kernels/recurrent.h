@@ -33,6 +33,8 @@ typedef struct mn_recurrent_kernels {
     /* out_c = sum_j taps[j, c] rows[j][c] + bias_c for c < n; silu: x / (1 + e^-x) of that. bias may be NULL. */
     void (*convolve)(float *out, const float *const *rows, const float *taps, const float *bias, int n_taps, int64_t n,
                      bool silu);
+    /* out_i = x_i + (y_i - x_i) share_i; out may be any of them. */
+    void (*mix)(float *out, const float *x, const float *y, const float *share, int64_t n);
     /* out_i = ln(1 + e^(x_i + bias_i)); bias may be NULL. out may be x. */
     void (*softplus)(float *out, const float *x, const float *bias, int64_t n);
     /* out_i = e^(x_i), within 2e-6 + 2^-24 |x_i|; out may be x */

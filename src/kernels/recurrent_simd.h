@@ -102,6 +102,13 @@ static void convolve(float *out, const float *const *rows, const float *taps, co
     });
 }
 
+static void mix(float *out, const float *x, const float *y, const float *share, int64_t n) {
+    FOR_VECTORS(n, {
+        vf from = LOAD(x);
+        STORE(out, from + (LOAD(y) - from) * LOAD(share));
+    });
+}
+
 /* ln(1 + e^x) = max(x, 0) + ln(1 + y), y = e^-|x|; and ln(1 + y) = 2 artanh(y / (2 + y)), whose series is short where y
  * is at most 1. */
 INLINE vf vec_softplus(vf x) {
@@ -139,6 +146,7 @@ static void recurrent_init(mn_recurrent_kernels *table) {
     *table = (mn_recurrent_kernels){.token = token,
                                     .gemm = gemm,
                                     .convolve = convolve,
+                                    .mix = mix,
                                     .softplus = softplus,
                                     .exp = exponential,
                                     .sigmoid_mul = sigmoid_mul,

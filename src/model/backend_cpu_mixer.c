@@ -1,4 +1,5 @@
 /* Recurrent mixers of a step on the CPU: each slice advances the state of its own sequence. */
+#include "kernels/kernels.h"
 #include "model/backend_cpu_ops.h"
 
 #include <string.h>
@@ -88,11 +89,9 @@ static void shift_rows(void *arg, int64_t begin, int64_t end, int thread_index) 
     const shift *j = arg;
     for (int64_t r = begin; r < end; r++) {
         const float *x = mn_cpu_row(j->x, r), *before = r > 0 ? mn_cpu_row(j->x, r - 1) : j->history;
-        for (int mix = 0; mix < j->out.n_heads; mix++) {
-            float *out = mn_cpu_row(j->out, r) + mix * j->out.head_stride;
-            const float *share = j->mixes + mix * j->x.n;
-            for (int64_t i = 0; i < j->x.n; i++) out[i] = x[i] + (before[i] - x[i]) * share[i];
-        }
+        for (int mix = 0; mix < j->out.n_heads; mix++)
+            j->kernels->recurrent.mix(mn_cpu_row(j->out, r) + mix * j->out.head_stride, x, before,
+                                      j->mixes + mix * j->x.n, j->x.n);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "recurrent/rwkv7_chunk.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { MIN_CHUNK = 16 /* rows, for which the chunked form pays */ };
 
@@ -28,10 +29,12 @@ static void make_decay(const mn_kernels *k, float *out, const float *x, int64_t 
 /* v and its share of the first layer's. */
 static void make_v(const mn_kernels *kernels, const mn_rwkv7_rows *x, float *out, int64_t row, int64_t at, int64_t n) {
     const float *v = x->v + row * x->v_stride + at;
-    kernels->vec.scale(out, v, 1, n);
-    if (!x->v_mix) return;
-    const float *mix = x->v_mix + row * x->v_mix_stride + at, *first = x->v_first + row * x->v_first_stride + at;
-    for (int64_t i = 0; i < n; i++) out[i] += (first[i] - v[i]) / (1 + expf(-mix[i]));
+    if (!x->v_mix) {
+        memcpy(out, v, (size_t)n * sizeof *out);
+        return;
+    }
+    kernels->recurrent.sigmoid_mul(out, x->v_mix + row * x->v_mix_stride + at, NULL, n);
+    kernels->recurrent.mix(out, v, x->v_first + row * x->v_first_stride + at, out, n);
 }
 
 static void make_keys(const mn_kernels *kernels, const mn_rwkv7 *l, const mn_rwkv7_vectors *t, const float *k,

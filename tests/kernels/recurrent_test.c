@@ -96,6 +96,26 @@ static void convolutions_sum_taps(void **unused) {
         }
 }
 
+/* Values below 101 and differences below 251, of which one unit in the last place is 1.5e-5. */
+static void mixtures_lie_between(void **unused) {
+    (void)unused;
+    enum { N = 4001 };
+    static float x[N], y[N], share[N], out[N], want[N];
+    for (int i = 0; i < N; i++) {
+        x[i] = (float)(i - N / 2) / 20;
+        y[i] = 50 - x[i];
+        share[i] = (float)(i % 101) / 101;
+        want[i] = (float)(x[i] + ((double)y[i] - x[i]) * share[i]);
+    }
+    EACH_LEVEL(level) {
+        kernels_of(level)->mix(out, x, y, share, N);
+        assert_close(out, want, N, 2e-5, 0, "mixture");
+        memcpy(out, share, sizeof out);
+        kernels_of(level)->mix(out, x, y, out, N);
+        assert_close(out, want, N, 2e-5, 0, "mixture in the place of the shares");
+    }
+}
+
 static void functions_are_close(void **unused) {
     (void)unused;
     enum { N = 4001 };
@@ -126,9 +146,8 @@ static void functions_are_close(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokens_advance_the_state),
-        cmocka_unit_test(products_add),
-        cmocka_unit_test(convolutions_sum_taps),
+        cmocka_unit_test(tokens_advance_the_state), cmocka_unit_test(products_add),
+        cmocka_unit_test(convolutions_sum_taps),    cmocka_unit_test(mixtures_lie_between),
         cmocka_unit_test(functions_are_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
