@@ -73,10 +73,11 @@ static bool on_style(void *arg, const mn_element *element, int depth) {
     return true;
 }
 
-static void end_style(void *arg, const char *name, int depth) {
+static void end_style(void *arg, const mn_element *element, int depth) {
     docx *d = arg;
     (void)depth;
-    if (strcmp(name, "style") || !d->open_style.id[0] || !d->open_style.level || d->n_styles == MAX_STYLES) return;
+    if (strcmp(element->name, "style") || !d->open_style.id[0] || !d->open_style.level || d->n_styles == MAX_STYLES)
+        return;
     if (!d->styles) d->styles = calloc(MAX_STYLES, sizeof *d->styles);
     if (!d->styles)
         d->flow.reading->no_memory = true;
@@ -229,16 +230,17 @@ static bool on_start(void *arg, const mn_element *element, int depth) {
     return true;
 }
 
-static void on_end(void *arg, const char *name, int depth) {
+static void on_end(void *arg, const mn_element *element, int depth) {
     docx *d = arg;
     if (depth == d->text_depth) d->text_depth = 0;
-    if (!strcmp(name, "pPr")) {
+    if (!is_word(element)) return;
+    if (!strcmp(element->name, "pPr")) {
         if (d->level)
             mn_flow_heading_begin(&d->flow, d->level);
         else if (d->in_item)
             mn_flow_item(&d->flow);
     }
-    switch (action_of(name)) {
+    switch (action_of(element->name)) {
     case PARAGRAPH: end_paragraph(d); break;
     case TABLE: mn_flow_table_end(&d->flow); break;
     case CELL: mn_flow_cell_end(&d->flow); break;

@@ -18,9 +18,9 @@ static bool on_start(void *arg, const mn_element *element, int depth) {
     return true;
 }
 
-static void on_end(void *arg, const char *name, int depth) {
+static void on_end(void *arg, const mn_element *element, int depth) {
     title *t = arg;
-    (void)name, (void)depth;
+    (void)element, (void)depth;
     if (t->open) mn_reading_title(t->reading, t->text.data, t->text.bytes);
     t->open = false;
 }

@@ -154,11 +154,11 @@ static bool on_start(void *arg, const mn_element *element, int depth) {
     return true;
 }
 
-static void on_end(void *arg, const char *name, int depth) {
+static void on_end(void *arg, const mn_element *element, int depth) {
     page *p = arg;
     mn_flow *f = p->flow;
     (void)depth;
-    switch (effect_of(name)) {
+    switch (effect_of(element->name)) {
     case TITLE: p->in_title = false; break;
     case ITEM:
     case LINE: mn_flow_line(f); break;

@@ -32,9 +32,9 @@ static void start_element(stream *s, const mn_element *element) {
     if (!s->skipped_at && !s->handler->start(s->handler->arg, element, s->depth)) s->skipped_at = s->depth;
 }
 
-static void end_element(stream *s, const char *name) {
+static void end_element(stream *s, const mn_element *element) {
     if (s->done || s->depth == 0) return;
-    if (!s->skipped_at && s->handler->end) s->handler->end(s->handler->arg, name, s->depth);
+    if (!s->skipped_at && s->handler->end) s->handler->end(s->handler->arg, element, s->depth);
     if (s->skipped_at == s->depth) s->skipped_at = 0;
     s->depth--;
 }
@@ -53,15 +53,17 @@ static void on_xml_start(void *arg, const xmlChar *name, const xmlChar *prefix, 
 }
 
 static void on_xml_end(void *arg, const xmlChar *name, const xmlChar *prefix, const xmlChar *space) {
-    (void)prefix, (void)space;
-    end_element(arg, (const char *)name);
+    (void)prefix;
+    end_element(arg, &(mn_element){.name = (const char *)name, .space = space ? (const char *)space : ""});
 }
 
 static void on_html_start(void *arg, const xmlChar *name, const xmlChar **attributes) {
     start_element(arg, &(mn_element){(const char *)name, "", attributes, -1});
 }
 
-static void on_html_end(void *arg, const xmlChar *name) { end_element(arg, (const char *)name); }
+static void on_html_end(void *arg, const xmlChar *name) {
+    end_element(arg, &(mn_element){.name = (const char *)name, .space = ""});
+}
 
 static void on_message(void *arg, const char *format, ...) { (void)arg, (void)format; }
 

@@ -20,12 +20,12 @@ typedef struct mn_element {
     int n_attributes; /* XML only */
 } mn_element;
 
-/* start answers true to go on, false to leave out the element with all that is in it (its end is not told either).
- * `depth` counts from 1. end and text: NULL = nobody asks. */
+/* start answers true to go on, false to leave out the element with all that is in it (its end is not told either); end
+ * gets it without attributes. `depth` counts from 1. end and text: NULL = nobody asks. */
 typedef struct mn_markup_handler {
     void *arg;
     bool (*start)(void *arg, const mn_element *element, int depth);
-    void (*end)(void *arg, const char *name, int depth);
+    void (*end)(void *arg, const mn_element *element, int depth);
     void (*text)(void *arg, const char *text, size_t bytes);
     bool (*is_done)(void *arg); /* true = stop here, without an error; NULL = never */
 } mn_markup_handler;

@@ -114,9 +114,9 @@ static bool on_start(void *arg, const mn_element *element, int depth) {
     return true;
 }
 
-static void on_end(void *arg, const char *name, int depth) {
+static void on_end(void *arg, const mn_element *element, int depth) {
     odt *o = arg;
-    switch (action_of(name)) {
+    switch (action_of(element->name)) {
     case PARAGRAPH:
     case HEADING: end_block(o, depth); break;
     case LIST: mn_flow_list_end(&o->flow); break;

@@ -33,7 +33,8 @@ static const char word_body[] =
                "<w:br/><w:t>hot</w:t><w:footnoteReference w:id='2'/></w:r></w:p>" STYLED("Own", "How") ITEM("boil")
                    ITEM("wait") "<w:p><w:del><w:r><w:delText>old</w:delText></w:r></w:del><w:moveFrom><w:r><w:t>moved</"
                                 "w:t></w:r></w:moveFrom>"
-                                "<w:ins><w:r><w:t>new</w:t></w:r></w:ins><w:r><w:instrText>PAGE</w:instrText></"
+                                "<w:ins><w:r><w:t>new</w:t><a:p "
+                                "xmlns:a='drawing'/></w:r></w:ins><w:r><w:instrText>PAGE</w:instrText></"
                                 "w:r><m:oMath><m:r><m:t>x+1</m:t>"
                                 "</m:r></m:oMath></w:p><w:tbl><w:tr>" CELL("a") CELL("b") "</w:tr><w:tr>" CELL("c")
                                     CELL("d") "</w:tr></w:tbl><w:p><w:r><mc:AlternateContent><mc:Choice><w:drawing/></"
