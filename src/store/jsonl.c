@@ -7,9 +7,13 @@
 
 enum { MAX_COLUMNS = 32 };
 
+/* Of bytes, and of texts that are no UTF-8 (names of files). */
+static const char blob_key[] = "hex", text_key[] = "text_hex";
+
 /* ---- out ---- */
 
-static json_t *hex(const unsigned char *data, size_t bytes) {
+/* {key: the bytes in hexadecimal}. */
+static json_t *hex(const char *key, const unsigned char *data, size_t bytes) {
     static const char digits[] = "0123456789abcdef";
     char *text = malloc(2 * bytes + 1);
     if (!text) return NULL;
@@ -17,7 +21,7 @@ static json_t *hex(const unsigned char *data, size_t bytes) {
         text[2 * i] = digits[data[i] >> 4];
         text[2 * i + 1] = digits[data[i] & 15];
     }
-    json_t *object = json_pack("{s:s%}", "hex", text, 2 * bytes);
+    json_t *object = json_pack("{s:s%}", key, text, 2 * bytes);
     free(text);
     return object;
 }
@@ -28,9 +32,9 @@ static json_t *json_of(mn_value v) {
     case MN_VALUE_REAL: return json_real(v.real);
     case MN_VALUE_TEXT: {
         json_t *text = json_stringn(v.data, v.bytes);
-        return text ? text : hex(v.data, v.bytes);
+        return text ? text : hex(text_key, v.data, v.bytes);
     }
-    case MN_VALUE_BLOB: return hex(v.data, v.bytes);
+    case MN_VALUE_BLOB: return hex(blob_key, v.data, v.bytes);
     default: return json_null();
     }
 }
@@ -143,19 +147,21 @@ static int digit(char c) {
 }
 
 /* Appends the bytes of hexadecimal text at *used of in->bytes, which holds all of the line. */
-static bool unhex(importing *in, const char *text, size_t chars, size_t *used, mn_value *v) {
-    *v = (mn_value){.kind = MN_VALUE_BLOB, .data = in->bytes + *used, .bytes = chars / 2};
-    if (chars % 2) return false;
+static bool unhex(importing *in, mn_value_kind kind, const json_t *string, size_t *used, mn_value *v) {
+    const char *text = json_string_value(string);
+    size_t chars = json_string_length(string);
+    *v = (mn_value){.kind = kind, .data = in->bytes + *used, .bytes = chars / 2};
+    if (!text || chars % 2) return false;
     for (size_t i = 0; i < chars; i += 2) {
         int high = digit(text[i]), low = digit(text[i + 1]);
         if (high < 0 || low < 0) return false;
         in->bytes[(*used)++] = (char)(high << 4 | low);
     }
-    return true;
+    return kind == MN_VALUE_BLOB || !memchr(v->data, 0, v->bytes);
 }
 
 static bool value_of(importing *in, const json_t *json, size_t *used, mn_value *v) {
-    const json_t *text = json_object_get(json, "hex");
+    const json_t *text = json_object_get(json, text_key);
     if (json_is_integer(json))
         *v = (mn_value){.kind = MN_VALUE_INT, .integer = json_integer_value(json)};
     else if (json_is_real(json))
@@ -165,7 +171,8 @@ static bool value_of(importing *in, const json_t *json, size_t *used, mn_value *
     else if (json_is_null(json))
         *v = (mn_value){.kind = MN_VALUE_NULL};
     else
-        return json_is_string(text) && unhex(in, json_string_value(text), json_string_length(text), used, v);
+        return text ? unhex(in, MN_VALUE_TEXT, text, used, v)
+                    : unhex(in, MN_VALUE_BLOB, json_object_get(json, blob_key), used, v);
     return true;
 }
 

@@ -115,8 +115,9 @@ mn_status mn_store_match(mn_store *store, mn_rows **out, mn_error *err, const ch
 /* ---- everything as JSONL (jsonl.c) ---- */
 
 /* A line for the store and its rooms' versions, then one object a row: {"table": NAME, COLUMN: VALUE, ...}, bytes as
- * {"hex": "..."}. Tables and rooms named derived_* are left out: they are made anew. Tables come by their names, rows
- * by their primary keys, the same in every store. One transaction sees it all. */
+ * {"hex": "..."}, a text that is no UTF-8 as {"text_hex": "..."}. Tables and rooms named derived_* are left out: they
+ * are made anew. Tables come by their names, rows by their primary keys, the same in every store. One transaction sees
+ * it all. */
 mn_status mn_store_export(mn_store *store, FILE *out, mn_error *err);
 
 /* A room, and what makes its tables. */

@@ -149,11 +149,45 @@ static void a_second_writer_waits_and_then_says_so(void **state) {
     mn_store_close(first);
 }
 
+static char *exported(mn_store *store, size_t *bytes) {
+    char *text;
+    FILE *out = open_memstream(&text, bytes);
+    assert_ok(mn_store_export(store, out, &err), err);
+    fclose(out);
+    return text;
+}
+
+/* Names of files may be no UTF-8; PostgreSQL takes no such text. */
+static void texts_of_other_encodings_stay_texts(void **state) {
+    (void)state;
+    size_t bytes, bytes2;
+    int64_t n;
+    mn_store *store = new_store("latin.db"), *copy = new_store("latin-copy.db");
+    assert_ok(mn_store_migrate(store, "notes", steps, 1, &err), err);
+    assert_ok(mn_store_migrate(copy, "notes", steps, 1, &err), err);
+    assert_ok(mn_store_run(store, &err, "INSERT INTO note (text) VALUES ($1)", "t", "caf\xe9.txt"), err);
+    char *first = exported(store, &bytes);
+    FILE *in = fmemopen(first, bytes, "r");
+    assert_ok(mn_store_import(copy, NULL, 0, in, &n, &err), err);
+    fclose(in);
+    assert_ok(mn_store_number(copy, 0, &n, &err, "SELECT count(*) FROM note WHERE typeof(text) = 'text' AND text = $1",
+                              "t", "caf\xe9.txt"),
+              err);
+    assert_int_equal(n, 1);
+    char *second = exported(copy, &bytes2);
+    assert_int_equal(bytes2, bytes);
+    assert_memory_equal(first, second, bytes);
+    free(first);
+    free(second);
+    mn_store_close(store);
+    mn_store_close(copy);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(other_files_are_refused_and_left_alone), cmocka_unit_test(damaged_files_say_so),
         cmocka_unit_test(kills_lose_nothing_committed),           cmocka_unit_test(a_full_disk_is_a_sentence),
-        cmocka_unit_test(a_second_writer_waits_and_then_says_so),
+        cmocka_unit_test(a_second_writer_waits_and_then_says_so), cmocka_unit_test(texts_of_other_encodings_stay_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

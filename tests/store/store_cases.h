@@ -188,6 +188,8 @@ static void hostile_imports_change_nothing(void **state) {
         {HEAD "{\"table\":\"note\",\"title) VALUES (1); --\":\"x\"}\n", "column or value"},
         {HEAD "{\"table\":\"note\",\"data\":{\"hex\":\"0g\"}}\n", "column or value"},
         {HEAD "{\"table\":\"note\",\"data\":[1]}\n", "column or value"},
+        {HEAD "{\"table\":\"note\",\"title\":{\"text_hex\":\"6100\"}}\n", "column or value"},
+        {HEAD "{\"table\":\"note\",\"title\":{\"text_hex\":61}}\n", "column or value"},
         {HEAD "{\"table\":\"note\"}\n", "no columns"},
         {HEAD "{\"table\":\"note\",\"title\":\"new\"}\n{\"table\":\"note\",\"title\":\"ne", "no JSON object"},
     };
