@@ -31,6 +31,11 @@ mn_status agent_load(mn_store *store, const mn_text_list *words, mn_error *err) 
     if (status == MN_OK)
         mn_print_line(stdout, 2, "%lld agents, %lld blocks, %lld messages, %lld archival texts are new",
                       (long long)f.n_agents, (long long)f.n_blocks, (long long)f.n_messages, (long long)f.n_archival);
+    if (status == MN_OK && f.n_renamed)
+        mn_print_line(stdout, 2,
+                      "agents of the file with the name of one before them: %lld; the store has a number behind it, as "
+                      "in \"NAME (2)\"",
+                      (long long)f.n_renamed);
     return status;
 }
 

@@ -15,11 +15,12 @@ mn_status mn_agent_file_write(mn_store *store, const char *name, FILE *out, mn_e
 
 typedef struct mn_agent_file_figures {
     int64_t n_agents, n_blocks, n_messages, n_archival; /* that are new */
+    int64_t n_renamed;                                  /* agents of a name that one before them in the file has */
 } mn_agent_file_figures;
 
-/* Reads a file's agents into the store, in one transaction. name: for the first of them; NULL = as in the file. The
- * same file once more changes nothing; an agent of this name that is there already from elsewhere is MN_ERR_ARGUMENT.
- */
+/* Reads a file's agents into the store, in one transaction. name: for the first of them; NULL = as in the file. Of two
+ * with the same name the second is "NAME (2)". The same file once more changes nothing; an agent of this name that is
+ * there already from elsewhere is MN_ERR_ARGUMENT. */
 mn_status mn_agent_file_read(mn_store *store, const char *text, size_t bytes, const char *name,
                              mn_agent_file_figures *out, mn_error *err);
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_AGENTS = 64, MAX_TAGS = 64 };
+enum { MAX_AGENTS = 64, MAX_TAGS = 64, AGENT_NAME_BYTES = 200 };
 
 static const char *text_of(const json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));
@@ -304,9 +304,6 @@ static mn_status read_agent(mn_store *store, const json_t *file, const json_t *o
     int64_t agent;
     bool there;
     const char *system = text_of(object, "system");
-    if (!name) name = text_of(object, "name");
-    if (!*name || strlen(name) > 199)
-        return mn_fail(err, MN_ERR_FORMAT, "An agent of the file has no name of 1 to 199 bytes.");
     MN_TRY(is_there(store, name, hash, &there, err));
     if (there) return MN_OK;
     MN_TRY(mn_agent_add(store, name, system, &agent, err));
@@ -317,15 +314,33 @@ static mn_status read_agent(mn_store *store, const json_t *file, const json_t *o
     return keep_rest(store, agent, hash, file, object, err);
 }
 
+/* The name that agent number n takes in the store: its own, with a number where one before it has that. */
+static mn_status name_agent(char (*names)[AGENT_NAME_BYTES], size_t n, const char *own, mn_agent_file_figures *figures,
+                            mn_error *err) {
+    int times = 1, bytes = snprintf(names[n], AGENT_NAME_BYTES, "%s", own);
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(names[i], names[n])) continue;
+        bytes = snprintf(names[n], AGENT_NAME_BYTES, "%s (%d)", own, ++times);
+        i = SIZE_MAX; /* may be the name of another */
+    }
+    figures->n_renamed += times > 1;
+    return *own && bytes < AGENT_NAME_BYTES
+               ? MN_OK
+               : mn_fail(err, MN_ERR_FORMAT, "An agent of the file has no name of 1 to %d bytes.",
+                         AGENT_NAME_BYTES - 1);
+}
+
 static mn_status read_agents(mn_store *store, const json_t *file, const char *name, const char *hash,
                              mn_agent_file_figures *figures, mn_error *err) {
     const json_t *agents = json_object_get(file, "agents");
+    char names[MAX_AGENTS][AGENT_NAME_BYTES];
     size_t i;
     json_t *object;
     if (!json_array_size(agents) || json_array_size(agents) > MAX_AGENTS)
         return mn_fail(err, MN_ERR_FORMAT, "The file is no agent file: it has no list of 1 to %d agents.", MAX_AGENTS);
     json_array_foreach(agents, i, object) {
-        MN_TRY(read_agent(store, file, object, i ? NULL : name, hash, i == 0, figures, err));
+        MN_TRY(name_agent(names, i, i || !name ? text_of(object, "name") : name, figures, err));
+        MN_TRY(read_agent(store, file, object, names[i], hash, i == 0, figures, err));
     }
     return MN_OK;
 }

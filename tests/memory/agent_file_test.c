@@ -111,6 +111,29 @@ static void lettas_files_are_kept(void **state) {
     mn_store_close(store);
 }
 
+static void agents_of_one_name_are_both_taken(void **state) {
+    (void)state;
+    static const char file[] = "{\"agents\":[{\"name\":\"Eve\",\"system\":\"1\"},{\"name\":\"Eve\",\"system\":\"2\"},"
+                               "{\"name\":\"Eve (2)\",\"system\":\"3\"},{\"name\":\"Eve\",\"system\":\"4\"}]}";
+    mn_agent_file_figures figures;
+    mn_store *store = new_store("af-names.db");
+    assert_ok(mn_agent_file_read(store, file, sizeof file - 1, NULL, &figures, &err), err);
+    assert_int_equal(figures.n_agents, 4);
+    assert_int_equal(figures.n_renamed, 3);
+    assert_int_equal(number(store, "SELECT count(*) FROM agent WHERE (name = 'Eve' AND system = '1') OR "
+                                   "(name = 'Eve (2)' AND system = '2') OR (name = 'Eve (2) (2)' AND system = '3') OR "
+                                   "(name = 'Eve (3)' AND system = '4')"),
+                     4);
+    assert_ok(mn_agent_file_read(store, file, sizeof file - 1, NULL, &figures, &err), err);
+    assert_int_equal(figures.n_agents, 0);
+    /* The name that the first one gets may be another's. */
+    static const char two[] = "{\"agents\":[{\"name\":\"Bob\"},{\"name\":\"Ann\"}]}";
+    assert_ok(mn_agent_file_read(store, two, sizeof two - 1, "Ann", &figures, &err), err);
+    assert_int_equal(figures.n_agents, 2);
+    assert_int_equal(number(store, "SELECT count(*) FROM agent WHERE name = 'Ann (2)'"), 1);
+    mn_store_close(store);
+}
+
 /* Any byte may be another; what comes of it is an agent, or a sentence and nothing. */
 static void rubbish_is_a_sentence(void **state) {
     (void)state;
@@ -145,6 +168,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(lettas_files_are_kept),
+        cmocka_unit_test(agents_of_one_name_are_both_taken),
         cmocka_unit_test(rubbish_is_a_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
