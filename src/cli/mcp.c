@@ -13,27 +13,29 @@
 
 enum { PARSE_ERROR = -32700, INVALID_REQUEST = -32600, NO_METHOD = -32601, INVALID_PARAMETERS = -32602 };
 
-static void send_message(json_t *message) {
-    json_dumpf(message, stdout, JSON_COMPACT);
-    putchar('\n');
-    fflush(stdout);
-    json_decref(message);
+static json_t *reply(const json_t *id, json_t *result) {
+    return json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id", id, "result", result);
 }
 
-static void reply(const json_t *id, json_t *result) {
-    send_message(json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id", id, "result", result));
-}
-
-static void refuse(const json_t *id, int code, const char *text) {
+static json_t *refuse(const json_t *id, int code, const char *text) {
     json_t *none = json_null();
-    send_message(json_pack("{s:s, s:O, s:{s:i, s:s}}", "jsonrpc", "2.0", "id", id ? id : none, "error", "code", code,
-                           "message", text));
+    return json_pack("{s:s, s:O, s:{s:i, s:s}}", "jsonrpc", "2.0", "id", id ? id : none, "error", "code", code,
+                     "message", text);
+}
+
+/* The version that was asked for where it is known, else the newest, which the client takes or leaves (Lifecycle,
+ * version negotiation). */
+static const char *version_for(const char *asked) {
+    static const char *const known[] = {"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"};
+    for (size_t i = 0; asked && i < sizeof known / sizeof *known; i++)
+        if (!strcmp(asked, known[i])) return known[i];
+    return known[0];
 }
 
 static json_t *describe(const json_t *parameters) {
-    const char *version = json_string_value(json_object_get(parameters, "protocolVersion"));
-    return json_pack("{s:s, s:{s:{}}, s:{s:s, s:s}}", "protocolVersion", version ? version : "2024-11-05",
-                     "capabilities", "tools", "serverInfo", "name", "mnemo", "version", MNEMO_VERSION);
+    const char *version = version_for(json_string_value(json_object_get(parameters, "protocolVersion")));
+    return json_pack("{s:s, s:{s:{}}, s:{s:s, s:s}}", "protocolVersion", version, "capabilities", "tools", "serverInfo",
+                     "name", "mnemo", "version", MNEMO_VERSION);
 }
 
 static const mcp_tool *const tool_lists[] = {mcp_graph_tools, mcp_memory_tools};
@@ -62,7 +64,7 @@ static const mcp_tool *find_tool(const char *name) {
 }
 
 /* What a tool finds is text for the model that asked; what goes wrong too, marked as an error. */
-static void call_tool(mcp_context *context, const json_t *id, const json_t *parameters) {
+static json_t *call_tool(mcp_context *context, const json_t *id, const json_t *parameters) {
     const char *name = json_string_value(json_object_get(parameters, "name"));
     const json_t *arguments = json_object_get(parameters, "arguments");
     const mcp_tool *t = find_tool(name);
@@ -70,40 +72,58 @@ static void call_tool(mcp_context *context, const json_t *id, const json_t *para
     json_t *result = NULL, *none = json_object();
     if (!t) {
         json_decref(none);
-        refuse(id, INVALID_PARAMETERS, "There is no tool of this name; tools/list names them.");
-        return;
+        return refuse(id, INVALID_PARAMETERS, "There is no tool of this name; tools/list names them.");
     }
     mn_status status = t->run(context, json_is_object(arguments) ? arguments : none, &result, &err);
     char *text = status == MN_OK ? json_dumps(result, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
-    reply(id, json_pack("{s:[{s:s, s:s}], s:b}", "content", "type", "text", "text",
-                        text              ? text
-                        : status == MN_OK ? "There is no memory for the result."
-                                          : err.text,
-                        "isError", text == NULL));
+    const char *told = text ? text : status == MN_OK ? "There is no memory for the result." : err.text;
+    json_t *content = json_pack("{s:[{s:s, s:s}], s:b}", "content", "type", "text", "text", told, "isError", !text);
     free(text);
     json_decref(result);
     json_decref(none);
+    return reply(id, content);
 }
 
-static void answer(mcp_context *context, const json_t *message) {
+/* NULL where nothing is to be answered: to notifications, and to answers. */
+static json_t *answer(mcp_context *context, const json_t *message) {
     const char *method = json_string_value(json_object_get(message, "method"));
     const json_t *id = json_object_get(message, "id"), *parameters = json_object_get(message, "params");
+    if (!json_is_object(message)) return refuse(NULL, INVALID_REQUEST, "A message is a JSON object.");
     if (!method) {
-        if (!json_object_get(message, "result") && !json_object_get(message, "error"))
-            refuse(id, INVALID_REQUEST, "A message has a method.");
-        return;
+        bool is_answer = json_object_get(message, "result") || json_object_get(message, "error");
+        return is_answer ? NULL : refuse(id, INVALID_REQUEST, "A message has a method.");
     }
-    if (!id || json_is_null(id)) return; /* a notification */
-    if (!strcmp(method, "initialize"))
-        reply(id, describe(parameters));
-    else if (!strcmp(method, "ping"))
-        reply(id, json_object());
-    else if (!strcmp(method, "tools/list"))
-        reply(id, list_tools());
-    else if (!strcmp(method, "tools/call"))
-        call_tool(context, id, parameters);
-    else
-        refuse(id, NO_METHOD, "This method is not known here.");
+    if (!id || json_is_null(id)) return NULL;
+    if (!strcmp(method, "initialize")) return reply(id, describe(parameters));
+    if (!strcmp(method, "ping")) return reply(id, json_object());
+    if (!strcmp(method, "tools/list")) return reply(id, list_tools());
+    if (!strcmp(method, "tools/call")) return call_tool(context, id, parameters);
+    return refuse(id, NO_METHOD, "This method is not known here.");
+}
+
+/* Several messages in a list, as version 2025-03-26 has them: a list of what is answered. */
+static json_t *answer_batch(mcp_context *context, const json_t *messages) {
+    json_t *answers = json_array(), *message;
+    size_t i;
+    if (!json_array_size(messages)) {
+        json_decref(answers);
+        return refuse(NULL, INVALID_REQUEST, "A list of messages has at least one.");
+    }
+    json_array_foreach(messages, i, message) {
+        json_t *one = answer(context, message);
+        if (one) json_array_append_new(answers, one);
+    }
+    if (json_array_size(answers)) return answers;
+    json_decref(answers);
+    return NULL;
+}
+
+static void send_message(json_t *message) {
+    if (!message) return;
+    json_dumpf(message, stdout, JSON_COMPACT);
+    putchar('\n');
+    fflush(stdout);
+    json_decref(message);
 }
 
 static void serve(mcp_context *context) {
@@ -112,11 +132,11 @@ static void serve(mcp_context *context) {
     ssize_t bytes;
     while ((bytes = getline(&line, &capacity, stdin)) > 0) {
         if (strspn(line, " \t\r\n") == (size_t)bytes) continue;
-        json_t *message = json_loadb(line, (size_t)bytes, 0, NULL);
-        if (json_is_object(message))
-            answer(context, message);
+        json_t *message = json_loadb(line, (size_t)bytes, JSON_DECODE_ANY, NULL);
+        if (json_is_array(message))
+            send_message(answer_batch(context, message));
         else
-            refuse(NULL, PARSE_ERROR, "A line is one JSON object.");
+            send_message(message ? answer(context, message) : refuse(NULL, PARSE_ERROR, "A line is no JSON."));
         json_decref(message);
     }
     free(line);

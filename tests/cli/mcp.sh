@@ -23,9 +23,17 @@ cat >messages <<'EOF'
 {"jsonrpc":"2.0","id":11,"method":"tools/call","params":{"name":"rm"}}
 {"jsonrpc":"2.0","id":12,"method":"resources/list"}
 rubbish
+7
 [1]
+[]
 {"jsonrpc":"2.0","id":13}
 {"jsonrpc":"2.0","id":14,"method":"ping"}
+[{"jsonrpc":"2.0","id":21,"method":"ping"},{"jsonrpc":"2.0","method":"notifications/initialized"},{"id":22}]
+[{"jsonrpc":"2.0","method":"notifications/initialized"}]
+{"jsonrpc":"2.0","id":31,"method":"initialize","params":{"protocolVersion":"2024-11-05","capabilities":{}}}
+{"jsonrpc":"2.0","id":32,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}
+{"jsonrpc":"2.0","id":33,"method":"initialize","params":{"protocolVersion":"2099-01-01","capabilities":{}}}
+{"jsonrpc":"2.0","id":34,"method":"initialize"}
 EOF
 # A sentence that shows a part of a long key is cut within a character.
 key=x$(printf 'é%.0s' {1..60})
@@ -36,6 +44,7 @@ EOF
 python3 - <<'EOF' || fail "$(cat answers)"
 import json
 lines = [json.loads(l) for l in open('answers')]
+lists, lines = [m for m in lines if isinstance(m, list)], [m for m in lines if isinstance(m, dict)]
 by = {m['id']: m for m in lines if m['id'] is not None}
 assert by[1]['result']['protocolVersion'] == '2025-03-26' and 'tools' in by[1]['result']['capabilities']
 tools = by['two']['result']['tools']
@@ -51,7 +60,11 @@ assert len(json.loads(told(7)[1])['chunks']) == 2
 for i, says in ((8, 'no chunk 99'), (9, 'no key'), (10, 'wants "query"'), (15, 'no key "xéé')):
     assert told(i)[0] and says in told(i)[1], told(i)
 assert by[11]['error']['code'] == -32602 and by[12]['error']['code'] == -32601 and by[13]['error']['code'] == -32600
-assert [m['error']['code'] for m in lines if m['id'] is None] == [-32700, -32700]
+assert [m['error']['code'] for m in lines if m['id'] is None] == [-32700, -32600, -32600]
+codes = [[(m['id'], m.get('error', {}).get('code')) for m in l] for l in lists]
+assert codes == [[(None, -32600)], [(21, None), (22, -32600)]], codes
+for i, version in ((31, '2024-11-05'), (32, '2025-11-25'), (33, '2025-11-25'), (34, '2025-11-25')):
+    assert by[i]['result']['protocolVersion'] == version, by[i]
 assert by[14]['result'] == {}
 EOF
 ! "$mnemo" mcp --store none.db <messages >answers 2>&1 || fail 'a store that is not there is served'
