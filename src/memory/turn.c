@@ -132,14 +132,27 @@ static bool asks_heartbeat(const char *arguments) {
     return asks;
 }
 
-/* How often this call was made in this turn before. */
+/* How many of a message's first calls are this one. */
+static int count_same(const mn_llm_reply *calls, size_t first, const mn_llm_call *call) {
+    int n = 0;
+    for (size_t k = 0; k < calls->n_calls && k < first; k++)
+        n += !strcmp(calls->calls[k].name, call->name) && !strcmp(calls->calls[k].arguments, call->arguments);
+    return n;
+}
+
+/* How often this call, as it was made, was made in this turn before. */
 static int times_before(const mn_agent *a, const mn_llm_call *call, size_t unit, size_t index) {
     int n = 0;
     for (size_t i = a->queue.n; i-- && !mn_message_is_outside(&a->queue.items[i].message.at);) {
-        const mn_llm_reply *calls = &a->queue.items[i].calls;
-        for (size_t k = 0; k < calls->n_calls && !a->queue.items[i].is_clipped; k++)
-            if ((i != unit || k < index) && i <= unit && !strcmp(calls->calls[k].name, call->name))
-                n += !strcmp(calls->calls[k].arguments, call->arguments);
+        const mn_queue_item *item = &a->queue.items[i];
+        size_t first = i == unit ? index : SIZE_MAX;
+        mn_llm_reply whole = {0};
+        if (i > unit) continue;
+        if (!item->is_clipped)
+            n += count_same(&item->calls, first, call);
+        else if (*item->message.at.calls && mn_llm_calls_parse(item->message.at.calls, &whole))
+            n += count_same(&whole, first, call);
+        mn_llm_reply_release(&whole);
     }
     return n;
 }
@@ -157,9 +170,8 @@ bool mn_agent_was_answered(const mn_agent *a) {
 
 /* Whether a step follows the last result of a unit: a call that failed or asks for a heartbeat; in the plain style any;
  * and as long as the user has had no answer. */
-static bool wants_step(const mn_agent *a, size_t unit, bool said) {
+static bool wants_step(const mn_agent *a, size_t unit, const mn_llm_reply *calls, bool said) {
     if (a->params.style == MN_AGENT_PLAIN) return true;
-    const mn_llm_reply *calls = &a->queue.items[unit].calls;
     for (size_t k = 0; k < calls->n_calls; k++)
         if (asks_heartbeat(calls->calls[k].arguments)) return true;
     for (size_t i = unit + 1; i < a->queue.n; i++)
@@ -224,11 +236,11 @@ static mn_status execute(mn_agent *a, size_t unit, size_t index, const char *ref
                        (long long)a->queue.items[unit].message.at.id);
     }
     const mn_llm_call *c = &calls.calls[index];
-    int n_before = times_before(a, &a->queue.items[unit].calls.calls[index], unit, index);
+    int n_before = times_before(a, c, unit, index);
     mn_status status = refusal ? refuse_for_user(refusal, &out, &result, &failed, err)
                                : call(a, c, n_before, &out, &result, &failed, err);
     is_last = index + 1 == calls.n_calls;
-    bool goes_on = !is_last || (n_before < MAX_CIRCLES && (failed || wants_step(a, unit, out.said != NULL)));
+    bool goes_on = !is_last || (n_before < MAX_CIRCLES && (failed || wants_step(a, unit, &calls, out.said != NULL)));
     const mn_message m = {.role = "tool",
                           .name = c->name,
                           .call_id = c->id,

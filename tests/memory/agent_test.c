@@ -199,6 +199,15 @@ static void circles_end(void **state) {
     assert_true(s.script.at < 10);
     assert_false(mn_agent_goes_on(s.agent));
     close_scripted(&s);
+    /* Also where the prompt has a note in the place of long arguments. */
+    static char call[40000];
+    size_t n = (size_t)snprintf(call, sizeof call, "conversation_search {\"request_heartbeat\":true,\"query\":\"");
+    memset(call + n, 'y', sizeof call - 4 - n);
+    memcpy(call + sizeof call - 4, "\"}", 3);
+    open_scripted(&s, store, memgpt, 8000, ANSWERS(call));
+    assert_int_equal(turn(&s, "Go."), MN_ERR_LIMIT);
+    assert_true(s.script.at > 1 && s.script.at < 10);
+    close_scripted(&s);
     /* Calls that differ are ended by the number of steps. */
     mn_agent_params few = plain;
     few.max_steps = 4;
