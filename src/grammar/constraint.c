@@ -36,7 +36,7 @@ struct mn_constraint {
     int32_t *ids;     /* all lists */
     int32_t n_ids, max_ids;
     int32_t *every, n_every; /* [n_tokens] all tokens that may come, for one draw */
-    int32_t *path;           /* [2 * (longest + 1)] of a walk over the whole tree */
+    int32_t *path;           /* [longest + 1] of a walk over the whole tree */
     size_t longest;          /* token, in bytes */
     uint64_t *bits;          /* for each that has them: which tokens were looked at, then which may come */
     int32_t n_bits, max_bits;
@@ -57,7 +57,7 @@ static bool take_memory(mn_constraint *c, size_t cache_bytes) {
     c->ids = malloc(((size_t)c->max_ids + 1) * sizeof *c->ids);
     c->bits = malloc((size_t)c->max_bits * set_bytes + 1);
     c->every = malloc(((size_t)c->tokens->n_tokens + 1) * sizeof *c->every);
-    c->path = malloc(2 * (c->longest + 1) * sizeof *c->path);
+    c->path = malloc((c->longest + 1) * sizeof *c->path);
     return c->known && c->ids && c->bits && c->every && c->path;
 }
 
@@ -242,22 +242,19 @@ static void add_tokens(mn_constraint *c, int32_t token) {
  * too many steps, or there is no room. */
 static bool list_branches(mn_constraint *c) {
     const mn_token_trie_node *nodes = c->tokens->nodes;
-    int32_t configs[MAX_WALK + 1], ends[MAX_WALK + 1], depth = 0, steps = 0, node = 1;
+    int32_t configs[MAX_WALK + 1], steps = 0, node = 1;
     configs[0] = c->at;
-    ends[0] = c->tokens->n_nodes;
     while (node < c->tokens->n_nodes) {
-        while (node >= ends[depth]) depth--;
         if (++steps > MAX_WALK) return false;
-        int32_t config = mn_automaton_step_byte(c->automaton, &c->table, configs[depth], nodes[node].byte);
+        int32_t config =
+            mn_automaton_step_byte(c->automaton, &c->table, configs[nodes[node].depth - 1], nodes[node].byte);
         if (config == MN_AUTOMATON_FULL) return false;
         if (config == MN_AUTOMATON_DEAD) {
             node = nodes[node].next;
             continue;
         }
         add_tokens(c, nodes[node].token);
-        configs[++depth] = config;
-        ends[depth] = nodes[node].next;
-        node++;
+        configs[nodes[node++].depth] = config;
     }
     return c->n_ids < c->max_ids;
 }
@@ -288,13 +285,12 @@ static void take_every(mn_constraint *c, int32_t token) {
  * False where memory ends. */
 static bool every_branch(mn_constraint *c) {
     const mn_token_trie_node *nodes = c->tokens->nodes;
-    int32_t *configs = c->path, *ends = configs + c->longest + 1, depth = 0, last = MN_AUTOMATON_DEAD;
+    int32_t *configs = c->path, last = MN_AUTOMATON_DEAD;
     int last_fits = 0;
     configs[0] = c->at;
-    ends[0] = c->tokens->n_nodes;
     for (int32_t node = 1; node < c->tokens->n_nodes;) {
-        while (node >= ends[depth]) depth--;
-        int32_t config = mn_automaton_step_byte(c->automaton, &c->table, configs[depth], nodes[node].byte);
+        int32_t config =
+            mn_automaton_step_byte(c->automaton, &c->table, configs[nodes[node].depth - 1], nodes[node].byte);
         if (config == MN_AUTOMATON_FULL) return false;
         if (config == MN_AUTOMATON_DEAD) {
             node = nodes[node].next;
@@ -305,9 +301,7 @@ static bool every_branch(mn_constraint *c) {
             if (last_fits == MN_AUTOMATON_FULL) return false;
         }
         if (nodes[node].token >= 0 && last_fits) take_every(c, nodes[node].token);
-        configs[++depth] = config;
-        ends[depth] = nodes[node].next;
-        node++;
+        configs[nodes[node++].depth] = config;
     }
     return true;
 }

@@ -35,7 +35,8 @@ static void build(mn_token_trie *t, const int32_t *order, int32_t *path) {
         close_path(t, path, depth, common);
         for (depth = common; depth < bytes; depth++) {
             path[depth + 1] = t->n_nodes;
-            t->nodes[t->n_nodes++] = (mn_token_trie_node){.token = -1, .byte = (uint8_t)piece[depth]};
+            t->nodes[t->n_nodes++] =
+                (mn_token_trie_node){.token = -1, .byte = (uint8_t)piece[depth], .depth = (uint16_t)(depth + 1)};
         }
         mn_token_trie_node *last = &t->nodes[path[depth]];
         t->same[order[i]] = last->token;
@@ -77,6 +78,12 @@ mn_status mn_token_trie_create(const char *const *pieces, const size_t *bytes, c
     if (t) t->n_tokens = n_tokens;
     bool complete = t && order && copy_pieces(t, pieces, bytes, ends);
     for (int32_t i = 0; complete && i < n_tokens; i++) longest = MN_MAX(longest, bytes[i]);
+    if (longest > UINT16_MAX) {
+        mn_token_trie_destroy(t);
+        free(order);
+        return mn_fail(err, MN_ERR_LIMIT, "a token of %zu bytes is too long for a grammar; at most %d are.", longest,
+                       UINT16_MAX);
+    }
     if (complete) complete = (path = malloc((longest + 1) * sizeof *path)) != NULL;
     if (complete) {
         for (int32_t i = 0; i < n_tokens; i++) order[i] = i;

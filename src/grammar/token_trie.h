@@ -8,8 +8,9 @@
 #include "tokenizer/tokenizer.h"
 
 typedef struct mn_token_trie_node {
-    int32_t next;  /* the node behind this one's branch */
-    int32_t token; /* the first token that ends here, -1 = none; the others by same[] */
+    int32_t next;   /* the node behind this one's branch */
+    int32_t token;  /* the first token that ends here, -1 = none; the others by same[] */
+    uint16_t depth; /* bytes from the root */
     uint8_t byte;
 } mn_token_trie_node;
 
@@ -25,7 +26,7 @@ typedef struct mn_token_trie {
 } mn_token_trie;
 
 /* Pieces [n_tokens] as they stand in a text (an empty one: a token that has no text); ends [n_tokens] may be NULL. All
- * is copied. The caller destroys it. O(bytes log n_tokens). */
+ * is copied. The caller destroys it. O(bytes log n_tokens). A token of more than 65535 bytes is MN_ERR_LIMIT. */
 mn_status mn_token_trie_create(const char *const *pieces, const size_t *bytes, const bool *ends, int32_t n_tokens,
                                mn_token_trie **out, mn_error *err);
 /* Of a tokenizer: what its tokens are in the middle of a text; control tokens have no text. */
