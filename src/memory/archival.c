@@ -73,14 +73,16 @@ static mn_status open_search(mn_store *store, const char *archive, const mn_arch
     int64_t since = q->since ? q->since : INT64_MIN, until = q->until ? q->until : INT64_MAX;
     mn_strbuf_puts(&rest, "AND t.archive = $2 AND t.time >= $3 AND t.time <= $4");
     put_tags(&rest, q);
-    mn_strbuf_printf(&rest, " ORDER BY %s LIMIT %d", by_words ? "score DESC, id DESC" : "id DESC", COUNTED);
-    mn_strbuf_printf(&sql, "SELECT t.id AS id, 0.0 AS score FROM archival t WHERE t.archive = $1 %s", rest.data);
+    mn_strbuf_printf(&sql,
+                     "SELECT t.id AS id, 0.0 AS score FROM archival t WHERE t.archive = $1 %s ORDER BY id DESC "
+                     "LIMIT %d",
+                     rest.data, COUNTED);
     mn_status status;
     if (rest.failed || sql.failed)
         status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for a search.");
     else if (by_words)
         status =
-            mn_store_match(store, rows, err, "archival", "text", q->words, rest.data, "tii", archive, since, until);
+            mn_store_match(store, rows, err, "archival", q->words, rest.data, COUNTED, "tii", archive, since, until);
     else
         status = mn_store_query(store, rows, err, sql.data, "ttii", archive, archive, since, until);
     mn_strbuf_release(&rest);

@@ -219,16 +219,18 @@ static mn_status open_match(mn_store *store, int64_t agent, const mn_recall_quer
     int64_t before = q->before_id ? q->before_id : INT64_MAX;
     mn_strbuf_puts(&rest, "AND t.agent = $2 AND t.time >= $3 AND t.time <= $4 AND t.id < $5");
     put_roles(&rest, q->roles);
-    mn_strbuf_printf(&rest, " ORDER BY %s LIMIT %d", by_words ? "score DESC, id DESC" : "id DESC", COUNTED);
     mn_status status;
     if (rest.failed) {
         status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for a search.");
     } else if (by_words) {
-        status = mn_store_match(store, rows, err, "message", "text", q->words, rest.data, "iiii", agent, since, until,
+        status = mn_store_match(store, rows, err, "message", q->words, rest.data, COUNTED, "iiii", agent, since, until,
                                 before);
     } else {
         mn_strbuf sql = MN_STRBUF_INIT;
-        mn_strbuf_printf(&sql, "SELECT t.id AS id, 0.0 AS score FROM message t WHERE t.agent = $1 %s", rest.data);
+        mn_strbuf_printf(&sql,
+                         "SELECT t.id AS id, 0.0 AS score FROM message t WHERE t.agent = $1 %s ORDER BY id DESC "
+                         "LIMIT %d",
+                         rest.data, COUNTED);
         status = sql.failed ? mn_fail(err, MN_ERR_MEMORY, "There is no memory for a search.")
                             : mn_store_query(store, rows, err, sql.data, "iiiii", agent, agent, since, until, before);
         mn_strbuf_release(&sql);

@@ -34,9 +34,13 @@ typedef struct mn_driver {
     mn_status (*index_text)(void *self, const char *table, const char *column, mn_error *err);
     /* Whether it is, in the way of index_text; one that was made in an older way is made anew. NULL = there is none. */
     mn_status (*has_text)(void *self, const char *table, bool *has, mn_error *err);
-    void (*match_sql)(mn_strbuf *out, const char *table, const char *column, const char *rest);
-    /* Plain words as the query that match_sql takes; empty = nothing to look for. */
-    void (*match_words)(mn_strbuf *out, const char *words);
+    void (*match_sql)(mn_strbuf *out, const char *table, int at, const char *conditions); /* the query is $at */
+    const char *newest; /* order of what match_sql finds: the newest rows first, as cheaply as that can be had */
+    /* How many rows hold what $1 asks for, counted up to `most`. */
+    void (*match_count_sql)(mn_strbuf *out, const char *table, int most);
+    /* Plain words as the query that match_sql takes: rows with any of them, and with none of `without` (NULL = any);
+     * empty = nothing to look for. */
+    void (*match_words)(mn_strbuf *out, const char *words, const char *without);
     /* Lets ids that count up by themselves go on behind what was inserted with its id; NULL = they do. */
     mn_status (*after_import)(void *self, const char *table, mn_error *err);
     const char *begin, *begin_reading; /* SQL: a transaction that writes; one that sees the store as it is now */
@@ -48,6 +52,10 @@ typedef struct mn_driver {
 
 extern const mn_driver mn_driver_sqlite;
 extern const mn_driver mn_driver_postgres;
+
+/* mn_store_match (match.c). values[0] is free for the query, one behind values[n_values - 1] too. */
+mn_status mn_store_match_values(mn_store *store, mn_rows **out, mn_error *err, const char *table, const char *words,
+                                const char *conditions, int limit, mn_value *values, int n_values);
 
 /* ---- for jsonl.c ---- */
 

@@ -292,25 +292,41 @@ static mn_status has_text(void *self, const char *table, bool *has, mn_error *er
     return status;
 }
 
-static void match_sql(mn_strbuf *out, const char *table, const char *column_, const char *rest) {
-    (void)column_;
+static void match_sql(mn_strbuf *out, const char *table, int at, const char *conditions) {
     mn_strbuf_printf(out,
-                     "SELECT t.id AS id, ts_rank_cd(f.words, q)::float8 AS score FROM to_tsquery('english', $1) q, "
-                     "derived_words_%1$s f JOIN %1$s t ON t.id = f.id WHERE f.words @@ q %2$s",
-                     table, rest);
+                     "SELECT t.id AS id, ts_rank_cd(f.words, q)::float8 AS score FROM to_tsquery('english', $%2$d) q, "
+                     "derived_words_%1$s f JOIN %1$s t ON t.id = f.id WHERE f.words @@ q %3$s",
+                     table, at, conditions);
+}
+
+static void match_count_sql(mn_strbuf *out, const char *table, int most) {
+    mn_strbuf_printf(out,
+                     "SELECT count(*) FROM (SELECT 1 FROM derived_words_%s WHERE words @@ to_tsquery('english', $1) "
+                     "LIMIT %d) m",
+                     table, most);
 }
 
 /* Words as 'a' | 'b': quoted, none is an operator. */
-static void match_words(mn_strbuf *out, const char *words) {
+static void put_words(mn_strbuf *out, const char *words) {
+    size_t begin = out->bytes;
     bool inside = false;
     for (const unsigned char *p = (const unsigned char *)words; *p; p++) {
         bool is_word = (*p >= '0' && *p <= '9') || ((*p | 32) >= 'a' && (*p | 32) <= 'z') || *p >= 0x80;
-        if (is_word && !inside) mn_strbuf_puts(out, out->bytes ? " | '" : "'");
+        if (is_word && !inside) mn_strbuf_puts(out, out->bytes > begin ? " | '" : "'");
         if (!is_word && inside) mn_strbuf_putc(out, '\'');
         if (is_word) mn_strbuf_putc(out, (char)*p);
         inside = is_word;
     }
     if (inside) mn_strbuf_putc(out, '\'');
+}
+
+static void match_words(mn_strbuf *out, const char *words, const char *without) {
+    if (without) mn_strbuf_putc(out, '(');
+    put_words(out, words);
+    if (!without) return;
+    mn_strbuf_puts(out, ") & !(");
+    put_words(out, without);
+    mn_strbuf_putc(out, ')');
 }
 
 const mn_driver mn_driver_postgres = {
@@ -330,6 +346,8 @@ const mn_driver mn_driver_postgres = {
     .index_text = index_text,
     .has_text = has_text,
     .match_sql = match_sql,
+    .newest = "f.id DESC",
+    .match_count_sql = match_count_sql,
     .match_words = match_words,
     .is_postgres = true,
     .begin = "BEGIN",

@@ -209,26 +209,43 @@ static mn_status index_text(void *self, const char *table, const char *column_, 
     return status;
 }
 
-static void match_sql(mn_strbuf *out, const char *table, const char *column_, const char *rest) {
-    (void)column_;
+/* CROSS: the index first, as it can be looked up by words alone; the planner may take the table, to sort by its ids. */
+static void match_sql(mn_strbuf *out, const char *table, int at, const char *conditions) {
     mn_strbuf_printf(out,
-                     "SELECT t.id AS id, -f.rank AS score FROM derived_text_%1$s f JOIN %1$s t ON t.id = f.rowid "
-                     "WHERE derived_text_%1$s MATCH $1 %2$s",
-                     table, rest);
+                     "SELECT t.id AS id, -f.rank AS score FROM derived_text_%1$s f CROSS JOIN %1$s t ON t.id = f.rowid "
+                     "WHERE derived_text_%1$s MATCH $%2$d %3$s",
+                     table, at, conditions);
+}
+
+static void match_count_sql(mn_strbuf *out, const char *table, int most) {
+    mn_strbuf_printf(out,
+                     "SELECT count(*) FROM (SELECT 1 FROM derived_text_%1$s WHERE derived_text_%1$s MATCH $1 LIMIT "
+                     "%2$d)",
+                     table, most);
 }
 
 /* "who's there" -> "who's" OR "there": a string in quotes is never an operator. */
-static void match_words(mn_strbuf *out, const char *words) {
+static void put_words(mn_strbuf *out, const char *words) {
+    size_t begin = out->bytes;
     bool inside = false;
     for (const unsigned char *p = (const unsigned char *)words; *p; p++) {
         bool is_word = (*p >= '0' && *p <= '9') || ((*p | 32) >= 'a' && (*p | 32) <= 'z') || *p >= 0x80;
-        if (is_word && !inside) mn_strbuf_puts(out, out->bytes ? " OR \"" : "\"");
+        if (is_word && !inside) mn_strbuf_puts(out, out->bytes > begin ? " OR \"" : "\"");
         if (!is_word && inside) mn_strbuf_putc(out, '"');
         if (is_word) mn_strbuf_putc(out, (char)*p);
         inside = is_word;
     }
     if (inside) mn_strbuf_putc(out, '"');
-    if (!out->bytes) mn_strbuf_puts(out, "\"\"");
+    if (out->bytes == begin) mn_strbuf_puts(out, "\"\"");
+}
+
+static void match_words(mn_strbuf *out, const char *words, const char *without) {
+    if (without) mn_strbuf_putc(out, '(');
+    put_words(out, words);
+    if (!without) return;
+    mn_strbuf_puts(out, ") NOT (");
+    put_words(out, without);
+    mn_strbuf_putc(out, ')');
 }
 
 const mn_driver mn_driver_sqlite = {
@@ -245,6 +262,8 @@ const mn_driver mn_driver_sqlite = {
     .column = column,
     .index_text = index_text,
     .match_sql = match_sql,
+    .newest = "f.rowid DESC",
+    .match_count_sql = match_count_sql,
     .match_words = match_words,
     .begin = "BEGIN IMMEDIATE",
     .begin_reading = "BEGIN",

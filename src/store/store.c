@@ -187,25 +187,30 @@ static mn_value next_value(char type, va_list *args) {
     return v;
 }
 
-static mn_status query_list(mn_store *store, mn_rows **out, mn_error *err, const char *sql, const mn_value *first,
-                            const char *types, va_list *args) {
+/* Appends to values[*n...]. */
+static mn_status take_values(const char *types, va_list *args, mn_value values[MAX_VALUES], int *n, mn_error *err) {
+    for (const char *t = types; *t; t++) {
+        if (*n == MAX_VALUES || !strchr("irtsb", *t))
+            return mn_fail(err, MN_ERR_ARGUMENT, "A statement takes %d parameters of the kinds irtsb, not \"%s\".",
+                           MAX_VALUES, types);
+        values[(*n)++] = next_value(*t, args);
+    }
+    return MN_OK;
+}
+
+static mn_status query_list(mn_store *store, mn_rows **out, mn_error *err, const char *sql, const char *types,
+                            va_list *args) {
     mn_value values[MAX_VALUES];
     int n = 0;
     *out = NULL;
-    if (first) values[n++] = *first;
-    for (const char *t = types; *t; t++) {
-        if (n == MAX_VALUES || !strchr("irtsb", *t))
-            return mn_fail(err, MN_ERR_ARGUMENT, "A statement takes %d parameters of the kinds irtsb, not \"%s\".",
-                           MAX_VALUES, types);
-        values[n++] = next_value(*t, args);
-    }
+    MN_TRY(take_values(types, args, values, &n, err));
     return mn_store_query_values(store, out, err, sql, values, n);
 }
 
 mn_status mn_store_query(mn_store *store, mn_rows **out, mn_error *err, const char *sql, const char *types, ...) {
     va_list args;
     va_start(args, types);
-    mn_status status = query_list(store, out, err, sql, NULL, types, &args);
+    mn_status status = query_list(store, out, err, sql, types, &args);
     va_end(args);
     return status;
 }
@@ -214,7 +219,7 @@ mn_status mn_store_run(mn_store *store, mn_error *err, const char *sql, const ch
     mn_rows *rows;
     va_list args;
     va_start(args, types);
-    mn_status status = query_list(store, &rows, err, sql, NULL, types, &args);
+    mn_status status = query_list(store, &rows, err, sql, types, &args);
     va_end(args);
     MN_TRY(status);
     do status = mn_rows_next(rows, err);
@@ -228,7 +233,7 @@ mn_status mn_store_number(mn_store *store, int64_t otherwise, int64_t *out, mn_e
     mn_rows *rows;
     va_list args;
     va_start(args, types);
-    mn_status status = query_list(store, &rows, err, sql, NULL, types, &args);
+    mn_status status = query_list(store, &rows, err, sql, types, &args);
     va_end(args);
     MN_TRY(status);
     status = mn_rows_next(rows, err);
@@ -237,23 +242,17 @@ mn_status mn_store_number(mn_store *store, int64_t otherwise, int64_t *out, mn_e
     return status;
 }
 
-mn_status mn_store_match(mn_store *store, mn_rows **out, mn_error *err, const char *table, const char *column,
-                         const char *words, const char *rest, const char *types, ...) {
-    mn_strbuf sql = MN_STRBUF_INIT, query = MN_STRBUF_INIT;
-    store->driver->match_words(&query, words);
-    store->driver->match_sql(&sql, table, column, rest);
-    mn_value first = {.kind = MN_VALUE_TEXT, .data = query.data, .bytes = query.bytes};
-    mn_status status = MN_OK;
-    *out = NULL;
-    if (sql.failed || query.failed)
-        status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for a search of %zu bytes.", strlen(words));
+mn_status mn_store_match(mn_store *store, mn_rows **out, mn_error *err, const char *table, const char *words,
+                         const char *conditions, int limit, const char *types, ...) {
+    mn_value values[MAX_VALUES + 1];
+    int n = 1;
     va_list args;
     va_start(args, types);
-    if (status == MN_OK) status = query_list(store, out, err, sql.data, &first, types, &args);
+    mn_status status = take_values(types, &args, values, &n, err);
     va_end(args);
-    mn_strbuf_release(&sql);
-    mn_strbuf_release(&query);
-    return status;
+    *out = NULL;
+    return status == MN_OK ? mn_store_match_values(store, out, err, table, words, conditions, limit, values, n)
+                           : status;
 }
 
 mn_status mn_rows_next(mn_rows *rows, mn_error *err) {

@@ -106,11 +106,16 @@ mn_status mn_store_migrate(mn_store *store, const char *room, const mn_migration
 mn_status mn_store_version(mn_store *store, const char *room, int64_t *version, mn_error *err);
 
 /* Rows of `table` whose searchable column holds any word of `words` (plain text, no query language; English stems):
- * columns id and score (BM25 in SQLite, ts_rank_cd in PostgreSQL; larger is better). rest: more conditions, order and
- * limit, with t for the table and parameters from $2 on: "AND t.agent = $2 ORDER BY score DESC LIMIT $3". Words
- * without any letter or digit give no rows. */
-mn_status mn_store_match(mn_store *store, mn_rows **out, mn_error *err, const char *table, const char *column,
-                         const char *words, const char *rest, const char *types, ...);
+ * columns id and score (BM25 in SQLite, ts_rank_cd in PostgreSQL; larger is better). The best `limit` come best
+ * first, of equals the newest. conditions: more of them, with t for the table and parameters from $2 on:
+ * "AND t.agent = $2". Words without any letter or digit give no rows.
+ *
+ * Words that stand in more than MN_MATCH_FREQUENT rows tell little and cost much: where there are such, rows with
+ * another word come first, ranked by those; then, of the rows that hold frequent ones alone, the best of the newest
+ * MN_MATCH_FREQUENT. */
+enum { MN_MATCH_FREQUENT = 5000 };
+mn_status mn_store_match(mn_store *store, mn_rows **out, mn_error *err, const char *table, const char *words,
+                         const char *conditions, int limit, const char *types, ...);
 
 /* ---- everything as JSONL (jsonl.c) ---- */
 

@@ -92,9 +92,7 @@ static void words_are_found(void **state) {
     mn_store *store = with_notes("store-words.db");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mn_rows *rows;
-        assert_ok(mn_store_match(store, &rows, &err, "note", "text", cases[i].words, "ORDER BY score DESC LIMIT $2",
-                                 "i", (int64_t)10),
-                  err);
+        assert_ok(mn_store_match(store, &rows, &err, "note", cases[i].words, "", 10, ""), err);
         int n = 0;
         double last = 1e9;
         while (mn_rows_next(rows, &err) == MN_OK && mn_rows_has(rows)) {
@@ -110,12 +108,52 @@ static void words_are_found(void **state) {
     assert_ok(mn_store_run(store, &err, "UPDATE note SET text = 'absent' WHERE title = 'a'", ""), err);
     assert_ok(mn_store_run(store, &err, "DELETE FROM note WHERE title = 'b'", ""), err);
     mn_rows *rows;
-    assert_ok(mn_store_match(store, &rows, &err, "note", "text", "absent keeper", "LIMIT $2", "i", (int64_t)9), err);
+    assert_ok(mn_store_match(store, &rows, &err, "note", "absent keeper", "", 9, ""), err);
     assert_ok(mn_rows_next(rows, &err), err);
     assert_int_equal(mn_rows_int(rows, 0), 1);
     assert_ok(mn_rows_next(rows, &err), err);
     assert_false(mn_rows_has(rows));
     mn_rows_done(rows);
+    mn_store_close(store);
+}
+
+/* The ids that a search finds, best first; how many. */
+static int found_ids(mn_store *store, const char *words, int limit, int64_t *ids) {
+    mn_rows *rows;
+    int n = 0;
+    assert_ok(mn_store_match(store, &rows, &err, "note", words, "AND t.n >= $2", limit, "i", (int64_t)0), err);
+    while (mn_rows_next(rows, &err) == MN_OK && mn_rows_has(rows)) ids[n++] = mn_rows_int(rows, 0);
+    mn_rows_done(rows);
+    return n;
+}
+
+/* Words of more rows than are looked at rank behind others, and among the newest rows alone. */
+static void frequent_words_cost_no_pass_over_all(void **state) {
+    (void)state;
+    enum { N = MN_MATCH_FREQUENT + 2000 };
+    char sql[400];
+    int64_t ids[8];
+    mn_store *store = with_notes("store-frequent.db");
+    snprintf(
+        sql, sizeof sql,
+        "INSERT INTO note (text, n) WITH RECURSIVE c (i) AS (SELECT 4 UNION ALL SELECT i + 1 FROM c WHERE i < %d) "
+        "SELECT 'usual plain word' || i || CASE WHEN i %% 1000 = 0 THEN ' plain usual plain' ELSE '' END, i FROM c",
+        N);
+    assert_ok(mn_store_exec(store, sql, &err), err);
+    assert_int_equal(number(store, "SELECT count(*) FROM note"), N);
+    /* The rare word's rows come first, then the newest; a row with both comes once. */
+    assert_int_equal(found_ids(store, "usual word77", 5, ids), 5);
+    assert_int_equal(ids[0], 77);
+    for (int i = 1; i < 5; i++) assert_true(ids[i] > N - MN_MATCH_FREQUENT && ids[i] != ids[i - 1]);
+    assert_int_equal(found_ids(store, "word77 word5000 absent", 8, ids), 2);
+    /* Frequent words alone rank the newest rows. */
+    assert_int_equal(found_ids(store, "usual plain", 8, ids), 8);
+    for (int i = 0; i < 8; i++) assert_true(ids[i] > N - MN_MATCH_FREQUENT);
+    /* What the conditions leave out does not count among them. */
+    assert_ok(mn_store_run(store, &err, "UPDATE note SET n = -1 WHERE id > $1", "i", (int64_t)100), err);
+    assert_int_equal(found_ids(store, "usual word77 word5000", 8, ids), 8);
+    assert_int_equal(ids[0], 77);
+    for (int i = 1; i < 8; i++) assert_in_range(ids[i], 4, 100);
     mn_store_close(store);
 }
 
@@ -164,7 +202,7 @@ static void all_goes_out_and_comes_back(void **state) {
     fclose(out);
     assert_string_equal(first, second);
     mn_rows *rows;
-    assert_ok(mn_store_match(copy, &rows, &err, "note", "text", "lighthouse", "LIMIT $2", "i", (int64_t)9), err);
+    assert_ok(mn_store_match(copy, &rows, &err, "note", "lighthouse", "", 9, ""), err);
     assert_ok(mn_rows_next(rows, &err), err);
     assert_true(mn_rows_has(rows));
     mn_rows_done(rows);
@@ -220,8 +258,8 @@ static void ids_depend_on_parts_and_their_lengths(void **state) {
 
 #define STORE_CASES                                                                                                    \
     cmocka_unit_test(values_come_back), cmocka_unit_test(what_is_not_committed_is_gone),                               \
-        cmocka_unit_test(words_are_found), cmocka_unit_test(schemas_grow_and_newer_ones_are_refused),                  \
-        cmocka_unit_test(all_goes_out_and_comes_back), cmocka_unit_test(hostile_imports_change_nothing),               \
-        cmocka_unit_test(ids_depend_on_parts_and_their_lengths)
+        cmocka_unit_test(words_are_found), cmocka_unit_test(frequent_words_cost_no_pass_over_all),                     \
+        cmocka_unit_test(schemas_grow_and_newer_ones_are_refused), cmocka_unit_test(all_goes_out_and_comes_back),      \
+        cmocka_unit_test(hostile_imports_change_nothing), cmocka_unit_test(ids_depend_on_parts_and_their_lengths)
 
 #endif
