@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# emulate.sh CPU PROGRAM TEST [FUNCTION]: runs a test, or one function of it, on an emulated processor, at the best
-# level that the processor has and with some of many like cases; 77, "skipped", where there is no emulator.
+# emulate.sh EMULATOR PROGRAM TEST [FUNCTION]: runs a test, or one function of it, on an emulated processor, at the best
+# level that the processor has and with some of many like cases; 77, "skipped", where there is no emulator, or nothing
+# was compiled for it.
 set -euo pipefail
-cpu=$1 program=$2 test=$3 function=${4:-}
-command -v qemu-x86_64 >/dev/null || { echo 'skipped: no qemu-x86_64 here; make deps installs it'; exit 77; }
+read -ra emulator <<<"$1"
+program=$2 test=$3 function=${4:-}
+command -v "${emulator[0]}" >/dev/null || { echo "skipped: no ${emulator[0]} here; make deps installs it"; exit 77; }
+[ -x "$program" ] || { echo "skipped: $program was not built"; exit 77; }
 export MNEMO_TEST_LEVEL=best MNEMO_TEST_QUICK=1
-[ "$function" ] || exec qemu-x86_64 -cpu "$cpu" "$program" "$test"
+[ "$function" ] || exec "${emulator[@]}" "$program" "$test"
 result=0
-said=$(MNEMO_TEST_ONLY=$function qemu-x86_64 -cpu "$cpu" "$program" "$test" 2>&1) || result=$?
+said=$(MNEMO_TEST_ONLY=$function "${emulator[@]}" "$program" "$test" 2>&1) || result=$?
 echo "$said"
-grep -qF "OK ] $function" <<<"$said" || { echo "$function did not run"; exit 1; }
+grep -qE "OK \] $function$|^$function: passed$" <<<"$said" || { echo "$function did not run"; exit 1; }
 exit $result
