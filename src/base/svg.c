@@ -82,14 +82,15 @@ static mn_svg_axis drawable(mn_svg_axis axis) {
 
 /* Where a value lies along its axis: 0 at min, 1 at max. */
 static double along(const mn_svg_axis *axis, double value) {
-    double t =
-        axis->log ? log(value / axis->min) / log(axis->max / axis->min) : (value - axis->min) / (axis->max - axis->min);
+    double low = axis->min, high = axis->max;
+    if (axis->log) low = log(low), high = log(high), value = log(value); /* their ratios may be infinite */
+    double t = (value - low) / (high - low);
     return MN_MAX(-20.0, MN_MIN(20.0, t)); /* far outside is far enough; the clip hides it */
 }
 
 static int put_tick(double at, double low, double high, double *ticks, int n) {
-    double slack = 1e-9 * (high - low);
-    if (n == MAX_TICKS || at < low - slack || at > high + slack) return n;
+    double slack = 1e-9 * high - 1e-9 * low;
+    if (n == MAX_TICKS || !isfinite(at) || at < low - slack || at > high + slack) return n;
     ticks[n] = at;
     return n + 1;
 }
@@ -106,7 +107,7 @@ static int linear_ticks(double low, double high, double *ticks) {
 
 static int log_ticks(double low, double high, double *ticks) {
     static const double all[] = {1, 2, 5};
-    double decades = log10(high / low);
+    double decades = log10(high) - log10(low); /* their ratio may be infinite */
     if (decades < 0.7) return linear_ticks(low, high, ticks);
     int n = 0, n_steps = decades < 2.5 ? 3 : 1, stride = (int)fmax(1, ceil(decades / 10));
     int first = (int)floor(log10(low)), last = (int)ceil(log10(high));

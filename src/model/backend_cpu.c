@@ -61,7 +61,9 @@ static mn_status run_rows(rows_job job, mn_pool_fn *fn) {
     return MN_OK;
 }
 
-static float *vector_at(mn_rows x, int64_t row, int head) { return mn_cpu_row(x, row) + head * x.head_stride; }
+static float *vector_at(mn_rows x, int64_t row, int head) {
+    return x.buffer ? mn_cpu_row(x, row) + head * x.head_stride : NULL;
+}
 
 static void copy_vector(float *out, const float *x, int64_t n) {
     if (out != x) memcpy(out, x, (size_t)n * sizeof *out);

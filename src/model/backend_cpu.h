@@ -35,9 +35,11 @@ mn_status mn_cpu_compressed_call(const mn_step *s, const mn_slice *slice, int la
 static inline mn_rows mn_cpu_rows(float *data, int64_t n_rows, int64_t n) {
     return (mn_rows){(mn_buffer *)(void *)data, 0, n, n, n_rows, n, 1};
 }
-/* Where rows of this backend's buffers begin. */
-static inline float *mn_cpu_data(mn_rows x) { return (float *)(void *)x.buffer + x.offset; }
-/* Head 0 of a row. */
-static inline float *mn_cpu_row(mn_rows x, int64_t row) { return mn_cpu_data(x) + row * x.row_stride; }
+/* Where rows of this backend's buffers begin; NULL: there are none. */
+static inline float *mn_cpu_data(mn_rows x) { return x.buffer ? (float *)(void *)x.buffer + x.offset : NULL; }
+/* Head 0 of a row; NULL: there are none. */
+static inline float *mn_cpu_row(mn_rows x, int64_t row) {
+    return x.buffer ? mn_cpu_data(x) + row * x.row_stride : NULL;
+}
 
 #endif
