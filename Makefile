@@ -62,14 +62,14 @@ test-tsan: SANITIZED = $(BUILD)-tsan
 test-tsan: TARGETS = mnemo fast-tests
 
 OTHER_LEVELS = /(generic|avxvnni|avx512|avx512bf16|amx)$$
-LONG_WITH_ASAN = ^(attention/(dynamic|flash|mla|patt)|session/(a|b|d[er]|easy|golden|kv|m[el]|pos|st[er]|win)|train/)
-LONG_WITH_TSAN = ^(attention/(dynamic|flash_b)|eval/rou|session/([ab]|deep|drop|easy|kv|me|mla|pos|snap|st|win)|train/)
+LONG_WITH_ASAN = ^(attention/(dynamic|flash|mla|patt)|session/(a|b|d[er]|ea|go|kv|m[el]|pos|seg|st[er]|win)|train/)
+LONG_WITH_TSAN = ^(attention/(dynamic|flash_b)|eval/rou|session/([ab]|deep|dr|ea|kv|me|mla|pos|seg|snap|st|win)|train/)
 
 .PHONY: sanitized
 sanitized:
 	@tools/install-deps.sh build
 	@cmake -S . -B $(SANITIZED) -DCMAKE_C_COMPILER=$(SANITIZED_BY) -DCMAKE_BUILD_TYPE=Debug \
-	    -DCMAKE_C_FLAGS_DEBUG="-O1 -g" -DMNEMO_SANITIZE=$(SANITIZE) -DMNEMO_WERROR=$(WERROR) >/dev/null
+	    -DCMAKE_C_FLAGS_DEBUG="-O1 -g1" -DMNEMO_SANITIZE=$(SANITIZE) -DMNEMO_WERROR=$(WERROR) >/dev/null
 	@cmake --build $(SANITIZED) -j $(JOBS) --target $(TARGETS)
 
 test-asan: sanitized

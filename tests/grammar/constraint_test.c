@@ -126,7 +126,7 @@ static void every_answer_is_valid_at_every_limit(void **state) {
     (void)state;
     mn_random_seed(&rng, 4, 0);
     mn_token_trie *trie = vocabulary();
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < (is_quick_run() ? 50 : 200); round++) {
         json_t *schema = with_tree(random_schema(0));
         every_limit(schema, trie, round, false);
         json_decref(schema);
@@ -138,7 +138,7 @@ static void every_answer_is_valid_at_every_limit(void **state) {
 static void answers_hold_every_keyword(void **state) {
     (void)state;
     const char *rounds = getenv("MNEMO_TEST_ROUNDS");
-    int n_rounds = rounds ? (int)strtol(rounds, NULL, 10) : 300, n_held = 0;
+    int n_rounds = rounds ? (int)strtol(rounds, NULL, 10) : is_quick_run() ? 75 : 300, n_held = 0;
     mn_random_seed(&rng, rounds ? (uint64_t)n_rounds : 11, 0);
     mn_token_trie *trie = vocabulary();
     for (int round = 0; round < n_rounds; round++) {

@@ -19,6 +19,4 @@ bool covers_level(int level) {
     return !strcmp(wanted, mn_cpu_level_name((mn_cpu_level)level));
 }
 
-bool is_quick_run(void) { return getenv("MNEMO_TEST_QUICK") != NULL; }
-
 bool takes_case(size_t i, size_t n) { return i % n == 0 || !is_quick_run(); }

@@ -17,10 +17,6 @@ bool covers_level(int level);
     for (int level = 0; level < MN_CPU_LEVEL_COUNT; level++)                                                           \
         if (covers_level(level))
 
-/* Whether MNEMO_TEST_QUICK is set: for processors that are emulated, and sanitizers, where all takes 10 to 50 times as
- * long. */
-bool is_quick_run(void);
-
 /* Whether to take case i of many like it: all of them, or every nth in a quick run. */
 bool takes_case(size_t i, size_t n);
 

@@ -61,3 +61,5 @@ const char *temp_path(const char *name) {
     snprintf(path, sizeof path, "%s/mnemo-test-%ld-%s", dir ? dir : "/tmp", (long)getpid(), name);
     return path;
 }
+
+bool is_quick_run(void) { return getenv("MNEMO_TEST_QUICK") != NULL; }

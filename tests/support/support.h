@@ -40,4 +40,8 @@ char *read_all(const char *path, size_t *bytes);
 /* A fresh path under the build's temporary directory. Borrowed until the next call. */
 const char *temp_path(const char *name);
 
+/* Whether MNEMO_TEST_QUICK is set: for processors that are emulated, and sanitizers, where all takes 10 to 50 times as
+ * long. */
+bool is_quick_run(void);
+
 #endif
