@@ -8,7 +8,7 @@
 
 #include <mnemo/step.h>
 
-enum { N_WORKERS = 4, N_ROUNDS = 2, N_TOKENS = 220, MAX_VOCAB = 2048, N_SEEN = 6, N_STEPS = 8 };
+enum { N_WORKERS = 4, N_TOKENS = 220, MAX_VOCAB = 2048, N_SEEN = 6, N_STEPS = 8 };
 
 typedef struct worker {
     mn_engine *engine;
@@ -94,7 +94,8 @@ static void *work(void *arg) {
     char path[4200];
     snprintf(path, sizeof path, "%s/mnemo-threads-%ld-%d", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (long)getpid(),
              w->index);
-    for (int round = 0; round < N_ROUNDS && !w->failed[0]; round++) {
+    int n_rounds = is_quick_run() ? 1 : 2;
+    for (int round = 0; round < n_rounds && !w->failed[0]; round++) {
         w->n_rows = 0;
         w->sum = 0;
         params.position.beyond = true;
