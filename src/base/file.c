@@ -1,5 +1,7 @@
 #include "base/file.h"
 
+#include "base/checked.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -117,6 +119,13 @@ static void advise(const void *data, size_t bytes, int advice) {
 
 void mn_mapping_will_need(const void *data, size_t bytes) { advise(data, bytes, MADV_WILLNEED); }
 void mn_mapping_random(const void *data, size_t bytes) { advise(data, bytes, MADV_RANDOM); }
+
+void mn_mapping_was_read(const mn_mapfile *map, size_t begin, size_t bytes) {
+    size_t first = begin / MN_MAPPED_AROUND_BYTES * MN_MAPPED_AROUND_BYTES;
+    size_t last = MN_MIN(map->bytes - begin, bytes) + begin;
+    size_t end = MN_MIN((last / MN_MAPPED_AROUND_BYTES + 1) * MN_MAPPED_AROUND_BYTES, map->bytes);
+    advise(map->data + first, end - first, MADV_DONTNEED);
+}
 
 /* Bytes of whole pages that are in memory. */
 static size_t count_resident(const unsigned char *data, size_t bytes, size_t page) {

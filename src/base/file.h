@@ -56,9 +56,13 @@ void mn_writer_abort(mn_writer *writer);
 void mn_writer_remove_all(void);
 
 /* For bytes of a mapped file: that they will be read soon, so that the system fetches them while others are used; that
- * they will be read in any order, so that it fetches no neighbours. Advice: nothing fails. */
+ * they will be read in any order, so that it fetches no neighbours; that they were read, so that they and what came
+ * with them (MN_MAPPED_AROUND_BYTES) no longer count as this process's memory. The system's cache keeps them, and
+ * whoever touches them has them again. Advice: nothing fails. */
+enum { MN_MAPPED_AROUND_BYTES = 1 << 16 };
 void mn_mapping_will_need(const void *data, size_t bytes);
 void mn_mapping_random(const void *data, size_t bytes);
+void mn_mapping_was_read(const mn_mapfile *map, size_t begin, size_t bytes);
 /* For measurements: the whole pages inside are given back, and leave the system's cache too where no other process has
  * them mapped and the file system keeps them on a disk; to touch them waits for it again. Returns how many bytes of
  * these pages are in memory afterwards. Not beside threads that read them. */

@@ -51,12 +51,13 @@ static void print_text(const mn_train_plan *p, const mn_train_config *c, double 
 
 static void print_json(const mn_train_plan *p, const mn_train_config *c, double peak) {
     json_t *root =
-        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:f,s:f}", "n_params", (json_int_t)p->n_params, "n_trained",
-                  (json_int_t)p->n_trained, "weights_bytes", (json_int_t)p->weights_bytes, "optimiser_bytes",
-                  (json_int_t)p->optimiser_bytes, "activation_bytes", (json_int_t)mn_train_plan_activations(p),
-                  "cache_bytes", (json_int_t)p->cache_bytes, "teacher_bytes", (json_int_t)p->teacher_bytes,
-                  "program_bytes", (json_int_t)p->program_bytes, "total_bytes", (json_int_t)p->total_bytes,
-                  "recomputes", p->recomputes, "flops_per_step", flops_per_step(p, c), "peak_flops_per_s", peak);
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:f,s:f}", "n_params", (json_int_t)p->n_params,
+                  "n_trained", (json_int_t)p->n_trained, "weights_bytes", (json_int_t)p->weights_bytes,
+                  "optimiser_bytes", (json_int_t)p->optimiser_bytes, "activation_bytes",
+                  (json_int_t)mn_train_plan_activations(p), "cache_bytes", (json_int_t)p->cache_bytes, "teacher_bytes",
+                  (json_int_t)p->teacher_bytes, "fit_bytes", (json_int_t)p->fit_bytes, "program_bytes",
+                  (json_int_t)p->program_bytes, "total_bytes", (json_int_t)p->total_bytes, "recomputes", p->recomputes,
+                  "flops_per_step", flops_per_step(p, c), "peak_flops_per_s", peak);
     json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(root);

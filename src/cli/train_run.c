@@ -25,13 +25,14 @@ void mn_train_show(const mn_train_config *config) {
 }
 
 void mn_train_print_plan(const mn_train_plan *p, const mn_train_config *c, FILE *to) {
-    mn_human params, trained, weights, moments, teacher, activations, program, total;
+    mn_human params, trained, weights, moments, teacher, fit, activations, program, total;
     fprintf(to, "%s parameters, %s trained; windows of %lld tokens, %lld at once\n",
             mn_human_count(params, p->n_params), mn_human_count(trained, p->n_trained), (long long)c->window,
             (long long)(c->batch * c->accumulate));
     fprintf(to, "memory: %s weights and gradients, %s moments, ", mn_human_bytes(weights, p->weights_bytes),
             mn_human_bytes(moments, p->optimiser_bytes));
     if (p->teacher_bytes) fprintf(to, "%s the teacher, ", mn_human_bytes(teacher, p->teacher_bytes));
+    if (p->fit_bytes) fprintf(to, "%s the fit of write gates, ", mn_human_bytes(fit, p->fit_bytes));
     fprintf(to, "%s activations%s, %s the program itself, %s in all\n",
             mn_human_bytes(activations, mn_train_plan_activations(p)),
             p->recomputes ? " (made again in the backward pass)" : "", mn_human_bytes(program, p->program_bytes),

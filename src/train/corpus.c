@@ -43,6 +43,7 @@ static mn_status index_lines(mn_corpus_file *f, mn_error *err) {
     f->lines = malloc(((size_t)f->n_pieces + 1) * sizeof *f->lines);
     if (!f->lines) return mn_fail(err, MN_ERR_MEMORY, "no memory for the lines of %s.", f->path);
     list_lines(&f->map, f->lines);
+    mn_mapping_was_read(&f->map, 0, f->map.bytes);
     f->lines[f->n_pieces] = f->map.bytes;
     return MN_OK;
 }
@@ -120,6 +121,8 @@ mn_status mn_corpus_open(const char *const *paths, int n_paths, size_t piece_byt
         return mn_fail(err, MN_ERR_ARGUMENT, "pieces of %zu bytes are too short; use %d or more.", piece_bytes,
                        MIN_PIECE_BYTES);
     mn_status status = MN_OK;
+    out->recent = calloc(1, sizeof *out->recent);
+    if (!out->recent) return mn_fail(err, MN_ERR_MEMORY, "no memory for a corpus.");
     for (int i = 0; i < n_paths && status == MN_OK; i++) status = add_path(out, paths[i], 0, err);
     if (status == MN_OK && out->n_pieces == 0)
         status = mn_fail(err, MN_ERR_ARGUMENT, "there is no text in %s%s.", n_paths ? paths[0] : "no files",
@@ -136,6 +139,7 @@ void mn_corpus_close(mn_corpus *c) {
         free(c->files[i].lines);
     }
     free(c->files);
+    free(c->recent);
     *c = (mn_corpus){0};
 }
 
@@ -164,7 +168,7 @@ static const mn_corpus_file *file_of(const mn_corpus *c, int64_t index) {
     return &c->files[low]; /* not an empty file: one that follows it begins with the same piece */
 }
 
-mn_corpus_piece mn_corpus_at(const mn_corpus *c, int64_t index) {
+static mn_corpus_piece locate(const mn_corpus *c, int64_t index) {
     const mn_corpus_file *f = file_of(c, index);
     size_t i = (size_t)(index - f->first_piece), begin, end;
     if (f->is_jsonl) {
@@ -180,6 +184,21 @@ mn_corpus_piece mn_corpus_at(const mn_corpus *c, int64_t index) {
                              .file = (int)(f - c->files),
                              .is_jsonl = f->is_jsonl,
                              .begins_document = f->is_jsonl || i == 0};
+}
+
+/* Keeps this piece's pages, and gives those of the one that was asked for longest ago back. */
+static void remember(const mn_corpus *c, int64_t index) {
+    uint32_t slot = atomic_fetch_add(&c->recent->n_asked, 1) % MN_CORPUS_RECENT;
+    int64_t old = atomic_exchange(&c->recent->pieces[slot], index + 1) - 1;
+    if (old < 0 || old == index) return;
+    mn_corpus_piece p = locate(c, old);
+    const mn_mapfile *map = &c->files[p.file].map;
+    if (map->bytes) mn_mapping_was_read(map, (size_t)(p.text - (const char *)map->data), p.bytes);
+}
+
+mn_corpus_piece mn_corpus_at(const mn_corpus *c, int64_t index) {
+    remember(c, index);
+    return locate(c, index);
 }
 
 int64_t mn_corpus_first_of_file(const mn_corpus *c, int64_t piece) { return file_of(c, piece)->first_piece; }

@@ -1,14 +1,16 @@
 /* A corpus: text files and JSONL files, mapped, cut into pieces that can be asked for in any order.
  *
- * Nothing is read before it is asked for. A text file (.txt, .md or any other name) is one document, cut into pieces of
- * about `piece_bytes` at line ends (or, in a longer line, between words); each line of a .jsonl file is a document and
- * a piece. Folders are walked, names sorted, so that the same files give the same pieces on any machine.
+ * Nothing is read before it is asked for, and what was asked for a while ago no longer takes memory. A text file (.txt,
+ * .md or any other name) is one document, cut into pieces of about `piece_bytes` at line ends (or, in a longer line,
+ * between words); each line of a .jsonl file is a document and a piece. Folders are walked, names sorted, so that the
+ * same files give the same pieces on any machine.
  */
 #ifndef MN_TRAIN_CORPUS_H
 #define MN_TRAIN_CORPUS_H
 
 #include "base/file.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,6 +22,13 @@ typedef struct mn_corpus_file {
     uint64_t *lines; /* of a .jsonl file: offsets of its non-empty lines, [n_pieces + 1] */
 } mn_corpus_file;
 
+enum { MN_CORPUS_RECENT = 8 };
+/* The pieces that were asked for last, each + 1; 0: none yet. What lies around others is given back. */
+typedef struct mn_corpus_recent {
+    _Atomic int64_t pieces[MN_CORPUS_RECENT];
+    _Atomic uint32_t n_asked;
+} mn_corpus_recent;
+
 typedef struct mn_corpus {
     mn_corpus_file *files;
     int n_files;
@@ -27,6 +36,7 @@ typedef struct mn_corpus {
     int64_t least_piece; /* of the least mn_corpus_draw: what is held out where nothing else is */
     int64_t least_file;  /* the same of the files that hold something, each by its first piece, which this is */
     size_t piece_bytes, total_bytes;
+    mn_corpus_recent *recent;
 } mn_corpus;
 
 enum { MN_CORPUS_DRAWS = 1 << 20 };
@@ -45,7 +55,7 @@ typedef struct mn_corpus_piece {
 } mn_corpus_piece;
 
 /* Opens all files below `paths`. piece_bytes >= 64. Errors: a path that is not there, nothing to read in all of them,
- * more than 2^20 files. The caller closes it. Read-only afterwards: any number of threads may ask for pieces. */
+ * more than 2^20 files. The caller closes it. Any number of threads may ask for pieces. */
 mn_status mn_corpus_open(const char *const *paths, int n_paths, size_t piece_bytes, mn_corpus *out, mn_error *err);
 void mn_corpus_close(mn_corpus *corpus);
 

@@ -102,13 +102,17 @@ static mn_status collect_needles(fitting *f, const mn_dataset *needles, mn_error
                    (long long)n_positives(f));
 }
 
+static int64_t prose_capacity(const mn_gate_fit_config *c, int64_t n_ctx, int n_windows) {
+    return c->tokens / n_ctx + n_windows + 1;
+}
+
 static mn_status read_prose(fitting *f, const mn_dataset *texts, mn_error *err) {
     prose_windows *p = &f->prose;
     mn_dataset drawn = *texts;
     mn_dataset_cursor cursor = {.source = -1};
     drawn.seed += SEED;
     p->n_ctx = f->b->n_ctx;
-    p->capacity = f->config->tokens / p->n_ctx + f->n_windows + 1;
+    p->capacity = prose_capacity(f->config, p->n_ctx, f->n_windows);
     p->tokens = calloc((size_t)(p->capacity * p->n_ctx), sizeof *p->tokens);
     p->documents = calloc((size_t)(p->capacity * p->n_ctx), sizeof *p->documents);
     p->n_tokens = calloc((size_t)p->capacity, sizeof *p->n_tokens);
@@ -315,4 +319,24 @@ mn_status mn_gate_fit(const mn_gate_fit_config *config, const mn_dataset *needle
     free(f.prose.documents);
     free(f.prose.n_tokens);
     return status;
+}
+
+/* Of n features. As many tokens of prose as are wanted are drawn, more or less; rows that stay empty are not touched.
+ */
+static size_t rows_bytes(const mn_gate_fit_config *c, int64_t n) {
+    int64_t n_rows = c->positives + c->negatives + c->prose + c->rounds * c->mined;
+    return (size_t)(n_rows * (n + 2) + c->mined * n) * sizeof(float) + (size_t)n * sizeof(double) + (size_t)c->tokens +
+           (size_t)c->mined * sizeof(mn_top_row);
+}
+
+size_t mn_gate_fit_bytes(const mn_gate_fit_config *c, const mn_model *m, int64_t n_ctx, int n_windows) {
+    size_t most = 0, windows = (size_t)prose_capacity(c, n_ctx, n_windows);
+    for (int layer = 0; layer < m->config.n_layers; layer++) {
+        const mn_layer_shape *l = &m->config.layers[layer];
+        size_t bytes = 0;
+        for (int h = 0; h < l->n_kv_heads; h++)
+            if (mn_memory_writes(m, layer, h)) bytes += rows_bytes(c, m->config.n_embd + l->head_dim_k + 1);
+        most = MN_MAX(most, bytes);
+    }
+    return most + windows * ((size_t)n_ctx * 2 * sizeof(int32_t) + sizeof(int64_t));
 }

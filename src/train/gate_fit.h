@@ -27,4 +27,8 @@ mn_status mn_gate_fit(const mn_gate_fit_config *config, const mn_dataset *needle
                       mn_train_batch *b, int n_windows, mn_tape *tape, mn_gate_fit_report *reports, int *n,
                       mn_error *err);
 
+/* What such a fit takes beside the batch, the tape and its scratch, where the sources hold as many rows as it looks
+ * for. */
+size_t mn_gate_fit_bytes(const mn_gate_fit_config *config, const mn_model *model, int64_t n_ctx, int n_windows);
+
 #endif

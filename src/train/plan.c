@@ -4,6 +4,7 @@
 #include "base/human.h"
 #include "base/ram.h"
 #include "train/batch.h"
+#include "train/gate_fit.h"
 #include "train/lanes.h"
 #include "train/memory_lessons.h"
 #include "train/memory_training.h"
@@ -20,6 +21,7 @@ typedef struct draft {
     mn_compute dry;
     mn_arena scratch;
     int64_t n_lesson_rows;
+    size_t lessons_cache_bytes; /* that their documents keep */
     mn_train_plan *plan;
 } draft;
 
@@ -90,6 +92,16 @@ static mn_status sequence_bytes(const mn_config *c, const mn_attn_spec *attn, in
     MN_TRY(mn_sequence_state_bytes(c, attn, bytes, err));
     *bytes += entries_bytes(&shape, n_tokens);
     if (second.n_layers) *bytes += entries_bytes(&second, n_tokens);
+    return MN_OK;
+}
+
+/* Documents of few tokens: what is beyond them in a page is not touched. */
+static mn_status lessons_cache_bytes(draft *d, mn_error *err) {
+    const mn_model *m = &d->parameters->model;
+    const mn_attn_spec attn = mn_attn_of_model(&m->config);
+    if (!d->n_lesson_rows) return MN_OK;
+    MN_TRY(sequence_bytes(&m->config, &attn, mn_memory_context(m), &d->lessons_cache_bytes, err));
+    d->lessons_cache_bytes *= (size_t)(d->n_lesson_rows / mn_memory_context(m));
     return MN_OK;
 }
 
@@ -192,6 +204,12 @@ size_t mn_train_plan_activations(const mn_train_plan *p) {
     return (size_t)p->n_tapes * (p->activation_bytes + p->gradient_bytes);
 }
 
+/* Beside steps that take so much: a fit before the first step is over when they take it. */
+static size_t fit_beside(const mn_train_plan *p, const mn_train_config *c, size_t steps_bytes) {
+    if (c->gate_fit.when != MN_GATE_FIT_START) return p->fit_bytes;
+    return p->fit_bytes > steps_bytes ? p->fit_bytes - steps_bytes : 0;
+}
+
 /* All that a step holds at once: each tape has an arena; the optimisers use these, and one of every thread. */
 static void add_up(draft *d, const mn_train_config *config, int n_threads, size_t optimisers_bytes) {
     mn_train_plan *p = d->plan;
@@ -201,9 +219,10 @@ static void add_up(draft *d, const mn_train_config *config, int n_threads, size_
     size_t scratch = n_tapes * p->scratch_bytes + (n_arenas - n_tapes) * optimisers_bytes;
     size_t windows = mn_train_batch_bytes(config->batch * config->accumulate, config->window, d->n_lesson_rows) +
                      (lanes ? (size_t)n_threads * mn_train_batch_bytes(1, config->window, 0) : 0);
-    p->cache_bytes *= n_tapes * (size_t)d->config.batch;
-    p->total_bytes = p->program_bytes + p->weights_bytes + p->optimiser_bytes + p->cache_bytes + p->teacher_bytes +
-                     scratch + windows + mn_train_plan_activations(p);
+    p->cache_bytes = p->cache_bytes * n_tapes * (size_t)d->config.batch + d->lessons_cache_bytes;
+    size_t steps = p->cache_bytes + scratch + mn_train_plan_activations(p);
+    p->total_bytes = p->program_bytes + p->weights_bytes + p->optimiser_bytes + p->teacher_bytes + windows + steps +
+                     fit_beside(p, config, steps);
 }
 
 /* Beyond what is held already. */
@@ -216,7 +235,10 @@ static mn_status make(draft *d, const mn_train_config *config, int n_threads, mn
     MN_TRY(check_least(d, free_bytes, err));
     if (teacher) MN_TRY(mn_teacher_open_dry(teacher, &d->parameters->model, config->window, &d->teacher, err));
     MN_TRY(teacher_bytes(d, &p->teacher_bytes, err));
+    MN_TRY(lessons_cache_bytes(d, err));
     count_parameters(d);
+    if (config->gate_fit.when != MN_GATE_FIT_NEVER)
+        p->fit_bytes = mn_gate_fit_bytes(&config->gate_fit, &d->parameters->model, config->window, (int)config->batch);
     p->detach_segments = mn_memory_detach(config, &d->parameters->model, free_bytes / 4);
     MN_TRY(measure_optimisers(d, &optimisers_bytes, err));
     p->recomputes = config->recompute == MN_RECOMPUTE_ON;

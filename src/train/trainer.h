@@ -20,6 +20,7 @@ typedef struct mn_train_plan {
     size_t weights_bytes, optimiser_bytes, cache_bytes, total_bytes; /* weights with their gradients */
     size_t activation_bytes, gradient_bytes, scratch_bytes;          /* of one tape: activations, their gradients */
     size_t teacher_bytes;                                            /* its weights, caches and hidden rows; 0: none */
+    size_t fit_bytes;        /* rows that write gates are fitted to, before the first step or after the last; 0: none */
     int64_t detach_segments; /* of a compressive memory that gradients pass; 0: all */
     int n_lanes;             /* see lanes.h */
     int n_tapes;             /* that hold activations at once */

@@ -10,9 +10,18 @@ taken=$(grep '^memory: ' "$temp/said")
 parts=${taken%activations*} # the program itself, of which no two runs hold the same, comes behind
 [[ $planned == *"$parts"* && $planned == *"a step: "*GFLOP* ]] || fail 'planned:' "$planned" "taken: $taken"
 # A sanitizer takes memory of its own.
-card=$temp/toy.gguf.run/card.md
-grep -qE '__(a|t|ub)san_' "$mnemo" || awk '/^Memory: / { seen = 1; wrong = $5 > 1.05 * $2 || $5 < 0.95 * $2 }
-    END { exit wrong || !seen }' "$card" || fail 'more or less than planned:' "$(cat "$card")"
+as_planned() { # as_planned CARD
+    grep -qE '__(a|t|ub)san_' "$mnemo" || awk '/^Memory: / { seen = 1; wrong = $5 > 1.05 * $2 || $5 < 0.95 * $2 }
+        END { exit wrong || !seen }' "$1" || fail 'more or less than planned:' "$(cat "$1")"
+}
+as_planned "$temp/toy.gguf.run/card.md"
+# What is mined and what gates are fitted to is planned too.
+"$mnemo" train models/recipes/infini.ini model.from=models/base.gguf train.steps=1 train.warmup=0 batch=2 \
+    train.validation-windows=0 memory.mine-tokens=4k gate-fit.tokens=32k gate-fit.rounds=1 gate-fit.mined=4000 \
+    gate-fit.positives=2000 gate-fit.negatives=3000 gate-fit.prose=1000 out="$temp/memory.gguf" 2>"$temp/fitted" ||
+    fail 'no memory was trained:' "$(cat "$temp/fitted")"
+grep -q 'MiB the fit of write gates, ' "$temp/fitted" || fail 'no memory for the fit:' "$(cat "$temp/fitted")"
+as_planned "$temp/memory.gguf.run/card.md"
 "$mnemo" plan --train models/recipes/toy.ini window=1000000000 2>"$temp/refused" && fail 'such a window fits'
 grep -q 'training takes .* are free; use a smaller batch' "$temp/refused" || fail 'no reason:' "$(cat "$temp/refused")"
 grep -q 'step 4/4, loss [0-9.]*, validation' "$temp/said" || fail 'no last step:' "$(cat "$temp/said")"
