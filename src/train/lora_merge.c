@@ -49,15 +49,38 @@ static mn_status fill(void *arg, const mn_tensor *t, void *dst, mn_error *err) {
     return MN_OK;
 }
 
+static bool is_adapted(mn_model *model, const mn_tensor *t) {
+    const mn_projection *p = mn_model_projection(model, t->name);
+    return p && p->lora;
+}
+
+static mn_dtype type_of(const mn_tensor *t, mn_dtype type, bool adapted) {
+    bool kept = type == MN_DTYPE_COUNT || mn_precision_is_kept(t);
+    mn_dtype wanted = kept ? t->type : mn_precision_pick(t, type);
+    return adapted && !mn_dtype_get(wanted)->from_f32 ? mn_precision_pick(t, MN_Q6_K) : wanted;
+}
+
+/* What no adapter adds to and keeps its type is copied: rounded once more, it would not be what it was. */
 static void put_tensors(merging *m, mn_dtype type, mn_gguf_writer *to) {
     for (int64_t i = 0; i < mn_gguf_n_tensors(m->model->gguf); i++) {
         mn_tensor t = *mn_gguf_tensor_at(m->model->gguf, i);
-        if (type != MN_DTYPE_COUNT && !mn_precision_is_kept(&t)) t.type = mn_precision_pick(&t, type);
-        t.data = NULL;
+        bool adapted = is_adapted(m->model, &t);
+        mn_dtype before = t.type;
+        t.type = type_of(&t, type, adapted);
+        if (adapted || t.type != before) t.data = NULL;
         t.bytes = mn_tensor_row_bytes(&t) * (size_t)(t.ne[1] * t.ne[2] * t.ne[3]);
         m->longest = MN_MAX(m->longest, t.ne[0]);
         mn_gguf_put_tensor(to, &t);
     }
+}
+
+/* An output matrix that is the token table has no place of its own in a file. */
+static mn_status check_output(const mn_model *model, mn_error *err) {
+    if (!model->weights.output.lora || mn_gguf_tensor(model->gguf, "output.weight")) return MN_OK;
+    return mn_fail(err, MN_ERR_UNSUPPORTED,
+                   "%s: its output matrix is the token table, and an adapter of output.weight cannot be merged into "
+                   "one of the two; run it beside the model.",
+                   mn_gguf_path(model->gguf));
 }
 
 mn_status mn_lora_merge(mn_model *model, const char *path, const mn_key_changes *changes, mn_dtype type, mn_pool *pool,
@@ -65,6 +88,7 @@ mn_status mn_lora_merge(mn_model *model, const char *path, const mn_key_changes 
     merging m = {.model = model, .pool = pool};
     mn_gguf_writer *to;
     size_t n = (size_t)(pool ? mn_pool_threads(pool) : 1);
+    MN_TRY(check_output(model, err));
     MN_TRY(mn_gguf_writer_create(&to, err));
     mn_model_file_put_keys(model->gguf, changes, type == MN_DTYPE_COUNT ? MN_TYPES_KEPT : MN_TYPES_PICKED, type, to);
     put_tensors(&m, type, to);

@@ -1,7 +1,10 @@
 #include "support/support.h"
 #include "support/training.h"
 
+#include "base/file.h"
+#include "model/gguf_random.h"
 #include "session/adapters.h"
+#include "tensor/blocks.h"
 #include "train/lora_merge.h"
 
 #include <mnemo/session.h>
@@ -40,6 +43,14 @@ static const char *trained(void) {
     snprintf(path, sizeof path, "%s", temp_path("lora.gguf"));
     train(path, NULL, 0);
     return path;
+}
+
+static char *read_golden(const char *name, size_t *bytes) {
+    char path[600], *data;
+    mn_error err;
+    snprintf(path, sizeof path, "golden/%s", name);
+    assert_ok(mn_file_read(data_path(path), 1 << 20, &data, bytes, &err), err);
+    return data;
 }
 
 /* Logits behind a few tokens, in f32 arithmetic; freed by the caller. */
@@ -202,6 +213,123 @@ static void test_adapters_of_quantised_models(void **state) {
     check_quantised(MN_Q4_K, MN_Q4_K);
 }
 
+/* A llama whose query and key matrices are in a type that is only read, and one that cannot be rounded to its own bits
+ * again. */
+static void write_mixed(const char *path) {
+    enum { WIDTH = 256 };
+    const mn_random_model shape = {.arch = "llama",
+                                   .n_layers = 1,
+                                   .n_embd = WIDTH,
+                                   .n_heads = 4,
+                                   .n_kv_heads = 4,
+                                   .head_dim = WIDTH / 4,
+                                   .n_ff = WIDTH,
+                                   .n_ctx = 64,
+                                   .rope_base = 10000,
+                                   .seed = 3};
+    static char blocks[WIDTH * sizeof(mn_q5_k)];
+    mn_gguf *g;
+    mn_gguf_writer *w;
+    mn_random_summary summary;
+    mn_error err;
+    size_t n;
+    char *golden = read_golden("quants/q5_k.blocks", &n);
+    for (size_t i = 0; i < sizeof blocks; i++) blocks[i] = golden[i % n];
+    free(golden);
+    assert_ok(mn_gguf_open(base, &g, &err), err);
+    assert_ok(mn_random_model_write(&shape, g, path, &(mn_make_params){.type = MN_Q4_K}, &summary, &err), err);
+    mn_gguf_close(g);
+    assert_ok(mn_gguf_open(path, &g, &err), err);
+    assert_ok(mn_gguf_writer_create(&w, &err), err);
+    for (int64_t i = 0; i < mn_gguf_n_kv(g); i++) mn_gguf_put_kv(w, mn_gguf_kv_at(g, i));
+    for (int64_t i = 0; i < mn_gguf_n_tensors(g); i++) {
+        mn_tensor t = *mn_gguf_tensor_at(g, i);
+        if (strstr(t.name, "attn_q") || strstr(t.name, "attn_k")) {
+            t.type = MN_Q5_K;
+            t.data = blocks;
+            t.bytes = sizeof blocks;
+        }
+        mn_gguf_put_tensor(w, &t);
+    }
+    assert_ok(mn_gguf_write(w, path, NULL, NULL, &err), err);
+    mn_gguf_writer_destroy(w);
+    mn_gguf_close(g);
+}
+
+static void assert_same_bits(const mn_gguf *a, const mn_gguf *b, const char *name) {
+    const mn_tensor *x = mn_gguf_tensor(a, name), *y = mn_gguf_tensor(b, name);
+    assert_int_equal(x->type, y->type);
+    assert_memory_equal(x->data, y->data, x->bytes);
+}
+
+/* An adapted matrix in a type that is only read takes one that is written; what is not adapted is copied. */
+static void test_merges_any_type(void **state) {
+    (void)state;
+    char path[600], lora[600], merged[600];
+    mn_model model = {0};
+    mn_adapters adapters = {0};
+    mn_key_changes none = {0};
+    mn_train_config c;
+    mn_gguf *g;
+    mn_error err;
+    snprintf(path, sizeof path, "%s", temp_path("mixed.gguf"));
+    snprintf(lora, sizeof lora, "%s", temp_path("mixed-lora.gguf"));
+    snprintf(merged, sizeof merged, "%s", temp_path("mixed-merged.gguf"));
+    write_mixed(path);
+    mn_train_config_init(&c);
+    c.lora_rank = 2;
+    c.lora_targets = "q o";
+    assert_ok(mn_model_open(path, &model, &err), err);
+    assert_ok(mn_start_adapters_write(&c, &model, lora, &err), err);
+    mn_train_config_release(&c);
+    assert_ok(mn_adapters_open(lora, &model, &adapters, &err), err);
+    assert_ok(mn_lora_merge(&model, merged, &none, MN_DTYPE_COUNT, NULL, &err), err);
+    assert_ok(mn_gguf_open(merged, &g, &err), err);
+    assert_same_bits(model.gguf, g, "blk.0.attn_k.weight");
+    assert_same_bits(model.gguf, g, "blk.0.attn_v.weight");
+    assert_int_equal(mn_gguf_tensor(g, "blk.0.attn_output.weight")->type, MN_Q4_K);
+    const mn_tensor *q = mn_gguf_tensor(g, "blk.0.attn_q.weight"), *was = mn_gguf_tensor(model.gguf, q->name);
+    assert_int_equal(q->type, MN_Q6_K);
+    for (int r = 0; r < 256; r++) { /* B is zero: what q5_k stands for, in q6_k */
+        float row[256];
+        mn_q6_k want;
+        mn_to_f32(was->type, (const char *)was->data + (size_t)r * mn_tensor_row_bytes(was), row, 256);
+        mn_from_f32(MN_Q6_K, row, &want, 256);
+        assert_memory_equal((const char *)q->data + (size_t)r * sizeof want, &want, sizeof want);
+    }
+    mn_gguf_close(g);
+    mn_model_close(&model);
+    mn_adapters_close(&adapters);
+}
+
+/* Tables of whole numbers are copied. */
+static void test_merges_beside_tables(void **state) {
+    (void)state;
+    char merged[600];
+    mn_model model = {0};
+    mn_key_changes none = {0};
+    mn_error err;
+    snprintf(merged, sizeof merged, "%s", temp_path("tables.gguf"));
+    assert_ok(mn_model_open(data_path("golden/tiny-deepseek4.gguf"), &model, &err), err);
+    assert_ok(mn_lora_merge(&model, merged, &none, MN_DTYPE_COUNT, NULL, &err), err);
+    mn_model_close(&model);
+    assert_same_tensors(data_path("golden/tiny-deepseek4.gguf"), merged);
+}
+
+/* An adapter of output.weight whose matrix is the token table would be lost. */
+static void test_keeps_adapters_of_tied_outputs(void **state) {
+    (void)state;
+    mn_model model = {0};
+    mn_key_changes none = {0};
+    mn_lora lora = {0};
+    mn_error err;
+    assert_ok(mn_model_open(data_path("golden/tiny-gemma2.gguf"), &model, &err), err);
+    model.weights.output.lora = &lora;
+    assert_int_equal(mn_lora_merge(&model, temp_path("no.gguf"), &none, MN_F32, NULL, &err), MN_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "token table"));
+    mn_model_close(&model);
+}
+
 static mn_status try_lora(const char *path, const char *lora, mn_error *err) {
     mn_engine *e = NULL;
     const mn_engine_params params = {.n_threads = 1, .lora = lora};
@@ -225,9 +353,15 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zero_equals_the_model),        cmocka_unit_test(test_merged_equals_beside),
-        cmocka_unit_test(test_resumed_equals_never_stopped), cmocka_unit_test(test_merged_by_the_training),
-        cmocka_unit_test(test_adapters_of_quantised_models), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_zero_equals_the_model),
+        cmocka_unit_test(test_merged_equals_beside),
+        cmocka_unit_test(test_resumed_equals_never_stopped),
+        cmocka_unit_test(test_merged_by_the_training),
+        cmocka_unit_test(test_adapters_of_quantised_models),
+        cmocka_unit_test(test_merges_any_type),
+        cmocka_unit_test(test_merges_beside_tables),
+        cmocka_unit_test(test_keeps_adapters_of_tied_outputs),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
