@@ -132,6 +132,13 @@ static mn_status put_layer(const mn_config *c, const mn_memory_start *m, int lay
     return put_gate(w, arena, layer, "infini_write_k.weight", l->head_dim_k, n_kv, NULL, 0, err);
 }
 
+/* Nothing has bound the file's tensors yet: their shapes are what it says. */
+static mn_status check_taps(const mn_gguf *in, const mn_tensor *t, int n_taps, mn_error *err) {
+    if (t->ne[0] == n_taps && t->ne[2] == 1 && t->ne[3] == 1) return MN_OK;
+    return mn_fail(err, MN_ERR_FORMAT, "%s: tensor %s is %lld x %lld x %lld; the model's convolutions have %d taps.",
+                   mn_gguf_path(in), t->name, (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2], n_taps);
+}
+
 static bool is_conv(const mn_tensor *t) {
     const char *part = strrchr(t->name, '_');
     return part && !strcmp(part, "_conv.weight");
@@ -152,13 +159,16 @@ static mn_status put_taps(const mn_tensor *t, int n_taps, mn_arena *arena, mn_gg
     return MN_OK;
 }
 
-static mn_status put_tensors(const mn_gguf *in, int n_taps, mn_arena *arena, mn_gguf_writer *w, mn_error *err) {
+static mn_status put_tensors(const mn_gguf *in, const mn_config *c, int n_taps, mn_arena *arena, mn_gguf_writer *w,
+                             mn_error *err) {
     for (int64_t i = 0; i < mn_gguf_n_tensors(in); i++) {
         const mn_tensor *t = mn_gguf_tensor_at(in, i);
-        if (n_taps && is_conv(t))
-            MN_TRY(put_taps(t, n_taps, arena, w, err));
-        else
+        if (!n_taps || !is_conv(t)) {
             mn_gguf_put_tensor(w, t);
+            continue;
+        }
+        MN_TRY(check_taps(in, t, c->n_conv_taps, err));
+        MN_TRY(put_taps(t, n_taps, arena, w, err));
     }
     return MN_OK;
 }
@@ -185,7 +195,7 @@ static mn_status write(const mn_gguf *in, const mn_config *c, const mn_memory_st
                        mn_arena *arena, mn_gguf_writer *w, mn_error *err) {
     put_keys(in, m, w);
     MN_TRY(put_mark(in, m->mark, w, err));
-    MN_TRY(put_tensors(in, m->n_taps, arena, w, err));
+    MN_TRY(put_tensors(in, c, m->n_taps, arena, w, err));
     for (int layer = 0; layer < c->n_layers; layer++) MN_TRY(put_layer(c, m, layer, arena, w, err));
     return mn_gguf_write(w, path, NULL, NULL, err);
 }

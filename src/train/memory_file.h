@@ -18,7 +18,7 @@ typedef struct mn_memory_start {
 } mn_memory_start;
 
 /* Writes `in` with the memory to path. Errors: another architecture, a model that has a memory, a head that there is
- * not, fewer taps than there are, the disk. */
+ * not, fewer taps than there are, filters that are not of the taps that the file says, the disk. */
 mn_status mn_memory_file_write(const mn_gguf *in, const char *path, const mn_memory_start *memory, mn_error *err);
 
 /* Whether `heads` names the query head. */

@@ -1,6 +1,7 @@
 /* train/tape_recurrent: a model with compressive memories, by every update, against finite differences; recomputed,
  * by several threads; with hard writes, labels and prefixes. And train/memory_file, which makes the models.
  */
+#include "support/gguf_edit.h"
 #include "support/support.h"
 #include "support/tape_case.h"
 
@@ -290,6 +291,23 @@ static void refuse(const char *heads, mn_status status, const char *word) {
     mn_gguf_close(in);
 }
 
+/* Filters that are longer than the file's keys say. */
+static void refused_filters(void **state) {
+    (void)state;
+    mn_gguf *whole, *in;
+    mn_error err;
+    char path[600];
+    mn_memory_start m = {SEGMENT, MN_INFINI_DELTA_EXACT, "*", 0, 0, 0, NULL, 4};
+    snprintf(path, sizeof path, "%s", temp_path("long-filters.gguf"));
+    assert_ok(mn_gguf_open(tape_make_mnemo(HEADS, KV_HEADS), &whole, &err), err);
+    gguf_edit_write(whole, path, NULL, &EDIT_U32("mnemo.attention.short_conv", 3), 1);
+    mn_gguf_close(whole);
+    assert_ok(mn_gguf_open(path, &in, &err), err);
+    assert_int_equal(mn_memory_file_write(in, temp_path("no.gguf"), &m, &err), MN_ERR_FORMAT);
+    assert_non_null(strstr(err.text, "convolutions have 3 taps"));
+    mn_gguf_close(in);
+}
+
 static void refused(void **state) {
     (void)state;
     refuse("0.9", MN_ERR_ARGUMENT, "0.9");
@@ -308,10 +326,11 @@ static void refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear),    cmocka_unit_test(delta),    cmocka_unit_test(delta_exact),
-        cmocka_unit_test(threshold), cmocka_unit_test(labels),   cmocka_unit_test(recomputed),
-        cmocka_unit_test(prefixes),  cmocka_unit_test(detached), cmocka_unit_test(dead_heads),
-        cmocka_unit_test(wider),     cmocka_unit_test(marked),   cmocka_unit_test(refused),
+        cmocka_unit_test(linear),          cmocka_unit_test(delta),    cmocka_unit_test(delta_exact),
+        cmocka_unit_test(threshold),       cmocka_unit_test(labels),   cmocka_unit_test(recomputed),
+        cmocka_unit_test(prefixes),        cmocka_unit_test(detached), cmocka_unit_test(dead_heads),
+        cmocka_unit_test(wider),           cmocka_unit_test(marked),   cmocka_unit_test(refused),
+        cmocka_unit_test(refused_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
