@@ -185,6 +185,10 @@ static inline int64_t mn_config_sight(const mn_config *config, int layer) {
     return l->window == 0 || (l->chunk > 0 && l->chunk < l->window) ? l->chunk : l->window;
 }
 
+/* Whether positions turn queries and keys: only then is there a scaling of positions. n_rot is of the file, which may
+ * name dimensions that nothing turns. */
+static inline bool mn_config_rotates(const mn_config *config) { return config->rope_style != MN_ROPE_STYLE_NONE; }
+
 /* Whether distances in a layer grow with the text: rotated, and neither a window nor a chunk bounds them. */
 static inline bool mn_config_is_unbounded(const mn_config *config, int layer) {
     return mn_config_sight(config, layer) == 0 && config->layers[layer].rope != MN_LAYER_NOPE;

@@ -9,14 +9,12 @@
 /* A state of fixed size in every layer has no window; this many tokens of text are let through when nobody says. */
 enum { UNBOUNDED_CTX = 1 << 21 };
 
-static bool has_rope(const mn_config *c) { return c->rope_style != MN_ROPE_STYLE_NONE; }
-
 static int64_t to_tokens(double n) { return n < (double)MN_MAX_CTX_TOKENS ? MN_MAX((int64_t)n, 1) : MN_MAX_CTX_TOKENS; }
 
 /* The window the file was made for, its own scaling included. */
 static int64_t made_for(const mn_config *c) {
     double scaled = (double)c->rope.original_ctx * (c->rope.factor > 1 ? c->rope.factor : 1);
-    bool is_scaled = has_rope(c) && c->rope.scaling != MN_ROPE_NONE;
+    bool is_scaled = mn_config_rotates(c) && c->rope.scaling != MN_ROPE_NONE;
     return is_scaled ? MN_MAX(to_tokens(scaled), c->n_ctx_train) : c->n_ctx_train;
 }
 
@@ -52,7 +50,7 @@ static mn_status choose_scaling(const mn_position_params *p, mn_rope_spec *spec,
 
 static mn_status choose_scheme(const mn_config *c, const mn_position_params *p, mn_rope_spec *out, mn_error *err) {
     mn_rope_spec spec = c->rope;
-    if (!has_rope(c) && asks_for_scaling(p))
+    if (!mn_config_rotates(c) && asks_for_scaling(p))
         return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_OWN_POSITIONS, 0}),
                             "%s models have no rotary positions to scale; leave scaling out.", c->arch);
     MN_TRY(choose_scaling(p, &spec, err));
@@ -89,7 +87,7 @@ static double stretch_of_base(const mn_config *c, const mn_rope_spec *spec) {
 
 /* The tokens that the chosen scheme reaches; a factor that follows the window reaches any. */
 static int64_t covered(const mn_config *c, const mn_position_params *p, const mn_rope_spec *spec) {
-    if (!has_rope(c) || !asks_for_scaling(p)) return made_for(c);
+    if (!mn_config_rotates(c) || !asks_for_scaling(p)) return made_for(c);
     double stretch = p->rope_freq_base > 0 ? stretch_of_base(c, spec) : 1;
     if (spec->scaling == MN_ROPE_NONE) return to_tokens((double)plain_window(c, spec) * stretch);
     if (spec->scaling == MN_ROPE_DYNAMIC || spec->factor == 0) return MN_MAX_CTX_TOKENS;
@@ -190,7 +188,7 @@ static mn_status check_window(const mn_model *m, const mn_position_params *p, co
         return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_LARGER_WINDOW, 0}),
                             "a window of %lld tokens is too small; it takes 1 or more.", (long long)n_ctx);
     if (m->weights.position_embd.data) MN_TRY(check_learned(c, n_ctx, segmented, n_positions, err));
-    if (n_positions <= limit || !has_rope(c) || p->beyond || has_no_distance(m, attn)) return MN_OK;
+    if (n_positions <= limit || !mn_config_rotates(c) || p->beyond || has_no_distance(m, attn)) return MN_OK;
     if (segmented) return fail_segment(n_positions, limit, err);
     if (attn->map.scheme) return check_reach(&attn->map, limit, n_ctx, err);
     return asks_for_scaling(p) ? fall_short(c, spec, limit, n_ctx, notes, err) : fail_unscaled(c, limit, n_ctx, err);
@@ -201,7 +199,8 @@ int64_t mn_session_reach(const mn_model *m, const mn_position_params *p, const m
     mn_rope_spec spec;
     if (attn->infini.shape.segment) return MN_MAX_CTX_TOKENS;
     if (m->weights.position_embd.data) return c->n_ctx_train;
-    if (!has_rope(c) || has_no_distance(m, attn) || choose_scheme(c, p, &spec, NULL) != MN_OK) return MN_MAX_CTX_TOKENS;
+    if (!mn_config_rotates(c) || has_no_distance(m, attn) || choose_scheme(c, p, &spec, NULL) != MN_OK)
+        return MN_MAX_CTX_TOKENS;
     int64_t limit = covered(c, p, &spec);
     if (attn->map.scheme) limit = MN_MIN(mn_posmap_reach(&attn->map, limit), MN_MAX_CTX_TOKENS);
     return limit;

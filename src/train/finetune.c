@@ -19,7 +19,7 @@ static mn_status set(mn_train_config *c, mn_error *err, const char *format, ...)
 
 mn_status mn_finetune_defaults(const mn_config *model, mn_finetune_kind kind, mn_train_config *c, mn_error *err) {
     int64_t window = c->window, steps = c->steps;
-    bool beyond = window > model->n_ctx_train && model->rope.n_rot > 0;
+    bool beyond = window > model->n_ctx_train && mn_config_rotates(model);
     if (beyond && !c->rope_scaling && c->rope_freq_base <= 0) MN_TRY(set(c, err, "positions.scaling=yarn"));
     MN_TRY(set(c, err, "train.rate=%.6g", (kind == MN_FINETUNE_LORA ? 0.4 : 0.1) / model->n_embd));
     MN_TRY(set(c, err, "train.decay=0"));

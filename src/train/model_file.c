@@ -187,16 +187,16 @@ static mn_status check_scaling(const mn_train_config *c, const mn_config *model,
     if (!found)
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "positions are scaled by \"%s\"; a model is extended by yarn, linear or ntk.", scaling);
-    if (model->rope.n_rot == 0 && (c->rope_freq_base > 0 || (*scaling && strcmp(scaling, "none"))))
+    if (!mn_config_rotates(model) && (c->rope_freq_base > 0 || (*scaling && strcmp(scaling, "none"))))
         return mn_fail(err, MN_ERR_UNSUPPORTED, "this model rotates no positions: there is nothing to scale.");
     return MN_OK;
 }
 
-/* Whether the window, or a segment of a compressive memory's, is within what positions were made for; ALiBi's have no
- * end. */
+/* Whether the window, or a segment of a compressive memory's, is within what positions were made for. Without rotation
+ * they have no end: ALiBi's, and those of recurrent states; learned ones are check_learned's. */
 static bool reaches(const mn_train_config *c, const mn_config *model) {
     int64_t reach = model->infini.segment ? MN_MIN(c->window, model->infini.segment) : c->window;
-    return reach <= MN_MAX(model->n_ctx_train, c->rope_orig_ctx) || model->max_alibi_bias > 0;
+    return reach <= MN_MAX(model->n_ctx_train, c->rope_orig_ctx) || !mn_config_rotates(model);
 }
 
 mn_status mn_positions_changes(const mn_train_config *c, const mn_config *model, mn_key_changes *out, mn_error *err) {
@@ -211,7 +211,7 @@ mn_status mn_positions_changes(const mn_train_config *c, const mn_config *model,
         base = (base > 0 ? base : model->rope.freq_base) * pow(factor, d > 2 ? d / (d - 2) : 1);
     else if (scales)
         change_scaling(c, model, factor, out);
-    if (!strcmp(scaling, "ntk") || (!strcmp(scaling, "none") && model->rope.n_rot)) drop_scaling(c, model, out);
+    if (!strcmp(scaling, "ntk") || (!strcmp(scaling, "none") && mn_config_rotates(model))) drop_scaling(c, model, out);
     if (base > 0) mn_change_f32(out, arch_key(key, model->arch, "rope.freq_base"), (float)base);
     if (scales || base > 0 || c->window > model->n_ctx_train)
         mn_change_u32(out, arch_key(key, model->arch, "context_length"), (uint32_t)c->window);
@@ -256,10 +256,19 @@ static mn_status write_new(const mn_train_config *c, const char *path, mn_pool *
     return status;
 }
 
+static mn_status check_learned(const mn_train_config *c, const mn_gguf *in, const mn_config *model, mn_error *err) {
+    if (c->window <= model->n_ctx_train || !mn_gguf_tensor(in, "position_embd.weight")) return MN_OK;
+    return mn_fail(
+        err, MN_ERR_ARGUMENT,
+        "a window of %lld tokens is beyond the %lld positions that this model has learned; use a smaller one.",
+        (long long)c->window, (long long)model->n_ctx_train);
+}
+
 static mn_status extend(const mn_train_config *c, const mn_gguf *in, const char *path, mn_pool *pool, mn_error *err) {
     mn_config model;
     mn_key_changes changes = {0};
     MN_TRY(mn_config_read(in, &model, err));
+    MN_TRY(check_learned(c, in, &model, err));
     MN_TRY(mn_positions_changes(c, &model, &changes, err));
     mn_tensor_types types = mn_trains_model(c) ? MN_TYPES_ALL_F32 : MN_TYPES_KEPT;
     return mn_model_file_write(in, path, &changes, types, MN_F32, pool, err);

@@ -20,7 +20,7 @@ static void date_of_today(char out[16]) {
 /* "yarn, factor 8 over 512 tokens", or the base alone. */
 static void note_positions(const mn_train_config *c, const mn_config *m, mn_strbuf *out) {
     const char *scaling = mn_rope_scaling_name(m->rope.scaling);
-    if (m->rope.n_rot == 0) return;
+    if (!mn_config_rotates(m)) return;
     if (m->rope.factor > 1 && strcmp(scaling, "none"))
         mn_strbuf_printf(out, ", positions by %s, factor %g over %lld tokens", scaling, m->rope.factor,
                          (long long)m->rope.original_ctx);
