@@ -45,6 +45,7 @@ static double bits_per_value(mn_dtype type) {
 
 mn_dtype mn_precision_pick(const mn_tensor *t, mn_dtype type) {
     bool shared = !strcmp(t->name, "token_embd.weight") || !strcmp(t->name, "output.weight");
+    if (!mn_dtype_get(type)->from_f32) type = MN_Q6_K;
     if (shared && bits_per_value(type) < bits_per_value(MN_Q6_K)) type = MN_Q6_K;
     bool narrow = type == MN_Q2_K || type == MN_Q3_K || type == MN_IQ4_XS;
     if (!fits(t, type) && narrow) type = MN_IQ4_NL;

@@ -26,7 +26,8 @@ bool mn_precision_is_kept(const mn_tensor *t);
 /* The type of tensor `t` (its name and ne; one that is not kept) in a model of `type`:
  *  - token_embd and output, which every token passes, get Q6_K where `type` has fewer bits;
  *  - rows that are no whole number of blocks get the nearest type above whose blocks fit
- *    (Q4_K: Q5_0, Q6_K: Q8_0, then F16). */
+ *    (Q4_K: Q5_0, Q6_K: Q8_0, then F16);
+ *  - a type that is only read, which a model's own may be, counts as Q6_K. */
 mn_dtype mn_precision_pick(const mn_tensor *t, mn_dtype type);
 
 /* Puts general.file_type (the number other engines give a model mostly of this type) and, for quantised types,

@@ -57,7 +57,7 @@ static bool is_adapted(mn_model *model, const mn_tensor *t) {
 static mn_dtype type_of(const mn_tensor *t, mn_dtype type, bool adapted) {
     bool kept = type == MN_DTYPE_COUNT || mn_precision_is_kept(t);
     mn_dtype wanted = kept ? t->type : mn_precision_pick(t, type);
-    return adapted && !mn_dtype_get(wanted)->from_f32 ? mn_precision_pick(t, MN_Q6_K) : wanted;
+    return adapted && !mn_dtype_get(wanted)->from_f32 ? mn_precision_pick(t, wanted) : wanted;
 }
 
 /* What no adapter adds to and keeps its type is copied: rounded once more, it would not be what it was. */

@@ -164,6 +164,7 @@ static void each_tensor_gets_its_type(void **state) {
         {"blk.0.attn_q.weight", 48, MN_BF16, MN_BF16},  {"token_embd.weight", 256, MN_Q4_0, MN_Q6_K},
         {"output.weight", 256, MN_IQ4_NL, MN_Q6_K},     {"output.weight", 96, MN_Q4_K, MN_Q8_0},
         {"token_embd.weight", 256, MN_Q8_0, MN_Q8_0},   {"token_embd.weight", 256, MN_F32, MN_F32},
+        {"blk.0.attn_q.weight", 256, MN_Q5_K, MN_Q6_K}, {"blk.0.attn_q.weight", 96, MN_Q5_K, MN_Q8_0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mn_tensor t = {.name = cases[i].name, .n_dims = 2, .ne = {cases[i].row, 4, 1, 1}};
