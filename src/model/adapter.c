@@ -1,7 +1,9 @@
 #include "model/adapter.h"
 
 #include "base/checked.h"
+#include "model/nonfinite.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,9 +60,26 @@ static mn_status check_keys(const mn_gguf *g, const mn_model *model, mn_adapter 
     if (arch.bytes != strlen(model->config.arch) || memcmp(arch.data, model->config.arch, arch.bytes))
         return mn_fail(err, MN_ERR_FORMAT, "%s: is an adapter of %s, and the model is %s.", mn_gguf_path(g),
                        mn_gguf_show(arch).text, model->config.arch);
+    if (!isfinite(alpha))
+        return mn_fail(err, MN_ERR_FORMAT, "%s: adapter.lora.alpha is %g; it must be a number.", mn_gguf_path(g),
+                       alpha);
     out->alpha = (float)alpha;
     return MN_OK;
 }
+
+/* Weights, and all of them numbers: a search behind a failed step looks at the model's own tensors alone. */
+static mn_status check_values(const mn_adapter *a, const mn_tensor *t, mn_error *err) {
+    if (t->type == MN_I32)
+        return mn_fail(err, MN_ERR_FORMAT, "%s: tensor %s is whole numbers (i32); an adapter needs weights.",
+                       mn_gguf_path(a->gguf), t->name);
+    int64_t at = mn_find_nonfinite(t);
+    if (at < 0) return MN_OK;
+    return mn_fail(err, MN_ERR_FORMAT,
+                   "%s: tensor %s holds NaN or infinity (value %lld); the file is damaged, download or train it again.",
+                   mn_gguf_path(a->gguf), t->name, (long long)at + 1);
+}
+
+static bool is_matrix(const mn_tensor *t) { return t->ne[2] == 1 && t->ne[3] == 1; }
 
 static mn_status attach_matrix(mn_adapter *out, mn_model *model, const char *name, const mn_tensor *a,
                                const mn_tensor *b, mn_error *err) {
@@ -73,14 +92,16 @@ static mn_status attach_matrix(mn_adapter *out, mn_model *model, const char *nam
     if (rank > MN_MAX_LORA_RANK)
         return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: %s is adapted with rank %lld; the limit is %d.", path, name,
                        (long long)rank, MN_MAX_LORA_RANK);
-    if (a->ne[0] != p->w.ne[0] || b->ne[1] != p->w.ne[1] || b->ne[0] != rank || a->ne[2] != 1 || b->ne[2] != 1)
+    if (a->ne[0] != p->w.ne[0] || b->ne[1] != p->w.ne[1] || b->ne[0] != rank || !is_matrix(a) || !is_matrix(b))
         return mn_fail(err, MN_ERR_FORMAT,
                        "%s: %s.lora_a and lora_b are %lld x %lld and %lld x %lld; the matrix is %lld x %lld.", path,
                        name, (long long)a->ne[0], (long long)a->ne[1], (long long)b->ne[0], (long long)b->ne[1],
                        (long long)p->w.ne[0], (long long)p->w.ne[1]);
+    MN_TRY(check_values(out, a, err));
+    MN_TRY(check_values(out, b, err));
     mn_lora *lora = mn_arena_alloc(&out->arena, 1, sizeof *lora);
     if (!lora) return mn_fail(err, MN_ERR_MEMORY, "no memory for an adapter.");
-    *lora = (mn_lora){*a, *b, out->scale * (out->alpha > 0 ? out->alpha / (float)rank : 1), p->lora};
+    *lora = (mn_lora){*a, *b, out->scale * (out->alpha != 0 ? out->alpha / (float)rank : 1), p->lora};
     p->lora = lora;
     out->n_matrices++;
     return MN_OK;

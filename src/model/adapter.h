@@ -18,9 +18,10 @@ typedef struct mn_adapter {
 } mn_adapter;
 
 /* Opens an adapter and attaches it to the model's projections, beside those attached before: each product W x becomes
- * W x + scale alpha / rank B A x. Errors: no adapter, one of another architecture, a matrix that this model has not or
- * that takes no adapter (a fused one), shapes that do not fit, an a without its b. The model must not compute
- * meanwhile; the adapter is closed after the model. */
+ * W x + scale alpha / rank B A x, an alpha of 0 or none counting as the rank. Errors: no adapter, one of another
+ * architecture, a matrix that this model has not or that takes no adapter (a fused one), shapes that do not fit, an a
+ * without its b, an alpha or values that are no numbers. The model must not compute meanwhile; the adapter is closed
+ * after the model. Cost: its values are read once. */
 mn_status mn_adapter_open(const char *path, float scale, mn_model *model, mn_adapter *out, mn_error *err);
 /* The same for one in memory that the caller keeps. */
 mn_status mn_adapter_attach(mn_gguf *gguf, float scale, mn_model *model, mn_adapter *out, mn_error *err);

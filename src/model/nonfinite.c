@@ -29,11 +29,11 @@ static int64_t find_in(const float *x, int64_t n) {
 
 typedef struct search {
     const mn_model *model;
-    int64_t *first; /* [the file's tensors], as find_in */
+    int64_t *first; /* [the file's tensors], as mn_find_nonfinite */
 } search;
 
 /* Tensors are whole blocks, and CHECKED_VALUES is a multiple of every block. */
-static int64_t find_in_tensor(const mn_tensor *t) {
+int64_t mn_find_nonfinite(const mn_tensor *t) {
     float values[CHECKED_VALUES];
     int64_t n = t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
     for (int64_t at = 0; at < n; at += CHECKED_VALUES) {
@@ -48,7 +48,7 @@ static void search_tensors(void *arg, int64_t begin, int64_t end, int thread_ind
     (void)thread_index;
     const search *s = arg;
     for (int64_t i = begin; i < end; i++)
-        s->first[i] = s->model->weights.is_bound[i] ? find_in_tensor(mn_gguf_tensor_at(s->model->gguf, i)) : -1;
+        s->first[i] = s->model->weights.is_bound[i] ? mn_find_nonfinite(mn_gguf_tensor_at(s->model->gguf, i)) : -1;
 }
 
 static mn_status fail_tensor(const mn_model *m, const mn_tensor *t, int64_t at, mn_error *err) {
