@@ -40,7 +40,7 @@ typedef struct mn_model_info {
     int n_layers, n_heads, n_kv_heads, head_dim_k, head_dim_v, n_embd, n_ff, n_vocab;
     int n_experts, n_experts_used;
     int64_t n_ctx_train;      /* what the file calls its context length */
-    const char *rope_scaling; /* "none", "yarn", ... ; "alibi", "learned" where there is no RoPE */
+    const char *rope_scaling; /* "none", "yarn", ... ; without RoPE "alibi", "learned", "nope" where there is neither */
     double rope_factor;
     int64_t n_ctx_original;  /* before scaling; 0 = not stated */
     const char *weight_type; /* the type that holds most bytes */

@@ -150,9 +150,10 @@ static void count_parameters(const mn_model *m, mn_model_info *info) {
     info->n_params_active = info->n_params - idle;
 }
 
-static const char *position_name(const mn_config *c) {
+static const char *position_name(const mn_model *m) {
+    const mn_config *c = &m->config;
     if (c->max_alibi_bias > 0) return "alibi";
-    if (c->rope_style == MN_ROPE_STYLE_NONE) return "learned";
+    if (!mn_config_rotates(c)) return m->weights.position_embd.data ? "learned" : "nope";
     return mn_rope_scaling_name(c->rope.factors && c->rope.scaling == MN_ROPE_NONE ? MN_ROPE_LLAMA3 : c->rope.scaling);
 }
 
@@ -173,7 +174,7 @@ mn_model_info mn_engine_info(const mn_engine *e) {
         .n_experts = c->moe.router.n_experts,
         .n_experts_used = c->moe.router.n_used,
         .n_ctx_train = c->n_ctx_train,
-        .rope_scaling = position_name(c),
+        .rope_scaling = position_name(&e->model),
         .rope_factor = c->rope.factor > 0 ? c->rope.factor : 1,
         .n_ctx_original = c->rope.original_ctx,
     };
