@@ -13,7 +13,7 @@
 typedef struct mn_mla_grad {
     const float *d_out; /* [n_rows, n_heads, v_dim], rows d_out_stride floats apart */
     float *d_q;         /* [n_rows, n_heads, n_nope + n_rot] */
-    float *d_latents;   /* [kv.n_tokens, kv_rank + n_rot]: of the cached rows */
+    float *d_latents;   /* [kv.n_tokens, kv_rank + n_rot]: of the KV entries */
     float *d_k_up;      /* [n_heads][kv_rank][n_nope], as mn_mla has it; NULL: frozen */
     float *d_v_up;      /* [n_heads][v_dim][kv_rank] */
     int64_t d_out_stride, d_q_stride, d_latents_stride;

@@ -1,4 +1,4 @@
-/* What other heads, types and patterns would cost a model in cached rows: the table of mnemo plan. */
+/* What other heads, types and patterns would cost a model in KV entries: the table of mnemo plan. */
 #ifndef MN_CLI_PLAN_TABLE_H
 #define MN_CLI_PLAN_TABLE_H
 

@@ -11,8 +11,8 @@
 typedef enum mn_heads_method {
     MN_HEADS_MEAN,     /* Ainslie et al. 2023 (arXiv:2305.13245, sec. 2.1): a group's heads are averaged */
     MN_HEADS_FIRST,    /* the same, but the first head of each group stays */
-    MN_HEADS_TRANSMLA, /* Meng et al. 2025 (arXiv:2502.07864): transmla.h */
-    MN_HEADS_MHA2MLA   /* Ji et al. 2025 (arXiv:2502.14837): mha2mla.h */
+    MN_HEADS_TRANSMLA, /* Meng et al. 2025 (arXiv:2502.07864): transmla.c */
+    MN_HEADS_MHA2MLA   /* Ji et al. 2025 (arXiv:2502.14837): mha2mla.c */
 } mn_heads_method;
 
 /* What the heads are to become. */

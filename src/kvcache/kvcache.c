@@ -25,7 +25,8 @@ mn_kv_shape mn_kv_shape_alike(int n_layers, mn_kv_layer layer, bool v_in_k, mn_d
     return shape;
 }
 
-/* A layer's place behind `offset` bytes of others. Nothing overflows: 1024 heads of 65535 values are 64 MiB in f32. */
+/* A layer's place behind `offset` bytes of others. Nothing overflows: a token of 1024 heads of 16384 values is
+ * 64 MiB in f32. */
 static mn_kv_place place_of(const mn_kv_shape *s, int layer, size_t offset) {
     const mn_kv_layer *l = &s->layers[layer];
     mn_kv_place p = {.offset = offset, .k_row_bytes = row_bytes(s->k_type, l->k_dim)};

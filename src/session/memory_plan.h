@@ -9,14 +9,14 @@ typedef struct mn_window {
     int64_t n_ctx;
     int32_t n_batch; /* rows per step */
     mn_dtype k_type, v_type;
-    size_t kv_ram_bytes;      /* cached rows beyond it go to a file; 0 = all stay in memory */
+    size_t kv_ram_bytes;      /* KV entries beyond it go to a file; 0 = all stay in memory */
     const mn_attn_spec *attn; /* borrowed; NULL = the model's own */
 } mn_window;
 
 /* Bytes when the window is full. Cached rows and scratch are taken from the machine as they are used, not before. */
 typedef struct mn_memory_plan {
     size_t weights_bytes; /* tensors in the mapped file, and vectors expanded to f32 when it is opened */
-    size_t kv_bytes;    /* pages of cached rows, of every plane of a position map, and what patterns keep of their keys;
+    size_t kv_bytes;    /* pages of KV entries, of every plane of a position map, and what patterns keep of their keys;
                          * where rows leave sight, of those in sight, some to spare, and one step's */
     size_t state_bytes; /* state of fixed size (convolution histories, memories) and its checkpoints */
     size_t work_bytes;  /* scratch of a step, logits of one row, token ids, page lists */
@@ -33,7 +33,7 @@ enum { MN_MAX_CHECKPOINTS = 16, MN_FIRST_CHECKPOINT_TOKENS = 512 };
  * computes nothing, some milliseconds. */
 mn_status mn_memory_plan_make(const mn_engine *engine, const mn_window *window, mn_memory_plan *out, mn_error *err);
 
-/* Whether cached rows stop growing with the text: they leave sight, or a state of fixed size stands in their place. */
+/* Whether KV entries stop growing with the text: they leave sight, or a state of fixed size stands in their place. */
 bool mn_memory_plan_is_bounded(const mn_engine *engine, const mn_window *window);
 
 /* Whether a window of this plan has room beside the sessions that are open. Scratch is counted once for all: the most

@@ -81,7 +81,7 @@ int64_t mn_session_budget(const mn_session *s, int64_t *window) {
     return evicts ? s->patterns[0].args[1] : 0;
 }
 
-/* Rows that moved to the front have lost their distance, and all layers must agree on where the next one goes. */
+/* Entries that moved to the front have lost their distance, and all layers must agree on where the next one goes. */
 static mn_status check_eviction(const mn_session *s, mn_error *err) {
     const mn_model *m = &s->engine->model;
     const mn_pattern *first = &s->patterns[0];
@@ -96,9 +96,10 @@ static mn_status check_eviction(const mn_session *s, mn_error *err) {
         return mn_fail(err, MN_ERR_UNSUPPORTED,
                        "snapkv moves entries, and the indexers of %s models keep keys beside them.", m->config.arch);
     if (!alike || m->alibi_slopes)
-        return mn_fail(err, MN_ERR_UNSUPPORTED,
-                       "snapkv drops the same number of rows in every layer, and takes no layer with a window, another "
-                       "pattern or ALiBi beside it.");
+        return mn_fail(
+            err, MN_ERR_UNSUPPORTED,
+            "snapkv drops the same number of KV entries in every layer, and takes no layer with a window, another "
+            "pattern or ALiBi beside it.");
     if (first->args[0] > s->n_batch)
         return mn_fail_with(err, MN_ERR_ARGUMENT, MN_REMEDIES({MN_REMEDY_LARGER_BATCH, (double)first->args[0]}),
                             "the window of snapkv, %lld rows, does not fit into a batch of %d; use a larger batch.",

@@ -16,7 +16,7 @@ static mn_status find_type(const char *name, bool exact, mn_dtype *out, mn_error
     }
     int type = mn_dtype_find(name);
     if (type < 0)
-        return mn_fail(err, MN_ERR_ARGUMENT, "\"%s\" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.",
+        return mn_fail(err, MN_ERR_ARGUMENT, "\"%s\" is no type of KV entries; use f32, f16, bf16, q8_0 or q4_0.",
                        name);
     *out = (mn_dtype)type;
     return MN_OK;

@@ -42,7 +42,7 @@ has "$temp/refusal" ' with keys and values in q8_0. Use -c '
 
 "$mnemo" plan -c x 2> "$temp/usage" && exit 1 || [ $? = 2 ]
 "$mnemo" plan "$model" -ctk q3 2> "$temp/type" && exit 1
-has "$temp/type" 'mnemo plan: "q3" is no type of cached rows; use f32, f16, bf16, q8_0 or q4_0.'
+has "$temp/type" 'mnemo plan: "q3" is no type of KV entries; use f32, f16, bf16, q8_0 or q4_0.'
 "$mnemo" plan "$model" -ctk Q4_K 2> "$temp/type" && exit 1
 has "$temp/type" 'KV entries cannot be'
 

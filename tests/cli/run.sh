@@ -60,7 +60,7 @@ says 1 'context 9000 is beyond the 4096.* (factor 17.58 .* Use --rope-scaling ya
 says 1 'cannot open' -m "$model" -f "$temp/none.txt" -p x
 says 1 'cannot open' -m "$temp/none.gguf" -p x
 says 2 'nothing to read' -m "$model"
-says 2 'no type of cached rows' -m "$model" -p x -ctk q9
+says 2 'no type of KV entries' -m "$model" -p x -ctk q9
 says 2 'no position scaling' -m "$model" -p x --rope-scaling other
 says 1 'not a saved session' -m "$model" -p x --session "$model"
 says 2 'there is no option' -m "$model" --never
