@@ -50,7 +50,8 @@ typedef struct mn_gguf_kv {
 
 /* Opens PATH; for "NAME-00001-of-0000N.gguf" (any part may be named) all N parts. The caller closes it. */
 mn_status mn_gguf_open(const char *path, mn_gguf **out, mn_error *err);
-/* The same over bytes that the caller keeps until close (tests, fuzzing). name is for messages. */
+/* The same over bytes, aligned as malloc does, that the caller keeps until close (tests, fuzzing). name is for
+ * messages. */
 mn_status mn_gguf_parse(const char *name, const void *data, size_t bytes, mn_gguf **out, mn_error *err);
 void mn_gguf_close(mn_gguf *gguf);
 

@@ -12,7 +12,8 @@ enum {
     MAX_ENTRIES = 1 << 24,       /* keys, or tensors: far above any model, far below what would exhaust memory */
     KEY_LEAST_BYTES = 4 + 4 + 1, /* length, type, one byte of value */
     TENSOR_LEAST_BYTES = 4 + 4 + 4 + 4 + 8, /* length, n_dims, one dimension, type, offset */
-    DEFAULT_ALIGNMENT = 32
+    DEFAULT_ALIGNMENT = 32,
+    LEAST_ALIGNMENT = 8 /* GGUF's own; kernels read 16-bit floats where they lie */
 };
 
 /* Where reading stands, and what is being read, for the message when the file ends there. */
@@ -257,9 +258,9 @@ static mn_status get_alignment(const mn_gguf *gguf, size_t *out, mn_error *err) 
     int64_t alignment = DEFAULT_ALIGNMENT;
     bool found;
     MN_TRY(mn_gguf_get_i64(gguf, "general.alignment", &alignment, &found, err));
-    if (alignment < 1 || alignment > UINT32_MAX || (alignment & (alignment - 1)))
-        return mn_fail(err, MN_ERR_FORMAT, "general.alignment is %lld; it must be a power of two.",
-                       (long long)alignment);
+    if (alignment < LEAST_ALIGNMENT || alignment > UINT32_MAX || (alignment & (alignment - 1)))
+        return mn_fail(err, MN_ERR_FORMAT, "general.alignment is %lld; it must be a power of two from %d up.",
+                       (long long)alignment, LEAST_ALIGNMENT);
     *out = (size_t)alignment;
     return MN_OK;
 }

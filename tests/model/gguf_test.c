@@ -278,7 +278,10 @@ static void refuses_impossible_headers(void **state) {
     expect_error(&b, MN_ERR_FORMAT, "x.gguf: key \"k\" is there twice; every name must be different.");
     b = begin(3, 0, 1);
     put_key_u32(&b, "general.alignment", 24);
-    expect_error(&b, MN_ERR_FORMAT, "x.gguf: general.alignment is 24; it must be a power of two.");
+    expect_error(&b, MN_ERR_FORMAT, "x.gguf: general.alignment is 24; it must be a power of two from 8 up.");
+    b = begin(3, 0, 1);
+    put_key_u32(&b, "general.alignment", 4);
+    expect_error(&b, MN_ERR_FORMAT, "x.gguf: general.alignment is 4; it must be a power of two from 8 up.");
     b = begin(3, 0, 2);
     put_key_u32(&b, "split.count", 2), put_key_u32(&b, "split.no", 1);
     expect_error(&b, MN_ERR_FORMAT,
