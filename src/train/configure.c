@@ -53,14 +53,19 @@ static mn_status open_source(const mn_train_config *c, const mn_source_config *s
     return status;
 }
 
-mn_status mn_dataset_configure(const mn_train_config *c, const mn_tokenizer *tokenizer,
-                               const mn_chat_template *chat_template, mn_dataset *out, mn_error *err) {
-    *out = (mn_dataset){.tokenizer = tokenizer,
+static mn_dataset without_sources(const mn_train_config *c, const mn_tokenizer *tokenizer,
+                                  const mn_chat_template *chat_template) {
+    return (mn_dataset){.tokenizer = tokenizer,
                         .chat_template = chat_template,
                         .seed = (uint64_t)c->seed,
                         .n_ctx = c->window,
                         .validation_share = c->validation_share,
                         .holds_out_files = c->validation_split == MN_SPLIT_FILES};
+}
+
+mn_status mn_dataset_configure(const mn_train_config *c, const mn_tokenizer *tokenizer,
+                               const mn_chat_template *chat_template, mn_dataset *out, mn_error *err) {
+    *out = without_sources(c, tokenizer, chat_template);
     for (int i = 0; i < c->n_sources; i++) {
         MN_TRY(open_source(c, &c->sources[i], &out->sources[i], err));
         out->n_sources++;
@@ -72,12 +77,7 @@ mn_status mn_dataset_configure_prose(const mn_train_config *c, const mn_tokenize
                                      const mn_chat_template *chat_template, mn_dataset *out, mn_error *err) {
     mn_source_config prose = {.name = "prose", .paths = c->memory.prose ? c->memory.prose : c->sources[0].paths};
     prose.weight = 1;
-    *out = (mn_dataset){.tokenizer = tokenizer,
-                        .chat_template = chat_template,
-                        .seed = (uint64_t)c->seed,
-                        .n_ctx = c->window,
-                        .validation_share = c->validation_share,
-                        .holds_out_files = c->validation_split == MN_SPLIT_FILES};
+    *out = without_sources(c, tokenizer, chat_template);
     MN_TRY(open_source(c, &prose, &out->sources[0], err));
     out->n_sources = 1;
     return mn_dataset_check(out, err);
