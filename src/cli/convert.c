@@ -107,8 +107,11 @@ static const char *wrong_options(const char *type, const char *lora) {
         return "makes one change at a time; convert the file that --mlp-router made once more.";
     if (heads.wish && lora) return "adapters belong to the heads they were trained for: merge them first, alone.";
     if (!heads.wish && (heads.method || heads.regroup)) return "--method and --regroup go with --heads.";
+    if (heads.regroup && !strncmp(heads.wish, "mla", 3))
+        return "--regroup puts heads into groups, and mla makes one latent row of all: leave it out.";
     if (!changes && (order.calibrate || order.heal))
         return "--calibrate and --heal go with --heads, --mlp-router or --experts.";
+    if (order.needles && !order.heal) return "--needles goes with --heal.";
     return NULL;
 }
 

@@ -46,6 +46,11 @@ static mn_status read_text(conversion *c, const mn_engine *engine, mn_error *err
     mn_strbuf_release(&text);
     c->text.n_tokens = (int64_t)n;
     c->text.n_measured = MN_MIN(c->text.n_tokens, MEASURED_TOKENS);
+    if (status == MN_OK && n < 2)
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "%s: is %zu token%s long, and a calibration text of less than 2 has nothing to predict; give a "
+                       "longer one.",
+                       c->order->calibrate, n, n == 1 ? "" : "s");
     return status;
 }
 

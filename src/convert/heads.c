@@ -66,8 +66,9 @@ mn_status mn_heads_parse(const char *heads, const char *method, mn_heads_wish *o
 
 /* ---- what can be converted ---- */
 
-static mn_status refuse(const mn_model *m, const char *reason, mn_error *err) {
-    return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: its heads cannot be converted: %s.", mn_gguf_path(m->gguf), reason);
+static mn_status refuse(const mn_model *m, const char *reason, bool grouped_can, mn_error *err) {
+    return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: its heads cannot be converted: %s%s.", mn_gguf_path(m->gguf), reason,
+                   grouped_can ? "; grouped heads (gqa) are possible" : "");
 }
 
 static bool is_one_of(const char *arch, const char *const *list) {
@@ -99,21 +100,21 @@ static const char *latent_reason(const mn_model *m) {
     const mn_config *c = &m->config;
     const mn_layer *l = &m->weights.layers[0];
     if (l->q_norm.w || l->k_norm.w)
-        return "each head's keys are normalised after they are made, which no matrix makes of a latent row; grouped "
-               "heads (gqa) are possible";
+        return "each head's keys are normalised after they are made, which no matrix makes of a latent row";
     if (c->n_conv_taps)
         return "a short convolution mixes keys of neighbouring tokens before they are rotated, and latent heads have "
-               "none; grouped heads (gqa) are possible";
+               "none";
     if (c->activation != MN_ACT_SILU || c->embedding_scale != 1 || c->attention_softcap > 0 || c->final_softcap > 0)
-        return "latent heads are those of DeepSeek, whose MLP has SiLU gates and which caps and scales nothing; "
-               "grouped heads (gqa) are possible";
+        return "latent heads are those of DeepSeek, whose MLP has SiLU gates and which caps and scales nothing";
     if (!is_one_of(c->arch, known)) return "latent ones are made of llama, qwen2, mnemo and phi3 alone";
     for (int i = 0; i < c->n_layers; i++) {
         if (c->layers[i].window || c->layers[i].chunk)
-            return "its layers have a sliding window, and latent heads see all; grouped heads (gqa) are possible";
+            return "its layers have a sliding window, and latent heads see all";
         if (c->layers[i].n_ff_small)
             return "it has small MLPs for easy tokens: change its heads first, and then give it these";
         if (c->layers[i].is_moe) return "it has experts, and latent ones are made of dense layers alone";
+        if (c->layers[i].n_ff != c->n_ff)
+            return "its MLPs differ in size from layer to layer, and latent ones have one";
         if (c->layers[i].rope != MN_LAYER_ROPE) return "some of its layers rotate nothing";
     }
     return NULL;
@@ -122,6 +123,9 @@ static const char *latent_reason(const mn_model *m) {
 static mn_status check_groups(const mn_model *m, const mn_heads_wish *wish, mn_error *err) {
     int n = m->config.layers[0].n_kv_heads;
     if (wish->n_kv_heads < n && n % wish->n_kv_heads == 0) return MN_OK;
+    if (n == 1)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%s: has one key and value head already, and none can go.",
+                       mn_gguf_path(m->gguf));
     return mn_fail(err, MN_ERR_ARGUMENT,
                    "%s: has %d key and value heads, which do not become %d: give a smaller number that divides %d.",
                    mn_gguf_path(m->gguf), n, wish->n_kv_heads, n);
@@ -129,7 +133,7 @@ static mn_status check_groups(const mn_model *m, const mn_heads_wish *wish, mn_e
 
 static mn_status check_latents(const mn_model *m, const mn_heads_wish *wish, mn_error *err) {
     const mn_config *c = &m->config;
-    int most_rot = c->layers[0].n_kv_heads * c->rope.n_rot, n_rot = wish->n_rot ? wish->n_rot : c->rope.n_rot / 2;
+    int most_rot = c->layers[0].n_kv_heads * c->rope.n_rot, n_rot = mn_heads_n_rot(wish, c);
     if (n_rot < 2 || n_rot % 2 || n_rot > MN_MIN(most_rot, 2 * MN_MAX_ROT_PAIRS))
         return mn_fail(err, MN_ERR_ARGUMENT,
                        "%s: %d rotated dimensions are not an even number from 2 to %d, what its "
@@ -141,10 +145,16 @@ static mn_status check_latents(const mn_model *m, const mn_heads_wish *wish, mn_
                    mn_gguf_path(m->gguf), wish->rank, (long long)most);
 }
 
+int mn_heads_n_rot(const mn_heads_wish *wish, const mn_config *c) {
+    return wish->n_rot ? wish->n_rot : MN_MAX(c->rope.n_rot / 4, 1) * 2;
+}
+
 mn_status mn_heads_check(const mn_model *m, const mn_heads_wish *wish, mn_error *err) {
-    const char *reason = common_reason(&m->config);
-    if (!reason) reason = wish->n_kv_heads ? grouped_reason(&m->config) : latent_reason(m);
-    if (reason) return refuse(m, reason, err);
+    const mn_config *c = &m->config;
+    const char *reason = common_reason(c);
+    if (reason) return refuse(m, reason, false, err);
+    reason = wish->n_kv_heads ? grouped_reason(c) : latent_reason(m);
+    if (reason) return refuse(m, reason, !grouped_reason(c) && c->layers[0].n_kv_heads > 1, err);
     return wish->n_kv_heads ? check_groups(m, wish, err) : check_latents(m, wish, err);
 }
 

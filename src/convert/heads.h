@@ -19,7 +19,7 @@ typedef enum mn_heads_method {
 typedef struct mn_heads_wish {
     mn_heads_method method;
     int n_kv_heads;  /* of grouped heads; 0: latent ones */
-    int rank, n_rot; /* of latent ones: width of the latent, and of the rotated key; n_rot 0: half of the model's */
+    int rank, n_rot; /* of latent ones: width of the latent, and of the rotated key; n_rot 0: mn_heads_n_rot */
     bool regroup;    /* grouped heads: neighbours are heads with similar keys, not those that stand together */
     mn_dtype type;   /* of the weights written; MN_DTYPE_COUNT: as they are */
     mn_notes *notes; /* what the user should know goes here; may be NULL */
@@ -28,6 +28,9 @@ typedef struct mn_heads_wish {
 /* Reads "gqa:8", "mqa", "mla:512", "mla:512,rope=64", and "mean", "first", "transmla", "mha2mla" (NULL: mean for the
  * former, transmla for the latter); fills these fields of *out alone. MN_ERR_ARGUMENT for anything else. */
 mn_status mn_heads_parse(const char *heads, const char *method, mn_heads_wish *out, mn_error *err);
+
+/* Rotated dimensions of latent heads: those asked for, or half of the model's, an even number. */
+int mn_heads_n_rot(const mn_heads_wish *wish, const mn_config *config);
 
 /* MN_OK, or MN_ERR_UNSUPPORTED with the reason why this model cannot be converted so, MN_ERR_ARGUMENT where the numbers
  * do not fit it. */

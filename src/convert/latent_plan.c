@@ -203,7 +203,7 @@ static mn_status find_components(mn_latent_plan *p, mn_error *err) {
 mn_status mn_latent_plan_make(const mn_model *model, const mn_heads_wish *wish, const mn_moments *moments,
                               mn_latent_plan *p, mn_error *err) {
     const mn_config *c = &model->config;
-    int n_rot = wish->n_rot ? wish->n_rot : c->rope.n_rot / 2;
+    int n_rot = mn_heads_n_rot(wish, c);
     *p = (mn_latent_plan){.model = model,
                           .wish = wish,
                           .method = wish->method == MN_HEADS_MHA2MLA ? &mn_mha2mla : &mn_transmla,

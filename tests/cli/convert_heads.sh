@@ -78,5 +78,12 @@ refused 2 'needs its number of steps' toy.gguf x.gguf --heads mqa --heal text.tx
 refused 2 'a number above 0' toy.gguf x.gguf --heads mqa --heal text.txt many
 refused 2 'more words are for --heal' toy.gguf x.gguf 5 --heads mqa
 refused 2 'merge them first' toy.gguf x.gguf --heads mqa --merge-lora a.gguf
+refused 2 'mla makes one latent row of all' toy.gguf x.gguf --heads mla:24 --regroup --calibrate text.txt
+refused 2 '--needles goes with --heal' toy.gguf x.gguf --heads mqa --needles
+printf a >one.txt
+for change in '--heads mla:24' '--heads mqa' '--mlp-router 2' '--experts 4,2'; do
+    refused 2 'one.txt: is 1 token long' toy.gguf x.gguf $change --calibrate one.txt
+    grep -q 'KV cache' said && fail "$change: a text too short is seen late:" "$(cat said)"
+done
 refused 1 'there-is-none' toy.gguf x.gguf --heads mqa --calibrate there-is-none
 [ ! -e x.gguf ] || fail 'written though refused'

@@ -182,6 +182,42 @@ static void what_cannot_be(void **state) {
     refused("llama", NULL, 0, "mla:32,rope=66", "not an even number from 2 to 64");
 }
 
+/* Where latent heads cannot be, grouped ones are named as a way out if they are one. */
+static void ways_out(void **state) {
+    (void)state;
+    static const char *const models[] = {"qwen3", "qwen3moe", "exaone4", "gemma2", "gemma3"};
+    static const bool ways[] = {true, false, false, true, false};
+    for (int i = 0; i < 5; i++) {
+        char path[64];
+        mn_model model;
+        mn_error err;
+        mn_heads_wish latent = wish_of("mla:8", NULL), one = wish_of("mqa", NULL);
+        snprintf(path, sizeof path, "golden/tiny-%s.gguf", models[i]);
+        assert_ok(mn_model_open(data_path(path), &model, &err), err);
+        assert_int_equal(mn_heads_check(&model, &latent, &err), MN_ERR_UNSUPPORTED);
+        if (ways[i] != (strstr(err.text, "(gqa) are possible") != NULL)) fail_msg("%s: %s", models[i], err.text);
+        if ((mn_heads_check(&model, &one, &err) == MN_OK) != ways[i]) fail_msg("%s: %s", models[i], err.text);
+        if (!strcmp(models[i], "gemma3")) assert_non_null(strstr(err.text, "has one key and value head already"));
+        mn_model_close(&model);
+    }
+}
+
+/* Unless said otherwise half of the dimensions stay rotated, in pairs. */
+static void half_is_rotated(void **state) {
+    (void)state;
+    static const int dims[] = {2, 4, 6, 10, 64}, halves[] = {2, 2, 2, 4, 32};
+    mn_heads_wish wish = wish_of("mla:8", NULL);
+    mn_config *config = calloc(1, sizeof *config);
+    assert_non_null(config);
+    for (int i = 0; i < 5; i++) {
+        config->rope.n_rot = dims[i];
+        assert_int_equal(mn_heads_n_rot(&wish, config), halves[i]);
+    }
+    wish = wish_of("mla:8,rope=6", NULL);
+    assert_int_equal(mn_heads_n_rot(&wish, config), 6);
+    free(config);
+}
+
 /* A weight that is no number has no mean, and no likeness. */
 static void numbers_that_are_none(void **state) {
     (void)state;
@@ -242,6 +278,8 @@ int main(void) {
         cmocka_unit_test(quantised_models),
         cmocka_unit_test(order_is_the_best),
         cmocka_unit_test(what_cannot_be),
+        cmocka_unit_test(ways_out),
+        cmocka_unit_test(half_is_rotated),
         cmocka_unit_test(numbers_that_are_none),
         cmocka_unit_test(words),
     };
