@@ -134,7 +134,12 @@ static void put_keys(const making *m) {
     const mn_config *c = &m->model->config;
     uint32_t n_ff[MN_MAX_LAYERS];
     char key[NAME_BYTES];
-    for (int64_t i = 0; i < mn_gguf_n_kv(g); i++) mn_gguf_put_kv(m->to, mn_gguf_kv_at(g, i));
+    int n_prefix = snprintf(key, sizeof key, "%s.small_mlp.", c->arch);
+    for (int64_t i = 0; i < mn_gguf_n_kv(g); i++) {
+        const mn_gguf_kv *kv = mn_gguf_kv_at(g, i);
+        bool is_replaced = kv->key.bytes > (size_t)n_prefix && !memcmp(kv->key.data, key, (size_t)n_prefix);
+        if (!is_replaced) mn_gguf_put_kv(m->to, kv);
+    }
     for (int i = 0; i < c->n_layers; i++) n_ff[i] = (uint32_t)m->fits[i].n;
     snprintf(key, sizeof key, "%s.small_mlp.feed_forward_length", c->arch);
     mn_gguf_put_kv(m->to, &(mn_gguf_kv){.key = {key, strlen(key)},

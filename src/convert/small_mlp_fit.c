@@ -28,6 +28,13 @@ static mn_status no_memory(mn_error *err) {
     return mn_fail(err, MN_ERR_MEMORY, "no memory to fit small MLPs; use a shorter calibration text.");
 }
 
+static mn_status not_finite(const fitting *f, int layer, mn_error *err) {
+    return mn_fail(err, MN_ERR_FORMAT,
+                   "%s: the MLP of layer %d makes values that are not finite, of which no small one can be made; the "
+                   "file may be damaged.",
+                   mn_gguf_path(f->model->gguf), layer);
+}
+
 static mn_status add_energy(void *arg, const mn_mlp_rows *r, mn_error *err) {
     const fitting *f = arg;
     (void)err;
@@ -78,7 +85,7 @@ static void take_columns(const mn_tensor *down, mn_small_fit *fit, float *row) {
     }
 }
 
-static void choose_units(fitting *f, int layer) {
+static mn_status choose_units(fitting *f, int layer, mn_error *err) {
     const mn_layer *l = &f->model->weights.layers[layer];
     int64_t n_ff = f->model->config.layers[layer].n_ff;
     double *energy = f->energy[layer];
@@ -88,8 +95,11 @@ static void choose_units(fitting *f, int layer) {
         times_row_norms(&l->gate.w, energy, f->norms);
     }
     times_column_norms(&l->down.w, energy, f->norms);
+    for (int64_t i = 0; i < n_ff; i++)
+        if (!isfinite(energy[i])) return not_finite(f, layer, err);
     pick_units(energy, n_ff, &f->fits[layer]);
     take_columns(&l->down.w, &f->fits[layer], f->norms);
+    return MN_OK;
 }
 
 /* The hidden units of the small MLP, in scratch. */
@@ -182,6 +192,8 @@ static mn_status fit_down(const fitting *f, int layer, mn_error *err) {
     cholesky(l, n);
     mn_pool_run(f->compute.pool, job.n_embd, 8, solve_rows, &job);
     free(l);
+    for (int64_t i = 0; i < job.n_embd * n; i++)
+        if (!isfinite(fit->down[i])) return not_finite(f, layer, err);
     return MN_OK;
 }
 
@@ -329,7 +341,7 @@ static mn_status run(fitting *f, mn_error *err) {
     MN_TRY(open_all(f, err));
     MN_TRY(pass(f, add_energy, err));
     for (int i = 0; i < n_layers; i++)
-        if (f->fits[i].n) choose_units(f, i);
+        if (f->fits[i].n) MN_TRY(choose_units(f, i, err));
     if (f->wish->n_tokens == 0) return MN_OK;
     MN_TRY(pass(f, add_moments, err));
     for (int i = 0; i < n_layers; i++)

@@ -1,6 +1,7 @@
 #include "convert/upcycle.h"
 
 #include "base/random.h"
+#include "base/strbuf.h"
 #include "convert/layer_writer.h"
 #include "model/gguf_convert.h"
 
@@ -11,7 +12,7 @@
 
 #define ROUTER_DEVIATION 0.02
 
-enum { KEY_BYTES = 160, N_STACKS = 3 };
+enum { N_STACKS = 3 };
 
 /* What a model with experts is called, where it can have any. */
 static const struct {
@@ -52,7 +53,12 @@ static mn_status check(const mn_model *m, mn_error *err) {
         return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: has small MLPs; convert the model that it was made of.",
                        mn_gguf_path(m->gguf));
     for (int i = 0; i < c->n_layers; i++)
-        if (m->weights.layers[i].up.b || m->weights.layers[i].gate.b || m->weights.layers[i].down.b)
+        if (c->layers[i].n_ff != c->n_ff)
+            return mn_fail(err, MN_ERR_UNSUPPORTED,
+                           "%s: layer %d has an MLP of %d units and others have %d; experts have one size in all "
+                           "layers.",
+                           mn_gguf_path(m->gguf), i, c->layers[i].n_ff, c->n_ff);
+        else if (m->weights.layers[i].up.b || m->weights.layers[i].gate.b || m->weights.layers[i].down.b)
             return mn_fail(err, MN_ERR_UNSUPPORTED, "%s: layer %d has an MLP with biases, and experts have none.",
                            mn_gguf_path(m->gguf), i);
     return MN_OK;
@@ -114,39 +120,56 @@ static mn_status make(void *arg, int layer, int i, float *out, mn_error *err) {
     return MN_OK;
 }
 
-/* A key under the new architecture's name. */
-static void put_renamed(mn_gguf_writer *to, const mn_gguf_kv *kv, const char *arch, const char *renamed) {
-    char key[KEY_BYTES];
+/* A key under the new architecture's name. key: room, which the writer copies from. */
+static mn_status put_renamed(mn_gguf_writer *to, const mn_gguf_kv *kv, const char *arch, const char *renamed,
+                             mn_strbuf *key, mn_error *err) {
     size_t n = strlen(arch);
     mn_gguf_kv copy = *kv;
     if (kv->key.bytes > n && !memcmp(kv->key.data, arch, n) && kv->key.data[n] == '.') {
-        snprintf(key, sizeof key, "%s%.*s", renamed, (int)(kv->key.bytes - n), kv->key.data + n);
-        copy.key = (mn_gguf_string){key, strlen(key)};
+        key->bytes = 0;
+        mn_strbuf_puts(key, renamed);
+        mn_strbuf_put(key, kv->key.data + n, kv->key.bytes - n);
+        if (key->failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for a key of %zu bytes.", kv->key.bytes);
+        copy.key = (mn_gguf_string){key->data, key->bytes};
     }
     mn_gguf_put_kv(to, &copy);
+    return MN_OK;
 }
 
 static void put_u32(mn_gguf_writer *to, const char *arch, const char *name, uint32_t value) {
-    char key[KEY_BYTES];
+    char key[96];
     snprintf(key, sizeof key, "%s.%s", arch, name);
     mn_gguf_put_u32(to, key, value);
 }
 
-static void put_keys(const upcycling *u, const mn_layer_change *change, mn_gguf_writer *to) {
-    static const char general[] = "general.architecture";
+/* Whether a key says what is said anew: a dense model may say that it has 0 experts. */
+static bool is_replaced(const char *arch, const mn_gguf_kv *kv) {
+    static const char general[] = "general.architecture", experts[] = ".expert_";
+    size_t n = strlen(arch), n_experts = strlen(experts);
+    if (kv->key.bytes == strlen(general) && !memcmp(kv->key.data, general, kv->key.bytes)) return true;
+    if (kv->key.bytes >= n + n_experts && !memcmp(kv->key.data, arch, n) &&
+        !memcmp(kv->key.data + n, experts, n_experts))
+        return true;
+    return mn_precision_is_key(kv->key);
+}
+
+static mn_status put_keys(const upcycling *u, const mn_layer_change *change, mn_gguf_writer *to, mn_error *err) {
     const mn_config *c = &u->model->config;
     const char *arch = new_arch(c->arch);
-    mn_gguf_put_string(to, general, arch);
-    for (int64_t i = 0; i < mn_gguf_n_kv(u->model->gguf); i++) {
+    mn_strbuf key = MN_STRBUF_INIT;
+    mn_status status = MN_OK;
+    mn_gguf_put_string(to, "general.architecture", arch);
+    for (int64_t i = 0; status == MN_OK && i < mn_gguf_n_kv(u->model->gguf); i++) {
         const mn_gguf_kv *kv = mn_gguf_kv_at(u->model->gguf, i);
-        bool is_arch = kv->key.bytes == strlen(general) && !memcmp(kv->key.data, general, strlen(general));
-        if (!is_arch && !mn_precision_is_key(kv->key)) put_renamed(to, kv, c->arch, arch);
+        if (!is_replaced(c->arch, kv)) status = put_renamed(to, kv, c->arch, arch, &key, err);
     }
+    mn_strbuf_release(&key);
     mn_layer_change_put_types(change, to);
     put_u32(to, arch, "expert_count", (uint32_t)u->wish->n_experts);
     put_u32(to, arch, "expert_used_count", (uint32_t)u->wish->n_used);
     put_u32(to, arch, "expert_feed_forward_length", (uint32_t)c->n_ff);
     if (u->wish->biased) put_u32(to, arch, "expert_gating_func", MN_GATING_SIGMOID);
+    return status;
 }
 
 mn_status mn_upcycle_write(const mn_model *model, const mn_upcycle_wish *wish, const char *path, mn_error *err) {
@@ -158,8 +181,8 @@ mn_status mn_upcycle_write(const mn_model *model, const mn_upcycle_wish *wish, c
     MN_TRY(check(model, err));
     MN_TRY(mn_gguf_refuse_same_file(model->gguf, path, err));
     MN_TRY(mn_gguf_writer_create(&to, err));
-    put_keys(&u, &change, to);
-    mn_status status = mn_layer_change_write(&change, to, path, err);
+    mn_status status = put_keys(&u, &change, to, err);
+    if (status == MN_OK) status = mn_layer_change_write(&change, to, path, err);
     mn_gguf_writer_destroy(to);
     return status;
 }

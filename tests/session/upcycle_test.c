@@ -1,5 +1,6 @@
 /* Experts made of a dense MLP: without noise the model computes what it computed, whatever the router says. */
 #include "convert/upcycle.h"
+#include "support/gguf_edit.h"
 #include "support/session_rows.h"
 
 #include <stdlib.h>
@@ -8,17 +9,21 @@
 static const char *const families[] = {"golden/tiny-llama.gguf", "golden/tiny-qwen3.gguf", "models/default.gguf"};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
-static const char *upcycle(const char *name, const char *experts, double noise) {
+static const char *upcycle_file(const char *path, const char *experts, double noise) {
     static char out[600];
     mn_model model;
     mn_error err;
     mn_upcycle_wish wish = {.noise = noise, .seed = 3, .type = MN_DTYPE_COUNT};
     snprintf(out, sizeof out, "%s", temp_path("experts.gguf"));
-    assert_ok(mn_model_open(data_path(name), &model, &err), err);
+    assert_ok(mn_model_open(path, &model, &err), err);
     assert_ok(mn_upcycle_parse(experts, &wish, &err), err);
     assert_ok(mn_upcycle_write(&model, &wish, out, &err), err);
     mn_model_close(&model);
     return out;
+}
+
+static const char *upcycle(const char *name, const char *experts, double noise) {
+    return upcycle_file(data_path(name), experts, noise);
 }
 
 static mn_engine *open_engine(const char *path, bool asks) {
@@ -109,10 +114,37 @@ static void what_cannot_be_is_refused(void **state) {
     }
 }
 
+/* Keys come along whole, however long, and those that a dense model has of experts are said anew. */
+static void keys_come_along(void **state) {
+    (void)state;
+    char key[400], renamed[400], from[600];
+    mn_gguf *g;
+    mn_error err;
+    int64_t value;
+    bool found;
+    snprintf(key, sizeof key, "qwen3.%0300d.x", 7);
+    snprintf(renamed, sizeof renamed, "qwen3moe.%0300d.x", 7);
+    snprintf(from, sizeof from, "%s", temp_path("long-key.gguf"));
+    assert_ok(mn_gguf_open(data_path("golden/tiny-qwen3.gguf"), &g, &err), err);
+    gguf_edit_write(g, from, NULL, (gguf_edit[]){EDIT_U32(key, 41), EDIT_U32("qwen3.expert_count", 0)}, 2);
+    mn_gguf_close(g);
+    const char *out = upcycle_file(from, "4,2", 0);
+    assert_ok(mn_gguf_open(out, &g, &err), err);
+    assert_ok(mn_gguf_get_i64(g, renamed, &value, &found, &err), err);
+    assert_true(found && value == 41);
+    int n_counts = 0;
+    for (int64_t i = 0; i < mn_gguf_n_kv(g); i++) {
+        mn_gguf_string k = mn_gguf_kv_at(g, i)->key;
+        n_counts += k.bytes == strlen("qwen3moe.expert_count") && !memcmp(k.data, "qwen3moe.expert_count", k.bytes);
+    }
+    assert_int_equal(n_counts, 1);
+    mn_gguf_close(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_noise_it_is_the_dense_model), cmocka_unit_test(noise_makes_experts_differ),
-        cmocka_unit_test(asking_ahead_changes_no_bit), cmocka_unit_test(visits_are_counted),
-        cmocka_unit_test(what_cannot_be_is_refused)};
+        cmocka_unit_test(asking_ahead_changes_no_bit),         cmocka_unit_test(visits_are_counted),
+        cmocka_unit_test(what_cannot_be_is_refused),           cmocka_unit_test(keys_come_along)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
