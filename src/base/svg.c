@@ -8,12 +8,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { LEFT = 78, TOP = 62, BOTTOM = 58, RIGHT = 26, N_COLORS = 8, MAX_TICKS = 24 };
+enum { LEFT = 78, TOP = 62, BOTTOM = 58, RIGHT = 26, N_COLORS = 9, MAX_TICKS = 24 };
 
-static const char *const light[N_COLORS] = {"#2563c9", "#d1495b", "#2a8c5a", "#c77700",
-                                            "#7b4fc9", "#0f8b9d", "#b03a8c", "#6b7280"};
-static const char *const dark[N_COLORS] = {"#6ea8ff", "#ff8a98", "#5fd39a", "#f5b34c",
-                                           "#b79bff", "#5cd3e6", "#f08fd0", "#a3abb8"};
+static const char *const light[N_COLORS] = {"#2563c9", "#d1495b", "#2a8c5a", "#c77700", "#7b4fc9",
+                                            "#0f8b9d", "#b03a8c", "#6b7280", "#8a7200"};
+static const char *const dark[N_COLORS] = {"#6ea8ff", "#ff8a98", "#5fd39a", "#f5b34c", "#b79bff",
+                                           "#5cd3e6", "#f08fd0", "#a3abb8", "#d6c34a"};
 
 /* ---- text ---- */
 

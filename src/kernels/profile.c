@@ -7,9 +7,11 @@
 
 const char *mn_op_kind_name(mn_op_kind kind) {
     static const char *const names[MN_OP_COUNT] = {
-        [MN_OP_OTHER] = "other",           [MN_OP_PRODUCTS] = "products", [MN_OP_ATTENTION] = "attention",
-        [MN_OP_CHOICE] = "choice of keys", [MN_OP_NORMS] = "norms",       [MN_OP_ELEMENTS] = "element by element",
-        [MN_OP_RECURRENT] = "recurrent",   [MN_OP_CACHE] = "KV cache",    [MN_OP_SAMPLING] = "sampling"};
+        [MN_OP_OTHER] = "other",         [MN_OP_PRODUCTS] = "products",
+        [MN_OP_ATTENTION] = "attention", [MN_OP_CHOICE] = "choice of keys",
+        [MN_OP_NORMS] = "norms",         [MN_OP_ELEMENTS] = "element by element",
+        [MN_OP_RECURRENT] = "recurrent", [MN_OP_CACHE] = "KV cache",
+        [MN_OP_SAMPLING] = "sampling",   [MN_OP_MLP] = "MLP"};
     return names[kind];
 }
 

@@ -12,11 +12,12 @@
 
 typedef enum mn_op_kind {
     MN_OP_OTHER,     /* between operations: sessions, lists, the program */
-    MN_OP_PRODUCTS,  /* activations with weights, experts and logits too */
+    MN_OP_PRODUCTS,  /* activations with weights, logits too, but for what is next */
+    MN_OP_MLP,       /* all of MLPs and experts: products, activations, routers, rows to and fro */
     MN_OP_ATTENTION, /* scores, softmax and values of the keys chosen */
     MN_OP_CHOICE,    /* which keys: patterns by content, indexers, evictions */
     MN_OP_NORMS,
-    MN_OP_ELEMENTS,  /* activations, rotations, sums, embeddings */
+    MN_OP_ELEMENTS,  /* rotations, gates, sums, embeddings */
     MN_OP_RECURRENT, /* mixers and memories with a state of fixed size, and their convolutions */
     MN_OP_CACHE,     /* KV entries in, and waiting for those that are on disk */
     MN_OP_SAMPLING,

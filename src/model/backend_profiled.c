@@ -36,9 +36,23 @@ static double floats(mn_rows x) { return x.buffer ? (double)x.n_rows * x.n_heads
 
 static double bytes_of(mn_rows x) { return floats(x) * sizeof(float); }
 
-static void count_product(const mn_step *s, const mn_tensor *w, double n_rows) {
+/* Whether these are weights of the MLPs of a layer, experts and routers included. */
+static bool is_mlp(const mn_step *s, const mn_projection *weights) {
+    const mn_layer *first = s->model->weights.layers;
+    uintptr_t at = (uintptr_t)weights - (uintptr_t)first;
+    if ((uintptr_t)weights < (uintptr_t)first || at / sizeof *first >= (size_t)s->model->config.n_layers) return false;
+    const mn_layer *l = first + at / sizeof *first;
+    const mn_projection *const parts[] = {
+        &l->up,        &l->gate,        &l->down,        &l->small_up,      &l->small_gate, &l->small_down, &l->router,
+        &l->shared_up, &l->shared_gate, &l->shared_down, &l->shared_router, &l->latent_up,  &l->latent_down};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (weights == parts[i]) return true;
+    return false;
+}
+
+static void count_product(const mn_step *s, mn_op_kind kind, const mn_tensor *w, double n_rows) {
     const mn_compute *c = mn_cpu_compute(s);
-    mn_profile_count(c->profile, MN_OP_PRODUCTS, 2 * n_rows * (double)w->ne[0] * (double)w->ne[1], (double)w->bytes,
+    mn_profile_count(c->profile, kind, 2 * n_rows * (double)w->ne[0] * (double)w->ne[1], (double)w->bytes,
                      mn_product_peak(c->kernels, &c->profile->peaks, w->type, NULL));
 }
 
@@ -48,8 +62,7 @@ static void count_experts(const mn_step *s, const mn_tensor *stack, double n_row
     const mn_compute *c = mn_cpu_compute(s);
     double used = n_rows * r->n_used, matrix = (double)stack->ne[0] * (double)stack->ne[1];
     if (!stack->data) return;
-    mn_profile_count(c->profile, MN_OP_PRODUCTS, 2 * used * matrix,
-                     (double)stack->bytes * MN_MIN(used / r->n_experts, 1),
+    mn_profile_count(c->profile, MN_OP_MLP, 2 * used * matrix, (double)stack->bytes * MN_MIN(used / r->n_experts, 1),
                      mn_product_peak(c->kernels, &c->profile->peaks, stack->type, NULL));
 }
 
@@ -70,8 +83,9 @@ static mn_status angles(const mn_step *s, mn_rows out, mn_place place, int index
 }
 
 static mn_status gather(const mn_step *s, mn_rows out, mn_rows x, const int64_t *rows, mn_error *err) {
-    count(s, MN_OP_ELEMENTS, 0, 2 * bytes_of(out));
-    RUN(MN_OP_ELEMENTS, gather(s, out, x, rows, err));
+    mn_op_kind kind = profile_of(s)->kind == MN_OP_MLP ? MN_OP_MLP : MN_OP_ELEMENTS; /* split asks for some too */
+    count(s, kind, 0, 2 * bytes_of(out));
+    RUN(kind, gather(s, out, x, rows, err));
 }
 
 static mn_status embed(const mn_step *s, mn_rows out, mn_error *err) {
@@ -92,15 +106,16 @@ static mn_status norm(const mn_step *s, mn_rows out, mn_rows x, const mn_norm *w
 
 static mn_status project(const mn_step *s, const mn_rows *outs, const mn_projection *const *ws, int n_ws, mn_rows x,
                          mn_error *err) {
+    mn_op_kind kind = is_mlp(s, ws[0]) ? MN_OP_MLP : MN_OP_PRODUCTS;
     at_weights(s, ws[0]);
     for (int i = 0; i < n_ws; i++) {
-        count_product(s, &ws[i]->w, (double)x.n_rows);
+        count_product(s, kind, &ws[i]->w, (double)x.n_rows);
         for (const mn_lora *lora = ws[i]->lora; lora; lora = lora->next) {
-            count_product(s, &lora->a, (double)x.n_rows);
-            count_product(s, &lora->b, (double)x.n_rows);
+            count_product(s, kind, &lora->a, (double)x.n_rows);
+            count_product(s, kind, &lora->b, (double)x.n_rows);
         }
     }
-    RUN(MN_OP_PRODUCTS, project(s, outs, ws, n_ws, x, err));
+    RUN(kind, project(s, outs, ws, n_ws, x, err));
 }
 
 static mn_status clamp(const mn_step *s, mn_rows out, mn_rows x, float limit, mn_error *err) {
@@ -211,19 +226,32 @@ static mn_status gate(const mn_step *s, mn_gate kind, mn_rows out, mn_rows x, mn
 }
 
 static mn_status activate(const mn_step *s, mn_mlp_act activation, mn_rows out, mn_rows x, mn_rows up, mn_error *err) {
-    count(s, MN_OP_ELEMENTS, 0, bytes_of(out) + bytes_of(x) + bytes_of(up));
-    RUN(MN_OP_ELEMENTS, activate(s, activation, out, x, up, err));
+    count(s, MN_OP_MLP, 0, bytes_of(out) + bytes_of(x) + bytes_of(up));
+    RUN(MN_OP_MLP, activate(s, activation, out, x, up, err));
 }
 
 static mn_status experts(const mn_step *s, int layer, mn_rows out, mn_rows x, mn_rows routed, const int64_t *rows,
                          mn_error *err) {
     const mn_layer *w = &s->model->weights.layers[layer];
     at_layer(s, layer);
-    count_product(s, &w->router.w, (double)x.n_rows);
+    count_product(s, MN_OP_MLP, &w->router.w, (double)x.n_rows);
     count_experts(s, &w->expert_gate, (double)x.n_rows);
     count_experts(s, &w->expert_up, (double)x.n_rows);
     count_experts(s, &w->expert_down, (double)x.n_rows);
-    RUN(MN_OP_PRODUCTS, experts(s, layer, out, x, routed, rows, err));
+    RUN(MN_OP_MLP, experts(s, layer, out, x, routed, rows, err));
+}
+
+static mn_status split(const mn_step *s, int layer, mn_split *out, mn_rows x, const int64_t *rows, mn_error *err) {
+    at_layer(s, layer);
+    count(s, MN_OP_MLP, 2 * floats(x), bytes_of(x) + (double)x.n * sizeof(float));
+    RUN(MN_OP_MLP, split(s, layer, out, x, rows, err));
+}
+
+static mn_status join(const mn_step *s, int layer, mn_split *split_rows, int part, mn_rows out, mn_rows y,
+                      mn_error *err) {
+    at_layer(s, layer);
+    count(s, MN_OP_MLP, 0, 2 * bytes_of(y));
+    RUN(MN_OP_MLP, join(s, layer, split_rows, part, out, y, err));
 }
 
 static mn_status add(const mn_step *s, mn_rows out, mn_rows x, mn_rows y, mn_error *err) {
@@ -248,7 +276,7 @@ static mn_status temper(const mn_step *s, mn_rows out, mn_rows x, mn_error *err)
 
 static mn_status logits(const mn_step *s, float *data, mn_rows x, mn_error *err) {
     after_layers(s);
-    count_product(s, &s->model->weights.output.w, (double)x.n_rows);
+    count_product(s, MN_OP_PRODUCTS, &s->model->weights.output.w, (double)x.n_rows);
     RUN(MN_OP_PRODUCTS, logits(s, data, x, err));
 }
 
@@ -277,8 +305,8 @@ mn_backend mn_backend_profiled(const mn_compute *compute) {
                         .attend_compressed = attend_compressed,
                         .merge_streams = merge_streams,
                         .spread_streams = spread_streams,
-                        .split = b.split,
-                        .join = b.join,
+                        .split = split,
+                        .join = join,
                         .states = b.states,
                         .merge = merge,
                         .mix_recurrent = mix_recurrent,

@@ -40,7 +40,7 @@ expect 2 'mnemo bench: --train trains on -p tokens: 1 or more.' "$mnemo" bench -
 # Where the time goes: all kinds that a plain model has, in text, JSON and a picture; Quest's first two layers apart.
 "$mnemo" bench -m "$model" -d 600 -p 16 -n 4 -r 1 --attn quest:16,64 --profile --svg "$temp/profile.svg" \
     >"$temp/profile"
-for wanted in '^prefill: 16 tokens in' '^decode: 4 tokens in' '^0-1 +attention ' '^2-3 +choice of keys ' \
+for wanted in '^prefill: 16 tokens in' '^decode: 4 tokens in' '^0-1 +attention ' '^0-1 +MLP ' '^2-3 +choice of keys ' \
     '^output +products ' '^all +all .* 100\.0%' '  100%, [0-9.]+%$'; do
     grep -Eq "$wanted" "$temp/profile" || fail "no line like $wanted" "$(cat "$temp/profile")"
 done

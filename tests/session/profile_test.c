@@ -1,5 +1,6 @@
 /* Where the time goes: a profile changes no bit, its times add up to what has passed, and what it counts is what
  * formulas say. Pairs of queries and keys are those that masks of single keys have. */
+#include "support/easy_model.h"
 #include "support/support.h"
 
 #include "attention/visible.h"
@@ -99,12 +100,44 @@ static void work_is_what_formulas_say(void **state) {
     const mn_layer_shape *l = &c->layers[0];
     double qkvo = (double)c->n_embd * (l->n_heads * 2.0 + l->n_kv_heads * 2.0) * l->head_dim_k;
     const mn_op_cost *products = mn_profile_at(p, 1, MN_OP_PRODUCTS), *attention = mn_profile_at(p, 1, MN_OP_ATTENTION),
-                     *output = mn_profile_at(p, c->n_layers + 1, MN_OP_PRODUCTS);
-    assert_float_equal(products->flops, 2 * n_rows * (qkvo + 3.0 * c->n_embd * l->n_ff), 0.5);
+                     *output = mn_profile_at(p, c->n_layers + 1, MN_OP_PRODUCTS), *mlp = mn_profile_at(p, 1, MN_OP_MLP);
+    assert_float_equal(products->flops, 2 * n_rows * qkvo, 0.5);
+    assert_float_equal(mlp->flops, 2 * n_rows * 3.0 * c->n_embd * l->n_ff, 0.5);
     assert_float_equal(attention->flops, 2.0 * (l->head_dim_k + l->head_dim_v) * l->n_heads * pairs, 0.5);
     assert_float_equal(attention->floor_s, attention->flops / peaks.f32_flops_per_s, 1e-12);
     assert_float_equal(output->flops, 2.0 * 4 * c->n_embd * c->n_vocab, 0.5); /* a row of each step */
     mn_profile_destroy(p);
+    mn_engine_close(engine);
+}
+
+/* A layer's MLP apart from its other products: the router for all rows, and the one MLP that they take. */
+static void mlps_are_told_apart(void **state) {
+    (void)state;
+    static const double ends[] = {0, 1};
+    char path[600];
+    mn_engine *engine;
+    mn_error err;
+    snprintf(path, sizeof path, "%s", easy_model(data_path("golden/tiny-llama.gguf"), 2, true));
+    mn_engine_params params = {.n_threads = 2, .exact = true};
+    assert_ok(mn_engine_open(path, &params, &engine, &err), err);
+    const mn_config *c = &engine->model.config;
+    for (int i = 0; i < 2; i++) {
+        mn_session *s;
+        mn_profile *p;
+        mn_peaks peaks = {2e9, 0, 0, 1e15};
+        mn_session_params session = {.n_ctx = N_CTX, .router_threshold = &ends[i]};
+        assert_ok(mn_profile_create(c->n_layers, &peaks, &p, &err), err);
+        assert_ok(mn_session_open(engine, &session, &s, &err), err);
+        mn_engine_profile(engine, p);
+        extend(s, N_PROMPT);
+        mn_engine_profile(engine, NULL);
+        const mn_op_cost *mlp = mn_profile_at(p, 1, MN_OP_MLP);
+        double units = i ? c->layers[0].n_ff : c->layers[0].n_ff_small;
+        assert_float_equal(mlp->flops, 2.0 * N_PROMPT * c->n_embd * (1 + 3 * units), 0.5);
+        assert_true(mlp->seconds > 0);
+        mn_session_close(s);
+        mn_profile_destroy(p);
+    }
     mn_engine_close(engine);
 }
 
@@ -177,6 +210,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_profile_changes_no_bit_and_misses_no_time),
         cmocka_unit_test(work_is_what_formulas_say),
+        cmocka_unit_test(mlps_are_told_apart),
         cmocka_unit_test(a_session_counts_the_keys_it_reads),
         cmocka_unit_test(pairs_are_those_of_single_keys),
     };
