@@ -250,15 +250,22 @@ static mn_status make_agent(mn_store *store, const char *name, int64_t *id, mn_e
     return MN_OK;
 }
 
-mn_status mn_agent_find_or_add(mn_store *store, const char *name, int64_t *id, mn_error *err) {
+static mn_status find_id(mn_store *store, const char *name, int64_t *id, bool *found, mn_error *err) {
     mn_agent_row row;
-    bool found;
-    MN_TRY(mn_agent_find(store, name, &row, &found, err));
+    MN_TRY(mn_agent_find(store, name, &row, found, err));
     *id = row.id;
     mn_agent_row_release(&row);
+    return MN_OK;
+}
+
+mn_status mn_agent_find_or_add(mn_store *store, const char *name, int64_t *id, mn_error *err) {
+    bool found;
+    MN_TRY(find_id(store, name, id, &found, err));
     if (found) return MN_OK;
     MN_TRY(mn_store_begin(store, err));
-    return mn_store_end(store, make_agent(store, name, id, err), err);
+    mn_status status = find_id(store, name, id, &found, err); /* another process may have added it meanwhile */
+    if (status == MN_OK && !found) status = make_agent(store, name, id, err);
+    return mn_store_end(store, status, err);
 }
 
 char *mn_message_external_id(int64_t agent, const char *uid) {

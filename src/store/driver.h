@@ -43,7 +43,7 @@ typedef struct mn_driver {
     void (*match_words)(mn_strbuf *out, const char *words, const char *without);
     /* Lets ids that count up by themselves go on behind what was inserted with its id; NULL = they do. */
     mn_status (*after_import)(void *self, const char *table, mn_error *err);
-    const char *begin, *begin_reading; /* SQL: a transaction that writes; one that sees the store as it is now */
+    const char *begin, *begin_reading; /* SQL: the one transaction that writes; one that sees the store as it is now */
     const char *blob, *serial, *id;    /* the types {blob}, {serial} and {id} */
     bool is_postgres;
     const char *tables, *columns; /* SQL: names of all tables; of the columns of table $1, in order */

@@ -5,20 +5,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Creating the extension may need rights that this user lacks, and one that stands in a schema out of sight is none:
- * then the scan is made here. */
-static mn_status has_extension(mn_vectors *v, bool *has, mn_error *err) {
+enum { MOST_DIMS = 16000 }; /* of pgvector's type */
+
+/* The schema that holds the extension, as SQL names it; empty = the database has none that this user may see. */
+static mn_status find_schema(mn_vectors *v, mn_error *err) {
+    mn_rows *rows;
+    v->remote[0] = '\0';
+    MN_TRY(
+        mn_store_query(v->store, &rows, err,
+                       "SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n "
+                       "ON n.oid = e.extnamespace WHERE e.extname = 'vector' AND has_schema_privilege(n.oid, 'USAGE')",
+                       ""));
+    mn_status status = mn_rows_next(rows, err);
+    if (status == MN_OK && mn_rows_has(rows)) snprintf(v->remote, sizeof v->remote, "%s", mn_rows_text(rows, 0, NULL));
+    mn_rows_done(rows);
+    return status;
+}
+
+/* Creating the extension may need rights that this user lacks: then the scan is made here. It belongs to the whole
+ * database, not to the schema of one store, which may be dropped with all that it holds. */
+static mn_status find_extension(mn_vectors *v, mn_error *err) {
     int64_t n;
     mn_error ignored;
+    MN_TRY(find_schema(v, err));
+    if (*v->remote) return MN_OK;
     MN_TRY(mn_store_number(v->store, 0, &n, err, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'",
                            ""));
-    *has = n > 0;
-    if (!*has) return MN_OK;
-    mn_store_exec(v->store, "CREATE EXTENSION IF NOT EXISTS vector", &ignored);
-    MN_TRY(mn_store_number(v->store, 0, &n, err,
-                           "SELECT count(*) FROM pg_type WHERE typname = 'vector' AND pg_type_is_visible(oid)", ""));
-    *has = n > 0;
-    return MN_OK;
+    if (n == 0) return MN_OK;
+    if (mn_store_exec(v->store, "CREATE EXTENSION IF NOT EXISTS vector SCHEMA public", &ignored) != MN_OK)
+        mn_store_exec(v->store, "CREATE EXTENSION IF NOT EXISTS vector", &ignored);
+    return find_schema(v, err);
 }
 
 /* A copy that an import went past is made anew. */
@@ -39,17 +55,35 @@ static mn_status drop_stale(mn_vectors *v, mn_error *err) {
     return mn_store_exec(v->store, sql, err);
 }
 
-mn_status mn_pgvector_find(mn_vectors *v, mn_error *err) {
+/* The table; one that lost its vectors, as an extension that is dropped takes its columns with it, is made anew. One
+ * that is there is left alone: to ask for its index would wait for who writes. */
+static mn_status make_table(mn_vectors *v, mn_error *err) {
     char sql[512];
-    if (!mn_store_driver(v->store)->is_postgres) return MN_OK;
-    MN_TRY(has_extension(v, &v->is_remote, err));
-    if (!v->is_remote) return MN_OK;
+    int64_t is_there;
     snprintf(sql, sizeof sql,
-             "CREATE TABLE IF NOT EXISTS derived_near_%s (item TEXT PRIMARY KEY, version BIGINT, v vector(%d));"
-             "CREATE INDEX IF NOT EXISTS derived_near_%s_version ON derived_near_%s (version)",
-             v->space, v->n_dims, v->space, v->space);
-    MN_TRY(mn_store_exec(v->store, sql, err));
-    return drop_stale(v, err);
+             "SELECT count(*) FROM pg_attribute a WHERE a.attrelid = to_regclass('derived_near_%s') AND a.atttypid = "
+             "to_regtype('%s.vector')",
+             v->space, v->remote);
+    MN_TRY(mn_store_number(v->store, 0, &is_there, err, sql, ""));
+    if (is_there) return MN_OK;
+    snprintf(sql, sizeof sql,
+             "DROP TABLE IF EXISTS derived_near_%1$s;"
+             "CREATE TABLE derived_near_%1$s (item TEXT PRIMARY KEY, version BIGINT, v %2$s.vector(%3$d));"
+             "CREATE INDEX derived_near_%1$s_version ON derived_near_%1$s (version)",
+             v->space, v->remote, v->n_dims);
+    return mn_store_exec(v->store, sql, err);
+}
+
+mn_status mn_pgvector_find(mn_vectors *v, mn_error *err) {
+    if (!mn_store_driver(v->store)->is_postgres || v->n_dims > MOST_DIMS) return MN_OK;
+    MN_TRY(find_extension(v, err));
+    if (!*v->remote) return MN_OK;
+    /* An owner's HNSW index gives at most 40 rows unless its scan goes on; versions before 0.8 cannot. */
+    mn_store_exec(v->store, "SET hnsw.iterative_scan = strict_order", NULL);
+    MN_TRY(mn_store_begin(v->store, err));
+    mn_status status = make_table(v, err);
+    if (status == MN_OK) status = drop_stale(v, err);
+    return mn_store_end(v->store, status, err);
 }
 
 /* "[0.25,-1,...]" */
@@ -63,9 +97,9 @@ static mn_status put_numbers(const mn_vectors *v, const float *x, mn_strbuf *out
 static mn_status write_copy(mn_vectors *v, const char *item, const char *numbers, int64_t version, mn_error *err) {
     char sql[512];
     snprintf(sql, sizeof sql,
-             "INSERT INTO derived_near_%s (item, version, v) VALUES ($1, $2, $3::vector) ON CONFLICT (item) "
+             "INSERT INTO derived_near_%s (item, version, v) VALUES ($1, $2, $3::%s.vector) ON CONFLICT (item) "
              "DO UPDATE SET version = excluded.version, v = excluded.v",
-             v->space);
+             v->space, v->remote);
     return mn_store_run(v->store, err, sql, "tit", item, version, numbers);
 }
 
@@ -109,16 +143,22 @@ static mn_status read_hits(mn_vectors *v, mn_rows *rows, mn_vector_hit *hits, ui
     return status;
 }
 
+/* Of equal ones those come first that do by their names; written so that an index of the owner's can serve. */
+static void put_search(const mn_vectors *v, char *sql, size_t bytes) {
+    snprintf(sql, bytes,
+             "SELECT item, -far FROM (SELECT item, v OPERATOR(%1$s.<#>) $1::%1$s.vector AS far FROM derived_near_%2$s "
+             "WHERE v IS NOT NULL ORDER BY v OPERATOR(%1$s.<#>) $1::%1$s.vector FETCH FIRST ($2) ROWS WITH TIES) AS n "
+             "ORDER BY far, item COLLATE \"C\" LIMIT $2",
+             v->remote, v->space);
+}
+
 mn_status mn_pgvector_search(mn_vectors *v, const float *question, uint32_t k, mn_vector_hit *hits, uint32_t *n_hits,
                              mn_error *err) {
-    char sql[512];
+    char sql[1024];
     mn_strbuf text = MN_STRBUF_INIT;
     mn_rows *rows;
     MN_TRY(refresh(v, err));
-    snprintf(sql, sizeof sql,
-             "SELECT item, -(v <#> $1::vector) FROM derived_near_%s WHERE v IS NOT NULL "
-             "ORDER BY v <#> $1::vector, item COLLATE \"C\" LIMIT $2",
-             v->space);
+    put_search(v, sql, sizeof sql);
     mn_status status = put_numbers(v, question, &text, err);
     if (status == MN_OK) status = mn_store_query(v->store, &rows, err, sql, "ti", text.data, (int64_t)k);
     mn_strbuf_release(&text);

@@ -24,8 +24,9 @@ typedef struct server {
 /* One finished sentence of what the server said: its first line. */
 static mn_status fail(const server *s, const PGresult *result, mn_error *err) {
     char text[256];
-    const char *said = result ? PQresultErrorMessage(result) : PQerrorMessage(s->connection);
+    const char *said = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    if (!said) said = result ? PQresultErrorMessage(result) : PQerrorMessage(s->connection);
     snprintf(text, sizeof text, "%.*s", (int)strcspn(said, "\n"), said);
     /* What the server did not say, libpq did: the line is cut, also where its state does not tell yet. */
     if (!state || PQstatus(s->connection) != CONNECTION_OK)
@@ -33,6 +34,8 @@ static mn_status fail(const server *s, const PGresult *result, mn_error *err) {
                        "The connection to PostgreSQL is lost: %s. What was committed is kept; try again.", text);
     if (state && !strncmp(state, "53", 2)) /* no room, no memory */
         return mn_fail(err, MN_ERR_IO, "PostgreSQL is out of room: %s. What was committed is kept.", text);
+    if (state && !strcmp(state, "55P03")) /* lock_timeout */
+        return mn_fail(err, MN_ERR_IO, "Another process is writing to this store; try again when it is done.");
     if (state && !strncmp(state, "42", 2)) return mn_fail(err, MN_ERR_ARGUMENT, "PostgreSQL says: %s.", text);
     return mn_fail(err, MN_ERR_IO, "PostgreSQL says: %s.", text);
 }
@@ -350,7 +353,8 @@ const mn_driver mn_driver_postgres = {
     .match_count_sql = match_count_sql,
     .match_words = match_words,
     .is_postgres = true,
-    .begin = "BEGIN",
+    /* One writes at a time, as in SQLite: what is read before it is written is still so then. */
+    .begin = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('mnemo ' || coalesce(current_schema(), ''), 0))",
     .begin_reading = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     .blob = "BYTEA",
     .serial = "BIGSERIAL PRIMARY KEY",

@@ -326,9 +326,10 @@ mn_status mn_store_exec(mn_store *store, const char *sql, mn_error *err) {
 static mn_status begin(mn_store *store, const char *sql, mn_error *err) {
     if (store->in_transaction)
         return mn_fail(err, MN_ERR_ARGUMENT, "The store %s has a transaction open already.", store->name);
-    MN_TRY(store->driver->exec(store->self, sql, err));
+    mn_status status = store->driver->exec(store->self, sql, err);
     store->in_transaction = true;
-    return MN_OK;
+    if (status != MN_OK) mn_store_rollback(store); /* one that waited in vain for the right to write has begun */
+    return status;
 }
 
 mn_status mn_store_begin(mn_store *store, mn_error *err) { return begin(store, store->driver->begin, err); }
@@ -377,22 +378,41 @@ static mn_status migrate_one(mn_store *store, const char *room, const mn_migrati
                         "ti", room, (int64_t)version);
 }
 
-/* Columns that an older program made searchable in its way. */
+/* A column that an older program made searchable in its way. */
+static mn_status renew_text(mn_store *store, const mn_migration *step, mn_error *err) {
+    bool has = true;
+    MN_TRY(store->driver->has_text(store->self, step->text_table, &has, err));
+    if (has) return MN_OK;
+    MN_TRY(mn_store_begin(store, err));
+    mn_status status = store->driver->has_text(store->self, step->text_table, &has, err);
+    if (status == MN_OK && !has)
+        status = store->driver->index_text(store->self, step->text_table, step->text_column, err);
+    return mn_store_end(store, status, err);
+}
+
 static mn_status renew_texts(mn_store *store, const mn_migration *steps, int64_t n_steps, mn_error *err) {
-    for (int64_t i = 0; i < n_steps && store->driver->has_text; i++) {
-        bool has = true, own;
-        if (steps[i].text_table) MN_TRY(store->driver->has_text(store->self, steps[i].text_table, &has, err));
-        if (has) continue;
-        MN_TRY(mn_store_join(store, &own, err));
-        MN_TRY(mn_store_leave(
-            store, own, store->driver->index_text(store->self, steps[i].text_table, steps[i].text_column, err), err));
-    }
+    for (int64_t i = 0; i < n_steps && store->driver->has_text; i++)
+        if (steps[i].text_table) MN_TRY(renew_text(store, &steps[i], err));
     return MN_OK;
+}
+
+/* The table of rooms, begun where there is none. Two processes cannot begin it at once in PostgreSQL. */
+static mn_status find_rooms(mn_store *store, mn_error *err) {
+    static const char sql[] = "CREATE TABLE IF NOT EXISTS mnemo_room (room TEXT PRIMARY KEY, version BIGINT)";
+    int64_t n;
+    if (!store->driver->is_postgres || store->in_transaction) return mn_store_exec(store, sql, err);
+    MN_TRY(mn_store_number(store, 0, &n, err,
+                           "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND "
+                           "tablename = 'mnemo_room'",
+                           ""));
+    if (n) return MN_OK;
+    MN_TRY(mn_store_begin(store, err));
+    return mn_store_end(store, mn_store_exec(store, sql, err), err);
 }
 
 mn_status mn_store_version(mn_store *store, const char *room, int64_t *version, mn_error *err) {
     *version = 0;
-    MN_TRY(mn_store_exec(store, "CREATE TABLE IF NOT EXISTS mnemo_room (room TEXT PRIMARY KEY, version BIGINT)", err));
+    MN_TRY(find_rooms(store, err));
     return mn_store_number(store, 0, version, err, "SELECT version FROM mnemo_room WHERE room = $1", "t", room);
 }
 

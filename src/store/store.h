@@ -13,9 +13,10 @@
  * BIGINT, DOUBLE PRECISION, TEXT, and in what mn_store_exec and migrations execute {blob}, {id} (a number as primary
  * key) and {serial} (one that counts up by itself). Texts hold no zero bytes.
  *
- * SQLite is opened with a write-ahead log: readers never wait, one process writes at a time and others wait for it up
- * to busy_ms. What was committed survives the end of the process at any point; with `durable` also the machine's.
- * Every failure of the database (no room, a damaged file, a lost server) is a sentence, and leaves what was committed.
+ * SQLite is opened with a write-ahead log. In both readers never wait, and one process writes at a time: a transaction
+ * (of mn_store_begin) that finds another waits for it up to busy_ms, and then sees what that one committed. What was
+ * committed survives the end of the process at any point; with `durable` also the machine's. Every failure of the
+ * database (no room, a damaged file, a lost server) is a sentence, and leaves what was committed.
  *
  * Threads: one store is used by one thread at a time; several stores may be open on one file.
  */

@@ -116,7 +116,7 @@ void mn_vectors_close(mn_vectors *v) {
     free(v);
 }
 
-bool mn_vectors_is_remote(const mn_vectors *v) { return v->is_remote; }
+bool mn_vectors_is_remote(const mn_vectors *v) { return *v->remote != '\0'; }
 
 /* ---- writing ---- */
 
@@ -233,6 +233,6 @@ mn_status mn_vectors_search(mn_vectors *v, const float *question, uint32_t k, mn
                             mn_error *err) {
     *n_hits = 0;
     MN_TRY(check_numbers(v, "the question", question, err));
-    return v->is_remote ? mn_pgvector_search(v, question, k, hits, n_hits, err)
-                        : mn_vectors_scan(v, question, k, hits, n_hits, err);
+    return *v->remote ? mn_pgvector_search(v, question, k, hits, n_hits, err)
+                      : mn_vectors_scan(v, question, k, hits, n_hits, err);
 }

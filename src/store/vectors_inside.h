@@ -15,7 +15,7 @@ struct mn_vectors {
     mn_dtype type;
     size_t row_bytes;
     int n_threads;
-    bool is_remote;
+    char remote[136]; /* the schema of pgvector, as SQL names it, where the server scans; else empty */
 
     /* The copy in this process. */
     int64_t version; /* of the space, as far as it is here */
@@ -40,7 +40,7 @@ mn_status mn_vectors_scan(mn_vectors *v, const float *question, uint32_t k, mn_v
                           mn_error *err);
 void mn_vectors_release_scan(mn_vectors *v);
 
-/* Finds out whether the server has pgvector, and makes its table. */
+/* Finds out whether the server has pgvector (remote), and makes its table. */
 mn_status mn_pgvector_find(mn_vectors *v, mn_error *err);
 mn_status mn_pgvector_search(mn_vectors *v, const float *question, uint32_t k, mn_vector_hit *hits, uint32_t *n_hits,
                              mn_error *err);

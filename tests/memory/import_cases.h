@@ -4,6 +4,8 @@
 
 #include "memory/importer.h"
 
+#include <sys/wait.h>
+
 static int64_t n_messages(mn_store *store, int64_t agent) {
     int64_t n;
     assert_ok(mn_store_number(store, -1, &n, &import_err, "SELECT count(*) FROM message WHERE agent = $1", "i", agent),
@@ -163,8 +165,44 @@ static void many_messages_are_found(void **state) {
     free(text);
 }
 
+static int import_alone(const char *place) {
+    mn_store *store;
+    int64_t agent;
+    mn_import_figures f;
+    mn_status status = mn_store_open(place, NULL, &store, &import_err);
+    if (status == MN_OK) status = mn_memory_migrate(store, &import_err);
+    if (status == MN_OK) status = mn_agent_find_or_add(store, "ann", &agent, &import_err);
+    if (status == MN_OK) status = import_text(store, agent, talk, sizeof talk - 1, &f);
+    if (status != MN_OK) fprintf(stderr, "%s\n", import_err.text);
+    mn_store_close(store);
+    return status;
+}
+
+/* Processes that begin a store, and the same agent in it, at once. */
+static void many_import_at_once(void **state) {
+    (void)state;
+    char place[512];
+    pid_t children[4];
+    mn_store *store = new_store("import-many.db");
+    place_of("import-many.db", place, sizeof place);
+    mn_store_close(store);
+    for (int i = 0; i < 4; i++) {
+        children[i] = fork();
+        if (children[i] == 0) _exit(import_alone(place));
+    }
+    for (int i = 0; i < 4; i++) {
+        int code;
+        assert_int_equal(waitpid(children[i], &code, 0), children[i]);
+        assert_int_equal(code, 0);
+    }
+    assert_ok(mn_store_open(place, NULL, &store, &import_err), import_err);
+    assert_int_equal(n_messages(store, 1), 6);
+    mn_store_close(store);
+}
+
 #define IMPORT_CASES                                                                                                   \
     cmocka_unit_test(lines_become_messages), cmocka_unit_test(what_is_there_is_not_taken_again),                       \
-        cmocka_unit_test(a_broken_line_is_named_and_what_came_before_stays), cmocka_unit_test(many_messages_are_found)
+        cmocka_unit_test(a_broken_line_is_named_and_what_came_before_stays),                                           \
+        cmocka_unit_test(many_messages_are_found), cmocka_unit_test(many_import_at_once)
 
 #endif

@@ -70,7 +70,7 @@ static void exports_hold_no_table_in_memory(void **state) {
     unlink(temp_path("export-large.jsonl"));
 }
 
-/* A stand-in for pgvector, which Debian 12 does not have: a type and an operator of its names, in SQL. */
+/* A stand-in for pgvector where that is not installed: a type and an operator of its names, in SQL. */
 static const char stand_in[] =
     "CREATE TYPE vector;"
     "CREATE FUNCTION vector_in(cstring) RETURNS vector IMMUTABLE STRICT LANGUAGE internal AS 'textin';"
@@ -83,7 +83,7 @@ static const char stand_in[] =
     "'SELECT -sum(x * y) FROM unnest(translate(a::text, ''[]'', ''{}'')::float8[], "
     "translate(b::text, ''[]'', ''{}'')::float8[]) AS both_of(x, y)';"
     "CREATE OPERATOR <#> (LEFTARG = vector, RIGHTARG = vector, FUNCTION = vector_negative_inner, COMMUTATOR = <#>);"
-    "CREATE VIEW pg_available_extensions AS SELECT 'vector'::text AS name";
+    "CREATE VIEW pg_extension AS SELECT 'vector'::name AS extname, current_schema()::regnamespace::oid AS extnamespace";
 
 /* A server that lists the extension scans vectors itself, by its operators. */
 static void vectors_are_scanned_by_a_server_that_can(void **state) {
@@ -118,6 +118,176 @@ static void vectors_are_scanned_by_a_server_that_can(void **state) {
     mn_vectors_close(here);
     mn_store_close(store);
     free(x);
+}
+
+/* ---- pgvector itself ---- */
+
+enum { N_MANY = 1200, MANY_DIMS = 64, N_FIRST = 100 };
+
+static void search_first(mn_vectors *v, const float *question, mn_vector_hit *hits, char names[N_FIRST][16]) {
+    uint32_t n;
+    assert_ok(mn_vectors_search(v, question, N_FIRST, hits, &n, &err), err);
+    assert_int_equal(n, N_FIRST);
+    for (int i = 0; i < N_FIRST; i++) snprintf(names[i], 16, "%s", hits[i].item);
+}
+
+/* How many of the nearest both find. in_order: they are the same, in the same order, with the same scores. */
+static int compare_scans(mn_vectors *there, mn_vectors *here, bool in_order) {
+    float question[MANY_DIMS];
+    mn_vector_hit a[N_FIRST], b[N_FIRST];
+    char names_a[N_FIRST][16], names_b[N_FIRST][16];
+    int n_common = 0;
+    for (uint64_t q = 0; q < 20; q++) {
+        fill_normal(question, MANY_DIMS, 500 + q);
+        search_first(there, question, a, names_a);
+        search_first(here, question, b, names_b);
+        for (int i = 0; i < N_FIRST; i++) {
+            if (in_order) assert_string_equal(names_a[i], names_b[i]);
+            if (in_order) assert_true(fabs((double)a[i].score - (double)b[i].score) < 1e-4);
+            for (int k = 0; k < N_FIRST; k++) n_common += !strcmp(names_a[i], names_b[k]);
+        }
+    }
+    return n_common;
+}
+
+/* A tenth of them are there twice. */
+static void put_pairs(mn_vectors *v) {
+    float *x = calloc(N_MANY, MANY_DIMS * sizeof *x);
+    char(*names)[16] = calloc(N_MANY, sizeof *names);
+    const char **items = calloc(N_MANY, sizeof *items);
+    fill_normal(x, N_MANY * MANY_DIMS, 41);
+    for (int i = 0; i < N_MANY; i++) {
+        snprintf(names[i], sizeof names[i], "%c%d", i % 2 ? 'a' : 'Z', i * 7919 % N_MANY);
+        items[i] = names[i];
+        if (i % 10 == 9) memcpy(x + i * MANY_DIMS, x + (i - 1) * MANY_DIMS, MANY_DIMS * sizeof *x);
+    }
+    assert_ok(mn_vectors_put(v, items, N_MANY, x, &err), err);
+    free(items);
+    free(names);
+    free(x);
+}
+
+/* A space in a schema whose tables have misleading names; *there is NULL where the server has no pgvector. */
+static mn_store *open_both(mn_vectors **there, mn_vectors **here) {
+    mn_store *store = new_store("pgvector.db");
+    assert_ok(mn_store_exec(store, "CREATE TABLE vector (x BIGINT)", &err), err);
+    *there = open_space(store, MANY_DIMS, MN_F32, false);
+    *here = open_space(store, MANY_DIMS, MN_F32, true);
+    if (mn_vectors_is_remote(*there)) return store;
+    print_message("this server has no pgvector: its scan is not compared with ours\n");
+    mn_vectors_close(*there);
+    mn_vectors_close(*here);
+    mn_store_close(store);
+    skip();
+    return NULL;
+}
+
+static void pgvector_finds_what_we_find(void **state) {
+    (void)state;
+    char place[512];
+    mn_vectors *there, *here;
+    mn_store *store = open_both(&there, &here);
+    put_pairs(there);
+    compare_scans(there, here, true);
+    /* An extension that is taken away takes its columns with it; who may, makes both anew. */
+    assert_ok(mn_store_exec(store, "DROP EXTENSION vector CASCADE", &err), err);
+    mn_vectors_close(there);
+    mn_vectors_close(here);
+    mn_store_close(store);
+    place_of("pgvector.db", place, sizeof place);
+    assert_ok(mn_store_open(place, NULL, &store, &err), err);
+    here = open_space(store, MANY_DIMS, MN_F32, true);
+    there = open_space(store, MANY_DIMS, MN_F32, false);
+    assert_true(mn_vectors_is_remote(there));
+    compare_scans(there, here, true);
+    mn_vectors_close(there);
+    mn_vectors_close(here);
+    mn_store_close(store);
+}
+
+/* An owner's index is used, and gives as many as were asked for. */
+static void an_index_of_the_owner_serves(void **state) {
+    (void)state;
+    mn_vectors *there, *here;
+    mn_store *store = open_both(&there, &here);
+    put_pairs(there);
+    compare_scans(there, here, true); /* brings the server's copy up to date */
+    assert_ok(mn_store_exec(store,
+                            "CREATE INDEX near_index ON derived_near_thing USING hnsw (v public.vector_ip_ops);"
+                            "SET enable_seqscan = off; SET enable_sort = off",
+                            &err),
+              err);
+    if (number(store, "SELECT (string_to_array(extversion, '.')::int[] >= '{0,8}')::int::bigint FROM pg_extension "
+                      "WHERE extname = 'vector'")) {
+        int n_common = compare_scans(there, here, false);
+        assert_in_range(n_common, 20 * N_FIRST * 8 / 10, 20 * N_FIRST);
+        assert_ok(mn_store_exec(store, "SELECT pg_stat_force_next_flush()", &err), err);
+        assert_true(number(store, "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'near_index'") >= 20);
+    }
+    mn_vectors_close(there);
+    mn_vectors_close(here);
+    mn_store_close(store);
+}
+
+/* Who may not create the extension, and vectors that it cannot hold, are served by the scan here. */
+static void where_the_server_cannot_we_scan(void **state) {
+    (void)state;
+    char place[512];
+    mn_store *store = new_store("pgvector-no.db");
+    float *x = calloc(16001, sizeof *x);
+    const char *item = "x";
+    mn_vector_hit hit;
+    uint32_t n;
+    mn_vectors *v = open_space(store, 16001, MN_F32, false);
+    assert_false(mn_vectors_is_remote(v));
+    x[16000] = 1;
+    assert_ok(mn_vectors_put(v, &item, 1, x, &err), err);
+    assert_ok(mn_vectors_search(v, x, 1, &hit, &n, &err), err);
+    assert_int_equal(n, 1);
+    mn_vectors_close(v);
+    mn_store_close(store);
+    free(x);
+    store = new_store("pgvector-rights.db");
+    assert_ok(mn_store_exec(store,
+                            "DROP EXTENSION IF EXISTS vector CASCADE; CREATE ROLE plain LOGIN;"
+                            "GRANT ALL ON SCHEMA pgvector_rights TO plain",
+                            &err),
+              err);
+    mn_store_close(store);
+    snprintf(place, sizeof place, "postgresql://plain@/postgres?host=%s&options=-csearch_path%%3Dpgvector_rights",
+             server_folder);
+    assert_ok(mn_store_open(place, NULL, &store, &err), err);
+    v = open_space(store, 3, MN_F32, false);
+    assert_false(mn_vectors_is_remote(v));
+    mn_vectors_close(v);
+    mn_store_close(store);
+}
+
+/* One that stands where the store's user may not look is none. */
+static void an_extension_out_of_reach_is_none(void **state) {
+    (void)state;
+    char place[512];
+    mn_store *owner = new_store("pgvector-hidden.db"), *store;
+    mn_error none;
+    assert_ok(mn_store_exec(owner,
+                            "DROP EXTENSION IF EXISTS vector CASCADE; CREATE ROLE guest LOGIN; CREATE SCHEMA hidden;"
+                            "GRANT ALL ON SCHEMA pgvector_hidden TO guest",
+                            &err),
+              err);
+    bool has = mn_store_exec(owner, "CREATE EXTENSION vector SCHEMA hidden", &none) == MN_OK;
+    snprintf(place, sizeof place, "postgresql://guest@/postgres?host=%s&options=-csearch_path%%3Dpgvector_hidden",
+             server_folder);
+    assert_ok(mn_store_open(place, NULL, &store, &err), err);
+    mn_vectors *v = open_space(store, 3, MN_F32, false);
+    assert_false(mn_vectors_is_remote(v));
+    mn_vectors_close(v);
+    assert_ok(mn_store_exec(owner, "GRANT USAGE ON SCHEMA hidden TO guest", &err), err);
+    v = open_space(store, 3, MN_F32, false);
+    assert_int_equal(mn_vectors_is_remote(v), has);
+    mn_vectors_close(v);
+    mn_store_close(store);
+    assert_ok(mn_store_exec(owner, "DROP SCHEMA hidden CASCADE", &err), err);
+    mn_store_close(owner);
 }
 
 /* Stores of before had an index over the parsed text, and no words beside it. */
@@ -172,6 +342,10 @@ int main(void) {
         VECTOR_CASES,
         cmocka_unit_test(a_server_that_is_away_is_a_sentence),
         cmocka_unit_test(vectors_are_scanned_by_a_server_that_can),
+        cmocka_unit_test(pgvector_finds_what_we_find),
+        cmocka_unit_test(an_index_of_the_owner_serves),
+        cmocka_unit_test(where_the_server_cannot_we_scan),
+        cmocka_unit_test(an_extension_out_of_reach_is_none),
         cmocka_unit_test(an_older_full_text_is_made_anew),
 #ifdef MNEMO_HAVE_GRAPH
         cmocka_unit_test(a_graph_lives_there_too),

@@ -132,23 +132,6 @@ static void a_full_disk_is_a_sentence(void **state) {
     free(large);
 }
 
-static void a_second_writer_waits_and_then_says_so(void **state) {
-    (void)state;
-    mn_store *first = new_store("busy.db"), *second;
-    const mn_store_options options = {.busy_ms = 20};
-    assert_ok(mn_store_migrate(first, "notes", steps, 1, &err), err);
-    assert_ok(mn_store_open(mn_store_name(first), &options, &second, &err), err);
-    assert_ok(mn_store_begin(first, &err), err);
-    assert_int_equal(mn_store_begin(second, &err), MN_ERR_IO);
-    assert_non_null(strstr(err.text, "another process"));
-    int64_t n;
-    assert_ok(mn_store_number(second, -1, &n, &err, "SELECT count(*) FROM note", ""), err);
-    assert_ok(mn_store_commit(first, &err), err);
-    assert_ok(mn_store_begin(second, &err), err);
-    mn_store_close(second);
-    mn_store_close(first);
-}
-
 static char *exported(mn_store *store, size_t *bytes) {
     char *text;
     FILE *out = open_memstream(&text, bytes);
@@ -187,7 +170,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(other_files_are_refused_and_left_alone), cmocka_unit_test(damaged_files_say_so),
         cmocka_unit_test(kills_lose_nothing_committed),           cmocka_unit_test(a_full_disk_is_a_sentence),
-        cmocka_unit_test(a_second_writer_waits_and_then_says_so), cmocka_unit_test(texts_of_other_encodings_stay_texts),
+        cmocka_unit_test(texts_of_other_encodings_stay_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,8 @@
 
 #include "store/stores.h"
 
+#include <sys/wait.h>
+
 static const mn_migration steps[] = {
     {.sql = "CREATE TABLE note (id {serial}, title TEXT UNIQUE, text TEXT, data {blob}, weight DOUBLE PRECISION)",
      .text_table = "note",
@@ -256,10 +258,73 @@ static void ids_depend_on_parts_and_their_lengths(void **state) {
     assert_int_equal(strlen(a), 32);
 }
 
+static void a_second_writer_waits_and_then_says_so(void **state) {
+    (void)state;
+    char place[512];
+    mn_store *first = with_notes("store-busy.db"), *second;
+    const mn_store_options options = {.busy_ms = 20};
+    place_of("store-busy.db", place, sizeof place);
+    assert_ok(mn_store_open(place, &options, &second, &err), err);
+    assert_ok(mn_store_begin(first, &err), err);
+    assert_int_equal(mn_store_begin(second, &err), MN_ERR_IO);
+    assert_non_null(strstr(err.text, "nother process is writing"));
+    assert_int_equal(number(second, "SELECT count(*) FROM note"), 3);
+    assert_ok(mn_store_commit(first, &err), err);
+    assert_ok(mn_store_begin(second, &err), err);
+    mn_store_close(second);
+    mn_store_close(first);
+}
+
+enum { N_WRITERS = 4, N_TURNS = 15 };
+
+/* Begins the store, if it is the first, and counts its rows up; the exit code of a process. */
+static int count_up(const char *place) {
+    mn_store *store;
+    if (mn_store_open(place, NULL, &store, &err) != MN_OK) return 1;
+    if (mn_store_migrate(store, "notes", steps, 2, &err) != MN_OK) return 2;
+    for (int i = 0; i < N_TURNS; i++) {
+        int64_t n;
+        if (mn_store_begin(store, &err) != MN_OK) return 3;
+        if (mn_store_number(store, 0, &n, &err, "SELECT max(n) FROM note", "") != MN_OK) return 4;
+        if (mn_store_run(store, &err, "INSERT INTO note (n) VALUES ($1)", "i", n + 1) != MN_OK) return 5;
+        if (mn_store_commit(store, &err) != MN_OK) return 6;
+    }
+    mn_store_close(store);
+    return 0;
+}
+
+/* What a transaction has read is still so when it writes, also for the processes that find no tables yet. */
+static void many_processes_begin_and_fill_a_store(void **state) {
+    (void)state;
+    char place[512];
+    pid_t children[N_WRITERS];
+    mn_store *store = new_store("store-many.db");
+    place_of("store-many.db", place, sizeof place);
+    mn_store_close(store);
+    for (int i = 0; i < N_WRITERS; i++) {
+        children[i] = fork();
+        if (children[i] != 0) continue;
+        int code = count_up(place);
+        if (code) fprintf(stderr, "%d: %s\n", code, err.text);
+        _exit(code);
+    }
+    for (int i = 0; i < N_WRITERS; i++) {
+        int code;
+        assert_int_equal(waitpid(children[i], &code, 0), children[i]);
+        assert_int_equal(code, 0);
+    }
+    assert_ok(mn_store_open(place, NULL, &store, &err), err);
+    assert_int_equal(number(store, "SELECT count(*) FROM note"), N_WRITERS * N_TURNS);
+    assert_int_equal(number(store, "SELECT count(DISTINCT n) FROM note"), N_WRITERS * N_TURNS);
+    mn_store_close(store);
+}
+
 #define STORE_CASES                                                                                                    \
     cmocka_unit_test(values_come_back), cmocka_unit_test(what_is_not_committed_is_gone),                               \
         cmocka_unit_test(words_are_found), cmocka_unit_test(frequent_words_cost_no_pass_over_all),                     \
         cmocka_unit_test(schemas_grow_and_newer_ones_are_refused), cmocka_unit_test(all_goes_out_and_comes_back),      \
-        cmocka_unit_test(hostile_imports_change_nothing), cmocka_unit_test(ids_depend_on_parts_and_their_lengths)
+        cmocka_unit_test(hostile_imports_change_nothing), cmocka_unit_test(ids_depend_on_parts_and_their_lengths),     \
+        cmocka_unit_test(a_second_writer_waits_and_then_says_so),                                                      \
+        cmocka_unit_test(many_processes_begin_and_fill_a_store)
 
 #endif
