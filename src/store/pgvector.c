@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_DIMS = 16000 }; /* of pgvector's type */
+enum { MOST_DIMS = 16000, SENT_BYTES = 1 << 20 }; /* of pgvector's type; of a statement that copies */
 
 /* The schema that holds the extension, as SQL names it; empty = the database has none that this user may see. */
 static mn_status find_schema(mn_vectors *v, mn_error *err) {
@@ -87,44 +87,95 @@ mn_status mn_pgvector_find(mn_vectors *v, mn_error *err) {
 }
 
 /* "[0.25,-1,...]" */
-static mn_status put_numbers(const mn_vectors *v, const float *x, mn_strbuf *out, mn_error *err) {
-    mn_strbuf_reset(out);
-    for (int d = 0; d < v->n_dims; d++) mn_strbuf_printf(out, "%c%.9g", d ? ',' : '[', (double)x[d]);
+static void put_numbers(const mn_vectors *v, const float *x, mn_strbuf *out) {
+    for (int d = 0; d < v->n_dims; d++) {
+        char text[32];
+        int n = snprintf(text, sizeof text, "%c%.9g", d ? ',' : '[', (double)x[d]);
+        mn_strbuf_put(out, text, (size_t)n);
+    }
     mn_strbuf_putc(out, ']');
-    return out->failed ? mn_fail(err, MN_ERR_MEMORY, "There is no memory for a vector of %d.", v->n_dims) : MN_OK;
 }
 
-static mn_status write_copy(mn_vectors *v, const char *item, const char *numbers, int64_t version, mn_error *err) {
+static mn_status no_memory(const mn_vectors *v, mn_error *err) {
+    return mn_fail(err, MN_ERR_MEMORY, "There is no memory for vectors of %d.", v->n_dims);
+}
+
+/* ---- the copy ---- */
+
+static void put_quoted(const char *text, mn_strbuf *out) {
+    mn_strbuf_putc(out, '"');
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') mn_strbuf_putc(out, '\\');
+        mn_strbuf_putc(out, *text);
+    }
+    mn_strbuf_putc(out, '"');
+}
+
+/* Writes what take has gathered. */
+static mn_status send(mn_vectors *v, mn_error *err) {
     char sql[512];
+    mn_strbuf *const lists[] = {&v->items_sent, &v->versions_sent, &v->numbers_sent};
+    if (v->items_sent.bytes == 0) return MN_OK;
+    for (int i = 0; i < 3; i++) mn_strbuf_putc(lists[i], '}');
     snprintf(sql, sizeof sql,
-             "INSERT INTO derived_near_%s (item, version, v) VALUES ($1, $2, $3::%s.vector) ON CONFLICT (item) "
+             "INSERT INTO derived_near_%s (item, version, v) SELECT n.i, n.version, n.x::%s.vector FROM "
+             "unnest($1::text[], $2::bigint[], $3::text[]) AS n (i, version, x) ON CONFLICT (item) "
              "DO UPDATE SET version = excluded.version, v = excluded.v",
              v->space, v->remote);
-    return mn_store_run(v->store, err, sql, "tit", item, version, numbers);
+    mn_status status = lists[0]->failed || lists[1]->failed || lists[2]->failed
+                           ? no_memory(v, err)
+                           : mn_store_run(v->store, err, sql, "ttt", lists[0]->data, lists[1]->data, lists[2]->data);
+    for (int i = 0; i < 3; i++) mn_strbuf_reset(lists[i]);
+    return status;
 }
 
 /* The rows that tell of it lie in this process by then, so that others may be written meanwhile. */
 static mn_status take(mn_vectors *v, const char *item, const void *data, int64_t version, mn_error *err) {
-    if (!data) return write_copy(v, item, NULL, version, err);
+    char first = v->items_sent.bytes ? ',' : '{';
     float *numbers = calloc((size_t)v->padded, sizeof *numbers);
-    if (!numbers) return mn_fail(err, MN_ERR_MEMORY, "There is no memory for a vector of %d.", v->n_dims);
-    mn_to_f32(v->type, data, numbers, v->padded);
-    mn_status status = put_numbers(v, numbers, &v->names, err);
+    if (!numbers) return no_memory(v, err);
+    mn_strbuf_putc(&v->items_sent, first);
+    put_quoted(item, &v->items_sent);
+    mn_strbuf_printf(&v->versions_sent, "%c%lld", first, (long long)version);
+    mn_strbuf_printf(&v->numbers_sent, data ? "%c\"" : "%cNULL", first);
+    if (data) {
+        mn_to_f32(v->type, data, numbers, v->padded);
+        put_numbers(v, numbers, &v->numbers_sent);
+        mn_strbuf_putc(&v->numbers_sent, '"');
+    }
     free(numbers);
-    return status == MN_OK ? write_copy(v, item, v->names.data, version, err) : status;
+    return v->numbers_sent.bytes > SENT_BYTES ? send(v, err) : MN_OK;
 }
 
+/* One page; another process may have written some of it since. */
+static mn_status copy_page(mn_vectors *v, bool *more, mn_error *err) {
+    char sql[256];
+    int64_t known, version;
+    snprintf(sql, sizeof sql, "SELECT max(version) FROM derived_near_%s", v->space);
+    MN_TRY(mn_store_number(v->store, 0, &known, err, sql, ""));
+    mn_strbuf_reset(&v->items_sent);
+    mn_strbuf_reset(&v->versions_sent);
+    mn_strbuf_reset(&v->numbers_sent);
+    MN_TRY(mn_vectors_news_page(v, known, take, &version, more, err));
+    return send(v, err);
+}
+
+/* A page in a transaction, as others wait for it to write. */
 static mn_status refresh(mn_vectors *v, mn_error *err) {
     char sql[256];
-    int64_t known, newest, version;
+    int64_t known, newest;
     snprintf(sql, sizeof sql, "SELECT max(version) FROM derived_near_%s", v->space);
     MN_TRY(mn_store_number(v->store, 0, &known, err, sql, ""));
     MN_TRY(
         mn_store_number(v->store, 0, &newest, err, "SELECT version FROM vector_space WHERE name = $1", "t", v->space));
-    if (newest <= known) return MN_OK;
-    MN_TRY(mn_store_begin(v->store, err));
-    return mn_store_end(v->store, mn_vectors_news(v, known, take, &version, err), err);
+    for (bool more = newest > known; more;) {
+        MN_TRY(mn_store_begin(v->store, err));
+        MN_TRY(mn_store_end(v->store, copy_page(v, &more, err), err));
+    }
+    return MN_OK;
 }
+
+/* ---- searching ---- */
 
 static mn_status read_hits(mn_vectors *v, mn_rows *rows, mn_vector_hit *hits, uint32_t *n_hits, mn_error *err) {
     mn_status status;
@@ -159,7 +210,8 @@ mn_status mn_pgvector_search(mn_vectors *v, const float *question, uint32_t k, m
     mn_rows *rows;
     MN_TRY(refresh(v, err));
     put_search(v, sql, sizeof sql);
-    mn_status status = put_numbers(v, question, &text, err);
+    put_numbers(v, question, &text);
+    mn_status status = text.failed ? no_memory(v, err) : MN_OK;
     if (status == MN_OK) status = mn_store_query(v->store, &rows, err, sql, "ti", text.data, (int64_t)k);
     mn_strbuf_release(&text);
     MN_TRY(status);

@@ -211,22 +211,26 @@ static mn_status take_page(mn_vectors *v, mn_rows *rows, mn_vector_news_fn *fn, 
     return status;
 }
 
-mn_status mn_vectors_news(mn_vectors *v, int64_t known, mn_vector_news_fn *fn, int64_t *version, mn_error *err) {
-    mn_status status = MN_OK;
+mn_status mn_vectors_news_page(mn_vectors *v, int64_t known, mn_vector_news_fn *fn, int64_t *version, bool *more,
+                               mn_error *err) {
+    mn_rows *rows;
+    char sql[160];
+    int n = 0;
     *version = known;
-    for (int n = PAGE; status == MN_OK && n == PAGE;) { /* each change has a version of its own */
-        mn_rows *rows;
-        char sql[160];
-        snprintf(sql, sizeof sql,
-                 "SELECT item, data, version FROM vector_item WHERE space = $1 AND version > $2 ORDER BY version "
-                 "LIMIT %d",
-                 PAGE);
-        MN_TRY(mn_store_query(v->store, &rows, err, sql, "ti", v->space, *version));
-        n = 0;
-        status = take_page(v, rows, fn, version, &n, err);
-        mn_rows_done(rows);
-    }
+    snprintf(sql, sizeof sql,
+             "SELECT item, data, version FROM vector_item WHERE space = $1 AND version > $2 ORDER BY version LIMIT %d",
+             PAGE);
+    MN_TRY(mn_store_query(v->store, &rows, err, sql, "ti", v->space, known));
+    mn_status status = take_page(v, rows, fn, version, &n, err);
+    mn_rows_done(rows);
+    *more = n == PAGE; /* each change has a version of its own */
     return status;
+}
+
+mn_status mn_vectors_news(mn_vectors *v, int64_t known, mn_vector_news_fn *fn, int64_t *version, mn_error *err) {
+    *version = known;
+    for (bool more = true; more;) MN_TRY(mn_vectors_news_page(v, *version, fn, version, &more, err));
+    return MN_OK;
 }
 
 mn_status mn_vectors_search(mn_vectors *v, const float *question, uint32_t k, mn_vector_hit *hits, uint32_t *n_hits,

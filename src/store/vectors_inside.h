@@ -27,14 +27,17 @@ struct mn_vectors {
     mn_compute compute;
     mn_arena scratch;
 
-    /* The server's copy: names of its last hits. */
-    mn_strbuf names;
+    /* The server's copy: names of its last hits; items, versions and vectors on their way there, as SQL's lists. */
+    mn_strbuf names, items_sent, versions_sent, numbers_sent;
 };
 
 /* Hands the items that changed after version `known` to fn, in that order, each with its row or NULL; *version is the
  * last of them. */
 typedef mn_status mn_vector_news_fn(mn_vectors *v, const char *item, const void *data, int64_t version, mn_error *err);
 mn_status mn_vectors_news(mn_vectors *v, int64_t known, mn_vector_news_fn *fn, int64_t *version, mn_error *err);
+/* The first of them, as many as are held in memory at once; *more tells whether there may be others. */
+mn_status mn_vectors_news_page(mn_vectors *v, int64_t known, mn_vector_news_fn *fn, int64_t *version, bool *more,
+                               mn_error *err);
 
 mn_status mn_vectors_scan(mn_vectors *v, const float *question, uint32_t k, mn_vector_hit *hits, uint32_t *n_hits,
                           mn_error *err);

@@ -101,6 +101,9 @@ void mn_vectors_release_scan(mn_vectors *v) {
     mn_arena_release(&v->scratch);
     mn_intern_release(&v->items);
     mn_strbuf_release(&v->names);
+    mn_strbuf_release(&v->items_sent);
+    mn_strbuf_release(&v->versions_sent);
+    mn_strbuf_release(&v->numbers_sent);
     free(v->rows);
     free(v->is_live);
     free(v->scores);

@@ -157,7 +157,7 @@ static void put_pairs(mn_vectors *v) {
     const char **items = calloc(N_MANY, sizeof *items);
     fill_normal(x, N_MANY * MANY_DIMS, 41);
     for (int i = 0; i < N_MANY; i++) {
-        snprintf(names[i], sizeof names[i], "%c%d", i % 2 ? 'a' : 'Z', i * 7919 % N_MANY);
+        snprintf(names[i], sizeof names[i], "%c\"\\,%d", i % 2 ? 'a' : 'Z', i * 7919 % N_MANY);
         items[i] = names[i];
         if (i % 10 == 9) memcpy(x + i * MANY_DIMS, x + (i - 1) * MANY_DIMS, MANY_DIMS * sizeof *x);
     }
