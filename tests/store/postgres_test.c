@@ -10,9 +10,8 @@
 #include <sys/resource.h>
 
 #ifdef MNEMO_HAVE_GRAPH
-#include "graph/near_cases.h"
-#include "memory/import_cases.h"
 #include "memory/tiers_cases.h"
+#include "store/lost_cases.h"
 #endif
 
 static void a_server_that_is_away_is_a_sentence(void **state) {
@@ -352,6 +351,7 @@ int main(void) {
         NEAR_CASES,
         TIERS_CASES,
         IMPORT_CASES,
+        LOST_CASES,
 #endif
     };
     if (!find_server() || !start_server()) {
