@@ -34,6 +34,7 @@ END
 } >values.json
 echo '{"type":"array","minItems":8,"items":{"type":"string","minLength":60}}' >strings.json
 echo '{"type":"array","minItems":5,"items":{"type":"string","minLength":60,"maxLength":2000}}' >counted.json
+echo '{"type":"array","minItems":30,"items":{"type":"string","minLength":60}}' >tight.json
 echo '{"type":"array","minItems":40}' >any.json
 cat >statements.gbnf <<'END'
 root ::= stmt{8,}
@@ -79,3 +80,5 @@ row 'at least 12 of 1000 values' --json-schema values.json
 row 'strings of at least 60 characters' --json-schema strings.json
 row 'strings of 60 to 2000 characters' --json-schema counted.json
 row 'statements of a small language (GBNF)' --grammar statements.gbnf
+n=120 # nearly as few tokens as they can take: what is drawn is what still fits
+row '30 strings of at least 60 characters in 120 tokens' --json-schema tight.json

@@ -157,15 +157,15 @@ static mn_status explain(const endpoint *e, const outcome *o, const mn_endpoint_
                        "%s refuses the key (status %ld): %s. The key is taken from the environment: MNEMO_API_KEY.",
                        e->url, o->http_status, text);
     if (o->http_status >= 400)
-        return mn_fail(err, MN_ERR_IO, "%s answers with status %ld after %d tries: %s.", e->url, o->http_status,
-                       n_tries, text);
+        return mn_fail(err, MN_ERR_IO, "%s answers with status %ld after %d %s: %s.", e->url, o->http_status, n_tries,
+                       n_tries == 1 ? "try" : "tries", text);
     if (o->code == CURLE_OPERATION_TIMEDOUT)
         return mn_fail(err, MN_ERR_IO,
                        "%s fell silent in each of %d tries (limits: %d ms to connect, %d ms of silence).", e->url,
                        n_tries, e->connect_ms, e->silence_ms);
     if (o->code != CURLE_OK)
-        return mn_fail(err, MN_ERR_IO, "%s cannot be reached after %d tries: %s.", e->url, n_tries,
-                       curl_easy_strerror(o->code));
+        return mn_fail(err, MN_ERR_IO, "%s cannot be reached after %d %s: %s.", e->url, n_tries,
+                       n_tries == 1 ? "try" : "tries", curl_easy_strerror(o->code));
     return mn_fail(err, MN_ERR_FORMAT, "%s sends no answer as OpenAI's API does, but: %s.", e->url, text);
 }
 

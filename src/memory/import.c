@@ -22,8 +22,9 @@ typedef struct import {
     uint32_t *n_equal; /* and how often each has come */
     size_t n_equal_capacity;
     int64_t line, bytes;
-    bool is_open; /* a transaction, */
-    int n_open;   /* and the messages in it */
+    bool is_open;           /* a transaction, */
+    int n_open;             /* and the messages in it */
+    mn_import_figures kept; /* what was committed */
     mn_recall_batch batch;
 } import;
 
@@ -193,7 +194,9 @@ static mn_status begin(import *im, mn_error *err) {
 static mn_status end(import *im, mn_error *err) {
     im->n_open = 0;
     im->is_open = false;
-    return mn_store_end(im->store, mn_recall_batch_end(&im->batch, err), err);
+    MN_TRY(mn_store_end(im->store, mn_recall_batch_end(&im->batch, err), err));
+    im->kept = *im->figures;
+    return MN_OK;
 }
 
 static mn_status commit(import *im, mn_error *err) {
@@ -224,15 +227,14 @@ static mn_status take_lines(import *im, FILE *in, mn_error *err) {
 
 mn_status mn_messages_import(mn_store *store, int64_t agent, FILE *in, const mn_import_options *options,
                              mn_import_figures *figures, mn_error *err) {
-import im = {.store = store, .agent = agent, .options = options, .figures = figures };
+import im = {.store = store, .agent = agent, .options = options, .figures = figures, .kept = * figures };
     mn_status status = take_lines(&im, in, err);
     /* A broken line is no reason to lose those before it; a store that failed is. */
-    if (im.is_open) {
-        bool keeps = status == MN_OK || status == MN_ERR_FORMAT;
-        mn_status ended = keeps ? end(&im, status == MN_OK ? err : NULL) : MN_OK;
-        if (!keeps) mn_store_rollback(store);
-        if (status == MN_OK) status = ended;
-    }
+    bool keeps = status == MN_OK || status == MN_ERR_FORMAT;
+    mn_status ended = im.is_open && keeps ? end(&im, status == MN_OK ? err : NULL) : MN_OK;
+    if (im.is_open) mn_store_rollback(store);
+    if (!keeps || ended != MN_OK) *figures = im.kept;
+    if (status == MN_OK) status = ended;
     mn_intern_release(&im.hashes);
     free(im.n_equal);
     return status;

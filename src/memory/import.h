@@ -35,7 +35,8 @@ typedef struct mn_import_options {
 } mn_import_options;
 
 /* Takes in a file's messages in their order, and commits every so many. A line that is broken ends it with
- * MN_ERR_FORMAT and the line's number; what stood before it stays. *figures is added to. */
+ * MN_ERR_FORMAT and the line's number; what stood before it stays. *figures is added to: of a store that fails what was
+ * committed. */
 mn_status mn_messages_import(mn_store *store, int64_t agent, FILE *in, const mn_import_options *options,
                              mn_import_figures *figures, mn_error *err);
 
