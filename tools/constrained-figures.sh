@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What answers by a grammar cost of decoding, on a random model with Llama 3's vocabulary: the table of
-# docs/constrained-output.md. Runs with and without a constraint take turns; a column is the least of ROUNDS.
+# docs/constrained-output.md. Runs with and without a constraint take turns; a column is the least of ROUNDS, of CPU
+# time on one thread.
 # usage: constrained-figures.sh [MNEMO]    MODEL=FILE (made where there is none), VOCAB=FILE, N=tokens, ROUNDS, THREADS,
 #        CASES=regular expression of names
 set -euo pipefail
@@ -8,6 +9,8 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 mnemo=$(realpath "${1:-$here/build/mnemo}")
 vocab=${VOCAB:-$here/../shared/data/tokenizers/ggml-vocab-llama-bpe.gguf}
 n=${N:-160} rounds=${ROUNDS:-3} threads=${THREADS:-1} cases=${CASES:-.}
+clock=()
+[ "$threads" != 1 ] || clock=(--cpu-time)
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 model=${MODEL:-$temp/model.gguf}
@@ -46,7 +49,8 @@ END
 
 # decode SEED OPTION...: ms of sampling and of all, a token.
 decode() {
-    "$mnemo" run -m "$model" -p 'Once upon a time' -n "$n" -t "$threads" --ignore-eos --profile --seed "$@" \
+    "$mnemo" run -m "$model" -p 'Once upon a time' -n "$n" -t "$threads" --ignore-eos --profile "${clock[@]}" \
+        --seed "$@" \
         2>&1 >/dev/null | awk '
             /^ *decode: / { tokens = $2; on = 1 }
             on && $1 == "output" && $2 == "sampling" { sampling = $3 }

@@ -7,11 +7,12 @@
 #include <string.h>
 
 enum {
-    MAX_WALK = 4096,    /* nodes of the tree, to find a list */
-    UNKNOWN = 0,        /* of a configuration's list: not looked for */
-    MANY = 1,           /* there is none */
-    LIST = 2,           /* LIST + n: it has n tokens */
-    VISITS_FOR_BITS = 2 /* a configuration that is met once gets none */
+    MAX_WALK = 4096,                /* nodes of the tree, to find a list */
+    UNKNOWN = 0,                    /* of a configuration's list: not looked for */
+    MANY = 1,                       /* there is none */
+    LIST = 2,                       /* LIST + n: it has n tokens */
+    VISITS_FOR_BITS = 2,            /* a configuration that is met once gets none */
+    MAX_CHAIN = MN_TOKEN_TRIE_MIXED /* bytes */
 };
 
 typedef struct knowledge {
@@ -35,10 +36,14 @@ struct mn_constraint {
     int32_t n_known;  /* entries that may not be zero */
     int32_t *ids;     /* all lists */
     int32_t n_ids, max_ids;
-    int32_t *every, n_every; /* [n_tokens] all tokens that may come, for one draw */
-    int32_t *path;           /* [longest + 1] of a walk over the whole tree */
-    size_t longest;          /* token, in bytes */
-    uint64_t *bits;          /* for each that has them: which tokens were looked at, then which may come */
+    int32_t *every, n_every;               /* [n_tokens] all tokens that may come, for one draw */
+    int32_t *path;                         /* [longest + 1] of a walk over the whole tree */
+    size_t longest;                        /* token, in bytes */
+    uint8_t plain[256];                    /* a plain byte of each class that has any, */
+    int32_t n_plain;                       /* and how many classes have */
+    int32_t n_chain, chain[MAX_CHAIN + 1]; /* configurations behind 0 to n_chain plain bytes, whichever they are */
+    int32_t next_fit[MAX_CHAIN + 2];       /* the first from j on that fits, or n_chain + 1 */
+    uint64_t *bits; /* for each that has them: which tokens were looked at, then which may come */
     int32_t n_bits, max_bits;
     size_t words; /* of one set */
 };
@@ -61,6 +66,15 @@ static bool take_memory(mn_constraint *c, size_t cache_bytes) {
     return c->known && c->ids && c->bits && c->every && c->path;
 }
 
+static void find_plain(mn_constraint *c) {
+    bool has[256] = {false};
+    for (int byte = 0; byte < 256; byte++) {
+        if (!mn_token_trie_is_plain((uint8_t)byte) || has[c->table.class_of[byte]]) continue;
+        has[c->table.class_of[byte]] = true;
+        c->plain[c->n_plain++] = (uint8_t)byte;
+    }
+}
+
 mn_status mn_constraint_create(const mn_grammar *grammar, const mn_token_trie *tokens, size_t cache_bytes,
                                mn_constraint **out, mn_error *err) {
     mn_constraint *c = calloc(1, sizeof *c);
@@ -73,6 +87,7 @@ mn_status mn_constraint_create(const mn_grammar *grammar, const mn_token_trie *t
         status = mn_fail(err, MN_ERR_MEMORY, "There is no memory for a constraint over %d tokens.", tokens->n_tokens);
     if (status == MN_OK) {
         c->table = mn_automaton_known(c->automaton);
+        find_plain(c);
         mn_constraint_reset(c);
         status = mn_constraint_check(c, err);
     }
@@ -281,18 +296,56 @@ static void take_every(mn_constraint *c, int32_t token) {
         if (!c->tokens->ends[token]) c->every[c->n_every++] = token;
 }
 
+/* The configuration behind any plain byte; MN_AUTOMATON_DEAD where they differ. */
+static int32_t behind_plain(mn_constraint *c, int32_t config) {
+    int32_t next = mn_automaton_step_byte(c->automaton, &c->table, config, c->plain[0]);
+    for (int32_t i = 1; i < c->n_plain && next >= 0; i++) {
+        int32_t other = mn_automaton_step_byte(c->automaton, &c->table, config, c->plain[i]);
+        if (other != next) return other == MN_AUTOMATON_FULL ? MN_AUTOMATON_FULL : MN_AUTOMATON_DEAD;
+    }
+    return next;
+}
+
+/* What plain tokens lead to, by their length: within a string it is all the same which they are. False where memory
+ * ends. */
+static bool follow_plain(mn_constraint *c) {
+    int32_t n = 0, most = (int32_t)MN_MIN(c->longest, (size_t)MAX_CHAIN);
+    c->chain[0] = c->at;
+    for (; n < most; n++) {
+        int32_t next = behind_plain(c, c->chain[n]);
+        if (next == MN_AUTOMATON_FULL) return false;
+        if (next == MN_AUTOMATON_DEAD) break;
+        c->chain[n + 1] = next;
+    }
+    c->n_chain = n;
+    c->next_fit[n + 1] = n + 1;
+    for (; n > 0; n--) {
+        int allowed = fits(c, c->chain[n]);
+        if (allowed == MN_AUTOMATON_FULL) return false;
+        c->next_fit[n] = allowed ? n : c->next_fit[n + 1];
+    }
+    return true;
+}
+
+/* Whether no token of this node's branch fits, as they are plain and none is as long as that takes. */
+static bool none_fits(const mn_constraint *c, const mn_token_trie_node *node, int32_t config) {
+    return node->reach != MN_TOKEN_TRIE_MIXED && node->depth <= c->n_chain && config == c->chain[node->depth] &&
+           node->depth + node->reach < c->next_fit[node->depth];
+}
+
 /* The tokens of the tree whose configuration fits: tokens that lead to the same one are asked about once in a row.
  * False where memory ends. */
 static bool every_branch(mn_constraint *c) {
     const mn_token_trie_node *nodes = c->tokens->nodes;
     int32_t *configs = c->path, last = MN_AUTOMATON_DEAD;
     int last_fits = 0;
+    if (!follow_plain(c)) return false;
     configs[0] = c->at;
     for (int32_t node = 1; node < c->tokens->n_nodes;) {
         int32_t config =
             mn_automaton_step_byte(c->automaton, &c->table, configs[nodes[node].depth - 1], nodes[node].byte);
         if (config == MN_AUTOMATON_FULL) return false;
-        if (config == MN_AUTOMATON_DEAD) {
+        if (config == MN_AUTOMATON_DEAD || none_fits(c, &nodes[node], config)) {
             node = nodes[node].next;
             continue;
         }

@@ -49,6 +49,18 @@ static void build(mn_token_trie *t, const int32_t *order, int32_t *path) {
     for (int32_t child = 1; child < t->n_nodes; child = t->nodes[child].next) t->first[t->nodes[child].byte] = child;
 }
 
+/* From the last node to the first: below [longest + 2] is the reach, so far, of the branches at each depth. */
+static void find_reach(mn_token_trie *t, int32_t *below, size_t longest) {
+    for (size_t d = 0; d < longest + 2; d++) below[d] = 0;
+    for (int32_t i = t->n_nodes - 1; i > 0; i--) {
+        mn_token_trie_node *n = &t->nodes[i];
+        int32_t reach = mn_token_trie_is_plain(n->byte) ? below[n->depth + 1] : MN_TOKEN_TRIE_MIXED;
+        n->reach = (uint8_t)MN_MIN(reach, (int32_t)MN_TOKEN_TRIE_MIXED);
+        below[n->depth + 1] = 0;
+        below[n->depth] = MN_MAX(below[n->depth], n->reach + (n->reach < MN_TOKEN_TRIE_MIXED));
+    }
+}
+
 static bool copy_pieces(mn_token_trie *t, const char *const *pieces, const size_t *bytes, const bool *ends) {
     size_t total = 0, n = (size_t)t->n_tokens;
     for (size_t i = 0; i < n; i++)
@@ -84,11 +96,12 @@ mn_status mn_token_trie_create(const char *const *pieces, const size_t *bytes, c
         return mn_fail(err, MN_ERR_LIMIT, "a token of %zu bytes is too long for a grammar; at most %d are.", longest,
                        UINT16_MAX);
     }
-    if (complete) complete = (path = malloc((longest + 1) * sizeof *path)) != NULL;
+    if (complete) complete = (path = malloc((longest + 2) * sizeof *path)) != NULL;
     if (complete) {
         for (int32_t i = 0; i < n_tokens; i++) order[i] = i;
         qsort_r(order, (size_t)n_tokens, sizeof *order, by_bytes, t);
         build(t, order, path);
+        find_reach(t, path, longest);
         mn_token_trie_node *fit = realloc(t->nodes, (size_t)t->n_nodes * sizeof *fit);
         if (fit) t->nodes = fit;
         *out = t;

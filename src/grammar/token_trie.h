@@ -12,7 +12,14 @@ typedef struct mn_token_trie_node {
     int32_t token;  /* the first token that ends here, -1 = none; the others by same[] */
     uint16_t depth; /* bytes from the root */
     uint8_t byte;
+    uint8_t reach; /* bytes below to the longest token of the branch, where all in it are plain */
 } mn_token_trie_node;
+
+enum { MN_TOKEN_TRIE_MIXED = 255 }; /* reach: some are not, or it is as far */
+/* Plain bytes are those of ASCII that texts are made of and that strings of all kinds take alike. */
+static inline bool mn_token_trie_is_plain(uint8_t byte) {
+    return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
+}
 
 typedef struct mn_token_trie {
     int32_t n_tokens, n_nodes;

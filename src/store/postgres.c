@@ -74,6 +74,8 @@ static mn_status open_server(const char *where, const mn_store_options *options,
         snprintf(sql, sizeof sql, "SET lock_timeout = %d; SET synchronous_commit = %s",
                  options->busy_ms > 0 ? options->busy_ms : 10000, options->durable ? "on" : "local");
         status = exec(s, sql, err);
+        /* A plan that is kept for any words takes frequent ones for rare. Servers before 12 do not know the setting. */
+        if (status == MN_OK) exec(s, "SET plan_cache_mode = force_custom_plan", NULL);
     }
     if (status != MN_OK) {
         close_server(s);

@@ -210,6 +210,40 @@ static void masks_are_those_of_the_definition(void **state) {
     mn_token_trie_destroy(trie);
 }
 
+/* Where few tokens are left, so that branches of the tree are passed over: strings of counted characters, some of which
+ * take other ways than the rest. */
+static void all_that_fit_are_found_near_the_limit(void **state) {
+    (void)state;
+    static const char *const grammars[] = {
+        "root ::= (\"\\\"\" [^\"]{25,40} \"\\\"\"){2}",
+        "root ::= ([a-h] [^a-c]{3,9} | [^\"\\\\]{12} [0-9]{2}){3}",
+        "root ::= [ -~]{20} \"{\" [ab]{3} \"}\" [^\\n]{0,30} \";\"",
+    };
+    mn_random_seed(&rng, 31, 0);
+    mn_token_trie *trie = vocabulary();
+    for (size_t i = 0; i < sizeof grammars / sizeof *grammars; i++) {
+        mn_grammar *g;
+        mn_constraint *c;
+        assert_ok(mn_gbnf_parse(grammars[i], strlen(grammars[i]), &g, &err), err);
+        assert_ok(mn_constraint_create(g, trie, 0, &c, &err), err);
+        for (int step = 0; step < 12 && !mn_constraint_has_ended(c); step++) {
+            int64_t least = mn_constraint_shortest(c);
+            int32_t n = 0;
+            const int32_t *all = NULL;
+            for (int64_t left = least + 4; left >= least && left > 0; left--) {
+                assert_ok(mn_constraint_set_left(c, left, &err), err);
+                check_all(c);
+            }
+            all = mn_constraint_all(c, &n);
+            assert_true(n > 0);
+            assert_ok(mn_constraint_accept(c, all[below((uint32_t)n)], &err), err);
+        }
+        mn_constraint_destroy(c);
+        mn_grammar_destroy(g);
+    }
+    mn_token_trie_destroy(trie);
+}
+
 /* The draw is that of the same logits with -inf where a token is not allowed. */
 static void draws_are_those_of_masked_logits(void **state) {
     (void)state;
@@ -294,6 +328,7 @@ int main(void) {
         cmocka_unit_test(every_answer_is_valid_at_every_limit),
         cmocka_unit_test(answers_hold_every_keyword),
         cmocka_unit_test(masks_are_those_of_the_definition),
+        cmocka_unit_test(all_that_fit_are_found_near_the_limit),
         cmocka_unit_test(draws_are_those_of_masked_logits),
         cmocka_unit_test(vocabularies_that_cannot_spell_it_are_refused),
         cmocka_unit_test(a_cache_too_small_is_a_sentence),
