@@ -289,6 +289,22 @@ static void an_extension_out_of_reach_is_none(void **state) {
     mn_store_close(owner);
 }
 
+/* A plan that the server keeps for any words would look through all rows that hold frequent ones. */
+static void a_search_is_planned_for_its_words(void **state) {
+    (void)state;
+    mn_store *store = with_notes("store-plans.db");
+    int64_t ids[8];
+    for (int i = 0; i < 12; i++) assert_int_equal(found_ids(store, "daughter's letters", 8, ids), 1);
+    if (number(store, "SELECT current_setting('server_version_num')::bigint") >= 140000) {
+        assert_true(number(store, "SELECT sum(custom_plans) FROM pg_prepared_statements WHERE statement LIKE "
+                                  "'SELECT id, score%'") >= 12);
+        assert_int_equal(number(store, "SELECT sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE "
+                                       "'SELECT id, score%'"),
+                         0);
+    }
+    mn_store_close(store);
+}
+
 /* Stores of before had an index over the parsed text, and no words beside it. */
 static void an_older_full_text_is_made_anew(void **state) {
     (void)state;
@@ -346,6 +362,7 @@ int main(void) {
         cmocka_unit_test(where_the_server_cannot_we_scan),
         cmocka_unit_test(an_extension_out_of_reach_is_none),
         cmocka_unit_test(an_older_full_text_is_made_anew),
+        cmocka_unit_test(a_search_is_planned_for_its_words),
 #ifdef MNEMO_HAVE_GRAPH
         cmocka_unit_test(a_graph_lives_there_too),
         NEAR_CASES,
