@@ -21,8 +21,8 @@ typedef struct request {
 } request;
 
 static request draw_request(mn_random *rng, const mn_corpus *corpus) {
-    return (request){forms[mn_random_below(rng, sizeof forms / sizeof *forms)],
-                     mn_draw_word(rng, corpus, MN_WORDS_EVAL)};
+    const char *form = forms[mn_random_below(rng, sizeof forms / sizeof *forms)];
+    return (request){form, mn_draw_word(rng, corpus, MN_WORDS_EVAL)};
 }
 
 /* A passage without line ends. */

@@ -35,9 +35,10 @@ static int draw_words(mn_random *rng, const mn_corpus *corpus, mn_word *out, int
         for (int tries = 0;; tries++) {
             mn_word w = mn_draw_word(rng, corpus, MN_WORDS_EVAL);
             snprintf(out[i].text, sizeof out[i].text, "%s", w.text);
-            if (tries > 20)
-                snprintf(out[i].text, sizeof out[i].text, "%.20s%c%c", w.text, 'a' + mn_random_below(rng, 26),
-                         'a' + mn_random_below(rng, 26));
+            if (tries > 20) {
+                char last = (char)('a' + mn_random_below(rng, 26)), first = (char)('a' + mn_random_below(rng, 26));
+                snprintf(out[i].text, sizeof out[i].text, "%.20s%c%c", w.text, first, last);
+            }
             if (note(&s, out, i)) break;
         }
     free(s.slots);

@@ -183,10 +183,11 @@ static void draw_passkey(mn_random *rng, const mn_fact_style *style, mn_fact *f)
 
 mn_fact_style mn_fact_style_draw(mn_random *rng, const mn_needle_params *p) {
     int hops = p->min_hops + (int)mn_random_below(rng, (uint32_t)(p->max_hops - p->min_hops + 1));
-    return (mn_fact_style){.attribute = mn_random_below(rng, 2) ? draw_attribute(rng, p) : -1,
-                           .n_hops = hops < MN_MAX_HOPS ? hops : MN_MAX_HOPS,
-                           .varied_statement = mn_random_below(rng, 10) == 0 && !p->usual_wording,
-                           .varied_question = mn_random_below(rng, 5) < 2};
+    mn_fact_style style = {.n_hops = hops < MN_MAX_HOPS ? hops : MN_MAX_HOPS};
+    style.attribute = mn_random_below(rng, 2) ? draw_attribute(rng, p) : -1;
+    style.varied_statement = mn_random_below(rng, 10) == 0 && !p->usual_wording;
+    style.varied_question = mn_random_below(rng, 5) < 2;
+    return style;
 }
 
 void mn_fact_draw(mn_random *rng, const mn_needle_params *p, const mn_fact_style *style, mn_fact *f) {

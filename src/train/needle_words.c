@@ -54,10 +54,11 @@ static mn_word from_syllables(mn_random *rng, bool capital, mn_word_side side) {
     do {
         w.text[0] = 0;
         size_t n_syllables = 2 + mn_random_below(rng, 2), used = 0;
-        for (size_t i = 0; i < n_syllables; i++)
-            used += (size_t)snprintf(w.text + used, sizeof w.text - used, "%s%s",
-                                     starts[mn_random_below(rng, sizeof starts / sizeof *starts)],
-                                     vowels[mn_random_below(rng, sizeof vowels / sizeof *vowels)]);
+        for (size_t i = 0; i < n_syllables; i++) {
+            const char *vowel = vowels[mn_random_below(rng, sizeof vowels / sizeof *vowels)];
+            const char *start = starts[mn_random_below(rng, sizeof starts / sizeof *starts)];
+            used += (size_t)snprintf(w.text + used, sizeof w.text - used, "%s%s", start, vowel);
+        }
         if (capital) w.text[0] = (char)toupper((unsigned char)w.text[0]);
     } while (!mn_word_is_of(w.text, side));
     return w;

@@ -192,6 +192,28 @@ static void test_answers_are_in_the_text(void **state) {
     mn_tokenizer_destroy(t);
 }
 
+/* The same texts by any compiler, whatever order it takes arguments in, and on any machine. */
+static void test_texts_are_the_same_everywhere(void **state) {
+    (void)state;
+    mn_corpus corpus;
+    mn_error err;
+    uint64_t sum = 0xcbf29ce484222325u;
+    assert_ok(mn_corpus_open(&novel, 1, 600, &corpus, &err), err);
+    for (int k = 0; k <= MN_NEEDLE_COPY; k++)
+        for (uint64_t seed = 0; seed < 50; seed++) {
+            mn_needle_params p = params_of((mn_needle_kind)k);
+            mn_document_draft d = MN_DOCUMENT_DRAFT_INIT;
+            mn_random rng;
+            p.corpus = &corpus;
+            mn_random_seed(&rng, seed, 2);
+            mn_needle_make(&rng, &p, 900, &d);
+            for (size_t i = 0; i < d.text.bytes; i++) sum = (sum ^ (unsigned char)d.text.data[i]) * 0x100000001b3u;
+            mn_draft_release(&d);
+        }
+    assert_int_equal(sum, 0xf2ad8b57c68ffba3u);
+    mn_corpus_close(&corpus);
+}
+
 /* Numbers alone, in the usual wording: every value stands behind "of KEY is". */
 static void test_usual_numbers(void **state) {
     (void)state;
@@ -369,6 +391,7 @@ int main(void) {
         cmocka_unit_test(test_pieces_cover_a_text),
         cmocka_unit_test(test_windows_are_functions_of_the_cursor),
         cmocka_unit_test(test_answers_are_in_the_text),
+        cmocka_unit_test(test_texts_are_the_same_everywhere),
         cmocka_unit_test(test_usual_numbers),
         cmocka_unit_test(test_sides_share_no_word),
         cmocka_unit_test(test_short_texts_are_split),
