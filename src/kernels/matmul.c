@@ -14,6 +14,7 @@ enum {
     LINE_BYTES = 64,
     PREPARE_FLOATS = 1 << 12, /* of x, for which waking a thread pays */
     FEW_OUTPUTS = 16,         /* what few takes at once */
+    THIN_INPUTS = 96,         /* a lone row so short goes through few: row takes many more inputs at once */
     STREAM_BYTES = 1 << 20,   /* results of this size leave the second-level cache before they are read */
     MOST_BYTES = 1 << 19      /* of a block of x, which all panels read again, and of a group's sums: see share_of */
 };
@@ -262,8 +263,10 @@ mn_status mn_matmul_run(const mn_compute *c, const mn_matmul_task *tasks, int n_
         /* Kernels that read W as it is stored are for W of their path's own type, which training may not have. */
         const mn_matmul_path *path = p->task.path;
         bool own = !p->task.transposed && !p->task.add && path == mn_matmul_choose_path(c, p->task.w->type, n_rows);
-        p->few_rows = own && path->few && n_rows > 1 && n_rows <= path->few_rows && p->n_out >= FEW_OUTPUTS;
         p->lone_row = own && path->row && n_rows == 1;
+        bool few_first = !p->lone_row || p->n_in <= THIN_INPUTS;
+        p->few_rows = own && path->few && n_rows <= path->few_rows && p->n_out >= FEW_OUTPUTS && few_first;
+        if (p->few_rows) p->lone_row = false;
         split(p, n_rows, n_threads, share_of(c->kernels->l2_bytes));
         p->first_item = n_items;
         n_items += p->n_items;

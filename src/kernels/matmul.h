@@ -85,8 +85,8 @@ typedef struct mn_matmul_path {
     /* The same for one row (GEMV) and all inputs (first_input = 0), bit for bit, where memory is the limit; panel is
      * room to work. NULL: pack and tile do it. */
     void (*row)(const mn_matmul_part *part, const void *x, void *panel, float *out);
-    /* The same for 2 to few_rows rows of x, x_row_bytes apart, and a W of 16 outputs or more; bit for bit what pack and
-     * tile give. NULL: they do it. */
+    /* The same for 1 to few_rows rows of x, x_row_bytes apart, and a W of 16 outputs or more; bit for bit what pack and
+     * tile give. A lone row comes here where there is no `row`, or W is thin. NULL: they do it. */
     void (*few)(const mn_matmul_part *part, const void *x, size_t x_row_bytes, int64_t n_rows, void *panel, float *out,
                 int64_t out_stride);
     int few_rows;

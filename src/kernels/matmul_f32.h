@@ -22,6 +22,11 @@ static inline const char *mn_matmul_row(const mn_matmul_part *part, int64_t o) {
            (size_t)(part->first_input / info->block_elems) * (size_t)info->block_bytes;
 }
 
+/* Behind the last row of W: up to there a kernel may read past a row. */
+static inline const char *mn_matmul_end(const mn_matmul_part *part) {
+    return (const char *)part->w->data + (size_t)part->w->ne[1] * mn_tensor_row_bytes(part->w);
+}
+
 /* The same in W^T: where the part's outputs of input `first_input + i` stand. */
 static inline const char *mn_matmul_column(const mn_matmul_part *part, int64_t i) {
     return (const char *)part->w->data + (size_t)(part->first_input + i) * part->row_bytes +

@@ -97,13 +97,24 @@ MN_ALWAYS_INLINE void four_of(const mn_unpack_form f, mn_unpack_u_fn *u_of, cons
     }
 }
 
+/* Lanes of the first n of eight blocks, in the order of mn_few_x.d. */
+MN_ALWAYS_INLINE __m256 lanes_of_blocks(int n) {
+    const __m256i block = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), block));
+}
+
 /* sum[r] += w . x[r], for 256 inputs: a half at a time of the rows of x, so that what is unpacked stays in registers.
- */
+ * held: lanes of the blocks that belong to the row, for the others' bytes may be anything; NULL: all. */
 MN_ALWAYS_INLINE void add_chunk(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpack_scales_fn *scales_of,
-                                const int n_rows, const char *src, const char *x, size_t x_row_bytes, __m256 *sum) {
+                                const int n_rows, const char *src, const __m256 *held, const char *x,
+                                size_t x_row_bytes, __m256 *sum) {
     mn_unpack_scales w;
     __m256i u[4], first[MAX_ROWS];
     scales_of(src, &w);
+    if (held) {
+        w.scale = _mm256_and_ps(w.scale, *held);
+        if (f.has_min) w.min = _mm256_and_ps(w.min, *held);
+    }
     four_of(f, u_of, src, 0, u);
     for (int r = 0; r < n_rows; r++)
         first[r] = dots_of_four(f, u, w.factors, ((const mn_few_x *)(x + (size_t)r * x_row_bytes))->q, 0);
@@ -115,21 +126,27 @@ MN_ALWAYS_INLINE void add_chunk(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn
     }
 }
 
-/* One output of up to MAX_ROWS rows; src: a row of W. A rest of fewer than 256 inputs is filled up with zeros.
- */
+/* One output of up to MAX_ROWS rows; src: a row of W, which ends at `end`. A rest of fewer than 256 inputs is read with
+ * what follows it, the next row: a copy filled up with zeros takes longer than all else, and only W's end needs one. */
 MN_ALWAYS_INLINE void output_rows(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpack_scales_fn *scales_of,
-                                  int64_t n_in, const int n_rows, const char *src, const char *x, size_t x_row_bytes,
-                                  float *out, int64_t out_stride) {
+                                  int64_t n_in, const int n_rows, const char *src, const char *end, const char *x,
+                                  size_t x_row_bytes, float *out, int64_t out_stride) {
     __m256 sum[MAX_ROWS];
     for (int r = 0; r < n_rows; r++) sum[r] = _mm256_setzero_ps();
     for (; n_in >= MN_FEW_INPUTS; n_in -= MN_FEW_INPUTS, src += f.chunk_bytes, x += sizeof(mn_few_x)) {
         for (size_t at = 0; at < f.chunk_bytes; at += 64) _mm_prefetch(src + MN_FEW_AHEAD_BYTES + at, _MM_HINT_T1);
-        add_chunk(f, u_of, scales_of, n_rows, src, x, x_row_bytes, sum);
+        add_chunk(f, u_of, scales_of, n_rows, src, NULL, x, x_row_bytes, sum);
     }
     if (n_in > 0) {
-        char rest[MN_FEW_INPUTS * 2] = {0};
-        memcpy(rest, src, f.chunk_bytes * (size_t)n_in / MN_FEW_INPUTS);
-        add_chunk(f, u_of, scales_of, n_rows, rest, x, x_row_bytes, sum);
+        const __m256 held = lanes_of_blocks((int)n_in / MN_BLOCK);
+        const size_t rest_bytes = f.chunk_bytes * (size_t)n_in / MN_FEW_INPUTS;
+        char rest[MN_FEW_INPUTS * 2];
+        for (size_t at = 0; at < rest_bytes; at += 64) _mm_prefetch(src + MN_FEW_AHEAD_BYTES + at, _MM_HINT_T1);
+        if ((size_t)(end - src) < f.chunk_bytes) {
+            memset(rest, 0, sizeof rest);
+            src = memcpy(rest, src, rest_bytes);
+        }
+        add_chunk(f, u_of, scales_of, n_rows, src, &held, x, x_row_bytes, sum);
     }
     for (int r = 0; r < n_rows; r++) out[r * out_stride] = mn_sum_lanes(sum[r]);
 }
@@ -138,13 +155,13 @@ MN_ALWAYS_INLINE void output_rows(const mn_unpack_form f, mn_unpack_u_fn *u_of, 
 MN_ALWAYS_INLINE void tile(const mn_unpack_form f, mn_unpack_u_fn *u_of, mn_unpack_scales_fn *scales_of,
                            const mn_matmul_part *part, const char *x, size_t x_row_bytes, int64_t n_rows, float *out,
                            int64_t out_stride) {
-    const char *src = mn_matmul_row(part, 0);
+    const char *src = mn_matmul_row(part, 0), *end = mn_matmul_end(part);
     size_t stride = mn_tensor_row_bytes(part->w);
     for (int o = 0; o < part->n_outputs; o++, src += stride, out++) {
-        if (n_rows == 1) output_rows(f, u_of, scales_of, part->n_inputs, 1, src, x, x_row_bytes, out, out_stride);
+        if (n_rows == 1) output_rows(f, u_of, scales_of, part->n_inputs, 1, src, end, x, x_row_bytes, out, out_stride);
         for (int64_t r = 0; n_rows > 1 && r < n_rows; r += MAX_ROWS)
             output_rows(f, u_of, scales_of, part->n_inputs, (int)(n_rows - r < MAX_ROWS ? n_rows - r : MAX_ROWS), src,
-                        x + (size_t)r * x_row_bytes, x_row_bytes, out + r * out_stride, out_stride);
+                        end, x + (size_t)r * x_row_bytes, x_row_bytes, out + r * out_stride, out_stride);
     }
 }
 

@@ -274,17 +274,23 @@ MN_ALWAYS_INLINE __m512 terms_q6_k(const char *w, const mn_quant_x *x) {
     return _mm512_fmadd_ps(part[1], s[1], _mm512_mul_ps(part[0], s[0]));
 }
 
-/* The terms of n inputs of one row of W, `chunk_bytes` for each 512; a rest is filled up with zeros. */
-MN_ALWAYS_INLINE void row_terms(terms_fn *terms_of, size_t chunk_bytes, const char *w, const mn_quant_x *x, int n,
-                                float *terms) {
+/* The terms of n inputs of one row of W, `chunk_bytes` for each 512. A rest is read with what follows it, the next row,
+ * and gives terms that nobody adds; at the end of W it is filled up with zeros. */
+MN_ALWAYS_INLINE void row_terms(terms_fn *terms_of, size_t chunk_bytes, const char *w, const char *end,
+                                const mn_quant_x *x, int n, float *terms) {
     for (; n >= MN_QUANT_INPUTS; n -= MN_QUANT_INPUTS, w += chunk_bytes, x++, terms += MN_QUANT_BLOCKS) {
         for (size_t at = 0; at < chunk_bytes; at += 64) _mm_prefetch(w + AHEAD_BYTES + at, _MM_HINT_T1);
         _mm512_storeu_ps(terms, terms_of(w, x));
     }
     if (n == 0) return;
-    char rest[2 * MN_QUANT_INPUTS] = {0};
-    memcpy(rest, w, chunk_bytes * (size_t)n / MN_QUANT_INPUTS);
-    _mm512_storeu_ps(terms, terms_of(rest, x));
+    const size_t rest_bytes = chunk_bytes * (size_t)n / MN_QUANT_INPUTS;
+    char rest[2 * MN_QUANT_INPUTS];
+    for (size_t at = 0; at < rest_bytes; at += 64) _mm_prefetch(w + AHEAD_BYTES + at, _MM_HINT_T1);
+    if ((size_t)(end - w) < chunk_bytes) {
+        memset(rest, 0, sizeof rest);
+        w = memcpy(rest, w, rest_bytes);
+    }
+    _mm512_storeu_ps(terms, terms_of(w, x));
 }
 
 /* sum[o] += term[o][b] d[b] over n blocks, one after the other. Meanwhile memory works on, at `next`. */
@@ -305,13 +311,13 @@ MN_ALWAYS_INLINE void half_row(terms_fn *terms_of, const mn_matmul_part *part, i
                                float (*term)[TERM_STRIDE], float *out) {
     int first = half * MN_HALF_OUTPUTS, n_outputs = part->n_outputs - first;
     size_t stride = mn_tensor_row_bytes(part->w), chunk_bytes = mn_dtype_row_bytes(part->w->type, MN_QUANT_INPUTS);
-    const char *w = mn_matmul_row(part, first);
+    const char *w = mn_matmul_row(part, first), *end = mn_matmul_end(part);
     __m512 sum = _mm512_setzero_ps();
     int n;
     for (int64_t left = part->w->ne[0]; left > 0; left -= n, x += n / MN_QUANT_INPUTS) {
         n = left < ROW_INPUTS ? (int)left : ROW_INPUTS;
         for (int o = 0; o < MN_HALF_OUTPUTS && o < n_outputs; o++)
-            row_terms(terms_of, chunk_bytes, w + (size_t)o * stride, x, n, term[o]);
+            row_terms(terms_of, chunk_bytes, w + (size_t)o * stride, end, x, n, term[o]);
         const char *next = w + MN_HALF_OUTPUTS * stride + AHEAD_BYTES;
         sum = add_terms((const float(*)[TERM_STRIDE])term, x, n / MN_BLOCK, next, sum);
         w += (size_t)(n / MN_QUANT_INPUTS) * chunk_bytes;

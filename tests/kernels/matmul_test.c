@@ -221,6 +221,40 @@ static void extremes_fit(void **state) {
     }
 }
 
+/* Kernels may read past a row that is no whole number of their chunks: what the next row holds, an infinity even, must
+ * not be seen. Every second row is spoilt; the others keep their bits. */
+static void check_neighbours(const mn_kernels *kernels, mn_dtype type, int n_in, int n_rows) {
+    enum { N_OUT = 37, MOST = 8 * 544 };
+    const mn_half infinite = 0x7c00;
+    mn_random rng;
+    mn_random_seed(&rng, 13, (uint64_t)type);
+    mn_tensor w = make_weights(type, n_in, N_OUT, &rng);
+    static float x[MOST], out[2][8 * N_OUT];
+    for (int i = 0; i < n_rows * n_in; i++) x[i] = (float)mn_random_normal(&rng);
+    multiply(kernels, 1, false, &w, x, n_in, n_rows, out[0], N_OUT);
+    size_t block_bytes = mn_dtype_get(type)->block_bytes;
+    for (int o = 1; o < N_OUT; o += 2)
+        for (size_t b = 0; b < (size_t)(n_in / MN_BLOCK); b++)
+            memcpy((char *)(uintptr_t)w.data + (size_t)o * mn_tensor_row_bytes(&w) + b * block_bytes, &infinite,
+                   sizeof infinite);
+    multiply(kernels, 1, false, &w, x, n_in, n_rows, out[1], N_OUT);
+    for (int i = 0; i < n_rows * N_OUT; i++)
+        if (i % N_OUT % 2 == 0) assert_memory_equal(&out[0][i], &out[1][i], sizeof(float));
+    free((void *)(uintptr_t)w.data);
+}
+
+static void a_row_knows_nothing_of_the_next(void **state) {
+    (void)state;
+    static const mn_dtype some[] = {MN_Q8_0, MN_Q4_0, MN_Q4_1, MN_Q5_0, MN_Q5_1, MN_IQ4_NL};
+    static const int n_ins[] = {32, 96, 224, 288, 544};
+    EACH_LEVEL(level) {
+        for (size_t t = 0; t < sizeof some / sizeof *some; t++)
+            for (size_t i = 0; i < sizeof n_ins / sizeof *n_ins; i++)
+                for (int n_rows = 1; n_rows <= 8; n_rows += n_rows + 1) /* 1, 3, 7 */
+                    check_neighbours(mn_kernels_get((mn_cpu_level)level), some[t], n_ins[i], n_rows);
+    }
+}
+
 /* Every power of two that an MXFP4 block may stand under, those below the normal floats too. */
 static void every_exponent_of_mxfp4(void **state) {
     (void)state;
@@ -427,6 +461,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_right_and_do_not_depend_on_the_cut),
         cmocka_unit_test(extremes_fit),
+        cmocka_unit_test(a_row_knows_nothing_of_the_next),
         cmocka_unit_test(every_exponent_of_mxfp4),
         cmocka_unit_test(caches_change_nothing),
         cmocka_unit_test(bytes_are_the_same_without_a_dot_product),
