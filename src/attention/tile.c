@@ -169,38 +169,22 @@ static mn_cached_rows find_rows(const mn_row_tile *tile, bool values, int64_t ti
     return mn_tile_rows(&tile->a->kv, tile->kv_head, values, tile_begin);
 }
 
-/* Four scores at a time, as words: what is not seen becomes the word of -INFINITY. */
-static void mask_row(float *s, uint64_t seen) {
-    static const uint32_t keeps[16][4] = {
-        {0, 0, 0, 0},     {~0u, 0, 0, 0},     {0, ~0u, 0, 0},     {~0u, ~0u, 0, 0},
-        {0, 0, ~0u, 0},   {~0u, 0, ~0u, 0},   {0, ~0u, ~0u, 0},   {~0u, ~0u, ~0u, 0},
-        {0, 0, 0, ~0u},   {~0u, 0, 0, ~0u},   {0, ~0u, 0, ~0u},   {~0u, ~0u, 0, ~0u},
-        {0, 0, ~0u, ~0u}, {~0u, 0, ~0u, ~0u}, {0, ~0u, ~0u, ~0u}, {~0u, ~0u, ~0u, ~0u}};
-    const uint32_t unseen = 0xff800000u;
-    for (int j = 0; j < MN_TILE_KEYS; j += 4, seen >>= 4) {
-        const uint32_t *keep = keeps[seen & 15];
-        uint32_t words[4];
-        memcpy(words, s + j, sizeof words);
-        for (int i = 0; i < 4; i++) words[i] = (words[i] & keep[i]) | (unseen & ~keep[i]);
-        memcpy(s + j, words, sizeof words);
-    }
-}
-
 /* What the tile's tokens [first, last] see of a key tile. */
 static mn_sight look(const mn_row_tile *tile, int64_t first, int64_t last, int64_t tile_begin) {
     return mn_look(tile->a, tile->kv_head, tile->first_token + first, tile->first_token + last, tile_begin);
 }
 
-/* What is not a plain product: soft-cap, ALiBi and masks, row by row. Rows that have the same list are looked up once.
- */
+/* What is not a plain product: soft-cap, ALiBi and masks, row by row. Rows that have the same list are looked up once,
+ * and so is what the heads of a token see. */
 static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int64_t tile_begin, mn_sight seen) {
     const mn_attend *a = tile->a;
     int query_tokens = a->blocks ? mn_query_block_tokens(a->blocks) : 1, n_heads = mn_heads_listed(a), last_head = -1;
-    int64_t last_block = -1;
+    int64_t last_block = -1, last_token = -1;
     unsigned granules = 0;
+    uint64_t visible = 0;
     for (int r = 0; r < n_rows; r++) {
         float *s = tile->s + r * MN_TILE_KEYS;
-        int64_t token = token_of(tile, first_row + r), block = token / query_tokens;
+        int64_t token = token_of(tile, first_row + r), block = a->blocks ? token / query_tokens : 0;
         int head = head_of(tile, first_row + r);
         if (a->softcap > 0) tile->by.ops->softcap(s, a->softcap * LOG2_E);
         if (a->slopes) {
@@ -208,11 +192,13 @@ static void edit_scores(const mn_row_tile *tile, int first_row, int n_rows, int6
             tile->by.ops->add_slope(s, slope, (float)(tile_begin - token));
         }
         if (seen != MN_SEES_SOME) continue;
-        if (block != last_block || (n_heads > 1 && head != last_head))
-            granules = mn_visible_granules(a, head, token, tile_begin);
+        bool same_list = block == last_block && (n_heads == 1 || head == last_head);
+        if (!same_list) granules = mn_visible_granules(a, head, token, tile_begin);
+        if (!same_list || token != last_token) visible = mn_visible_of(a, granules, token, tile_begin);
         last_block = block;
+        last_token = token;
         last_head = head;
-        mask_row(s, mn_visible_of(a, granules, token, tile_begin));
+        tile->by.ops->mask(s, visible);
     }
 }
 
@@ -329,7 +315,7 @@ static void end_gather(const mn_row_tile *tile, mn_softmax_rows rows, gather *g)
     if (g->n_keys == 0) return;
     tile->by.direct_k->scores(tile->s, tile->q, &k, tile->factor, n_rows, tile->k_pad);
     for (int row = 0; row < n_rows; row++)
-        if (~g->seen[row]) mask_row(tile->s + row * MN_TILE_KEYS, g->seen[row]);
+        if (~g->seen[row]) tile->by.ops->mask(tile->s + row * MN_TILE_KEYS, g->seen[row]);
     tile->by.direct_v->absorb(rows, tile->s, &v, n_rows, tile->v_pad);
     g->n_keys = 0;
 }

@@ -80,6 +80,8 @@ typedef struct mn_attend_ops {
     size_t run_bytes;
     /* total += part for n_rows rows, by log-sum-exp: both are brought to the larger maximum. */
     void (*merge)(mn_softmax_rows total, mn_softmax_rows part, int64_t n_rows, int v_pad);
+    /* Scores of one row of a tile whose bit is not set become -INFINITY. */
+    void (*mask)(float *s, uint64_t seen);
     /* s_i = cap tanh(s_i) for one row of a tile */
     void (*softcap)(float *s, float cap);
     /* s_j += slope * (offset + j) for one row of a tile (ALiBi, arXiv:2108.12409) */

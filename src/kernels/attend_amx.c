@@ -348,6 +348,7 @@ void mn_attend_init_amx(mn_attend_kernels *table) {
                                   .merge = table->fast.merge,
                                   .attend = attend_amx,
                                   .run_bytes = sizeof(room),
+                                  .mask = table->fast.mask,
                                   .softcap = table->fast.softcap,
                                   .add_slope = table->fast.add_slope};
 }

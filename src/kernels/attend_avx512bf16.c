@@ -58,6 +58,7 @@ void mn_attend_init_avx512bf16(mn_attend_kernels *table) {
                                   .scores = scores_bf16,
                                   .absorb = absorb_bf16,
                                   .merge = merge_f32,
+                                  .mask = mask_f32,
                                   .softcap = softcap_f32,
                                   .add_slope = add_slope_f32};
     table->direct[MN_F32].max_rows = table->direct[MN_F16].max_rows = table->direct[MN_BF16].max_rows =

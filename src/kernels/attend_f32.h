@@ -83,6 +83,16 @@ MN_INLINE mn_vf tanh_f32(mn_vf x) {
     return choose(x < splat(0), -result, result);
 }
 
+/* Scores as words: what is not seen becomes the word of -INFINITY. */
+static void mask_f32(float *s, uint64_t seen) {
+    mn_vi lane_bits;
+    for (int i = 0; i < MN_LANES; i++) lane_bits[i] = 1 << i;
+    for (int j = 0; j < MN_TILE_KEYS; j += MN_LANES, seen >>= MN_LANES) {
+        mn_vi bits = lane_bits & (int32_t)(seen & ((1u << MN_LANES) - 1));
+        store(s + j, choose(bits != 0, load(s + j), splat(-INFINITY)));
+    }
+}
+
 static void softcap_f32(float *s, float cap) {
     for (int j = 0; j < MN_TILE_KEYS; j += MN_LANES) store(s + j, splat(cap) * tanh_f32(load(s + j)));
 }
@@ -291,6 +301,7 @@ static const mn_attend_ops ops_f32 = {.operand_bytes = sizeof(float),
                                       .scores = scores_f32,
                                       .absorb = absorb_f32,
                                       .merge = merge_f32,
+                                      .mask = mask_f32,
                                       .softcap = softcap_f32,
                                       .add_slope = add_slope_f32};
 
