@@ -73,7 +73,7 @@ static mn_status merge(const char *in_path, const char *out_path, const char *lo
 static mn_change_order order;
 static mn_heads_options heads;
 static mn_small_options small;
-static mn_expert_options experts;
+static mn_expert_options experts = {.noise = -1, .seed = -1};
 
 /* The words behind IN OUT: the number of healing's steps, and settings of its training. What is wrong with them, or
  * NULL. */
@@ -112,7 +112,19 @@ static const char *wrong_options(const char *type, const char *lora) {
     if (!changes && (order.calibrate || order.heal))
         return "--calibrate and --heal go with --heads, --mlp-router or --experts.";
     if (order.needles && !order.heal) return "--needles goes with --heal.";
+    if (!small.wish && small.n_tokens) return "--calibrate-tokens goes with --mlp-router; give N, or leave it out.";
+    if (!small.wish && small.share > 0) return "--router-share goes with --mlp-router; give N, or leave it out.";
+    if (!experts.wish && experts.noise >= 0) return "--expert-noise goes with --experts; give N,K, or leave it out.";
+    if (!experts.wish && experts.seed >= 0) return "--expert-seed goes with --experts; give N,K, or leave it out.";
     return NULL;
+}
+
+/* Options that belong to a change have values that nobody can give until they are read, to tell what was given. */
+static void take_standards(void) {
+    if (!small.n_tokens) small.n_tokens = 4096;
+    if (small.share <= 0) small.share = 0.5;
+    if (experts.noise < 0) experts.noise = 0.01;
+    if (experts.seed < 0) experts.seed = 1;
 }
 
 static const char about[] =
@@ -153,14 +165,15 @@ int cmd_convert(int argc, char **argv) {
         MN_OPTION_HEADING("small MLPs for easy tokens"),
         MN_OPTION_TEXT("mlp-router", &small.wish, "N", NULL,
                        "beside each MLP one of 1/N of its units (2, 1.5), and a router; for some layers N,2-5"),
-        MN_OPTION_INT("calibrate-tokens", &small.n_tokens, "N", "4096", 2, 1e9,
-                      "of the calibration text at most, to pick units and fit routers"),
-        MN_OPTION_NUMBER("router-share", &small.share, "S", "0.5", 0.01, 0.99, "of its tokens that are to be easy"),
+        MN_OPTION_INT("calibrate-tokens", &small.n_tokens, "N", NULL, 2, 1e9,
+                      "of the calibration text at most, to pick units and fit routers (4096)"),
+        MN_OPTION_NUMBER("router-share", &small.share, "S", NULL, 0.01, 0.99,
+                         "of its tokens that are to be easy (0.5)"),
         MN_OPTION_HEADING("experts"),
         MN_OPTION_TEXT("experts", &experts.wish, "N", NULL,
                        "N,K: copy each MLP to N experts, of which a token uses K; N,K,bias: with biases that balance"),
-        MN_OPTION_NUMBER("expert-noise", &experts.noise, "X", "0.01", 0, 10, "noise in each copy, as a share"),
-        MN_OPTION_INT("expert-seed", &experts.seed, "N", "1", 0, 1e12, "of noise and routers"),
+        MN_OPTION_NUMBER("expert-noise", &experts.noise, "X", NULL, 0, 10, "noise in each copy, as a share (0.01)"),
+        MN_OPTION_INT("expert-seed", &experts.seed, "N", NULL, 0, 1e12, "of noise and routers (1)"),
         MN_OPTION_HEADING("heads that cache less"),
         MN_OPTION_TEXT("heads", &heads.wish, "HEADS", NULL, "gqa:G mqa mla:RANK[,rope=R]"),
         MN_OPTION_TEXT("method", &heads.method, "NAME", NULL,
@@ -192,6 +205,7 @@ int cmd_convert(int argc, char **argv) {
     if (!wrong) wrong = read_words(&paths);
     if (wrong) return mn_cli_wrong(&usage, wrong);
     if (type_name && mn_precision_find(type_name, &type, &err)) return mn_cli_wrong(&usage, err.text);
+    take_standards();
     order.in = paths.items[0];
     order.out = paths.items[1];
     mn_status status = carry_out(type, lora, (int)n_threads, &err);

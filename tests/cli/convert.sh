@@ -93,6 +93,15 @@ expect 2 "mnemo convert: makes one change at a time; convert the file that --mlp
 $usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --mlp-router 8 --type f16
 expect 2 "mnemo run: this model has no small MLPs that easy tokens could take; give it some first. Use mnemo convert IN OUT --mlp-router 2 --calibrate TEXT." \
     "$mnemo" run -m "$temp/in.gguf" -p x --router-threshold 0.5
+# Options of a change that is not asked for would do nothing.
+for option in '--calibrate-tokens 8:--mlp-router; give N' '--router-share 0.3:--mlp-router; give N' \
+    '--expert-noise 0:--experts; give N,K' '--expert-seed 0:--experts; give N,K'; do
+    given=${option%%:*}
+    expect 2 "mnemo convert: ${given% *} goes with ${option#*:}, or leave it out.
+$usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --type f16 $given
+done
+expect 2 "mnemo convert: --router-share goes with --mlp-router; give N, or leave it out.
+$usage" "$mnemo" convert "$temp/in.gguf" "$temp/x.gguf" --experts 4,2 --router-share 0.5
 [ ! -e "$temp/x.gguf" ] || fail 'left behind'
 
 # Experts: copies of the MLP, more or less; without noise the answers are the dense model's.
