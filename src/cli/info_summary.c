@@ -96,6 +96,8 @@ static void print_positions(const mn_model_facts *f) {
         print_rope(f);
     else if (f->learned_positions || f->alibi)
         info_print_fact("positions", "%s", f->alibi ? "alibi" : "learned");
+    else if (f->no_positions)
+        info_print_fact("positions", "none");
 }
 
 static void print_types(const mn_model_facts *f) {

@@ -1,6 +1,7 @@
 #include "cli/model_facts.h"
 
 #include "base/checked.h"
+#include "model/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,18 @@ static void read_positions(const mn_gguf *gguf, mn_model_facts *f) {
                (f->architecture.bytes == 5 && !memcmp(f->architecture.data, "bloom", 5));
 }
 
+/* Files of architectures that rotate nothing may state a rope all the same: Kimi Linear's latent attention. */
+static void drop_unused_rope(const mn_gguf *gguf, mn_model_facts *f) {
+    mn_config config;
+    mn_error ignored;
+    if (mn_config_read(gguf, &config, &ignored) != MN_OK || mn_config_rotates(&config)) return;
+    f->rope_base = f->rope_factor = 0;
+    f->rope_dims = f->n_ctx_original = -1;
+    f->rope_scaling = (mn_gguf_string){0};
+    f->rope_factors = false;
+    f->no_positions = !f->learned_positions && !f->alibi;
+}
+
 static void read_tokenizer(const mn_gguf *gguf, mn_model_facts *f) {
     const mn_gguf_kv *tokens = mn_gguf_find(gguf, "tokenizer.ggml.tokens");
     f->tokenizer = get_string(gguf, "tokenizer.ggml.model");
@@ -118,6 +131,7 @@ void mn_model_facts_read(const mn_gguf *gguf, mn_model_facts *out) {
     out->name = get_string(gguf, "general.name");
     read_shape(gguf, out);
     read_positions(gguf, out);
+    drop_unused_rope(gguf, out);
     read_tokenizer(gguf, out);
     count_tensors(gguf, out);
 }

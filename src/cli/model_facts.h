@@ -13,6 +13,7 @@ typedef struct mn_model_facts {
     bool rope_factors;             /* frequency factors as a tensor (Llama 3, LongRoPE) */
     mn_gguf_string expert_load;    /* of the last step of the training, see train/trainer.c */
     bool learned_positions, alibi, chat_template, ask_template;
+    bool no_positions; /* the architecture rotates nothing, whatever its keys say, and has no other positions */
     int64_t n_params, n_params_embedding; /* all; token table and output */
     int64_t n_params_active;              /* used for one token: all but the experts not chosen */
     int64_t n_tensors[MN_DTYPE_COUNT];

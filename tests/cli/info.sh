@@ -27,6 +27,14 @@ done
 [ "$(MNEMO_CPU=generic "$mnemo" info --cpu | grep -c '(used)$')" = 1 ]
 MNEMO_CPU=generic "$mnemo" info --cpu | grep -q '^generic (used)$'
 
+# What rotates nothing has no positions, whatever keys of a rope its file holds.
+golden=$MNEMO_SOURCE_DIR/tests/data/golden
+for name in kimi-linear nemotron-h mamba2; do
+    "$mnemo" info "$golden/tiny-$name.gguf" | grep -q '^positions  *none$' || fail "$name"
+    "$mnemo" info "$golden/tiny-$name.gguf" --json | grep -q '"rope_dims": null' || fail "$name: rope_dims"
+done
+"$mnemo" info "$golden/tiny-llama.gguf" | grep -q '^positions  *rope, ' || fail 'llama'
+
 # The ask template has a key of our own, whatever the architecture.
 model=$MNEMO_SOURCE_DIR/models/default.gguf
 LC_ALL=C sed 's/\(general\.architecture.\{12\}\)mnemo/\1llama/' "$model" >"$temp/llama.gguf"
