@@ -59,7 +59,7 @@ static void name_file(mn_result *x, const char *path) {
 
 static mn_status add_file(const char *path, bool named, mn_results *all, mn_error *err) {
     mn_results one;
-    MN_TRY(mn_results_open(path, &one, err));
+    MN_TRY(mn_results_read(path, &one, err));
     mn_status status = MN_OK;
     for (int64_t k = 0; k < one.n && status == MN_OK; k++) {
         if (named) name_file(&one.items[k], path);

@@ -57,6 +57,7 @@ static void on_interrupt(int number) {
 typedef struct job {
     mn_eval_grid grid;
     mn_results results;
+    mn_strbuf origin; /* of the results */
     mn_corpus corpus;
     mn_qa_set qa[2];
     mn_wordings wordings;
@@ -283,6 +284,21 @@ static mn_status open_grid(job *j, const mn_eval_verb *verb, mn_error *err) {
     return MN_OK;
 }
 
+static void put_files(mn_strbuf *out, const char *name, const mn_text_list *files) {
+    for (int i = 0; i < files->n; i++) mn_strbuf_printf(out, " %s=%s", name, files->items[i]);
+}
+
+static mn_status open_results(job *j, mn_error *err) {
+    mn_eval_put_origin(&j->origin, &j->grid);
+    put_files(&j->origin, "haystack", &haystacks);
+    put_files(&j->origin, "qa", &qa_files);
+    if (templates_path) mn_strbuf_printf(&j->origin, " templates=%s", templates_path);
+    if (from_path) mn_strbuf_printf(&j->origin, " from=%s", from_path);
+    if (j->origin.failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for the results.");
+    mn_text_make_utf8(j->origin.data, j->origin.bytes);
+    return mn_results_open(results_path, j->origin.data, &j->results, err);
+}
+
 static mn_status show(job *j, mn_error *err) {
     const mn_eval_grid *g = &j->grid;
     if (as_json)
@@ -306,7 +322,7 @@ static mn_status run(job *j, const mn_eval_verb *verb, mn_error *err) {
             return mn_fail(err, MN_ERR_IO, "%s: cannot open: %s.", dump_path, strerror(errno));
         return dump_grid(j, err);
     }
-    MN_TRY(mn_results_open(results_path, &j->results, err));
+    MN_TRY(open_results(j, err));
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
     mn_status status = from_path ? run_saved(j, err) : run_grid(j, err);
@@ -326,6 +342,7 @@ int mn_eval_tasks(const mn_eval_verb *verb, int argc, char **argv) {
     mn_text_list none;
     mn_error err;
     static job j;
+    j.origin = (mn_strbuf)MN_STRBUF_INIT;
     snprintf(name, sizeof name, "eval %s", verb->name);
     snprintf(about, sizeof about, "Asks a model samples of several lengths and scores its answers. %s: %s.", verb->name,
              verb->about);
@@ -334,6 +351,7 @@ int mn_eval_tasks(const mn_eval_verb *verb, int argc, char **argv) {
     mn_status status = run(&j, verb, &err);
     if (j.dump) fclose(j.dump);
     mn_results_close(&j.results);
+    mn_strbuf_release(&j.origin);
     mn_session_close(j.session);
     mn_engine_close(j.engine);
     mn_corpus_close(&j.corpus);

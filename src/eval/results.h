@@ -20,12 +20,17 @@ typedef struct mn_result {
 typedef struct mn_results {
     mn_result *items;
     int64_t n, capacity;
-    FILE *file; /* NULL: kept in memory alone */
+    FILE *file;         /* NULL: kept in memory alone */
+    const char *origin; /* what all were made with, which their lines tell; NULL: not told. Borrowed */
 } mn_results;
 
-/* Opens PATH for appending and reads what is there: lines that are no result (a crash may cut the last) are dropped,
- * and the file is rewritten without them. path NULL: nothing is kept. The caller closes it. */
-mn_status mn_results_open(const char *path, mn_results *out, mn_error *err);
+/* Opens PATH for appending and takes up the results that are there; the last may have been cut by a crash, and the file
+ * is then written again without it. path NULL: nothing is kept. MN_ERR_FORMAT where another line is no result: the file
+ * is another one, and stays as it is. MN_ERR_ARGUMENT where a result was made with another origin. The caller closes
+ * it. */
+mn_status mn_results_open(const char *path, const char *origin, mn_results *out, mn_error *err);
+/* Takes up the results of a file, which stays as it is. */
+mn_status mn_results_read(const char *path, mn_results *out, mn_error *err);
 /* Whether this sample under this setting is there already. */
 const mn_result *mn_results_find(const mn_results *r, const char *task, const char *setting, int64_t length,
                                  double depth, int64_t sample);

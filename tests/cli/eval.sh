@@ -19,6 +19,23 @@ head -c $(($(wc -c <"$temp/a.jsonl") / 2)) "$temp/a.jsonl" >"$temp/b.jsonl"
 "$mnemo" eval needle -m "$model" --lengths 256,2k --depths 3 -n 2 -o "$temp/b.jsonl" >"$temp/again" 2>"$temp/err"
 [ "$(wc -l <"$temp/b.jsonl")" -eq 12 ]
 diff <(sed 's/prefill.*//' "$temp/whole") <(sed 's/prefill.*//' "$temp/again")
+# A file of something else is neither gone on with nor changed; nor are results of other options mixed in.
+cp "$MNEMO_SOURCE_DIR/README.md" "$temp/notes"
+for words in 'report' "needle -m $model --lengths 256 -n 1 -o"; do
+    code=0
+    "$mnemo" eval $words "$temp/notes" >"$temp/out" 2>"$temp/err" || code=$?
+    [ "$code" -ne 0 ] || fail "eval $words took notes for results"
+    has "$temp/err" 'notes: line 1 is no result of mnemo eval'
+    cmp -s "$temp/notes" "$MNEMO_SOURCE_DIR/README.md" || fail "eval $words changed a file that is not its own"
+done
+for other in '-s 43' '--attn sinks:4,60' '-ctk q8_0'; do
+    code=0
+    "$mnemo" eval needle -m "$model" --lengths 256,2k --depths 3 -n 2 $other -o "$temp/b.jsonl" >"$temp/out" \
+        2>"$temp/err" || code=$?
+    [ "$code" -eq 2 ] || fail "went on with $other: $code"
+    has "$temp/err" 'its results were made with "model=default.gguf seed=42"'
+done
+[ "$(wc -l <"$temp/b.jsonl")" -eq 12 ]
 # The text before a needle is read once for all depths.
 grep -q '"reused_tokens":[1-9][0-9][0-9]' "$temp/a.jsonl"
 
