@@ -1,6 +1,7 @@
 #include "eval/ask.h"
 
 #include "base/clock.h"
+#include "base/safe_text.h"
 #include "session/generate.h"
 
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static mn_status prefixed_tokens(const mn_engine *e, const mn_task_sample *s, mn
 mn_status mn_ask_tokens(const mn_engine *e, const mn_task *task, const mn_task_sample *s, mn_tokens *out,
                         mn_error *err) {
     *out = (mn_tokens){0};
-    if (task->asks_plainly && !s->worded)
+    if (!mn_task_is_prefixed(task, s))
         return mn_compose_ask(e, NULL, s->document.data, s->question.data, false, out, err);
     return prefixed_tokens(e, s, out, err);
 }
@@ -91,7 +92,10 @@ mn_status mn_ask(mn_engine *e, mn_session *session, const mn_task *task, const m
     out->n_prompt = (int64_t)tokens.n;
     if (status == MN_OK) status = answer(e, session, task, out, err);
     out->kv_bytes = mn_session_kv_bytes(session);
-    out->score = mn_score(task->score, out->answer.data, (const char *const *)s->references, s->n_references);
+    out->score = mn_task_score(task, s, out->answer.data, out->answer.bytes);
+    if (status == MN_OK && (out->answer.failed || out->score < 0))
+        status = mn_fail(err, MN_ERR_MEMORY, "no memory for an answer.");
+    mn_text_make_utf8(out->answer.data, out->answer.bytes);
     free(tokens.data);
     return status;
 }

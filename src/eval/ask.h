@@ -16,7 +16,7 @@ mn_status mn_ask_tokens(const mn_engine *engine, const mn_task *task, const mn_t
 int64_t mn_ask_count(void *engine, const mn_task *task, const mn_task_sample *sample);
 
 typedef struct mn_asked {
-    mn_strbuf answer; /* the caller releases it */
+    mn_strbuf answer; /* in UTF-8, '?' for each byte that is none; the caller releases it */
     double score;
     int64_t n_prompt, n_reused, n_answer; /* tokens */
     double prefill_s, decode_s;

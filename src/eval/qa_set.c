@@ -1,6 +1,7 @@
 #include "eval/qa_set.h"
 
 #include "base/file.h"
+#include "eval/task.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -28,13 +29,28 @@ static const json_t *list_of(const json_t *line, const char *key) {
     return list;
 }
 
+/* Answers that a sample can hold, none blank: an empty one is found in every text. */
+static mn_status check_answers(const json_t *list, mn_error *err) {
+    size_t n = json_array_size(list);
+    if (n < 1 || n > MN_MAX_REFERENCES)
+        return mn_fail(err, MN_ERR_FORMAT, "\"answers\" holds %zu texts (wanted: 1 to %d).", n, MN_MAX_REFERENCES);
+    for (size_t i = 0; i < n; i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        size_t bytes = strlen(text);
+        if (bytes > MN_REFERENCE_BYTES || strspn(text, " \t\r\n") == bytes)
+            return mn_fail(err, MN_ERR_FORMAT, "answer %zu is of %zu bytes (wanted: words, of %d at most).", i + 1,
+                           bytes, MN_REFERENCE_BYTES);
+    }
+    return MN_OK;
+}
+
 static mn_status check_line(const json_t *line, mn_error *err) {
     if (!json_is_string(json_object_get(line, "question")) || !list_of(line, "answers") || !list_of(line, "passages"))
         return mn_fail(err, MN_ERR_FORMAT,
                        "wanted an object with \"question\", a list of texts \"answers\" and one \"passages\".");
     if (json_object_get(line, "others") && !list_of(line, "others"))
         return mn_fail(err, MN_ERR_FORMAT, "\"others\" is no list of texts.");
-    return MN_OK;
+    return check_answers(list_of(line, "answers"), err);
 }
 
 static mn_status no_memory(mn_error *err) { return mn_fail(err, MN_ERR_MEMORY, "no memory for the questions."); }

@@ -180,7 +180,7 @@ static json_t *line_of(const mn_result *x, const char *origin, const mn_task_sam
     json_object_set_new(o, "prefill_s", json_real(x->prefill_s));
     json_object_set_new(o, "decode_s", json_real(x->decode_s));
     json_object_set_new(o, "kv_bytes", json_real(x->kv_bytes));
-    json_object_set_new(o, "answer", json_string(asked->answer.data)); /* none where it is no UTF-8 */
+    json_object_set_new(o, "answer", json_stringn(asked->answer.data, asked->answer.bytes));
     json_t *references = json_array();
     for (int i = 0; sample && i < sample->n_references; i++)
         json_array_append_new(references, json_string(sample->references[i]));

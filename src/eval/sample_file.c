@@ -61,7 +61,7 @@ static const char *read_line(const json_t *o, mn_saved_sample *x) {
         return "\"references\" holds none, or too many";
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *text = json_string_value(json_array_get(list, i));
-        if (!text || !*text) return "a reference is no text";
+        if (!text || !*text || strlen(text) > MN_REFERENCE_BYTES) return "a reference is no text of 1 to 16384 bytes";
         mn_task_add_reference(&x->s, text);
     }
     return x->s.document.failed || x->s.question.failed || x->s.prefix.failed ? "no memory" : NULL;

@@ -157,6 +157,7 @@ static int ascending(const void *a, const void *b) {
 mn_interval mn_paired_bootstrap(const double *x, const double *y, int64_t n, uint64_t seed) {
     double means[RESAMPLES];
     mn_random rng;
+    if (n < 2) return (mn_interval){-1, 1};
     mn_random_seed(&rng, seed, 1);
     for (int r = 0; r < RESAMPLES; r++) {
         double sum = 0;

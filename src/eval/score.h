@@ -34,7 +34,7 @@ typedef struct mn_interval {
  * scores that are 0 or 1, and too wide for others: no sample varies more than a coin of the same mean. */
 mn_interval mn_wilson(double mean, int64_t n);
 /* The 95 % interval of the mean of paired differences x[i] - y[i] by the bootstrap: the 2.5 % and 97.5 % points of the
- * means of 2000 resamples, drawn from `seed`. n >= 1. */
+ * means of 2000 resamples, drawn from `seed`. {-1, 1} for n < 2: of one pair nothing says how much pairs vary. */
 mn_interval mn_paired_bootstrap(const double *x, const double *y, int64_t n, uint64_t seed);
 
 #endif

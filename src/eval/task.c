@@ -42,11 +42,26 @@ void mn_task_sample_release(mn_task_sample *s) {
 }
 
 void mn_task_add_reference(mn_task_sample *s, const char *text) {
-    char *copy = s->n_references < MN_MAX_REFERENCES ? strndup(text, MN_REFERENCE_BYTES) : NULL;
+    bool fits = s->n_references < MN_MAX_REFERENCES && strlen(text) <= MN_REFERENCE_BYTES;
+    char *copy = fits ? strdup(text) : NULL;
     if (copy)
         s->references[s->n_references++] = copy;
     else
         s->document.failed = true;
+}
+
+bool mn_task_is_prefixed(const mn_task *task, const mn_task_sample *s) { return !task->asks_plainly || s->worded; }
+
+double mn_task_score(const mn_task *task, const mn_task_sample *s, const char *answer, size_t bytes) {
+    mn_strbuf text = MN_STRBUF_INIT;
+    if (task->score == MN_SCORE_SET_F1 && mn_task_is_prefixed(task, s)) mn_strbuf_puts(&text, s->prefix.data);
+    mn_strbuf_put(&text, answer, bytes);
+    for (size_t i = 0; i < text.bytes; i++)
+        if (!text.data[i]) text.data[i] = '\n';
+    double score =
+        text.failed ? -1 : mn_score(task->score, text.data, (const char *const *)s->references, s->n_references);
+    mn_strbuf_release(&text);
+    return score;
 }
 
 typedef struct fit {

@@ -59,6 +59,11 @@ void mn_task_sample_reset(mn_task_sample *s);
 void mn_task_sample_release(mn_task_sample *s);
 /* Adds a copy; what does not fit the limits is left out and document.failed set. */
 void mn_task_add_reference(mn_task_sample *s, const char *text);
+/* Whether the answer's first words are in the prompt, and what a model says goes on behind them. */
+bool mn_task_is_prefixed(const mn_task *task, const mn_task_sample *s);
+/* mn_score of what a model said behind the prompt, which may hold NULs: they end lines, as other control characters do.
+ * A list that the prefix opens ends in the answer; words are looked for in the answer alone. < 0: out of memory. */
+double mn_task_score(const mn_task *task, const mn_task_sample *s, const char *answer, size_t bytes);
 
 /* Tokens of a sample's whole prompt as the model will see it; < 0: out of memory. */
 typedef int64_t mn_count_fn(void *arg, const mn_task *task, const mn_task_sample *sample);

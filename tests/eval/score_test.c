@@ -73,6 +73,8 @@ static void test_intervals(void **state) {
     assert_true(i.low > 0.36 && i.low < 0.44 && i.high > 0.56 && i.high < 0.64); /* 0.5 +- 1.96 * 0.05 */
     i = mn_paired_bootstrap(x, x, 100, 1);
     assert_true(i.low == 0 && i.high == 0);
+    i = mn_paired_bootstrap(x, y, 1, 1); /* one pair says nothing of others */
+    assert_true(i.low == -1 && i.high == 1);
 }
 
 int main(void) {

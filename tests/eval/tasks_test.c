@@ -107,6 +107,10 @@ static void test_lengths(void **state) {
             }
             assert_true(mn_score((*task)->score, right.data, (const char *const *)s.references, s.n_references) == 1);
             assert_true(mn_score((*task)->score, "no idea", (const char *const *)s.references, s.n_references) == 0);
+            /* what goes on behind the prefix: a list that is open there is closed */
+            const char *rest = (*task)->score == MN_SCORE_SET_F1 ? right.data + 1 : right.data;
+            assert_true(mn_task_score(*task, &s, rest, strlen(rest)) == 1);
+            assert_true(mn_task_score(*task, &s, "", 0) == 0);
             mn_strbuf_release(&right);
             mn_task_sample_release(&s);
             mn_task_sample_release(&again);
@@ -319,7 +323,7 @@ static void test_refusals(void **state) {
     mn_qa_set qa;
     const char *path = temp_path("bad.jsonl");
     FILE *f = fopen(path, "w");
-    fputs("{\"question\": \"x\", \"answers\": [], \"passages\": []}\n\n{\"question\": 3}\n", f);
+    fputs("{\"question\": \"x\", \"answers\": [\"y\"], \"passages\": []}\n\n{\"question\": 3}\n", f);
     fclose(f);
     assert_int_equal(mn_qa_set_read(path, &qa, &err), MN_ERR_FORMAT);
     assert_non_null(strstr(err.text, "line 3"));
@@ -328,12 +332,58 @@ static void test_refusals(void **state) {
     world_close(&x);
 }
 
+/* An empty answer is found in every text, and a sample holds so many. */
+static void test_answers_of_questions(void **state) {
+    (void)state;
+    static const struct {
+        int n;
+        const char *answer, *sentence;
+    } cases[] = {{0, "", "\"answers\" holds 0 texts (wanted: 1 to 32)"},
+                 {33, "a", "\"answers\" holds 33 texts (wanted: 1 to 32)"},
+                 {2, "", "answer 1 is of 0 bytes"},
+                 {1, " ", "answer 1 is of 1 bytes"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mn_qa_set qa;
+        mn_error err;
+        const char *path = temp_path("answers.jsonl");
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fputs("{\"question\": \"x\", \"passages\": [\"p\"], \"answers\": [", f);
+        for (int k = 0; k < cases[i].n; k++) fprintf(f, "%s\"%s\"", k ? ", " : "", cases[i].answer);
+        fputs("]}\n", f);
+        fclose(f);
+        assert_int_equal(mn_qa_set_read(path, &qa, &err), MN_ERR_FORMAT);
+        if (!strstr(err.text, cases[i].sentence)) fail_msg("%s", err.text);
+        mn_qa_set_release(&qa);
+    }
+}
+
+/* A NUL in an answer ends a line, and no more than that. */
+static void test_answer_with_nul(void **state) {
+    (void)state;
+    mn_task_sample s;
+    mn_task_sample_init(&s);
+    mn_task_add_reference(&s, "12345");
+    assert_true(mn_task_score(&mn_task_passkey, &s, "It is\0 12345.", 14) == 1);
+    assert_true(mn_task_score(&mn_task_passkey, &s,
+                              "It is 12\0"
+                              "345.",
+                              13) == 0);
+    mn_task_sample_release(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ends),          cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_answers_occur), cmocka_unit_test(test_depths_as_asked),
-        cmocka_unit_test(test_counted_words), cmocka_unit_test(test_rounds),
-        cmocka_unit_test(test_graph_answers), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_answers_of_questions),
+        cmocka_unit_test(test_answer_with_nul),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_answers_occur),
+        cmocka_unit_test(test_depths_as_asked),
+        cmocka_unit_test(test_counted_words),
+        cmocka_unit_test(test_rounds),
+        cmocka_unit_test(test_graph_answers),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
