@@ -41,6 +41,9 @@ bool mn_eval_grid_add(mn_eval_grid *g, const mn_task *task, int64_t length, doub
  * separates where a NAME= follows. text is borrowed. */
 mn_status mn_eval_apply_setting(mn_model_options *o, const char *text, mn_error *err);
 
+/* Whether all can be compared: what is wrong with the last is said before the first has run for hours. */
+mn_status mn_eval_check_settings(const mn_text_list *settings, mn_error *err);
+
 /* Appends what decides the results besides tasks, lengths and settings: "model=a.gguf seed=42 attn=...", of the flags
  * that were given. */
 void mn_eval_put_origin(mn_strbuf *out, const mn_eval_grid *g);

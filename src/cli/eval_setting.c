@@ -1,36 +1,10 @@
 /* Settings of mnemo eval compare: the flags that change a session, as NAME=VALUE. */
 #include "cli/eval.h"
-#include "cli/numbers.h"
 
-#include <stdio.h>
+#include "base/safe_text.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-typedef enum kind { TEXT, INT, NUMBER } kind;
-
-static const struct {
-    const char *name;
-    kind kind;
-    size_t offset;
-} keys[] = {
-    {"c", INT, offsetof(mn_model_options, n_ctx)},
-    {"b", INT, offsetof(mn_model_options, n_batch)},
-    {"ctk", TEXT, offsetof(mn_model_options, type_k)},
-    {"ctv", TEXT, offsetof(mn_model_options, type_v)},
-    {"attn", TEXT, offsetof(mn_model_options, attn)},
-    {"attn-layers", TEXT, offsetof(mn_model_options, attn_layers)},
-    {"pos", TEXT, offsetof(mn_model_options, map)},
-    {"kv-disk", TEXT, offsetof(mn_model_options, kv_disk)},
-    {"kv-ram", INT, offsetof(mn_model_options, kv_ram)},
-    {"rope-scaling", TEXT, offsetof(mn_model_options, rope_scaling)},
-    {"rope-scale", NUMBER, offsetof(mn_model_options, rope_scale)},
-    {"rope-freq-base", NUMBER, offsetof(mn_model_options, rope_freq_base)},
-    {"yarn-orig-ctx", INT, offsetof(mn_model_options, yarn_orig_ctx)},
-    {"yarn-ext-factor", NUMBER, offsetof(mn_model_options, yarn_ext_factor)},
-    {"yarn-attn-factor", NUMBER, offsetof(mn_model_options, yarn_attn_factor)},
-    {"yarn-beta-slow", NUMBER, offsetof(mn_model_options, yarn_beta_slow)},
-    {"yarn-beta-fast", NUMBER, offsetof(mn_model_options, yarn_beta_fast)},
-};
 
 /* Where the value ends: at a comma behind which a NAME= stands, or at the end. */
 static size_t value_bytes(const char *value) {
@@ -41,19 +15,6 @@ static size_t value_bytes(const char *value) {
         n += 1 + next;
     }
     return n;
-}
-
-/* "full" is what a session does without being told. */
-static bool store(mn_model_options *o, size_t i, char *value) {
-    void *at = (char *)o + keys[i].offset;
-    char *behind = value;
-    const char *end;
-    switch (keys[i].kind) {
-    case TEXT: *(const char **)at = value; return true;
-    case INT: return mn_number_read(value, &end, at) && !*end;
-    case NUMBER: *(double *)at = strtod(value, &behind); break;
-    }
-    return behind != value && !*behind;
 }
 
 /* Copies of values, which live as long as the program, as those in argv do. */
@@ -72,19 +33,42 @@ static char *keep(const char *value, size_t bytes) {
     return c->text;
 }
 
+/* Flags of the rows that change no session but the model, which all settings share. */
+static bool is_of_model(const mn_option *o) {
+    static const char *const names[] = {"m model", "t threads", "lora", "experts-on-disk"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(o->names, names[i])) return true;
+    return false;
+}
+
+static const mn_option *find(const char *name, size_t bytes) {
+    const mn_option *o = mn_option_find(mn_model_option_rows, name, bytes);
+    if (!o) o = mn_option_find(mn_position_option_rows, name, bytes);
+    return o && !is_of_model(o) ? o : NULL;
+}
+
+/* The row with its target, which lies in mn_given_model, at the same place of *o. */
+static mn_option row_for(const mn_option *row, mn_model_options *o) {
+    mn_option own = *row;
+    own.to.text = (const char **)(void *)((char *)o + ((const char *)row->to.text - (const char *)&mn_given_model));
+    return own;
+}
+
 static mn_status apply_one(mn_model_options *o, const char *name, size_t name_bytes, const char *value, size_t bytes,
                            mn_error *err) {
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        if (strlen(keys[i].name) != name_bytes || memcmp(keys[i].name, name, name_bytes)) continue;
-        char *own = keep(value, bytes);
-        if (!own) return mn_fail(err, MN_ERR_MEMORY, "no memory for a setting.");
-        if (store(o, i, own)) return MN_OK;
-        return mn_fail(err, MN_ERR_ARGUMENT, "--settings: %s is \"%s\", which is no number.", keys[i].name, own);
-    }
-    return mn_fail(err, MN_ERR_ARGUMENT,
-                   "--settings: there is no setting \"%.*s\"; known are the flags that change a "
-                   "session, as attn, ctk, ctv, pos, rope-scaling, c.",
-                   (int)name_bytes, name);
+    char wanted[MN_OPTION_WANTED_BYTES];
+    const mn_option *row = find(name, name_bytes);
+    if (!row)
+        return mn_fail(err, MN_ERR_ARGUMENT,
+                       "--settings: there is no setting \"%.*s\"; known are the flags that change a "
+                       "session, as attn, ctk, ctv, pos, rope-scaling, c.",
+                       (int)name_bytes, name);
+    char *text = keep(value, bytes);
+    if (!text) return mn_fail(err, MN_ERR_MEMORY, "no memory for a setting.");
+    mn_option own = row_for(row, o);
+    if (mn_option_read(&own, text)) return MN_OK;
+    return mn_fail(err, MN_ERR_ARGUMENT, "--settings: %.*s does not take \"%s\" (wanted: %s).", (int)name_bytes, name,
+                   text, mn_option_wanted(row, wanted));
 }
 
 mn_status mn_eval_apply_setting(mn_model_options *o, const char *text, mn_error *err) {
@@ -95,6 +79,30 @@ mn_status mn_eval_apply_setting(mn_model_options *o, const char *text, mn_error 
         size_t bytes = value_bytes(value);
         MN_TRY(apply_one(o, p, name, value, bytes, err));
         p = value + bytes + (value[bytes] == ',');
+    }
+    return MN_OK;
+}
+
+mn_status mn_eval_check_settings(const mn_text_list *settings, mn_error *err) {
+    mn_result result;
+    if (settings->n > MN_MAX_SETTINGS)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%d settings are compared; at most %d can be.", settings->n,
+                       MN_MAX_SETTINGS);
+    for (int i = 0; i < settings->n; i++) {
+        mn_model_options o = mn_given_model;
+        const char *text = settings->items[i];
+        size_t bytes = strlen(text);
+        if (bytes >= sizeof result.setting)
+            return mn_fail(err, MN_ERR_ARGUMENT, "--settings: \"%.40s...\" has %zu bytes; results name %zu at most.",
+                           text, bytes, sizeof result.setting - 1);
+        memcpy(result.setting, text, bytes + 1);
+        mn_text_make_utf8(result.setting, bytes);
+        if (strcmp(result.setting, text))
+            return mn_fail(err, MN_ERR_ARGUMENT, "--settings: \"%s\" is no UTF-8, and results are.", text);
+        for (int k = 0; k < i; k++)
+            if (!strcmp(settings->items[k], text))
+                return mn_fail(err, MN_ERR_ARGUMENT, "--settings: \"%s\" is given twice.", text);
+        MN_TRY(mn_eval_apply_setting(&o, text, err));
     }
     return MN_OK;
 }

@@ -1,5 +1,6 @@
 /* mnemo eval needle, ruler, compare, ...: samples of tasks over a grid of lengths, depths and settings. */
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/safe_text.h"
 #include "cli/terminal.h"
 #include "cli/eval.h"
@@ -10,7 +11,6 @@
 #include "eval/sample_file.h"
 #include "eval/wording.h"
 
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -67,7 +67,7 @@ typedef struct job {
     mn_session *session;
     mn_progress progress;
     int64_t done;
-    FILE *dump;
+    mn_writer dump;
 } job;
 
 static mn_status parse_tasks(mn_eval_grid *g, const char *names, mn_error *err) {
@@ -238,7 +238,7 @@ static mn_status run_grid(job *j, mn_error *err) {
 static mn_status dump_sample(job *j, const mn_task *task, int64_t length, double depth, int64_t i, mn_error *err) {
     mn_saved_sample x = {.task = task, .length = length, .sample = i, .depth = depth};
     mn_status status = make_sample(j, task, length, depth, i, &x.s, err);
-    if (status == MN_OK) status = mn_sample_write(j->dump, &x, err);
+    if (status == MN_OK) status = mn_sample_write(j->dump.file, &x, err);
     mn_task_sample_release(&x.s);
     return status;
 }
@@ -250,7 +250,7 @@ static mn_status dump_grid(job *j, mn_error *err) {
             for (int64_t i = 0; i < g->n_samples; i++)
                 for (int d = MN_MAX(g->n_depths, 1) - 1; d >= 0; d--)
                     MN_TRY(dump_sample(j, g->tasks[t], g->lengths[l], mn_eval_depth(g, d), i, err));
-    return fflush(j->dump) ? mn_fail(err, MN_ERR_IO, "%s: cannot write: %s.", dump_path, strerror(errno)) : MN_OK;
+    return mn_writer_commit(&j->dump, err);
 }
 
 /* The cells that saved samples lie in. */
@@ -266,9 +266,7 @@ static mn_status open_grid(job *j, const mn_eval_verb *verb, mn_error *err) {
     mn_eval_grid *g = &j->grid;
     const char *names = tasks_text ? tasks_text : verb->tasks;
     *g = (mn_eval_grid){.n_samples = n_samples, .seed = seed, .n_depths = (int)n_depths};
-    if (settings.n > MN_MAX_SETTINGS)
-        return mn_fail(err, MN_ERR_ARGUMENT, "%d settings are compared; at most %d can be.", settings.n,
-                       MN_MAX_SETTINGS);
+    MN_TRY(mn_eval_check_settings(&settings, err));
     for (int i = 0; i < settings.n; i++) g->settings[g->n_settings++] = settings.items[i];
     if (g->n_settings == 0) g->settings[g->n_settings++] = "";
     if (from_path) {
@@ -281,7 +279,7 @@ static mn_status open_grid(job *j, const mn_eval_verb *verb, mn_error *err) {
                            err));
     MN_TRY(parse_tasks(g, names, err));
     drop_tasks_without_data(g);
-    return MN_OK;
+    return g->n_tasks ? MN_OK : mn_fail(err, MN_ERR_ARGUMENT, "no task is left to ask; questions come from --qa FILE.");
 }
 
 static void put_files(mn_strbuf *out, const char *name, const mn_text_list *files) {
@@ -318,8 +316,7 @@ static mn_status run(job *j, const mn_eval_verb *verb, mn_error *err) {
     MN_TRY(mn_model_options_engine(&mn_given_model, false, &j->engine, err));
     j->grid.model = mn_engine_info(j->engine).path;
     if (dump_path) {
-        if (!(j->dump = fopen(dump_path, "we")))
-            return mn_fail(err, MN_ERR_IO, "%s: cannot open: %s.", dump_path, strerror(errno));
+        MN_TRY(mn_writer_open(dump_path, &j->dump, err));
         return dump_grid(j, err);
     }
     MN_TRY(open_results(j, err));
@@ -349,7 +346,7 @@ int mn_eval_tasks(const mn_eval_verb *verb, int argc, char **argv) {
     int code = mn_options_parse(&usage, argc, argv, &none);
     if (code >= 0) return code;
     mn_status status = run(&j, verb, &err);
-    if (j.dump) fclose(j.dump);
+    mn_writer_abort(&j.dump);
     mn_results_close(&j.results);
     mn_strbuf_release(&j.origin);
     mn_session_close(j.session);

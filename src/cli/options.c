@@ -83,8 +83,8 @@ static bool same_name(const char *name, const char *given, size_t bytes) {
 }
 
 /* The row of a name without dashes, and its place in the walk; NULL where there is none. */
-static const mn_option *find(const mn_usage *u, const char *given, size_t bytes, int *row) {
-    mn_option_walk walk = {.at = u->options};
+static const mn_option *find_row(const mn_option *options, const char *given, size_t bytes, int *row) {
+    mn_option_walk walk = {.at = options};
     const mn_option *o;
     for (*row = 0; *row < MN_MAX_OPTIONS && (o = mn_option_next(&walk)); ++*row) {
         char name[MN_OPTION_NAME_BYTES];
@@ -92,6 +92,15 @@ static const mn_option *find(const mn_usage *u, const char *given, size_t bytes,
             if (same_name(name + (name[1] == '-' ? 2 : 1), given, bytes)) return o;
     }
     return NULL;
+}
+
+static const mn_option *find(const mn_usage *u, const char *given, size_t bytes, int *row) {
+    return find_row(u->options, given, bytes, row);
+}
+
+const mn_option *mn_option_find(const mn_option *options, const char *name, size_t bytes) {
+    int row;
+    return find_row(options, name, bytes, &row);
 }
 
 static bool is_number(const mn_option *o) {
@@ -150,7 +159,7 @@ static bool read_flag(const mn_option *o, const char *text) {
     return false;
 }
 
-static bool store(const mn_option *o, const char *text) {
+bool mn_option_read(const mn_option *o, const char *text) {
     bool empty = !*text && !(o->traits & MN_OPT_MAY_BE_EMPTY);
     switch (o->kind) {
     case MN_OPT_FLAG: return read_flag(o, text);
@@ -174,14 +183,23 @@ static const char *limit_text(double value, char out[32]) {
     return out;
 }
 
-static int bad_value(const mn_usage *u, const mn_option *o, const char *name, const char *value) {
+const char *mn_option_wanted(const mn_option *o, char out[MN_OPTION_WANTED_BYTES]) {
     char low[32], high[32];
+    if (!is_number(o))
+        snprintf(out, MN_OPTION_WANTED_BYTES, "%s", o->kind == MN_OPT_FLAG ? "1 or 0" : o->value);
+    else if (o->max <= o->min)
+        snprintf(out, MN_OPTION_WANTED_BYTES, "a number");
+    else
+        snprintf(out, MN_OPTION_WANTED_BYTES, "%s to %s", limit_text(o->min, low), limit_text(o->max, high));
+    return out;
+}
+
+static int bad_value(const mn_usage *u, const mn_option *o, const char *name, const char *value) {
+    char wanted[MN_OPTION_WANTED_BYTES];
     if (o->kind == MN_OPT_TEXTS && *value) return wrong(u, "%s can be given %d times at most.", name, MN_MAX_TEXTS);
     if (!*value) return wrong(u, "%s needs a value, and the one given is empty: %s.", name, o->value);
-    if (o->kind == MN_OPT_FLAG) return wrong(u, "%s is \"%s\" (wanted: 1 or 0).", name, value);
-    if (o->max <= o->min) return wrong(u, "%s does not take \"%s\" (wanted: a number).", name, value);
-    return wrong(u, "%s does not take \"%s\" (wanted: %s to %s).", name, value, limit_text(o->min, low),
-                 limit_text(o->max, high));
+    return wrong(u, o->kind == MN_OPT_FLAG ? "%s is \"%s\" (wanted: %s)." : "%s does not take \"%s\" (wanted: %s).",
+                 name, value, mn_option_wanted(o, wanted));
 }
 
 /* ---- the command line ---- */
@@ -194,7 +212,7 @@ static int take_value(parse *p, const mn_option *o, int row, const char *name, c
                      name, p->name[row]);
     p->given[row] = true;
     snprintf(p->name[row], MN_OPTION_NAME_BYTES, "%s", name);
-    return store(o, value) ? -1 : bad_value(p->usage, o, name, value);
+    return mn_option_read(o, value) ? -1 : bad_value(p->usage, o, name, value);
 }
 
 static int take_flag(parse *p, const mn_option *o, int row, const char *given, bool has_value) {
@@ -381,7 +399,7 @@ static void note_unread(const mn_usage *u) {
 static void take_standards(const mn_usage *u) {
     mn_option_walk walk = {.at = u->options};
     for (const mn_option *o; (o = mn_option_next(&walk));)
-        if (o->standard) store(o, o->standard);
+        if (o->standard) mn_option_read(o, o->standard);
 }
 
 int mn_options_parse(const mn_usage *u, int argc, char **argv, mn_text_list *positional) {

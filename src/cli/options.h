@@ -113,6 +113,14 @@ int mn_cli_fail(const char *verb, const mn_error *err);
 /* What fails when all flags are accepted is no wrong usage: turns MN_ERR_ARGUMENT, in *err too, into MN_ERR_FORMAT. */
 mn_status mn_cli_past_usage(mn_status status, mn_error *err);
 
+/* The row of a name without dashes in a table; NULL: none. */
+const mn_option *mn_option_find(const mn_option *options, const char *name, size_t bytes);
+/* Fills a row's target with what a value says; false, and the target as it was, when the row does not take it. */
+bool mn_option_read(const mn_option *o, const char *value);
+/* What a row takes: "1 to 65536". */
+enum { MN_OPTION_WANTED_BYTES = 80 };
+const char *mn_option_wanted(const mn_option *o, char out[MN_OPTION_WANTED_BYTES]);
+
 /* ---- for options*.c ---- */
 
 enum { MN_OPTION_NAME_BYTES = 64 };

@@ -98,6 +98,22 @@ wrong needle -m "$model" --lengths x
 wrong compare -m "$model" --lengths 512
 wrong compare -m "$model" --tasks nothing
 wrong compare -m "$model" --tasks needle --lengths 512 -n 1 --settings 'heat=3'
+# A setting has the limits of its flag, and the last is looked at before the first runs.
+for setting in b=-5 b=5000000000 c=-1 rope-scale=nan rope-scale=0x router-threshold=7 lora=x t=1 attn= \
+    "kv-disk=$(printf '%0250d' 0)" c=512; do
+    wrong compare -m "$model" --tasks needle --lengths 512 -n 1 --settings c=512 --settings "$setting"
+    has "$temp/err" '^mnemo eval compare: --settings: '
+done
+has "$temp/err" '"c=512" is given twice'
+wrong compare -m "$model" --tasks needle --lengths 512 -n 1 --settings b=65537
+has "$temp/err" 'b does not take "65537" (wanted: 1 to 65536)'
+wrong qa -m "$model" --lengths 512 -n 1 --svg "$temp/qa.svg"
+has "$temp/err" 'no task is left to ask; questions come from --qa FILE'
+# A dump that fails leaves what was there.
+echo kept >"$temp/dump.old"
+code=0
+"$mnemo" eval needle -m "$model" --lengths 512,16 -n 1 --dump "$temp/dump.old" 2>"$temp/err" || code=$?
+[ "$code" -eq 1 ] && [ "$(cat "$temp/dump.old")" = kept ] || fail "a failed dump left: $(cat "$temp/dump.old")"
 wrong ppl -m "$model"
 refused() { code=0; "$mnemo" eval "$@" >"$temp/out" 2>"$temp/err" || code=$?; [ "$code" -ne 0 ] &&
     [ "$(wc -l <"$temp/err")" -eq 1 ] || fail "eval $*: exit $code" "$(cat "$temp/err")"; }
