@@ -147,7 +147,7 @@ static mn_status take_character(parser *p, uint32_t *out) {
         p->at++;
         return take_escape(p, out);
     }
-    p->at += mn_utf8_next(p->at, strlen(p->at), &c);
+    p->at += mn_utf8_next_of(p->at, &c);
     *out = (uint32_t)c;
     return c < MN_UTF8_INVALID ? MN_OK : fail(p, "it is no UTF-8");
 }
@@ -249,6 +249,7 @@ static mn_status take_row(parser *p, piece *out) {
     out->start = out->end = mn_grammar_state(p->g);
     while (*p->at && *p->at != '|' && *p->at != ')' && !(p->depth == 0 && is_last_dollar(p->at))) {
         piece next;
+        if (p->g->failed) return mn_grammar_check(p->g, p->err);
         MN_TRY(take_atom(p, &next));
         while (*p->at && strchr("*+?{", *p->at)) MN_TRY(take_repetition(p, &next));
         mn_grammar_nothing(p->g, out->end, next.start);

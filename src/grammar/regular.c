@@ -11,9 +11,9 @@ enum { N_SLOTS = 4 * MN_REGULAR_MAX_STATES, ALL_BYTES = 256 };
 
 int32_t mn_regular_string(mn_grammar *g, int32_t from, const char *text) {
     from = mn_grammar_text(g, from, "\"", 1);
-    while (*text) {
+    while (*text && !g->failed) {
         int32_t c, to = mn_grammar_state(g);
-        text += mn_utf8_next(text, strlen(text), &c);
+        text += mn_utf8_next_of(text, &c);
         mn_json_characters(g, from, (uint32_t)c, (uint32_t)c, to);
         from = to;
     }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <utf8proc.h>
 
 /* Invalid bytes are read one at a time as MN_UTF8_INVALID + byte: beyond Unicode, and still told apart. */
@@ -22,6 +23,13 @@ static inline size_t mn_utf8_next(const char *text, size_t bytes, int32_t *code_
     if (n > 0) return (size_t)n;
     *code_point = MN_UTF8_INVALID + first;
     return 1;
+}
+
+/* The same of a text that a NUL ends; 0 at its end. */
+static inline size_t mn_utf8_next_of(const char *text, int32_t *code_point) {
+    size_t bytes = strnlen(text, 4);
+    *code_point = 0;
+    return bytes ? mn_utf8_next(text, bytes, code_point) : 0;
 }
 
 /* Bytes at the start of text that are all valid UTF-8, or all invalid. *valid tells which. bytes >= 1. */

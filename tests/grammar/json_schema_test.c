@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/strbuf.h"
 #include "grammar/automaton.h"
 #include "grammar/json_schema.h"
 
@@ -304,6 +306,26 @@ static void what_is_not_there_is_named_with_its_place(void **state) {
     }
 }
 
+/* What is too large is refused in time linear in it: a schema comes with each request. */
+static void long_patterns_are_refused_at_once(void **state) {
+    (void)state;
+    enum { BYTES = 4 << 20, MOST_SECONDS = 8 };
+    static const char *const parts[] = {"a", "(b{90000}){90000}", "[c-d]*"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        mn_strbuf schema = MN_STRBUF_INIT;
+        mn_grammar *g = NULL;
+        clock_t begun = clock();
+        mn_strbuf_puts(&schema, "{\"type\":\"string\",\"pattern\":\"^");
+        while (schema.bytes < BYTES) mn_strbuf_puts(&schema, parts[i]);
+        mn_strbuf_puts(&schema, "$\"}");
+        assert_int_not_equal(mn_json_schema_parse(schema.data, schema.bytes, MN_JSON_BLANKS_ONE, &g, &err), MN_OK);
+        assert_non_null(strstr(err.text, "larger than"));
+        assert_in_range((clock() - begun) / CLOCKS_PER_SEC, 0, MOST_SECONDS);
+        mn_grammar_destroy(g);
+        mn_strbuf_release(&schema);
+    }
+}
+
 static void blanks_are_bounded(void **state) {
     (void)state;
     static const char schema[] = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\",\"items\":{}}}}";
@@ -336,6 +358,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schemas_take_what_they_say),
         cmocka_unit_test(further_keywords_take_what_they_say),
+        cmocka_unit_test(long_patterns_are_refused_at_once),
         cmocka_unit_test(blanks_are_bounded),
         cmocka_unit_test(what_is_not_there_is_named_with_its_place),
     };
