@@ -33,35 +33,78 @@ int64_t mn_turns_id(const mn_turns *t, uint32_t turn) { return t->items[turn].id
 
 /* ---- times ---- */
 
-static int64_t seconds_of(int year, int month, int day, int hour, int minute, int second) {
-    if (year < 1 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31) return MN_NO_TIME;
-    struct tm parts = {.tm_year = year - 1900,
-                       .tm_mon = month - 1,
-                       .tm_mday = day,
-                       .tm_hour = hour,
-                       .tm_min = minute,
-                       .tm_sec = second};
-    return timegm(&parts);
+typedef struct moment {
+    int year, month, day, hour, minute, second;
+} moment;
+
+static int64_t seconds_of(const moment *m) {
+    struct tm parts = {
+        .tm_year = m->year - 1900, .tm_mon = m->month - 1, .tm_mday = m->day, .tm_hour = m->hour, .tm_min = m->minute};
+    bool is_date = m->year >= 1 && m->year <= 9999 && m->month >= 1 && m->month <= 12 && m->day >= 1;
+    bool is_clock =
+        m->hour >= 0 && m->hour < 24 && m->minute >= 0 && m->minute < 60 && m->second >= 0 && m->second < 61;
+    if (!is_date || !is_clock) return MN_NO_TIME;
+    time_t seconds = timegm(&parts);
+    if (parts.tm_mday != m->day) return MN_NO_TIME; /* 31 February became a day of March */
+    return seconds + m->second;
+}
+
+/* Reads "13:56", "13:56:00" and "13:56:00.123"; returns what stands behind, NULL: no clock is there. */
+static const char *read_clock(const char *text, moment *m) {
+    int used = 0, more = 0;
+    if (sscanf(text, "%2d:%2d%n", &m->hour, &m->minute, &used) != 2) return NULL;
+    text += used;
+    if (sscanf(text, ":%2d%n", &m->second, &more) == 1) text += more;
+    if ((*text == '.' || *text == ',') && text[1] >= '0' && text[1] <= '9') text += 1 + strspn(text + 1, "0123456789");
+    return text;
+}
+
+/* The seconds by which the clock of "+02:00", "+0200" or "+02" is ahead of UTC; 0 of all else. */
+static int64_t zone_seconds(const char *text) {
+    static const char digits[] = "0123456789";
+    int hours = 0, minutes = 0;
+    text += *text == ' ';
+    if ((*text != '+' && *text != '-') || strspn(text + 1, digits) < 2) return 0;
+    sscanf(text + 1, "%2d", &hours);
+    const char *rest = text + 3 + (text[3] == ':');
+    if (strspn(rest, digits) >= 2) sscanf(rest, "%2d", &minutes);
+    int64_t ahead = hours * INT64_C(3600) + minutes * INT64_C(60);
+    return *text == '-' ? -ahead : ahead;
+}
+
+/* The time of a date and the clock that is read at `clock`, NULL: none is there. */
+static int64_t seconds_with(moment *m, const char *clock) {
+    const char *zone = clock ? read_clock(clock, m) : NULL;
+    int64_t seconds = seconds_of(m);
+    return zone && seconds != MN_NO_TIME ? seconds - zone_seconds(zone) : seconds;
+}
+
+int64_t mn_turn_seconds(double number) {
+    const double most_seconds = 95617584000.0; /* the year 5000 */
+    if (number > most_seconds) number /= 1000;
+    return number >= 0 && number <= most_seconds ? (int64_t)number : MN_NO_TIME;
 }
 
 int64_t mn_turn_time(const char *text) {
-    int year, day, hour = 0, minute = 0, second = 0, month, used = 0;
+    moment m = {0};
+    int used = 0;
     char half[3], name[16];
-    if (sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second) >= 3)
-        return seconds_of(year, month, day, hour, minute, second);
-    if (sscanf(text, "%4d/%2d/%2d%n", &year, &month, &day, &used) == 3) {
+    if (sscanf(text, "%4d-%2d-%2d%n", &m.year, &m.month, &m.day, &used) == 3)
+        return seconds_with(&m, text[used] && strchr("Tt ", text[used]) ? text + used + 1 : NULL);
+    if (sscanf(text, "%4d/%2d/%2d%n", &m.year, &m.month, &m.day, &used) == 3) {
         const char *clock = strchr(text + used, ':');
         while (clock && clock > text + used && clock[-1] >= '0' && clock[-1] <= '9') clock--;
-        if (clock) sscanf(clock, "%2d:%2d:%2d", &hour, &minute, &second);
-        return seconds_of(year, month, day, hour, minute, second);
+        return seconds_with(&m, clock);
     }
-    if (sscanf(text, "%2d:%2d %2[apm] on %2d %15[A-Za-z], %4d", &hour, &minute, half, &day, name, &year) == 6) {
+    if (sscanf(text, "%2d:%2d %2[apm] on %2d %15[A-Za-z], %4d", &m.hour, &m.minute, half, &m.day, name, &m.year) == 6) {
         for (char *p = name; *p; p++) *p |= 32;
-        return seconds_of(year, mn_month_of(name), day, hour % 12 + (half[0] == 'p' ? 12 : 0), minute, 0);
+        m.month = mn_month_of(name);
+        if (m.hour < 1 || m.hour > 12) return MN_NO_TIME;
+        m.hour = m.hour % 12 + (half[0] == 'p' ? 12 : 0);
+        return seconds_of(&m);
     }
-    long long seconds;
-    if (sscanf(text, "%lld%n", &seconds, &used) == 1 && !text[used] && seconds >= 0) return seconds;
-    return MN_NO_TIME;
+    size_t digits = strspn(text, "0123456789");
+    return digits > 0 && digits < 18 && !text[digits] ? mn_turn_seconds((double)strtoll(text, NULL, 10)) : MN_NO_TIME;
 }
 
 /* Months since the year 0, -1 = unknown. */

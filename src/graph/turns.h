@@ -51,8 +51,11 @@ int64_t mn_turns_id(const mn_turns *turns, uint32_t turn);
 mn_status mn_turns_search(mn_turns *turns, const char *question, uint32_t k, mn_turn_hit *hits, uint32_t *n_hits,
                           mn_error *err);
 
-/* "2023-05-08T13:56:00", "2023-05-08", "2023/05/08 (Mon) 13:56", "1:56 pm on 8 May, 2023", or seconds since 1970: the
- * time, MN_NO_TIME where it is none of these. UTC. */
+/* "2023-05-08T13:56:00", "2023-05-08", "2023/05/08 (Mon) 13:56", "1:56 pm on 8 May, 2023", or a number as
+ * mn_turn_seconds has it: the time, MN_NO_TIME where it is none of these, or a day that no month has. UTC, unless an
+ * offset stands behind the clock: "2023-05-08T15:56:00.000+02:00". */
 int64_t mn_turn_time(const char *text);
+/* Seconds since 1970, or milliseconds, which numbers beyond the year 5000 are; MN_NO_TIME: neither. */
+int64_t mn_turn_seconds(double number);
 
 #endif

@@ -129,9 +129,8 @@ static const char *role_of(const json_t *object, const json_t *ours) {
 
 static int64_t time_of(const json_t *object, const json_t *ours) {
     const json_t *time = json_object_get(ours, "time");
-    char text[24];
+    const char *text = text_of(object, "created_at");
     if (json_is_integer(time)) return json_integer_value(time);
-    snprintf(text, sizeof text, "%.19s", text_of(object, "created_at"));
     return *text ? mn_turn_time(text) : MN_RECALL_NO_TIME;
 }
 

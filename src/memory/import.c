@@ -6,7 +6,6 @@
 #include "memory/core.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -66,15 +65,11 @@ static const char *role_of(const char *role) {
     return "user";
 }
 
-/* Seconds since 1970; numbers beyond the year 5000 are milliseconds. */
 static int64_t time_of(import *im, const json_t *value) {
-    const double most_seconds = 95617584000.0;
     int64_t time = MN_RECALL_NO_TIME;
     if (!value) return time;
     if (json_is_string(value)) time = mn_turn_time(json_string_value(value));
-    double number = json_is_number(value) ? json_number_value(value) : -1;
-    if (number > most_seconds) number /= 1000;
-    if (number >= 0 && number <= most_seconds) time = (int64_t)floor(number);
+    if (json_is_number(value)) time = mn_turn_seconds(json_number_value(value));
     if (time == MN_RECALL_NO_TIME && im->figures->n_untimed++ == 0) im->figures->untimed_line = im->line;
     return time;
 }

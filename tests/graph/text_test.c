@@ -8,6 +8,7 @@
 #include "graph/turns.h"
 
 #include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 static mn_error err;
@@ -190,6 +191,31 @@ static void times_are_read(void **state) {
     assert_int_equal(mn_turn_time("yesterday"), MN_NO_TIME);
     assert_int_equal(mn_turn_time("2023-99-08"), MN_NO_TIME);
     assert_int_equal(mn_turn_time(""), MN_NO_TIME);
+    /* offsets, with and without parts of seconds */
+    assert_int_equal(mn_turn_time("2023-05-08T15:56:00+02:00"), 1683554160);
+    assert_int_equal(mn_turn_time("2023-05-08T13:56:00.123456Z"), 1683554160);
+    assert_int_equal(mn_turn_time("2023-05-08 08:26:00.5-0530"), 1683554160);
+    assert_int_equal(mn_turn_time("2023-05-08 13:56 UTC"), 1683554160);
+    assert_int_equal(mn_turn_time("2023-05-08T15:56+02"), 1683554160);
+    /* days and clocks that there are not */
+    static const char *const none[] = {"2023-02-31",
+                                       "2023-02-29",
+                                       "2023-05-08T24:00:00",
+                                       "2023-05-08T13:60",
+                                       "2023-05-08T13:-1:00",
+                                       "0000-01-01",
+                                       "13:00 pm on 8 May, 2023",
+                                       "99999999999999999",
+                                       "9999999999999999999999",
+                                       "12 34",
+                                       "-5"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        if (mn_turn_time(none[i]) != MN_NO_TIME) fail_msg("%s: %lld", none[i], (long long)mn_turn_time(none[i]));
+    assert_int_equal(mn_turn_time("2024-02-29"), 1709164800);
+    assert_int_equal(mn_turn_time("1683554160123"), 1683554160); /* milliseconds */
+    assert_int_equal(mn_turn_seconds(1683554160.9), 1683554160);
+    assert_int_equal(mn_turn_seconds(NAN), MN_NO_TIME);
+    assert_int_equal(mn_turn_seconds(1e300), MN_NO_TIME);
 }
 
 int main(void) {
