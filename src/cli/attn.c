@@ -208,7 +208,7 @@ int cmd_attn(int argc, char **argv) {
     arguments given = {0};
     const mn_option options[] = {
         MN_OPTION_INT("n tokens", &given.n_tokens, "N", "1024", 1, 1 << 24, "length of the text"),
-        MN_OPTION_TEXT("svg", &given.svg, "FILE", NULL, "draw the mask: queries downwards, keys to the right"),
+        MN_OPTION_WRITTEN("svg", &given.svg, "FILE", "draw the mask: queries downwards, keys to the right"),
         MN_OPTION_FLAG("bidirectional", &given.bidirectional, "the form for encoders: keys after the query too"),
         MN_OPTION_FLAG("shifted", &given.shifted, "what the upper half of the heads sees, where they differ"),
         MN_OPTION_FLAG("json", &given.json, "print one JSON object"),

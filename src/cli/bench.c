@@ -37,7 +37,7 @@ static const mn_option options[] = {
     MN_OPTION_FLAG("profile", &given.profiles, "say where the time goes: by operation and layers, at each depth"),
     MN_OPTION_FLAG("cpu-time", &given.cpu_time,
                    "let --profile count CPU time, which other programs do not disturb (-t 1)"),
-    MN_OPTION_TEXT("svg", &given.svg_path, "FILE", NULL, "draw speed by depth; with --profile, the last depth's time"),
+    MN_OPTION_WRITTEN("svg", &given.svg_path, "FILE", "draw speed by depth; with --profile, the last depth's time"),
     MN_OPTION_GROUP(mn_model_option_rows),
     MN_OPTION_GROUP(mn_position_option_rows),
     MN_OPTIONS_END,

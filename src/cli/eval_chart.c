@@ -13,7 +13,7 @@ static const char *svg_path, *title, *x_label, *y_label;
 static bool log_x;
 
 static const mn_option options[] = {
-    MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "the picture to write"),
+    MN_OPTION_WRITTEN("svg", &svg_path, "FILE", "the picture to write"),
     MN_OPTION_TEXT("title", &title, "TEXT", "Figures", "above it"),
     MN_OPTION_TEXT("x", &x_label, "TEXT", "x", "what the second column is, with its unit"),
     MN_OPTION_TEXT("y", &y_label, "TEXT", "y", "what the third column is, with its unit"),

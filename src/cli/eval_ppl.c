@@ -30,7 +30,7 @@ static const mn_option options[] = {
     MN_OPTION_INT("buckets", &n_buckets, "N", "8", 1, MN_TEXT_LOSS_BUCKETS,
                   "parts of the window in the table by position"),
     MN_OPTION_FLAG("json", &as_json, "print one JSON object"),
-    MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw the loss by position"),
+    MN_OPTION_WRITTEN("svg", &svg_path, "FILE", "draw the loss by position"),
     MN_OPTION_GROUP(mn_model_option_rows),
     MN_OPTION_GROUP(mn_position_option_rows),
     MN_OPTIONS_END,

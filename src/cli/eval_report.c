@@ -10,8 +10,8 @@
 static const char *html_path, *svg_path;
 
 static const mn_option options[] = {
-    MN_OPTION_TEXT("html", &html_path, "FILE", NULL, "the page to write"),
-    MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw score by length, a line for each file and setting"),
+    MN_OPTION_WRITTEN("html", &html_path, "FILE", "the page to write"),
+    MN_OPTION_WRITTEN("svg", &svg_path, "FILE", "draw score by length, a line for each file and setting"),
     MN_OPTIONS_END,
 };
 

@@ -27,7 +27,7 @@ static const mn_option options[] = {
     MN_OPTION_INT("r repetitions", &n_repeats, "N", "5", 0, 64, "of each measurement of speed; 0: none"),
     MN_OPTION_INT("s seed", &seed, "N", "1", 0, 1e12, "of the random way"),
     MN_OPTION_FLAG("json", &as_json, "print one JSON object"),
-    MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw the loss by share"),
+    MN_OPTION_WRITTEN("svg", &svg_path, "FILE", "draw the loss by share"),
     MN_OPTION_GROUP(mn_model_option_rows),
     MN_OPTION_GROUP(mn_position_option_rows),
     MN_OPTIONS_END,

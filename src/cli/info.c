@@ -247,7 +247,7 @@ int cmd_info(int argc, char **argv) {
         MN_OPTION_FLAG("techniques", &args.techniques, "the table of techniques, as Markdown"),
         MN_OPTION_FLAG("rope", &args.rope, "the wavelength of each pair of dimensions under each RoPE scaling"),
         MN_OPTION_INT("c ctx-size", &args.rope_args.n_ctx, "N", NULL, 1, 1e12, "the window that --rope scales to"),
-        MN_OPTION_TEXT("svg", &args.rope_args.svg, "FILE", NULL, "draw what --rope prints"),
+        MN_OPTION_WRITTEN("svg", &args.rope_args.svg, "FILE", "draw what --rope prints"),
         MN_OPTION_FLAG("json", &args.json, "print one JSON object"),
         MN_OPTIONS_END,
     };

@@ -16,7 +16,7 @@ static bool fast;
 static const mn_option options[] = {
     MN_OPTION_TEXT("tokens", &tokens_path, "FILE", NULL, "token ids separated by white space; - is standard input"),
     MN_OPTION_TEXT("at", &at_list, "I,J,...", NULL, "write the logits after these tokens, counted from 0 (the last)"),
-    MN_OPTION_TEXT("o output", &out_path, "OUT", NULL, "float32 little-endian rows [n_at, n_vocab]"),
+    MN_OPTION_WRITTEN("o output", &out_path, "OUT", "float32 little-endian rows [n_at, n_vocab]"),
     MN_OPTION_FLAG("fast", &fast, "the arithmetic of generation, instead of f32 throughout"),
     MN_OPTION_GROUP(mn_model_option_rows),
     MN_OPTION_GROUP(mn_position_option_rows),

@@ -414,6 +414,8 @@ int mn_options_parse(const mn_usage *u, int argc, char **argv, mn_text_list *pos
     if (code < 0) code = place_words(&p, positional);
     if (code < 0) code = take_environment(&p);
     if (code < 0) note_unread(u);
+    char clash[SENTENCE_BYTES];
+    if (code < 0 && mn_options_clash(u, positional, clash, sizeof clash)) return mn_cli_wrong(u, clash);
     if (code < 0 && positional->n < u->min_positional) return wrong(u, "needs more: %s.", u->synopsis);
     return code;
 }

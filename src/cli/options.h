@@ -37,7 +37,8 @@ typedef struct mn_text_list {
 
 enum mn_option_traits {
     MN_OPT_MAY_BE_EMPTY = 1, /* a text of no bytes means something */
-    MN_OPT_NOT_FROM_ENV = 2  /* its variable would have another meaning */
+    MN_OPT_NOT_FROM_ENV = 2, /* its variable would have another meaning */
+    MN_OPT_WRITTEN = 4       /* a file that is written: no other option's */
 };
 
 typedef struct mn_option {
@@ -62,6 +63,11 @@ typedef struct mn_option {
     { .names = names_, .kind = MN_OPT_FLAG, .to.flag = target, .help = help_ }
 #define MN_OPTION_TEXT(names_, target, value_, standard_, help_)                                                       \
     { .names = names_, .kind = MN_OPT_TEXT, .to.text = target, .value = value_, .standard = standard_, .help = help_ }
+#define MN_OPTION_WRITTEN(names_, target, value_, help_)                                                               \
+    {                                                                                                                  \
+        .names = names_, .kind = MN_OPT_TEXT, .to.text = target, .value = value_, .help = help_,                       \
+        .traits = MN_OPT_WRITTEN                                                                                       \
+    }
 #define MN_OPTION_TEXTS(names_, target, value_, help_)                                                                 \
     { .names = names_, .kind = MN_OPT_TEXTS, .to.texts = target, .value = value_, .help = help_ }
 #define MN_OPTION_INT(names_, target, value_, standard_, min_, max_, help_)                                            \
@@ -134,6 +140,8 @@ const mn_option *mn_option_next(mn_option_walk *walk);
  */
 bool mn_option_next_name(const mn_option *o, const char **at, char out[MN_OPTION_NAME_BYTES]);
 void mn_options_print_help(const mn_usage *usage);
+/* Whether a file that is written is one that is read too, or written twice: the sentence that says so in out. */
+bool mn_options_clash(const mn_usage *usage, const mn_text_list *words, char *out, size_t out_bytes);
 /* The known name with the fewest edits (out holds it with its dashes), when one is near; long_only: of those with two
  * dashes. */
 bool mn_options_nearest(const mn_usage *usage, const char *word, bool long_only, char out[MN_OPTION_NAME_BYTES]);

@@ -39,7 +39,7 @@ static const mn_option options[] = {
     MN_OPTION_FLAG("json", &as_json, "print one JSON object: answer, why it ended, figures, ids"),
     MN_OPTION_FLAG("profile", &profiles, "say where the time went: by operation and layers"),
     MN_OPTION_FLAG("cpu-time", &cpu_time, "let --profile count CPU time, which other programs do not disturb (-t 1)"),
-    MN_OPTION_TEXT("svg", &svg_path, "FILE", NULL, "draw what --profile says"),
+    MN_OPTION_WRITTEN("svg", &svg_path, "FILE", "draw what --profile says"),
     MN_OPTION_FLAG("q quiet", &quiet, "no line of figures"),
     MN_OPTION_FLAG("v verbose", &verbose, "say what was chosen: the seed"),
     MN_OPTION_GROUP(mn_prompt_option_rows),

@@ -27,7 +27,7 @@ typedef struct scaling_request {
 #define SCALING_COMMON(r)                                                                                              \
     MN_OPTION_TEXT("law", &(r).law_name, "LAW", "chinchilla",                                                          \
                    "chinchilla-exact, kaplan, besiroglu, besiroglu-exact, or a file that fit wrote"),                  \
-        MN_OPTION_TEXT("svg", &(r).svg, "FILE", NULL, "draw lines of equal loss, the best splits and the answer"),     \
+        MN_OPTION_WRITTEN("svg", &(r).svg, "FILE", "draw lines of equal loss, the best splits and the answer"),        \
         MN_OPTION_FLAG("json", &(r).json, "answer with one JSON object"), MN_OPTIONS_END
 
 scaling_request scaling_request_new(void);

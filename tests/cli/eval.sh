@@ -98,6 +98,17 @@ wrong needle -m "$model" --lengths x
 wrong compare -m "$model" --lengths 512
 wrong compare -m "$model" --tasks nothing
 wrong compare -m "$model" --tasks needle --lengths 512 -n 1 --settings 'heat=3'
+# What is written is none of the files that are read, under whatever name.
+clash() { cp "$1" "$temp/kept"; wrong "${@:2}"; has "$temp/err" 'would write over'; cmp "$1" "$temp/kept"; }
+printf 'a\t1\t2\n' >"$temp/one.tsv"
+ln -s one.tsv "$temp/two.tsv"
+clash "$temp/one.tsv" chart "$temp/one.tsv" --svg "$temp/one.tsv"
+clash "$temp/one.tsv" chart "$temp/one.tsv" --svg "$temp/two.tsv"
+clash "$temp/a.jsonl" report "$temp/a.jsonl" --html "$temp/a.jsonl"
+clash "$temp/short.txt" ppl -m "$model" -f "$temp/short.txt" --svg "$temp/short.txt"
+clash "$temp/short.txt" needle -m "$model" --haystack "$temp/short.txt" --dump "$temp/short.txt"
+wrong needle -m "$model" --svg "$temp/new" --html "$temp/new"
+has "$temp/err" 'which is also --html; name another file'
 # A setting has the limits of its flag, and the last is looked at before the first runs.
 for setting in b=-5 b=5000000000 c=-1 rope-scale=nan rope-scale=0x router-threshold=7 lora=x t=1 attn= \
     "kv-disk=$(printf '%0250d' 0)" c=512; do
