@@ -17,9 +17,24 @@ double mn_token_loss(const float *logits, int64_t n_vocab, int32_t id) {
 
 double mn_text_loss_mean(const mn_text_loss *l) { return l->n_tokens ? l->nats / (double)l->n_tokens : NAN; }
 
+static void add_group(mn_loss_groups *g, double nats, int64_t n_tokens) {
+    double n = (double)n_tokens;
+    if (n_tokens == 0) return;
+    g->n_groups++;
+    g->s_s += nats * nats;
+    g->s_n += nats * n;
+    g->n_n += n * n;
+}
+
+/* The root of k / (k - 1) sum (s - mean n)^2, over all tokens; NAN for k < 2. */
+static double error_by(const mn_loss_groups *g, double mean, double n_tokens) {
+    double k = (double)g->n_groups, squares = g->s_s - 2 * mean * g->s_n + mean * mean * g->n_n;
+    return g->n_groups > 1 ? sqrt(fmax(0, squares) * k / (k - 1)) / n_tokens : NAN;
+}
+
 double mn_text_loss_error(const mn_text_loss *l) {
-    double n = (double)l->n_tokens, mean = mn_text_loss_mean(l);
-    return n > 1 ? sqrt(fmax(0, l->squares / n - mean * mean) / (n - 1)) : NAN;
+    double mean = mn_text_loss_mean(l), n = (double)l->n_tokens;
+    return fmax(error_by(&l->windows, mean, n), error_by(&l->texts, mean, n)); /* a number, where one of them is */
 }
 
 double mn_text_loss_bits_per_byte(const mn_text_loss *l) {
@@ -55,7 +70,6 @@ static void score(void *arg, int64_t index, const float *logits) {
     bucket = MN_MIN(bucket, s->p->n_buckets - 1);
     mn_token_piece(s->tokenizer, id, false, &bytes);
     s->loss->nats += nats;
-    s->loss->squares += nats * nats;
     s->loss->n_tokens++;
     s->loss->n_bytes += (int64_t)bytes;
     s->loss->bucket_nats[bucket] += nats;
@@ -106,13 +120,18 @@ mn_status mn_text_loss_add(mn_session *session, const mn_text_loss_params *p, co
                  .progress_arg = arg,
                  .n_total = n};
     mn_status status = window && want ? MN_OK : mn_fail(err, MN_ERR_MEMORY, "no memory for a window.");
-    int64_t stride = MN_MIN(p->stride, room);
+    int64_t stride = MN_MIN(p->stride, room), first_token = loss->n_tokens;
+    double first_nats = loss->nats;
     for (int64_t i = 0; status == MN_OK && done < n && (p->max_windows == 0 || i < p->max_windows); i++) {
         int64_t end = MN_MIN(i == 0 ? room : done + stride, n), begin = MN_MAX(end - room, 0);
+        double nats = loss->nats;
+        int64_t n_tokens = loss->n_tokens;
         s.n_before = done;
         status = run_window(session, &s, window, want, tokens + begin, end - begin, done - begin, err);
+        add_group(&loss->windows, loss->nats - nats, loss->n_tokens - n_tokens);
         done = end;
     }
+    add_group(&loss->texts, loss->nats - first_nats, loss->n_tokens - first_token);
     free(window);
     free(want);
     return status;

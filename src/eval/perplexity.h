@@ -19,10 +19,17 @@ typedef struct mn_text_loss_params {
     int64_t max_windows; /* of a text; 0: all */
 } mn_text_loss_params;
 
+/* Sums over groups of tokens whose losses are alike: of s, the loss of a group, and n, its tokens. */
+typedef struct mn_loss_groups {
+    int64_t n_groups;
+    double s_s, s_n, n_n;
+} mn_loss_groups;
+
 /* Sums that can be added up over texts. */
 typedef struct mn_text_loss {
-    double nats, squares;      /* of the loss of each token, and of its square */
+    double nats;               /* of the loss of each token */
     int64_t n_tokens, n_bytes; /* scored; bytes of text that they spell */
+    mn_loss_groups windows, texts;
     double bucket_nats[MN_TEXT_LOSS_BUCKETS];
     int64_t bucket_tokens[MN_TEXT_LOSS_BUCKETS]; /* tokens scored at a position of the bucket */
 } mn_text_loss;
@@ -37,7 +44,9 @@ mn_status mn_text_loss_add(mn_session *session, const mn_text_loss_params *param
 /* -log softmax(logits)[id], in double. */
 double mn_token_loss(const float *logits, int64_t n_vocab, int32_t id);
 
-/* Mean nats a token, its standard error by tokens, and bits a byte. NAN without tokens. */
+/* Mean nats a token, its standard error, and bits a byte. NAN without tokens. Tokens of a window are no samples of
+ * their own, nor are windows of a text: the error is the larger one of those of a ratio of sums over windows and over
+ * texts (Cochran 1977, section 2.11); NAN of a single window. */
 double mn_text_loss_mean(const mn_text_loss *loss);
 double mn_text_loss_error(const mn_text_loss *loss);
 double mn_text_loss_bits_per_byte(const mn_text_loss *loss);

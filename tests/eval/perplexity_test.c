@@ -102,6 +102,38 @@ static double by_hand(fixture *f, int64_t stride, int64_t *n_scored) {
     return nats;
 }
 
+/* Windows and texts are the samples, however many tokens they hold. */
+static void test_errors(void **state) {
+    (void)state;
+    fixture f;
+    mn_error err;
+    open_all(&f);
+    mn_text_loss_params p = {.window = 64, .stride = 64, .n_vocab = f.n_vocab, .n_buckets = 1};
+    mn_text_loss one = {0}, same = {0}, single = {0};
+    double nats[4], n[4], squares = 0;
+    p.max_windows = 4;
+    assert_ok(mn_text_loss_add(f.session, &p, f.ids, N, NULL, NULL, &one, &err), err);
+    p.max_windows = 1;
+    for (int i = 0; i < 4; i++) {
+        mn_text_loss window = {0};
+        assert_ok(mn_text_loss_add(f.session, &p, f.ids + 63 * i, N - 63 * i, NULL, NULL, &window, &err), err);
+        nats[i] = window.nats;
+        n[i] = (double)window.n_tokens;
+    }
+    for (int i = 0; i < 4; i++) squares += pow(nats[i] - mn_text_loss_mean(&one) * n[i], 2);
+    double wanted = sqrt(squares * 4 / 3) / (double)one.n_tokens;
+    if (fabs(mn_text_loss_error(&one) - wanted) > 1e-3 * wanted)
+        fail_msg("%g, wanted %g", mn_text_loss_error(&one), wanted);
+    assert_ok(mn_text_loss_add(f.session, &p, f.ids, N, NULL, NULL, &single, &err), err);
+    assert_true(isnan(mn_text_loss_error(&single)));
+    for (int i = 0; i < 2; i++) assert_ok(mn_text_loss_add(f.session, &p, f.ids, N, NULL, NULL, &same, &err), err);
+    assert_true(mn_text_loss_error(&same) < 1e-6);
+    const mn_text_loss two = {
+        .nats = 3e6, .n_tokens = 2000000, .windows = {.n_groups = 1}, .texts = {2, 5e12, 3e12, 2e12}};
+    assert_true(fabs(mn_text_loss_error(&two) - 0.5) < 1e-9); /* means of 1 and 2, of a million tokens each */
+    close_all(&f);
+}
+
 static void test_strides(void **state) {
     (void)state;
     fixture f;
@@ -135,6 +167,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_token_loss),
         cmocka_unit_test(test_one_window_by_hand),
+        cmocka_unit_test(test_errors),
         cmocka_unit_test(test_strides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
