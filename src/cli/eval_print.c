@@ -28,12 +28,18 @@ static const char *length_text(int64_t n, char buf[24]) {
     return buf;
 }
 
-static void add_cell(mn_table *table, const mn_cell *c) {
-    if (c->n == c->n_failed)
+/* A share with its interval, and its n where that is not the one below the table. */
+static void add_cell(mn_table *table, const mn_cell *c, int64_t n_wanted) {
+    long long n = (long long)(c->n - c->n_failed);
+    if (n == 0)
         mn_table_add(table, "-");
-    else
+    else if (n == n_wanted)
         mn_table_add(table, "%.2f [%.2f, %.2f]", c->mean, c->interval.low, c->interval.high);
+    else
+        mn_table_add(table, "%.2f [%.2f, %.2f] (n = %lld)", c->mean, c->interval.low, c->interval.high, n);
 }
+
+static int64_t samples_of_length(const mn_eval_grid *g) { return g->n_samples * MN_MAX(g->n_depths, 1); }
 
 /* A table of one column for each length. */
 static void begin_lengths(mn_table *table, const mn_eval_grid *g, const char *label) {
@@ -86,7 +92,7 @@ static void print_tasks(const mn_eval_grid *g, const mn_results *r, const char *
         mn_table_add(&table, "%s", g->tasks[t]->name);
         for (int l = 0; l < g->n_lengths; l++) {
             mn_cell c = mn_results_cell(r, g->tasks[t]->name, setting, g->lengths[l], -1);
-            add_cell(&table, &c);
+            add_cell(&table, &c, samples_of_length(g));
         }
     }
     if (g->n_tasks > 1) mn_table_add(&table, "average");
@@ -95,16 +101,24 @@ static void print_tasks(const mn_eval_grid *g, const mn_results *r, const char *
     mn_table_end(&table, stdout);
 }
 
+/* How many samples could not be asked, and why the first could not. */
+static void print_failures(const mn_results *r, const char *setting, int64_t n) {
+    const mn_result *x = r->items;
+    while (!*x->failure || strcmp(x->setting, setting)) x++;
+    mn_print_line(stdout, 2, "%lld %s could not be asked and %s in no mean; of %s at %lld, sample %lld: %s",
+                  (long long)n, n == 1 ? "sample" : "samples", n == 1 ? "counts" : "count", x->task,
+                  (long long)x->length, (long long)x->sample, x->failure);
+}
+
 static void print_setting(const mn_eval_grid *g, const mn_results *r, const char *setting) {
     mn_cell all = mn_results_cell(r, NULL, setting, -1, -1);
     mn_human bytes;
     print_tasks(g, r, setting);
     if (g->n_tasks > 1) print_weighted(g, r, setting);
     mn_print_line(stdout, 2, "n = %lld a cell; prefill %.0f, decode %.0f tokens/s; KV %s",
-                  (long long)(g->n_samples * MN_MAX(g->n_depths, 1)), all.prefill_tokens_per_s, all.decode_tokens_per_s,
+                  (long long)samples_of_length(g), all.prefill_tokens_per_s, all.decode_tokens_per_s,
                   mn_human_bytes(bytes, (size_t)all.kv_bytes));
-    if (all.n_failed)
-        mn_print_line(stdout, 2, "%lld samples could not be asked (they count in no mean)", (long long)all.n_failed);
+    if (all.n_failed) print_failures(r, setting, all.n_failed);
 }
 
 static void print_depths(const mn_eval_grid *g, const mn_results *r, const char *task, const char *setting) {
@@ -116,7 +130,7 @@ static void print_depths(const mn_eval_grid *g, const mn_results *r, const char 
         mn_table_add(&table, "%.0f %%", 100 * mn_eval_depth(g, d));
         for (int l = 0; l < g->n_lengths; l++) {
             mn_cell c = mn_results_cell(r, task, setting, g->lengths[l], mn_eval_depth(g, d));
-            add_cell(&table, &c);
+            add_cell(&table, &c, g->n_samples);
         }
     }
     mn_table_end(&table, stdout);

@@ -48,6 +48,12 @@ has "$temp/compare" 'n = 4'
 "$mnemo" eval report "$temp/a.jsonl" --html "$temp/report.html" >"$temp/report"
 diff <(sed 1,1d "$temp/report" | grep '%') <(grep '%' "$temp/whole")
 
+# What could not be asked is counted and named, also without -o; a cell with fewer samples says so.
+"$mnemo" eval ours -m "$model" --tasks needle --lengths 16,512 -n 2 >"$temp/out" 2>"$temp/err"
+has "$temp/out" '2 samples could not be asked and count in no mean; of needle at 16, sample 0: the shortest sample'
+sed '/"length":256.*"depth":0.0/d' "$temp/a.jsonl" >"$temp/few.jsonl"
+"$mnemo" eval report "$temp/few.jsonl" >"$temp/out"
+has "$temp/out" '\] (n = 4)'
 # Of several files each stays apart, under its name; of several settings a curve is drawn for each.
 "$mnemo" eval kv -m "$model" --lengths 512,1k -n 1 -o "$temp/full.jsonl" >"$temp/out" 2>"$temp/err"
 "$mnemo" eval kv -m "$model" --lengths 512,1k -n 1 --attn sinks:4,60 -o "$temp/sinks.jsonl" >"$temp/out" 2>"$temp/err"
