@@ -262,6 +262,17 @@ static mn_status grid_of_saved(job *j, mn_error *err) {
     return MN_OK;
 }
 
+/* A task that draws its places would ask the same sample at each depth. */
+static mn_status check_depths(const mn_eval_grid *g, mn_error *err) {
+    for (int t = 0; t < g->n_tasks && g->n_depths > 0; t++)
+        if (!g->tasks[t]->by_depth)
+            return mn_fail(err, MN_ERR_ARGUMENT,
+                           "--depths places one needle, and %s has none or several; leave it out, or ask tasks such as "
+                           "needle, niah_single_2 and kv alone (--tasks).",
+                           g->tasks[t]->name);
+    return MN_OK;
+}
+
 static mn_status open_grid(job *j, const mn_eval_verb *verb, mn_error *err) {
     mn_eval_grid *g = &j->grid;
     const char *names = tasks_text ? tasks_text : verb->tasks;
@@ -279,6 +290,7 @@ static mn_status open_grid(job *j, const mn_eval_verb *verb, mn_error *err) {
                            err));
     MN_TRY(parse_tasks(g, names, err));
     drop_tasks_without_data(g);
+    MN_TRY(check_depths(g, err));
     return g->n_tasks ? MN_OK : mn_fail(err, MN_ERR_ARGUMENT, "no task is left to ask; questions come from --qa FILE.");
 }
 

@@ -133,4 +133,4 @@ const mn_task mn_task_graphwalks = {"graphwalks", "nodes at a depth, or parents,
                                     "edges",      MN_SCORE_SET_F1,
                                     160,          false,
                                     48,           INT64_C(1) << 22,
-                                    make};
+                                    make,         false};

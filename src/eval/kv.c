@@ -25,6 +25,8 @@ static void make(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_
     out->depth = units > 1 ? (double)at / (double)(units - 1) : 0;
 }
 
-const mn_task mn_task_kv = {
-    "kv", "the value of one of many UUIDs in a JSON object", "pairs", MN_SCORE_ALL, 64, false, 1, INT64_C(1) << 20,
-    make};
+const mn_task mn_task_kv = {"kv",    "the value of one of many UUIDs in a JSON object",
+                            "pairs", MN_SCORE_ALL,
+                            64,      false,
+                            1,       INT64_C(1) << 20,
+                            make,    true};

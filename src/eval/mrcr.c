@@ -81,7 +81,7 @@ static void make(const mn_task_world *w, mn_random *rng, int64_t units, int n, m
                                       "rounds",   MN_SCORE_SIMILAR,                                                    \
                                       160,        false,                                                               \
                                       0,          INT64_C(1) << 16,                                                    \
-                                      make_##n};
+                                      make_##n,   false};
 
 MRCR(2)
 MRCR(4)

@@ -142,14 +142,15 @@ static void make_json(const mn_task_world *w, mn_random *rng, int64_t units, mn_
               out);
 }
 
-#define OURS(id, label, what, tokens, unit, least)                                                                     \
-    const mn_task mn_task_##id = {label, what, unit, MN_SCORE_ALL, tokens, true, least, INT64_C(1) << 22, make_##id};
+#define OURS(id, label, what, tokens, unit, least, by_depth)                                                           \
+    const mn_task mn_task_##id = {label,     what,    unit, MN_SCORE_ALL, tokens, true, least, INT64_C(1) << 22,       \
+                                  make_##id, by_depth};
 
-OURS(needle, "needle", "one secret number in prose", 24, "sentences", 0)
-OURS(passkey, "passkey", "the pass key in prose", 16, "sentences", 0)
-OURS(passkey_filler, "passkey-filler", "the pass key in repeated filler", 16, "lines", 0)
-OURS(keys, "keys", "one of eight keys in prose", 24, "of 32 bytes", 16)
-OURS(facts, "facts", "one of four numbers in prose", 24, "of 32 bytes", 8)
-OURS(chain, "chain", "the value of a chain of three hops in prose", 72, "of 32 bytes", 8)
-OURS(values, "values", "four values of one key in prose", 144, "of 32 bytes", 16)
-OURS(json, "json", "one of four JSON pairs in prose", 32, "of 32 bytes", 8)
+OURS(needle, "needle", "one secret number in prose", 24, "sentences", 0, true)
+OURS(passkey, "passkey", "the pass key in prose", 16, "sentences", 0, true)
+OURS(passkey_filler, "passkey-filler", "the pass key in repeated filler", 16, "lines", 0, true)
+OURS(keys, "keys", "one of eight keys in prose", 24, "of 32 bytes", 16, false)
+OURS(facts, "facts", "one of four numbers in prose", 24, "of 32 bytes", 8, false)
+OURS(chain, "chain", "the value of a chain of three hops in prose", 72, "of 32 bytes", 8, false)
+OURS(values, "values", "four values of one key in prose", 144, "of 32 bytes", 16, false)
+OURS(json, "json", "one of four JSON pairs in prose", 32, "of 32 bytes", 8, false)

@@ -108,4 +108,4 @@ const mn_task mn_task_cwe = {"cwe",      "the ten words that stand most often in
                              "words",    MN_SCORE_ALL,
                              120,        false,
                              COMMON + 2, INT64_C(1) << 20,
-                             make};
+                             make,       false};

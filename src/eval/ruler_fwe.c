@@ -52,4 +52,5 @@ static void make(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_
 }
 
 const mn_task mn_task_fwe = {
-    "fwe", "the three most frequent of made-up words", "words", MN_SCORE_ALL, 50, false, 60, INT64_C(1) << 24, make};
+    "fwe", "the three most frequent of made-up words", "words", MN_SCORE_ALL, 50, false, 60, INT64_C(1) << 24, make,
+    false};

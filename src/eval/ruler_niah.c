@@ -127,7 +127,8 @@ static void make(const niah *f, const mn_task_world *w, mn_random *rng, int64_t 
     static void make_##id(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_sample *out) {                \
         make(&(niah){hay_, keys_, values_, asked_, key_, value_}, w, rng, units, out);                                 \
     }                                                                                                                  \
-    const mn_task mn_task_##id = {label, what, unit_, MN_SCORE_ALL, 128, false, 1, INT64_C(1) << 22, make_##id};
+    const mn_task mn_task_##id = {                                                                                     \
+        label, what, unit_, MN_SCORE_ALL, 128, false, 1, INT64_C(1) << 22, make_##id, (keys_) * (values_) == 1};
 
 NIAH(niah_single_1, "niah_single_1", "one number in repeated noise", NOISE, 1, 1, 1, WORDS, NUMBER, "lines")
 NIAH(niah_single_2, "niah_single_2", "one number in essays", ESSAYS, 1, 1, 1, WORDS, NUMBER, "sentences")

@@ -56,9 +56,11 @@ static void make(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_
     for (int i = 0; i < q->n_answers; i++) mn_task_add_reference(out, q->answers[i]);
 }
 
-const mn_task mn_task_qa_1 = {
-    "qa_1", "a question among shuffled documents (--qa FILE)", "documents", MN_SCORE_ANY, 32, false, 1, MAX_DOCUMENTS,
-    make};
+const mn_task mn_task_qa_1 = {"qa_1",      "a question among shuffled documents (--qa FILE)",
+                              "documents", MN_SCORE_ANY,
+                              32,          false,
+                              1,           MAX_DOCUMENTS,
+                              make,        false};
 const mn_task mn_task_qa_2 = {
-    "qa_2", "the same of a second set (--qa FILE, twice)", "documents", MN_SCORE_ANY, 32, false, 1, MAX_DOCUMENTS,
-    make};
+    "qa_2", "the same of a second set (--qa FILE, twice)", "documents", MN_SCORE_ANY, 32, false, 1, MAX_DOCUMENTS, make,
+    false};

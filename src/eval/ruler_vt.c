@@ -83,4 +83,4 @@ const mn_task mn_task_vt = {"vt",    "all variables of a chain of five assignmen
                             "lines", MN_SCORE_ALL,
                             30,      false,
                             1,       INT64_C(1) << 22,
-                            make};
+                            make,    false};

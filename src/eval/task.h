@@ -47,6 +47,7 @@ typedef struct mn_task {
     bool asks_plainly; /* the question is for the model's ask template, which opens the answer itself */
     int64_t least_units, most_units;
     void (*make)(const mn_task_world *world, mn_random *rng, int64_t units, mn_task_sample *out);
+    bool by_depth; /* world.depth says where its one needle stands; other tasks draw their places */
 } mn_task;
 
 /* All tasks; ends with a NULL name. */

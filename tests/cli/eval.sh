@@ -115,6 +115,11 @@ clash "$temp/short.txt" ppl -m "$model" -f "$temp/short.txt" --svg "$temp/short.
 clash "$temp/short.txt" needle -m "$model" --haystack "$temp/short.txt" --dump "$temp/short.txt"
 wrong needle -m "$model" --svg "$temp/new" --html "$temp/new"
 has "$temp/err" 'which is also --html; name another file'
+# Tasks without a needle of their own would ask one sample at every depth.
+for task in keys niah_multikey_1 vt cwe mrcr_2; do
+    wrong compare -m "$model" --tasks "needle,$task" --lengths 1k -n 1 --depths 3
+    has "$temp/err" "$task has none or several"
+done
 # A setting has the limits of its flag, and the last is looked at before the first runs.
 for setting in b=-5 b=5000000000 c=-1 rope-scale=nan rope-scale=0x router-threshold=7 lora=x t=1 attn= \
     "kv-disk=$(printf '%0250d' 0)" c=512; do
