@@ -309,12 +309,16 @@ void mn_svg_release(mn_svg *svg) {
     mn_strbuf_release(&svg->legend);
 }
 
+void mn_svg_put(mn_svg *svg, mn_strbuf *out) {
+    put_file(out, svg);
+    out->failed |= svg->body.failed || svg->legend.failed;
+    mn_svg_release(svg);
+}
+
 mn_status mn_svg_write(mn_svg *svg, const char *path, mn_error *err) {
     mn_strbuf out = MN_STRBUF_INIT;
-    put_file(&out, svg);
-    bool failed = out.failed || svg->body.failed || svg->legend.failed;
-    mn_svg_release(svg);
-    mn_status status = failed ? mn_fail(err, MN_ERR_MEMORY, "%s: no memory left to draw the chart.", path) : MN_OK;
+    mn_svg_put(svg, &out);
+    mn_status status = out.failed ? mn_fail(err, MN_ERR_MEMORY, "%s: no memory left to draw the chart.", path) : MN_OK;
     mn_writer writer;
     if (!status) status = mn_writer_open(path, &writer, err);
     if (!status) {

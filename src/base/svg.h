@@ -62,6 +62,8 @@ void mn_svg_note(mn_svg *svg, mn_svg_anchor anchor, double x, double y, const ch
 /* A number as charts print it: 0.25, 2048, 70B, 10²¹. */
 void mn_svg_number(double value, char text[32]);
 
+/* Appends the picture to a page, and releases svg; without memory out->failed is set. */
+void mn_svg_put(mn_svg *svg, mn_strbuf *out);
 /* Writes the file whole or not at all, and releases svg in either case. */
 mn_status mn_svg_write(mn_svg *svg, const char *path, mn_error *err);
 /* Drops a chart that will not be written. */

@@ -215,8 +215,8 @@ static void draw_cells(const mn_eval_grid *g, const mn_results *r, const char *t
         }
 }
 
-mn_status mn_eval_draw(const mn_eval_grid *g, const mn_results *r, const char *task, const char *setting,
-                       const char *path, mn_error *err) {
+/* The heat map of one task and setting. */
+static void put_map(mn_strbuf *out, const mn_eval_grid *g, const mn_results *r, const char *task, const char *setting) {
     char title[256], subtitle[256], lengths[160] = "length of context, left to right:", text[24];
     const char *name = strrchr(g->model, '/') ? strrchr(g->model, '/') + 1 : g->model;
     mn_svg svg;
@@ -233,7 +233,27 @@ mn_status mn_eval_draw(const mn_eval_grid *g, const mn_results *r, const char *t
     svg.height = MN_MAX(120, 34 * MN_MAX(g->n_depths, 1));
     svg.subtitle = subtitle;
     draw_cells(g, r, task, setting, &svg);
-    return mn_svg_write(&svg, path, err);
+    mn_svg_put(&svg, out);
+}
+
+/* Writes a text to a file, whole or not at all, and releases it. */
+static mn_status write_out(mn_strbuf *out, const char *path, mn_error *err) {
+    mn_writer w;
+    mn_status status = out->failed ? mn_fail(err, MN_ERR_MEMORY, "%s: no memory left for it.", path) : MN_OK;
+    if (status == MN_OK) status = mn_writer_open(path, &w, err);
+    if (status == MN_OK) {
+        mn_writer_put(&w, out->data, out->bytes);
+        status = mn_writer_commit(&w, err);
+    }
+    mn_strbuf_release(out);
+    return status;
+}
+
+mn_status mn_eval_draw(const mn_eval_grid *g, const mn_results *r, const char *task, const char *setting,
+                       const char *path, mn_error *err) {
+    mn_strbuf out = MN_STRBUF_INIT;
+    put_map(&out, g, r, task, setting);
+    return write_out(&out, path, err);
 }
 
 static void put_table(mn_strbuf *out, const mn_eval_grid *g, const mn_results *r, const char *setting) {
@@ -257,22 +277,8 @@ static void put_table(mn_strbuf *out, const mn_eval_grid *g, const mn_results *r
     mn_strbuf_puts(out, "</table>\n");
 }
 
-static mn_status put_map(mn_strbuf *out, const mn_eval_grid *g, const mn_results *r, const char *task,
-                         const char *setting, const char *page, mn_error *err) {
-    char path[4200], *svg;
-    size_t bytes;
-    snprintf(path, sizeof path, "%.4100s.map.svg", page);
-    MN_TRY(mn_eval_draw(g, r, task, setting, path, err));
-    MN_TRY(mn_file_read(path, 1 << 24, &svg, &bytes, err));
-    remove(path);
-    mn_strbuf_put(out, svg, bytes);
-    free(svg);
-    return MN_OK;
-}
-
 mn_status mn_eval_page(const mn_eval_grid *g, const mn_results *r, const char *path, mn_error *err) {
     mn_strbuf out = MN_STRBUF_INIT;
-    mn_status status = MN_OK;
     mn_strbuf_puts(
         &out,
         "<!doctype html><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
@@ -282,20 +288,12 @@ mn_status mn_eval_page(const mn_eval_grid *g, const mn_results *r, const char *p
     mn_xml_text_put(&out, g->model, SIZE_MAX);
     mn_strbuf_printf(&out, "</h1><p>%lld samples a cell, seed %lld; intervals are Wilson's, 95 %%.</p>\n",
                      (long long)g->n_samples, (long long)g->seed);
-    for (int s = 0; s < g->n_settings && status == MN_OK; s++) {
+    for (int s = 0; s < g->n_settings; s++) {
         mn_strbuf_puts(&out, "<h2>");
         mn_xml_text_put(&out, *g->settings[s] ? g->settings[s] : "as the model is", SIZE_MAX);
         mn_strbuf_puts(&out, "</h2>\n");
         put_table(&out, g, r, g->settings[s]);
-        for (int t = 0; t < g->n_tasks && status == MN_OK && g->n_depths > 1; t++)
-            status = put_map(&out, g, r, g->tasks[t]->name, g->settings[s], path, err);
+        for (int t = 0; t < g->n_tasks && g->n_depths > 1; t++) put_map(&out, g, r, g->tasks[t]->name, g->settings[s]);
     }
-    mn_writer w = {0};
-    if (status == MN_OK) status = mn_writer_open(path, &w, err);
-    if (status == MN_OK) {
-        mn_writer_put(&w, out.data, out.bytes);
-        status = mn_writer_commit(&w, err);
-    }
-    mn_strbuf_release(&out);
-    return status;
+    return write_out(&out, path, err);
 }

@@ -51,7 +51,7 @@ static const char *read_line(const json_t *o, mn_saved_sample *x) {
     x->depth = json_is_number(depth) ? json_number_value(depth) : -1;
     x->s.worded = json_is_true(json_object_get(o, "worded"));
     if (!x->task) return "\"task\" is none of mnemo eval tasks";
-    if (x->length < 1 || x->length > INT64_C(1) << 32 || x->sample < 0)
+    if (x->length < 1 || x->length > INT64_C(1) << 32 || x->sample < 0 || x->sample > INT64_C(1) << 53)
         return "\"length\" or \"sample\" is no such number";
     if (!json_is_string(json_object_get(o, "document"))) return "there is no \"document\"";
     take_text(o, "document", &x->s.document);

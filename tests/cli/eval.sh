@@ -10,11 +10,13 @@ has "$temp/tasks" 'niah_multikey_3'
 has "$temp/tasks" 'graphwalks'
 
 # A grid of 2 lengths, 3 depths and 2 samples; killed at any point it goes on: cut the file and run again.
+echo mine >"$temp/page.html.map.svg" # a page is written beside other files
 "$mnemo" eval needle -m "$model" --lengths 256,2k --depths 3 -n 2 -o "$temp/a.jsonl" --svg "$temp/map.svg" \
     --html "$temp/page.html" >"$temp/whole" 2>"$temp/err"
 [ "$(wc -l <"$temp/a.jsonl")" -eq 12 ]
 has "$temp/map.svg" "2k"
 has "$temp/page.html" '<svg'
+[ "$(grep -o '<svg' "$temp/page.html" | wc -l)" -eq 1 ] && [ "$(cat "$temp/page.html.map.svg")" = mine ]
 head -c $(($(wc -c <"$temp/a.jsonl") / 2)) "$temp/a.jsonl" >"$temp/b.jsonl"
 "$mnemo" eval needle -m "$model" --lengths 256,2k --depths 3 -n 2 -o "$temp/b.jsonl" >"$temp/again" 2>"$temp/err"
 [ "$(wc -l <"$temp/b.jsonl")" -eq 12 ]
