@@ -177,6 +177,30 @@ static json_t *cell_json(const mn_cell *c) {
     return o;
 }
 
+/* The paired differences to the first setting. */
+static json_t *differences_json(const mn_eval_grid *g, const mn_results *r) {
+    json_t *list = json_array();
+    for (int s = 1; s < g->n_settings; s++)
+        for (int t = 0; t < g->n_tasks; t++)
+            for (int l = 0; l < g->n_lengths; l++) {
+                mn_difference d =
+                    mn_results_difference(r, g->tasks[t]->name, g->lengths[l], g->settings[s], g->settings[0]);
+                if (!d.n) continue;
+                json_array_append_new(list, json_pack("{s:o, s:s, s:I, s:I, s:f, s:f, s:f}", "setting",
+                                                      mn_json_name(g->settings[s]), "task", g->tasks[t]->name, "length",
+                                                      (json_int_t)g->lengths[l], "n", (json_int_t)d.n, "mean", d.mean,
+                                                      "low", d.interval.low, "high", d.interval.high));
+            }
+    return list;
+}
+
+static json_t *effective_json(const mn_eval_grid *g, const mn_results *r) {
+    json_t *list = json_array();
+    for (int s = 0; s < g->n_settings; s++)
+        json_array_append_new(list, json_integer(effective_length(g, r, g->settings[s])));
+    return list;
+}
+
 void mn_eval_print_json(const mn_eval_grid *g, const mn_results *r) {
     json_t *cells = json_array();
     for (int s = 0; s < g->n_settings; s++)
@@ -196,6 +220,9 @@ void mn_eval_print_json(const mn_eval_grid *g, const mn_results *r) {
         json_pack("{s:o, s:I, s:o}", "model", mn_json_name(g->model), "seed", (json_int_t)g->seed, "cells", cells);
     if (g->n_tasks > 1)
         json_object_set_new(whole, "effective_length", json_integer(effective_length(g, r, g->settings[0])));
+    if (g->n_tasks > 1 && g->n_settings > 1)
+        json_object_set_new(whole, "effective_length_by_setting", effective_json(g, r));
+    if (g->n_settings > 1) json_object_set_new(whole, "differences", differences_json(g, r));
     json_dumpf(whole, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(whole);

@@ -46,6 +46,17 @@ grep -q '"reused_tokens":[1-9][0-9][0-9]' "$temp/a.jsonl"
     --settings 'attn=sinks:4,60,ctk=q8_0' >"$temp/compare" 2>"$temp/err"
 has "$temp/compare" 'attn=sinks:4,60,ctk=q8_0'
 has "$temp/compare" 'n = 4'
+"$mnemo" eval compare -m "$model" --tasks needle,kv --lengths 512 -n 4 --settings c=512 --settings attn=sinks:4,60 \
+    --json >"$temp/compare.json" 2>"$temp/err"
+python3 - "$temp/compare.json" <<'EOF' || fail 'the JSON lacks differences' "$(cat "$temp/compare.json")"
+import json, sys
+whole = json.load(open(sys.argv[1]))
+score = {(c["setting"], c["task"]): c["score"] for c in whole["cells"]}
+assert len(whole["differences"]) == 2 and len(whole["effective_length_by_setting"]) == 2
+for d in whole["differences"]:
+    wanted = score["attn=sinks:4,60", d["task"]] - score["c=512", d["task"]]
+    assert d["n"] == 4 and abs(d["mean"] - wanted) < 1e-6 and d["low"] <= d["mean"] <= d["high"]
+EOF
 "$mnemo" eval kv -m "$model" --lengths 512 -n 1 --json 2>"$temp/err" | grep -q '"task": "kv"'
 "$mnemo" eval report "$temp/a.jsonl" --html "$temp/report.html" >"$temp/report"
 diff <(sed 1,1d "$temp/report" | grep '%') <(grep '%' "$temp/whole")
