@@ -31,12 +31,11 @@ static chain draw_chain(mn_random *rng, int name_letters) {
     return c;
 }
 
-/* The chain's lines, in their order, among so many of noise. */
-static double put_text(mn_random *rng, const chain *c, int64_t units, double depth, mn_strbuf *out) {
+/* The chain's lines, in their order, among so many of noise; the depth of the first. */
+static double put_text(mn_random *rng, const chain *c, int64_t units, mn_strbuf *out) {
     int64_t at[VARIABLES];
     int next = 0;
     mn_draw_places(rng, units, -1, at, VARIABLES);
-    if (depth >= 0) at[0] = (int64_t)(depth * (double)at[1]); /* the first assignment moves, before the second */
     for (int64_t i = 0; i <= units; i++) {
         while (next < VARIABLES && at[next] == i) mn_strbuf_puts(out, c->lines[next++]);
         if (i < units) mn_strbuf_puts(out, noise);
@@ -56,7 +55,7 @@ static void put_prefix(const chain *c, mn_strbuf *out) {
 
 static void put_example(mn_random *rng, mn_strbuf *out) {
     chain c = draw_chain(rng, 3);
-    put_text(rng, &c, EXAMPLE_LINES, -1, out);
+    put_text(rng, &c, EXAMPLE_LINES, out);
     put_question(&c, out);
     mn_strbuf_putc(out, ' ');
     put_prefix(&c, out);
@@ -65,6 +64,7 @@ static void put_example(mn_random *rng, mn_strbuf *out) {
 }
 
 static void make(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_sample *out) {
+    (void)w;
     mn_random example, places;
     mn_random_seed(&example, mn_random_u64(rng), 3);
     mn_random_seed(&places, mn_random_u64(rng), 4);
@@ -73,7 +73,7 @@ static void make(const mn_task_world *w, mn_random *rng, int64_t units, mn_task_
     out->context_begin = out->document.bytes;
     mn_strbuf_puts(&out->query, c.value.text);
     put_example(&example, &out->document);
-    out->depth = put_text(&places, &c, units, w->depth, &out->document);
+    out->depth = put_text(&places, &c, units, &out->document);
     put_question(&c, &out->question);
     put_prefix(&c, &out->prefix);
     for (int i = 0; i < VARIABLES; i++) mn_task_add_reference(out, c.names[i].text);
