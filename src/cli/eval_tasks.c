@@ -7,12 +7,12 @@
 #include "cli/model_file.h"
 #include "cli/numbers.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 #include "eval/qa_set.h"
 #include "eval/sample_file.h"
 #include "eval/wording.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,13 +46,6 @@ static const mn_option options[] = {
     MN_OPTION_GROUP(mn_position_option_rows),
     MN_OPTIONS_END,
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number) {
-    (void)number;
-    interrupted = 1;
-}
 
 typedef struct job {
     mn_eval_grid grid;
@@ -110,7 +103,7 @@ static mn_status open_data(job *j, mn_error *err) {
 
 static bool report_progress(void *arg, int64_t done, int64_t total) {
     (void)arg, (void)done, (void)total;
-    return !interrupted;
+    return !mn_signals_interrupted();
 }
 
 /* A session for samples of this length under a setting. */
@@ -176,8 +169,15 @@ static bool begin_result(const job *j, const mn_task *task, const char *setting,
 
 static mn_status end_sample(job *j, mn_error *err) {
     mn_progress_at(&j->progress, ++j->done);
-    if (!interrupted) return MN_OK;
-    return mn_fail(err, MN_ERR_CANCELLED, "stopped; what was measured is kept where -o was given.");
+    return mn_signals_interrupted() ? mn_fail(err, MN_ERR_CANCELLED, "stopped.") : MN_OK;
+}
+
+/* In the place of what a step says that was stopped. */
+static mn_status say_stopped(const job *j, mn_error *err) {
+    return mn_fail(err, MN_ERR_CANCELLED,
+                   results_path ? "stopped after %lld samples; the same command goes on there."
+                                : "stopped after %lld samples; -o FILE keeps what was measured.",
+                   (long long)j->done);
 }
 
 /* One sample at each depth, the deepest first: the text before a needle is the same at every depth, and the session
@@ -332,10 +332,10 @@ static mn_status run(job *j, const mn_eval_verb *verb, mn_error *err) {
         return dump_grid(j, err);
     }
     MN_TRY(open_results(j, err));
-    signal(SIGINT, on_interrupt);
-    signal(SIGTERM, on_interrupt);
+    mn_signals_catch_interrupt();
     mn_status status = from_path ? run_saved(j, err) : run_grid(j, err);
     mn_progress_end(&j->progress);
+    if (status == MN_ERR_CANCELLED) return say_stopped(j, err);
     return status == MN_OK ? show(j, err) : status;
 }
 

@@ -21,6 +21,15 @@ head -c $(($(wc -c <"$temp/a.jsonl") / 2)) "$temp/a.jsonl" >"$temp/b.jsonl"
 "$mnemo" eval needle -m "$model" --lengths 256,2k --depths 3 -n 2 -o "$temp/b.jsonl" >"$temp/again" 2>"$temp/err"
 [ "$(wc -l <"$temp/b.jsonl")" -eq 12 ]
 diff <(sed 's/prefill.*//' "$temp/whole") <(sed 's/prefill.*//' "$temp/again")
+# Ctrl-C ends it between two steps, and says how it goes on.
+"$mnemo" eval needle -m "$model" --lengths 2k -n 100000 -o "$temp/stopped.jsonl" >"$temp/out" 2>"$temp/err" &
+run=$!
+for _ in {1..200}; do [ ! -s "$temp/stopped.jsonl" ] || break; sleep 0.05; done
+kill -INT "$run"
+code=0
+wait "$run" || code=$?
+[ "$code" -eq 1 ] || fail "stopped with exit $code"
+has "$temp/err" 'stopped after [0-9]* samples; the same command goes on there'
 # A file of something else is neither gone on with nor changed; nor are results of other options mixed in.
 cp "$MNEMO_SOURCE_DIR/README.md" "$temp/notes"
 for words in 'report' "needle -m $model --lengths 256 -n 1 -o"; do
