@@ -62,7 +62,7 @@ test-tsan: SANITIZED = $(BUILD)-tsan
 test-tsan: TARGETS = mnemo fast-tests
 
 OTHER_LEVELS = /(generic|avxvnni|avx512|avx512bf16|amx)$$
-LONG_WITH_ASAN = ^(attention/(dynamic|flash|mla|patt)|session/(a|b|d[er]|ea|go|kv|m[el]|pos|seg|st[er]|win)|train/(m|ta|tr))
+LONG_WITH_ASAN = ^(attention/(dynamic|fla|mla|patt)|session/([abkw]|d[er]|ea|go|m[el]|pos|seg|st[er])|train/(m|ta|tr))
 LONG_WITH_TSAN = ^(attention/(dynamic|flash_b)|eval/rou|session/([ab]|deep|dr|ea|kv|me|mla|pos|seg|snap|st|win)|train/)
 
 .PHONY: sanitized
