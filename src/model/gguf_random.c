@@ -56,6 +56,9 @@ static mn_status check_shape(const mn_random_model *m, mn_error *err) {
     if (m->head_dim % 2)
         return mn_fail(err, MN_ERR_ARGUMENT, "heads of size %lld cannot be rotated in pairs; an even size is needed.",
                        (long long)m->head_dim);
+    if (m->n_experts > MN_MAX_EXPERTS)
+        return mn_fail(err, MN_ERR_ARGUMENT, "%lld experts are too many; a model takes at most %d.",
+                       (long long)m->n_experts, MN_MAX_EXPERTS);
     if (m->n_experts < 0 || m->n_experts_used < (m->n_experts > 0) || m->n_experts_used > m->n_experts)
         return mn_fail(err, MN_ERR_ARGUMENT, "%lld of %lld experts cannot be used per token.",
                        (long long)m->n_experts_used, (long long)m->n_experts);

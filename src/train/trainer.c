@@ -3,8 +3,9 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "kernels/kernels.h"
-#include "train/batch.h"
 #include "mlp/router_backward.h"
+#include "model/identity.h"
+#include "train/batch.h"
 #include "train/lanes.h"
 #include "train/lora_merge.h"
 #include "train/memory_training.h"
@@ -29,7 +30,8 @@ enum { PATH_BYTES = 4400 };
 struct mn_trainer {
     mn_train_config config; /* borrowed texts: the caller's configuration lives longer */
     char folder[PATH_BYTES - 64];
-    bool resumes; /* the folder holds this training, begun earlier */
+    bool resumes;  /* the folder holds this training, begun earlier */
+    char base[40]; /* identity of the model that it began with, in hexadecimal; empty: none, or not known */
     mn_strbuf config_text;
     mn_pool *pool;
     mn_arena scratch, *alone; /* alone: [threads] */
@@ -73,6 +75,14 @@ static mn_status open_folder(mn_trainer *t, mn_error *err) {
     return MN_OK;
 }
 
+/* The line of config.ini that says which model lay at model.from: its path does not. */
+static const char base_line[] = "# model.from is ";
+
+static void read_base(mn_trainer *t, const char *config_text) {
+    const char *line = strstr(config_text, base_line);
+    if (line) sscanf(line + sizeof base_line - 1, "%39[0-9a-f]", t->base);
+}
+
 /* A folder belongs to a training once all of it has been opened, and its config.ini tells which. Without that, what
  * lies in it may be of another one, and is made again. */
 static mn_status check_folder(mn_trainer *t, mn_error *err) {
@@ -83,6 +93,7 @@ static mn_status check_folder(mn_trainer *t, mn_error *err) {
     if (!t->resumes) return MN_OK;
     MN_TRY(mn_file_read(path, MOST, &text, &bytes, err));
     mn_status status = mn_train_config_same(&t->config, text, err);
+    read_base(t, text);
     free(text);
     return status == MN_OK ? MN_OK : mn_fail_in(err, status, t->folder);
 }
@@ -94,6 +105,7 @@ static mn_status keep_config(mn_trainer *t, mn_error *err) {
     if (t->config_text.failed) return mn_fail(err, MN_ERR_MEMORY, "no memory for the configuration.");
     MN_TRY(mn_writer_open(path_in(t, "config.ini", path), &w, err));
     fputs(t->config_text.data, w.file);
+    if (*t->base) fprintf(w.file, "%s%s\n", base_line, t->base);
     return mn_writer_commit(&w, err);
 }
 
@@ -117,8 +129,32 @@ static mn_status open_adapters(mn_trainer *t, mn_error *err) {
     return mn_adapter_attach(t->adapters.gguf, 1, &t->parameters.model, &t->adapter, err);
 }
 
+/* Another model at the path of the one that this training began with is no reason to go on with the old one unseen;
+ * that there is none any more is no reason to stop. */
+static mn_status check_base(mn_trainer *t, mn_error *err) {
+    const char *path = t->config.from;
+    mn_gguf *gguf;
+    mn_identity found;
+    char text[sizeof t->base];
+    if (!path || (t->resumes && !exists(path))) return MN_OK;
+    MN_TRY(mn_gguf_open(path, &gguf, err));
+    mn_status status = mn_identity_of(gguf, t->pool, &found, err);
+    mn_gguf_close(gguf);
+    MN_TRY(status);
+    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)found.high, (unsigned long long)found.low);
+    if (t->resumes && *t->base && strcmp(t->base, text))
+        return mn_fail(
+            err, MN_ERR_ARGUMENT,
+            "%s: the training in this folder began with another model than %s is now; give another train.out "
+            "or train.run, or put that model back.",
+            t->folder, path);
+    memcpy(t->base, text, sizeof text);
+    return MN_OK;
+}
+
 static mn_status open_model(mn_trainer *t, mn_error *err) {
     char path[PATH_BYTES];
+    MN_TRY(check_base(t, err));
     path_in(t, "start.gguf", path);
     if (!t->resumes || !exists(path)) MN_TRY(mn_start_model_write(&t->config, path, t->pool, err));
     if (mn_trains_model(&t->config))

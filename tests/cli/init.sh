@@ -83,6 +83,8 @@ expect 2 "mnemo init: no random model of architecture \"foo\" is made; known: $(
     "$mnemo" init "${small[@]}" --arch foo -o "$temp/x.gguf"
 expect 2 'mnemo init: 4 heads cannot share 3 key-value heads evenly.' \
     "$mnemo" init "${small[@]}" --kv-heads 3 -o "$temp/x.gguf"
+expect 2 'mnemo init: 1025 experts are too many; a model takes at most 1024.' \
+    "$mnemo" init "${small[@]}" --experts 1025 -o "$temp/x.gguf"
 expect 2 'mnemo init: 3 of 2 experts cannot be used per token.' \
     "$mnemo" init "${small[@]}" --experts 2 --experts-used 3 -o "$temp/x.gguf"
 expect 1 "mnemo init: $corpus/valid-v3: holds no tokens (tokenizer.ggml.tokens) to make a vocabulary of." \

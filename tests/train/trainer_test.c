@@ -158,6 +158,31 @@ static void test_a_folder_holds_one_training(void **state) {
     mn_train_config_release(&c);
 }
 
+/* A path says nothing of what lies there: another model is refused, the same one in other clothes and none are not. */
+static void test_a_folder_knows_its_base(void **state) {
+    (void)state;
+    mn_train_config c;
+    mn_trainer *t = NULL;
+    mn_error err;
+    char base[600], from[640], out[600];
+    snprintf(base, sizeof base, "%s", small_mnemo_write(temp_path("knows-base.gguf"), 1));
+    snprintf(from, sizeof from, "model.from=%s", base);
+    snprintf(out, sizeof out, "%s", temp_path("knows.gguf"));
+    training_configure(&c, out, (const char *const[]){from, novel, "validation-windows=0", NULL},
+                       (const char *const[]){"steps=2", "warmup=0", "window=64", NULL});
+    training_run(&c, 1);
+    small_mnemo_write(base, 2);
+    assert_int_equal(mn_trainer_open(&c, &t, &err), MN_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "began with another model than "));
+    small_mnemo_write(base, 1);
+    assert_ok(mn_train_config_set(&c, "steps=3", &err), err);
+    training_run(&c, 0);
+    assert_int_equal(remove(base), 0);
+    assert_ok(mn_train_config_set(&c, "steps=4", &err), err);
+    training_run(&c, 0);
+    mn_train_config_release(&c);
+}
+
 /* The ask template with its line ends, and a sentence on what was done. */
 static void test_what_the_file_says(void **state) {
     (void)state;
@@ -183,6 +208,7 @@ int main(void) {
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_overfits_a_page),
         cmocka_unit_test(test_a_folder_holds_one_training),
+        cmocka_unit_test(test_a_folder_knows_its_base),
         cmocka_unit_test(test_what_the_file_says),
         cmocka_unit_test(test_refusals),
     };
