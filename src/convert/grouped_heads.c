@@ -260,6 +260,7 @@ static void put_keys(const grouping *g, const mn_layer_change *change, mn_gguf_w
 
 static mn_status write_file(grouping *g, const char *path, mn_error *err) {
     mn_layer_change change = {.in = g->model->gguf,
+                              .n_layers = g->model->config.n_layers,
                               .dropped = g->wish->regroup ? dropped_moved : dropped_alone,
                               .list = list_layer,
                               .make = make,

@@ -243,6 +243,7 @@ static const char *const dropped_phi3[] = {"attn_qkv.weight",
 static mn_status write_file(latent_file *f, const char *path, mn_error *err) {
     const mn_model *m = f->plan.model;
     mn_layer_change change = {.in = m->gguf,
+                              .n_layers = m->config.n_layers,
                               .dropped = strcmp(m->config.arch, "phi3") ? dropped : dropped_phi3,
                               .list = list_layer,
                               .make = make,
@@ -324,6 +325,7 @@ static mn_status write_finished(const mn_model *m, const char *path, mn_error *e
     double s = sqrt((double)m->config.norm_eps / (double)m->config.mla.norm_eps);
     finishing f = {.model = m, .norm = exp2(round(log2(s) / 2))};
     mn_layer_change change = {.in = m->gguf,
+                              .n_layers = m->config.n_layers,
                               .dropped = rescaled,
                               .list = list_rescaled,
                               .make = make_rescaled,

@@ -88,6 +88,7 @@ static void put_tensors(writing *w) {
         const mn_tensor *t = mn_gguf_tensor_at(w->change->in, i);
         const char *name = t->name;
         int layer = layer_of(t->name, &name);
+        if (layer >= w->change->n_layers) continue;
         if (!is_dropped(w->change, name)) {
             put(w, *t, false, (job){0});
             continue;

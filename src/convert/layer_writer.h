@@ -18,6 +18,7 @@ typedef struct mn_new_tensor {
 
 typedef struct mn_layer_change {
     const mn_gguf *in;
+    int n_layers; /* tensors of further ones, which the model does not read, are left out */
     /* Names that are left out, of a layer's tensors without the layer, ended by NULL; new tensors come where the first
      * one of the layer was. */
     const char *const *dropped;

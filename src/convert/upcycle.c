@@ -175,8 +175,13 @@ static mn_status put_keys(const upcycling *u, const mn_layer_change *change, mn_
 mn_status mn_upcycle_write(const mn_model *model, const mn_upcycle_wish *wish, const char *path, mn_error *err) {
     static const char *const dropped[] = {"ffn_gate.weight", "ffn_up.weight", "ffn_down.weight", NULL};
     upcycling u = {model, wish};
-    mn_layer_change change = {
-        .in = model->gguf, .dropped = dropped, .list = list_layer, .make = make, .arg = &u, .type = wish->type};
+    mn_layer_change change = {.in = model->gguf,
+                              .n_layers = model->config.n_layers,
+                              .dropped = dropped,
+                              .list = list_layer,
+                              .make = make,
+                              .arg = &u,
+                              .type = wish->type};
     mn_gguf_writer *to;
     MN_TRY(check(model, err));
     MN_TRY(mn_gguf_refuse_same_file(model->gguf, path, err));
