@@ -21,6 +21,7 @@ typedef struct writing {
     mn_gguf_writer *to;
     job *jobs; /* in the order in which they will be asked for */
     int64_t n_jobs, capacity, next;
+    int listed; /* layer that was listed last */
     bool failed;
     bool done[MN_MAX_LAYERS]; /* layers whose new tensors are put */
 } writing;
@@ -74,6 +75,7 @@ static void put(writing *w, mn_tensor t, bool precise, job j) {
 static void put_new(writing *w, int layer) {
     mn_new_tensor list[MN_MAX_NEW_TENSORS];
     int n = w->change->list(w->change->arg, layer, list);
+    w->listed = layer;
     for (int i = 0; i < n; i++) {
         char name[96];
         snprintf(name, sizeof name, "blk.%d.%s", layer, list[i].name);
@@ -111,15 +113,22 @@ static mn_status store(const mn_tensor *t, const float *values, void *dst, mn_er
     return MN_OK;
 }
 
+/* Layers may have different tensors (biases): the caller knows those of the layer that it listed last. */
+static mn_status make_new(writing *w, const job *j, float *values, mn_error *err) {
+    mn_new_tensor list[MN_MAX_NEW_TENSORS];
+    if (j->layer != w->listed) w->change->list(w->change->arg, j->layer, list);
+    w->listed = j->layer;
+    return w->change->make(w->change->arg, j->layer, j->i, values, err);
+}
+
 static mn_status fill(void *arg, const mn_tensor *t, void *dst, mn_error *err) {
     writing *w = arg;
-    const mn_layer_change *c = w->change;
     const job *j = &w->jobs[w->next++];
     int64_t n = t->ne[0], n_rows = t->ne[1] * t->ne[2] * t->ne[3];
     float *values = malloc((size_t)n_rows * (size_t)n * sizeof *values + 1);
     mn_status status = MN_OK;
     if (!values) return mn_fail(err, MN_ERR_MEMORY, "no memory for tensor %s.", t->name);
-    if (!j->from.data) status = c->make(c->arg, j->layer, j->i, values, err);
+    if (!j->from.data) status = make_new(w, j, values, err);
     for (int64_t r = 0; j->from.data && r < n_rows; r++)
         mn_to_f32(j->from.type, (const char *)j->from.data + (size_t)r * mn_tensor_row_bytes(&j->from), values + r * n,
                   n);

@@ -24,7 +24,8 @@ typedef struct mn_layer_change {
     const char *const *dropped;
     /* Lists the new tensors of a layer; returns how many. */
     int (*list)(void *arg, int layer, mn_new_tensor out[MN_MAX_NEW_TENSORS]);
-    /* Computes the i-th of a layer's list, f32 [ne[2]][ne[1]][ne[0]]; called in the order of the file. */
+    /* Computes the i-th of a layer's list, f32 [ne[2]][ne[1]][ne[0]]; called in the order of the file, and when this
+     * layer was the last that was listed. */
     mn_status (*make)(void *arg, int layer, int i, float *out, mn_error *err);
     void *arg;
     mn_dtype type; /* of the weights (mn_precision_pick); MN_DTYPE_COUNT: as they are, f16 where that is only read */
