@@ -3,6 +3,7 @@
 #define MN_BASE_FILE_H
 
 #include "base/status.h"
+#include "base/strbuf.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,6 +53,8 @@ void mn_writer_pad(mn_writer *writer, size_t align);
 mn_status mn_writer_commit(mn_writer *writer, mn_error *err);
 /* Drops what was written. Safe after commit and on a zeroed writer. */
 void mn_writer_abort(mn_writer *writer);
+/* The whole of it for one text, which is released; MN_ERR_MEMORY where it could not be put together. */
+mn_status mn_file_write(const char *path, mn_strbuf *text, mn_error *err);
 /* Removes the temporary names of all open writers. Async-signal-safe: for handlers of signals that end the program. */
 void mn_writer_remove_all(void);
 

@@ -318,13 +318,5 @@ void mn_svg_put(mn_svg *svg, mn_strbuf *out) {
 mn_status mn_svg_write(mn_svg *svg, const char *path, mn_error *err) {
     mn_strbuf out = MN_STRBUF_INIT;
     mn_svg_put(svg, &out);
-    mn_status status = out.failed ? mn_fail(err, MN_ERR_MEMORY, "%s: no memory left to draw the chart.", path) : MN_OK;
-    mn_writer writer;
-    if (!status) status = mn_writer_open(path, &writer, err);
-    if (!status) {
-        mn_writer_put(&writer, out.data, out.bytes);
-        status = mn_writer_commit(&writer, err);
-    }
-    mn_strbuf_release(&out);
-    return status;
+    return mn_file_write(path, &out, err);
 }

@@ -238,6 +238,18 @@ void mn_writer_abort(mn_writer *writer) {
     *writer = (mn_writer){0};
 }
 
+mn_status mn_file_write(const char *path, mn_strbuf *text, mn_error *err) {
+    mn_writer w;
+    mn_status status = text->failed ? mn_fail(err, MN_ERR_MEMORY, "%s: no memory left for it.", path) : MN_OK;
+    if (status == MN_OK) status = mn_writer_open(path, &w, err);
+    if (status == MN_OK) {
+        mn_writer_put(&w, text->data, text->bytes);
+        status = mn_writer_commit(&w, err);
+    }
+    mn_strbuf_release(text);
+    return status;
+}
+
 /* ---- room ---- */
 
 static mn_status fail_room(const char *path, size_t needed, size_t there, mn_error *err) {

@@ -136,24 +136,35 @@ static void print_depths(const mn_eval_grid *g, const mn_results *r, const char 
     mn_table_end(&table, stdout);
 }
 
-static void print_differences(const mn_eval_grid *g, const mn_results *r) {
-    static const char *const titles[] = {"setting", "task", "length", "difference", "", NULL};
-    char text[24];
-    mn_table table;
-    putchar('\n');
-    mn_table_begin(&table, titles, 3);
+typedef void difference_fn(void *arg, const char *setting, const char *task, int64_t length, const mn_difference *d);
+
+/* The paired differences to the first setting. */
+static void each_difference(const mn_eval_grid *g, const mn_results *r, difference_fn *fn, void *arg) {
     for (int s = 1; s < g->n_settings; s++)
         for (int t = 0; t < g->n_tasks; t++)
             for (int l = 0; l < g->n_lengths; l++) {
-                mn_difference d =
-                    mn_results_difference(r, g->tasks[t]->name, g->lengths[l], g->settings[s], g->settings[0]);
-                if (!d.n) continue;
-                mn_table_add(&table, "%s", g->settings[s]);
-                mn_table_add(&table, "%s", g->tasks[t]->name);
-                mn_table_add(&table, "%s", length_text(g->lengths[l], text));
-                mn_table_add(&table, "%+.3f [%+.3f, %+.3f]", d.mean, d.interval.low, d.interval.high);
-                mn_table_add(&table, "n = %lld", (long long)d.n);
+                const char *task = g->tasks[t]->name;
+                mn_difference d = mn_results_difference(r, task, g->lengths[l], g->settings[s], g->settings[0]);
+                if (d.n) fn(arg, g->settings[s], task, g->lengths[l], &d);
             }
+}
+
+static void add_difference(void *arg, const char *setting, const char *task, int64_t length, const mn_difference *d) {
+    mn_table *table = arg;
+    char text[24];
+    mn_table_add(table, "%s", setting);
+    mn_table_add(table, "%s", task);
+    mn_table_add(table, "%s", length_text(length, text));
+    mn_table_add(table, "%+.3f [%+.3f, %+.3f]", d->mean, d->interval.low, d->interval.high);
+    mn_table_add(table, "n = %lld", (long long)d->n);
+}
+
+static void print_differences(const mn_eval_grid *g, const mn_results *r) {
+    static const char *const titles[] = {"setting", "task", "length", "difference", "", NULL};
+    mn_table table;
+    putchar('\n');
+    mn_table_begin(&table, titles, 3);
+    each_difference(g, r, add_difference, &table);
     mn_table_end(&table, stdout);
     mn_print_line(stdout, 2, "difference: score less that of the first setting, with the interval of 95 %%");
 }
@@ -177,20 +188,17 @@ static json_t *cell_json(const mn_cell *c) {
     return o;
 }
 
-/* The paired differences to the first setting. */
+static void append_difference(void *arg, const char *setting, const char *task, int64_t length,
+                              const mn_difference *d) {
+    json_t *list = arg;
+    json_array_append_new(list, json_pack("{s:o, s:s, s:I, s:I, s:f, s:f, s:f}", "setting", mn_json_name(setting),
+                                          "task", task, "length", (json_int_t)length, "n", (json_int_t)d->n, "mean",
+                                          d->mean, "low", d->interval.low, "high", d->interval.high));
+}
+
 static json_t *differences_json(const mn_eval_grid *g, const mn_results *r) {
     json_t *list = json_array();
-    for (int s = 1; s < g->n_settings; s++)
-        for (int t = 0; t < g->n_tasks; t++)
-            for (int l = 0; l < g->n_lengths; l++) {
-                mn_difference d =
-                    mn_results_difference(r, g->tasks[t]->name, g->lengths[l], g->settings[s], g->settings[0]);
-                if (!d.n) continue;
-                json_array_append_new(list, json_pack("{s:o, s:s, s:I, s:I, s:f, s:f, s:f}", "setting",
-                                                      mn_json_name(g->settings[s]), "task", g->tasks[t]->name, "length",
-                                                      (json_int_t)g->lengths[l], "n", (json_int_t)d.n, "mean", d.mean,
-                                                      "low", d.interval.low, "high", d.interval.high));
-            }
+    each_difference(g, r, append_difference, list);
     return list;
 }
 
@@ -263,24 +271,11 @@ static void put_map(mn_strbuf *out, const mn_eval_grid *g, const mn_results *r, 
     mn_svg_put(&svg, out);
 }
 
-/* Writes a text to a file, whole or not at all, and releases it. */
-static mn_status write_out(mn_strbuf *out, const char *path, mn_error *err) {
-    mn_writer w;
-    mn_status status = out->failed ? mn_fail(err, MN_ERR_MEMORY, "%s: no memory left for it.", path) : MN_OK;
-    if (status == MN_OK) status = mn_writer_open(path, &w, err);
-    if (status == MN_OK) {
-        mn_writer_put(&w, out->data, out->bytes);
-        status = mn_writer_commit(&w, err);
-    }
-    mn_strbuf_release(out);
-    return status;
-}
-
 mn_status mn_eval_draw(const mn_eval_grid *g, const mn_results *r, const char *task, const char *setting,
                        const char *path, mn_error *err) {
     mn_strbuf out = MN_STRBUF_INIT;
     put_map(&out, g, r, task, setting);
-    return write_out(&out, path, err);
+    return mn_file_write(path, &out, err);
 }
 
 static void put_table(mn_strbuf *out, const mn_eval_grid *g, const mn_results *r, const char *setting) {
@@ -322,5 +317,5 @@ mn_status mn_eval_page(const mn_eval_grid *g, const mn_results *r, const char *p
         put_table(&out, g, r, g->settings[s]);
         for (int t = 0; t < g->n_tasks && g->n_depths > 1; t++) put_map(&out, g, r, g->tasks[t]->name, g->settings[s]);
     }
-    return write_out(&out, path, err);
+    return mn_file_write(path, &out, err);
 }

@@ -78,7 +78,6 @@ static void rotate_back(void *arg, int64_t begin, int64_t end, int thread_index)
 
 void mn_rotate_backward(const mn_compute *c, mn_vectors dx, const float *cos, const float *sin, int64_t angle_stride,
                         int64_t n_rows, bool split) {
-    if (!cos) return; /* rows without angles were not turned */
     rotate_job job = {&c->kernels->vec_backward, dx, cos, sin, angle_stride, split};
     int64_t row_floats = MN_MAX((int64_t)dx.n_heads * dx.n, INT64_C(1));
     mn_pool_run(c->pool, n_rows, MN_MAX(FLOATS_PER_RANGE / row_floats, INT64_C(1)), rotate_back, &job);

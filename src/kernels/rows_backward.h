@@ -21,7 +21,7 @@ void mn_softcap_backward(const mn_compute *c, float *dx, const float *y, const f
 mn_status mn_bias_backward(const mn_compute *c, float *db, const float *dy, int64_t n, int64_t n_rows, mn_error *err);
 /* y = R x, R the rotation (RoPE) by the angles whose cosines and sines are given, x.n / 2 of them a row, rows
  * angle_stride floats apart: dx = R^T dy, in place. split: pairs (i, i + n / 2), else (2 i, 2 i + 1). Dimensions that
- * were not rotated are left out of dx by its n. cos NULL: none were. */
+ * were not rotated are left out of dx by its n. */
 void mn_rotate_backward(const mn_compute *c, mn_vectors dx, const float *cos, const float *sin, int64_t angle_stride,
                         int64_t n_rows, bool split);
 /* y[r] = scale table[ids[r]]: d_table[ids[r]] += scale dy[r], rows of n, ascending r. Learned positions are a second

@@ -12,7 +12,7 @@
 
 enum { COMMIT_MESSAGES = 1000, MAX_LINE_BYTES = 64 << 20 };
 
-typedef struct import {
+typedef struct importing {
     mn_store *store;
     int64_t agent;
     const mn_import_options *options;
@@ -25,9 +25,9 @@ typedef struct import {
     int n_open;             /* and the messages in it */
     mn_import_figures kept; /* what was committed */
     mn_recall_batch batch;
-} import;
+} importing;
 
-static mn_status broken(const import *im, mn_error *err, const char *what) {
+static mn_status broken(const importing *im, mn_error *err, const char *what) {
     return mn_fail(err, MN_ERR_FORMAT,
                    "%s, line %lld: %s. What stands before it is kept; mend the line and import the file again: nothing "
                    "is taken twice.",
@@ -65,7 +65,7 @@ static const char *role_of(const char *role) {
     return "user";
 }
 
-static int64_t time_of(import *im, const json_t *value) {
+static int64_t time_of(importing *im, const json_t *value) {
     int64_t time = MN_RECALL_NO_TIME;
     if (!value) return time;
     if (json_is_string(value)) time = mn_turn_time(json_string_value(value));
@@ -75,7 +75,7 @@ static int64_t time_of(import *im, const json_t *value) {
 }
 
 /* A message without an id is known by what it holds, and by how many like it came before. */
-static mn_status hash_id(import *im, const mn_message *m, char out[64], mn_error *err) {
+static mn_status hash_id(importing *im, const mn_message *m, char out[64], mn_error *err) {
     char hash[MN_ID_BYTES];
     mn_store_id(hash, m->role, strlen(m->role), m->name, strlen(m->name), m->session, strlen(m->session), &m->time,
                 sizeof m->time, m->text, m->bytes, NULL);
@@ -96,7 +96,7 @@ static mn_status hash_id(import *im, const mn_message *m, char out[64], mn_error
 }
 
 /* The uid of a message: the agent, and the id as JSON, so that 12 and "12" stay what they are. */
-static mn_status make_uid(import *im, const json_t *id, const mn_message *m, char **out, mn_error *err) {
+static mn_status make_uid(importing *im, const json_t *id, const mn_message *m, char **out, mn_error *err) {
     char hash[64], *text = NULL;
     *out = NULL;
     if (id)
@@ -111,7 +111,7 @@ static mn_status make_uid(import *im, const json_t *id, const mn_message *m, cha
 }
 
 /* Whether the known message of this id says the same. */
-static mn_status compare(import *im, const mn_message *m, mn_error *err) {
+static mn_status compare(importing *im, const mn_message *m, mn_error *err) {
     mn_rows *rows;
     size_t bytes = 0;
     MN_TRY(mn_store_query(im->store, &rows, err, "SELECT text FROM message WHERE uid = $1", "t", m->uid));
@@ -124,7 +124,7 @@ static mn_status compare(import *im, const mn_message *m, mn_error *err) {
     return status;
 }
 
-static mn_status add(import *im, const json_t *id, mn_message *m, mn_error *err) {
+static mn_status add(importing *im, const json_t *id, mn_message *m, mn_error *err) {
     char *uid;
     int64_t number;
     MN_TRY(make_uid(im, id, m, &uid, err));
@@ -136,7 +136,7 @@ static mn_status add(import *im, const json_t *id, mn_message *m, mn_error *err)
     return status;
 }
 
-static mn_status take_object(import *im, const json_t *object, mn_error *err) {
+static mn_status take_object(importing *im, const json_t *object, mn_error *err) {
     char session[32];
     const json_t *text = FIELD(object, "text", "content"), *id = FIELD(object, "id");
     const json_t *name = FIELD(object, "name", "speaker"), *role = FIELD(object, "role");
@@ -157,7 +157,7 @@ static mn_status take_object(import *im, const json_t *object, mn_error *err) {
     return add(im, id, &m, err);
 }
 
-static mn_status take_line(import *im, const char *line, size_t bytes, mn_error *err) {
+static mn_status take_line(importing *im, const char *line, size_t bytes, mn_error *err) {
     json_error_t why;
     char what[240];
     if (im->line == 1 && bytes >= 3 && !memcmp(line, "\xef\xbb\xbf", 3)) {
@@ -180,13 +180,13 @@ static mn_status take_line(import *im, const char *line, size_t bytes, mn_error 
 
 /* ---- the file ---- */
 
-static mn_status begin(import *im, mn_error *err) {
+static mn_status begin(importing *im, mn_error *err) {
     MN_TRY(mn_store_begin(im->store, err));
     im->is_open = true;
     return mn_recall_batch_begin(&im->batch, im->store, im->agent, err);
 }
 
-static mn_status end(import *im, mn_error *err) {
+static mn_status end(importing *im, mn_error *err) {
     im->n_open = 0;
     im->is_open = false;
     MN_TRY(mn_store_end(im->store, mn_recall_batch_end(&im->batch, err), err));
@@ -194,14 +194,14 @@ static mn_status end(import *im, mn_error *err) {
     return MN_OK;
 }
 
-static mn_status commit(import *im, mn_error *err) {
+static mn_status commit(importing *im, mn_error *err) {
     MN_TRY(end(im, err));
     if (!im->options->progress || im->options->progress(im->options->arg, im->bytes)) return MN_OK;
     return mn_fail(err, MN_ERR_CANCELLED, "The import was stopped after line %lld; start it again to go on.",
                    (long long)im->line);
 }
 
-static mn_status take_lines(import *im, FILE *in, mn_error *err) {
+static mn_status take_lines(importing *im, FILE *in, mn_error *err) {
     char *line = NULL;
     size_t capacity = 0;
     ssize_t n;
@@ -222,7 +222,7 @@ static mn_status take_lines(import *im, FILE *in, mn_error *err) {
 
 mn_status mn_messages_import(mn_store *store, int64_t agent, FILE *in, const mn_import_options *options,
                              mn_import_figures *figures, mn_error *err) {
-import im = {.store = store, .agent = agent, .options = options, .figures = figures, .kept = * figures };
+    importing im = {.store = store, .agent = agent, .options = options, .figures = figures, .kept = *figures};
     mn_status status = take_lines(&im, in, err);
     /* A broken line is no reason to lose those before it; a store that failed is. */
     bool keeps = status == MN_OK || status == MN_ERR_FORMAT;

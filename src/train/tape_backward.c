@@ -224,9 +224,9 @@ static mn_status rotate_backward(mn_tape *t, const mn_step *s, const mn_tape_ent
     copy_vectors(t, copy, vectors_of(y, mn_tape_gradient(t, y)), y.n_rows, false);
     turned.data += e->first;
     turned.n = 2 * (int)turn.n;
-    const float *cosines = mn_cpu_data(turn), *sines = turn.buffer ? cosines + turn.head_stride : NULL;
-    mn_rotate_backward(t->compute, turned, cosines, sines, turn.row_stride, y.n_rows,
-                       s->model->config.rope_style == MN_ROPE_SPLIT);
+    if (turn.buffer) /* else nothing was turned */
+        mn_rotate_backward(t->compute, turned, mn_cpu_data(turn), mn_cpu_data(turn) + turn.head_stride, turn.row_stride,
+                           y.n_rows, s->model->config.rope_style == MN_ROPE_SPLIT);
     bool add = mn_tape_claim(t, x);
     copy_vectors(t, vectors_of(x, mn_tape_gradient(t, x)), copy, y.n_rows, add);
     return MN_OK;

@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "fuzz/tiny_model.h"
 #include "model/gguf.h"
-#include "model/gguf_random.h"
 
 typedef struct mutated_model {
     unsigned char *data;
-    size_t bytes, header_bytes; /* before the first tensor's data */
+    size_t bytes;
 } mutated_model;
 
 /* Counts that have been a border somewhere, and the bits of floats that are none. */
@@ -25,35 +25,15 @@ static const uint32_t mutated_numbers[] = {
     31,   32,   33,   48,    63,    64,        65,         127,        128,        255,        256,        512,
     1023, 1024, 1025, 65535, 65536, INT32_MAX, 0x80000000, UINT32_MAX, 0x7fc00000, 0x7f800000, 0x3f800000, 0xbf800000};
 
-/* The model of our own architecture, of which there is no golden file, written to `path`. */
-static inline void mutated_mnemo(const char *path) {
-    const mn_random_model shape = {.arch = "mnemo",
-                                   .n_layers = 2,
-                                   .n_embd = 32,
-                                   .n_heads = 2,
-                                   .n_kv_heads = 1,
-                                   .head_dim = 16,
-                                   .n_ff = 32,
-                                   .n_ctx = 64,
-                                   .rope_base = 10000,
-                                   .seed = 1};
-    mn_gguf *vocab;
-    mn_random_summary summary;
-    mn_error err;
-    if (mn_gguf_open(MNEMO_SOURCE_DIR "/tests/fuzz/corpus/gguf/vocab", &vocab, &err) ||
-        mn_random_model_write(&shape, vocab, path, &(mn_make_params){.type = MN_F32}, &summary, &err))
-        abort();
-    mn_gguf_close(vocab);
-}
-
 /* Another number for the model's i-th key of its architecture, where that is a scalar of 4 bytes. */
 static inline void mutate_key(mutated_model *m, const mn_gguf *whole, const unsigned char *base, unsigned i,
                               unsigned n) {
     unsigned seen = 0;
     for (int64_t k = 0; k < mn_gguf_n_kv(whole); k++) {
         const mn_gguf_kv *kv = mn_gguf_kv_at(whole, k);
-        bool told = kv->key.bytes > 8 && (!memcmp(kv->key.data, "general.", 8) || !memcmp(kv->key.data, "tokenize", 8));
-        if (told || kv->bytes != 4 || kv->type == MN_GGUF_ARRAY || seen++ != i) continue;
+        bool is_other =
+            kv->key.bytes > 8 && (!memcmp(kv->key.data, "general.", 8) || !memcmp(kv->key.data, "tokenize", 8));
+        if (is_other || kv->bytes != 4 || kv->type == MN_GGUF_ARRAY || seen++ != i) continue;
         memcpy(m->data + (kv->data - base), &mutated_numbers[n % (sizeof mutated_numbers / sizeof *mutated_numbers)],
                4);
     }
@@ -76,25 +56,24 @@ static inline bool mutated_model_make(const char *const *names, size_t n_names, 
     if (bytes < 1) return false;
     const char *name = names[data[0] % n_names];
     snprintf(path, sizeof path, "%s/tests/data/golden/tiny-%s.gguf", MNEMO_SOURCE_DIR, name);
-    bool is_made = !strcmp(name, "mnemo");
-    if (is_made) snprintf(path, sizeof path, "/tmp/mnemo-fuzz-%ld-mnemo", (long)getpid());
-    if (is_made) mutated_mnemo(path);
+    bool is_made = !strcmp(name, "mnemo"); /* there is no golden file of it */
+    if (is_made) tiny_model_write(name, path);
     if (mn_file_read(path, 1 << 22, (char **)&m->data, &m->bytes, &err)) abort();
     if (is_made) unlink(path);
     unsigned char *copy = malloc(m->bytes);
     memcpy(copy, m->data, m->bytes);
     if (mn_gguf_parse(path, copy, m->bytes, &whole, &err)) abort();
-    m->header_bytes = (size_t)((const unsigned char *)mn_gguf_tensor_at(whole, 0)->data - copy);
+    size_t header_bytes = (size_t)((const unsigned char *)mn_gguf_tensor_at(whole, 0)->data - copy);
     for (size_t at = 1; at + 3 <= bytes && at < 1 + 3 * 8; at += 3) {
         unsigned i = data[at + 1], n = data[at + 2];
-        size_t back =
-            ((size_t)(data[at] & 0x1f) << 8 | i) + 1; /* names, dimensions and types stand at the header's end */
+        /* Names, dimensions and types of tensors stand at the header's end. */
+        size_t back = ((size_t)(data[at] & 0x1f) << 8 | i) + 1;
         if (data[at] < 0x80)
             mutate_key(m, whole, copy, i % 64, n);
         else if (data[at] < 0xa0)
             mutate_values(m, whole, copy, i, n);
-        else if (back < m->header_bytes - 24)
-            m->data[m->header_bytes - back] = (unsigned char)n;
+        else if (back < header_bytes - 24)
+            m->data[header_bytes - back] = (unsigned char)n;
     }
     mn_gguf_close(whole);
     free(copy);

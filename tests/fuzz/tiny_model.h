@@ -1,4 +1,4 @@
-/* One tiny random model, made once, for targets whose input is not the model. */
+/* Tiny random models, and one that is made once, for targets whose input is not the model. */
 #ifndef MN_TESTS_TINY_MODEL_H
 #define MN_TESTS_TINY_MODEL_H
 
@@ -12,10 +12,9 @@
 
 enum { TINY_LAYERS = 3, TINY_CTX = 64 };
 
-/* An engine of one thread; it lives as long as the program. */
-static inline mn_engine *tiny_engine(void) {
-    static mn_engine *engine;
-    const mn_random_model shape = {.arch = "llama",
+/* Writes a model of this architecture to a new temporary file, which the caller removes. */
+static inline void tiny_model_write(const char *arch, char path[32]) {
+    const mn_random_model shape = {.arch = arch,
                                    .n_layers = TINY_LAYERS,
                                    .n_embd = 32,
                                    .n_heads = 2,
@@ -25,18 +24,26 @@ static inline mn_engine *tiny_engine(void) {
                                    .n_ctx = TINY_CTX,
                                    .rope_base = 10000,
                                    .seed = 1};
-    char path[] = "/tmp/mnemo-fuzz-XXXXXX";
     mn_gguf *vocab;
     mn_random_summary summary;
     mn_error err;
-    if (engine) return engine;
+    snprintf(path, 32, "/tmp/mnemo-fuzz-XXXXXX");
     int fd = mkstemp(path);
     if (fd < 0 || mn_gguf_open(MNEMO_SOURCE_DIR "/tests/fuzz/corpus/gguf/vocab", &vocab, &err) ||
-        mn_random_model_write(&shape, vocab, path, &(mn_make_params){.type = MN_F32}, &summary, &err) ||
-        mn_engine_open(path, &(mn_engine_params){.n_threads = 1}, &engine, &err))
+        mn_random_model_write(&shape, vocab, path, &(mn_make_params){.type = MN_F32}, &summary, &err))
         abort();
     mn_gguf_close(vocab);
     close(fd);
+}
+
+/* An engine of one thread; it lives as long as the program. */
+static inline mn_engine *tiny_engine(void) {
+    static mn_engine *engine;
+    char path[32];
+    mn_error err;
+    if (engine) return engine;
+    tiny_model_write("llama", path);
+    if (mn_engine_open(path, &(mn_engine_params){.n_threads = 1}, &engine, &err)) abort();
     unlink(path);
     return engine;
 }
